@@ -1,0 +1,80 @@
+/**
+ * What a probe found out about one figure of the process.
+ *
+ * A figure that cannot be read is never 0 and never the last value: it is `Unknown` with a reason. A ratio exists only
+ * of two `Known` readings.
+ *
+ * @since 0.1.0
+ */
+
+/**
+ * The value was read.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Known {
+  readonly _tag: "Known"
+  /** The figure, in the unit of what was read (a count, or bytes). */
+  readonly value: number
+  /** Wall-clock time of the reading, in milliseconds since 1970. */
+  readonly at: number
+  /** Where it was read, such as `/proc/self/fd` or `ledger`. */
+  readonly source: string
+  /** `false` when the figure is an estimate. */
+  readonly exact: boolean
+}
+
+/**
+ * There is no limit.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Unlimited {
+  readonly _tag: "Unlimited"
+  readonly source: string
+}
+
+/**
+ * The figure cannot be read here.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Unknown {
+  readonly _tag: "Unknown"
+  readonly reason: "Unsupported" | "Denied" | "Missing" | "Stale"
+  readonly source: string
+  readonly cause?: unknown
+}
+
+/**
+ * The read itself met `EMFILE` or `ENFILE`: evidence that nothing is left, not a lack of evidence.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Saturated {
+  readonly _tag: "Saturated"
+  readonly code: "EMFILE" | "ENFILE"
+  readonly source: string
+}
+
+/**
+ * What a probe found out about one figure.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Reading = Known | Unlimited | Unknown | Saturated
+
+/**
+ * `used / limit`, or `undefined` unless both are `Known` and the limit is above 0. It may exceed 1: a process can hold
+ * more descriptors than a limit that was lowered later.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const ratio = (used: Reading, limit: Reading): number | undefined =>
+  used._tag === "Known" && limit._tag === "Known" && limit.value > 0 ? used.value / limit.value : undefined

@@ -1,0 +1,55 @@
+/**
+ * What a connection is to the pool: how it opens, how it is checked, and how its death is noticed.
+ *
+ * @since 0.1.0
+ */
+import type * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+
+/**
+ * Opens connections of type `A` for keys of type `K`.
+ *
+ * **Details**
+ *
+ * - `open` dials. The connection lives as long as the scope that `open` is given: its finalizer closes it. Whoever
+ *   provides the scope (a pool, or you) closes it exactly once, also when `open` is interrupted half way.
+ * - `check` asks whether an idle connection still works. It fails when it does not. Without it every connection that
+ *   is not known to be dead is good.
+ * - `closed` completes as soon as the connection is dead, whoever ended it. A pool waits on it, so that a dead idle
+ *   connection is gone before anybody borrows it. Without it death is only noticed by `check` or by its user.
+ *
+ * @see {@link make}
+ * @category models
+ * @since 0.1.0
+ */
+export interface Connector<K, A, E = never, R = never> {
+  readonly open: (key: K) => Effect.Effect<A, E, R | Scope.Scope>
+  readonly check?: ((connection: A) => Effect.Effect<void, E, R>) | undefined
+  readonly closed?: ((connection: A) => Effect.Effect<void>) | undefined
+}
+
+/**
+ * Makes a connector, inferring its types.
+ *
+ * **Example** (A connector for anything that opens and closes)
+ *
+ * ```ts
+ * import { Console, Effect } from "effect"
+ * import * as Connector from "effect-sluice/Connector"
+ *
+ * const connector = Connector.make({
+ *   open: (name: string) =>
+ *     Effect.acquireRelease(
+ *       Effect.succeed({ greet: `hello from ${name}` }),
+ *       () => Console.log(`closed ${name}`)
+ *     )
+ * })
+ *
+ * const program = Effect.scoped(Effect.map(connector.open("db"), (connection) => connection.greet))
+ * await Effect.runPromise(program) // => "hello from db"
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <K, A, E = never, R = never>(connector: Connector<K, A, E, R>): Connector<K, A, E, R> => connector
