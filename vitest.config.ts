@@ -6,6 +6,7 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     exclude: ["node_modules", "dist"],
     testTimeout: 20_000,
-    pool: "forks"
+    pool: "forks",
+    silent: "passed-only"
   }
 })

@@ -52,4 +52,10 @@ export interface Connector<K, A, E = never, R = never> {
  * @category constructors
  * @since 0.1.0
  */
-export const make = <K, A, E = never, R = never>(connector: Connector<K, A, E, R>): Connector<K, A, E, R> => connector
+export const make = <K, A, E = never, R = never, E2 = never, R2 = never>(connector: {
+  readonly open: (key: K) => Effect.Effect<A, E, R>
+  readonly check?: ((connection: A) => Effect.Effect<void, E2, R2>) | undefined
+  readonly closed?: ((connection: A) => Effect.Effect<void>) | undefined
+}): Connector<K, A, E | E2, Exclude<R, Scope.Scope> | R2> =>
+  // The scope is what `open` is given, so it is no requirement of the connector; nothing else differs in the two types.
+  connector as Connector<K, A, E | E2, Exclude<R, Scope.Scope> | R2>

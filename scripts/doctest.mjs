@@ -1,0 +1,121 @@
+/**
+ * Turns every ts fence of the doc comments in src, of README.md and of docs/*.md into a module under test/.doctest, and
+ * one test file that runs them all in one process. `npm test` runs them with the other tests, `npm run check` checks
+ * their types.
+ *
+ * A line `expression // => value` asserts deep equality. A fence marked `ts no-run` is checked, not run.
+ *
+ * Usage: node scripts/doctest.mjs [root of the project]
+ */
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+
+const root = Path.resolve(process.argv[2] ?? Path.join(import.meta.dirname, ".."))
+const out = Path.join(root, "test/.doctest")
+
+/** The fences of a text: their info string, the line of the file they start at, and their lines. */
+const fencesOf = (text, isSource) => {
+  const fences = []
+  let open
+  let inComment = !isSource
+  text.split("\n").forEach((raw, i) => {
+    if (isSource && /^\s*\/\*\*/.test(raw)) inComment = true
+    const line = isSource ? raw.replace(/^\s*\* ?/, "") : raw
+    if (open !== undefined) {
+      if (/^\s*```\s*$/.test(line)) {
+        if (open.language === "ts") fences.push(open)
+        open = undefined
+      } else open.lines.push(line)
+    } else if (inComment) {
+      const [, language, info] = /^\s*```(\w*)\s*(.*?)\s*$/.exec(line) ?? []
+      if (language !== undefined) open = { language, info, line: i + 1, lines: [] }
+    }
+    if (isSource && raw.includes("*/")) {
+      inComment = false
+      open = undefined
+    }
+  })
+  return fences
+}
+
+/** Splits the leading and scattered import statements from the rest, keeping their text as it is. */
+const hoist = (code) => {
+  const imports = []
+  const body = code.replace(/^import\s[^"']*["'][^"']+["'];?[^\n]*$/gm, (statement) => {
+    imports.push(statement)
+    return ""
+  })
+  return { imports: imports.join("\n"), body }
+}
+
+/**
+ * Replaces `expression // => value` by an assertion. The expression starts at the last line above that stands at the
+ * margin and does not continue another one, so it may span several lines.
+ */
+const assertions = (body, where) => {
+  const lines = body.split("\n")
+  lines.forEach((line, i) => {
+    const at = line.indexOf("// =>")
+    if (at < 0) return
+    let start = i
+    while (start > 0 && /^(?:\s|[)\]}.]|$)/.test(lines[start])) start--
+    lines[i] = line.slice(0, at).trimEnd()
+    const expected = line.slice(at + 5).trim()
+    if (/^\/\//.test(lines[i]) || lines[i] === "" || expected === "") {
+      throw new Error(`${where}: "${line}" asserts nothing`)
+    }
+    const declared = /^(?:const|let)\s+(\w+)\b/.exec(lines[start])
+    if (declared !== null) {
+      lines[i] += `\nassert.deepStrictEqual<unknown>(${declared[1]}, ${expected})`
+    } else {
+      lines[start] = `assert.deepStrictEqual<unknown>(${lines[start]}`
+      lines[i] = `${lines[i].replace(/;$/, "")}, ${expected})`
+    }
+  })
+  return lines.join("\n")
+}
+
+/** The module that a fence becomes. What is only checked stays at the top level, where every statement is allowed. */
+const moduleOf = (fence, where) => {
+  const code = fence.lines.join("\n")
+  const { body, imports } = hoist(code)
+  if (imports === "") throw new Error(`${where}: the example imports nothing, so a reader cannot run it`)
+  if (fence.info === "no-run") return `// ${where}\n${code}\n`
+  const asserted = assertions(body, where)
+  const assert = asserted === body ? "" : `import { assert } from "@effect/vitest"\n`
+  return `// ${where}\n${assert}${imports}\n\nexport default async (): Promise<void> => {\n${asserted.trim()}\n}\n`
+}
+
+const files = [
+  ...Fs.globSync("src/**/*.ts", { cwd: root }).sort(),
+  ...Fs.globSync(["README.md", "docs/*.md"], { cwd: root }).sort()
+]
+
+const tests = []
+const modules = new Map()
+for (const file of files) {
+  for (const fence of fencesOf(Fs.readFileSync(Path.join(root, file), "utf8"), file.endsWith(".ts"))) {
+    const where = `${file}:${fence.line}`
+    if (fence.info !== "" && fence.info !== "no-run") throw new Error(`${where}: unknown mark "${fence.info}"`)
+    const name = `${file.replace(/\.\w+$/, "").replaceAll("/", ".")}.${fence.line}.ts`
+    modules.set(name, moduleOf(fence, where))
+    if (fence.info !== "no-run") {
+      tests.push(`it("${where}", async () => (await import("./${name}")).default())\n`)
+    }
+  }
+}
+const examples = modules.size
+if (tests.length > 0) modules.set("examples.test.ts", `import { it } from "@effect/vitest"\n\n${tests.join("")}`)
+
+// Only what changed is written, so that a test run beside this one keeps its files.
+Fs.mkdirSync(out, { recursive: true })
+for (const name of Fs.readdirSync(out)) if (!modules.has(name)) Fs.rmSync(Path.join(out, name))
+for (const [name, code] of modules) {
+  const path = Path.join(out, name)
+  if (!Fs.existsSync(path) || Fs.readFileSync(path, "utf8") !== code) Fs.writeFileSync(path, code)
+}
+console.log(
+  examples === 0
+    ? "doctest: there are no examples in src, README.md and docs"
+    : `doctest: ${tests.length} examples to run, ${examples - tests.length} only to check`
+)

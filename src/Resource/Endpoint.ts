@@ -1,0 +1,227 @@
+/**
+ * Where a connection goes: a TCP address or the path of a Unix socket.
+ *
+ * Endpoints are equal by value, so that they serve as keys of a pool, and their text form can be parsed back.
+ *
+ * @since 0.1.0
+ */
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Host from "effect/net/Host"
+import * as Result from "effect/Result"
+
+/**
+ * A TCP address. `host` is a domain name in lower case, an IPv4 address or an IPv6 address without brackets, each in its
+ * canonical spelling; `port` is 1 to 65535.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class TcpEndpoint extends Data.TaggedClass("TcpEndpoint")<{
+  readonly host: string
+  readonly port: number
+}> {
+  /** `host:port`, with an IPv6 address in brackets. */
+  override toString(): string {
+    return this.host.includes(":") ? `[${this.host}]:${this.port}` : `${this.host}:${this.port}`
+  }
+}
+
+/**
+ * The path of a Unix socket, at most 107 bytes long.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class UnixEndpoint extends Data.TaggedClass("UnixEndpoint")<{
+  readonly path: string
+}> {
+  /** `unix:path`. */
+  override toString(): string {
+    return `unix:${this.path}`
+  }
+}
+
+/**
+ * Where a connection goes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Endpoint = TcpEndpoint | UnixEndpoint
+
+/**
+ * A text, host, port or path that names no endpoint.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class EndpointError extends Data.TaggedError("EndpointError")<{
+  /** The text as it was given. */
+  readonly input: string
+  /** Index into `input` at which it goes wrong, counted from 0. */
+  readonly position: number
+  /** The rule that it breaks, as the rest of the sentence "expected ...". */
+  readonly rule: string
+}> {
+  override get message(): string {
+    return `invalid endpoint ${JSON.stringify(this.input)} at position ${this.position}: expected ${this.rule}`
+  }
+}
+
+type Parsed<A> = Result.Result<A, EndpointError>
+
+const refuse = (input: string, position: number, rule: string): Parsed<never> =>
+  Result.fail(new EndpointError({ input, position, rule }))
+
+// The kernel's address structure holds 108 bytes, one of which ends the string.
+const maxPathBytes = 107
+
+const portRule = "a port, a whole number from 1 to 65535"
+
+const parsePort = (input: string, start: number): Parsed<number> => {
+  const text = input.slice(start)
+  if (text === "") return refuse(input, start, portRule)
+  const stray = text.search(/[^0-9]/)
+  if (stray >= 0) return refuse(input, start + stray, portRule)
+  const port = Number(text)
+  return port >= 1 && port <= 65535 ? Result.succeed(port) : refuse(input, start, portRule)
+}
+
+const hostRule = "a domain name, an IPv4 address, or an IPv6 address in brackets"
+
+const parseHost = (input: string, host: string, start: number): Parsed<string> => {
+  const parsed = Host.hostFromString(host)
+  if (Result.isSuccess(parsed)) return Result.succeed(Host.formatHost(parsed.success))
+  const stray = host.search(/[^A-Za-z0-9._:%-]/)
+  return refuse(input, start + Math.max(stray, 0), `${hostRule} (${parsed.failure.message})`)
+}
+
+const parsePath = (input: string, start: number): Parsed<Endpoint> => {
+  const path = input.slice(start)
+  if (path === "") return refuse(input, start, "the path of a Unix socket")
+  const nul = path.indexOf("\0")
+  if (nul >= 0) return refuse(input, start + nul, "a path without NUL characters")
+  const bytes = new TextEncoder().encode(path).length
+  return bytes > maxPathBytes
+    ? refuse(input, start, `a path of at most ${maxPathBytes} bytes, not ${bytes}`)
+    : Result.succeed(new UnixEndpoint({ path }))
+}
+
+const tcpFrom = (input: string, host: string, hostStart: number, portStart: number): Parsed<Endpoint> =>
+  Result.flatMap(
+    parseHost(input, host, hostStart),
+    (host) => Result.map(parsePort(input, portStart), (port) => new TcpEndpoint({ host, port }))
+  )
+
+const parseBracketed = (input: string): Parsed<Endpoint> => {
+  const end = input.indexOf("]")
+  if (end < 0) return refuse(input, input.length, "a closing bracket after the IPv6 address")
+  const host = input.slice(1, end)
+  if (!host.includes(":")) return refuse(input, 1, "an IPv6 address between the brackets")
+  return input[end + 1] === ":"
+    ? tcpFrom(input, host, 1, end + 2)
+    : refuse(input, end + 1, "a colon and a port after the bracket")
+}
+
+/**
+ * Parses the text of an endpoint without an Effect.
+ *
+ * @see {@link parse} for the forms that it takes
+ * @category constructors
+ * @since 0.1.0
+ */
+export const parseResult = (input: string): Result.Result<Endpoint, EndpointError> => {
+  if (input === "") return refuse(input, 0, "host:port, [ipv6]:port, unix:path or /path")
+  if (input.startsWith("unix:")) return parsePath(input, "unix:".length)
+  if (input.startsWith("/") || input.startsWith("./")) return parsePath(input, 0)
+  if (input.startsWith("[")) return parseBracketed(input)
+  const colon = input.indexOf(":")
+  if (colon < 0) return refuse(input, input.length, "a colon and a port after the host")
+  if (input.indexOf(":", colon + 1) >= 0) {
+    return refuse(input, colon, "an IPv6 address in brackets, such as [::1]:6379, or a single colon before the port")
+  }
+  return tcpFrom(input, input.slice(0, colon), 0, colon + 1)
+}
+
+/**
+ * Parses the text of an endpoint: `host:port`, `[ipv6]:port`, `unix:path`, or a path that starts with `/` or `./`.
+ *
+ * **Details**
+ *
+ * Hosts are brought to their canonical spelling, so that `LOCALHOST:80` and `localhost:80` are one endpoint. It fails
+ * with `EndpointError`, which names the text, the position and the rule.
+ *
+ * **Example** (Parsing endpoints)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import * as Endpoint from "effect-sluice/Endpoint"
+ *
+ * const texts = ["LOCALHOST:9500", "[0:0:0:0:0:0:0:1]:6379", "/var/run/db.sock"]
+ * const program = Effect.forEach(texts, (text) => Effect.map(Endpoint.parse(text), String))
+ *
+ * await Effect.runPromise(program) // => ["localhost:9500", "[::1]:6379", "unix:/var/run/db.sock"]
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const parse = (input: string): Effect.Effect<Endpoint, EndpointError> => Effect.fromResult(parseResult(input))
+
+/**
+ * Makes a TCP endpoint. `host` is a domain name or an IP address without brackets, `port` is 1 to 65535.
+ *
+ * **Gotchas**
+ *
+ * It is for values that the program itself knows, so it throws `EndpointError` on nonsense. Use {@link parse} for text
+ * that comes from outside.
+ *
+ * **Example** (Two endpoints that are one key)
+ *
+ * ```ts
+ * import { Equal } from "effect"
+ * import * as Endpoint from "effect-sluice/Endpoint"
+ *
+ * Equal.equals(Endpoint.tcp("LocalHost", 9500), Endpoint.tcp("localhost", 9500)) // => true
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const tcp = (host: string, port: number): TcpEndpoint => {
+  const text = host.includes(":") ? `[${host}]:` : `${host}:`
+  const parsed = parseHost(text + port, host, host.includes(":") ? 1 : 0)
+  const valid = Result.flatMap(
+    parsed,
+    (host) =>
+      Number.isInteger(port) && port >= 1 && port <= 65535
+        ? Result.succeed(new TcpEndpoint({ host, port }))
+        : refuse(text + port, text.length, portRule)
+  )
+  return Result.getOrThrow(valid)
+}
+
+/**
+ * Makes the endpoint of a Unix socket at `path`, which has 1 to 107 bytes.
+ *
+ * **Gotchas**
+ *
+ * It throws `EndpointError` on an empty path, one with a NUL character or one that is too long for the kernel.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const unix = (path: string): UnixEndpoint => {
+  Result.getOrThrow(parsePath(path, 0))
+  return new UnixEndpoint({ path })
+}
+
+/**
+ * Whether a value is an endpoint.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isEndpoint = (value: unknown): value is Endpoint =>
+  value instanceof TcpEndpoint || value instanceof UnixEndpoint

@@ -1,0 +1,212 @@
+/**
+ * A TCP connection (plain or TLS, or a Unix socket) as a scoped Effect that is closed gracefully, exactly once.
+ *
+ * @since 0.1.0
+ */
+import * as NodeSocket from "@effect/platform-node/NodeSocket"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import type * as Socket from "effect/socket/Socket"
+import type * as Tls from "node:tls"
+import { closeOnFailure } from "../internal/CloseOnFailure.ts"
+import { checkOptions } from "../internal/Options.ts"
+import { TrackedByPool } from "../internal/Tracked.ts"
+import { ResourceMonitor } from "../Monitor/ResourceMonitor.ts"
+import * as Connector from "./Connector.ts"
+import type { Endpoint } from "./Endpoint.ts"
+import { ConnectionClosed, ReadFailed, TcpConnectionError, WriteFailed } from "./TcpConnectionError.ts"
+import { dial, type DialSettings, type Ending, type TcpSocket } from "./TcpSocket.ts"
+
+export { InvalidOption } from "../internal/InvalidOption.ts"
+export {
+  ConnectFailed,
+  ConnectionClosed,
+  ConnectTimeout,
+  ReadFailed,
+  TcpConnectionError,
+  type TcpConnectionErrorReason,
+  WriteFailed
+} from "./TcpConnectionError.ts"
+export type { Ending } from "./TcpSocket.ts"
+
+/**
+ * An open connection. Its read side and its write side may be used by two fibers at once; each side by one at a time.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface TcpConnection {
+  readonly endpoint: Endpoint
+  /**
+   * The next bytes from the peer, at least one. Waits until there are some; an interrupted read loses nothing. Fails with
+   * `ConnectionClosed` at the end and with `ReadFailed` when the connection breaks.
+   */
+  readonly read: Effect.Effect<Uint8Array, TcpConnectionError>
+  /**
+   * Hands bytes, or the UTF-8 bytes of a text, to the kernel. Waits while the peer is slower than the writer. Fails with
+   * `ConnectionClosed` after the end and with `WriteFailed` when the connection breaks.
+   */
+  readonly write: (data: Uint8Array | string) => Effect.Effect<void, TcpConnectionError>
+  /** Completes as soon as the peer has ended its side or the connection is gone, whoever ended it. */
+  readonly dead: Effect.Effect<void>
+  /** Completes when the connection is closed and its descriptor is free, and says how it went. */
+  readonly closed: Effect.Effect<Ending>
+}
+
+/**
+ * How to open and close a connection.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /** Bound on name look-up, dial and TLS handshake together; above 0. @default 10 seconds */
+  readonly connectTimeout?: Duration.Input | undefined
+  /** How long the peer's end is awaited after ours before the socket is destroyed; 0 or more. @default 2 seconds */
+  readonly closeTimeout?: Duration.Input | undefined
+  /** Send small writes at once (TCP_NODELAY). @default true */
+  readonly noDelay?: boolean | undefined
+  /** Idle time after which the kernel probes the peer, at least 1 second, or `false` for no probes. @default 30 seconds */
+  readonly keepAlive?: Duration.Input | false | undefined
+  /** TLS: `true` for the defaults, or Node's options. The host is the server name unless it is an address. @default false */
+  readonly tls?: boolean | Tls.ConnectionOptions | undefined
+}
+
+const settingsOf = (options: Options): DialSettings => {
+  const check = checkOptions("TcpConnection")
+  const keepAlive = options.keepAlive ?? "30 seconds"
+  return {
+    connectTimeout: check.duration("connectTimeout", options.connectTimeout ?? "10 seconds", {
+      min: 0,
+      exclusive: true
+    }),
+    closeTimeout: check.duration("closeTimeout", options.closeTimeout ?? "2 seconds", { min: 0 }),
+    noDelay: options.noDelay ?? true,
+    keepAlive: keepAlive === false ? undefined : check.duration("keepAlive", keepAlive, { min: 1000 }),
+    tls: options.tls === true ? {} : options.tls === false ? undefined : options.tls
+  }
+}
+
+/** Records the connection in the monitor's ledger, if there is a monitor and no pool does it. */
+const track = (endpoint: Endpoint): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    if (yield* TrackedByPool) return
+    const monitor = yield* Effect.serviceOption(ResourceMonitor)
+    if (Option.isSome(monitor)) yield* monitor.value.track({ label: String(endpoint) })
+  })
+
+const encoder = new TextEncoder()
+
+const toBytes = (data: Uint8Array | string): Uint8Array => typeof data === "string" ? encoder.encode(data) : data
+
+const concat = (chunks: ReadonlyArray<Uint8Array | string>): Uint8Array => {
+  const [first] = chunks
+  return chunks.length === 1 && first !== undefined ? toBytes(first) : Buffer.concat(chunks.map(toBytes))
+}
+
+const closedError = (socket: TcpSocket): TcpConnectionError =>
+  new TcpConnectionError({
+    reason: new ConnectionClosed({ endpoint: socket.endpoint, bytesRead: socket.raw.bytesRead })
+  })
+
+const readError = (socket: TcpSocket) => (error: Socket.SocketError): TcpConnectionError =>
+  error.reason._tag === "SocketCloseError"
+    ? closedError(socket)
+    : new TcpConnectionError({ reason: new ReadFailed({ endpoint: socket.endpoint, cause: error.reason.cause }) })
+
+const writeError = (socket: TcpSocket) => (error: Socket.SocketError): TcpConnectionError =>
+  error.reason._tag === "SocketCloseError"
+    ? closedError(socket)
+    : new TcpConnectionError({ reason: new WriteFailed({ endpoint: socket.endpoint, cause: error.reason.cause }) })
+
+const fromSocket = (
+  socket: TcpSocket,
+  reader: Socket.Reader,
+  writer: Socket.Writer
+): TcpConnection => ({
+  endpoint: socket.endpoint,
+  read: reader.pull.pipe(Effect.map(concat), Effect.mapError(readError(socket))),
+  write: (data) =>
+    Effect.suspend(() =>
+      // A write to a socket that has ended would wait for a `drain` that never comes.
+      socket.raw.writable
+        ? Effect.mapError(writer.write(data), writeError(socket))
+        : Effect.fail(closedError(socket))
+    ),
+  dead: Deferred.await(socket.dead),
+  closed: Deferred.await(socket.closed)
+})
+
+const open = (
+  endpoint: Endpoint,
+  settings: DialSettings
+): Effect.Effect<TcpConnection, TcpConnectionError, Scope.Scope> =>
+  closeOnFailure(Effect.gen(function*() {
+    // The ledger entry is the first to be made and so the last to go: the connection counts until it is really closed.
+    yield* track(endpoint)
+    const socket = yield* dial(endpoint, settings)
+    const adapter = yield* NodeSocket.fromDuplex(Effect.succeed(socket.raw))
+    const reader = yield* Effect.mapError(adapter.reader, readError(socket))
+    const writer = yield* adapter.writer
+    return fromSocket(socket, reader, writer)
+  }))
+
+/**
+ * Opens a connection that is closed when the scope ends: what was written is flushed, our side is ended, the peer's end
+ * is awaited up to `closeTimeout`, and then the socket is destroyed.
+ *
+ * **Details**
+ *
+ * - A dial that times out or is interrupted is destroyed at once; a connection that comes late is never kept.
+ * - It fails with `TcpConnectionError` and the reason `ConnectTimeout` or `ConnectFailed`.
+ * - With a `ResourceMonitor` in its context the connection is recorded in the monitor's ledger.
+ *
+ * **Gotchas**
+ *
+ * Options that make no sense throw `InvalidOption` when `connect` is called, before there is an Effect.
+ *
+ * **Example** (One line from a server)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import * as Endpoint from "effect-sluice/Endpoint"
+ * import * as TcpConnection from "effect-sluice/TcpConnection"
+ * import { createServer } from "node:net"
+ *
+ * const server = createServer((socket) => socket.end("welcome\n")).listen(0, "127.0.0.1")
+ * await new Promise((resolve) => server.once("listening", resolve))
+ * const { port } = server.address() as { port: number }
+ *
+ * const program = Effect.gen(function*() {
+ *   const connection = yield* TcpConnection.connect(Endpoint.tcp("127.0.0.1", port), { connectTimeout: "1 second" })
+ *   return new TextDecoder().decode(yield* connection.read)
+ * }).pipe(Effect.scoped, Effect.ensuring(Effect.sync(() => server.close())))
+ *
+ * await Effect.runPromise(program) // => "welcome\n"
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const connect = (
+  endpoint: Endpoint,
+  options: Options = {}
+): Effect.Effect<TcpConnection, TcpConnectionError, Scope.Scope> => open(endpoint, settingsOf(options))
+
+/**
+ * A connector of TCP connections for a pool. Throws `InvalidOption` on options that make no sense.
+ *
+ * @see {@link connect} for what opening and closing mean
+ * @category constructors
+ * @since 0.1.0
+ */
+export const connector = (options: Options = {}): Connector.Connector<Endpoint, TcpConnection, TcpConnectionError> => {
+  const settings = settingsOf(options)
+  return Connector.make({
+    open: (endpoint: Endpoint) => open(endpoint, settings),
+    closed: (connection) => connection.dead
+  })
+}

@@ -1,0 +1,146 @@
+/**
+ * What can go wrong with a TCP connection.
+ *
+ * @since 0.1.0
+ */
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import type { Endpoint } from "./Endpoint.ts"
+
+/** Local mistakes that no second attempt mends; everything else about a dial may pass. */
+const permanentCodes = new Set(["EACCES", "EPERM", "EINVAL", "EAFNOSUPPORT", "EPROTONOSUPPORT"])
+
+const isPermanent = (code: string | undefined): boolean =>
+  code !== undefined && (permanentCodes.has(code) || code.startsWith("ERR_") || code.startsWith("CERT_") ||
+    code.startsWith("UNABLE_TO_") || code.includes("SELF_SIGNED"))
+
+const codeOf = (cause: unknown): string | undefined =>
+  typeof cause === "object" && cause !== null && "code" in cause && typeof cause.code === "string"
+    ? cause.code
+    : undefined
+
+/** The text of a cause without its stack: a node error, or the several of them behind one host name. */
+const textOf = (cause: unknown): string =>
+  cause instanceof AggregateError && cause.message === ""
+    ? cause.errors.map(textOf).join(", ")
+    : cause instanceof Error
+    ? cause.message
+    : String(cause)
+
+/**
+ * The connection was not established within `connectTimeout`. The late socket is destroyed.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ConnectTimeout extends Data.TaggedError("ConnectTimeout")<{
+  readonly endpoint: Endpoint
+  readonly after: Duration.Duration
+}> {
+  readonly code = "ETIMEDOUT"
+  readonly isRetryable = true
+  override get message(): string {
+    return `${this.endpoint} did not accept the connection within ${Duration.format(this.after)}`
+  }
+}
+
+/**
+ * The dial, or the TLS handshake after it, failed. `cause` is Node's error, `code` its code.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ConnectFailed extends Data.TaggedError("ConnectFailed")<{
+  readonly endpoint: Endpoint
+  readonly cause: unknown
+}> {
+  get code(): string | undefined {
+    return codeOf(this.cause)
+  }
+  get isRetryable(): boolean {
+    return !isPermanent(this.code)
+  }
+  override get message(): string {
+    return `connecting to ${this.endpoint} failed: ${textOf(this.cause)}`
+  }
+}
+
+/**
+ * The connection has ended: the peer closed it, or we did. A request that was under way may or may not have been done.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ConnectionClosed extends Data.TaggedError("ConnectionClosed")<{
+  readonly endpoint: Endpoint
+  /** Bytes that had been received before the end. */
+  readonly bytesRead: number
+}> {
+  readonly isRetryable = false
+  override get message(): string {
+    return `the connection to ${this.endpoint} is closed (after ${this.bytesRead} bytes received)`
+  }
+}
+
+/**
+ * Reading failed, most often because the peer reset the connection. `cause` is Node's error, `code` its code.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ReadFailed extends Data.TaggedError("ReadFailed")<{
+  readonly endpoint: Endpoint
+  readonly cause: unknown
+}> {
+  get code(): string | undefined {
+    return codeOf(this.cause)
+  }
+  readonly isRetryable = false
+  override get message(): string {
+    return `reading from ${this.endpoint} failed: ${textOf(this.cause)}`
+  }
+}
+
+/**
+ * Writing failed. Whether the peer got any of it is not known. `cause` is Node's error, `code` its code.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class WriteFailed extends Data.TaggedError("WriteFailed")<{
+  readonly endpoint: Endpoint
+  readonly cause: unknown
+}> {
+  get code(): string | undefined {
+    return codeOf(this.cause)
+  }
+  readonly isRetryable = false
+  override get message(): string {
+    return `writing to ${this.endpoint} failed: ${textOf(this.cause)}`
+  }
+}
+
+/**
+ * Why a TCP connection failed.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type TcpConnectionErrorReason = ConnectTimeout | ConnectFailed | ConnectionClosed | ReadFailed | WriteFailed
+
+/**
+ * A TCP connection failed; `reason` says how. `Effect.catchReason("TcpConnectionError", "ConnectTimeout", f)` handles one.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class TcpConnectionError extends Data.TaggedError("TcpConnectionError")<{
+  readonly reason: TcpConnectionErrorReason
+}> {
+  override get message(): string {
+    return this.reason.message
+  }
+  get isRetryable(): boolean {
+    return this.reason.isRetryable
+  }
+}

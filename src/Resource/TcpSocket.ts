@@ -1,0 +1,195 @@
+/**
+ * One raw socket from its dial to its end: opens it, watches it die, and closes it gracefully within a deadline.
+ *
+ * @since 0.1.0
+ */
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Scope from "effect/Scope"
+import * as Net from "node:net"
+import * as Tls from "node:tls"
+import type { Endpoint } from "./Endpoint.ts"
+import { ConnectFailed, ConnectTimeout, TcpConnectionError } from "./TcpConnectionError.ts"
+
+/**
+ * How a connection ended.
+ *
+ * - `Graceful`: both sides sent their end (FIN).
+ * - `Reset`: the connection broke with an error, whose code is in `code` (`ECONNRESET` when the peer reset it).
+ * - `Forced`: the peer did not end its side within `closeTimeout`, so we destroyed the socket.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Ending {
+  readonly how: "Graceful" | "Reset" | "Forced"
+  /** Node's code of the error that broke the connection. */
+  readonly code: string | undefined
+  readonly bytesRead: number
+  readonly bytesWritten: number
+}
+
+/** What a dial needs to know, all of it decided. */
+export interface DialSettings {
+  readonly connectTimeout: Duration.Duration
+  readonly closeTimeout: Duration.Duration
+  readonly noDelay: boolean
+  readonly keepAlive: Duration.Duration | undefined
+  readonly tls: Tls.ConnectionOptions | undefined
+}
+
+/** A raw socket and what has become of it. */
+export interface TcpSocket {
+  readonly endpoint: Endpoint
+  readonly raw: Net.Socket
+  /** Done as soon as the peer has ended its side or the socket is gone: nobody should be lent it any more. */
+  readonly dead: Deferred.Deferred<void>
+  /** Done when the socket is closed and its descriptor is free. */
+  readonly closed: Deferred.Deferred<Ending>
+  connected: boolean
+  forced: boolean
+  errorCode: string | undefined
+}
+
+const createRaw = (endpoint: Endpoint, settings: DialSettings): Net.Socket => {
+  const options = {
+    ...(endpoint._tag === "UnixEndpoint" ? { path: endpoint.path } : { host: endpoint.host, port: endpoint.port }),
+    noDelay: settings.noDelay,
+    keepAlive: settings.keepAlive !== undefined,
+    keepAliveInitialDelay: settings.keepAlive === undefined ? 0 : Duration.toMillis(settings.keepAlive)
+  }
+  if (settings.tls === undefined) return Net.createConnection(options)
+  // An IP address is no server name: RFC 6066 forbids it in the TLS extension.
+  const named = endpoint._tag === "TcpEndpoint" && Net.isIP(endpoint.host) === 0
+  return Tls.connect({ ...(named ? { servername: endpoint.host } : {}), ...options, ...settings.tls })
+}
+
+/**
+ * Whether the peer's end has arrived, also while unread bytes are still buffered before it. Node emits `end` only when
+ * everything has been read, and nobody reads from an idle connection, so the stream's own state is the only witness.
+ * The field is not part of Node's types, hence the cast; without it such a peer would be noticed on the next use.
+ */
+const hasPeerEnded = (raw: Net.Socket): boolean =>
+  (raw as unknown as { readonly _readableState?: { readonly ended?: boolean } })._readableState?.ended === true
+
+const endingOf = (socket: TcpSocket): Ending => ({
+  how: socket.forced ? "Forced" : socket.errorCode === undefined ? "Graceful" : "Reset",
+  code: socket.errorCode,
+  bytesRead: socket.raw.bytesRead,
+  bytesWritten: socket.raw.bytesWritten
+})
+
+/** The listeners stay for the socket's whole life, so that no late `error` event is ever unhandled. */
+const watch = (endpoint: Endpoint, raw: Net.Socket): TcpSocket => {
+  const socket: TcpSocket = {
+    endpoint,
+    raw,
+    dead: Deferred.makeUnsafe(),
+    closed: Deferred.makeUnsafe(),
+    connected: false,
+    forced: false,
+    errorCode: undefined
+  }
+  const die = () => Deferred.doneUnsafe(socket.dead, Exit.void)
+  raw.on("readable", () => {
+    // Reading nothing makes an ended stream say so, and is without effect on any other.
+    if (raw.readableLength === 0) raw.read(0)
+    if (hasPeerEnded(raw)) die()
+  })
+  raw.on("end", die)
+  raw.on("error", (error: NodeJS.ErrnoException) => {
+    socket.errorCode = error.code ?? error.name
+    die()
+  })
+  raw.on("close", () => {
+    die()
+    Deferred.doneUnsafe(socket.closed, Exit.succeed(endingOf(socket)))
+  })
+  return socket
+}
+
+const destroy = (socket: TcpSocket): Effect.Effect<Ending> =>
+  Effect.suspend(() => {
+    socket.raw.destroy()
+    return Deferred.await(socket.closed)
+  })
+
+/**
+ * Flushes what was written, ends our side, waits for the peer's end up to `closeTimeout`, then destroys the socket.
+ * A peer that is stuck costs its own deadline and nobody else's.
+ */
+const closeGracefully = (socket: TcpSocket, closeTimeout: Duration.Duration): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (!socket.connected) return destroy(socket)
+    const { raw } = socket
+    raw.end()
+    // Unread bytes would keep the peer's end from being seen, so whatever still arrives is discarded. A stream with a
+    // `readable` listener does not flow.
+    raw.removeAllListeners("readable")
+    raw.resume()
+    return Deferred.await(socket.closed).pipe(
+      // A finalizer is uninterruptible, and so would be the wait that the timeout has to end.
+      Effect.interruptible,
+      Effect.timeoutOrElse({
+        duration: closeTimeout,
+        orElse: () => {
+          socket.forced = true
+          return destroy(socket)
+        }
+      })
+    )
+  }).pipe(Effect.asVoid)
+
+const awaitConnected = (socket: TcpSocket, tls: boolean): Effect.Effect<TcpSocket, TcpConnectionError> =>
+  Effect.callback((resume) => {
+    const onConnect = () => {
+      socket.connected = true
+      socket.raw.off("error", onError)
+      resume(Effect.succeed(socket))
+    }
+    const onError = (cause: unknown) => resume(Effect.fail(connectFailed(socket.endpoint, cause)))
+    socket.raw.once(tls ? "secureConnect" : "connect", onConnect)
+    socket.raw.once("error", onError)
+    return Effect.sync(() => {
+      socket.raw.off(tls ? "secureConnect" : "connect", onConnect)
+      socket.raw.off("error", onError)
+    })
+  })
+
+const connectFailed = (endpoint: Endpoint, cause: unknown): TcpConnectionError =>
+  new TcpConnectionError({ reason: new ConnectFailed({ endpoint, cause }) })
+
+const connectTimedOut = (endpoint: Endpoint, after: Duration.Duration): TcpConnectionError =>
+  new TcpConnectionError({ reason: new ConnectTimeout({ endpoint, after }) })
+
+/**
+ * Dials, and closes the socket when the scope ends: gracefully if it was connected, at once if it was not. Its descriptor
+ * is free when the finalizer has ended.
+ *
+ * The finalizer is installed before the dial, so there is no moment at which an interruption can lose the socket.
+ */
+export const dial = (
+  endpoint: Endpoint,
+  settings: DialSettings
+): Effect.Effect<TcpSocket, TcpConnectionError, Scope.Scope> =>
+  Effect.suspend(() => {
+    let socket: TcpSocket | undefined
+    const close = Effect.suspend(() =>
+      socket === undefined ? Effect.void : closeGracefully(socket, settings.closeTimeout)
+    )
+    const connected = Effect.suspend(() => {
+      try {
+        socket = watch(endpoint, createRaw(endpoint, settings))
+      } catch (cause) {
+        return Effect.fail(connectFailed(endpoint, cause))
+      }
+      return awaitConnected(socket, settings.tls !== undefined)
+    })
+    const bounded = Effect.timeoutOrElse(connected, {
+      duration: settings.connectTimeout,
+      orElse: () => Effect.fail(connectTimedOut(endpoint, settings.connectTimeout))
+    })
+    return Effect.andThen(Effect.addFinalizer(() => close), bounded)
+  })

@@ -1,0 +1,23 @@
+/**
+ * A scope of its own for one attempt.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+
+/**
+ * Runs an effect in a child of the caller's scope. When it fails or is interrupted, everything that it acquired is closed
+ * at once, and the caller's scope keeps nothing of it; when it succeeds, what it acquired lives as long as the caller's
+ * scope.
+ */
+export const closeOnFailure = <A, E, R>(
+  effect: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, Exclude<R, Scope.Scope> | Scope.Scope> =>
+  Effect.flatMap(Effect.scope, (parent) =>
+    Effect.flatMap(Scope.fork(parent), (child) =>
+      Effect.onExit(
+        Scope.provide(effect, child),
+        (exit) => Exit.isFailure(exit) ? Scope.close(child, exit) : Effect.void
+      )))

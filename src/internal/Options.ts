@@ -1,0 +1,71 @@
+/**
+ * Checks that every module applies to its options, so that nonsense is refused in the same words everywhere.
+ *
+ * The checks throw `InvalidOption`: options are values that the program itself writes, and a constructor is no Effect.
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import * as Option from "effect/Option"
+import { InvalidOption } from "./InvalidOption.ts"
+
+/** Checks the options of one module. */
+export interface OptionCheck {
+  /** Throws unless `valid`. `rule` completes the sentence "it must ...". */
+  readonly require: (valid: boolean, option: string, value: unknown, rule: string) => void
+  /** A whole number of at least `min`; `Infinity` only where it is allowed. */
+  readonly whole: (
+    option: string,
+    value: number,
+    range: { readonly min: number; readonly infinite?: boolean }
+  ) => number
+  /** A duration, decoded, that is finite unless allowed otherwise and at least (or above) `min` milliseconds. */
+  readonly duration: (option: string, value: unknown, range: DurationRange) => Duration.Duration
+}
+
+/** What a duration may be, in milliseconds. */
+export interface DurationRange {
+  readonly min: number
+  /** The minimum itself is refused. */
+  readonly exclusive?: boolean
+  /** `Infinity` is a value. */
+  readonly infinite?: boolean
+}
+
+const wholeRule = (range: { readonly min: number; readonly infinite?: boolean }): string =>
+  `be a whole number of at least ${range.min}${range.infinite === true ? ", or Infinity" : ""}`
+
+const durationRule = (range: DurationRange): string =>
+  `be a ${range.infinite === true ? "" : "finite "}duration ${range.exclusive === true ? "above" : "of at least"} ` +
+  Duration.format(Duration.millis(range.min))
+
+const decode = (value: unknown): Duration.Duration | undefined =>
+  // The type of `fromInput` admits only well-formed inputs; what is checked here is whether the value is one.
+  Option.getOrUndefined(Duration.fromInput(value as Duration.Input))
+
+const within = (millis: number, range: DurationRange): boolean =>
+  (range.exclusive === true ? millis > range.min : millis >= range.min) &&
+  (Number.isFinite(millis) || range.infinite === true)
+
+/** The checks of the module with this name. */
+export const checkOptions = (module: string): OptionCheck => {
+  const require: OptionCheck["require"] = (valid, option, value, rule) => {
+    if (!valid) throw new InvalidOption({ module, option, value, rule })
+  }
+  return {
+    require,
+    whole: (option, value, range) => {
+      const valid = (Number.isSafeInteger(value) || (range.infinite === true && value === Infinity)) &&
+        value >= range.min
+      require(valid, option, value, wholeRule(range))
+      return value
+    },
+    duration: (option, value, range) => {
+      const duration = decode(value)
+      if (duration === undefined || !within(Duration.toMillis(duration), range)) {
+        throw new InvalidOption({ module, option, value, rule: durationRule(range) })
+      }
+      return duration
+    }
+  }
+}

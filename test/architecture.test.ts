@@ -1,0 +1,204 @@
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import * as ChildProcess from "node:child_process"
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
+
+const root = Path.resolve(import.meta.dirname, "..")
+
+/** Who may import whom. It repeats what the lint configuration says, so that neither can change alone. */
+const arrows: Record<string, ReadonlyArray<string>> = {
+  internal: [],
+  Monitor: ["internal"],
+  Retry: ["Monitor", "internal"],
+  Resource: ["Monitor", "internal"],
+  Pool: ["Retry", "Resource", "Monitor", "internal"],
+  Settings: ["Pool", "Retry", "Resource", "Monitor", "internal"],
+  Serverless: ["Pool", "Retry", "Resource", "Monitor", "internal"],
+  Testing: ["Pool", "Retry", "Resource", "Monitor", "internal"],
+  Cli: ["Settings", "Pool", "Retry", "Resource", "Monitor", "internal"]
+}
+const folders = Object.keys(arrows)
+
+const core = [
+  "src/Resource/Endpoint.ts",
+  "src/Resource/Connector.ts",
+  "src/Pool/ConnectionPool.ts",
+  "src/Retry/RetryPolicy.ts",
+  "src/Monitor/ResourceMonitor.ts"
+]
+const tooHeavyForCore = [
+  "effect/Schema",
+  "effect/SchemaParser",
+  "effect/Config",
+  "effect/ConfigProvider",
+  "effect/Stream",
+  "effect/socket/Socket",
+  "effect/sql/SqlClient",
+  "@effect/platform-node/NodeSocket",
+  "node:net",
+  "node:tls",
+  "net"
+]
+
+const houseRules: ReadonlyArray<readonly [rule: string, code: string]> = [
+  ["effecttsgo(global-date)", "export const x = Date.now()"],
+  ["effecttsgo(global-date)", "export const x = new Date()"],
+  ["effecttsgo(global-random)", "export const x = Math.random()"],
+  ["effecttsgo(global-timers)", "export const x = setTimeout(() => {}, 1)"],
+  ["effecttsgo(global-timers)", "export const x = setInterval(() => {}, 1)"],
+  ["effecttsgo(global-console)", "console.log(1)"],
+  ["effecttsgo(process-env)", "export const x = process.env[\"HOME\"]"],
+  ["typescript(no-explicit-any)", "export const x: any = 1"],
+  ["typescript(no-non-null-assertion)", "export const x = (y: string | undefined): string => y!"],
+  ["typescript(array-type)", "export const x: string[] = []"],
+  ["typescript(ban-ts-comment)", "// @ts-ignore\nexport const x: number = 1"],
+  ["eslint(max-lines)", "export const x = [\n" + "1,\n".repeat(400) + "]"],
+  ["eslint(max-lines-per-function)", "export const x = () => {\n" + "void 0\n".repeat(70) + "}"],
+  ["eslint(no-restricted-imports)", "import { Effect } from \"effect\"\nexport const x = Effect"],
+  ["eslint(no-restricted-imports)", "import * as Self from \"effect-sluice/Endpoint\"\nexport const x = Self"],
+  ["eslint(no-restricted-imports)", "import * as Barrel from \"../index.ts\"\nexport const x = Barrel"],
+  [
+    "effecttsgo(floating-effect)",
+    "import * as Effect from \"effect/Effect\"\nexport const x = () => {\n  Effect.void\n}"
+  ]
+]
+
+const importing = (specifier: string, kind = "import"): string =>
+  `${kind} * as Other from "${specifier}"\nexport ${kind === "import" ? "const x = Other" : "type X = typeof Other"}\n`
+
+const violations = new Map<string, string>()
+for (const from of folders) {
+  violations.set(`src/${from}/Target.ts`, "export const target = 1\n")
+  for (const to of folders) {
+    if (from !== to) violations.set(`src/${from}/To${to}.ts`, importing(`../${to}/Target.ts`))
+  }
+}
+violations.set("src/Pool/Deep/Up.ts", importing("../../Cli/Target.ts"))
+violations.set("src/Pool/Here.ts", importing("./There.ts"))
+violations.set("src/Pool/There.ts", importing("./Here.ts"))
+houseRules.forEach(([, code], i) => violations.set(`src/Resource/House${i}.ts`, code + "\n"))
+for (const module of core) {
+  violations.set(module, tooHeavyForCore.map((name, i) => `export * as X${i} from "${name}"\n`).join(""))
+}
+violations.set("src/Retry/Typed.ts", importing("effect/Stream", "import type"))
+
+interface Finding {
+  readonly code: string
+  readonly file: string
+  readonly line: number
+}
+
+let copy: string
+let findings: ReadonlyArray<Finding>
+
+/** Runs the project's linter with the project's configuration over a copy that breaks every rule. */
+beforeAll(() => {
+  copy = Fs.mkdtempSync(Path.join(Os.tmpdir(), "sluice-architecture-"))
+  for (const name of [".oxlintrc.json", "tsconfig.json"]) Fs.copyFileSync(Path.join(root, name), Path.join(copy, name))
+  Fs.symlinkSync(Path.join(root, "node_modules"), Path.join(copy, "node_modules"))
+  for (const [name, code] of violations) {
+    Fs.mkdirSync(Path.dirname(Path.join(copy, name)), { recursive: true })
+    Fs.writeFileSync(Path.join(copy, name), code)
+  }
+  const bin = Path.join(root, "node_modules/.bin/oxlint")
+  const run = ChildProcess.spawnSync(bin, ["--format", "json", "src"], { cwd: copy, encoding: "utf8" })
+  assert.strictEqual(run.status, 1, run.stdout + run.stderr)
+  const report: {
+    diagnostics: Array<{ code: string; filename: string; labels: Array<{ span: { line: number } }> }>
+  } = JSON.parse(run.stdout)
+  findings = report.diagnostics.map((d) => ({ code: d.code, file: d.filename, line: d.labels[0]?.span.line ?? 0 }))
+})
+
+afterAll(() => Fs.rmSync(copy, { recursive: true, force: true }))
+
+const rulesOf = (file: string): ReadonlyArray<string> => findings.filter((f) => f.file === file).map((f) => f.code)
+
+describe("the linter", () => {
+  it("refuses every import between folders that goes against the arrows, and only those", () => {
+    for (const from of folders) {
+      for (const to of folders.filter((name) => name !== from)) {
+        const refused = rulesOf(`src/${from}/To${to}.ts`).includes("eslint(no-restricted-imports)")
+        assert.strictEqual(refused, arrows[from]?.includes(to) === false, `${from} imports ${to}`)
+      }
+    }
+  })
+
+  it("refuses a cycle of folders even where no file is in a cycle", () => {
+    assert.deepStrictEqual(rulesOf("src/Pool/ToMonitor.ts"), [])
+    assert.deepStrictEqual(rulesOf("src/Monitor/ToPool.ts"), ["eslint(no-restricted-imports)"])
+  })
+
+  it("sees through nested folders", () => {
+    assert.include(rulesOf("src/Pool/Deep/Up.ts"), "eslint(no-restricted-imports)")
+  })
+
+  it("refuses a cycle of files inside one folder", () => {
+    assert.include(rulesOf("src/Pool/Here.ts"), "import(no-cycle)")
+    assert.include(rulesOf("src/Pool/There.ts"), "import(no-cycle)")
+  })
+
+  it("keeps Schema, Config, Stream, sockets and drivers out of each core module", () => {
+    for (const module of core) {
+      tooHeavyForCore.forEach((name, i) => {
+        const found = findings.some((f) =>
+          f.file === module && f.line === i + 1 && f.code === "eslint(no-restricted-imports)"
+        )
+        assert.isTrue(found, `${module} imports ${name}`)
+      })
+    }
+  })
+
+  it("allows the core a type that costs a bundle nothing", () => {
+    assert.deepStrictEqual(rulesOf("src/Retry/Typed.ts"), [])
+  })
+
+  it.each(houseRules.map(([rule, code], i) => [rule, code.slice(0, 60), i] as const))(
+    "reports %s for %j",
+    (rule, _, i) => assert.include(rulesOf(`src/Resource/House${i}.ts`), rule)
+  )
+})
+
+/** The modules that `file` loads when it runs: imports of types are erased, so they do not count. */
+const loadedBy = (file: string): ReadonlyArray<string> =>
+  Array.from(
+    Fs.readFileSync(file, "utf8").matchAll(
+      /^(?:import|export)\s+(?!type\b)[^"'=]*?from\s+"([^"]+)"|\bimport\("([^"]+)"/gm
+    ),
+    (match) => match[1] ?? match[2] ?? ""
+  )
+
+describe("the source tree", () => {
+  it.each(core.filter((module) => Fs.existsSync(Path.join(root, module))))(
+    "%s loads nothing heavy, not even through its own imports",
+    (module) => {
+      const seen = new Set<string>()
+      const visit = (file: string, way: ReadonlyArray<string>): void => {
+        if (seen.has(file)) return
+        seen.add(file)
+        for (const name of loadedBy(file)) {
+          if (name.startsWith(".")) visit(Path.resolve(Path.dirname(file), name), [...way, name])
+          assert.notMatch(
+            name,
+            /^effect$|^effect\/(?:Schema|Config|Stream|socket|sql|http|cli)|^@effect\/|^(?:node:)?(?:net|tls|dgram|https?|http2)$/,
+            [...way, name].join(" -> ")
+          )
+        }
+      }
+      visit(Path.join(root, module), [module])
+    }
+  )
+
+  it("resolves each entry point to the file that the package exports", () => {
+    const read = (name: string) => JSON.parse(Fs.readFileSync(Path.join(root, name), "utf8"))
+    const exported: Record<string, { types: string; default: string }> = read("package.json").exports
+    const paths: Record<string, ReadonlyArray<string>> = read("tsconfig.json").compilerOptions.paths
+    const expected = Object.fromEntries(
+      Object.entries(exported).filter(([name]) => name !== "./package.json").map(([name, target]) => {
+        assert.strictEqual(target.types, target.default.replace(/\.js$/, ".d.ts"))
+        return ["effect-sluice" + name.slice(1), [target.default.replace("./dist/", "./src/").replace(/\.js$/, ".ts")]]
+      })
+    )
+    assert.deepStrictEqual(paths, expected)
+  })
+})
