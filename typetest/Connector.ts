@@ -18,6 +18,13 @@ declare const needy: (port: number) => Effect.Effect<string, never, Scope.Scope 
 const needing = Connector.make({ open: needy })
 expectTrue<Same<typeof needing, Connector.Connector<number, string, never, "Credentials">>>()
 
-// A check may not fail with an error that opening does not declare.
-// @ts-expect-error "Other" is not an error of this connector
-Connector.make<number, { readonly id: string }, Refused>({ open: dial, check: () => Effect.fail("Other") })
+// What a check needs and how it fails adds to what opening needs and how it fails.
+declare const ping: (connection: { readonly id: string }) => Effect.Effect<void, "Stale", "Clock">
+const checking = Connector.make({ open: dial, check: ping })
+expectTrue<Same<typeof checking, Connector.Connector<number, { readonly id: string }, Refused | "Stale", "Clock">>>()
+
+Connector.make({
+  // @ts-expect-error what opens is not what the check takes
+  open: dial,
+  check: (connection: number) => Effect.succeed(connection)
+})

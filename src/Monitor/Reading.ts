@@ -6,6 +6,7 @@
  *
  * @since 0.1.0
  */
+import * as Predicate from "effect/Predicate"
 
 /**
  * The value was read.
@@ -78,3 +79,57 @@ export type Reading = Known | Unlimited | Unknown | Saturated
  */
 export const ratio = (used: Reading, limit: Reading): number | undefined =>
   used._tag === "Known" && limit._tag === "Known" && limit.value > 0 ? used.value / limit.value : undefined
+
+/**
+ * A reading of a figure that was read.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const known = (value: number, at: number, source: string, exact: boolean = true): Known => ({
+  _tag: "Known",
+  value,
+  at,
+  source,
+  exact
+})
+
+/**
+ * A reading of a limit that does not exist.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const unlimited = (source: string): Unlimited => ({ _tag: "Unlimited", source })
+
+/**
+ * A reading of a figure that cannot be read.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const unknown = (reason: Unknown["reason"], source: string, cause?: unknown): Unknown =>
+  cause === undefined ? { _tag: "Unknown", reason, source } : { _tag: "Unknown", reason, source, cause }
+
+/**
+ * What a failed read says: `EMFILE` and `ENFILE` are `Saturated`, everything else is `Unknown` with its cause.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromFailure = (cause: unknown, source: string): Unknown | Saturated => {
+  const code = Predicate.hasProperty(cause, "code") ? cause.code : undefined
+  switch (code) {
+    case "EMFILE":
+    case "ENFILE":
+      return { _tag: "Saturated", code, source }
+    case "ENOENT":
+    case "ENOTDIR":
+      return unknown("Missing", source, cause)
+    case "EACCES":
+    case "EPERM":
+      return unknown("Denied", source, cause)
+    default:
+      return unknown("Unsupported", source, cause)
+  }
+}

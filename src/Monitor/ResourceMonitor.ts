@@ -1,89 +1,42 @@
 /**
  * Knows how many descriptors, connections and bytes are left, and holds the gate that every new connection passes.
  *
+ * **Details**
+ *
+ * The gate reserves instead of looking: a socket's descriptor appears only after the tick in which its connect was
+ * started, so a burst passes every gate that merely reads the count. The levels are computed from one pair of thresholds,
+ * which retry and pool use as well by asking here.
+ *
  * @since 0.1.0
  */
+import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Data from "effect/Data"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import type { Reading } from "./Reading.ts"
+import { InvalidOption } from "../internal/InvalidOption.ts"
+import { decide } from "./Gate.ts"
+import type { ReserveRequest, ResourceExhausted, Situation } from "./Gate.ts"
+import * as Ledger from "./Ledger.ts"
+import { defaultHeadroom, defaults, requireRoom, resolve } from "./Options.ts"
+import type { Options, Resolved } from "./Options.ts"
+import * as Probes from "./Probes.ts"
+import * as Reading from "./Reading.ts"
+import * as Source from "./Source.ts"
+import { make as makeTest, TestMonitor } from "./TestMonitor.ts"
+import { level } from "./Usage.ts"
+import type { Level, Usage } from "./Usage.ts"
 
-/**
- * How near the process is to its limits. `Warning` starts at 70 %, `Critical` at 90 % by default.
- *
- * @category models
- * @since 0.1.0
- */
-export type Level = "Normal" | "Warning" | "Critical" | "Exhausted"
-
-/**
- * One figure beside its limit.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Gauge {
-  readonly used: Reading
-  readonly limit: Reading
-}
-
-/**
- * The readings at one moment.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Usage {
-  /** Open file descriptors of this process, without those that the monitor itself holds. */
-  readonly descriptors: Gauge
-  /** Descriptors that are claimed by admitted openings and do not exist yet. */
-  readonly reserved: number
-  /** Resident memory in bytes. */
-  readonly memory: Gauge
-  /** TCP connections that this library has open, from its ledger. */
-  readonly connections: Gauge
-  readonly level: Level
-}
-
-/**
- * What is about to be opened.
- *
- * @category models
- * @since 0.1.0
- */
-export interface ReserveRequest {
-  /** What the claim is for, such as the endpoint's text. It is used in errors and logs only. */
-  readonly label: string
-  /** How many descriptors the opening needs: a whole number, 0 or more. Default 1. */
-  readonly descriptors?: number | undefined
-  /** Attempts made before this one: 0 for a first attempt. Retries are stopped earlier than first attempts. Default 0. */
-  readonly attempt?: number | undefined
-}
-
-/**
- * The gate refused an opening: there is no room for it.
- *
- * @category errors
- * @since 0.1.0
- */
-export class ResourceExhausted extends Data.TaggedError("ResourceExhausted")<{
-  readonly label: string
-  readonly resource: "descriptors" | "memory" | "connections"
-  readonly used: number
-  readonly reserved: number
-  readonly requested: number
-  readonly limit: number
-  readonly headroom: number
-  readonly level: Level
-}> {
-  /** Room may come back: try again when the level has fallen. */
-  readonly isRetryable = true
-  override get message(): string {
-    return `no room to open ${this.label}: ${this.used} ${this.resource} used + ${this.reserved} reserved + ` +
-      `${this.requested} requested > limit ${this.limit} - headroom ${this.headroom} (level ${this.level})`
-  }
-}
+export { InvalidOption } from "../internal/InvalidOption.ts"
+export { ResourceExhausted } from "./Gate.ts"
+export type { ReserveRequest } from "./Gate.ts"
+export { constrained, defaultHeadroom, highPerformance } from "./Options.ts"
+export type { Options } from "./Options.ts"
+export { ProcReader } from "./ProcReader.ts"
+export { TestMonitor } from "./TestMonitor.ts"
+export type { TestReadings } from "./TestMonitor.ts"
+export { isAtLeast, level } from "./Usage.ts"
+export type { Gauge, Level, Thresholds, Usage } from "./Usage.ts"
 
 /**
  * An open connection in the ledger.
@@ -103,17 +56,222 @@ export interface TrackRequest {
  * @since 0.1.0
  */
 export class ResourceMonitor extends Context.Service<ResourceMonitor, {
-  /** The readings of the last sample, taken anew when it is older than the sampling interval. */
+  /**
+   * The readings now. Where a count of descriptors has to list a directory (before Linux 6.2, and on macOS), it is at most
+   * one second old, corrected by what the ledger knows since.
+   */
   readonly usage: Effect.Effect<Usage>
   /** The level now. */
   readonly level: Effect.Effect<Level>
-  /** Takes a sample at once and returns it. */
+  /** Takes every reading at once, however dear it is, and returns them. */
   readonly sample: Effect.Effect<Usage>
   /**
    * Claims room for an opening until the scope closes. It checks and claims in one synchronous step, so that a burst
    * cannot pass it; it fails at once when there is no room.
+   *
+   * Close the scope when the attempt is over: a claim that outlives the attempt counts a descriptor twice. It dies with
+   * `InvalidOption` when `descriptors` is not a whole number of at least 0.
    */
   readonly reserve: (request: ReserveRequest) => Effect.Effect<void, ResourceExhausted, Scope.Scope>
   /** Records an open connection in the ledger until the scope closes. */
   readonly track: (request: TrackRequest) => Effect.Effect<void, never, Scope.Scope>
 }>()("effect-sluice/Monitor/ResourceMonitor") {}
+
+type Shape = ResourceMonitor["Service"]
+
+interface Parts {
+  readonly source: Source.Source
+  readonly ledger: Ledger.Ledger
+  readonly options: Resolved
+}
+
+const usageOf = (
+  { source, ledger, options }: Parts,
+  { own, used, limit }: Source.DescriptorGauge,
+  now: number
+): Usage => {
+  const reserved = Ledger.reserved(ledger)
+  const readings = {
+    descriptors: { used, limit },
+    reserved,
+    memory: source.memory(now),
+    connections: {
+      used: Reading.known(Ledger.open(ledger), now, "ledger"),
+      limit: source.connectionLimit()
+    }
+  }
+  return { ...readings, level: level({ ...readings, reserved: reserved + own }, options) }
+}
+
+// The monitor's own descriptors are part of the headroom, for nobody else can have them.
+const headroomOf = ({ own, limit }: Source.DescriptorGauge, options: Resolved): number =>
+  Math.max(own, options.headroom ?? (limit._tag === "Known" ? defaultHeadroom(limit.value) : 0))
+
+const situationNow = (parts: Parts, now: number): Situation => {
+  const { ledger, options } = parts
+  const descriptors = parts.source.descriptors(now, false)
+  return {
+    usage: usageOf(parts, descriptors, now),
+    open: Ledger.open(ledger),
+    opening: Ledger.opening(ledger),
+    headroom: headroomOf(descriptors, options),
+    warningThreshold: options.warningThreshold,
+    errorThreshold: options.errorThreshold
+  }
+}
+
+// Nothing here may yield between the check and the claim: that is what no burst can pass.
+const claimNow = (
+  parts: Parts,
+  request: ReserveRequest,
+  clock: Clock.Clock
+): Effect.Effect<number, ResourceExhausted> => {
+  const value = request.descriptors ?? 1
+  if (!Number.isSafeInteger(value) || value < 0) {
+    const rule = "be a whole number of at least 0"
+    return Effect.die(new InvalidOption({ module: "ResourceMonitor.reserve", option: "descriptors", value, rule }))
+  }
+  const refusal = decide(request, situationNow(parts, clock.currentTimeMillisUnsafe()))
+  if (refusal !== undefined) {
+    parts.ledger.refused += 1
+    return Effect.fail(refusal)
+  }
+  Ledger.claim(parts.ledger, value)
+  return Effect.succeed(value)
+}
+
+const makeMonitor = (parts: Parts): Shape => {
+  const { ledger, source } = parts
+  const read = (anew: boolean) =>
+    Effect.clockWith((clock) => {
+      const now = clock.currentTimeMillisUnsafe()
+      return Effect.succeed(usageOf(parts, source.descriptors(now, anew), now))
+    })
+  const usage = read(false)
+  return ResourceMonitor.of({
+    usage,
+    level: Effect.map(usage, ({ level }) => level),
+    sample: read(true),
+    reserve: (request) =>
+      Effect.asVoid(Effect.acquireRelease(
+        Effect.clockWith((clock) => claimNow(parts, request, clock)),
+        (descriptors) => Effect.sync(() => Ledger.settle(ledger, descriptors))
+      )),
+    track: ({ label }) =>
+      Effect.acquireRelease(
+        Effect.sync(() => Ledger.recordOpen(ledger, label)),
+        () => Effect.sync(() => Ledger.recordClosed(ledger, label))
+      )
+  })
+}
+
+const make = Effect.fnUntraced(function*(given: Options) {
+  const options = yield* resolve(given)
+  const ledger = Ledger.make()
+  const source = Source.fromProbes(yield* Probes.make, ledger, options)
+  const now = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
+  const { limit } = source.descriptors(now, false)
+  if (limit._tag === "Known") yield* requireRoom(options, limit.value)
+  return makeMonitor({ source, ledger, options })
+})
+
+/**
+ * The monitor of this process.
+ *
+ * **Details**
+ *
+ * It opens up to three descriptors at start, reads through them, does not count them, and closes them with its scope; it
+ * starts no timer. It fails with `InvalidOption` when an option makes no sense.
+ *
+ * The gate refuses an opening with `ResourceExhausted` when
+ *
+ * - descriptors used + reserved + requested are more than the limit less the headroom. The limit is the smaller of
+ *   `maxDescriptors` and the process's soft limit;
+ * - the connections in the ledger, those that are being opened and this one are more than `maxConnections`;
+ * - resident memory has reached `maxMemory`. Below that it raises the level and refuses nothing;
+ * - it is a retry (`attempt` above 0) and descriptors or connections are at `Critical`.
+ *
+ * **Gotchas**
+ *
+ * - A process whose resident memory is above the default `maxMemory` of 1024 MiB opens nothing. Set it to what the process
+ *   may use.
+ * - Descriptors are counted for the whole process, connections for this monitor: two monitors in one process do not see
+ *   each other's claims.
+ *
+ * **Example** (Asking before an opening)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { ResourceMonitor } from "effect-sluice/ResourceMonitor"
+ * import * as Monitor from "effect-sluice/ResourceMonitor"
+ *
+ * const program = Effect.gen(function*() {
+ *   const monitor = yield* ResourceMonitor
+ *   yield* monitor.reserve({ label: "db:5432" })
+ *   return (yield* monitor.usage).reserved
+ * }).pipe(Effect.scoped, Effect.provide(Monitor.layer({ maxConnections: 10 })))
+ *
+ * await Effect.runPromise(program) // => 1
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options = {}): Layer.Layer<ResourceMonitor, InvalidOption> =>
+  Layer.effect(ResourceMonitor, make(options))
+
+/**
+ * A monitor that admits everything. It reads and counts as {@link layer} does, and every limit is `Unlimited`.
+ *
+ * **When to use**
+ *
+ * Use for a short program, or where something else bounds what is opened.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerUnlimited: Layer.Layer<ResourceMonitor> = Layer.effect(
+  ResourceMonitor,
+  Effect.gen(function*() {
+    const ledger = Ledger.make()
+    const source = Source.withoutLimits(Source.fromProbes(yield* Probes.make, ledger, defaults))
+    return makeMonitor({ source, ledger, options: defaults })
+  })
+)
+
+/**
+ * A monitor whose readings a test sets through {@link TestMonitor}. Claims and the ledger are real.
+ *
+ * **Details**
+ *
+ * At first nothing is used of 1000 descriptors, 1024 MiB and 100 connections. The thresholds are the defaults.
+ *
+ * **Example** (A full process)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { ResourceMonitor, TestMonitor } from "effect-sluice/ResourceMonitor"
+ * import * as Monitor from "effect-sluice/ResourceMonitor"
+ *
+ * const program = Effect.gen(function*() {
+ *   const test = yield* TestMonitor
+ *   yield* test.set({ descriptors: 990 })
+ *   const monitor = yield* ResourceMonitor
+ *   const refusal = yield* Effect.flip(monitor.reserve({ label: "db:5432" }))
+ *   return [refusal.level, refusal.message]
+ * }).pipe(Effect.scoped, Effect.provide(Monitor.layerTest))
+ *
+ * await Effect.runPromise(program) // => ["Critical", "no room to open db:5432: 990 descriptors used + 0 reserved + 1 requested > limit 1000 - headroom 24 (level Critical)"]
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerTest: Layer.Layer<ResourceMonitor | TestMonitor> = Layer.effectContext(
+  Effect.sync(() => {
+    const ledger = Ledger.make()
+    const { handle, source } = makeTest(ledger)
+    const monitor = makeMonitor({ source, ledger, options: defaults })
+    return Context.add(Context.make(ResourceMonitor, monitor), TestMonitor, handle)
+  })
+)

@@ -65,7 +65,7 @@ export interface TcpConnection {
 export interface Options {
   /** Bound on name look-up, dial and TLS handshake together; above 0. @default 10 seconds */
   readonly connectTimeout?: Duration.Input | undefined
-  /** How long the peer's end is awaited after ours before the socket is destroyed; 0 or more. @default 2 seconds */
+  /** How long the peer's end is awaited after ours before the socket is destroyed; 0 or more. @default the pool's, else 2 seconds */
   readonly closeTimeout?: Duration.Input | undefined
   /** Send small writes at once (TCP_NODELAY). @default true */
   readonly noDelay?: boolean | undefined
@@ -83,7 +83,9 @@ const settingsOf = (options: Options): DialSettings => {
       min: 0,
       exclusive: true
     }),
-    closeTimeout: check.duration("closeTimeout", options.closeTimeout ?? "2 seconds", { min: 0 }),
+    closeTimeout: options.closeTimeout === undefined
+      ? undefined
+      : check.duration("closeTimeout", options.closeTimeout, { min: 0 }),
     noDelay: options.noDelay ?? true,
     keepAlive: keepAlive === false ? undefined : check.duration("keepAlive", keepAlive, { min: 1000 }),
     tls: options.tls === true ? {} : options.tls === false ? undefined : options.tls

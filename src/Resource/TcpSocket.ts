@@ -10,6 +10,7 @@ import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import * as Net from "node:net"
 import * as Tls from "node:tls"
+import { CloseTimeout } from "../internal/CloseTimeout.ts"
 import type { Endpoint } from "./Endpoint.ts"
 import { ConnectFailed, ConnectTimeout, TcpConnectionError } from "./TcpConnectionError.ts"
 
@@ -34,7 +35,8 @@ export interface Ending {
 /** What a dial needs to know, all of it decided. */
 export interface DialSettings {
   readonly connectTimeout: Duration.Duration
-  readonly closeTimeout: Duration.Duration
+  /** `undefined`: what the pool says, or the default. */
+  readonly closeTimeout: Duration.Duration | undefined
   readonly noDelay: boolean
   readonly keepAlive: Duration.Duration | undefined
   readonly tls: Tls.ConnectionOptions | undefined
@@ -176,8 +178,9 @@ export const dial = (
 ): Effect.Effect<TcpSocket, TcpConnectionError, Scope.Scope> =>
   Effect.suspend(() => {
     let socket: TcpSocket | undefined
-    const close = Effect.suspend(() =>
-      socket === undefined ? Effect.void : closeGracefully(socket, settings.closeTimeout)
+    const close = Effect.flatMap(
+      CloseTimeout,
+      (ambient) => socket === undefined ? Effect.void : closeGracefully(socket, settings.closeTimeout ?? ambient)
     )
     const connected = Effect.suspend(() => {
       try {

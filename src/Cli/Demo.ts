@@ -1,0 +1,105 @@
+/**
+ * `sluice demo`: a load of requests against servers that misbehave, through one pool, with a report of what was kept.
+ *
+ * @since 0.1.0
+ */
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Runtime from "effect/Runtime"
+import * as Schema from "effect/Schema"
+import * as ResourceMonitor from "../Monitor/ResourceMonitor.ts"
+import * as Endpoint from "../Resource/Endpoint.ts"
+import { tolerateClosedReaders, write } from "./DemoOutput.ts"
+import * as DemoReport from "./DemoReport.ts"
+import * as DemoRun from "./DemoRun.ts"
+
+/**
+ * The demo ran, and not every promise was kept. The report, which is printed before this failure, says which.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class DemoFailed extends Data.TaggedError("DemoFailed")<{ readonly broken: ReadonlyArray<string> }> {
+  override readonly [Runtime.errorExitCode] = 1
+  override readonly [Runtime.errorReported] = false
+  override get message(): string {
+    return `sluice demo: ${this.broken.join("; ")}`
+  }
+}
+
+const endpoint = Flag.String("endpoint").pipe(
+  Flag.withMetavar("host:port"),
+  Flag.withDescription("Run the load against your own JSON-RPC server (method ping) instead"),
+  Flag.mapTryCatch(
+    (text) => Result.getOrThrow(Endpoint.parseResult(text)),
+    (error) => error instanceof Error ? error.message : String(error)
+  ),
+  Flag.optional
+)
+
+const positive = (name: string, byDefault: number, description: string): Flag.Flag<number> =>
+  Flag.Int(name).pipe(
+    Flag.filter((n) => n >= 1, (n) => `${name} is ${n}, but it must be at least 1`),
+    Flag.withDefault(byDefault),
+    Flag.withDescription(`${description} (default ${byDefault})`)
+  )
+
+const flag = (name: string, description: string): Flag.Flag<boolean> =>
+  Flag.Boolean(name).pipe(Flag.withDefault(false), Flag.withDescription(description))
+
+const flags = {
+  naive: flag("naive", "Dial for each operation, as if there were no pool, for comparison"),
+  endpoint,
+  requests: positive("requests", 2000, "How many requests to make"),
+  fibers: positive("fibers", 200, "How many fibers make them"),
+  seed: Flag.Int("seed").pipe(
+    Flag.withDefault(1),
+    Flag.withDescription("Which requests go where; the same seed makes the same requests (default 1)")
+  ),
+  json: flag("json", "Print the report as one JSON object; progress goes to standard error either way")
+}
+
+const encode = Schema.encodeEffect(Schema.fromJsonString(Schema.Unknown))
+
+const print = (report: DemoReport.Report, json: boolean): Effect.Effect<void> =>
+  json
+    ? Effect.flatMap(Effect.orDie(encode(report)), (line) => write(process.stdout, `${line}\n`))
+    : write(process.stdout, DemoReport.text(report))
+
+/**
+ * The naive way is no part of the promise: it ran, and its report says how far it was from it.
+ */
+const settle = ({ interrupted, report }: DemoRun.Outcome): Effect.Effect<void, DemoFailed> =>
+  interrupted
+    ? Effect.interrupt
+    : report.ok || report.mode === "naive"
+    ? Effect.void
+    : Effect.fail(new DemoFailed({ broken: report.broken }))
+
+/**
+ * The command. It starts a server process that misbehaves on schedule, makes requests from many fibers through one pool,
+ * and reports. Its exit status is 0 only if every promise was kept, 130 after SIGINT and 143 after SIGTERM; whatever the
+ * way it ends, everything is closed before.
+ *
+ * @category commands
+ * @since 0.1.0
+ */
+export const demo = Command.make("demo", flags, ({ endpoint, fibers, json, naive, requests, seed }) =>
+  // What was measured is printed also when the run was interrupted, and the interruption goes on afterwards.
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      yield* tolerateClosedReaders
+      const outcome = yield* DemoRun.run(
+        { mode: naive ? "naive" : "pooled", requests, fibers, seed, endpoint: Option.getOrUndefined(endpoint) },
+        restore
+      )
+      yield* print(outcome.report, json)
+      yield* settle(outcome)
+    }).pipe(Effect.scoped)
+  ).pipe(Effect.provide(ResourceMonitor.layer()))).pipe(
+    Command.withDescription("Run a load against servers that misbehave, and report what was opened, closed and kept")
+  )

@@ -1,0 +1,86 @@
+/**
+ * How the demo makes requests: through one pool, with a retry policy and past the monitor's gate.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import { ResourceMonitor } from "../Monitor/ResourceMonitor.ts"
+import * as ConnectionPool from "../Pool/ConnectionPool.ts"
+import * as JsonRpcClient from "../Resource/JsonRpcClient.ts"
+import * as Failure from "../Retry/Failure.ts"
+import * as RetryPolicy from "../Retry/RetryPolicy.ts"
+import { counted } from "./DemoDial.ts"
+import type { Tally, Target } from "./DemoTally.ts"
+
+/** An answer takes the server 12 ms, and 300 ms when it is slow. What takes longer than this never comes. */
+export const requestTimeout = "1 second"
+
+/** Bound on the end of a connection, and so on the end of the demo. */
+export const closeTimeout = "300 millis"
+
+/** Dialling goes on for at least 1.7 s, which is more than twice as long as the server's longest outage. */
+const dialling = RetryPolicy.make({ initialDelay: 100, factor: 1.5, maxDelay: 500, jitter: 0.25, maxAttempts: 8 })
+
+/**
+ * Failures after which nobody knows whether the request was done. `ping` may be done twice, which is for the caller to say
+ * and not for the client.
+ */
+const unanswered: ReadonlySet<string> = new Set(["ConnectionLost", "RequestTimeout"])
+
+/** Once more than a request can meet with misbehaviour in a row, with time for the server in between. */
+const requesting = RetryPolicy.make({
+  initialDelay: 50,
+  factor: 2,
+  maxDelay: 1000,
+  jitter: "full",
+  maxAttempts: 6,
+  classify: (error) =>
+    error instanceof JsonRpcClient.JsonRpcError && unanswered.has(error.reason._tag)
+      ? Failure.make("Ambiguous", { code: error.reason._tag })
+      : undefined,
+  // A request opens nothing by itself: the pool claims room for each dial.
+  descriptors: 0
+})
+
+/** Makes the pool, which is closed with the scope, and says how to make a request through it. */
+export const make = (tally: Tally) =>
+  Effect.gen(function*() {
+    const monitor = yield* ResourceMonitor
+    const connector = JsonRpcClient.connector({ connectTimeout: "1 second", requestTimeout, closeTimeout })
+    const pool = yield* ConnectionPool.make({
+      connector: counted(connector, tally, monitor),
+      maxPerEndpoint: 2,
+      maxTotal: 5,
+      closeTimeout,
+      drainTimeout: "200 millis",
+      retry: dialling
+    })
+    const known = new WeakSet<JsonRpcClient.JsonRpcClient>()
+
+    const ping = (client: JsonRpcClient.JsonRpcClient) =>
+      Effect.suspend(() => {
+        tally.busy++
+        return client.request("ping")
+      }).pipe(
+        // The protocol cannot tell a slow answer from a connection that went mute, so a connection that owes one is closed.
+        Effect.tapError(() => ConnectionPool.invalidate(pool, client)),
+        Effect.ensuring(Effect.sync(() => void tally.busy--))
+      )
+
+    return (target: Target) => {
+      let neededNew = false
+      const attempt = Effect.suspend(() => {
+        tally.attempts++
+        return ConnectionPool.use(pool, target.endpoint, (client) => {
+          if (!known.has(client)) neededNew = true
+          known.add(client)
+          return ping(client)
+        })
+      })
+      return RetryPolicy.retry(attempt, requesting, { label: target.label }).pipe(
+        Effect.asVoid,
+        Effect.ensuring(Effect.sync(() => void (tally.needingNew += neededNew ? 1 : 0))),
+        Effect.provideService(ResourceMonitor, monitor)
+      )
+    }
+  })

@@ -1,0 +1,149 @@
+/**
+ * One run of the demo, from the first count of descriptors to the last, however it ends.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import type { InvalidOption } from "../internal/InvalidOption.ts"
+import { ResourceMonitor } from "../Monitor/ResourceMonitor.ts"
+import type { Endpoint } from "../Resource/Endpoint.ts"
+import { tcp } from "../Resource/Endpoint.ts"
+import type { Account } from "./DemoAccount.ts"
+import { nothing } from "./DemoAccount.ts"
+import { descriptors, observe, openSpare } from "./DemoDial.ts"
+import * as DemoDisplay from "./DemoDisplay.ts"
+import * as DemoLoad from "./DemoLoad.ts"
+import * as DemoNaive from "./DemoNaive.ts"
+import * as DemoPooled from "./DemoPooled.ts"
+import * as DemoReport from "./DemoReport.ts"
+import type { DemoServer, DemoServerFailed } from "./DemoServerProcess.ts"
+import * as DemoServerProcess from "./DemoServerProcess.ts"
+import * as DemoSignal from "./DemoSignal.ts"
+import type { Tally, Target } from "./DemoTally.ts"
+import * as DemoTally from "./DemoTally.ts"
+
+/** What to run. */
+export interface Options {
+  readonly mode: DemoReport.Mode
+  readonly requests: number
+  readonly fibers: number
+  readonly seed: number
+  /** The user's own server; without it the demo starts one that misbehaves. */
+  readonly endpoint: Endpoint | undefined
+}
+
+/** How a run ended. */
+export interface Outcome {
+  readonly report: DemoReport.Report
+  /** The run was interrupted, and the report says what was done so far. */
+  readonly interrupted: boolean
+}
+
+type Targets = ReadonlyArray<Pick<Target, "endpoint" | "dead">>
+
+/** Port 1 is reserved, and nobody without privileges can listen there: it is refused, today and tomorrow. */
+const deadPort = 1
+
+const targetsOf = (options: Options, server: DemoServer | undefined): Targets =>
+  options.endpoint === undefined
+    ? [
+      ...(server?.ports ?? []).map((port) => ({ endpoint: tcp("127.0.0.1", port), dead: false })),
+      { endpoint: tcp("127.0.0.1", deadPort), dead: true }
+    ]
+    : [{ endpoint: options.endpoint, dead: false }]
+
+/** What is known of a run while it is under way, for a report that may be wanted at any moment. */
+interface Progress {
+  server: DemoServer | undefined
+  tally: Tally
+}
+
+const now = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos) / 1e6)
+
+/** The load with its pool and display, all of which are closed when it has ended. */
+const load = (
+  options: Options,
+  tally: Tally,
+  forgotten: Scope.Scope
+): Effect.Effect<void, InvalidOption, ResourceMonitor> =>
+  Effect.gen(function*() {
+    const monitor = yield* ResourceMonitor
+    const begin = yield* now
+    const moment = Effect.gen(function*() {
+      yield* observe(tally, monitor)
+      return { tally, elapsed: (yield* now) - begin, descriptors: yield* descriptors(monitor) }
+    })
+    yield* DemoDisplay.show(moment)
+    const requests = yield* DemoLoad.plan(tally, options.seed)
+    const { fibers } = options
+    if (options.mode === "naive") {
+      const way = yield* DemoNaive.make(tally, forgotten)
+      return yield* DemoLoad.run({ tally, way, requests, fibers })
+    }
+    // The pool ends before the display, so that the last frame shows it empty.
+    yield* Effect.scoped(Effect.gen(function*() {
+      const way = yield* DemoPooled.make(tally)
+      yield* DemoLoad.run({ tally, way, requests, fibers })
+    }))
+  }).pipe(Effect.scoped)
+
+const work = (options: Options, progress: Progress, scope: Scope.Scope, forgotten: Scope.Scope) =>
+  Effect.gen(function*() {
+    if (options.endpoint === undefined) {
+      progress.server = yield* Scope.provide(DemoServerProcess.start, scope)
+    }
+    progress.tally = DemoTally.make(targetsOf(options, progress.server), options.requests)
+    yield* load(options, progress.tally, forgotten)
+  })
+
+/** A server that was not started has seen nothing. One that does not answer is not known to have closed anything. */
+const accountOf = (options: Options, { server }: Progress): Effect.Effect<Account | undefined> =>
+  options.endpoint !== undefined
+    ? Effect.undefined
+    : server === undefined
+    ? Effect.succeed(nothing)
+    : Effect.map(Effect.option(server.account), Option.getOrUndefined)
+
+/** Lets an effect be interrupted inside a region that cannot be. */
+type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+/**
+ * Runs the load, closes everything, takes the server's account, ends the server, and counts descriptors again, in this
+ * order, also when the load is interrupted. It fails only when there was no run to report on.
+ *
+ * It belongs into an uninterruptible region, whose `restore` the load is given: only the load can be interrupted.
+ */
+export const run = (
+  options: Options,
+  restore: Restore
+): Effect.Effect<Outcome, DemoServerFailed | InvalidOption, ResourceMonitor> =>
+  Effect.gen(function*() {
+    const monitor = yield* ResourceMonitor
+    const signal = yield* DemoSignal.watch
+    yield* openSpare
+    const before = yield* descriptors(monitor)
+    const begin = yield* now
+    const serverScope = yield* Scope.make()
+    const forgotten = yield* Scope.make("parallel")
+    const progress: Progress = { server: undefined, tally: DemoTally.make([], options.requests) }
+    const exit = yield* Effect.exit(restore(work(options, progress, serverScope, forgotten)))
+    const elapsed = (yield* now) - begin
+    const interrupted = Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
+    // The naive way is shown with what it forgot, but nothing survives an interruption.
+    if (interrupted) yield* Scope.close(forgotten, Exit.void)
+    const server = yield* accountOf(options, progress)
+    yield* Scope.close(forgotten, Exit.void)
+    yield* Scope.close(serverScope, Exit.void)
+    const after = yield* descriptors(monitor)
+    if (Exit.isFailure(exit) && !interrupted) return yield* Effect.failCause(exit.cause)
+    const { mode } = options
+    const { tally } = progress
+    const name = interrupted ? signal() ?? "an interruption" : undefined
+    const facts = { mode, tally, elapsed, interrupted: name, before, after, server }
+    return { report: DemoReport.make(facts), interrupted }
+  }).pipe(Effect.scoped)

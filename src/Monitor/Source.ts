@@ -1,0 +1,130 @@
+/**
+ * Where a monitor's gauges come from: the process, or a test.
+ *
+ * @since 0.1.0
+ */
+import * as Ledger from "./Ledger.ts"
+import type { Resolved } from "./Options.ts"
+import type { Probe, Probes } from "./Probes.ts"
+import * as Reading from "./Reading.ts"
+import type { Gauge } from "./Usage.ts"
+
+/**
+ * The gauge of descriptors.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface DescriptorGauge extends Gauge {
+  /**
+   * Descriptors that the monitor holds and that are not in `used`, but take from the limit all the same: 0 when the limit
+   * is the configured one, which is meant for the rest of the process.
+   */
+  readonly own: number
+}
+
+/**
+ * The gauges of a monitor. `now` is the wall-clock time in milliseconds; `anew` asks for a reading however dear it is.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Source {
+  readonly descriptors: (now: number, anew: boolean) => DescriptorGauge
+  readonly memory: (now: number) => Gauge
+  readonly connectionLimit: () => Reading.Reading
+}
+
+const configuredSource = "options"
+
+// How long a dear reading stands in for a new one, and how long a change of the process's own limit may go unseen.
+const freshMillis = 1000
+
+const isFresh = (at: number, now: number): boolean => Math.abs(now - at) < freshMillis
+
+/**
+ * The configured limit and the process's own: the smaller one. A soft limit that cannot be read leaves the configured
+ * one to count.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const smallerLimit = (configured: number, own: Reading.Reading, now: number): Reading.Reading => {
+  if (own._tag === "Known" && own.value <= configured) return own
+  return configured === Infinity ? own : Reading.known(configured, now, configuredSource)
+}
+
+const limitOf = (configured: number, now: number): Reading.Reading =>
+  configured === Infinity ? Reading.unlimited(configuredSource) : Reading.known(configured, now, configuredSource)
+
+const cached = (read: (now: number) => Reading.Reading) => {
+  let last: { readonly at: number; readonly reading: Reading.Reading } | undefined
+  return (now: number): Reading.Reading => {
+    if (last === undefined || !isFresh(last.at, now)) last = { at: now, reading: read(now) }
+    return last.reading
+  }
+}
+
+interface Listing {
+  readonly reading: Reading.Known
+  readonly settled: number
+  readonly opened: number
+  readonly closed: number
+}
+
+/**
+ * A count that costs milliseconds is taken once a second at most. In between, every opening that ended since then is
+ * taken for a descriptor and every connection closed since then for one less, so the estimate errs to the safe side.
+ */
+const estimate = (listing: Listing, ledger: Ledger.Ledger): Reading.Known => {
+  const gained = Math.max(ledger.settled - listing.settled, ledger.opened - listing.opened)
+  const value = listing.reading.value + gained - (ledger.closed - listing.closed)
+  return { ...listing.reading, value: Math.max(value, Ledger.open(ledger)), exact: gained === 0 }
+}
+
+const thrifty = (probe: Probe, ledger: Ledger.Ledger) => {
+  let last: Listing | undefined
+  return (now: number, anew: boolean): Reading.Reading => {
+    if (last !== undefined && !anew && isFresh(last.reading.at, now)) return estimate(last, ledger)
+    const reading = probe.read(now)
+    last = reading._tag === "Known"
+      ? { reading, settled: ledger.settled, opened: ledger.opened, closed: ledger.closed }
+      : undefined
+    return reading
+  }
+}
+
+/**
+ * The gauges of this process.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromProbes = (probes: Probes, ledger: Ledger.Ledger, options: Resolved): Source => {
+  const count = probes.descriptors.cheap ? probes.descriptors.read : thrifty(probes.descriptors, ledger)
+  const limit = cached((now) => smallerLimit(options.maxDescriptors, probes.descriptorLimit.read(now), now))
+  return {
+    descriptors: (now, anew) => {
+      const inForce = limit(now)
+      const own = inForce.source === configuredSource ? 0 : probes.held
+      return { used: count(now, anew), limit: inForce, own }
+    },
+    memory: (now) => ({ used: probes.memory.read(now), limit: limitOf(options.maxMemory, now) }),
+    connectionLimit: () => limitOf(options.maxConnections, 0)
+  }
+}
+
+/**
+ * The same gauges without any limit.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const withoutLimits = (source: Source): Source => {
+  const limit = Reading.unlimited("layerUnlimited")
+  return {
+    descriptors: (now, anew) => ({ used: source.descriptors(now, anew).used, limit, own: 0 }),
+    memory: (now) => ({ used: source.memory(now).used, limit }),
+    connectionLimit: () => limit
+  }
+}

@@ -1,0 +1,335 @@
+/**
+ * Keyed pools of connections: at most so many for each endpoint, at most so many in all, and every one of them closed.
+ *
+ * **Example** (Two borrows, one connection)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import * as ConnectionPool from "effect-sluice/ConnectionPool"
+ * import * as Connector from "effect-sluice/Connector"
+ * import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+ *
+ * let opened = 0
+ * const connector = Connector.make({
+ *   open: (name: string) => Effect.acquireRelease(Effect.sync(() => `${name} ${++opened}`), () => Effect.void)
+ * })
+ *
+ * const program = Effect.gen(function*() {
+ *   const pool = yield* ConnectionPool.make({ connector })
+ *   const first = yield* ConnectionPool.use(pool, "db", (connection) => Effect.succeed(connection))
+ *   const second = yield* ConnectionPool.use(pool, "db", (connection) => Effect.succeed(connection))
+ *   return [first, second]
+ * }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layer()))
+ *
+ * await Effect.runPromise(program) // => ["db 1", "db 1"]
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
+import * as Layer from "effect/Layer"
+import { type Pipeable, pipeArguments } from "effect/Pipeable"
+import * as Random from "effect/Random"
+import type * as Scope from "effect/Scope"
+import type { InvalidOption } from "../internal/InvalidOption.ts"
+import { ResourceMonitor } from "../Monitor/ResourceMonitor.ts"
+import * as Borrowing from "./Borrowing.ts"
+import { closeConnection } from "./Closing.ts"
+import * as Draining from "./Draining.ts"
+import * as Holding from "./Holding.ts"
+import { openConnection } from "./Opening.ts"
+import { PoolCore } from "./PoolCore.ts"
+import type { PoolError } from "./PoolError.ts"
+import { type Options, type Settings, settingsOf } from "./PoolOptions.ts"
+import type { KeyPool } from "./PoolState.ts"
+import type { Stats } from "./PoolStats.ts"
+import { WaitQueue } from "./WaitQueue.ts"
+
+export { InvalidOption } from "../internal/InvalidOption.ts"
+export { ConnectTimeout } from "./Opening.ts"
+export {
+  AcquireTimeout,
+  ConnectFailed,
+  type Counts,
+  type Holder,
+  PoolClosed,
+  PoolError,
+  type PoolErrorReason,
+  QueueFull,
+  type StalledBy
+} from "./PoolError.ts"
+export type { Options } from "./PoolOptions.ts"
+export { defaults, highThroughput, lowLatency } from "./PoolPresets.ts"
+export type { Stats, Totals } from "./PoolStats.ts"
+
+const TypeId = "~effect-sluice/Pool/ConnectionPool"
+
+/**
+ * A pool of connections of type `A` for keys of type `K`. Keys are compared by value.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ConnectionPool<in out K, in out A> extends Pipeable {
+  readonly [TypeId]: {
+    readonly core: PoolCore<K, A>
+    readonly check: Borrowing.Check<A> | undefined
+    readonly drain: (timeout: number) => Effect.Effect<void>
+  }
+}
+
+const emptyKeyPool = <K, A>(key: K, holding: Holding.Holding<K, A>): KeyPool<K, A> => ({
+  key,
+  label: String(key),
+  holding,
+  queue: new WaitQueue(),
+  idle: [],
+  connections: new Set(),
+  connecting: 0,
+  closing: 0,
+  failing: false,
+  lastFailure: undefined,
+  emptySince: 0
+})
+
+const makeCore = <K, A, E, R>(
+  options: Options<K, A, E, R>,
+  settings: Settings,
+  context: Context.Context<R | ResourceMonitor>
+): PoolCore<K, A> => {
+  const clock = Context.get(context, Clock.Clock)
+  const random = Context.get(context, Random.Random)
+  const { connector } = options
+  // The borrower's scope and span are none of the pool's: what the pool starts lives as long as the pool.
+  const fork = Effect.runForkWith(context)
+  return new PoolCore<K, A>({
+    settings,
+    now: () => ({
+      wall: clock.currentTimeMillisUnsafe(),
+      monotonic: Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+    }),
+    random: () => random.nextDoubleUnsafe(),
+    fork,
+    makeKeyPool: (key) => emptyKeyPool(key, Effect.runSyncWith(context)(Holding.make<K, A>())),
+    open: (keyPool, demand) =>
+      Effect.provideContext(
+        openConnection({ connector, key: keyPool.key, label: keyPool.label, settings, demand }),
+        context
+      ),
+    close: (connection, abandon) => closeConnection({ connection, closeTimeout: settings.closeTimeout, abandon }),
+    closed: connector.closed,
+    hasCheck: connector.check !== undefined
+  })
+}
+
+const fromCore = <K, A>(
+  core: PoolCore<K, A>,
+  check: Borrowing.Check<A> | undefined
+): ConnectionPool<K, A> => ({
+  [TypeId]: { core, check, drain: Draining.make(core) },
+  pipe() {
+    return pipeArguments(this, arguments)
+  }
+})
+
+const validated = <K, A, E, R>(options: Options<K, A, E, R>): Effect.Effect<Settings, InvalidOption> =>
+  Effect.try({
+    try: () => settingsOf(options),
+    // `settingsOf` throws nothing else.
+    catch: (error) => error as InvalidOption
+  })
+
+/**
+ * Makes a pool that lives until the scope ends. Then it lends nothing more, waits up to `drainTimeout` for what is lent,
+ * and closes everything, many connections at once, each within `closeTimeout`.
+ *
+ * **Details**
+ *
+ * - Nothing is opened before somebody borrows.
+ * - Every attempt to open passes the gate of the `ResourceMonitor`.
+ * - It fails with `InvalidOption` on options that make no sense.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <K, A, E = never, R = never>(
+  options: Options<K, A, E, R>
+): Effect.Effect<ConnectionPool<K, A>, InvalidOption, R | ResourceMonitor | Scope.Scope> =>
+  Effect.gen(function*() {
+    const settings = yield* validated(options)
+    const context = yield* Effect.context<R | ResourceMonitor>()
+    const { check } = options.connector
+    const pool = fromCore(
+      makeCore(options, settings, context),
+      check === undefined ? undefined : (connection) => Effect.provideContext(check(connection), context)
+    )
+    yield* Effect.addFinalizer(() => pool[TypeId].drain(settings.drainTimeout))
+    return pool
+  })
+
+/**
+ * Lends a connection to `f` and takes it back when the effect ends, however it ends.
+ *
+ * **Details**
+ *
+ * An idle connection is lent at once, the one that was used last first. Otherwise the borrower waits its turn, for at
+ * most `acquireTimeout`. It fails with `PoolError`, whose reason says what stalled it.
+ *
+ * **Gotchas**
+ *
+ * A connection that an error left in an unknown state is not the pool's to judge: call {@link invalidate} before the
+ * effect ends, and it is closed instead of lent again. A connector whose `closed` notices the death of a connection needs
+ * no such care.
+ *
+ * @see {@link get} for borrowing until a scope ends
+ * @category combinators
+ * @since 0.1.0
+ */
+export const use: {
+  <K, A, B, E, R>(
+    key: K,
+    f: (connection: A) => Effect.Effect<B, E, R>
+  ): (self: ConnectionPool<K, A>) => Effect.Effect<B, E | PoolError, R>
+  <K, A, B, E, R>(
+    self: ConnectionPool<K, A>,
+    key: K,
+    f: (connection: A) => Effect.Effect<B, E, R>
+  ): Effect.Effect<B, E | PoolError, R>
+} = dual(3, <K, A, B, E, R>(
+  self: ConnectionPool<K, A>,
+  key: K,
+  f: (connection: A) => Effect.Effect<B, E, R>
+): Effect.Effect<B, E | PoolError, R> => Borrowing.use(self[TypeId].core, self[TypeId].check, key, f))
+
+/**
+ * Borrows a connection until the scope ends.
+ *
+ * @see {@link use} for borrowing while one effect runs
+ * @category combinators
+ * @since 0.1.0
+ */
+export const get: {
+  <K>(key: K): <A>(self: ConnectionPool<K, A>) => Effect.Effect<A, PoolError, Scope.Scope>
+  <K, A>(self: ConnectionPool<K, A>, key: K): Effect.Effect<A, PoolError, Scope.Scope>
+} = dual(2, <K, A>(
+  self: ConnectionPool<K, A>,
+  key: K
+): Effect.Effect<A, PoolError, Scope.Scope> => Borrowing.get(self[TypeId].core, self[TypeId].check, key))
+
+/**
+ * Has a connection closed instead of lent again: at once if it is idle, when it comes back if it is lent. A value that is
+ * no connection of this pool is ignored.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const invalidate: {
+  <A>(connection: A): <K>(self: ConnectionPool<K, A>) => Effect.Effect<void>
+  <K, A>(self: ConnectionPool<K, A>, connection: A): Effect.Effect<void>
+} = dual(
+  2,
+  <K, A>(self: ConnectionPool<K, A>, connection: A): Effect.Effect<void> =>
+    Effect.sync(() => self[TypeId].core.invalidate(connection))
+)
+
+/**
+ * Has all connections of an endpoint, or of the pool, closed: the idle ones at once, the lent ones when they come back.
+ * Borrowers that wait get new ones. Use it after a failover, or when credentials have changed.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const evict = <K, A>(self: ConnectionPool<K, A>, key?: K): Effect.Effect<void> =>
+  Effect.sync(() => self[TypeId].core.evict(key))
+
+/**
+ * Ends the pool: refuses new borrowers and fails those that wait with `PoolClosed`, closes what is idle, waits for what
+ * is lent up to the deadline, and then closes it under its borrowers. It completes when everything is closed. Calling it
+ * again, or ending the pool's scope, joins the drain that is under way; the earliest deadline counts.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const drain: {
+  (deadline: Duration.Input): <K, A>(self: ConnectionPool<K, A>) => Effect.Effect<void>
+  <K, A>(self: ConnectionPool<K, A>, deadline: Duration.Input): Effect.Effect<void>
+} = dual(
+  2,
+  <K, A>(self: ConnectionPool<K, A>, deadline: Duration.Input): Effect.Effect<void> =>
+    self[TypeId].drain(Duration.toMillis(deadline))
+)
+
+/**
+ * What the pool has at this moment, and what it has done.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const stats = <K, A>(self: ConnectionPool<K, A>): Effect.Effect<Stats> =>
+  Effect.sync(() => self[TypeId].core.stats())
+
+/**
+ * What {@link Service} gives a class besides a service key.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export interface ServiceMembers<in out Self, in out K, in out A, out R> {
+  /** Makes the pool, and drains it when the layer's scope ends. */
+  readonly layer: Layer.Layer<Self, InvalidOption, R | ResourceMonitor>
+  /** {@link use} on the service. */
+  readonly withConnection: <B, E, R2>(
+    key: K,
+    f: (connection: A) => Effect.Effect<B, E, R2>
+  ) => Effect.Effect<B, E | PoolError, R2 | Self>
+  /** {@link get} on the service. */
+  readonly connection: (key: K) => Effect.Effect<A, PoolError, Self | Scope.Scope>
+  /** {@link stats} of the service. */
+  readonly stats: Effect.Effect<Stats, never, Self>
+}
+
+/**
+ * A pool as a service: a class to extend, whose `layer` makes the pool.
+ *
+ * **Example** (A pool in a backend)
+ *
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import * as ConnectionPool from "effect-sluice/ConnectionPool"
+ * import * as Connector from "effect-sluice/Connector"
+ * import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+ *
+ * const connector = Connector.make({
+ *   open: (name: string) => Effect.acquireRelease(Effect.succeed({ name }), () => Effect.void)
+ * })
+ *
+ * class Databases extends ConnectionPool.Service<Databases>()("app/Databases", { connector, maxTotal: 10 }) {}
+ *
+ * const program = Databases.withConnection("orders", (connection) => Effect.succeed(connection.name)).pipe(
+ *   Effect.provide(Databases.layer.pipe(Layer.provide(ResourceMonitor.layer())))
+ * )
+ *
+ * await Effect.runPromise(program) // => "orders"
+ * ```
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const Service = <Self>() =>
+<const Id extends string, K, A, E = never, R = never>(
+  id: Id,
+  options: Options<K, A, E, R>
+): Context.ServiceClass<Self, Id, ConnectionPool<K, A>> & ServiceMembers<Self, K, A, R> => {
+  const service = Context.Service<Self, ConnectionPool<K, A>>()(id)
+  const members: ServiceMembers<Self, K, A, R> = {
+    layer: Layer.effect(service, make(options)),
+    withConnection: (key, f) => Effect.flatMap(service, (pool) => use(pool, key, f)),
+    connection: (key) => Effect.flatMap(service, (pool) => get(pool, key)),
+    stats: Effect.flatMap(service, stats)
+  }
+  return Object.assign(service, members)
+}

@@ -1,0 +1,35 @@
+/**
+ * Borrowers whose wait is over and who are about to go on.
+ *
+ * @since 0.1.0
+ */
+import type * as Effect from "effect/Effect"
+import type { PoolError } from "./PoolError.ts"
+import type { Lease } from "./PoolState.ts"
+
+/** Borrowers that are continued in one turn before other work of the process gets one. */
+const maxPerTurn = 256
+
+/**
+ * Continues borrowers in the order in which they were served: soon, but not in the step that served them, because a
+ * continued borrower may run on for long and may come back to the pool while that step is half done.
+ */
+export class Continuations<K, A> {
+  readonly #queue: Array<{ readonly lease: Lease<K, A>; readonly outcome: Effect.Effect<void, PoolError> }> = []
+
+  add(lease: Lease<K, A>, outcome: Effect.Effect<void, PoolError>): void {
+    this.#queue.push({ lease, outcome })
+    if (this.#queue.length === 1) queueMicrotask(() => this.#run())
+  }
+
+  #run(): void {
+    let turn = 0
+    // The queue may grow while it is run.
+    for (let next = this.#queue[turn]; next !== undefined && turn < maxPerTurn; next = this.#queue[++turn]) {
+      next.lease.resume?.(next.outcome)
+    }
+    this.#queue.splice(0, turn)
+    // A microtask would keep the event loop from ever turning; the scheduler lets it.
+    this.#queue[0]?.lease.fiber.currentDispatcher.scheduleTask(() => this.#run(), 0)
+  }
+}

@@ -1,0 +1,82 @@
+/**
+ * Effect's `Pool` as the holder of one endpoint's connections.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as EffectPool from "effect/Pool"
+import * as Scheduler from "effect/Scheduler"
+import * as Scope from "effect/Scope"
+import type { PooledConnection } from "./PoolState.ts"
+
+/**
+ * Keeps, counts and closes the connections of one endpoint.
+ *
+ * **Details**
+ *
+ * Nobody waits in Effect's `Pool`: it is asked for one more item only when a connection has just been opened, which
+ * becomes that item. The lease on the item stays with our front as long as the connection is open and goes from borrower
+ * to borrower without Effect's `Pool` taking notice. It is given back when the connection shall close.
+ */
+export interface Holding<K, A> {
+  /**
+   * Hands over an opened connection and leases one, which has its `dispose` set. With two hand-overs at once it may be the
+   * other one's connection; each is leased exactly once.
+   */
+  readonly adopt: (connection: PooledConnection<K, A>) => Effect.Effect<PooledConnection<K, A>>
+  /** Ends the holder; its connections have been disposed of before. */
+  readonly close: Effect.Effect<void>
+}
+
+const neverResizes = <A>(): EffectPool.Strategy<A, never> => ({
+  run: () => Effect.void,
+  onAcquire: () => Effect.void,
+  reclaim: () => Effect.undefined
+})
+
+/**
+ * Gives the lease back and removes the item, without a pause in between. Given back and not yet removed, the item would
+ * be free for a connection's `adopt` to take.
+ */
+const giveUp = <A>(pool: EffectPool.Pool<A>, item: A, lease: Scope.Closeable): Effect.Effect<void> =>
+  Effect.provideService(
+    Effect.andThen(Scope.close(lease, Exit.void), EffectPool.invalidate(pool, item)),
+    Scheduler.PreventSchedulerYield,
+    true
+  )
+
+/** Makes the holder of one endpoint. */
+export const make = <K, A>(): Effect.Effect<Holding<K, A>> =>
+  Effect.gen(function*() {
+    const scope = Scope.makeUnsafe()
+    const arrivals: Array<PooledConnection<K, A>> = []
+    const acquire = Effect.suspend(() => {
+      const connection = arrivals.shift()
+      return connection === undefined
+        ? Effect.die(new Error("Effect's Pool asked for an item although no connection was opened"))
+        : Effect.acquireRelease(Effect.succeed(connection), () => Scope.close(connection.scope, Exit.void))
+    })
+    const pool = yield* Scope.provide(
+      EffectPool.makeWithStrategy({
+        acquire,
+        min: 0,
+        // Both caps are kept before a connection is dialled.
+        max: Number.MAX_SAFE_INTEGER,
+        strategy: neverResizes<PooledConnection<K, A>>()
+      }),
+      scope
+    )
+    return {
+      adopt: (connection) =>
+        Effect.suspend(() => {
+          const lease = Scope.makeUnsafe()
+          arrivals.push(connection)
+          return Effect.map(Scope.provide(EffectPool.get(pool), lease), (item) => {
+            item.dispose = giveUp(pool, item, lease)
+            return item
+          })
+        }),
+      close: Scope.close(scope, Exit.void)
+    }
+  })

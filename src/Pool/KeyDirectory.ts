@@ -1,0 +1,65 @@
+/**
+ * The endpoints that a pool knows: made on first use, forgotten when nothing has been there for a while.
+ *
+ * @since 0.1.0
+ */
+import { KeyIndex } from "./KeyIndex.ts"
+import type { Counts } from "./PoolError.ts"
+import { type KeyPool, slotsOf } from "./PoolState.ts"
+import { countsOf, sumOf } from "./PoolStats.ts"
+
+/** How long an endpoint with nothing open and nobody waiting is remembered, in milliseconds. */
+const forgetAfter = 60_000
+
+const isEmpty = <K, A>(keyPool: KeyPool<K, A>): boolean => slotsOf(keyPool) === 0 && keyPool.queue.size === 0
+
+export class KeyDirectory<K, A> {
+  readonly #make: (key: K) => KeyPool<K, A>
+  readonly #index = new KeyIndex<K, KeyPool<K, A>>()
+  /** Endpoints that were left empty, the longest ago first. They may have been used again since. */
+  readonly #empty = new Set<KeyPool<K, A>>()
+
+  constructor(make: (key: K) => KeyPool<K, A>) {
+    this.#make = make
+  }
+
+  find(key: K): KeyPool<K, A> | undefined {
+    return this.#index.get(key)
+  }
+
+  add(key: K): KeyPool<K, A> {
+    const made = this.#make(key)
+    this.#index.add(made)
+    return made
+  }
+
+  all(): Array<KeyPool<K, A>> {
+    return Array.from(this.#index.values())
+  }
+
+  counts(): Counts {
+    return sumOf(this.all().map(countsOf))
+  }
+
+  /** Starts the time after which an endpoint is forgotten, if it is empty; returns when that is. */
+  leave(keyPool: KeyPool<K, A>, now: number): number {
+    if (!isEmpty(keyPool)) return Infinity
+    keyPool.emptySince = now
+    this.#empty.delete(keyPool)
+    this.#empty.add(keyPool)
+    return now + forgetAfter
+  }
+
+  /** Forgets what has been empty for long enough; returns it and when to look again. */
+  forget(now: number): { readonly forgotten: ReadonlyArray<KeyPool<K, A>>; readonly next: number } {
+    const forgotten: Array<KeyPool<K, A>> = []
+    for (const keyPool of this.#empty) {
+      if (now - keyPool.emptySince < forgetAfter) return { forgotten, next: keyPool.emptySince + forgetAfter }
+      this.#empty.delete(keyPool)
+      if (!isEmpty(keyPool)) continue
+      this.#index.remove(keyPool)
+      forgotten.push(keyPool)
+    }
+    return { forgotten, next: Infinity }
+  }
+}

@@ -1,0 +1,47 @@
+/**
+ * Finds what belongs to a key, by value.
+ *
+ * @since 0.1.0
+ */
+import * as MutableHashMap from "effect/MutableHashMap"
+import * as Option from "effect/Option"
+
+/**
+ * A map whose keys are equal by `Equal`, with a short cut for a key object that was seen before.
+ *
+ * **Details**
+ *
+ * The hash of a structured key is worth remembering: most programs make an endpoint once and borrow with it for ever. The
+ * short cut holds its keys weakly, so that a program that makes a new endpoint object for each borrow leaves nothing.
+ */
+export class KeyIndex<K, V extends { readonly key: K }> {
+  readonly #byValue = MutableHashMap.empty<K, V>()
+  #seen = new WeakMap<object, V>()
+
+  get(key: K): V | undefined {
+    if (typeof key !== "object" || key === null) return Option.getOrUndefined(MutableHashMap.get(this.#byValue, key))
+    const seen = this.#seen.get(key)
+    if (seen !== undefined) return seen
+    const found = Option.getOrUndefined(MutableHashMap.get(this.#byValue, key))
+    if (found !== undefined) this.#seen.set(key, found)
+    return found
+  }
+
+  add(value: V): void {
+    MutableHashMap.set(this.#byValue, value.key, value)
+  }
+
+  /** Forgets a value. The short cuts to it cannot be listed, so all of them are dropped; they come back with use. */
+  remove(value: V): void {
+    MutableHashMap.remove(this.#byValue, value.key)
+    this.#seen = new WeakMap()
+  }
+
+  values(): Iterable<V> {
+    return MutableHashMap.values(this.#byValue)
+  }
+
+  get size(): number {
+    return MutableHashMap.size(this.#byValue)
+  }
+}

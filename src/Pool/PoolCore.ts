@@ -1,0 +1,549 @@
+/**
+ * The heart of a pool: who holds which connection, who waits, and what happens next.
+ *
+ * Everything here is synchronous. Effects (opening, closing, waiting for death) are started as fibers and report back, so
+ * that between two lines of this file nothing else can happen and both caps are counted in one step.
+ *
+ * @since 0.1.0
+ */
+import type * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import { Alarm } from "../internal/Timer.ts"
+import { admit, wanted } from "./Admission.ts"
+import { Continuations } from "./Continuations.ts"
+import { IdleList } from "./IdleList.ts"
+import { KeyDirectory } from "./KeyDirectory.ts"
+import type { Demand, Opened } from "./Opening.ts"
+import { AcquireTimeout, ConnectFailed, PoolClosed, PoolError, QueueFull, type StalledBy } from "./PoolError.ts"
+import type { Settings } from "./PoolOptions.ts"
+import {
+  ageSince,
+  freshUntil,
+  isFresh,
+  type KeyPool,
+  type Lease,
+  type Moment,
+  type PooledConnection,
+  type Slot,
+  slotsOf
+} from "./PoolState.ts"
+import { countsOf, emptyTally, longestHolders, type Stats, sumOf, type Tally } from "./PoolStats.ts"
+
+/** What the core cannot do by itself. */
+export interface Environment<K, A> {
+  readonly settings: Settings
+  readonly now: () => Moment
+  /** A random number from 0 (inclusive) to 1 (exclusive). */
+  readonly random: () => number
+  /** Starts a fiber that outlives the caller. */
+  readonly fork: <B>(effect: Effect.Effect<B>) => Fiber.Fiber<B>
+  readonly makeKeyPool: (key: K) => KeyPool<K, A>
+  /** Opens a connection, which it hands to `demand.opened`. */
+  readonly open: (keyPool: KeyPool<K, A>, demand: Demand<A>) => Effect.Effect<void>
+  /** Closes a connection, and abandons one whose finalizer does not end. */
+  readonly close: (connection: PooledConnection<K, A>, abandon: () => void) => Effect.Effect<void>
+  /** Completes when the connection has died. */
+  readonly closed: ((connection: A) => Effect.Effect<void>) | undefined
+  readonly hasCheck: boolean
+}
+
+/** Dials of one endpoint at once while it answers; one while it does not. */
+const maxConnecting = 2
+
+const done: Effect.Effect<void> = Effect.void
+
+export class PoolCore<K, A> {
+  readonly #env: Environment<K, A>
+  readonly #settings: Settings
+  readonly #directory: KeyDirectory<K, A>
+  readonly #byValue = new Map<A, PooledConnection<K, A>>()
+  readonly #idle = new IdleList<K, A>()
+  /** The endpoints with waiting borrowers, whose turn is next first. */
+  readonly #turns = new Set<KeyPool<K, A>>()
+  readonly #openers = new Set<Fiber.Fiber<unknown>>()
+  readonly #tally: Tally = emptyTally()
+  readonly #deadlines: Alarm
+  readonly #expiry: Alarm
+  readonly #onEmptied: Array<() => void> = []
+  readonly #continuations = new Continuations<K, A>()
+  #slots = 0
+  #closing = 0
+  /** The last dispatch left an endpoint without a connection because every slot was in use. */
+  #contended = false
+  #status: "Open" | "Draining" | "Closed" = "Open"
+  #dispatching = false
+  #dispatchAgain = false
+
+  constructor(env: Environment<K, A>) {
+    this.#env = env
+    this.#settings = env.settings
+    this.#directory = new KeyDirectory(env.makeKeyPool)
+    const now = () => env.now().monotonic
+    this.#deadlines = new Alarm({ fork: env.fork, now, onDue: () => this.#expireWaiters() })
+    this.#expiry = new Alarm({ fork: env.fork, now, onDue: () => this.#expireIdle() })
+  }
+
+  // ---- borrowing -----------------------------------------------------------------------------------------------------
+
+  keyPool(key: K): KeyPool<K, A> {
+    const known = this.#directory.find(key)
+    if (known !== undefined) return known
+    const made = this.#directory.add(key)
+    this.#leaveEmpty(made)
+    return made
+  }
+
+  /** Why nothing can be lent now, whatever there is. */
+  refusal(keyPool: KeyPool<K, A>): PoolError | undefined {
+    return this.#status === "Open" ? undefined : poolClosed(keyPool)
+  }
+
+  /** Lends an idle connection if there is one and nobody is waiting for it. */
+  tryLend(lease: Lease<K, A>): PooledConnection<K, A> | undefined {
+    const keyPool = lease.owner
+    if (keyPool.idle.length === 0 || keyPool.queue.size > 0) return undefined
+    const now = this.#env.now()
+    const connection = this.#takeIdle(keyPool, now)
+    if (connection !== undefined) this.#lend(connection, lease, now)
+    return connection
+  }
+
+  /** Puts a borrow in the queue, at its end, or at its front if it had its turn and was given something broken. */
+  enqueue(lease: Lease<K, A>, place: "Last" | "First"): PoolError | undefined {
+    const { queue } = lease.owner
+    if (place === "Last" && queue.size >= this.#settings.maxWaiters) return queueFull(lease.owner, this.#settings)
+    if (place === "Last") this.#tally.waited++
+    if (lease.deadline === Infinity) lease.deadline = this.#env.now().monotonic + this.#settings.acquireTimeout
+    lease.state = "Waiting"
+    if (place === "Last") queue.addLast(lease)
+    else queue.addFirst(lease)
+    this.#turns.add(lease.owner)
+    this.#deadlines.at(lease.deadline)
+    this.#dispatch()
+    return undefined
+  }
+
+  /** What is left of a borrow's time, in milliseconds. */
+  remaining(lease: Lease<K, A>): number {
+    const now = this.#env.now().monotonic
+    if (lease.deadline === Infinity) lease.deadline = now + this.#settings.acquireTimeout
+    return Math.max(lease.deadline - now, 0)
+  }
+
+  /** Ends a borrow, wherever it stands: it leaves the queue, or its connection goes to the next one. */
+  end(lease: Lease<K, A>): void {
+    if (lease.state === "Waiting") this.#leave(lease)
+    const { connection } = lease
+    lease.state = "Over"
+    lease.connection = undefined
+    if (connection !== undefined) this.#giveBack(connection)
+  }
+
+  /** Takes a connection that failed its check away from a borrow, which goes on looking for another. */
+  reject(lease: Lease<K, A>): void {
+    const { connection } = lease
+    lease.connection = undefined
+    lease.mustCheck = false
+    if (connection === undefined) return
+    connection.unfit = true
+    this.#giveBack(connection)
+  }
+
+  timeoutOf(lease: Lease<K, A>): PoolError {
+    this.#tally.timeouts++
+    const { owner } = lease
+    return new PoolError({
+      reason: new AcquireTimeout({
+        key: owner.label,
+        after: Duration.millis(this.#settings.acquireTimeout),
+        stalledBy: stalledBy(owner, this.#settings),
+        position: lease.state === "Waiting" ? owner.queue.positionOf(lease) : 1,
+        endpoint: countsOf(owner),
+        pool: this.#directory.counts(),
+        holders: longestHolders(owner, this.#env.now(), 3),
+        cause: owner.lastFailure
+      })
+    })
+  }
+
+  // ---- operating -----------------------------------------------------------------------------------------------------
+
+  stats(): Stats {
+    const endpoints = new Map(this.#directory.all().map((keyPool) => [keyPool.label, countsOf(keyPool)]))
+    return { ...sumOf(endpoints.values()), ...this.#tally, endpoints }
+  }
+
+  /** Never lends this connection again: closes it now if it is idle, on its return if it is lent. */
+  invalidate(value: A): void {
+    const connection = this.#byValue.get(value)
+    if (connection !== undefined) this.#discard(connection)
+  }
+
+  evict(key: K | undefined): void {
+    for (const keyPool of key === undefined ? this.#directory.all() : [this.#directory.find(key)]) {
+      for (const connection of [...keyPool?.connections ?? []]) this.#discard(connection)
+    }
+  }
+
+  /** Refuses new borrowers, fails those that wait, gives up dialling and closes what is idle. */
+  startDraining(): void {
+    if (this.#status !== "Open") return
+    this.#status = "Draining"
+    for (const keyPool of [...this.#turns]) this.#failAll(keyPool, Effect.fail(poolClosed(keyPool)))
+    for (const opener of this.#openers) opener.interruptUnsafe()
+    for (const connection of [...this.#idle]) this.#retire(connection)
+  }
+
+  /** Closes the connections that are still lent, under their borrowers. */
+  force(): void {
+    for (const keyPool of this.#directory.all()) {
+      for (const connection of [...keyPool.connections]) this.#retire(connection)
+    }
+  }
+
+  /** Calls back once, as soon as nothing is open, opening or closing. */
+  whenEmptied(callback: () => void): void {
+    if (this.#slots === 0) callback()
+    else this.#onEmptied.push(callback)
+  }
+
+  /** The endpoints' holders, which the caller closes. */
+  shutDown(): ReadonlyArray<KeyPool<K, A>> {
+    this.#status = "Closed"
+    this.#deadlines.cancel()
+    this.#expiry.cancel()
+    return this.#directory.all()
+  }
+
+  // ---- connections ---------------------------------------------------------------------------------------------------
+
+  #takeIdle(keyPool: KeyPool<K, A>, now: Moment): PooledConnection<K, A> | undefined {
+    for (let connection = keyPool.idle.at(-1); connection !== undefined; connection = keyPool.idle.at(-1)) {
+      if (isFresh(connection, now, this.#settings.idleTimeout)) {
+        keyPool.idle.pop()
+        this.#idle.remove(connection)
+        return connection
+      }
+      this.#tally.expired++
+      this.#retire(connection)
+    }
+    return undefined
+  }
+
+  #lend(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: Moment): void {
+    lease.mustCheck = this.#env.hasCheck && connection.state === "Idle" &&
+      ageSince(connection.idleSince, now) > this.#settings.checkAfterIdle
+    connection.state = "Lent"
+    connection.lease = lease
+    lease.connection = connection
+    lease.borrowedAt = now
+    lease.state = "Holding"
+    this.#tally.borrowed++
+  }
+
+  #giveBack(connection: PooledConnection<K, A>): void {
+    connection.lease = undefined
+    if (connection.state === "Closing") return
+    const now = this.#env.now()
+    if (this.#mustClose(connection, now)) return this.#retire(connection)
+    const next = connection.owner.queue.first
+    if (next !== undefined && !this.#isOthersTurn(connection.owner)) return this.#handOver(connection, next, now)
+    this.#makeIdle(connection, now)
+    if (this.#turns.size > 0) this.#dispatch()
+  }
+
+  #mustClose(connection: PooledConnection<K, A>, now: Moment): boolean {
+    if (connection.unfit || this.#status !== "Open") return true
+    if (ageSince(connection.openedAt, now) < connection.lifetime) return false
+    this.#tally.expired++
+    return true
+  }
+
+  /** The pool is full, and another endpoint, which has waited for a slot, comes before this one's next borrower. */
+  #isOthersTurn(keyPool: KeyPool<K, A>): boolean {
+    if (!this.#contended) return false
+    for (const other of this.#turns) {
+      if (other === keyPool) continue
+      if (this.#wanted(other) === 0) continue
+      // Its borrowers go to the end of the line, so that the slot is not taken back at once.
+      this.#rotate(keyPool)
+      return true
+    }
+    return false
+  }
+
+  #handOver(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: Moment): void {
+    this.#leave(lease)
+    this.#lend(connection, lease, now)
+    this.#continuations.add(lease, done)
+  }
+
+  #makeIdle(connection: PooledConnection<K, A>, now: Moment): void {
+    connection.state = "Idle"
+    connection.idleSince = now
+    connection.owner.idle.push(connection)
+    this.#idle.add(connection)
+    this.#expiry.at(freshUntil(connection, this.#settings.idleTimeout))
+  }
+
+  #discard(connection: PooledConnection<K, A>): void {
+    connection.unfit = true
+    if (connection.state === "Idle") this.#retire(connection)
+  }
+
+  /** Starts closing a connection, whoever has it. */
+  #retire(connection: PooledConnection<K, A>): void {
+    const { owner, slot } = connection
+    if (connection.state === "Closing") return
+    if (connection.state === "Idle") {
+      owner.idle.splice(owner.idle.indexOf(connection), 1)
+      this.#idle.remove(connection)
+    }
+    connection.state = "Closing"
+    slot.state = "Closing"
+    owner.connections.delete(connection)
+    this.#byValue.delete(connection.value)
+    owner.closing++
+    this.#closing++
+    this.#tally.closed++
+    connection.watcher?.interruptUnsafe()
+    this.#env.fork(this.#env.close(connection, () => this.#free(owner, slot)))
+  }
+
+  // ---- opening -------------------------------------------------------------------------------------------------------
+
+  #open(keyPool: KeyPool<K, A>): void {
+    const slot: Slot = { state: "Connecting" }
+    keyPool.connecting++
+    this.#slots++
+    const demand: Demand<A> = {
+      isWanted: () => this.#status === "Open" && keyPool.queue.size > 0,
+      attemptFailed: (cause) => this.#attemptFailed(keyPool, cause),
+      opened: (opened) => this.#adopt(keyPool, slot, opened),
+      failed: (error) => this.#openFailed(keyPool, error),
+      freed: () => this.#free(keyPool, slot)
+    }
+    const fiber = this.#env.fork(this.#env.open(keyPool, demand))
+    this.#openers.add(fiber)
+    fiber.addObserver(() => {
+      this.#openers.delete(fiber)
+      this.#dispatch()
+    })
+  }
+
+  #adopt(keyPool: KeyPool<K, A>, slot: Slot, opened: Opened<A>): Effect.Effect<void> {
+    const now = this.#env.now()
+    const { lifetimeJitter, maxLifetime } = this.#settings
+    const connection: PooledConnection<K, A> = {
+      owner: keyPool,
+      value: opened.value,
+      scope: opened.scope,
+      slot,
+      openedAt: now,
+      lifetime: maxLifetime * (1 - lifetimeJitter * this.#env.random()),
+      dispose: Effect.void,
+      watcher: undefined,
+      state: "Lent",
+      unfit: false,
+      idleSince: now,
+      lease: undefined,
+      colder: undefined,
+      warmer: undefined
+    }
+    return Effect.map(keyPool.holding.adopt(connection), (taken) => this.#arrive(taken))
+  }
+
+  #arrive(connection: PooledConnection<K, A>): void {
+    const { owner, slot, value } = connection
+    owner.connecting--
+    owner.failing = false
+    owner.lastFailure = undefined
+    owner.connections.add(connection)
+    slot.state = "Open"
+    this.#byValue.set(value, connection)
+    this.#tally.opened++
+    const { closed } = this.#env
+    if (closed !== undefined) {
+      connection.watcher = this.#env.fork(Effect.suspend(() => closed(value)))
+      connection.watcher.addObserver(() => this.#died(connection))
+    }
+    this.#giveBack(connection)
+  }
+
+  #died(connection: PooledConnection<K, A>): void {
+    if (connection.state === "Idle") this.#tally.died++
+    if (connection.state !== "Closing") this.#discard(connection)
+  }
+
+  #attemptFailed(keyPool: KeyPool<K, A>, cause: Cause.Cause<unknown>): boolean {
+    this.#tally.failedAttempts++
+    keyPool.failing = true
+    keyPool.lastFailure = cause.reasons.map((reason) => "error" in reason ? reason.error : reason)[0]
+    // While an endpoint is down one attempt at a time is enough: the last opener goes on, the others end.
+    return keyPool.connecting === 1
+  }
+
+  /** Its failure is what all that wait for the endpoint learn. */
+  #openFailed(keyPool: KeyPool<K, A>, error: unknown): void {
+    keyPool.failing = true
+    this.#failAll(
+      keyPool,
+      Effect.fail(new PoolError({ reason: new ConnectFailed({ key: keyPool.label, cause: error }) }))
+    )
+  }
+
+  #free(keyPool: KeyPool<K, A>, slot: Slot): void {
+    if (slot.state === "Free") return
+    if (slot.state === "Connecting") keyPool.connecting--
+    else {
+      keyPool.closing--
+      this.#closing--
+    }
+    slot.state = "Free"
+    this.#slots--
+    this.#dispatch()
+    this.#leaveEmpty(keyPool)
+    if (this.#slots === 0) { for (const callback of this.#onEmptied.splice(0)) callback() }
+  }
+
+  // ---- waiting -------------------------------------------------------------------------------------------------------
+
+  /**
+   * Serves whoever can be served now. Every event that may free capacity ends here, and it looks at what is, not at what
+   * happened, so no wake-up can be lost.
+   */
+  #dispatch(): void {
+    if (this.#dispatching) {
+      this.#dispatchAgain = true
+      return
+    }
+    this.#dispatching = true
+    do {
+      this.#dispatchAgain = false
+      this.#contended = false
+      let unclaimed = this.#closing
+      for (const keyPool of [...this.#turns]) unclaimed = this.#serve(keyPool, unclaimed)
+    } while (this.#dispatchAgain)
+    this.#dispatching = false
+  }
+
+  /** Serves one endpoint; returns how many closing connections' slots are still unclaimed. */
+  #serve(keyPool: KeyPool<K, A>, unclaimed: number): number {
+    const now = this.#env.now()
+    for (let next = keyPool.queue.first; next !== undefined; next = keyPool.queue.first) {
+      const connection = this.#takeIdle(keyPool, now)
+      if (connection === undefined) break
+      this.#handOver(connection, next, now)
+    }
+    for (let missing = this.#wanted(keyPool); missing > 0; missing--) {
+      const victim = this.#slots < this.#settings.maxTotal || unclaimed > 0 ? undefined : this.#victimFor(keyPool)
+      const admission = admit({
+        slots: this.#slots,
+        maxTotal: this.#settings.maxTotal,
+        closingUnclaimed: unclaimed,
+        hasVictim: victim !== undefined
+      })
+      if (admission === "Open") {
+        this.#rotate(keyPool)
+        this.#open(keyPool)
+      } else if (admission === "Await") unclaimed--
+      else if (victim !== undefined) {
+        this.#tally.evicted++
+        this.#retire(victim)
+      } else {
+        this.#contended = true
+        break
+      }
+    }
+    return unclaimed
+  }
+
+  #wanted(keyPool: KeyPool<K, A>): number {
+    if (this.#status !== "Open") return 0
+    return wanted({
+      waiting: keyPool.queue.size,
+      connecting: keyPool.connecting,
+      slots: slotsOf(keyPool),
+      maxPerEndpoint: this.#settings.maxPerEndpoint,
+      maxConnecting: keyPool.failing ? 1 : maxConnecting
+    })
+  }
+
+  /** The longest idle connection of another endpoint. */
+  #victimFor(keyPool: KeyPool<K, A>): PooledConnection<K, A> | undefined {
+    for (const connection of this.#idle) if (connection.owner !== keyPool) return connection
+    return undefined
+  }
+
+  #rotate(keyPool: KeyPool<K, A>): void {
+    if (this.#turns.delete(keyPool)) this.#turns.add(keyPool)
+  }
+
+  #leave(lease: Lease<K, A>): void {
+    const { owner } = lease
+    owner.queue.remove(lease)
+    if (owner.queue.size > 0) return
+    this.#turns.delete(owner)
+    this.#leaveEmpty(owner)
+  }
+
+  #failAll(keyPool: KeyPool<K, A>, failure: Effect.Effect<void, PoolError>): void {
+    for (let lease = keyPool.queue.first; lease !== undefined; lease = keyPool.queue.first) this.#fail(lease, failure)
+  }
+
+  #fail(lease: Lease<K, A>, failure: Effect.Effect<void, PoolError>): void {
+    this.#leave(lease)
+    lease.state = "Over"
+    this.#continuations.add(lease, failure)
+  }
+
+  // ---- time ----------------------------------------------------------------------------------------------------------
+
+  #expireWaiters(): number {
+    const now = this.#env.now().monotonic
+    let next = Infinity
+    for (const keyPool of [...this.#turns]) {
+      let lease = keyPool.queue.first
+      for (; lease !== undefined && lease.deadline <= now; lease = keyPool.queue.first) {
+        this.#fail(lease, Effect.fail(this.timeoutOf(lease)))
+      }
+      if (lease !== undefined) next = Math.min(next, lease.deadline)
+    }
+    return next
+  }
+
+  #expireIdle(): number {
+    const now = this.#env.now()
+    let next = Infinity
+    for (const connection of [...this.#idle]) {
+      if (isFresh(connection, now, this.#settings.idleTimeout)) {
+        next = Math.min(next, freshUntil(connection, this.#settings.idleTimeout))
+      } else {
+        this.#tally.expired++
+        this.#retire(connection)
+      }
+    }
+    const { forgotten, next: nextToForget } = this.#directory.forget(now.monotonic)
+    for (const keyPool of forgotten) this.#env.fork(keyPool.holding.close)
+    return Math.min(next, nextToForget)
+  }
+
+  /** An endpoint may be empty now, and is forgotten if it stays so. */
+  #leaveEmpty(keyPool: KeyPool<K, A>): void {
+    const due = this.#directory.leave(keyPool, this.#env.now().monotonic)
+    if (due < Infinity) this.#expiry.at(due)
+  }
+}
+
+const stalledBy = <K, A>(keyPool: KeyPool<K, A>, settings: Settings): StalledBy => {
+  if (keyPool.connecting > 0) return "Connecting"
+  return slotsOf(keyPool) >= settings.maxPerEndpoint ? "EndpointCap" : "TotalCap"
+}
+
+const queueFull = <K, A>(keyPool: KeyPool<K, A>, { maxWaiters }: Settings): PoolError =>
+  new PoolError({ reason: new QueueFull({ key: keyPool.label, maxWaiters, endpoint: countsOf(keyPool) }) })
+
+const poolClosed = <K, A>(keyPool: KeyPool<K, A>): PoolError =>
+  new PoolError({ reason: new PoolClosed({ key: keyPool.label }) })

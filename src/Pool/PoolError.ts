@@ -1,0 +1,171 @@
+/**
+ * Why a borrower got no connection.
+ *
+ * @since 0.1.0
+ */
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+
+/**
+ * What there is, at one endpoint or in the whole pool. `total` is `active + idle + connecting + closing`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Counts {
+  readonly total: number
+  /** Connections that somebody has borrowed. */
+  readonly active: number
+  /** Connections that are ready to be borrowed. */
+  readonly idle: number
+  /** Connections that are being opened. */
+  readonly connecting: number
+  /** Connections that are being closed; they count until the socket is gone. */
+  readonly closing: number
+  /** Borrowers that wait. */
+  readonly waiting: number
+}
+
+/**
+ * Who has held a connection for how long, as an error names it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Holder {
+  /** Name of the span in which it was borrowed, if there was one. */
+  readonly span: string | undefined
+  readonly age: Duration.Duration
+}
+
+/**
+ * What a borrower was waiting for: a slot of its own endpoint, a slot of the pool, the dial that is under way, or
+ * `resume`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type StalledBy = "EndpointCap" | "TotalCap" | "Connecting" | "Suspended"
+
+const formatCounts = (counts: Counts): string =>
+  `total=${counts.total}, active=${counts.active}, idle=${counts.idle}, connecting=${counts.connecting}, ` +
+  `closing=${counts.closing}, waiting=${counts.waiting}`
+
+const formatHolders = (holders: ReadonlyArray<Holder>): string =>
+  holders.length === 0
+    ? ""
+    : `; held longest by ${
+      holders.map((holder) => `${holder.span ?? "a borrower without a span"} for ${Duration.format(holder.age)}`).join(
+        ", "
+      )
+    }`
+
+const messageOf = (cause: unknown): string => cause instanceof Error ? cause.message : String(cause)
+
+const stalls: Record<StalledBy, string> = {
+  EndpointCap: "all of the endpoint's connections are in use",
+  TotalCap: "the pool is full",
+  Connecting: "no connection has been established yet",
+  Suspended: "the pool is suspended"
+}
+
+/**
+ * No connection came within `acquireTimeout`. The last connect failure of the endpoint, if there was one, is the `cause`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class AcquireTimeout extends Data.TaggedError("AcquireTimeout")<{
+  /** The endpoint's text. */
+  readonly key: string
+  readonly after: Duration.Duration
+  readonly stalledBy: StalledBy
+  /** Place in the endpoint's queue when time ran out, counted from 1. */
+  readonly position: number
+  readonly endpoint: Counts
+  readonly pool: Counts
+  /** The longest holders of connections of this endpoint, at most three. */
+  readonly holders: ReadonlyArray<Holder>
+  readonly cause: unknown
+}> {
+  readonly isRetryable = true
+  override get message(): string {
+    const last = this.cause === undefined ? "" : `; last connect failure: ${messageOf(this.cause)}`
+    return `no connection to ${this.key} within ${Duration.format(this.after)}: ${stalls[this.stalledBy]} ` +
+      `(place ${this.position} in the queue; endpoint: ${formatCounts(this.endpoint)}; pool: ${
+        formatCounts(this.pool)
+      })` +
+      `${formatHolders(this.holders)}${last}`
+  }
+}
+
+/**
+ * `maxWaiters` borrowers wait for the endpoint already.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class QueueFull extends Data.TaggedError("QueueFull")<{
+  readonly key: string
+  readonly maxWaiters: number
+  readonly endpoint: Counts
+}> {
+  readonly isRetryable = true
+  override get message(): string {
+    return `the queue for ${this.key} is full: maxWaiters is ${this.maxWaiters} (${formatCounts(this.endpoint)})`
+  }
+}
+
+/**
+ * The pool is closed, or is being drained.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class PoolClosed extends Data.TaggedError("PoolClosed")<{ readonly key: string }> {
+  readonly isRetryable = false
+  override get message(): string {
+    return `the pool is closed: nothing is lent to ${this.key} any more`
+  }
+}
+
+/**
+ * Opening a connection failed for good, which is what all that waited for the endpoint learn. `cause` is the connector's
+ * failure as the retry policy wrapped it.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ConnectFailed extends Data.TaggedError("ConnectFailed")<{
+  readonly key: string
+  readonly cause: unknown
+}> {
+  /** The pool has tried as often as its retry policy says. */
+  readonly isRetryable = false
+  override get message(): string {
+    return `no connection to ${this.key}: ${messageOf(this.cause)}`
+  }
+}
+
+/**
+ * Why a borrower got no connection.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type PoolErrorReason = AcquireTimeout | QueueFull | PoolClosed | ConnectFailed
+
+/**
+ * A borrower got no connection; `reason` says why. `Effect.catchReason("PoolError", "AcquireTimeout", f)` handles one.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class PoolError extends Data.TaggedError("PoolError")<{ readonly reason: PoolErrorReason }> {
+  override get message(): string {
+    return this.reason.message
+  }
+  get isRetryable(): boolean {
+    return this.reason.isRetryable
+  }
+}

@@ -1,0 +1,111 @@
+/**
+ * The records that a pool is made of: its endpoints, their connections and their borrowers.
+ *
+ * They refer to one another, so they stand together. Only `PoolCore` changes them.
+ *
+ * @since 0.1.0
+ */
+import type * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import type * as Scope from "effect/Scope"
+import type { Holding } from "./Holding.ts"
+import type { PoolError } from "./PoolError.ts"
+import type { WaitQueue } from "./WaitQueue.ts"
+
+/** A moment on both clocks. A frozen process may find the monotonic clock standing still, and a wall clock may step. */
+export interface Moment {
+  readonly wall: number
+  readonly monotonic: number
+}
+
+/** The larger of the ages on the two clocks, in milliseconds. */
+export const ageSince = (since: Moment, now: Moment): number =>
+  Math.max(now.wall - since.wall, now.monotonic - since.monotonic)
+
+/**
+ * The right to have one connection, counted against both caps from before the dial until the socket is gone:
+ * `Connecting -> Open -> Closing -> Free`, or `Connecting -> Free` when the dial fails.
+ */
+export interface Slot {
+  state: "Connecting" | "Open" | "Closing" | "Free"
+}
+
+/** One open connection. While it is `Idle` it is in its endpoint's stack and in the pool's idle list. */
+export interface PooledConnection<K, A> {
+  readonly owner: KeyPool<K, A>
+  readonly value: A
+  /** Holds what the connector acquired; its last finalizer frees the slot. */
+  readonly scope: Scope.Closeable
+  readonly slot: Slot
+  readonly openedAt: Moment
+  /** How long it may live, in milliseconds, with its jitter drawn. */
+  readonly lifetime: number
+  /** Gives the lease back to Effect's `Pool` and has it close the connection. */
+  dispose: Effect.Effect<void>
+  /** Waits for its death. */
+  watcher: Fiber.Fiber<void> | undefined
+  state: "Idle" | "Lent" | "Closing"
+  /** It must not be lent again: it died, was evicted or was declared broken. */
+  unfit: boolean
+  idleSince: Moment
+  lease: Lease<K, A> | undefined
+  /** Neighbours in the pool's list of idle connections. */
+  colder: PooledConnection<K, A> | undefined
+  warmer: PooledConnection<K, A> | undefined
+}
+
+/** What the pool has for one key. */
+export interface KeyPool<K, A> {
+  readonly key: K
+  /** The key's text, for errors, logs and the monitor. */
+  readonly label: string
+  /** Effect's `Pool`, whose items are this key's connections. */
+  readonly holding: Holding<K, A>
+  readonly queue: WaitQueue<K, A>
+  /** The idle connections, the one that was used last at the end. */
+  readonly idle: Array<PooledConnection<K, A>>
+  /** The idle and the lent connections. */
+  readonly connections: Set<PooledConnection<K, A>>
+  connecting: number
+  closing: number
+  /** The last dial failed and none has succeeded since. */
+  failing: boolean
+  lastFailure: unknown
+  /** When it was last left with nothing open and nobody waiting, on the monotonic clock. */
+  emptySince: number
+}
+
+/** Slots that a key has taken: `connecting + idle + lent + closing`. */
+export const slotsOf = <K, A>(keyPool: KeyPool<K, A>): number =>
+  keyPool.connecting + keyPool.connections.size + keyPool.closing
+
+/** One borrow: it waits in its endpoint's queue, then holds a connection, then it is over. */
+export interface Lease<K, A> {
+  readonly owner: KeyPool<K, A>
+  readonly fiber: Fiber.Fiber<unknown, unknown>
+  state: "New" | "Waiting" | "Holding" | "Over"
+  connection: PooledConnection<K, A> | undefined
+  /** The connection was idle for so long that it has to be checked before it is used. */
+  mustCheck: boolean
+  /** The absolute deadline of the whole borrow on the monotonic clock; it is set once, when the borrow has to wait. */
+  deadline: number
+  borrowedAt: Moment | undefined
+  /** Continues the waiting fiber. */
+  resume: ((outcome: Effect.Effect<void, PoolError>) => void) | undefined
+  /** Neighbours in the queue. */
+  ahead: Lease<K, A> | undefined
+  behind: Lease<K, A> | undefined
+}
+
+/** Whether an idle connection may still be lent: it is fit, young enough and was not idle for too long. */
+export const isFresh = <K, A>(connection: PooledConnection<K, A>, now: Moment, idleTimeout: number): boolean =>
+  !connection.unfit &&
+  ageSince(connection.openedAt, now) < connection.lifetime &&
+  ageSince(connection.idleSince, now) < idleTimeout
+
+/** The moment, on the monotonic clock, at which an idle connection stops being fresh. */
+export const freshUntil = <K, A>(connection: PooledConnection<K, A>, idleTimeout: number): number =>
+  Math.min(
+    connection.openedAt.monotonic + connection.lifetime,
+    connection.idleSince.monotonic + idleTimeout
+  )

@@ -1,0 +1,106 @@
+/**
+ * What a pool has and what it has done, as values.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Tracer from "effect/Tracer"
+import type { Counts, Holder } from "./PoolError.ts"
+import { ageSince, type KeyPool, type Lease, type Moment, slotsOf } from "./PoolState.ts"
+
+/**
+ * What has happened since the pool was made. Numbers only grow.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Totals {
+  /** Connections that were opened. */
+  readonly opened: number
+  /** Connections that were closed, for whatever reason. */
+  readonly closed: number
+  /** Attempts to open a connection that failed. */
+  readonly failedAttempts: number
+  /** Connections that were lent. */
+  readonly borrowed: number
+  /** Borrows that had to wait. */
+  readonly waited: number
+  /** Borrows that ran out of time. */
+  readonly timeouts: number
+  /** Idle connections that gave way to another endpoint. */
+  readonly evicted: number
+  /** Connections that ended because they were idle or alive for too long. */
+  readonly expired: number
+  /** Connections that died while nobody used them. */
+  readonly died: number
+}
+
+/**
+ * A snapshot of a pool.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Stats extends Counts, Totals {
+  /** The counts of each endpoint, by its text. */
+  readonly endpoints: ReadonlyMap<string, Counts>
+}
+
+/** Totals under construction. */
+export type Tally = { -readonly [K in keyof Totals]: number }
+
+export const emptyTally = (): Tally => ({
+  opened: 0,
+  closed: 0,
+  failedAttempts: 0,
+  borrowed: 0,
+  waited: 0,
+  timeouts: 0,
+  evicted: 0,
+  expired: 0,
+  died: 0
+})
+
+export const countsOf = <K, A>(keyPool: KeyPool<K, A>): Counts => ({
+  total: slotsOf(keyPool),
+  active: keyPool.connections.size - keyPool.idle.length,
+  idle: keyPool.idle.length,
+  connecting: keyPool.connecting,
+  closing: keyPool.closing,
+  waiting: keyPool.queue.size
+})
+
+const noCounts: Counts = { total: 0, active: 0, idle: 0, connecting: 0, closing: 0, waiting: 0 }
+
+export const sumOf = (all: Iterable<Counts>): Counts => {
+  let sum = noCounts
+  for (const counts of all) {
+    sum = {
+      total: sum.total + counts.total,
+      active: sum.active + counts.active,
+      idle: sum.idle + counts.idle,
+      connecting: sum.connecting + counts.connecting,
+      closing: sum.closing + counts.closing,
+      waiting: sum.waiting + counts.waiting
+    }
+  }
+  return sum
+}
+
+const spanOf = <K, A>(lease: Lease<K, A>): string | undefined => {
+  const span = Context.getOrUndefined(lease.fiber.context, Tracer.ParentSpan)
+  return span?._tag === "Span" ? span.name : undefined
+}
+
+/** Who has held connections of an endpoint for the longest, at most `most`. */
+export const longestHolders = <K, A>(keyPool: KeyPool<K, A>, now: Moment, most: number): ReadonlyArray<Holder> => {
+  const held: Array<{ readonly span: string | undefined; readonly millis: number }> = []
+  for (const { lease } of keyPool.connections) {
+    if (lease?.borrowedAt !== undefined) held.push({ span: spanOf(lease), millis: ageSince(lease.borrowedAt, now) })
+  }
+  return held
+    .sort((left, right) => right.millis - left.millis)
+    .slice(0, most)
+    .map(({ millis, span }) => ({ span, age: Duration.millis(Math.round(millis)) }))
+}

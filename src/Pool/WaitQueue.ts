@@ -1,0 +1,58 @@
+/**
+ * The borrowers that wait for one endpoint, first come first served.
+ *
+ * @since 0.1.0
+ */
+import type { Lease } from "./PoolState.ts"
+
+/** A doubly linked list through the leases themselves, so that a borrower that gives up leaves at the same small cost. */
+export class WaitQueue<K, A> {
+  #first: Lease<K, A> | undefined
+  #last: Lease<K, A> | undefined
+  #size = 0
+
+  get size(): number {
+    return this.#size
+  }
+
+  get first(): Lease<K, A> | undefined {
+    return this.#first
+  }
+
+  addLast(lease: Lease<K, A>): void {
+    lease.ahead = this.#last
+    lease.behind = undefined
+    if (this.#last === undefined) this.#first = lease
+    else this.#last.behind = lease
+    this.#last = lease
+    this.#size++
+  }
+
+  /** For a borrower that had its turn already and was given something that turned out to be broken. */
+  addFirst(lease: Lease<K, A>): void {
+    lease.ahead = undefined
+    lease.behind = this.#first
+    if (this.#first === undefined) this.#last = lease
+    else this.#first.ahead = lease
+    this.#first = lease
+    this.#size++
+  }
+
+  remove(lease: Lease<K, A>): void {
+    const { ahead, behind } = lease
+    if (ahead === undefined) this.#first = behind
+    else ahead.behind = behind
+    if (behind === undefined) this.#last = ahead
+    else behind.ahead = ahead
+    lease.ahead = undefined
+    lease.behind = undefined
+    this.#size--
+  }
+
+  /** The place of a waiting lease, counted from 1. */
+  positionOf(lease: Lease<K, A>): number {
+    let position = 1
+    for (let ahead = lease.ahead; ahead !== undefined; ahead = ahead.ahead) position++
+    return position
+  }
+}

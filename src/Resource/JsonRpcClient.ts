@@ -1,0 +1,342 @@
+/**
+ * JSON-RPC 2.0 over TCP, one message a line, as MCP servers speak it: many requests at once on one connection.
+ *
+ * @since 0.1.0
+ */
+import * as Deferred from "effect/Deferred"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { closeOnFailure } from "../internal/CloseOnFailure.ts"
+import { checkOptions, type OptionCheck } from "../internal/Options.ts"
+import type * as Connector from "./Connector.ts"
+import type { Endpoint } from "./Endpoint.ts"
+import { HandshakeFailed, JsonRpcError, RequestTimeout } from "./JsonRpcError.ts"
+import * as Session from "./JsonRpcSession.ts"
+import { decodeInitialize, initializeParams, type McpOptions, type McpServer } from "./McpHandshake.ts"
+import * as TcpConnection from "./TcpConnection.ts"
+
+export { InvalidOption } from "../internal/InvalidOption.ts"
+export {
+  ConnectionLost,
+  HandshakeFailed,
+  JsonRpcError,
+  type JsonRpcErrorReason,
+  LineTooLong,
+  MalformedMessage,
+  RemoteError,
+  RequestTimeout
+} from "./JsonRpcError.ts"
+export type { Notification } from "./JsonRpcSession.ts"
+export type { McpOptions, McpServer } from "./McpHandshake.ts"
+
+/**
+ * How to send one request.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RequestOptions {
+  /** How long sending and answering may take together; above 0. @default the client's `requestTimeout` */
+  readonly timeout?: Duration.Input | undefined
+}
+
+/**
+ * An open connection to a JSON-RPC server. Any number of fibers may use it at once.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface JsonRpcClient {
+  readonly endpoint: Endpoint
+  /** As {@link request}. */
+  readonly request: (
+    method: string,
+    params?: object,
+    options?: RequestOptions
+  ) => Effect.Effect<unknown, JsonRpcError>
+  /** As {@link notify}. */
+  readonly notify: (method: string, params?: object) => Effect.Effect<void, JsonRpcError>
+  /** As {@link notifications}. */
+  readonly notifications: Stream.Stream<Session.Notification, JsonRpcError>
+  /** Notifications that were dropped because nobody read them and `notificationBuffer` was full. */
+  readonly droppedNotifications: Effect.Effect<number>
+  /** Requests that wait for their answer. */
+  readonly pending: Effect.Effect<number>
+  /** What the server said in the MCP handshake; `undefined` without the `mcp` option. */
+  readonly server: McpServer | undefined
+  /** Completes as soon as the connection can no longer be used, whoever ended it. */
+  readonly dead: Effect.Effect<void>
+  /** Completes when the connection is closed and its descriptor is free, and says how it went. */
+  readonly closed: Effect.Effect<TcpConnection.Ending>
+}
+
+/**
+ * How to open a client: the options of a TCP connection, and these.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options extends TcpConnection.Options {
+  /** How long a request may take that says nothing else, a notification, and the MCP handshake; above 0. @default 30 seconds */
+  readonly requestTimeout?: Duration.Input | undefined
+  /** The longest line that a peer may send, in bytes; a longer one closes the connection. At least 1. @default 1 MiB */
+  readonly maxLineBytes?: number | undefined
+  /** How many notifications are kept while nobody reads them; then the oldest is dropped. At least 1. @default 1024 */
+  readonly notificationBuffer?: number | undefined
+  /** Perform the MCP handshake while opening, and answer the server's `ping`. @default no handshake */
+  readonly mcp?: McpOptions | undefined
+}
+
+interface Settings extends Session.SessionSettings {
+  readonly tcp: Connector.Connector<Endpoint, TcpConnection.TcpConnection, TcpConnection.TcpConnectionError>
+  readonly requestTimeout: Duration.Duration
+  readonly mcp: McpOptions | undefined
+}
+
+const check: OptionCheck = checkOptions("JsonRpcClient")
+
+const checkMcp = (mcp: McpOptions): void => {
+  const { clientName, clientVersion } = mcp
+  check.require(clientName !== "", "mcp.clientName", clientName, "have at least one character")
+  check.require(clientVersion !== "", "mcp.clientVersion", clientVersion, "have at least one character")
+}
+
+const settingsOf = (options: Options): Settings => {
+  if (options.mcp !== undefined) checkMcp(options.mcp)
+  return {
+    tcp: TcpConnection.connector(options),
+    requestTimeout: check.duration("requestTimeout", options.requestTimeout ?? "30 seconds", {
+      min: 0,
+      exclusive: true
+    }),
+    maxLineBytes: check.whole("maxLineBytes", options.maxLineBytes ?? 1_048_576, { min: 1 }),
+    notificationBuffer: check.whole("notificationBuffer", options.notificationBuffer ?? 1024, { min: 1 }),
+    answersPing: options.mcp !== undefined,
+    mcp: options.mcp
+  }
+}
+
+const fromSession = (session: Session.Session, settings: Settings, server: McpServer | undefined): JsonRpcClient => ({
+  endpoint: session.connection.endpoint,
+  request: (method, params, options) => {
+    const timeout = options?.timeout === undefined
+      ? settings.requestTimeout
+      : check.duration("timeout", options.timeout, { min: 0, exclusive: true })
+    return Session.request(session, method, params, timeout)
+  },
+  notify: (method, params) => Session.notify(session, method, params, settings.requestTimeout),
+  notifications: Stream.fromQueue(session.inbox),
+  droppedNotifications: Effect.sync(() => session.dropped),
+  pending: Effect.sync(() => session.pending.size),
+  server,
+  dead: Deferred.await(session.dead),
+  closed: session.connection.closed
+})
+
+const handshakeFailed = (error: JsonRpcError): JsonRpcError =>
+  error.reason._tag === "HandshakeFailed"
+    ? error
+    : new JsonRpcError({ reason: new HandshakeFailed({ cause: error.reason }) })
+
+/** Both messages together are bounded by `requestTimeout`. */
+const initialize = (
+  session: Session.Session,
+  mcp: McpOptions,
+  timeout: Duration.Duration
+): Effect.Effect<McpServer, JsonRpcError> =>
+  Effect.gen(function*() {
+    const answer = yield* Session.request(session, "initialize", initializeParams(mcp), timeout)
+    const server = yield* Effect.mapError(
+      Effect.fromResult(decodeInitialize(answer)),
+      (reason) => new JsonRpcError({ reason })
+    )
+    yield* Session.notify(session, "notifications/initialized", undefined, timeout)
+    return server
+  }).pipe(
+    Effect.timeoutOrElse({
+      duration: timeout,
+      orElse: () =>
+        Effect.fail(
+          new JsonRpcError({ reason: new RequestTimeout({ method: "initialize", after: timeout, phase: "answer" }) })
+        )
+    }),
+    Effect.mapError(handshakeFailed)
+  )
+
+const open = (
+  endpoint: Endpoint,
+  settings: Settings
+): Effect.Effect<JsonRpcClient, JsonRpcError | TcpConnection.TcpConnectionError, Scope.Scope> =>
+  closeOnFailure(Effect.gen(function*() {
+    const connectionScope = yield* Scope.fork(yield* Effect.scope)
+    const connection = yield* Scope.provide(settings.tcp.open(endpoint), connectionScope)
+    const session = yield* Session.serve(connection, connectionScope, settings)
+    const server = settings.mcp === undefined
+      ? undefined
+      : yield* initialize(session, settings.mcp, settings.requestTimeout)
+    return fromSession(session, settings, server)
+  }))
+
+/**
+ * Opens a client whose connection is closed when the scope ends. Requests that are under way then fail with
+ * `ConnectionLost`.
+ *
+ * **Details**
+ *
+ * - It fails with `TcpConnectionError` when there is no connection, and with `JsonRpcError` and the reason
+ *   `HandshakeFailed` when the server refuses the MCP handshake, answers it with nonsense, or stays silent.
+ * - A peer that breaks the protocol (a line that is no message or is longer than `maxLineBytes`, an answer to an id that
+ *   was never asked, a batch) fails every request that is under way with `MalformedMessage` or `LineTooLong`, and loses
+ *   this connection at once, not only at the end of the scope.
+ * - Requests of the server to us are answered with error -32601 (method not found); with `mcp` its `ping` is answered.
+ *
+ * **Gotchas**
+ *
+ * Options that make no sense throw `InvalidOption` when `connect` is called, before there is an Effect.
+ *
+ * **Example** (Two requests at once, answered in the opposite order)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import * as Endpoint from "effect-sluice/Endpoint"
+ * import * as JsonRpcClient from "effect-sluice/JsonRpcClient"
+ * import { createServer } from "node:net"
+ *
+ * const server = createServer((socket) => {
+ *   const answers: Array<string> = []
+ *   socket.on("data", (data) => {
+ *     for (const line of data.toString().trim().split("\n")) {
+ *       const { id, method } = JSON.parse(line)
+ *       answers.unshift(`{"jsonrpc":"2.0","id":${id},"result":"did ${method}"}\n`)
+ *     }
+ *     if (answers.length === 2) socket.write(answers.join(""))
+ *   })
+ * }).listen(0, "127.0.0.1")
+ * await new Promise((resolve) => server.once("listening", resolve))
+ * const { port } = server.address() as { port: number }
+ *
+ * const program = Effect.gen(function*() {
+ *   const client = yield* JsonRpcClient.connect(Endpoint.tcp("127.0.0.1", port), { requestTimeout: "5 seconds" })
+ *   return yield* Effect.all([client.request("first"), client.request("second")], { concurrency: 2 })
+ * }).pipe(Effect.scoped, Effect.ensuring(Effect.sync(() => server.close())))
+ *
+ * await Effect.runPromise(program) // => ["did first", "did second"]
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const connect = (
+  endpoint: Endpoint,
+  options: Options = {}
+): Effect.Effect<JsonRpcClient, JsonRpcError | TcpConnection.TcpConnectionError, Scope.Scope> =>
+  open(endpoint, settingsOf(options))
+
+/** Any answer will do, also one that says that there is no `ping`: whoever answers is alive. */
+const ping = (client: JsonRpcClient): Effect.Effect<void, JsonRpcError> =>
+  client.request("ping").pipe(
+    Effect.asVoid,
+    Effect.catchIf((error) => error.reason._tag === "RemoteError", () => Effect.void)
+  )
+
+/**
+ * A connector of JSON-RPC clients for a pool. Throws `InvalidOption` on options that make no sense.
+ *
+ * **Details**
+ *
+ * With `mcp` an idle connection is checked with MCP's `ping`. JSON-RPC itself has no harmless method, so without `mcp` only
+ * the end of the connection counts.
+ *
+ * @see {@link connect} for what opening and closing mean
+ * @category constructors
+ * @since 0.1.0
+ */
+export const connector = (
+  options: Options = {}
+): Connector.Connector<Endpoint, JsonRpcClient, JsonRpcError | TcpConnection.TcpConnectionError> => {
+  const settings = settingsOf(options)
+  return {
+    open: (endpoint) => open(endpoint, settings),
+    check: settings.mcp === undefined ? undefined : ping,
+    closed: (client) => client.dead
+  }
+}
+
+const isDataFirst = (args: IArguments): boolean => typeof args[0] !== "string"
+
+/**
+ * Sends a request and waits for its result, while other requests on the same connection come and go.
+ *
+ * **Details**
+ *
+ * - `params` is an object or an array that `JSON.stringify` takes; anything else is a defect. The result is whatever JSON
+ *   the server sent: decode it, for instance with a `Schema`.
+ * - It fails with `JsonRpcError` and the reason `RemoteError` (the server's error), `RequestTimeout`, `ConnectionLost`, or
+ *   the `MalformedMessage` or `LineTooLong` that ended the connection.
+ * - An interruption forgets the request. Its late answer is discarded.
+ * - The time-out counts from the call to the answer. A `timeout` that is no duration above 0 throws `InvalidOption`.
+ *
+ * @see {@link connect} for an example
+ * @category combinators
+ * @since 0.1.0
+ */
+export const request: {
+  (
+    method: string,
+    params?: object,
+    options?: RequestOptions
+  ): (client: JsonRpcClient) => Effect.Effect<unknown, JsonRpcError>
+  (
+    client: JsonRpcClient,
+    method: string,
+    params?: object,
+    options?: RequestOptions
+  ): Effect.Effect<unknown, JsonRpcError>
+} = dual(
+  isDataFirst,
+  (
+    client: JsonRpcClient,
+    method: string,
+    params?: object,
+    options?: RequestOptions
+  ): Effect.Effect<unknown, JsonRpcError> => client.request(method, params, options)
+)
+
+/**
+ * Sends a message that wants no answer, and waits until it is handed to the kernel.
+ *
+ * It fails with `JsonRpcError` and the reason `RequestTimeout` (the peer does not read) or `ConnectionLost`.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const notify: {
+  (method: string, params?: object): (client: JsonRpcClient) => Effect.Effect<void, JsonRpcError>
+  (client: JsonRpcClient, method: string, params?: object): Effect.Effect<void, JsonRpcError>
+} = dual(
+  isDataFirst,
+  (client: JsonRpcClient, method: string, params?: object): Effect.Effect<void, JsonRpcError> =>
+    client.notify(method, params)
+)
+
+/**
+ * The messages of the server that want no answer, from the oldest that is still kept.
+ *
+ * **Details**
+ *
+ * The last `notificationBuffer` of them are kept while nobody reads; older ones are dropped and counted in
+ * `droppedNotifications`, so a server that talks a lot to a client that does not listen costs neither memory nor answers.
+ * The stream ends when we close the connection, and fails with the reason when anybody else does.
+ *
+ * **Gotchas**
+ *
+ * Every message goes to one reader: two streams of one client share the messages between them.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const notifications = (client: JsonRpcClient): Stream.Stream<Session.Notification, JsonRpcError> =>
+  client.notifications

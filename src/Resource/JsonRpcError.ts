@@ -1,0 +1,165 @@
+/**
+ * What can go wrong with a JSON-RPC client.
+ *
+ * @since 0.1.0
+ */
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import type { TcpConnectionError } from "./TcpConnectionError.ts"
+
+/**
+ * The server answered the request with an error. The connection is fine.
+ *
+ * **Details**
+ *
+ * It is never retryable by itself: the server has seen the request and judged it, and whether it may be sent again depends
+ * on the method, which only its caller knows. This holds for the implementation's own codes -32000 to -32099 too: servers
+ * use them for anything from "overloaded" to "half done". Who knows a server's codes gives a retry policy a `classify`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class RemoteError extends Data.TaggedError("RemoteError")<{
+  readonly method: string
+  /** A whole number: -32768 to -32000 are reserved by the protocol, all others are the application's. */
+  readonly code: number
+  /** The server's words. */
+  readonly text: string
+  /** Whatever the server added, `undefined` when it added nothing. */
+  readonly data: unknown
+}> {
+  readonly isRetryable = false
+  override get message(): string {
+    return `the server refused ${this.method} with error ${this.code}: ${this.text}`
+  }
+}
+
+/**
+ * No answer came in time (`phase` is `answer`; the server may still do what was asked), or the message could not even be
+ * sent in time because the peer does not read (`phase` is `send`). The connection lives on: a late answer is discarded.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class RequestTimeout extends Data.TaggedError("RequestTimeout")<{
+  readonly method: string
+  readonly after: Duration.Duration
+  readonly phase: "send" | "answer"
+}> {
+  readonly isRetryable = false
+  override get message(): string {
+    return this.phase === "answer"
+      ? `no answer to ${this.method} within ${Duration.format(this.after)}`
+      : `${this.method} could not be sent within ${Duration.format(this.after)}: the peer does not read`
+  }
+}
+
+/** How much of a line an error quotes. */
+const quotedChars = 200
+
+/**
+ * The peer sent a line that is no JSON-RPC message, or an answer that nobody asked for. It closed the connection.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class MalformedMessage extends Data.TaggedError("MalformedMessage")<{
+  /** The first 200 characters of the line. */
+  readonly line: string
+  /** The rule that it breaks, as the rest of the sentence "it must ...". */
+  readonly rule: string
+}> {
+  readonly isRetryable = false
+  override get message(): string {
+    return `malformed JSON-RPC message: it must ${this.rule}, but it is ${JSON.stringify(this.line)}`
+  }
+}
+
+/**
+ * The peer sent a line of more than `maxLineBytes`, ended or not. It closed the connection.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class LineTooLong extends Data.TaggedError("LineTooLong")<{
+  /** The limit in bytes. */
+  readonly limit: number
+}> {
+  readonly isRetryable = false
+  override get message(): string {
+    return `the peer sent a line of more than ${this.limit} bytes (maxLineBytes)`
+  }
+}
+
+/**
+ * The connection ended before the answer came. It is retryable if nothing of the message had been sent; otherwise the
+ * server may or may not have done what was asked.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ConnectionLost extends Data.TaggedError("ConnectionLost")<{
+  /** Whether any of the message may have reached the peer. */
+  readonly sent: boolean
+  readonly cause: TcpConnectionError
+}> {
+  get isRetryable(): boolean {
+    return !this.sent
+  }
+  override get message(): string {
+    return this.cause.message
+  }
+}
+
+/**
+ * The MCP handshake failed while the connection was being opened, so there is no connection. `cause` says what happened.
+ * It is retryable unless the server answered with an error or with nonsense: the handshake changes nothing at the server.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class HandshakeFailed extends Data.TaggedError("HandshakeFailed")<{
+  readonly cause: RemoteError | RequestTimeout | MalformedMessage | LineTooLong | ConnectionLost
+}> {
+  get isRetryable(): boolean {
+    return this.cause._tag === "RequestTimeout" || this.cause._tag === "ConnectionLost"
+  }
+  override get message(): string {
+    return `the MCP handshake failed: ${this.cause.message}`
+  }
+}
+
+/**
+ * Why a JSON-RPC client failed.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type JsonRpcErrorReason =
+  | RemoteError
+  | RequestTimeout
+  | MalformedMessage
+  | LineTooLong
+  | ConnectionLost
+  | HandshakeFailed
+
+/**
+ * A JSON-RPC client failed; `reason` says how. `Effect.catchReason("JsonRpcError", "RemoteError", f)` handles one.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class JsonRpcError extends Data.TaggedError("JsonRpcError")<{
+  readonly reason: JsonRpcErrorReason
+}> {
+  override get message(): string {
+    return this.reason.message
+  }
+  get isRetryable(): boolean {
+    return this.reason.isRetryable
+  }
+}
+
+/** A malformed message that quotes no more of the line than is useful. */
+export const malformed = (line: string, rule: string): MalformedMessage =>
+  new MalformedMessage({ line: line.slice(0, quotedChars), rule })

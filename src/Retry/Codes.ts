@@ -1,0 +1,176 @@
+/**
+ * Which code means what. Tables only: the functions that read them are in `Failure`.
+ *
+ * @since 0.1.0
+ */
+
+/**
+ * What a failure asks for.
+ *
+ * - `Transient`: it may pass; nothing was done yet. Try again.
+ * - `LocalExhausted`: this process or this host has no room (descriptors, ports, buffers). Wait for room.
+ * - `RemoteSaturated`: the other side has no room. Try again, later.
+ * - `Ambiguous`: it may have been done. Try again only what may be done twice.
+ * - `Fatal`: a second attempt fails in the same way.
+ * - `Redirect`: the answer is elsewhere: another node, another primary, a new look-up.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type FailureClass = "Transient" | "LocalExhausted" | "RemoteSaturated" | "Ambiguous" | "Fatal" | "Redirect"
+
+type Table = ReadonlyMap<string, FailureClass>
+
+const table = (rows: { readonly [Class in FailureClass]?: string }): Table =>
+  new Map(
+    // The keys of a literal of this type are classes; `Object.entries` widens them to string.
+    (Object.entries(rows) as Array<[FailureClass, string]>).flatMap(([name, codes]) =>
+      codes.trim().split(/\s+/).map((code) => [code, name] as const)
+    )
+  )
+
+/**
+ * Codes in words: libuv, c-ares, Node, TLS, undici, HTTP/2, axios, postgres.js, and the names of gRPC.
+ *
+ * `ENOTFOUND` is `Transient` because a name may appear later than the program that asks for it, as containers do.
+ */
+export const wordCodes: Table = table({
+  Transient: `
+    ECONNREFUSED EHOSTUNREACH ENETUNREACH EHOSTDOWN ENETDOWN ENONET EINTR
+    EAI_AGAIN EAI_FAIL EAI_NODATA EAI_NONAME ENOTFOUND ENODATA ESERVFAIL ETIMEOUT EREFUSED
+    ERR_SOCKET_CONNECTION_TIMEOUT ERR_TLS_HANDSHAKE_TIMEOUT UND_ERR_CONNECT_TIMEOUT
+    CONNECT_TIMEOUT UNAVAILABLE ABORTED`,
+  LocalExhausted: "EMFILE ENFILE ENOBUFS ENOMEM EAI_MEMORY ERR_INSUFFICIENT_RESOURCES",
+  RemoteSaturated: "RESOURCE_EXHAUSTED",
+  Ambiguous: `
+    EPIPE ECONNABORTED ESHUTDOWN ENOTCONN ERR_NETWORK
+    ERR_SOCKET_CLOSED ERR_SOCKET_CLOSED_BEFORE_CONNECTION ERR_STREAM_PREMATURE_CLOSE ERR_STREAM_DESTROYED
+    UND_ERR_SOCKET UND_ERR_HEADERS_TIMEOUT UND_ERR_BODY_TIMEOUT
+    ERR_HTTP2_STREAM_ERROR ERR_HTTP2_STREAM_CANCEL ERR_HTTP2_SESSION_ERROR ERR_HTTP2_GOAWAY_SESSION
+    ERR_HTTP2_INVALID_SESSION ERR_HTTP2_INVALID_STREAM
+    CONNECTION_CLOSED DEADLINE_EXCEEDED UNKNOWN INTERNAL`,
+  Fatal: `
+    EACCES EPERM EINVAL EAFNOSUPPORT EPROTONOSUPPORT EPROTO EPROTOTYPE EBADF EISCONN EDESTADDRREQ EMSGSIZE
+    EBADNAME EBADQUERY EBADFAMILY EFORMERR ENOTIMP ECANCELLED
+    DEPTH_ZERO_SELF_SIGNED_CERT SELF_SIGNED_CERT_IN_CHAIN INVALID_CA INVALID_PURPOSE HOSTNAME_MISMATCH
+    PATH_LENGTH_EXCEEDED CRL_NOT_YET_VALID CRL_HAS_EXPIRED ERROR_IN_CERT_NOT_BEFORE_FIELD
+    ERROR_IN_CERT_NOT_AFTER_FIELD
+    CONNECTION_ENDED CONNECTION_DESTROYED ERR_SOCKET_BAD_PORT ERR_INVALID_URL ERR_CANCELED ABORT_ERR
+    CANCELLED INVALID_ARGUMENT NOT_FOUND ALREADY_EXISTS PERMISSION_DENIED FAILED_PRECONDITION OUT_OF_RANGE
+    UNIMPLEMENTED DATA_LOSS UNAUTHENTICATED`
+})
+
+/** Families of codes in words, tried after the exact ones. */
+export const wordPrefixes: ReadonlyArray<readonly [prefix: string, FailureClass]> = [
+  ["ERR_SSL_", "Fatal"],
+  ["ERR_TLS_", "Fatal"],
+  ["CERT_", "Fatal"],
+  ["UNABLE_TO_", "Fatal"],
+  ["UND_ERR_", "Fatal"],
+  ["HPE_", "Fatal"],
+  ["ER_", "Fatal"]
+]
+
+/**
+ * Codes whose meaning depends on what was being done. A dial that fails has sent nothing; on an open connection nobody
+ * knows what arrived. `otherwise` holds when the error names no system call or another one.
+ *
+ * `EADDRNOTAVAIL` and `EADDRINUSE` on a dial mean that no ephemeral port is left; on `bind` the address is wrong or taken.
+ * `ENOENT` and `EAGAIN` on a dial are a Unix socket whose server starts, or whose backlog is full.
+ */
+export const bySystemCall: ReadonlyMap<string, { readonly connect: FailureClass; readonly otherwise: FailureClass }> =
+  new Map([
+    ["ECONNRESET", { connect: "Transient", otherwise: "Ambiguous" }],
+    ["ETIMEDOUT", { connect: "Transient", otherwise: "Ambiguous" }],
+    ["EADDRNOTAVAIL", { connect: "LocalExhausted", otherwise: "Fatal" }],
+    ["EADDRINUSE", { connect: "LocalExhausted", otherwise: "Fatal" }],
+    ["EAGAIN", { connect: "RemoteSaturated", otherwise: "Transient" }],
+    ["ENOENT", { connect: "Transient", otherwise: "Fatal" }]
+  ])
+
+/**
+ * SQLSTATE of PostgreSQL and of those who speak its protocol. `08P01` is how pgbouncer says that it takes no more clients.
+ */
+export const sqlStates: Table = table({
+  Transient: "08001 08004 57P03 40001 40P01 55P03 55006 55000",
+  RemoteSaturated: "08P01 53300 53400 53200 53100 53000",
+  Ambiguous: "08000 08003 08006 08007 57P01 57P02 57P05 25P03 40003",
+  Redirect: "25006"
+})
+
+/** The first two characters of a SQLSTATE, tried after the exact ones. What is in neither table is `Fatal`. */
+export const sqlStateClasses: Table = table({
+  Transient: "40",
+  RemoteSaturated: "53",
+  Ambiguous: "08 58"
+})
+
+/**
+ * Error numbers of MySQL and MariaDB. What is not here is `Fatal`, 1129 ("host is blocked") included: more attempts are
+ * what blocks a host.
+ */
+export const mysqlErrors: Table = table({
+  Transient: "1053 1205 1213 1614 2002 2003 1042 1043",
+  RemoteSaturated: "1037 1040 1041 1135 1203 1226",
+  Ambiguous: "1158 1159 1160 1161 2006 2013 2055",
+  Redirect: "1290 1792 1836"
+})
+
+/** The first word of a Redis error reply, which is its code. What is not here is `Fatal`. */
+export const redisReplies: Table = table({
+  Transient: "LOADING TRYAGAIN CLUSTERDOWN MASTERDOWN NOREPLICAS",
+  RemoteSaturated: "OOM BUSY MISCONF",
+  Redirect: "MOVED ASK READONLY UNBLOCKED"
+})
+
+/** HTTP statuses from 400 to 599. What is not here is `Fatal`. 503 with `Retry-After` is `RemoteSaturated`. */
+export const httpStatuses: Table = table({
+  Transient: "408 421 425",
+  RemoteSaturated: "429 529",
+  Ambiguous: "500 502 503 504 520 521 522 523 524"
+})
+
+/** Closing codes of WebSocket (RFC 6455 and the IANA registry). What is not here is `Fatal`. */
+export const closingCodes: Table = table({
+  Transient: "1001 1012",
+  RemoteSaturated: "1013",
+  Ambiguous: "1000 1005 1006 1011 1014"
+})
+
+/** Names of the gRPC statuses, in the order of their numbers. */
+export const grpcStatuses: ReadonlyArray<string> = [
+  "OK",
+  "CANCELLED",
+  "UNKNOWN",
+  "INVALID_ARGUMENT",
+  "DEADLINE_EXCEEDED",
+  "NOT_FOUND",
+  "ALREADY_EXISTS",
+  "PERMISSION_DENIED",
+  "RESOURCE_EXHAUSTED",
+  "FAILED_PRECONDITION",
+  "ABORTED",
+  "OUT_OF_RANGE",
+  "UNIMPLEMENTED",
+  "INTERNAL",
+  "UNAVAILABLE",
+  "DATA_LOSS",
+  "UNAUTHENTICATED"
+]
+
+/** `_tag` (or `name`) of errors that carry no code of their own: Effect's, the DOM's and ours. */
+export const tags: Table = table({
+  Transient: "SocketOpenError ConnectTimeout",
+  LocalExhausted: "ResourceExhausted",
+  Ambiguous: "TimeoutError DeadlineExceeded SocketReadError SocketWriteError",
+  Fatal: "AbortError SocketUpgradeError"
+})
+
+/** Tags of failures to establish a connection: nothing was sent, so what is `Ambiguous` in their cause is `Transient`. */
+export const unsentTags: ReadonlySet<string> = new Set(["ConnectFailed", "ConnectTimeout", "SocketOpenError"])
+
+/** Tags by which a library says that it could not tell. Their `isRetryable` is no statement. */
+export const undecidedTags: ReadonlySet<string> = new Set(["UnknownError"])
+
+/** Names of the error classes of Redis clients whose message is the reply of the server. */
+export const redisReplyNames: ReadonlySet<string> = new Set(["ReplyError", "ErrorReply", "SimpleError", "BlobError"])

@@ -1,0 +1,203 @@
+/**
+ * Whether, when and how often to try again.
+ *
+ * A policy is a value. {@link retry} runs an effect under one: each attempt first passes the gate of the
+ * `ResourceMonitor`, each failure is classed by its code, and each wait is jittered inside its cap.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
+import * as Schedule from "effect/Schedule"
+import type { ResourceMonitor } from "../Monitor/ResourceMonitor.ts"
+import * as Decision from "./Decision.ts"
+import type { RetryPolicy } from "./Policy.ts"
+import type { RetryError } from "./RetryError.ts"
+import * as Run from "./Run.ts"
+
+export { InvalidOption } from "../internal/InvalidOption.ts"
+export * from "./Policy.ts"
+export * from "./RetryError.ts"
+export { InsideRetry } from "./Run.ts"
+
+/**
+ * Options of {@link retry} and {@link schedule}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RetryOptions {
+  /**
+   * What is retried, such as the text of an endpoint. It appears in errors and at the gate.
+   *
+   * @default "effect"
+   */
+  readonly label?: string | undefined
+}
+
+/**
+ * Runs an effect until it succeeds or the policy ends.
+ *
+ * **Details**
+ *
+ * - Before each attempt, the first included, the gate of the `ResourceMonitor` is asked for the policy's `descriptors`.
+ *   The claim is given back when the attempt has ended.
+ * - A failure is decided in this order: its class, an outer retry (see {@link InsideRetry}), the deadline, the number of
+ *   attempts. Then the delay is slept, then the gate is asked, then the attempt begins.
+ * - `Fatal` and `Redirect` are not retried; `Ambiguous` is, unless the policy says `idempotent: false`.
+ * - No room on this host, told by the gate or by the failure (`EMFILE` and the like), is no attempt: it waits, with a
+ *   backoff of its own of at most 5 seconds, up to the deadline or, without one, for 30 seconds.
+ * - A `Retry-After` of the server lengthens the delay, up to 60 seconds, spread upwards by 20 %.
+ * - What a failed attempt acquired in the caller's scope is closed before the next one begins. What the successful one
+ *   acquired lives as long as the caller's scope.
+ * - Interruption and defects pass through, and are never retried.
+ *
+ * **Gotchas**
+ *
+ * - At the deadline the running attempt is interrupted, and its finalizers are awaited. An uninterruptible region of the
+ *   effect holds the caller for as long as it takes.
+ * - An effect that takes the scope to use it only after it has succeeded, and acquires nothing before, finds it closed.
+ *
+ * **Example** (Retrying what may pass)
+ *
+ * ```ts
+ * import { Data, Effect } from "effect"
+ * import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+ * import * as RetryPolicy from "effect-sluice/RetryPolicy"
+ *
+ * class Busy extends Data.TaggedError("Busy")<{ readonly isRetryable: boolean }> {}
+ *
+ * const policy = RetryPolicy.make({ initialDelay: "1 millis", maxAttempts: 3 })
+ * let calls = 0
+ * const call = Effect.suspend(() =>
+ *   ++calls < 3 ? Effect.fail(new Busy({ isRetryable: true })) : Effect.succeed(`answered call ${calls}`)
+ * )
+ *
+ * const program = call.pipe(
+ *   RetryPolicy.retry(policy, { label: "greeter" }),
+ *   Effect.provide(ResourceMonitor.layerUnlimited)
+ * )
+ * await Effect.runPromise(program) // => "answered call 3"
+ * ```
+ *
+ * **Example** (Handling one reason)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+ * import * as RetryPolicy from "effect-sluice/RetryPolicy"
+ *
+ * const refused = Object.assign(new Error("certificate"), { code: "CERT_HAS_EXPIRED" })
+ *
+ * const program = Effect.fail(refused).pipe(
+ *   RetryPolicy.retry(RetryPolicy.tcpConnection),
+ *   Effect.catchReason("RetryError", "NotRetryable", (reason) => Effect.succeed([reason.attempts, reason.failure.class])),
+ *   Effect.provide(ResourceMonitor.layerUnlimited)
+ * )
+ * await Effect.runPromise(program) // => [1, "Fatal"]
+ * ```
+ *
+ * @see {@link schedule} for a policy as a plain `Schedule`
+ * @category combinators
+ * @since 0.1.0
+ */
+export const retry: {
+  (
+    policy: RetryPolicy,
+    options?: RetryOptions
+  ): <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, RetryError<E>, R | ResourceMonitor>
+  <A, E, R>(
+    effect: Effect.Effect<A, E, R>,
+    policy: RetryPolicy,
+    options?: RetryOptions
+  ): Effect.Effect<A, RetryError<E>, R | ResourceMonitor>
+} = dual(
+  (args) => Effect.isEffect(args[0]),
+  <A, E, R>(
+    effect: Effect.Effect<A, E, R>,
+    policy: RetryPolicy,
+    options?: RetryOptions
+  ): Effect.Effect<A, RetryError<E>, R | ResourceMonitor> => Run.run(effect, policy, options?.label ?? "effect")
+)
+
+/** Asks the gate until it grants the claim, which is given back at once. Ends with the schedule's end. */
+const waitForRoom = Effect.fnUntraced(function*(
+  run: Run.Run,
+  before: Decision.Progress
+): Effect.fn.Return<void, Cause.Done<number>> {
+  let progress = before
+  while (true) {
+    const granted = yield* Effect.result(Effect.scoped(run.monitor.reserve(Run.requestOf(run, progress))))
+    if (granted._tag === "Success") return
+    const situation = Run.situationRefused(run, progress)
+    const decision = Decision.decideLocal(situation)
+    if (decision._tag === "Stop") return yield* Cause.done(progress.attempts)
+    progress = situation.progress
+    yield* Effect.sleep(decision.delay)
+  }
+})
+
+/**
+ * A policy as a plain `Schedule`, for `Effect.retry` and whatever else takes one. Its output is the number of attempts
+ * that were made.
+ *
+ * **Details**
+ *
+ * It has the delays, the attempts, the deadline and the classes of the policy, and it asks the gate before it lets an
+ * attempt follow. When the policy ends, the schedule is done, and `Effect.retry` fails with the last failure as it is.
+ *
+ * **Gotchas**
+ *
+ * What a schedule alone cannot do, and {@link retry} does:
+ *
+ * - It does not see the first attempt, which passes no gate.
+ * - It asks the gate before the delay, and cannot hold the claim through the attempt: others may take the room meanwhile.
+ * - It cannot interrupt the running attempt at the deadline, nor close what a failed attempt acquired.
+ * - It does not mark the attempts, so that a {@link retry} inside them multiplies. Inside a {@link retry} it is done at once.
+ *
+ * **Example** (Retrying with a schedule)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+ * import * as RetryPolicy from "effect-sluice/RetryPolicy"
+ *
+ * const policy = RetryPolicy.make({ initialDelay: "1 millis", maxAttempts: 4 })
+ * let calls = 0
+ * const call = Effect.suspend(() => {
+ *   calls++
+ *   return Effect.fail({ code: "ECONNREFUSED" })
+ * })
+ *
+ * const program = call.pipe(
+ *   Effect.retry(RetryPolicy.schedule(policy)),
+ *   Effect.catch((error) => Effect.succeed([error.code, calls])),
+ *   Effect.provide(ResourceMonitor.layerUnlimited)
+ * )
+ * await Effect.runPromise(program) // => ["ECONNREFUSED", 4]
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const schedule = (
+  policy: RetryPolicy,
+  options?: RetryOptions
+): Schedule.Schedule<number, unknown, never, ResourceMonitor> =>
+  Schedule.fromStep(Effect.map(Effect.context<ResourceMonitor>(), (context) => {
+    const run = Run.begin(context, policy, options?.label ?? "effect")
+    let progress = Decision.started
+    return Effect.fnUntraced(function*(
+      _now: number,
+      error: unknown
+    ): Effect.fn.Return<[number, Duration.Duration], Cause.Done<number>> {
+      const situation = Run.situationAfter(run, progress, Run.classify(policy, error))
+      const decision = Decision.decide(situation)
+      progress = situation.progress
+      if (decision._tag === "Stop") return yield* Cause.done(progress.attempts)
+      yield* waitForRoom(run, progress)
+      return [progress.attempts, Duration.millis(decision.delay)]
+    })
+  }))

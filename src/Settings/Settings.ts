@@ -1,0 +1,290 @@
+/**
+ * The options of every layer, read from the environment and checked before anything is opened.
+ *
+ * @since 0.1.0
+ */
+import * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { pipe } from "effect/Function"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
+import type { InvalidOption, Options as MonitorOptions } from "../Monitor/ResourceMonitor.ts"
+import * as ResourceMonitor from "../Monitor/ResourceMonitor.ts"
+import * as Endpoint from "../Resource/Endpoint.ts"
+
+/**
+ * What {@link config} reads. Each group has the option names of its module.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Values {
+  /** The JSON-RPC (MCP) server. */
+  readonly endpoint: Endpoint.TcpEndpoint
+  /** For `ConnectionPool.make`. */
+  readonly pool: {
+    readonly maxPerEndpoint: number
+    readonly maxTotal: number
+    readonly connectTimeout: Duration.Duration
+    readonly idleTimeout: Duration.Duration
+    readonly maxLifetime: Duration.Duration
+  }
+  /** For `RetryPolicy.make`. */
+  readonly retry: {
+    readonly maxAttempts: number
+    readonly initialDelay: Duration.Duration
+    readonly maxDelay: Duration.Duration
+    readonly factor: number
+    readonly jitter: number
+  }
+  /** For `ResourceMonitor.layer`. */
+  readonly monitor: MonitorOptions
+  /** How often periodic maintenance runs. */
+  readonly cleanupInterval: Duration.Duration
+}
+
+/**
+ * The values as a service, provided by {@link layer}.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Settings extends Context.Service<Settings, Values>()("effect-sluice/Settings/Settings") {}
+
+/** A variable with the value that it has, given or by default. */
+interface Variable<A> {
+  readonly name: string
+  /** The value as a message shows it. */
+  readonly shown: string
+  readonly value: A
+}
+
+interface Rule {
+  readonly holds: (value: number) => boolean
+  /** Completes the sentence "it must ...". */
+  readonly text: string
+}
+
+const refuse = (variable: Omit<Variable<unknown>, "value">, rule: string): Config.ConfigError => {
+  const message = `${variable.name} is ${variable.shown}, but it must ${rule}`
+  return new Config.ConfigError(new Schema.SchemaError(new SchemaIssue.InvalidValue({ message })))
+}
+
+const whole = (min: number, max: number): Rule => ({
+  holds: (value) => Number.isInteger(value) && value >= min && value <= max,
+  text: `be a whole number from ${min} to ${max}`
+})
+
+const above = (min: number): Rule => ({ holds: (value) => value > min, text: `be a number above ${min}` })
+
+const atLeast = (min: number): Rule => ({ holds: (value) => value >= min, text: `be a number of at least ${min}` })
+
+const between = (min: number, max: number): Rule => ({
+  holds: (value) => value >= min && value <= max,
+  text: `be a number from ${min} to ${max}`
+})
+
+const fraction: Rule = { holds: (value) => value > 0 && value <= 1, text: "be a number above 0 and at most 1" }
+
+const count = whole(1, 1_000_000_000)
+
+// Strict, because `Number` takes "" for 0, "0x10" for 16 and "1e3" for 1000, none of which anyone means here.
+const decimal = /^-?\d+(\.\d+)?$/
+
+const parse = (text: string): number => decimal.test(text) ? Number(text) : Number.NaN
+
+const variable = (name: string, byDefault: number, rule: Rule): Config.Config<Variable<number>> =>
+  pipe(
+    Config.option(Config.String(name)),
+    Config.mapEffect((given) => {
+      if (Option.isNone(given)) return Effect.succeed({ name, shown: `${byDefault} (the default)`, value: byDefault })
+      const value = parse(given.value.trim())
+      const read = { name, shown: JSON.stringify(given.value), value }
+      return rule.holds(value) ? Effect.succeed(read) : Effect.fail(refuse(read, rule.text))
+    })
+  )
+
+// Either of the two may be the mistake, so the message shows both with their values.
+const requireAtMost = (
+  small: Variable<number>,
+  large: Variable<number>,
+  unit: { readonly small: number; readonly large: number } = { small: 1, large: 1 }
+): Effect.Effect<void, Config.ConfigError> =>
+  small.value * unit.small <= large.value * unit.large
+    ? Effect.void
+    : Effect.fail(refuse(small, `be at most ${large.name}, which is ${large.shown}`))
+
+const tcpEndpoint = pipe(
+  Config.all({
+    host: Config.withDefault(Config.String("CLAUDE_FLOW_HOST"), "multi-agent-container"),
+    port: variable("MCP_TCP_PORT", 9500, whole(1, 65535))
+  }),
+  Config.mapEffect(({ host, port }) =>
+    Effect.try({
+      try: () => Endpoint.tcp(host, port.value),
+      catch: (error) =>
+        refuse(
+          { name: "CLAUDE_FLOW_HOST", shown: JSON.stringify(host) },
+          `be a domain name or an IP address without brackets (${String(error)})`
+        )
+    })
+  )
+)
+
+const pool = pipe(
+  Config.all({
+    perEndpoint: variable("MAX_CONNECTIONS_PER_ENDPOINT", 2, count),
+    total: variable("MAX_TOTAL_CONNECTIONS", 5, count),
+    connect: variable("CONNECTION_TIMEOUT_SECS", 10, above(0)),
+    idle: variable("IDLE_TIMEOUT_SECS", 60, above(0)),
+    lifetime: variable("MAX_CONNECTION_LIFETIME_SECS", 300, above(0))
+  }),
+  Config.mapEffect((read) =>
+    Effect.as(requireAtMost(read.perEndpoint, read.total), {
+      maxPerEndpoint: read.perEndpoint.value,
+      maxTotal: read.total.value,
+      connectTimeout: Duration.seconds(read.connect.value),
+      idleTimeout: Duration.seconds(read.idle.value),
+      maxLifetime: Duration.seconds(read.lifetime.value)
+    })
+  )
+)
+
+const retry = pipe(
+  Config.all({
+    attempts: variable("RETRY_MAX_ATTEMPTS", 6, count),
+    initial: variable("RETRY_INITIAL_DELAY_MS", 500, above(0)),
+    max: variable("RETRY_MAX_DELAY_SECS", 60, above(0)),
+    factor: variable("RETRY_BACKOFF_MULTIPLIER", 1.5, atLeast(1)),
+    jitter: variable("RETRY_JITTER_FACTOR", 0.25, between(0, 1))
+  }),
+  Config.mapEffect((read) =>
+    Effect.as(requireAtMost(read.initial, read.max, { small: 1, large: 1000 }), {
+      maxAttempts: read.attempts.value,
+      initialDelay: Duration.millis(read.initial.value),
+      maxDelay: Duration.seconds(read.max.value),
+      factor: read.factor.value,
+      jitter: read.jitter.value
+    })
+  )
+)
+
+const monitor = pipe(
+  Config.all({
+    descriptors: variable("MAX_FILE_DESCRIPTORS", 1000, count),
+    warning: variable("FD_WARNING_THRESHOLD", 0.7, fraction),
+    error: variable("FD_ERROR_THRESHOLD", 0.9, fraction),
+    memory: variable("MAX_MEMORY_MB", 1024, count),
+    connections: variable("MAX_TCP_CONNECTIONS", 100, count)
+  }),
+  Config.mapEffect((read) =>
+    Effect.as(requireAtMost(read.warning, read.error), {
+      maxDescriptors: read.descriptors.value,
+      warningThreshold: read.warning.value,
+      errorThreshold: read.error.value,
+      maxMemory: read.memory.value * 1024 * 1024,
+      maxConnections: read.connections.value
+    })
+  )
+)
+
+/**
+ * Reads every variable of the environment that the library knows.
+ *
+ * **Details**
+ *
+ * | variable | default |
+ * |---|---|
+ * | `CLAUDE_FLOW_HOST`, `MCP_TCP_PORT` | `multi-agent-container`, 9500 |
+ * | `MAX_FILE_DESCRIPTORS` (the process's soft limit holds as well) | 1000 |
+ * | `FD_WARNING_THRESHOLD`, `FD_ERROR_THRESHOLD` | 0.7, 0.9 |
+ * | `MAX_MEMORY_MB` (MiB), `MAX_TCP_CONNECTIONS` | 1024, 100 |
+ * | `CLEANUP_INTERVAL_SECS` | 30 |
+ * | `MAX_CONNECTIONS_PER_ENDPOINT`, `MAX_TOTAL_CONNECTIONS` | 2, 5 |
+ * | `CONNECTION_TIMEOUT_SECS`, `IDLE_TIMEOUT_SECS`, `MAX_CONNECTION_LIFETIME_SECS` | 10, 60, 300 |
+ * | `RETRY_MAX_ATTEMPTS`, `RETRY_INITIAL_DELAY_MS`, `RETRY_MAX_DELAY_SECS` | 6, 500, 60 |
+ * | `RETRY_BACKOFF_MULTIPLIER`, `RETRY_JITTER_FACTOR` | 1.5, 0.25 |
+ *
+ * Numbers are plain decimals. A value that makes no sense fails with a `ConfigError` whose message names the variable,
+ * the value and the rule; where two variables contradict each other it names both.
+ *
+ * **Gotchas**
+ *
+ * A variable that is set to the empty string counts as not set.
+ *
+ * **Example** (Reading a record instead of the environment)
+ *
+ * ```ts
+ * import { ConfigProvider, Effect } from "effect"
+ * import * as Settings from "effect-sluice/Settings"
+ *
+ * const read = (env: Record<string, string>) =>
+ *   Settings.config.parse(ConfigProvider.fromUnknown(env))
+ *
+ * const program = Effect.gen(function*() {
+ *   const { pool } = yield* read({ MAX_TOTAL_CONNECTIONS: "20" })
+ *   const error = yield* Effect.flip(read({ MCP_TCP_PORT: "70000" }))
+ *   return [pool.maxTotal, error.message]
+ * })
+ *
+ * await Effect.runPromise(program) // => [20, "SchemaError(MCP_TCP_PORT is \"70000\", but it must be a whole number from 1 to 65535)"]
+ * ```
+ *
+ * @category configs
+ * @since 0.1.0
+ */
+export const config: Config.Config<Values> = Config.all({
+  endpoint: tcpEndpoint,
+  pool,
+  retry,
+  monitor,
+  cleanupInterval: Config.map(variable("CLEANUP_INTERVAL_SECS", 30, above(0)), ({ value }) => Duration.seconds(value))
+})
+
+/**
+ * Reads an endpoint from the variable `name`, in any form that `Endpoint.parse` takes. It has no default; add one with
+ * `Config.withDefault`.
+ *
+ * **Example** (An endpoint of one's own)
+ *
+ * ```ts
+ * import { ConfigProvider, Effect } from "effect"
+ * import * as Settings from "effect-sluice/Settings"
+ *
+ * const program = Settings.endpoint("CACHE").parse(ConfigProvider.fromUnknown({ CACHE: "[::1]:6379" }))
+ *
+ * await Effect.runPromise(Effect.map(program, String)) // => "[::1]:6379"
+ * ```
+ *
+ * @category configs
+ * @since 0.1.0
+ */
+export const endpoint = (name: string): Config.Config<Endpoint.Endpoint> =>
+  Config.mapEffect(Config.String(name), (text) =>
+    Result.match(Endpoint.parseResult(text.trim()), {
+      onSuccess: (endpoint) => Effect.succeed(endpoint),
+      onFailure: (error) =>
+        Effect.fail(refuse({ name, shown: JSON.stringify(text) }, `name an endpoint (${error.message})`))
+    }))
+
+/**
+ * Provides the monitor and the {@link Settings} from the environment.
+ *
+ * **Details**
+ *
+ * It fails at start-up: with a `ConfigError` when a variable makes no sense.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer: Layer.Layer<
+  Settings | ResourceMonitor.ResourceMonitor,
+  Config.ConfigError | InvalidOption
+> = Layer.unwrap(
+  Effect.map(config, (values) => Layer.merge(Layer.succeed(Settings, values), ResourceMonitor.layer(values.monitor)))
+)

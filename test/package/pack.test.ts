@@ -1,0 +1,115 @@
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import * as ChildProcess from "node:child_process"
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
+
+const root = Path.resolve(import.meta.dirname, "../..")
+const bin = (name: string): string => Path.join(root, "node_modules/.bin", name)
+const exported: Record<string, { readonly default: string }> =
+  JSON.parse(Fs.readFileSync(Path.join(root, "package.json"), "utf8")).exports
+const entries = Object.keys(exported).filter((name) => name.slice(2) !== "package.json")
+
+let consumer: string
+
+const run = (command: string, args: ReadonlyArray<string>, cwd: string) =>
+  ChildProcess.spawnSync(command, args, { cwd, encoding: "utf8" })
+
+const succeed = (command: string, args: ReadonlyArray<string>, cwd: string): string => {
+  const { error, status, stderr, stdout } = run(command, args, cwd)
+  assert.strictEqual(status, 0, `${command} ${args.join(" ")}: ${error?.message ?? stdout + stderr}`)
+  return stdout
+}
+
+const write = (name: string, content: string): void => Fs.writeFileSync(Path.join(consumer, name), content)
+
+/**
+ * A project that has the packed tarball in its node_modules, and beside it links to what this checkout has installed:
+ * the same modules that a package manager would put there, without asking a registry.
+ */
+beforeAll(() => {
+  consumer = Fs.mkdtempSync(Path.join(Os.tmpdir(), "sluice-consumer-"))
+  const modules = Path.join(consumer, "node_modules")
+  Fs.mkdirSync(Path.join(modules, "@effect"), { recursive: true })
+  Fs.mkdirSync(Path.join(modules, "@types"))
+  for (const name of ["effect", "@effect/platform-node", "@types/node"]) {
+    Fs.symlinkSync(Path.join(root, "node_modules", name), Path.join(modules, name))
+  }
+  succeed("npm", ["run", "build"], root)
+  const [packed] = JSON.parse(
+    succeed("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", consumer], root)
+  )
+  succeed("tar", ["-xzf", packed.filename], consumer)
+  Fs.renameSync(Path.join(consumer, "package"), Path.join(modules, "effect-sluice"))
+  write("package.json", JSON.stringify({ name: "consumer", private: true, type: "module" }))
+  write(
+    "tsconfig.json",
+    JSON.stringify({
+      include: ["*.ts"],
+      compilerOptions: {
+        module: "NodeNext",
+        target: "ES2023",
+        lib: ["ES2023", "ESNext.Disposable", "DOM"],
+        types: ["node"],
+        strict: true,
+        exactOptionalPropertyTypes: true,
+        skipLibCheck: false,
+        noEmit: true
+      }
+    })
+  )
+}, 60_000)
+
+afterAll(() => Fs.rmSync(consumer, { recursive: true, force: true }))
+
+const borrow = `
+import * as Effect from "effect/Effect"
+
+const connector = {
+  open: (key: string) => Effect.acquireRelease(Effect.succeed({ key }), () => Effect.sync(() => console.log("closed")))
+}
+const program = Effect.gen(function*() {
+  const pool = yield* ConnectionPool.make({ connector })
+  return yield* ConnectionPool.use(pool, "db", (connection) => Effect.succeed(connection.key))
+})
+console.log(await Effect.runPromise(Effect.provide(Effect.scoped(program), ResourceMonitor.layerUnlimited)))
+`
+
+describe("the packed package", () => {
+  it("holds code, declarations, sources and the license, and nothing of the workshop", () => {
+    const names = Fs.readdirSync(Path.join(consumer, "node_modules/effect-sluice"))
+    assert.includeMembers(names, ["package.json", "LICENSE", "dist", "src"])
+    for (const name of names) {
+      assert.include(["package.json", "LICENSE", "README.md", "CHANGELOG.md", "dist", "src"], name)
+    }
+  })
+
+  it("has each entry point that it exports, and each one loads", () => {
+    const loaded = entries.map((name) => `await import("${name.replace(".", "effect-sluice")}")`).join("\n")
+    write("entries.mjs", `${loaded}\nconsole.log("loaded")`)
+    assert.strictEqual(succeed(process.execPath, ["entries.mjs"], consumer), "loaded\n")
+  })
+
+  it("type-checks in a strict consumer and lends a connection, from the barrel and from the subpath", () => {
+    write("barrel.ts", `import { ConnectionPool, ResourceMonitor } from "effect-sluice"\n${borrow}`)
+    write(
+      "subpath.ts",
+      `import * as ConnectionPool from "effect-sluice/ConnectionPool"
+       import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+       ${borrow}`
+    )
+    succeed(bin("tsc"), ["-p", "."], consumer)
+    for (const name of ["barrel.ts", "subpath.ts"]) {
+      assert.strictEqual(succeed(process.execPath, [name], consumer), "closed\ndb\n")
+    }
+  })
+
+  it("keeps its inside to itself", () => {
+    const inside = ["internal/InvalidOption", "internal/InvalidOption.js", "dist/internal/InvalidOption.js"]
+    for (const name of inside) {
+      write("inside.mjs", `await import("effect-sluice/${name}")`)
+      assert.match(run(process.execPath, ["inside.mjs"], consumer).stderr, /ERR_PACKAGE_PATH_NOT_EXPORTED/)
+    }
+    assert.isTrue(Fs.existsSync(Path.join(consumer, "node_modules/effect-sluice/dist/internal/InvalidOption.js")))
+  })
+})
