@@ -16,7 +16,7 @@
 export type Fate = "Answer" | "Slow" | "Reset" | "Mute"
 
 /** Work that an ordinary answer costs the server. */
-export const serviceMillis = 12
+export const serviceMillis = 8
 
 /** Requests that one port works on at a time: a server has a capacity, however many connections it has. */
 export const workers = 2
@@ -32,7 +32,7 @@ export const ports = 3
 
 /** What becomes of the `n`-th request to a port, counted from 1. The periods share no small multiple. */
 export const fateOf = (n: number): Fate =>
-  n % 110 === 15 ? "Reset" : n % 150 === 40 ? "Mute" : n % 47 === 25 ? "Slow" : "Answer"
+  n % 110 === 15 ? "Reset" : n % 200 === 40 ? "Mute" : n % 47 === 25 ? "Slow" : "Answer"
 
 /** A time without a listener, in milliseconds since the first connection. */
 export interface Outage {

@@ -52,6 +52,9 @@ export interface Environment<K, A> {
 /** Dials of one endpoint at once while it answers; one while it does not. */
 const maxConnecting = 2
 
+/** However long opening took, another endpoint does not wait longer than this for a slot to change hands, in ms. */
+const maxHold = 1000
+
 const done: Effect.Effect<void> = Effect.void
 
 export class PoolCore<K, A> {
@@ -248,8 +251,19 @@ export class PoolCore<K, A> {
     if (connection.state === "Closing") return
     const now = this.#env.now()
     if (this.#mustClose(connection, now)) return this.#retire(connection)
+    if (this.#isOthersTurn(connection, now)) {
+      // Its own borrowers go to the end of the line, so that the slot is not taken back at once.
+      this.#rotate(connection.owner)
+      this.#makeIdle(connection, now)
+      return this.#dispatch()
+    }
+    this.#offer(connection, now)
+  }
+
+  /** The connection is for the first that waits for its endpoint, or else for whoever comes next. */
+  #offer(connection: PooledConnection<K, A>, now: Moment): void {
     const next = connection.owner.queue.first
-    if (next !== undefined && !this.#isOthersTurn(connection.owner)) return this.#handOver(connection, next, now)
+    if (next !== undefined) return this.#handOver(connection, next, now)
     this.#makeIdle(connection, now)
     if (this.#turns.size > 0) this.#dispatch()
   }
@@ -261,16 +275,13 @@ export class PoolCore<K, A> {
     return true
   }
 
-  /** The pool is full, and another endpoint, which has waited for a slot, comes before this one's next borrower. */
-  #isOthersTurn(keyPool: KeyPool<K, A>): boolean {
-    if (!this.#contended) return false
-    for (const other of this.#turns) {
-      if (other === keyPool) continue
-      if (this.#wanted(other) === 0) continue
-      // Its borrowers go to the end of the line, so that the slot is not taken back at once.
-      this.#rotate(keyPool)
-      return true
-    }
+  /**
+   * The pool is full, and another endpoint waits for a slot: its turn comes before this one's next borrower. A connection
+   * is kept for as long as it took to open, so that changing hands never costs more than half of the time.
+   */
+  #isOthersTurn(connection: PooledConnection<K, A>, now: Moment): boolean {
+    if (!this.#contended || ageSince(connection.openedAt, now) < connection.openedIn) return false
+    for (const other of this.#turns) if (other !== connection.owner && this.#wanted(other) > 0) return true
     return false
   }
 
@@ -315,7 +326,7 @@ export class PoolCore<K, A> {
   // ---- opening -------------------------------------------------------------------------------------------------------
 
   #open(keyPool: KeyPool<K, A>): void {
-    const slot: Slot = { state: "Connecting" }
+    const slot: Slot = { state: "Connecting", since: this.#env.now().monotonic }
     keyPool.connecting++
     this.#slots++
     const demand: Demand<A> = {
@@ -342,7 +353,8 @@ export class PoolCore<K, A> {
       scope: opened.scope,
       slot,
       openedAt: now,
-      lifetime: maxLifetime * (1 - lifetimeJitter * this.#env.random()),
+      openedIn: Math.min(now.monotonic - slot.since, maxHold),
+      lifetime: Math.ceil(maxLifetime * (1 - lifetimeJitter * this.#env.random())),
       dispose: Effect.void,
       watcher: undefined,
       state: "Lent",
@@ -369,7 +381,10 @@ export class PoolCore<K, A> {
       connection.watcher = this.#env.fork(Effect.suspend(() => closed(value)))
       connection.watcher.addObserver(() => this.#died(connection))
     }
-    this.#giveBack(connection)
+    // Whoever has waited for it is served before it can be another endpoint's turn.
+    const now = this.#env.now()
+    if (this.#mustClose(connection, now)) this.#retire(connection)
+    else this.#offer(connection, now)
   }
 
   #died(connection: PooledConnection<K, A>): void {
@@ -437,7 +452,8 @@ export class PoolCore<K, A> {
       if (connection === undefined) break
       this.#handOver(connection, next, now)
     }
-    for (let missing = this.#wanted(keyPool); missing > 0; missing--) {
+    let missing = this.#wanted(keyPool)
+    while (missing > 0) {
       const victim = this.#slots < this.#settings.maxTotal || unclaimed > 0 ? undefined : this.#victimFor(keyPool)
       const admission = admit({
         slots: this.#slots,
@@ -445,17 +461,22 @@ export class PoolCore<K, A> {
         closingUnclaimed: unclaimed,
         hasVictim: victim !== undefined
       })
-      if (admission === "Open") {
-        this.#rotate(keyPool)
-        this.#open(keyPool)
-      } else if (admission === "Await") unclaimed--
-      else if (victim !== undefined) {
-        this.#tally.evicted++
-        this.#retire(victim)
-      } else {
+      if (admission === "Stall") {
         this.#contended = true
         break
       }
+      if (victim !== undefined) {
+        this.#tally.evicted++
+        this.#retire(victim)
+        // What closes at once has freed its slot, which is then there for this endpoint and nobody else.
+        if (this.#slots < this.#settings.maxTotal) continue
+      }
+      if (admission === "Await") unclaimed--
+      if (admission === "Open") {
+        this.#rotate(keyPool)
+        this.#open(keyPool)
+      }
+      missing--
     }
     return unclaimed
   }

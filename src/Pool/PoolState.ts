@@ -28,6 +28,8 @@ export const ageSince = (since: Moment, now: Moment): number =>
  */
 export interface Slot {
   state: "Connecting" | "Open" | "Closing" | "Free"
+  /** When it was taken, on the monotonic clock. */
+  readonly since: number
 }
 
 /** One open connection. While it is `Idle` it is in its endpoint's stack and in the pool's idle list. */
@@ -38,6 +40,8 @@ export interface PooledConnection<K, A> {
   readonly scope: Scope.Closeable
   readonly slot: Slot
   readonly openedAt: Moment
+  /** How long opening took, in milliseconds. */
+  readonly openedIn: number
   /** How long it may live, in milliseconds, with its jitter drawn. */
   readonly lifetime: number
   /** Gives the lease back to Effect's `Pool` and has it close the connection. */

@@ -14,7 +14,7 @@ const liveClock = Clock.Clock.defaultValue()
 const maxTimerMillis = 2 ** 31 - 1
 
 /**
- * Sleeps at most this many milliseconds, on the Effect clock.
+ * Sleeps at most this many whole milliseconds, on the Effect clock.
  *
  * The live clock's own `sleep` is a timer that keeps the event loop alive, and it offers no way to let go of it. So this
  * is the one place where a timer of the platform is used directly. Any other clock, such as that of a test, is asked.
@@ -24,8 +24,8 @@ export const sleepUnref = (millis: number): Effect.Effect<void> =>
     const clock = fiber.getRef(Clock.Clock)
     if (clock !== liveClock) return clock.sleep(Duration.millis(millis))
     return Effect.callback<void>((resume) => {
-      // oxlint-disable-next-line effecttsgo/global-timers
-      const handle = setTimeout(() => resume(Effect.void), Math.min(Math.ceil(millis), maxTimerMillis))
+      // oxlint-disable-next-line effecttsgo/global-timers-in-effect
+      const handle = setTimeout(() => resume(Effect.void), Math.min(millis, maxTimerMillis))
       handle.unref()
       return Effect.sync(() => clearTimeout(handle))
     })
@@ -58,7 +58,10 @@ export class Alarm {
     if (due >= this.#due) return
     this.cancel()
     this.#due = due
-    this.#fiber = this.#fork(Effect.andThen(sleepUnref(Math.max(due - this.#now(), 0)), Effect.sync(() => this.#ring())))
+    const millis = Math.ceil(due - this.#now())
+    // What is due already rings soon, but never before `at` has returned.
+    const wait = millis > 0 ? sleepUnref(millis) : Effect.yieldNow
+    this.#fiber = this.#fork(Effect.andThen(wait, Effect.sync(() => this.#ring())))
   }
 
   cancel(): void {

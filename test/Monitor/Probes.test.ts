@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Scope, Exit } from "effect"
+import { Effect, Exit, Scope } from "effect"
 import * as Fs from "node:fs"
-import { ProcReader } from "../../src/Monitor/ProcReader.ts"
 import * as Probes from "../../src/Monitor/Probes.ts"
+import { ProcReader } from "../../src/Monitor/ProcReader.ts"
 import type { Reading } from "../../src/Monitor/Reading.ts"
 import { countDescriptors } from "../support/descriptors.ts"
 import { errno, limitsText, type Script, system, withoutProc } from "./support.ts"
@@ -30,85 +30,90 @@ const brief = (reading: Reading): unknown =>
 
 describe("Probes on a scripted system", () => {
   const noProc = { closedPaths: withoutProc("ENOENT") }
-  const rows: ReadonlyArray<readonly [string, Partial<Script>, descriptors: unknown, limit: unknown, memory: unknown]> = [
+  const rows: ReadonlyArray<readonly [string, Partial<Script>, descriptors: unknown, limit: unknown, memory: unknown]> =
     [
-      "Linux 6.2 counts by the size of the held directory, without the three descriptors that are held",
-      {},
-      [27, "/proc/self/fd"],
-      [1024, "/proc/self/limits"],
-      [5000 * 4096, "/proc/self/statm"]
-    ],
-    [
-      "Linux before 6.2 lists, without the two that are held and the one that lists",
-      { size: 0, entries: { "/proc/self/fd": 30 } },
-      [27, "/proc/self/fd"],
-      [1024, "/proc/self/limits"],
-      [5000 * 4096, "/proc/self/statm"]
-    ],
-    [
-      "macOS lists /dev/fd and asks the runtime",
-      { ...noProc, entries: { "/dev/fd": 12 }, rss: 77, reported: 256 },
-      [11, "/dev/fd"],
-      [256, "process.report"],
-      [77, "process.memoryUsage"]
-    ],
-    [
-      "Windows knows the memory and nothing else",
-      { ...noProc, rss: 77, reported: undefined },
-      "Missing",
-      "Unsupported",
-      [77, "process.memoryUsage"]
-    ],
-    [
-      "a hidden /proc gives Unknown, never 0",
-      { ...noProc, rss: "ENOENT", reported: undefined },
-      "Missing",
-      "Unsupported",
-      "Missing"
-    ],
-    [
-      "a forbidden /proc is Denied",
-      { closedPaths: withoutProc("EACCES"), entries: { "/proc/self/fd": "EACCES", "/dev/fd": "EACCES" }, rss: "EPERM" },
-      "Denied",
-      [1024, "process.report"],
-      "Denied"
-    ],
-    [
-      "a listing and a memory reading that meet EMFILE are Saturated",
-      { ...noProc, entries: { "/proc/self/fd": "EMFILE" }, rss: "EMFILE", reported: "unlimited" },
-      "EMFILE",
-      "Unlimited",
-      "EMFILE"
-    ],
-    [
-      "a full file table is Saturated as well",
-      { size: 0, entries: { "/proc/self/fd": "ENFILE" }, limits: limitsText("unlimited") },
-      "ENFILE",
-      "Unlimited",
-      [5000 * 4096, "/proc/self/statm"]
-    ],
-    [
-      "files without the expected lines are Unknown",
-      { limits: "Max processes 1 1", statm: "", rss: "EIO", entries: {} },
-      [27, "/proc/self/fd"],
-      "Unsupported",
-      "Unsupported"
-    ],
-    [
-      "a page size of 16 KiB is derived, though the two readings differ a little",
-      { rss: 5100 * 16384 },
-      [27, "/proc/self/fd"],
-      [1024, "/proc/self/limits"],
-      [5000 * 16384, "/proc/self/statm"]
-    ],
-    [
-      "readings that agree on no page size are not mixed",
-      { rss: 5000 * 6000 },
-      [27, "/proc/self/fd"],
-      [1024, "/proc/self/limits"],
-      [5000 * 6000, "process.memoryUsage"]
+      [
+        "Linux 6.2 counts by the size of the held directory, without the three descriptors that are held",
+        {},
+        [27, "/proc/self/fd"],
+        [1024, "/proc/self/limits"],
+        [5000 * 4096, "/proc/self/statm"]
+      ],
+      [
+        "Linux before 6.2 lists, without the two that are held and the one that lists",
+        { size: 0, entries: { "/proc/self/fd": 30 } },
+        [27, "/proc/self/fd"],
+        [1024, "/proc/self/limits"],
+        [5000 * 4096, "/proc/self/statm"]
+      ],
+      [
+        "macOS lists /dev/fd and asks the runtime",
+        { ...noProc, entries: { "/dev/fd": 12 }, rss: 77, reported: 256 },
+        [11, "/dev/fd"],
+        [256, "process.report"],
+        [77, "process.memoryUsage"]
+      ],
+      [
+        "Windows knows the memory and nothing else",
+        { ...noProc, rss: 77, reported: undefined },
+        "Missing",
+        "Unsupported",
+        [77, "process.memoryUsage"]
+      ],
+      [
+        "a hidden /proc gives Unknown, never 0",
+        { ...noProc, rss: "ENOENT", reported: undefined },
+        "Missing",
+        "Unsupported",
+        "Missing"
+      ],
+      [
+        "a forbidden /proc is Denied",
+        {
+          closedPaths: withoutProc("EACCES"),
+          entries: { "/proc/self/fd": "EACCES", "/dev/fd": "EACCES" },
+          rss: "EPERM"
+        },
+        "Denied",
+        [1024, "process.report"],
+        "Denied"
+      ],
+      [
+        "a listing and a memory reading that meet EMFILE are Saturated",
+        { ...noProc, entries: { "/proc/self/fd": "EMFILE" }, rss: "EMFILE", reported: "unlimited" },
+        "EMFILE",
+        "Unlimited",
+        "EMFILE"
+      ],
+      [
+        "a full file table is Saturated as well",
+        { size: 0, entries: { "/proc/self/fd": "ENFILE" }, limits: limitsText("unlimited") },
+        "ENFILE",
+        "Unlimited",
+        [5000 * 4096, "/proc/self/statm"]
+      ],
+      [
+        "files without the expected lines are Unknown",
+        { limits: "Max processes 1 1", statm: "", rss: "EIO", entries: {} },
+        [27, "/proc/self/fd"],
+        "Unsupported",
+        "Unsupported"
+      ],
+      [
+        "a page size of 16 KiB is derived, though the two readings differ a little",
+        { rss: 5100 * 16384 },
+        [27, "/proc/self/fd"],
+        [1024, "/proc/self/limits"],
+        [5000 * 16384, "/proc/self/statm"]
+      ],
+      [
+        "readings that agree on no page size are not mixed",
+        { rss: 5000 * 6000 },
+        [27, "/proc/self/fd"],
+        [1024, "/proc/self/limits"],
+        [5000 * 6000, "process.memoryUsage"]
+      ]
     ]
-  ]
   for (const [claim, script, descriptors, limit, memory] of rows) {
     it.effect(claim, () =>
       Effect.gen(function*() {

@@ -81,4 +81,5 @@ export const system = (overrides: Partial<Script> = {}) => {
 }
 
 /** A system where /proc cannot be opened at all. */
-export const withoutProc = (code: string): Record<string, string> => Object.fromEntries(paths.map((path) => [path, code]))
+export const withoutProc = (code: string): Record<string, string> =>
+  Object.fromEntries(paths.map((path) => [path, code]))

@@ -180,6 +180,8 @@ describe("ConnectionPool", () => {
         assert.include(reason.message, "no connection to a within 5s: all of the endpoint's connections are in use")
         assert.include(reason.message, "held longest by slow report for 7s")
         assert.deepInclude(yield* ConnectionPool.stats(pool), { waiting: 0, active: 1, timeouts: 2 })
+        assert.isTrue(Exit.isFailure(yield* Fiber.join(first)))
+        yield* Deferred.succeed(latch, undefined)
       })))
 
     it.effect("an interrupted waiter leaves the queue, and the others keep their order", () =>
@@ -553,7 +555,7 @@ describe("ConnectionPool", () => {
       const pool = yield* ConnectionPool.make({ connector, maxTotal: 1 })
       yield* Effect.exit(ConnectionPool.use(pool, "a", () => Effect.fail("no")))
       yield* Effect.exit(ConnectionPool.use(pool, "a", () => Effect.die("no")))
-      yield* Effect.exit(ConnectionPool.use(pool, "a", () => {
+      yield* Effect.exit(ConnectionPool.use(pool, "a", (): Effect.Effect<never> => {
         throw new Error("no")
       }))
       const fiber = yield* fork(ConnectionPool.use(pool, "a", () => Effect.never))
@@ -578,7 +580,7 @@ describe("ConnectionPool", () => {
   it.effect("bad options are refused with the option, the value and the rule", () =>
     test(Effect.gen(function*() {
       const { connector } = Scripted.make()
-      const bad: Array<[Partial<ConnectionPool.Options<string, Scripted.Scripted, unknown, never>>, string]> = [
+      const bad: Array<[Omit<ConnectionPool.Options<string, Scripted.Scripted, never, never>, "connector">, string]> = [
         [{ maxPerEndpoint: 0 }, "option maxPerEndpoint is 0, but it must be a whole number of at least 1"],
         [{ maxPerEndpoint: -1 }, "option maxPerEndpoint is -1"],
         [{ maxPerEndpoint: 1.5 }, "option maxPerEndpoint is 1.5"],

@@ -44,8 +44,13 @@ const drip = (socket: Net.Socket, text: string): void => {
   next()
 }
 
-const reasonOf = <A, R>(effect: Effect.Effect<A, JsonRpcClient.JsonRpcError, R>) =>
-  Effect.map(Effect.flip(effect), (error) => error.reason)
+const reasonOf = <A>(
+  effect: Effect.Effect<A, JsonRpcClient.JsonRpcError>
+): Effect.Effect<JsonRpcClient.JsonRpcErrorReason> =>
+  Effect.match(effect, {
+    onSuccess: (value) => assert.fail(`it succeeded with ${JSON.stringify(value)}`),
+    onFailure: (error) => error.reason
+  })
 
 const openReasonOf = (server: TcpServer.TcpServer, options: JsonRpcClient.Options) =>
   JsonRpcClient.connect(server.endpoint, options).pipe(
@@ -101,7 +106,8 @@ describe("JsonRpcClient", () => {
         (reason) => Effect.succeed(reason)
       )
       assert.instanceOf(caught, JsonRpcClient.RemoteError)
-      assert.deepInclude({ ...caught }, { method: "work", code: -32001, text: "busy", data: { load: 9 } })
+      assert.deepStrictEqual([caught.method, caught.code, caught.text], ["work", -32001, "busy"])
+      assert.deepStrictEqual(caught.data, { load: 9 })
       assert.strictEqual(caught.message, "the server refused work with error -32001: busy")
       assert.isFalse(caught.isRetryable)
       assert.strictEqual(yield* client.request("ok"), 1)
@@ -165,7 +171,7 @@ describe("JsonRpcClient", () => {
       const server = yield* rpcServer(answer)
       const client = yield* JsonRpcClient.connect(server.endpoint, { maxLineBytes: 8 << 20 })
       const text = "é".repeat(1 << 20)
-      const results = yield* Effect.all([1, 2, 3].map((n) => client.request("n", { n, text })), {
+      const results = yield* Effect.forEach([1, 2, 3], (n) => client.request("n", { n, text }), {
         concurrency: "unbounded"
       })
       assert.deepStrictEqual(results, [1, 2, 3].map((n) => ({ n, text })))

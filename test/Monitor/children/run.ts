@@ -8,7 +8,7 @@ import * as Path from "node:path"
 const main = Path.join(import.meta.dirname, "main.ts")
 
 /** The limit is both the soft and the hard one: Node raises a soft limit to the hard one. */
-export const runUnderLimit = (limit: number, args: ReadonlyArray<string>): Effect.Effect<any, Error> =>
+export const runUnderLimit = (limit: number, args: ReadonlyArray<string>): Effect.Effect<any> =>
   Effect.callback((resume) => {
     const command = `ulimit -n ${limit}; exec "$@"`
     const child = ChildProcess.execFile(
@@ -16,7 +16,9 @@ export const runUnderLimit = (limit: number, args: ReadonlyArray<string>): Effec
       ["-c", command, "sh", process.execPath, "--no-warnings", main, ...args],
       { timeout: 15_000 },
       (error, stdout, stderr) =>
-        resume(error === null ? Effect.sync(() => JSON.parse(stdout)) : Effect.fail(new Error(`${error.message}\n${stderr}`)))
+        resume(
+          error === null ? Effect.sync(() => JSON.parse(stdout)) : Effect.die(new Error(`${error.message}\n${stderr}`))
+        )
     )
     return Effect.sync(() => child.kill())
   })

@@ -1,0 +1,116 @@
+/**
+ * Faults of the earlier implementation that must not come back.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import { ConfigProvider } from "effect"
+import * as Monitor from "effect-sluice/ResourceMonitor"
+import { ResourceMonitor } from "effect-sluice/ResourceMonitor"
+import * as Settings from "effect-sluice/Settings"
+import { TestClock } from "effect/testing"
+import * as Net from "node:net"
+import * as TcpServer from "../support/TcpServer.ts"
+import { system, withoutProc } from "./support.ts"
+
+const label = "db:5432"
+
+describe("faults of the earlier implementation", () => {
+  it.effect("fault 8: the descriptor count listed a directory on every single borrow", () =>
+    Effect.gen(function*() {
+      const borrows = Effect.flatMap(
+        ResourceMonitor,
+        (monitor) =>
+          Effect.forEach(Array.from({ length: 1000 }), () =>
+            Effect.andThen(
+              Effect.scoped(monitor.reserve({ label })),
+              Effect.scoped(monitor.track({ label }))
+            ))
+      )
+      const exact = system()
+      yield* Effect.provide(borrows, Layer.fresh(Monitor.layer()).pipe(Layer.provide(exact.layer)))
+      assert.strictEqual(exact.calls.entries, 0)
+
+      const listing = system({ size: 0, entries: { "/proc/self/fd": 53 } })
+      yield* Effect.gen(function*() {
+        yield* borrows
+        assert.strictEqual(listing.calls.entries, 1)
+        yield* TestClock.adjust("1 second")
+        yield* borrows
+        assert.strictEqual(listing.calls.entries, 2)
+      }).pipe(Effect.provide(Layer.fresh(Monitor.layer()).pipe(Layer.provide(listing.layer))))
+    }))
+
+  it.live("fault 9: TCP connections were counted for the whole network namespace, and only IPv4", () =>
+    Effect.gen(function*() {
+      const server = yield* TcpServer.make(() => {}, {})
+      const foreign = yield* Effect.forEach([1, 2, 3], () =>
+        Effect.callback<Net.Socket>((resume) => {
+          const socket = Net.connect(server.endpoint.port, "127.0.0.1", () => resume(Effect.succeed(socket)))
+        }))
+      const monitor = yield* ResourceMonitor
+      assert.deepInclude((yield* monitor.usage).connections.used, { value: 0, source: "ledger" })
+      yield* monitor.track({ label: "[::1]:9500" })
+      yield* monitor.track({ label: "127.0.0.1:9500" })
+      assert.deepInclude((yield* monitor.usage).connections.used, { value: 2 })
+      foreign.forEach((socket) => socket.destroy())
+    }).pipe(Effect.scoped, Effect.provide(Monitor.layer())))
+
+  it.effect("fault 11: a figure that could not be read was 0, 10 or 100", () =>
+    Effect.gen(function*() {
+      const hidden = system({ closedPaths: withoutProc("ENOENT"), rss: "ENOENT", reported: undefined })
+      yield* Effect.gen(function*() {
+        const monitor = yield* ResourceMonitor
+        for (const usage of [yield* monitor.usage, yield* monitor.sample]) {
+          assert.strictEqual(usage.descriptors.used._tag, "Unknown")
+          assert.strictEqual(usage.memory.used._tag, "Unknown")
+          assert.notProperty(usage.descriptors.used, "value")
+          assert.notProperty(usage.memory.used, "value")
+        }
+      }).pipe(Effect.provide(Monitor.layer().pipe(Layer.provide(hidden.layer))))
+
+      // What could be read before and cannot be read now is not the last value either.
+      const failing = system()
+      yield* Effect.gen(function*() {
+        const monitor = yield* ResourceMonitor
+        assert.strictEqual((yield* monitor.usage).descriptors.used._tag, "Known")
+        failing.script.size = "EACCES"
+        failing.script.statm = "EACCES"
+        const { descriptors, memory } = yield* monitor.usage
+        assert.deepInclude(descriptors.used, { _tag: "Unknown", reason: "Denied" })
+        assert.deepInclude(memory.used, { _tag: "Unknown", reason: "Denied" })
+      }).pipe(Effect.provide(Layer.fresh(Monitor.layer()).pipe(Layer.provide(failing.layer))))
+    }))
+
+  it.effect("fault 13: thresholds in the retry loop, in the pool and in the monitor did not agree", () =>
+    Effect.gen(function*() {
+      const { layer, script } = system({ size: 3 })
+      const options = { maxDescriptors: 200, warningThreshold: 0.5, errorThreshold: 0.6, headroom: 0 }
+      yield* Effect.gen(function*() {
+        const monitor = yield* ResourceMonitor
+        for (let used = 0; used <= 210; used++) {
+          script.size = used + 3
+          const level = yield* monitor.level
+          assert.strictEqual(
+            level,
+            used >= 200 ? "Exhausted" : used >= 120 ? "Critical" : used >= 100 ? "Warning" : "Normal"
+          )
+          const retry = yield* Effect.exit(Effect.scoped(monitor.reserve({ label, attempt: 1 })))
+          assert.strictEqual(retry._tag === "Failure", Monitor.isAtLeast(level, "Critical"), `retry at ${used}`)
+          const first = yield* Effect.exit(Effect.scoped(monitor.reserve({ label })))
+          assert.strictEqual(first._tag === "Failure", level === "Exhausted", `first attempt at ${used}`)
+        }
+      }).pipe(Effect.provide(Monitor.layer(options).pipe(Layer.provide(layer))))
+    }))
+
+  it.effect("fault 13: the defaults of the environment are those of the monitor", () =>
+    Effect.gen(function*() {
+      const { monitor } = yield* Settings.config.parse(ConfigProvider.fromUnknown({}))
+      const usageOf = (options: Monitor.Options) =>
+        Effect.flatMap(ResourceMonitor, (monitor) => monitor.usage).pipe(
+          Effect.provide(Layer.fresh(Monitor.layer(options)).pipe(Layer.provide(system({ size: 703 }).layer)))
+        )
+      assert.deepStrictEqual(yield* usageOf(monitor), yield* usageOf({}))
+      assert.strictEqual((yield* usageOf(monitor)).level, "Warning")
+      assert.deepInclude(monitor, { warningThreshold: 0.7, errorThreshold: 0.9 })
+    }))
+})
