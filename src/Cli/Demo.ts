@@ -36,14 +36,15 @@ const endpoint = Flag.String("endpoint").pipe(
   Flag.withDescription("Run the load against your own JSON-RPC server (method ping) instead"),
   Flag.mapTryCatch(
     (text) => Result.getOrThrow(Endpoint.parseResult(text)),
-    (error) => error instanceof Error ? error.message : String(error)
+    // The command line's own message quotes the text and goes on with what was expected.
+    (error) => error instanceof Endpoint.EndpointError ? error.rule : String(error)
   ),
   Flag.optional
 )
 
 const positive = (name: string, byDefault: number, description: string): Flag.Flag<number> =>
   Flag.Int(name).pipe(
-    Flag.filter((n) => n >= 1, (n) => `${name} is ${n}, but it must be at least 1`),
+    Flag.filter((n) => n >= 1, () => "a whole number of at least 1"),
     Flag.withDefault(byDefault),
     Flag.withDescription(`${description} (default ${byDefault})`)
   )

@@ -39,7 +39,7 @@ export const lines = ({ descriptors, elapsed, tally }: Moment): ReadonlyArray<st
   const share = tally.planned === 0 ? 1 : finished / tally.planned
   const width = Math.max(...tally.targets.map((target) => target.label.length))
   return [
-    `[${bar(share)}] ${finished}/${tally.planned}  ${time(elapsed)}`,
+    `${finished}/${tally.planned}  ${time(elapsed)}  [${bar(share)}]`,
     `requests     ${DemoTally.succeeded(tally)} ok, ${DemoTally.failed(tally)} failed, ` +
     `${tally.started - finished} under way, ${DemoTally.retries(tally)} retries`,
     `connections  ${DemoTally.open(tally)} open, ${tally.busy} busy, ${tally.opened} opened so far`,

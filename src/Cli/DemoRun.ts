@@ -18,8 +18,6 @@ import { nothing } from "./DemoAccount.ts"
 import { descriptors, observe, openSpare } from "./DemoDial.ts"
 import * as DemoDisplay from "./DemoDisplay.ts"
 import * as DemoLoad from "./DemoLoad.ts"
-import * as DemoNaive from "./DemoNaive.ts"
-import * as DemoPooled from "./DemoPooled.ts"
 import * as DemoReport from "./DemoReport.ts"
 import type { DemoServer, DemoServerFailed } from "./DemoServerProcess.ts"
 import * as DemoServerProcess from "./DemoServerProcess.ts"
@@ -65,10 +63,22 @@ interface Progress {
 
 const now = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos) / 1e6)
 
+/**
+ * Both ways of making requests. They load the client and the pool, which takes as long as starting the server does, so
+ * that both are done at once, and an early Ctrl-C finds somebody who listens.
+ */
+const loadWays = Effect.all({
+  naive: Effect.promise(() => import("./DemoNaive.ts")),
+  pooled: Effect.promise(() => import("./DemoPooled.ts"))
+})
+
+type Ways = Effect.Success<typeof loadWays>
+
 /** The load with its pool and display, all of which are closed when it has ended. */
 const load = (
   options: Options,
   tally: Tally,
+  ways: Ways,
   forgotten: Scope.Scope
 ): Effect.Effect<void, InvalidOption, ResourceMonitor> =>
   Effect.gen(function*() {
@@ -82,23 +92,26 @@ const load = (
     const requests = yield* DemoLoad.plan(tally, options.seed)
     const { fibers } = options
     if (options.mode === "naive") {
-      const way = yield* DemoNaive.make(tally, forgotten)
+      const way = yield* ways.naive.make(tally, forgotten)
       return yield* DemoLoad.run({ tally, way, requests, fibers })
     }
     // The pool ends before the display, so that the last frame shows it empty.
     yield* Effect.scoped(Effect.gen(function*() {
-      const way = yield* DemoPooled.make(tally)
+      const way = yield* ways.pooled.make(tally)
       yield* DemoLoad.run({ tally, way, requests, fibers })
     }))
   }).pipe(Effect.scoped)
 
+const startServer = (options: Options, progress: Progress, scope: Scope.Scope) =>
+  options.endpoint === undefined
+    ? Effect.map(Scope.provide(DemoServerProcess.start, scope), (server) => void (progress.server = server))
+    : Effect.void
+
 const work = (options: Options, progress: Progress, scope: Scope.Scope, forgotten: Scope.Scope) =>
   Effect.gen(function*() {
-    if (options.endpoint === undefined) {
-      progress.server = yield* Scope.provide(DemoServerProcess.start, scope)
-    }
+    const [ways] = yield* Effect.all([loadWays, startServer(options, progress, scope)], { concurrency: 2 })
     progress.tally = DemoTally.make(targetsOf(options, progress.server), options.requests)
-    yield* load(options, progress.tally, forgotten)
+    yield* load(options, progress.tally, ways, forgotten)
   })
 
 /** A server that was not started has seen nothing. One that does not answer is not known to have closed anything. */

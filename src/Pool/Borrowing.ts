@@ -13,7 +13,7 @@ import type { PoolError } from "./PoolError.ts"
 import type { KeyPool, Lease } from "./PoolState.ts"
 
 /** Asks an idle connection whether it still works. */
-export type Check<A> = (connection: A) => Effect.Effect<void, unknown>
+export type Check<A> = (connection: A) => Effect.Effect<boolean>
 
 const makeLease = <K, A>(owner: KeyPool<K, A>, fiber: Fiber.Fiber<unknown, unknown>): Lease<K, A> => ({
   owner,
@@ -50,8 +50,6 @@ const checked = <K, A>(
   value: A
 ): Effect.Effect<A, PoolError> => {
   const answers = Effect.suspend(() => check(value)).pipe(
-    Effect.as(true),
-    Effect.catchCause(() => Effect.succeed(false)),
     Effect.timeoutOrElse({ duration: Duration.millis(core.remaining(lease)), orElse: () => Effect.succeed(false) })
   )
   return Effect.flatMap(answers, (works) => {

@@ -30,6 +30,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
@@ -136,6 +137,20 @@ const fromCore = <K, A>(
   }
 })
 
+/** Whether a connection passes the connector's check, however it fails it. */
+const checkOf = <K, A, E, R>(
+  { connector: { check } }: Options<K, A, E, R>,
+  context: Context.Context<R | ResourceMonitor>
+): Borrowing.Check<A> | undefined =>
+  check === undefined
+    ? undefined
+    : (connection) =>
+      Effect.suspend(() => check(connection)).pipe(
+        Effect.provideContext(context),
+        Effect.exit,
+        Effect.map(Exit.isSuccess)
+      )
+
 const validated = <K, A, E, R>(options: Options<K, A, E, R>): Effect.Effect<Settings, InvalidOption> =>
   Effect.try({
     try: () => settingsOf(options),
@@ -162,11 +177,7 @@ export const make = <K, A, E = never, R = never>(
   Effect.gen(function*() {
     const settings = yield* validated(options)
     const context = yield* Effect.context<R | ResourceMonitor>()
-    const { check } = options.connector
-    const pool = fromCore(
-      makeCore(options, settings, context),
-      check === undefined ? undefined : (connection) => Effect.provideContext(check(connection), context)
-    )
+    const pool = fromCore(makeCore(options, settings, context), checkOf(options, context))
     yield* Effect.addFinalizer(() => pool[TypeId].drain(settings.drainTimeout))
     return pool
   })

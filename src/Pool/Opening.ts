@@ -38,7 +38,7 @@ export interface Demand<A> {
   /** Whether somebody still wants the connection. It is asked again before each dial. */
   readonly isWanted: () => boolean
   /** An attempt failed; `true` if this opener shall go on trying. */
-  readonly attemptFailed: (cause: Cause.Cause<unknown>) => boolean
+  readonly attemptFailed: (failure: unknown) => boolean
   /** The connection is open. It is taken over in the same uninterruptible step. */
   readonly opened: (opened: Opened<A>) => Effect.Effect<void>
   /** Opening has failed for good; whoever waits learns it now. */
@@ -70,10 +70,11 @@ const open = <K, A, E, R>(options: {
   const dial = Effect.andThen(Effect.flatMap(ResourceMonitor, (monitor) => monitor.track({ label })), bounded)
   const attempt = Effect.suspend(() =>
     demand.isWanted()
-      ? Effect.catchCause(
+      ? Effect.catchCauseIf(
         Effect.map(dial, (value) => ({ value })),
         // An opener that is not needed any more ends here; the one that goes on carries the failure.
-        (cause) => demand.attemptFailed(cause) ? Effect.failCause(cause) : Effect.undefined
+        (cause) => !Cause.hasInterruptsOnly(cause) && !demand.attemptFailed(Cause.squash(cause)),
+        () => Effect.undefined
       )
       : Effect.undefined
   )

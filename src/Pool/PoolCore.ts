@@ -6,17 +6,16 @@
  *
  * @since 0.1.0
  */
-import type * as Cause from "effect/Cause"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import { Alarm } from "../internal/Timer.ts"
 import { admit, wanted } from "./Admission.ts"
 import { Continuations } from "./Continuations.ts"
+import { acquireTimeout, connectFailed, poolClosed, queueFull } from "./Explaining.ts"
 import { IdleList } from "./IdleList.ts"
 import { KeyDirectory } from "./KeyDirectory.ts"
 import type { Demand, Opened } from "./Opening.ts"
-import { AcquireTimeout, ConnectFailed, PoolClosed, PoolError, QueueFull, type StalledBy } from "./PoolError.ts"
+import type { PoolError } from "./PoolError.ts"
 import type { Settings } from "./PoolOptions.ts"
 import {
   ageSince,
@@ -24,12 +23,14 @@ import {
   isFresh,
   type KeyPool,
   type Lease,
+  makeConnection,
   type Moment,
   type PooledConnection,
   type Slot,
   slotsOf
 } from "./PoolState.ts"
-import { countsOf, emptyTally, longestHolders, type Stats, sumOf, type Tally } from "./PoolStats.ts"
+import { countsOf, emptyTally, type Stats, sumOf, type Tally } from "./PoolStats.ts"
+import { WaitingLine } from "./WaitingLine.ts"
 
 /** What the core cannot do by itself. */
 export interface Environment<K, A> {
@@ -63,8 +64,7 @@ export class PoolCore<K, A> {
   readonly #directory: KeyDirectory<K, A>
   readonly #byValue = new Map<A, PooledConnection<K, A>>()
   readonly #idle = new IdleList<K, A>()
-  /** The endpoints with waiting borrowers, whose turn is next first. */
-  readonly #turns = new Set<KeyPool<K, A>>()
+  readonly #waiting = new WaitingLine<K, A>()
   readonly #openers = new Set<Fiber.Fiber<unknown>>()
   readonly #tally: Tally = emptyTally()
   readonly #deadlines: Alarm
@@ -115,14 +115,12 @@ export class PoolCore<K, A> {
 
   /** Puts a borrow in the queue, at its end, or at its front if it had its turn and was given something broken. */
   enqueue(lease: Lease<K, A>, place: "Last" | "First"): PoolError | undefined {
-    const { queue } = lease.owner
-    if (place === "Last" && queue.size >= this.#settings.maxWaiters) return queueFull(lease.owner, this.#settings)
-    if (place === "Last") this.#tally.waited++
-    if (lease.deadline === Infinity) lease.deadline = this.#env.now().monotonic + this.#settings.acquireTimeout
-    lease.state = "Waiting"
-    if (place === "Last") queue.addLast(lease)
-    else queue.addFirst(lease)
-    this.#turns.add(lease.owner)
+    if (place === "Last") {
+      if (lease.owner.queue.size >= this.#settings.maxWaiters) return queueFull(lease.owner, this.#settings)
+      this.#tally.waited++
+    }
+    this.#deadlineOf(lease)
+    this.#waiting.join(lease, place)
     this.#deadlines.at(lease.deadline)
     this.#dispatch()
     return undefined
@@ -130,9 +128,13 @@ export class PoolCore<K, A> {
 
   /** What is left of a borrow's time, in milliseconds. */
   remaining(lease: Lease<K, A>): number {
-    const now = this.#env.now().monotonic
-    if (lease.deadline === Infinity) lease.deadline = now + this.#settings.acquireTimeout
-    return Math.max(lease.deadline - now, 0)
+    return Math.max(this.#deadlineOf(lease) - this.#env.now().monotonic, 0)
+  }
+
+  /** The deadline is set once; going back to the queue does not arm it again. */
+  #deadlineOf(lease: Lease<K, A>): number {
+    if (lease.deadline === Infinity) lease.deadline = this.#env.now().monotonic + this.#settings.acquireTimeout
+    return lease.deadline
   }
 
   /** Ends a borrow, wherever it stands: it leaves the queue, or its connection goes to the next one. */
@@ -156,19 +158,7 @@ export class PoolCore<K, A> {
 
   timeoutOf(lease: Lease<K, A>): PoolError {
     this.#tally.timeouts++
-    const { owner } = lease
-    return new PoolError({
-      reason: new AcquireTimeout({
-        key: owner.label,
-        after: Duration.millis(this.#settings.acquireTimeout),
-        stalledBy: stalledBy(owner, this.#settings),
-        position: lease.state === "Waiting" ? owner.queue.positionOf(lease) : 1,
-        endpoint: countsOf(owner),
-        pool: this.#directory.counts(),
-        holders: longestHolders(owner, this.#env.now(), 3),
-        cause: owner.lastFailure
-      })
-    })
+    return acquireTimeout(lease, { settings: this.#settings, pool: this.#directory.counts(), now: this.#env.now() })
   }
 
   // ---- operating -----------------------------------------------------------------------------------------------------
@@ -194,9 +184,9 @@ export class PoolCore<K, A> {
   startDraining(): void {
     if (this.#status !== "Open") return
     this.#status = "Draining"
-    for (const keyPool of [...this.#turns]) this.#failAll(keyPool, Effect.fail(poolClosed(keyPool)))
+    for (const keyPool of this.#waiting.turns()) this.#failAll(keyPool, Effect.fail(poolClosed(keyPool)))
     for (const opener of this.#openers) opener.interruptUnsafe()
-    for (const connection of [...this.#idle]) this.#retire(connection)
+    for (const connection of this.#idle.all()) this.#retire(connection)
   }
 
   /** Closes the connections that are still lent, under their borrowers. */
@@ -225,7 +215,6 @@ export class PoolCore<K, A> {
   #takeIdle(keyPool: KeyPool<K, A>, now: Moment): PooledConnection<K, A> | undefined {
     for (let connection = keyPool.idle.at(-1); connection !== undefined; connection = keyPool.idle.at(-1)) {
       if (isFresh(connection, now, this.#settings.idleTimeout)) {
-        keyPool.idle.pop()
         this.#idle.remove(connection)
         return connection
       }
@@ -253,7 +242,7 @@ export class PoolCore<K, A> {
     if (this.#mustClose(connection, now)) return this.#retire(connection)
     if (this.#isOthersTurn(connection, now)) {
       // Its own borrowers go to the end of the line, so that the slot is not taken back at once.
-      this.#rotate(connection.owner)
+      this.#waiting.rotate(connection.owner)
       this.#makeIdle(connection, now)
       return this.#dispatch()
     }
@@ -265,7 +254,7 @@ export class PoolCore<K, A> {
     const next = connection.owner.queue.first
     if (next !== undefined) return this.#handOver(connection, next, now)
     this.#makeIdle(connection, now)
-    if (this.#turns.size > 0) this.#dispatch()
+    if (!this.#waiting.isEmpty) this.#dispatch()
   }
 
   #mustClose(connection: PooledConnection<K, A>, now: Moment): boolean {
@@ -281,8 +270,7 @@ export class PoolCore<K, A> {
    */
   #isOthersTurn(connection: PooledConnection<K, A>, now: Moment): boolean {
     if (!this.#contended || ageSince(connection.openedAt, now) < connection.openedIn) return false
-    for (const other of this.#turns) if (other !== connection.owner && this.#wanted(other) > 0) return true
-    return false
+    return this.#waiting.someOther(connection.owner, (other) => this.#wanted(other) > 0)
   }
 
   #handOver(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: Moment): void {
@@ -292,10 +280,7 @@ export class PoolCore<K, A> {
   }
 
   #makeIdle(connection: PooledConnection<K, A>, now: Moment): void {
-    connection.state = "Idle"
-    connection.idleSince = now
-    connection.owner.idle.push(connection)
-    this.#idle.add(connection)
+    this.#idle.add(connection, now)
     this.#expiry.at(freshUntil(connection, this.#settings.idleTimeout))
   }
 
@@ -308,10 +293,7 @@ export class PoolCore<K, A> {
   #retire(connection: PooledConnection<K, A>): void {
     const { owner, slot } = connection
     if (connection.state === "Closing") return
-    if (connection.state === "Idle") {
-      owner.idle.splice(owner.idle.indexOf(connection), 1)
-      this.#idle.remove(connection)
-    }
+    if (connection.state === "Idle") this.#idle.remove(connection)
     connection.state = "Closing"
     slot.state = "Closing"
     owner.connections.delete(connection)
@@ -331,7 +313,7 @@ export class PoolCore<K, A> {
     this.#slots++
     const demand: Demand<A> = {
       isWanted: () => this.#status === "Open" && keyPool.queue.size > 0,
-      attemptFailed: (cause) => this.#attemptFailed(keyPool, cause),
+      attemptFailed: (failure) => this.#attemptFailed(keyPool, failure),
       opened: (opened) => this.#adopt(keyPool, slot, opened),
       failed: (error) => this.#openFailed(keyPool, error),
       freed: () => this.#free(keyPool, slot)
@@ -347,23 +329,14 @@ export class PoolCore<K, A> {
   #adopt(keyPool: KeyPool<K, A>, slot: Slot, opened: Opened<A>): Effect.Effect<void> {
     const now = this.#env.now()
     const { lifetimeJitter, maxLifetime } = this.#settings
-    const connection: PooledConnection<K, A> = {
+    const connection = makeConnection({
+      ...opened,
       owner: keyPool,
-      value: opened.value,
-      scope: opened.scope,
       slot,
       openedAt: now,
       openedIn: Math.min(now.monotonic - slot.since, maxHold),
-      lifetime: Math.ceil(maxLifetime * (1 - lifetimeJitter * this.#env.random())),
-      dispose: Effect.void,
-      watcher: undefined,
-      state: "Lent",
-      unfit: false,
-      idleSince: now,
-      lease: undefined,
-      colder: undefined,
-      warmer: undefined
-    }
+      lifetime: Math.ceil(maxLifetime * (1 - lifetimeJitter * this.#env.random()))
+    })
     return Effect.map(keyPool.holding.adopt(connection), (taken) => this.#arrive(taken))
   }
 
@@ -392,10 +365,10 @@ export class PoolCore<K, A> {
     if (connection.state !== "Closing") this.#discard(connection)
   }
 
-  #attemptFailed(keyPool: KeyPool<K, A>, cause: Cause.Cause<unknown>): boolean {
+  #attemptFailed(keyPool: KeyPool<K, A>, failure: unknown): boolean {
     this.#tally.failedAttempts++
     keyPool.failing = true
-    keyPool.lastFailure = cause.reasons.map((reason) => "error" in reason ? reason.error : reason)[0]
+    keyPool.lastFailure = failure
     // While an endpoint is down one attempt at a time is enough: the last opener goes on, the others end.
     return keyPool.connecting === 1
   }
@@ -403,10 +376,7 @@ export class PoolCore<K, A> {
   /** Its failure is what all that wait for the endpoint learn. */
   #openFailed(keyPool: KeyPool<K, A>, error: unknown): void {
     keyPool.failing = true
-    this.#failAll(
-      keyPool,
-      Effect.fail(new PoolError({ reason: new ConnectFailed({ key: keyPool.label, cause: error }) }))
-    )
+    this.#failAll(keyPool, Effect.fail(connectFailed(keyPool, error)))
   }
 
   #free(keyPool: KeyPool<K, A>, slot: Slot): void {
@@ -439,7 +409,7 @@ export class PoolCore<K, A> {
       this.#dispatchAgain = false
       this.#contended = false
       let unclaimed = this.#closing
-      for (const keyPool of [...this.#turns]) unclaimed = this.#serve(keyPool, unclaimed)
+      for (const keyPool of this.#waiting.turns()) unclaimed = this.#serve(keyPool, unclaimed)
     } while (this.#dispatchAgain)
     this.#dispatching = false
   }
@@ -454,7 +424,9 @@ export class PoolCore<K, A> {
     }
     let missing = this.#wanted(keyPool)
     while (missing > 0) {
-      const victim = this.#slots < this.#settings.maxTotal || unclaimed > 0 ? undefined : this.#victimFor(keyPool)
+      const victim = this.#slots < this.#settings.maxTotal || unclaimed > 0
+        ? undefined
+        : this.#idle.coldestOfOthers(keyPool)
       const admission = admit({
         slots: this.#slots,
         maxTotal: this.#settings.maxTotal,
@@ -473,7 +445,7 @@ export class PoolCore<K, A> {
       }
       if (admission === "Await") unclaimed--
       if (admission === "Open") {
-        this.#rotate(keyPool)
+        this.#waiting.rotate(keyPool)
         this.#open(keyPool)
       }
       missing--
@@ -492,22 +464,9 @@ export class PoolCore<K, A> {
     })
   }
 
-  /** The longest idle connection of another endpoint. */
-  #victimFor(keyPool: KeyPool<K, A>): PooledConnection<K, A> | undefined {
-    for (const connection of this.#idle) if (connection.owner !== keyPool) return connection
-    return undefined
-  }
-
-  #rotate(keyPool: KeyPool<K, A>): void {
-    if (this.#turns.delete(keyPool)) this.#turns.add(keyPool)
-  }
-
   #leave(lease: Lease<K, A>): void {
-    const { owner } = lease
-    owner.queue.remove(lease)
-    if (owner.queue.size > 0) return
-    this.#turns.delete(owner)
-    this.#leaveEmpty(owner)
+    this.#waiting.leave(lease)
+    this.#leaveEmpty(lease.owner)
   }
 
   #failAll(keyPool: KeyPool<K, A>, failure: Effect.Effect<void, PoolError>): void {
@@ -523,22 +482,15 @@ export class PoolCore<K, A> {
   // ---- time ----------------------------------------------------------------------------------------------------------
 
   #expireWaiters(): number {
-    const now = this.#env.now().monotonic
-    let next = Infinity
-    for (const keyPool of [...this.#turns]) {
-      let lease = keyPool.queue.first
-      for (; lease !== undefined && lease.deadline <= now; lease = keyPool.queue.first) {
-        this.#fail(lease, Effect.fail(this.timeoutOf(lease)))
-      }
-      if (lease !== undefined) next = Math.min(next, lease.deadline)
-    }
+    const { late, next } = this.#waiting.expired(this.#env.now().monotonic)
+    for (const lease of late) this.#fail(lease, Effect.fail(this.timeoutOf(lease)))
     return next
   }
 
   #expireIdle(): number {
     const now = this.#env.now()
     let next = Infinity
-    for (const connection of [...this.#idle]) {
+    for (const connection of this.#idle.all()) {
       if (isFresh(connection, now, this.#settings.idleTimeout)) {
         next = Math.min(next, freshUntil(connection, this.#settings.idleTimeout))
       } else {
@@ -557,14 +509,3 @@ export class PoolCore<K, A> {
     if (due < Infinity) this.#expiry.at(due)
   }
 }
-
-const stalledBy = <K, A>(keyPool: KeyPool<K, A>, settings: Settings): StalledBy => {
-  if (keyPool.connecting > 0) return "Connecting"
-  return slotsOf(keyPool) >= settings.maxPerEndpoint ? "EndpointCap" : "TotalCap"
-}
-
-const queueFull = <K, A>(keyPool: KeyPool<K, A>, { maxWaiters }: Settings): PoolError =>
-  new PoolError({ reason: new QueueFull({ key: keyPool.label, maxWaiters, endpoint: countsOf(keyPool) }) })
-
-const poolClosed = <K, A>(keyPool: KeyPool<K, A>): PoolError =>
-  new PoolError({ reason: new PoolClosed({ key: keyPool.label }) })

@@ -5,7 +5,7 @@
  *
  * @since 0.1.0
  */
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import type { Holding } from "./Holding.ts"
@@ -57,6 +57,21 @@ export interface PooledConnection<K, A> {
   colder: PooledConnection<K, A> | undefined
   warmer: PooledConnection<K, A> | undefined
 }
+
+/** A connection that has just been opened and is nobody's yet. */
+export const makeConnection = <K, A>(
+  opened: Pick<PooledConnection<K, A>, "owner" | "value" | "scope" | "slot" | "openedAt" | "openedIn" | "lifetime">
+): PooledConnection<K, A> => ({
+  ...opened,
+  dispose: Effect.void,
+  watcher: undefined,
+  state: "Lent",
+  unfit: false,
+  idleSince: opened.openedAt,
+  lease: undefined,
+  colder: undefined,
+  warmer: undefined
+})
 
 /** What the pool has for one key. */
 export interface KeyPool<K, A> {

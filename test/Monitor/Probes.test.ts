@@ -137,10 +137,18 @@ describe("Probes on a scripted system", () => {
         const { reader, script } = system()
         const probes = yield* Effect.provideService(Probes.make, ProcReader, reader)
         Object.assign(script, { size: code, limits: code, statm: code, rss: code })
-        const failing = () => {
+        const failing = (): never => {
           throw errno(code)
         }
-        const dead = { ...reader, open: failing, size: failing, entries: failing, rss: failing, reportedLimit: failing }
+        const dead: ProcReader = {
+          open: failing,
+          close: failing,
+          size: failing,
+          text: failing,
+          entries: failing,
+          rss: failing,
+          reportedLimit: failing
+        }
         const deadProbes = yield* Effect.provideService(Probes.make, ProcReader, dead)
         for (const { descriptors, descriptorLimit, memory } of [probes, deadProbes]) {
           for (const probe of [descriptors, descriptorLimit, memory]) {
@@ -197,7 +205,7 @@ describe("Probes on this system", () => {
     Effect.gen(function*() {
       const outside = countDescriptors()
       const node = yield* ProcReader
-      const old = yield* Effect.provideService(Probes.make, ProcReader, { ...node, size: () => 0 })
+      const old = yield* Effect.provideService(Probes.make, ProcReader, Object.assign({}, node, { size: () => 0 }))
       assert.isFalse(old.descriptors.cheap)
       assert.strictEqual(valueOf(old.descriptors), outside)
     }))

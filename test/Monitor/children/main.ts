@@ -19,13 +19,25 @@ const limit = Effect.gen(function*() {
 /** A platform without the exact count, where only the expensive readings are left. */
 const fallbacksOnly = Layer.effect(
   ProcReader,
-  Effect.map(ProcReader, (reader) => ({
-    ...reader,
-    open: (path: string): number => {
+  Effect.map(ProcReader, (reader) => {
+    const open = (path: string): number => {
       throw Object.assign(new Error(`ENOENT: ${path}`), { code: "ENOENT" })
     }
-  }))
+    return Object.assign({}, reader, { open })
+  })
 )
+
+/** Opens files until the system says no. */
+const fill = () => {
+  const descriptors: Array<number> = []
+  for (;;) {
+    try {
+      descriptors.push(Fs.openSync("/dev/null", "r"))
+    } catch (error) {
+      return { descriptors, code: (error as NodeJS.ErrnoException).code }
+    }
+  }
+}
 
 const exhausted = Effect.gen(function*() {
   const held = yield* Monitor.ResourceMonitor
@@ -34,15 +46,7 @@ const exhausted = Effect.gen(function*() {
     Layer.build(Layer.fresh(Monitor.layer()).pipe(Layer.provide(fallbacksOnly))),
     (context) => Context.get(context, Monitor.ResourceMonitor)
   )
-  const descriptors: Array<number> = []
-  let code: unknown
-  while (code === undefined) {
-    try {
-      descriptors.push(Fs.openSync("/dev/null", "r"))
-    } catch (error) {
-      code = (error as NodeJS.ErrnoException).code
-    }
-  }
+  const { code, descriptors } = fill()
   const readings = [yield* held.sample, yield* bare.sample]
   const refusals = [
     yield* Effect.flip(held.reserve({ label: "a" })),
@@ -109,5 +113,5 @@ const burst = Effect.gen(function*() {
   return { inOneTick, atPeak, outcomes, before, open, after: yield* monitor.sample }
 }).pipe(Effect.scoped, Effect.provide(Monitor.layer({ maxConnections: 1000 })))
 
-const program: Effect.Effect<unknown, unknown> = mode === "limit" ? limit : mode === "burst" ? burst : exhausted
-console.log(JSON.stringify(await Effect.runPromise(program)))
+const program = mode === "limit" ? limit : mode === "burst" ? burst : exhausted
+console.log(JSON.stringify(await Effect.runPromise<unknown, unknown>(program)))

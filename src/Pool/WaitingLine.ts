@@ -1,0 +1,56 @@
+/**
+ * Everybody who waits: a queue for each endpoint, and the endpoints in the order of their turns.
+ *
+ * @since 0.1.0
+ */
+import type { KeyPool, Lease } from "./PoolState.ts"
+
+export class WaitingLine<K, A> {
+  /** The endpoints with waiting borrowers, whose turn is next first. */
+  readonly #turns = new Set<KeyPool<K, A>>()
+
+  get isEmpty(): boolean {
+    return this.#turns.size === 0
+  }
+
+  /** The endpoints with waiting borrowers as they are now, whose turn is next first. */
+  turns(): ReadonlyArray<KeyPool<K, A>> {
+    return [...this.#turns]
+  }
+
+  /** Whether another endpoint than this one has borrowers that want what `wants` says. */
+  someOther(keyPool: KeyPool<K, A>, wants: (other: KeyPool<K, A>) => boolean): boolean {
+    for (const other of this.#turns) if (other !== keyPool && wants(other)) return true
+    return false
+  }
+
+  /** Puts a borrow at the end of its queue, or at its front if it had its turn and was given something broken. */
+  join(lease: Lease<K, A>, place: "Last" | "First"): void {
+    lease.state = "Waiting"
+    if (place === "Last") lease.owner.queue.addLast(lease)
+    else lease.owner.queue.addFirst(lease)
+    this.#turns.add(lease.owner)
+  }
+
+  leave(lease: Lease<K, A>): void {
+    lease.owner.queue.remove(lease)
+    if (lease.owner.queue.size === 0) this.#turns.delete(lease.owner)
+  }
+
+  /** The endpoint had its turn. */
+  rotate(keyPool: KeyPool<K, A>): void {
+    if (this.#turns.delete(keyPool)) this.#turns.add(keyPool)
+  }
+
+  /** The borrows whose deadline has passed, and the next deadline. Within a queue, deadlines are in order. */
+  expired(now: number): { readonly late: ReadonlyArray<Lease<K, A>>; readonly next: number } {
+    const late: Array<Lease<K, A>> = []
+    let next = Infinity
+    for (const { queue } of this.#turns) {
+      let lease = queue.first
+      for (; lease !== undefined && lease.deadline <= now; lease = lease.behind) late.push(lease)
+      if (lease !== undefined) next = Math.min(next, lease.deadline)
+    }
+    return { late, next }
+  }
+}
