@@ -1,1 +1,19 @@
-export {}
+/**
+ * effect-sluice: every connection that opens, closes, on every exit path, and nothing opens when there is no room for it.
+ *
+ * Each module is a namespace here, and has an import path of its own: `effect-sluice/ConnectionPool`. A program that cares
+ * for its size imports by path.
+ *
+ * @since 0.1.0
+ */
+
+export * as Reading from "./Monitor/Reading.ts"
+export * as ResourceMonitor from "./Monitor/ResourceMonitor.ts"
+export * as ConnectionPool from "./Pool/ConnectionPool.ts"
+export * as Connector from "./Resource/Connector.ts"
+export * as Endpoint from "./Resource/Endpoint.ts"
+export * as JsonRpcClient from "./Resource/JsonRpcClient.ts"
+export * as TcpConnection from "./Resource/TcpConnection.ts"
+export * as Failure from "./Retry/Failure.ts"
+export * as RetryPolicy from "./Retry/RetryPolicy.ts"
+export * as Settings from "./Settings/Settings.ts"

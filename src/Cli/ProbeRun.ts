@@ -79,7 +79,7 @@ const take = (received: Received, chunk: Uint8Array, expect: Uint8Array | undefi
   if (expect === undefined) return true
   const bytes = Buffer.concat([received.end, chunk])
   received.end = expect.length > 1 ? bytes.subarray(1 - expect.length) : Buffer.alloc(0)
-  return bytes.includes(expect)
+  return bytes.indexOf(expect) >= 0
 }
 
 const quote = (received: Received): string =>

@@ -78,7 +78,7 @@ interface Listing {
  */
 const estimate = (listing: Listing, ledger: Ledger.Ledger): Reading.Known => {
   const gained = Math.max(ledger.settled - listing.settled, ledger.opened - listing.opened)
-  const value = listing.reading.value + gained 
+  const value = listing.reading.value + gained - (ledger.closed - listing.closed)
   return { ...listing.reading, value: Math.max(value, Ledger.open(ledger)), exact: gained === 0 }
 }
 

@@ -105,6 +105,7 @@ const makeCore = <K, A, E, R>(
   const clock = Context.get(context, Clock.Clock)
   const random = Context.get(context, Random.Random)
   const { connector } = options
+  const { closed } = connector
   // The borrower's scope and span are none of the pool's: what the pool starts lives as long as the pool.
   const fork = Effect.runForkWith(context)
   return new PoolCore<K, A>({
@@ -122,7 +123,7 @@ const makeCore = <K, A, E, R>(
         context
       ),
     close: (connection, abandon) => closeConnection({ connection, closeTimeout: settings.closeTimeout, abandon }),
-    closed: connector.closed,
+    watch: closed === undefined ? undefined : (connection) => fork(Effect.suspend(() => closed(connection))),
     hasCheck: connector.check !== undefined
   })
 }

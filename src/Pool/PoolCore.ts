@@ -45,8 +45,8 @@ export interface Environment<K, A> {
   readonly open: (keyPool: KeyPool<K, A>, demand: Demand<A>) => Effect.Effect<void>
   /** Closes a connection, and abandons one whose finalizer does not end. */
   readonly close: (connection: PooledConnection<K, A>, abandon: () => void) => Effect.Effect<void>
-  /** Completes when the connection has died. */
-  readonly closed: ((connection: A) => Effect.Effect<void>) | undefined
+  /** Starts a fiber that ends when the connection has died. */
+  readonly watch: ((connection: A) => Fiber.Fiber<void>) | undefined
   readonly hasCheck: boolean
 }
 
@@ -55,8 +55,6 @@ const maxConnecting = 2
 
 /** However long opening took, another endpoint does not wait longer than this for a slot to change hands, in ms. */
 const maxHold = 1000
-
-const done: Effect.Effect<void> = Effect.void
 
 export class PoolCore<K, A> {
   readonly #env: Environment<K, A>
@@ -83,9 +81,9 @@ export class PoolCore<K, A> {
     this.#env = env
     this.#settings = env.settings
     this.#directory = new KeyDirectory(env.makeKeyPool)
-    const now = () => env.now().monotonic
-    this.#deadlines = new Alarm({ fork: env.fork, now, onDue: () => this.#expireWaiters() })
-    this.#expiry = new Alarm({ fork: env.fork, now, onDue: () => this.#expireIdle() })
+    const clock = { fork: env.fork, now: () => env.now().monotonic }
+    this.#deadlines = new Alarm({ ...clock, onDue: () => this.#expireWaiters() })
+    this.#expiry = new Alarm({ ...clock, onDue: () => this.#expireIdle() })
   }
 
   // ---- borrowing -----------------------------------------------------------------------------------------------------
@@ -276,7 +274,7 @@ export class PoolCore<K, A> {
   #handOver(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: Moment): void {
     this.#leave(lease)
     this.#lend(connection, lease, now)
-    this.#continuations.add(lease, done)
+    this.#continuations.add(lease, Effect.void)
   }
 
   #makeIdle(connection: PooledConnection<K, A>, now: Moment): void {
@@ -349,11 +347,8 @@ export class PoolCore<K, A> {
     slot.state = "Open"
     this.#byValue.set(value, connection)
     this.#tally.opened++
-    const { closed } = this.#env
-    if (closed !== undefined) {
-      connection.watcher = this.#env.fork(Effect.suspend(() => closed(value)))
-      connection.watcher.addObserver(() => this.#died(connection))
-    }
+    connection.watcher = this.#env.watch?.(value)
+    connection.watcher?.addObserver(() => this.#died(connection))
     // Whoever has waited for it is served before it can be another endpoint's turn.
     const now = this.#env.now()
     if (this.#mustClose(connection, now)) this.#retire(connection)

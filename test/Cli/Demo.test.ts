@@ -91,7 +91,7 @@ describe("sluice demo", () => {
   let pooled: Ended
   let naive: Ended
   beforeAll(async () => {
-    const runs = [start("--json", "--requests", "600"), start("--json", "--naive", "--requests", "600")]
+    const runs = [start("--json", "--requests", "500"), start("--json", "--naive", "--requests", "500")]
     const [first, second] = await Promise.all(runs.map((run) => run.ended))
     assert.isDefined(first)
     assert.isDefined(second)
@@ -117,8 +117,8 @@ describe("sluice demo", () => {
 
   it("opens a connection for at most a tenth of the requests, and never more than five at once", () => {
     const { connections, requests } = reportOf(pooled)
-    assert.strictEqual(requests.total, 600)
-    assert.isAtMost(connections.opened, 60)
+    assert.strictEqual(requests.total, 500)
+    assert.isAtMost(connections.opened, 50)
     assert.isAtMost(connections.peak, 5)
     assert.isAtLeast(connections.reusedShare, 0.9)
   })
@@ -128,7 +128,7 @@ describe("sluice demo", () => {
     const endpoints = Object.values(requests.byEndpoint)
     const live = endpoints.filter(({ dead }) => !dead)
     const failed = live.reduce((sum, endpoint) => sum + endpoint.failed, 0)
-    assert.isAtMost(failed / (600 - requests.failed + failed), 0.01)
+    assert.isAtMost(failed / (500 - requests.failed + failed), 0.01)
     const dead = endpoints.find(({ dead }) => dead)
     assert.strictEqual(dead?.succeeded, 0)
     assert.isAbove(Number(dead?.failed), 0)
@@ -154,7 +154,7 @@ describe("sluice demo", () => {
     assert.deepStrictEqual(load(theirs), load(ours))
   })
 
-  it("prints progress on standard error only", () => assert.match(pooled.stderr, /^1\.\d s: \d+\/600 requests/m))
+  it("prints progress on standard error only", () => assert.match(pooled.stderr, /^1\.\d s: \d+\/500 requests/m))
 })
 
 describe("a signal", () => {
@@ -164,8 +164,7 @@ describe("a signal", () => {
   const cases = [
     ["SIGINT", "after 1 s of load", after(1)],
     ["SIGTERM", "after 1 s of load", after(1)],
-    ["SIGINT", "after 3 s of load", after(3)],
-    ["SIGTERM", "after 3 s of load", after(3)]
+    ["SIGINT", "after 3 s of load", after(3)]
   ] as const
 
   it.concurrent.each(cases)("%s %s ends everything within 2 s", async (signal, _, moment) => {
