@@ -12,7 +12,7 @@ import * as RetryPolicy from "../Retry/RetryPolicy.ts"
 import { counted } from "./DemoDial.ts"
 import type { Tally, Target } from "./DemoTally.ts"
 
-/** An answer takes the server 8 ms, and 300 ms when it is slow. What takes longer than this never comes. */
+/** An answer takes the server 8 ms, and 200 ms when it is slow. What takes longer than this never comes. */
 export const requestTimeout = "1 second"
 
 /** Bound on the end of a connection, and so on the end of the demo. */

@@ -22,7 +22,7 @@ export const serviceMillis = 8
 export const workers = 2
 
 /** Work that a slow answer takes. It is well below the time that the demo's clients wait. */
-export const slowMillis = 300
+export const slowMillis = 200
 
 /** A connection without a request for so long is closed by the server. */
 export const idleMillis = 300

@@ -84,7 +84,7 @@ const heldCount = (reader: ProcReader, descriptor: number, held: number): Probe 
     guarded(openTable, () => {
       const size = reader.size(descriptor)
       return size > 0
-        ? Reading.known(size, now, openTable)
+        ? Reading.known(size - held, now, openTable)
         : Reading.unknown("Unsupported", openTable)
     }),
   cheap: true

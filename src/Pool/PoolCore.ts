@@ -15,6 +15,7 @@ import { acquireTimeout, connectFailed, poolClosed, queueFull } from "./Explaini
 import { IdleList } from "./IdleList.ts"
 import { KeyDirectory } from "./KeyDirectory.ts"
 import type { Demand, Opened } from "./Opening.ts"
+import type { Environment } from "./PoolEnvironment.ts"
 import type { PoolError } from "./PoolError.ts"
 import type { Settings } from "./PoolOptions.ts"
 import {
@@ -31,24 +32,6 @@ import {
 } from "./PoolState.ts"
 import { countsOf, emptyTally, type Stats, sumOf, type Tally } from "./PoolStats.ts"
 import { WaitingLine } from "./WaitingLine.ts"
-
-/** What the core cannot do by itself. */
-export interface Environment<K, A> {
-  readonly settings: Settings
-  readonly now: () => Moment
-  /** A random number from 0 (inclusive) to 1 (exclusive). */
-  readonly random: () => number
-  /** Starts a fiber that outlives the caller. */
-  readonly fork: <B>(effect: Effect.Effect<B>) => Fiber.Fiber<B>
-  readonly makeKeyPool: (key: K) => KeyPool<K, A>
-  /** Opens a connection, which it hands to `demand.opened`. */
-  readonly open: (keyPool: KeyPool<K, A>, demand: Demand<A>) => Effect.Effect<void>
-  /** Closes a connection, and abandons one whose finalizer does not end. */
-  readonly close: (connection: PooledConnection<K, A>, abandon: () => void) => Effect.Effect<void>
-  /** Starts a fiber that ends when the connection has died. */
-  readonly watch: ((connection: A) => Fiber.Fiber<void>) | undefined
-  readonly hasCheck: boolean
-}
 
 /** Dials of one endpoint at once while it answers; one while it does not. */
 const maxConnecting = 2
@@ -149,9 +132,10 @@ export class PoolCore<K, A> {
     const { connection } = lease
     lease.connection = undefined
     lease.mustCheck = false
-    if (connection === undefined) return
-    connection.unfit = true
-    this.#giveBack(connection)
+    if (connection !== undefined) {
+      connection.unfit = true
+      this.#giveBack(connection)
+    }
   }
 
   timeoutOf(lease: Lease<K, A>): PoolError {
