@@ -56,3 +56,10 @@ export const admit = (pool: {
     : pool.hasVictim
     ? "Evict"
     : "Stall"
+
+/**
+ * Whether a slot is better in another endpoint's hands: that one has none at all, or is two behind. A slot that would
+ * only turn the difference round stays, because changing hands costs a connection.
+ */
+export const needsMore = (ownSlots: number, otherSlots: number): boolean =>
+  otherSlots === 0 || ownSlots - otherSlots >= 2

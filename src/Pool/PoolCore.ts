@@ -9,7 +9,7 @@
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import { Alarm } from "../internal/Timer.ts"
-import { admit, wanted } from "./Admission.ts"
+import { admit, needsMore, wanted } from "./Admission.ts"
 import { Continuations } from "./Continuations.ts"
 import { acquireTimeout, connectFailed, poolClosed, queueFull } from "./Explaining.ts"
 import { IdleList } from "./IdleList.ts"
@@ -247,12 +247,17 @@ export class PoolCore<K, A> {
   }
 
   /**
-   * The pool is full, and another endpoint waits for a slot: its turn comes before this one's next borrower. A connection
-   * is kept for as long as it took to open, so that changing hands never costs more than half of the time.
+   * The pool is full, and another endpoint waits for a slot that it needs more: its turn comes before this one's next
+   * borrower. A connection is kept for as long as it took to open, so that changing hands never costs more than half of
+   * the time.
    */
   #isOthersTurn(connection: PooledConnection<K, A>, now: Moment): boolean {
     if (!this.#contended || ageSince(connection.openedAt, now) < connection.openedIn) return false
-    return this.#waiting.someOther(connection.owner, (other) => this.#wanted(other) > 0)
+    const slots = slotsOf(connection.owner)
+    return this.#waiting.someOther(
+      connection.owner,
+      (other) => needsMore(slots, slotsOf(other)) && this.#wanted(other) > 0
+    )
   }
 
   #handOver(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: Moment): void {
