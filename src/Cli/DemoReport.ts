@@ -64,7 +64,9 @@ export interface Facts {
   readonly interrupted: string | undefined
   readonly before: number | undefined
   readonly after: number | undefined
-  /** `undefined` when the run went to the user's own server. */
+  /** The run went to the server that the demo starts, and not to the user's own. */
+  readonly withServer: boolean
+  /** `undefined` when there was none, or it did not answer. */
   readonly server: Account | undefined
 }
 
@@ -80,9 +82,10 @@ const liveShare = ({ targets }: Tally): number => {
   return all === 0 ? 1 : good / all
 }
 
-const leaks = ({ after, before, server }: Facts): ReadonlyArray<string> => [
+const leaks = ({ after, before, server, withServer }: Facts): ReadonlyArray<string> => [
   ...(before === undefined || after === undefined ? ["descriptors could not be counted"] : []),
   ...(before !== after ? [`${before} descriptors were open before and ${after} after`] : []),
+  ...(withServer && server === undefined ? ["the server gave no account"] : []),
   ...(server !== undefined && server.open > 0 ? [`the server still has ${server.open} connections open`] : [])
 ]
 

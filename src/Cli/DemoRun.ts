@@ -154,9 +154,10 @@ export const run = (
     yield* Scope.close(serverScope, Exit.void)
     const after = yield* descriptors(monitor)
     if (Exit.isFailure(exit) && !interrupted) return yield* Effect.failCause(exit.cause)
-    const { mode } = options
+    const { endpoint, mode } = options
     const { tally } = progress
     const name = interrupted ? signal() ?? "an interruption" : undefined
-    const facts = { mode, tally, elapsed, interrupted: name, before, after, server }
+    const withServer = endpoint === undefined
+    const facts = { mode, tally, elapsed, interrupted: name, before, after, withServer, server }
     return { report: DemoReport.make(facts), interrupted }
   }).pipe(Effect.scoped)

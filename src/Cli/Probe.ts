@@ -16,7 +16,7 @@ import * as Schema from "effect/Schema"
 import * as ResourceMonitor from "../Monitor/ResourceMonitor.ts"
 import * as Endpoint from "../Resource/Endpoint.ts"
 import * as TcpConnection from "../Resource/TcpConnection.ts"
-import { tolerateClosedReaders, write } from "./DemoOutput.ts"
+import { write } from "./DemoOutput.ts"
 import * as ProbeReport from "./ProbeReport.ts"
 import * as ProbeRun from "./ProbeRun.ts"
 import { parseEscapes } from "./ProbeText.ts"
@@ -142,9 +142,8 @@ const promptly = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, 
 export const probe = Command.make("probe", config, (input) =>
   Effect.gen(function*() {
     const settings = yield* settingsOf(input)
-    yield* tolerateClosedReaders
     yield* promptly(examine(settings, input.json))
-  }).pipe(Effect.scoped)).pipe(
+  })).pipe(
     Command.withDescription("Connect to a server, close again, and report how it went"),
     Command.withExamples([
       { command: "sluice probe localhost:5432", description: "Does it accept a connection?" },

@@ -53,6 +53,12 @@ const isWrongCall = (exit: Exit.Exit<unknown, unknown>): boolean => {
   return CliError.isCliError(error) && error._tag === "ShowHelp" && error.errors.length > 0
 }
 
+// A reader that has gone away (`sluice probe ... | head -1`) ends nothing but the output. Node reports it after the write
+// has been answered, so the listeners stay.
+const ignore = (): void => {}
+process.stdout.on("error", ignore)
+process.stderr.on("error", ignore)
+
 let signal: NodeJS.Signals | undefined
 const note = (name: NodeJS.Signals): void => {
   signal ??= name

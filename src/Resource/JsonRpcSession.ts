@@ -313,7 +313,7 @@ export const serve = (
     const writing = Effect.forever(session.work.whenOpen(writeAll(session)), { disableYield: true })
     const reading = Effect.onExit(read(session), (exit) => {
       end(session, endingOf(exit))
-      return Effect.void
+      return Scope.close(connectionScope, Exit.void)
     })
     yield* Effect.forkScoped(writing, { startImmediately: true })
     yield* Effect.forkScoped(reading, { startImmediately: true })

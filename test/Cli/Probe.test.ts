@@ -221,6 +221,14 @@ describe("sluice probe", () => {
   signalled("SIGINT", 130)
   signalled("SIGTERM", 143)
 
+  it.live("a reader that goes away before the report is no error", () =>
+    Effect.gen(function*() {
+      const server = yield* TcpServer.echo
+      const child = spawn(["probe", String(server.endpoint)])
+      child.stdout.destroy()
+      assert.deepStrictEqual(yield* outcomeOf(child), { status: 0, stdout: "", stderr: "" })
+    }))
+
   it.live("help and version go to standard output", () =>
     Effect.gen(function*() {
       const help = yield* sluice("probe", "--help")
