@@ -3,6 +3,8 @@ import { defineConfig } from "vitest/config"
 export default defineConfig({
   resolve: { tsconfigPaths: true },
   test: {
+    // The tests start many processes of the command; compiled once, each starts in two thirds of the time.
+    env: { NODE_COMPILE_CACHE: new URL("node_modules/.cache/compile", import.meta.url).pathname },
     include: ["test/**/*.test.ts"],
     exclude: ["node_modules", "dist"],
     testTimeout: 20_000,

@@ -97,7 +97,7 @@ describe("sluice demo", () => {
     assert.isDefined(second)
     pooled = first
     naive = second
-  }, 25_000)
+  }, 60_000)
 
   it("keeps every promise, and its exit status says so", () => {
     const report = reportOf(pooled)
@@ -179,7 +179,7 @@ describe("a signal", () => {
     assert.isBelow(report.requests.succeeded, report.requests.total)
     assert.strictEqual(children.length, 1)
     assert.deepStrictEqual(leftBehind, [])
-  }, 25_000)
+  }, 60_000)
 
   it.concurrent.each(["SIGINT", "SIGTERM"] as const)("%s while it starts leaves nothing behind", async (signal) => {
     const { ended, leftBehind, took } = await stop(signal, soon)
@@ -190,14 +190,14 @@ describe("a signal", () => {
     } else assert.strictEqual(ended.signal, signal)
     assert.isBelow(took, 2000)
     assert.deepStrictEqual(leftBehind, [])
-  }, 25_000)
+  }, 60_000)
 
   it.concurrent("SIGKILL ends the server too, which sees the end of its input", async () => {
     const { children } = await stop("SIGKILL", after(1))
     assert.strictEqual(children.length, 1)
     for (let i = 0; i < 40 && children.some(isAlive); i++) await sleep(50)
     assert.deepStrictEqual(children.filter(isAlive), [])
-  }, 25_000)
+  }, 60_000)
 })
 
 describe("the live display", () => {

@@ -70,7 +70,7 @@ const lines = (onLine: (message: { id?: number; method: string }, socket: Net.So
     })
   )
 
-describe("sluice probe", () => {
+describe.concurrent("sluice probe", () => {
   it.live("connects, closes gracefully, and leaves as many descriptors as there were", () =>
     Effect.gen(function*() {
       const server = yield* TcpServer.echo
