@@ -7,7 +7,6 @@ import * as Effect from "effect/Effect"
 import { ResourceMonitor } from "../Monitor/ResourceMonitor.ts"
 import * as ConnectionPool from "../Pool/ConnectionPool.ts"
 import * as JsonRpcClient from "../Resource/JsonRpcClient.ts"
-import * as Failure from "../Retry/Failure.ts"
 import * as RetryPolicy from "../Retry/RetryPolicy.ts"
 import { counted } from "./DemoDial.ts"
 import type { Tally, Target } from "./DemoTally.ts"
@@ -21,12 +20,6 @@ export const closeTimeout = "300 millis"
 /** Dialling goes on for at least 1.7 s, which is more than twice as long as the server's longest outage. */
 const dialling = RetryPolicy.make({ initialDelay: 100, factor: 1.5, maxDelay: 500, jitter: 0.25, maxAttempts: 8 })
 
-/**
- * Failures after which nobody knows whether the request was done. `ping` may be done twice, which is for the caller to say
- * and not for the client.
- */
-const unanswered: ReadonlySet<string> = new Set(["ConnectionLost", "RequestTimeout"])
-
 /** Once more than a request can meet with misbehaviour in a row, with time for the server in between. */
 const requesting = RetryPolicy.make({
   initialDelay: 50,
@@ -34,10 +27,8 @@ const requesting = RetryPolicy.make({
   maxDelay: 1000,
   jitter: "full",
   maxAttempts: 6,
-  classify: (error) =>
-    error instanceof JsonRpcClient.JsonRpcError && unanswered.has(error.reason._tag)
-      ? Failure.make("Ambiguous", { code: error.reason._tag })
-      : undefined,
+  // Nobody knows whether a request that was cut off was done. `ping` may be done twice, which is for the caller to say.
+  idempotent: true,
   // A request opens nothing by itself: the pool claims room for each dial.
   descriptors: 0
 })

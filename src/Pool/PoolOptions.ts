@@ -104,7 +104,8 @@ export const settingsOf = <K, A, E, R>(options: Options<K, A, E, R>): Settings =
     closeTimeout: check.duration("closeTimeout", options.closeTimeout ?? "2 seconds", { min: 0 }),
     maxWaiters: check.whole("maxWaiters", options.maxWaiters ?? Infinity, { min: 0, infinite: true }),
     checkAfterIdle: millis("checkAfterIdle", "500 millis", { exclusive: false, infinite: true }),
-    retry: options.retry ?? RetryPolicy.tcpConnection,
+    // Opening may be repeated whatever is known of the last attempt: what that had acquired is closed by then.
+    retry: RetryPolicy.make({ ...options.retry ?? RetryPolicy.tcpConnection, idempotent: true }),
     drainTimeout: millis("drainTimeout", "5 seconds", { exclusive: false, infinite: false })
   }
 }

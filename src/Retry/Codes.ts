@@ -162,7 +162,8 @@ export const grpcStatuses: ReadonlyArray<string> = [
 export const tags: Table = table({
   Transient: "SocketOpenError ConnectTimeout",
   LocalExhausted: "ResourceExhausted",
-  Ambiguous: "TimeoutError DeadlineExceeded SocketReadError SocketWriteError",
+  Ambiguous: "TimeoutError DeadlineExceeded SocketReadError SocketWriteError " +
+    "ConnectionClosed ReadFailed WriteFailed RequestTimeout ConnectionLost",
   Fatal: "AbortError SocketUpgradeError"
 })
 

@@ -249,6 +249,8 @@ const statedBy = (nodes: ReadonlyArray<object>): boolean | undefined => {
 }
 
 const combine = (stated: boolean | undefined, known: Failure | undefined): Failure => {
+  // Whoever cannot tell whether it was done says that it is not to be repeated blindly, which is what `Ambiguous` means.
+  if (known?.class === "Ambiguous") return stated === true ? { ...known, class: "Transient" } : known
   if (stated === false) return make("Fatal", { code: known?.code })
   if (stated === true && (known === undefined || known.class === "Fatal")) {
     return make("Transient", { code: known?.code })
@@ -266,10 +268,11 @@ const combine = (stated: boolean | undefined, known: Failure | undefined): Failu
  *
  * 1. Local exhaustion anywhere (`EMFILE`, `ENFILE`, `ENOBUFS`, no ephemeral port, the monitor's `ResourceExhausted`):
  *    the class is `LocalExhausted`, whatever else the error says.
- * 2. The outermost `isRetryable: false`: the class is `Fatal`.
+ * 2. The outermost `isRetryable: false`: the class is `Fatal`, unless what is known of the error is that it is
+ *    `Ambiguous`.
  * 3. The outermost code that is known: Node, libuv, TLS, undici, PostgreSQL, MySQL, Redis, HTTP, gRPC and WebSocket; then
- *    the outermost tag that is known (Effect's `TimeoutError` and socket errors). An `isRetryable: true` outside it turns
- *    `Fatal` into `Transient`.
+ *    the outermost tag that is known (Effect's `TimeoutError` and socket errors, and ours). An `isRetryable: true` outside
+ *    it turns `Fatal` and `Ambiguous` into `Transient`.
  * 4. `isRetryable: true` alone: the class is `Transient`.
  * 5. Anything else is `Fatal`: an error that nobody knows is not retried.
  *

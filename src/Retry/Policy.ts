@@ -87,10 +87,10 @@ export interface Options {
    */
   readonly descriptors?: number | undefined
   /**
-   * Whether the effect may run twice. `false` refuses to retry a failure that is `Ambiguous`, such as a connection that
-   * broke after the request was sent.
+   * Whether the effect may be done twice. Only then is a failure retried that is `Ambiguous`, such as a connection that
+   * broke after the request was sent. The presets for opening connections say `true`.
    *
-   * @default true
+   * @default false
    */
   readonly idempotent?: boolean | undefined
 }
@@ -189,7 +189,7 @@ export const make = (options: Options = {}): RetryPolicy => {
     deadline: check.duration("deadline", options.deadline ?? Infinity, { min: 0, exclusive: true, infinite: true }),
     classify,
     descriptors: check.whole("descriptors", options.descriptors ?? 1, { min: 0 }),
-    idempotent: options.idempotent ?? true
+    idempotent: options.idempotent ?? false
   }
   const self: RetryPolicy = Object.assign(Object.create(Pipeable.Prototype), policy, { [TypeId]: rulesOf(policy) })
   return Object.freeze(self)
@@ -228,7 +228,8 @@ export const tcpConnection: RetryPolicy = make({
   initialDelay: 500,
   maxDelay: 60_000,
   factor: 1.5,
-  jitter: 0.25
+  jitter: 0.25,
+  idempotent: true
 })
 
 /**
@@ -242,7 +243,8 @@ export const websocket: RetryPolicy = make({
   initialDelay: 200,
   maxDelay: 10_000,
   factor: 2,
-  jitter: 0.15
+  jitter: 0.15,
+  idempotent: true
 })
 
 /**
@@ -250,7 +252,8 @@ export const websocket: RetryPolicy = make({
  *
  * **Gotchas**
  *
- * A call that does harm when it is done twice needs `make({ ...mcpOperations, idempotent: false })`.
+ * A call that was cut off is not repeated, because it may have been done. Where it may be done twice, use
+ * `make({ ...mcpOperations, idempotent: true })`.
  *
  * @category presets
  * @since 0.1.0

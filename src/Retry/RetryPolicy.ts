@@ -46,7 +46,7 @@ export interface RetryOptions {
  *   The claim is given back when the attempt has ended.
  * - A failure is decided in this order: its class, an outer retry (see {@link InsideRetry}), the deadline, the number of
  *   attempts. Then the delay is slept, then the gate is asked, then the attempt begins.
- * - `Fatal` and `Redirect` are not retried; `Ambiguous` is, unless the policy says `idempotent: false`.
+ * - `Fatal` and `Redirect` are not retried; `Ambiguous` is only if the policy says `idempotent: true`.
  * - No room on this host, told by the gate or by the failure (`EMFILE` and the like), is no attempt: it waits, with a
  *   backoff of its own of at most 5 seconds, up to the deadline or, without one, for 30 seconds.
  * - A `Retry-After` of the server lengthens the delay, up to 60 seconds, spread upwards by 20 %.

@@ -50,7 +50,7 @@ describe("RetryPolicy.make", () => {
     )
     assert.deepStrictEqual(
       [Duration.toMillis(policy.deadline), policy.classify, policy.descriptors, policy.idempotent],
-      [Infinity, undefined, 1, true]
+      [Infinity, undefined, 1, policy === RetryPolicy.tcpConnection || policy === RetryPolicy.websocket]
     )
   })
 
@@ -213,14 +213,14 @@ describe("RetryPolicy.retry", () => {
       assert.strictEqual(caught, "boom 1")
     }).pipe(Effect.provide(Gate.make().layer)))
 
-  it.effect("retries an ambiguous failure, unless the effect must not run twice", () =>
+  it.effect("retries an ambiguous failure only if the effect may run twice", () =>
     Effect.gen(function*() {
       const once = always("EPIPE")
-      const error = yield* Effect.flip(RetryPolicy.retry(once.effect, exact({ idempotent: false })))
+      const error = yield* Effect.flip(RetryPolicy.retry(once.effect, exact()))
       assert.strictEqual(error.reason._tag, "NotRetryable")
       assert.lengthOf(once.log, 1)
       const twice = scripted(["EPIPE"])
-      const fiber = yield* start(RetryPolicy.retry(twice.effect, exact()))
+      const fiber = yield* start(RetryPolicy.retry(twice.effect, exact({ idempotent: true })))
       yield* TestClock.adjust("1 second")
       assert.strictEqual(yield* Fiber.join(fiber), 2)
     }).pipe(Effect.provide(Gate.make().layer)))
