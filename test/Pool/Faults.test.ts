@@ -163,7 +163,7 @@ describe("faults", () => {
       const connections = yield* pool()
       for (let turn = 0; turn < 20; turn++) {
         yield* ConnectionPool.evict(connections)
-        yield* Effect.all([1, 2].map(() => ConnectionPool.use(connections, server.endpoint, echo("x"))), {
+        yield* Effect.forEach([1, 2], () => ConnectionPool.use(connections, server.endpoint, echo("x")), {
           concurrency: "unbounded"
         })
         const { active, idle, total } = yield* ConnectionPool.stats(connections)

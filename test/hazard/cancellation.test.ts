@@ -27,7 +27,7 @@ const act = (outcome: Outcome): Effect.Effect<void, Scripted.ScriptedFailure> =>
     ? Effect.die(new Error("scripted defect"))
     : yields(3)
 
-const actNoFail = (outcome: Outcome): Effect.Effect<void> => Effect.catch(act(outcome), () => Effect.void)
+const actNoFail = (outcome: Outcome): Effect.Effect<void> => Effect.ignore(act(outcome))
 
 const steps = ["open", "check", "use", "close"] as const
 
