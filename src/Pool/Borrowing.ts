@@ -22,8 +22,9 @@ const makeLease = <K, A>(owner: KeyPool<K, A>, fiber: Fiber.Fiber<unknown, unkno
   connection: undefined,
   mustCheck: false,
   deadline: Infinity,
-  borrowedAt: undefined,
+  borrowedAt: 0,
   resume: undefined,
+  outcome: Effect.void,
   ahead: undefined,
   behind: undefined
 })

@@ -48,6 +48,7 @@ import type { PoolError } from "./PoolError.ts"
 import { type Options, type Settings, settingsOf } from "./PoolOptions.ts"
 import type { KeyPool } from "./PoolState.ts"
 import type { Stats } from "./PoolStats.ts"
+import { SteadyClock } from "./SteadyClock.ts"
 import { WaitQueue } from "./WaitQueue.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
@@ -102,7 +103,6 @@ const makeCore = <K, A, E, R>(
   settings: Settings,
   context: Context.Context<R | ResourceMonitor>
 ): PoolCore<K, A> => {
-  const clock = Context.get(context, Clock.Clock)
   const random = Context.get(context, Random.Random)
   const { connector } = options
   const { closed } = connector
@@ -110,10 +110,7 @@ const makeCore = <K, A, E, R>(
   const fork = Effect.runForkWith(context)
   return new PoolCore<K, A>({
     settings,
-    now: () => ({
-      wall: clock.currentTimeMillisUnsafe(),
-      monotonic: Number(clock.monotonicTimeNanosUnsafe()) / 1e6
-    }),
+    clock: new SteadyClock(Context.get(context, Clock.Clock)),
     random: () => random.nextDoubleUnsafe(),
     fork,
     makeKeyPool: (key) => emptyKeyPool(key, Effect.runSyncWith(context)(Holding.make<K, A>())),

@@ -15,21 +15,23 @@ const maxPerTurn = 256
  * continued borrower may run on for long and may come back to the pool while that step is half done.
  */
 export class Continuations<K, A> {
-  readonly #queue: Array<{ readonly lease: Lease<K, A>; readonly outcome: Effect.Effect<void, PoolError> }> = []
+  readonly #queue: Array<Lease<K, A>> = []
+  readonly #run = (): void => this.#continue()
 
   add(lease: Lease<K, A>, outcome: Effect.Effect<void, PoolError>): void {
-    this.#queue.push({ lease, outcome })
-    if (this.#queue.length === 1) queueMicrotask(() => this.#run())
+    lease.outcome = outcome
+    this.#queue.push(lease)
+    if (this.#queue.length === 1) queueMicrotask(this.#run)
   }
 
-  #run(): void {
+  #continue(): void {
     let turn = 0
     // The queue may grow while it is run.
     for (let next = this.#queue[turn]; next !== undefined && turn < maxPerTurn; next = this.#queue[++turn]) {
-      next.lease.resume?.(next.outcome)
+      next.resume?.(next.outcome)
     }
     this.#queue.splice(0, turn)
     // A microtask would keep the event loop from ever turning; the scheduler lets it.
-    this.#queue[0]?.lease.fiber.currentDispatcher.scheduleTask(() => this.#run(), 0)
+    this.#queue[0]?.fiber.currentDispatcher.scheduleTask(this.#run, 0)
   }
 }

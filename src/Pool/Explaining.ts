@@ -14,7 +14,7 @@ import {
   type StalledBy
 } from "./PoolError.ts"
 import type { Settings } from "./PoolOptions.ts"
-import { type KeyPool, type Lease, type Moment, slotsOf } from "./PoolState.ts"
+import { type KeyPool, type Lease, slotsOf } from "./PoolState.ts"
 import { countsOf, longestHolders } from "./PoolStats.ts"
 
 const stalledBy = <K, A>(keyPool: KeyPool<K, A>, settings: Settings): StalledBy => {
@@ -25,7 +25,7 @@ const stalledBy = <K, A>(keyPool: KeyPool<K, A>, settings: Settings): StalledBy 
 export const acquireTimeout = <K, A>(lease: Lease<K, A>, options: {
   readonly settings: Settings
   readonly pool: Counts
-  readonly now: Moment
+  readonly now: number
 }): PoolError => {
   const { owner } = lease
   return new PoolError({

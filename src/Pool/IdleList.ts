@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import type { KeyPool, Moment, PooledConnection } from "./PoolState.ts"
+import type { KeyPool, PooledConnection } from "./PoolState.ts"
 
 /**
  * A stack for each endpoint, so that the connection that was used last is used next and the surplus grows cold, and a
@@ -13,7 +13,7 @@ export class IdleList<K, A> {
   #coldest: PooledConnection<K, A> | undefined
   #warmest: PooledConnection<K, A> | undefined
 
-  add(connection: PooledConnection<K, A>, now: Moment): void {
+  add(connection: PooledConnection<K, A>, now: number): void {
     connection.state = "Idle"
     connection.idleSince = now
     connection.owner.idle.push(connection)

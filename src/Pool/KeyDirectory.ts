@@ -33,8 +33,8 @@ export class KeyDirectory<K, A> {
     return made
   }
 
-  all(): Array<KeyPool<K, A>> {
-    return Array.from(this.#index.values())
+  all(): ReadonlyArray<KeyPool<K, A>> {
+    return this.#index.values()
   }
 
   counts(): Counts {

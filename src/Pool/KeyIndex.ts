@@ -15,33 +15,36 @@ import * as Option from "effect/Option"
  * short cut holds its keys weakly, so that a program that makes a new endpoint object for each borrow leaves nothing.
  */
 export class KeyIndex<K, V extends { readonly key: K }> {
-  readonly #byValue = MutableHashMap.empty<K, V>()
+  readonly #primitives = new Map<K, V>()
+  readonly #objects = MutableHashMap.empty<K, V>()
   #seen = new WeakMap<object, V>()
 
   get(key: K): V | undefined {
-    if (typeof key !== "object" || key === null) return Option.getOrUndefined(MutableHashMap.get(this.#byValue, key))
+    if (typeof key !== "object" || key === null) return this.#primitives.get(key)
     const seen = this.#seen.get(key)
     if (seen !== undefined) return seen
-    const found = Option.getOrUndefined(MutableHashMap.get(this.#byValue, key))
+    const found = Option.getOrUndefined(MutableHashMap.get(this.#objects, key))
     if (found !== undefined) this.#seen.set(key, found)
     return found
   }
 
   add(value: V): void {
-    MutableHashMap.set(this.#byValue, value.key, value)
+    const { key } = value
+    if (typeof key !== "object" || key === null) this.#primitives.set(key, value)
+    else MutableHashMap.set(this.#objects, key, value)
   }
 
   /** Forgets a value. The short cuts to it cannot be listed, so all of them are dropped; they come back with use. */
   remove(value: V): void {
-    MutableHashMap.remove(this.#byValue, value.key)
-    this.#seen = new WeakMap()
+    const { key } = value
+    if (typeof key !== "object" || key === null) this.#primitives.delete(key)
+    else {
+      MutableHashMap.remove(this.#objects, key)
+      this.#seen = new WeakMap()
+    }
   }
 
-  values(): Iterable<V> {
-    return MutableHashMap.values(this.#byValue)
-  }
-
-  get size(): number {
-    return MutableHashMap.size(this.#byValue)
+  values(): ReadonlyArray<V> {
+    return [...this.#primitives.values(), ...MutableHashMap.values(this.#objects)]
   }
 }

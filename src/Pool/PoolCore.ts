@@ -19,18 +19,17 @@ import type { Environment } from "./PoolEnvironment.ts"
 import type { PoolError } from "./PoolError.ts"
 import type { Settings } from "./PoolOptions.ts"
 import {
-  ageSince,
   freshUntil,
   isFresh,
   type KeyPool,
   type Lease,
   makeConnection,
-  type Moment,
   type PooledConnection,
   type Slot,
   slotsOf
 } from "./PoolState.ts"
 import { countsOf, emptyTally, type Stats, sumOf, type Tally } from "./PoolStats.ts"
+import type { SteadyClock } from "./SteadyClock.ts"
 import { WaitingLine } from "./WaitingLine.ts"
 
 /** Dials of one endpoint at once while it answers; one while it does not. */
@@ -42,6 +41,7 @@ const maxHold = 1000
 export class PoolCore<K, A> {
   readonly #env: Environment<K, A>
   readonly #settings: Settings
+  readonly #clock: SteadyClock
   readonly #directory: KeyDirectory<K, A>
   readonly #byValue = new Map<A, PooledConnection<K, A>>()
   readonly #idle = new IdleList<K, A>()
@@ -64,9 +64,13 @@ export class PoolCore<K, A> {
     this.#env = env
     this.#settings = env.settings
     this.#directory = new KeyDirectory(env.makeKeyPool)
-    const clock = { fork: env.fork, now: () => env.now().monotonic }
-    this.#deadlines = new Alarm({ ...clock, onDue: () => this.#expireWaiters() })
-    this.#expiry = new Alarm({ ...clock, onDue: () => this.#expireIdle() })
+    this.#clock = env.clock
+    this.#deadlines = new Alarm({
+      fork: env.fork,
+      now: () => this.#clock.monotonic(),
+      onDue: () => this.#expireWaiters()
+    })
+    this.#expiry = new Alarm({ fork: env.fork, now: () => this.#clock.synchronize(), onDue: () => this.#expireIdle() })
   }
 
   // ---- borrowing -----------------------------------------------------------------------------------------------------
@@ -88,7 +92,7 @@ export class PoolCore<K, A> {
   tryLend(lease: Lease<K, A>): PooledConnection<K, A> | undefined {
     const keyPool = lease.owner
     if (keyPool.idle.length === 0 || keyPool.queue.size > 0) return undefined
-    const now = this.#env.now()
+    const now = this.#clock.now()
     const connection = this.#takeIdle(keyPool, now)
     if (connection !== undefined) this.#lend(connection, lease, now)
     return connection
@@ -103,18 +107,19 @@ export class PoolCore<K, A> {
     this.#deadlineOf(lease)
     this.#waiting.join(lease, place)
     this.#deadlines.at(lease.deadline)
-    this.#dispatch()
+    // One more borrower changes nothing for the others, and nothing at all when no connection can be had for it.
+    if (lease.owner.idle.length > 0 || this.#wanted(lease.owner) > 0) this.#dispatch()
     return undefined
   }
 
   /** What is left of a borrow's time, in milliseconds. */
   remaining(lease: Lease<K, A>): number {
-    return Math.max(this.#deadlineOf(lease) - this.#env.now().monotonic, 0)
+    return Math.max(this.#deadlineOf(lease) - this.#clock.monotonic(), 0)
   }
 
   /** The deadline is set once; going back to the queue does not arm it again. */
   #deadlineOf(lease: Lease<K, A>): number {
-    if (lease.deadline === Infinity) lease.deadline = this.#env.now().monotonic + this.#settings.acquireTimeout
+    if (lease.deadline === Infinity) lease.deadline = this.#clock.monotonic() + this.#settings.acquireTimeout
     return lease.deadline
   }
 
@@ -140,7 +145,7 @@ export class PoolCore<K, A> {
 
   timeoutOf(lease: Lease<K, A>): PoolError {
     this.#tally.timeouts++
-    return acquireTimeout(lease, { settings: this.#settings, pool: this.#directory.counts(), now: this.#env.now() })
+    return acquireTimeout(lease, { settings: this.#settings, pool: this.#directory.counts(), now: this.#clock.now() })
   }
 
   // ---- operating -----------------------------------------------------------------------------------------------------
@@ -194,7 +199,7 @@ export class PoolCore<K, A> {
 
   // ---- connections ---------------------------------------------------------------------------------------------------
 
-  #takeIdle(keyPool: KeyPool<K, A>, now: Moment): PooledConnection<K, A> | undefined {
+  #takeIdle(keyPool: KeyPool<K, A>, now: number): PooledConnection<K, A> | undefined {
     for (let connection = keyPool.idle.at(-1); connection !== undefined; connection = keyPool.idle.at(-1)) {
       if (isFresh(connection, now, this.#settings.idleTimeout)) {
         this.#idle.remove(connection)
@@ -206,9 +211,9 @@ export class PoolCore<K, A> {
     return undefined
   }
 
-  #lend(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: Moment): void {
+  #lend(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: number): void {
     lease.mustCheck = this.#env.hasCheck && connection.state === "Idle" &&
-      ageSince(connection.idleSince, now) > this.#settings.checkAfterIdle
+      now - connection.idleSince > this.#settings.checkAfterIdle
     connection.state = "Lent"
     connection.lease = lease
     lease.connection = connection
@@ -220,7 +225,7 @@ export class PoolCore<K, A> {
   #giveBack(connection: PooledConnection<K, A>): void {
     connection.lease = undefined
     if (connection.state === "Closing") return
-    const now = this.#env.now()
+    const now = this.#clock.now()
     if (this.#mustClose(connection, now)) return this.#retire(connection)
     if (this.#isOthersTurn(connection, now)) {
       // Its own borrowers go to the end of the line, so that the slot is not taken back at once.
@@ -232,16 +237,16 @@ export class PoolCore<K, A> {
   }
 
   /** The connection is for the first that waits for its endpoint, or else for whoever comes next. */
-  #offer(connection: PooledConnection<K, A>, now: Moment): void {
+  #offer(connection: PooledConnection<K, A>, now: number): void {
     const next = connection.owner.queue.first
     if (next !== undefined) return this.#handOver(connection, next, now)
     this.#makeIdle(connection, now)
     if (!this.#waiting.isEmpty) this.#dispatch()
   }
 
-  #mustClose(connection: PooledConnection<K, A>, now: Moment): boolean {
+  #mustClose(connection: PooledConnection<K, A>, now: number): boolean {
     if (connection.unfit || this.#status !== "Open") return true
-    if (ageSince(connection.openedAt, now) < connection.lifetime) return false
+    if (now - connection.openedAt < connection.lifetime) return false
     this.#tally.expired++
     return true
   }
@@ -251,8 +256,8 @@ export class PoolCore<K, A> {
    * borrower. A connection is kept for as long as it took to open, so that changing hands never costs more than half of
    * the time.
    */
-  #isOthersTurn(connection: PooledConnection<K, A>, now: Moment): boolean {
-    if (!this.#contended || ageSince(connection.openedAt, now) < connection.openedIn) return false
+  #isOthersTurn(connection: PooledConnection<K, A>, now: number): boolean {
+    if (!this.#contended || now - connection.openedAt < connection.openedIn) return false
     const slots = slotsOf(connection.owner)
     return this.#waiting.someOther(
       connection.owner,
@@ -260,13 +265,13 @@ export class PoolCore<K, A> {
     )
   }
 
-  #handOver(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: Moment): void {
+  #handOver(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: number): void {
     this.#leave(lease)
     this.#lend(connection, lease, now)
     this.#continuations.add(lease, Effect.void)
   }
 
-  #makeIdle(connection: PooledConnection<K, A>, now: Moment): void {
+  #makeIdle(connection: PooledConnection<K, A>, now: number): void {
     this.#idle.add(connection, now)
     this.#expiry.at(freshUntil(connection, this.#settings.idleTimeout))
   }
@@ -295,7 +300,7 @@ export class PoolCore<K, A> {
   // ---- opening -------------------------------------------------------------------------------------------------------
 
   #open(keyPool: KeyPool<K, A>): void {
-    const slot: Slot = { state: "Connecting", since: this.#env.now().monotonic }
+    const slot: Slot = { state: "Connecting", since: this.#clock.now() }
     keyPool.connecting++
     this.#slots++
     const demand: Demand<A> = {
@@ -314,14 +319,14 @@ export class PoolCore<K, A> {
   }
 
   #adopt(keyPool: KeyPool<K, A>, slot: Slot, opened: Opened<A>): Effect.Effect<void> {
-    const now = this.#env.now()
+    const now = this.#clock.now()
     const { lifetimeJitter, maxLifetime } = this.#settings
     const connection = makeConnection({
       ...opened,
       owner: keyPool,
       slot,
       openedAt: now,
-      openedIn: Math.min(now.monotonic - slot.since, maxHold),
+      openedIn: Math.min(now - slot.since, maxHold),
       lifetime: Math.ceil(maxLifetime * (1 - lifetimeJitter * this.#env.random()))
     })
     return Effect.map(keyPool.holding.adopt(connection), (taken) => this.#arrive(taken))
@@ -339,7 +344,7 @@ export class PoolCore<K, A> {
     connection.watcher = this.#env.watch?.(value)
     connection.watcher?.addObserver(() => this.#died(connection))
     // Whoever has waited for it is served before it can be another endpoint's turn.
-    const now = this.#env.now()
+    const now = this.#clock.now()
     if (this.#mustClose(connection, now)) this.#retire(connection)
     else this.#offer(connection, now)
   }
@@ -400,7 +405,7 @@ export class PoolCore<K, A> {
 
   /** Serves one endpoint; returns how many closing connections' slots are still unclaimed. */
   #serve(keyPool: KeyPool<K, A>, unclaimed: number): number {
-    const now = this.#env.now()
+    const now = this.#clock.now()
     for (let next = keyPool.queue.first; next !== undefined; next = keyPool.queue.first) {
       const connection = this.#takeIdle(keyPool, now)
       if (connection === undefined) break
@@ -466,13 +471,13 @@ export class PoolCore<K, A> {
   // ---- time ----------------------------------------------------------------------------------------------------------
 
   #expireWaiters(): number {
-    const { late, next } = this.#waiting.expired(this.#env.now().monotonic)
+    const { late, next } = this.#waiting.expired(this.#clock.monotonic())
     for (const lease of late) this.#fail(lease, Effect.fail(this.timeoutOf(lease)))
     return next
   }
 
   #expireIdle(): number {
-    const now = this.#env.now()
+    const now = this.#clock.synchronize()
     let next = Infinity
     for (const connection of this.#idle.all()) {
       if (isFresh(connection, now, this.#settings.idleTimeout)) {
@@ -482,14 +487,14 @@ export class PoolCore<K, A> {
         this.#retire(connection)
       }
     }
-    const { forgotten, next: nextToForget } = this.#directory.forget(now.monotonic)
+    const { forgotten, next: nextToForget } = this.#directory.forget(now)
     for (const keyPool of forgotten) this.#env.fork(keyPool.holding.close)
     return Math.min(next, nextToForget)
   }
 
   /** An endpoint may be empty now, and is forgotten if it stays so. */
   #leaveEmpty(keyPool: KeyPool<K, A>): void {
-    const due = this.#directory.leave(keyPool, this.#env.now().monotonic)
+    const due = this.#directory.leave(keyPool, this.#clock.now())
     if (due < Infinity) this.#expiry.at(due)
   }
 }

@@ -7,12 +7,13 @@ import type * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type { Demand } from "./Opening.ts"
 import type { Settings } from "./PoolOptions.ts"
-import type { KeyPool, Moment, PooledConnection } from "./PoolState.ts"
+import type { KeyPool, PooledConnection } from "./PoolState.ts"
+import type { SteadyClock } from "./SteadyClock.ts"
 
 /** What the core cannot do by itself. */
 export interface Environment<K, A> {
   readonly settings: Settings
-  readonly now: () => Moment
+  readonly clock: SteadyClock
   /** A random number from 0 (inclusive) to 1 (exclusive). */
   readonly random: () => number
   /** Starts a fiber that outlives the caller. */

@@ -12,23 +12,13 @@ import type { Holding } from "./Holding.ts"
 import type { PoolError } from "./PoolError.ts"
 import type { WaitQueue } from "./WaitQueue.ts"
 
-/** A moment on both clocks. A frozen process may find the monotonic clock standing still, and a wall clock may step. */
-export interface Moment {
-  readonly wall: number
-  readonly monotonic: number
-}
-
-/** The larger of the ages on the two clocks, in milliseconds. */
-export const ageSince = (since: Moment, now: Moment): number =>
-  Math.max(now.wall - since.wall, now.monotonic - since.monotonic)
-
 /**
  * The right to have one connection, counted against both caps from before the dial until the socket is gone:
  * `Connecting -> Open -> Closing -> Free`, or `Connecting -> Free` when the dial fails.
  */
 export interface Slot {
   state: "Connecting" | "Open" | "Closing" | "Free"
-  /** When it was taken, on the monotonic clock. */
+  /** When it was taken, on the pool's steady clock. */
   readonly since: number
 }
 
@@ -39,7 +29,8 @@ export interface PooledConnection<K, A> {
   /** Holds what the connector acquired; its last finalizer frees the slot. */
   readonly scope: Scope.Closeable
   readonly slot: Slot
-  readonly openedAt: Moment
+  /** When it was opened, on the pool's steady clock. */
+  readonly openedAt: number
   /** How long opening took, in milliseconds. */
   readonly openedIn: number
   /** How long it may live, in milliseconds, with its jitter drawn. */
@@ -51,7 +42,8 @@ export interface PooledConnection<K, A> {
   state: "Idle" | "Lent" | "Closing"
   /** It must not be lent again: it died, was evicted or was declared broken. */
   unfit: boolean
-  idleSince: Moment
+  /** When it last came back, on the pool's steady clock. */
+  idleSince: number
   lease: Lease<K, A> | undefined
   /** Neighbours in the pool's list of idle connections. */
   colder: PooledConnection<K, A> | undefined
@@ -90,7 +82,7 @@ export interface KeyPool<K, A> {
   /** The last dial failed and none has succeeded since. */
   failing: boolean
   lastFailure: unknown
-  /** When it was last left with nothing open and nobody waiting, on the monotonic clock. */
+  /** When it was last left with nothing open and nobody waiting, on the pool's steady clock. */
   emptySince: number
 }
 
@@ -108,23 +100,23 @@ export interface Lease<K, A> {
   mustCheck: boolean
   /** The absolute deadline of the whole borrow on the monotonic clock; it is set once, when the borrow has to wait. */
   deadline: number
-  borrowedAt: Moment | undefined
+  /** When it got its connection, on the pool's steady clock. */
+  borrowedAt: number
   /** Continues the waiting fiber. */
   resume: ((outcome: Effect.Effect<void, PoolError>) => void) | undefined
+  /** What the waiting fiber is about to be continued with. */
+  outcome: Effect.Effect<void, PoolError>
   /** Neighbours in the queue. */
   ahead: Lease<K, A> | undefined
   behind: Lease<K, A> | undefined
 }
 
 /** Whether an idle connection may still be lent: it is fit, young enough and was not idle for too long. */
-export const isFresh = <K, A>(connection: PooledConnection<K, A>, now: Moment, idleTimeout: number): boolean =>
+export const isFresh = <K, A>(connection: PooledConnection<K, A>, now: number, idleTimeout: number): boolean =>
   !connection.unfit &&
-  ageSince(connection.openedAt, now) < connection.lifetime &&
-  ageSince(connection.idleSince, now) < idleTimeout
+  now - connection.openedAt < connection.lifetime &&
+  now - connection.idleSince < idleTimeout
 
-/** The moment, on the monotonic clock, at which an idle connection stops being fresh. */
+/** The moment at which an idle connection stops being fresh. */
 export const freshUntil = <K, A>(connection: PooledConnection<K, A>, idleTimeout: number): number =>
-  Math.min(
-    connection.openedAt.monotonic + connection.lifetime,
-    connection.idleSince.monotonic + idleTimeout
-  )
+  Math.min(connection.openedAt + connection.lifetime, connection.idleSince + idleTimeout)

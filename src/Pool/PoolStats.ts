@@ -7,7 +7,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Tracer from "effect/Tracer"
 import type { Counts, Holder } from "./PoolError.ts"
-import { ageSince, type KeyPool, type Lease, type Moment, slotsOf } from "./PoolState.ts"
+import { type KeyPool, type Lease, slotsOf } from "./PoolState.ts"
 
 /**
  * What has happened since the pool was made. Numbers only grow.
@@ -94,10 +94,10 @@ const spanOf = <K, A>(lease: Lease<K, A>): string | undefined => {
 }
 
 /** Who has held connections of an endpoint for the longest, at most `most`. */
-export const longestHolders = <K, A>(keyPool: KeyPool<K, A>, now: Moment, most: number): ReadonlyArray<Holder> => {
+export const longestHolders = <K, A>(keyPool: KeyPool<K, A>, now: number, most: number): ReadonlyArray<Holder> => {
   const held: Array<{ readonly span: string | undefined; readonly millis: number }> = []
   for (const { lease } of keyPool.connections) {
-    if (lease?.borrowedAt !== undefined) held.push({ span: spanOf(lease), millis: ageSince(lease.borrowedAt, now) })
+    if (lease !== undefined) held.push({ span: spanOf(lease), millis: now - lease.borrowedAt })
   }
   return held
     .sort((left, right) => right.millis - left.millis)

@@ -1,0 +1,60 @@
+/**
+ * The time by which connections age.
+ *
+ * @since 0.1.0
+ */
+import type { Clock } from "effect/Clock"
+
+/**
+ * A clock whose difference between two readings is the larger of what the wall clock and the monotonic clock say, in
+ * milliseconds.
+ *
+ * **Details**
+ *
+ * A frozen process may find the monotonic clock standing still, and a wall clock may step back; whichever says more is
+ * right about a connection's age. Reading the monotonic clock costs several times what reading the wall clock does, and a
+ * pool reads on every borrow and every return. So {@link now} reads the wall clock alone and never goes back, and
+ * {@link synchronize}, which is called wherever something waits or a timer rings, makes up for what a step had hidden.
+ */
+export class SteadyClock {
+  readonly #clock: Clock
+  #offset = 0
+  #last: number
+  /** The time on both clocks when they were last brought together. */
+  #together: number
+  #togetherMonotonic: number
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+    this.#last = clock.currentTimeMillisUnsafe()
+    this.#together = this.#last
+    this.#togetherMonotonic = this.monotonic()
+  }
+
+  /** A time that never goes back. */
+  now(): number {
+    const now = this.#clock.currentTimeMillisUnsafe() + this.#offset
+    if (now >= this.#last) return this.#last = now
+    this.#offset += this.#last - now
+    return this.#last
+  }
+
+  /** Milliseconds of the monotonic clock, for deadlines: a wall clock that steps forward must not fail anybody. */
+  monotonic(): number {
+    return Number(this.#clock.monotonicTimeNanosUnsafe()) / 1e6
+  }
+
+  /** Reads both clocks, and returns the time. */
+  synchronize(): number {
+    const monotonic = this.monotonic()
+    const least = this.#together + monotonic - this.#togetherMonotonic
+    const now = this.now()
+    if (now < least) {
+      this.#offset += least - now
+      this.#last = least
+    }
+    this.#together = this.#last
+    this.#togetherMonotonic = monotonic
+    return this.#last
+  }
+}
