@@ -4,33 +4,27 @@
  * @since 0.1.0
  */
 
-/** What an endpoint has and wants, and what the pool has. */
-export interface Situation {
-  /** Borrowers that wait for the endpoint. */
-  readonly waiting: number
-  /** Connections that are being opened for it. */
-  readonly connecting: number
-  /** Its slots: connecting, idle, lent and closing connections. */
-  readonly slots: number
-  readonly maxPerEndpoint: number
-  /** Most dials of the endpoint at once. */
-  readonly maxConnecting: number
-}
+import type { Settings } from "./PoolOptions.ts"
+import { type KeyPool, slotsOf } from "./PoolState.ts"
+
+/** Dials of one endpoint at once while it answers; one while it does not. */
+const maxConnecting = 2
 
 /**
- * How many more connections the endpoint may dial as far as it alone is concerned: one for each borrower that no dial is
- * under way for, within its own cap. The pool's cap comes after this, so that a request that its own endpoint cap blocks
- * never costs another endpoint a connection.
+ * How many more connections an endpoint may dial as far as it alone is concerned: enough for those that no dial is under
+ * way for, within its own cap. The pool's cap comes after this, so that a request that its own endpoint cap blocks never
+ * costs another endpoint a connection.
  */
-export const wanted = (situation: Situation): number =>
-  Math.max(
-    0,
-    Math.min(
-      situation.waiting - situation.connecting,
-      situation.maxConnecting - situation.connecting,
-      situation.maxPerEndpoint - situation.slots
-    )
-  )
+export const wantedBy = <K, A>(keyPool: KeyPool<K, A>, settings: Settings): number => {
+  const { connecting, failing, queue } = keyPool
+  const needed = Math.ceil(queue.size / settings.concurrency) - connecting
+  const dials = (failing ? 1 : maxConnecting) - connecting
+  return Math.max(0, Math.min(needed, dials, settings.maxPerEndpoint - slotsOf(keyPool)))
+}
+
+/** Whether somebody still wants what is being opened for an endpoint: a borrower, or its minimum. */
+export const isStillWanted = <K, A>(keyPool: KeyPool<K, A>, { minPerEndpoint }: Settings): boolean =>
+  keyPool.queue.size > 0 || slotsOf(keyPool) - keyPool.closing <= minPerEndpoint
 
 /**
  * What becomes of one wanted connection.
@@ -44,12 +38,12 @@ export type Admission = "Open" | "Await" | "Evict" | "Stall"
 
 /** Decides about one wanted connection. `closingUnclaimed` counts closing connections whose slots nobody waits for yet. */
 export const admit = (pool: {
-  readonly slots: number
-  readonly maxTotal: number
+  /** Every slot is taken. */
+  readonly isFull: boolean
   readonly closingUnclaimed: number
   readonly hasVictim: boolean
 }): Admission =>
-  pool.slots < pool.maxTotal
+  !pool.isFull
     ? "Open"
     : pool.closingUnclaimed > 0
     ? "Await"

@@ -3,74 +3,77 @@
  *
  * @since 0.1.0
  */
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
+import * as Tracer from "effect/Tracer"
 import type { PoolCore } from "./PoolCore.ts"
+import type { Probe } from "./PoolEnvironment.ts"
 import type { PoolError } from "./PoolError.ts"
-import type { KeyPool, Lease } from "./PoolState.ts"
+import { type Lease, makeLease } from "./PoolState.ts"
 
-/** Asks an idle connection whether it still works. */
-export type Check<A> = (connection: A) => Effect.Effect<boolean>
+/** A pool as a borrower sees it. */
+export interface Lender<K, A> {
+  readonly core: PoolCore<K, A>
+  /** Asks whether a connection that was idle for long still works. */
+  readonly check: Probe<A> | undefined
+  /** Makes a connection ready, each time before it is lent. */
+  readonly beforeLend: Probe<A> | undefined
+  /** Whether leases end after some time. */
+  readonly limitsLeases: boolean
+}
 
-const makeLease = <K, A>(owner: KeyPool<K, A>, fiber: Fiber.Fiber<unknown, unknown>): Lease<K, A> => ({
-  owner,
-  fiber,
-  state: "New",
-  connection: undefined,
-  mustCheck: false,
-  deadline: Infinity,
-  borrowedAt: 0,
-  resume: undefined,
-  outcome: Effect.void,
-  ahead: undefined,
-  behind: undefined
-})
-
+/** Waits in the queue. The wait is a span if the borrower is being traced, and costs nothing for it otherwise. */
 const wait = <K, A>(
-  core: PoolCore<K, A>,
+  { core }: Lender<K, A>,
   lease: Lease<K, A>,
   place: "Last" | "First"
-): Effect.Effect<void, PoolError> =>
-  Effect.callback((resume) => {
+): Effect.Effect<void, PoolError> => {
+  const waiting = Effect.callback<void, PoolError>((resume) => {
     lease.resume = resume
     const refused = core.enqueue(lease, place)
     if (refused !== undefined) resume(Effect.fail(refused))
   })
+  return Context.getOrUndefined(lease.fiber.context, Tracer.ParentSpan) === undefined
+    ? waiting
+    : Effect.withSpan(waiting, "ConnectionPool.acquire", {
+      attributes: { "db.client.connection.pool.name": lease.owner.label }
+    })
+}
+
+const passes = <A>(probe: Probe<A> | undefined, value: A): Effect.Effect<boolean> =>
+  probe === undefined ? Effect.succeed(true) : probe(value)
 
 /**
- * Checks the connection at hand. One that fails, or does not answer in the time that is left, is closed, and the borrow
- * goes back to the front of its queue with the deadline that it had.
+ * Checks the connection at hand and makes it ready. One that fails, or does not answer in the time that is left, is closed,
+ * and the borrow goes back to the front of its queue with the deadline that it had.
  */
-const checked = <K, A>(
-  core: PoolCore<K, A>,
-  check: Check<A>,
-  lease: Lease<K, A>,
-  value: A
-): Effect.Effect<A, PoolError> => {
-  const answers = Effect.suspend(() => check(value)).pipe(
-    Effect.timeoutOrElse({ duration: Duration.millis(core.remaining(lease)), orElse: () => Effect.succeed(false) })
+const prepared = <K, A>(lender: Lender<K, A>, lease: Lease<K, A>, value: A): Effect.Effect<A, PoolError> => {
+  const { beforeLend, check, core } = lender
+  const ready = Effect.flatMap(
+    passes(lease.mustCheck ? check : undefined, value),
+    (works) => works ? passes(beforeLend, value) : Effect.succeed(false)
   )
-  return Effect.flatMap(answers, (works) => {
+  const inTime = Effect.timeoutOrElse(ready, {
+    duration: Duration.millis(core.remaining(lease)),
+    orElse: () => Effect.succeed(false)
+  })
+  return Effect.flatMap(inTime, (works) => {
     if (works) return Effect.succeed(value)
     core.reject(lease)
     return core.remaining(lease) > 0
-      ? Effect.flatMap(wait(core, lease, "First"), () => borrowed(core, check, lease))
+      ? Effect.flatMap(wait(lender, lease, "First"), () => borrowed(lender, lease))
       : Effect.fail(core.timeoutOf(lease))
   })
 }
 
-const borrowed = <K, A>(
-  core: PoolCore<K, A>,
-  check: Check<A> | undefined,
-  lease: Lease<K, A>
-): Effect.Effect<A, PoolError> => {
+const borrowed = <K, A>(lender: Lender<K, A>, lease: Lease<K, A>): Effect.Effect<A, PoolError> => {
   const { connection } = lease
   if (connection === undefined) return Effect.die(new Error("a borrow went on without a connection"))
-  return check !== undefined && lease.mustCheck
-    ? checked(core, check, lease, connection.value)
+  return lease.mustCheck || lender.beforeLend !== undefined
+    ? prepared(lender, lease, connection.value)
     : Effect.succeed(connection.value)
 }
 
@@ -78,39 +81,51 @@ const borrowed = <K, A>(
  * Gets a connection for a lease. Whatever happens, `core.end(lease)` has to follow: the connection is the lease's from
  * the moment at which the pool grants it, whether or not the fiber has noticed yet.
  */
-const acquire = <K, A>(
-  core: PoolCore<K, A>,
-  check: Check<A> | undefined,
-  lease: Lease<K, A>
-): Effect.Effect<A, PoolError> => {
-  const refusal = core.refusal(lease.owner)
-  if (refusal !== undefined) return Effect.fail(refusal)
-  return lease.connection === undefined && core.tryLend(lease) === undefined
-    ? Effect.flatMap(wait(core, lease, "Last"), () => borrowed(core, check, lease))
-    : borrowed(core, check, lease)
+const acquire = <K, A>(lender: Lender<K, A>, lease: Lease<K, A>): Effect.Effect<A, PoolError> => {
+  if (lease.connection !== undefined || lender.core.tryLend(lease) !== undefined) return borrowed(lender, lease)
+  const refusal = lender.core.refusal(lease)
+  return refusal === undefined
+    ? Effect.flatMap(wait(lender, lease, "Last"), () => borrowed(lender, lease))
+    : Effect.fail(refusal)
 }
+
+/** Runs an effect until the lease expires. */
+const withinLease = <K, A, B, E, R>(
+  lender: Lender<K, A>,
+  lease: Lease<K, A>,
+  effect: Effect.Effect<B, E, R>
+): Effect.Effect<B, E | PoolError, R> =>
+  lender.limitsLeases
+    ? Effect.raceFirst(
+      effect,
+      Effect.callback<never, PoolError>((resume) => {
+        lease.expire = (error) => resume(Effect.fail(error))
+      })
+    )
+    : effect
 
 /**
  * Lends a connection to `f`. The exit handler stands before anything is taken, so an interruption between any two steps
  * finds it, and it returns whatever the lease holds by then.
  */
 export const use = <K, A, B, E, R>(
-  core: PoolCore<K, A>,
-  check: Check<A> | undefined,
-  key: K,
+  lender: Lender<K, A>,
+  request: { readonly key: K; readonly site: string | undefined },
   f: (connection: A) => Effect.Effect<B, E, R>
 ): Effect.Effect<B, E | PoolError, R> =>
   Effect.withFiber((fiber) => {
-    const lease = makeLease(core.keyPool(key), fiber)
+    const { core } = lender
+    let lease: Lease<K, A> | undefined
     return Effect.onExitPrimitive(
-      Effect.suspend(() => {
-        const connection = core.tryLend(lease)
-        return connection === undefined || lease.mustCheck
-          ? Effect.flatMap(acquire(core, check, lease), f)
-          : f(connection.value)
+      Effect.suspend((): Effect.Effect<B, E | PoolError, R> => {
+        const own = lease = makeLease(core.keyPool(request.key), fiber, request.site)
+        const connection = core.tryLend(own)
+        return connection === undefined || own.mustCheck || lender.beforeLend !== undefined
+          ? Effect.flatMap(acquire(lender, own), (value) => withinLease(lender, own, f(value)))
+          : withinLease(lender, own, f(connection.value))
       }),
       () => {
-        core.end(lease)
+        if (lease !== undefined) core.end(lease)
         return undefined
       }
     )
@@ -121,18 +136,20 @@ export const use = <K, A, B, E, R>(
  * nothing ends at once, not only with the scope.
  */
 export const get = <K, A>(
-  core: PoolCore<K, A>,
-  check: Check<A> | undefined,
-  key: K
+  lender: Lender<K, A>,
+  request: { readonly key: K; readonly site: string | undefined }
 ): Effect.Effect<A, PoolError, Scope.Scope> =>
   Effect.withFiber((fiber) => {
-    const lease = makeLease(core.keyPool(key), fiber)
-    const end = Effect.sync(() => core.end(lease))
+    let lease: Lease<K, A> | undefined
+    const end = Effect.sync(() => {
+      if (lease !== undefined) lender.core.end(lease)
+    })
+    const got = Effect.suspend(() => {
+      lease = makeLease(lender.core.keyPool(request.key), fiber, request.site)
+      return acquire(lender, lease)
+    })
     return Effect.andThen(
       Effect.addFinalizer(() => end),
-      Effect.onExit(
-        Effect.suspend(() => acquire(core, check, lease)),
-        (exit) => Exit.isFailure(exit) ? end : Effect.void
-      )
+      Effect.onExit(got, (exit) => Exit.isFailure(exit) ? end : Effect.void)
     )
   })

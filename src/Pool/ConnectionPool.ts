@@ -36,6 +36,7 @@ import * as Layer from "effect/Layer"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
+import { callerOf } from "../internal/CallSite.ts"
 import type { InvalidOption } from "../internal/InvalidOption.ts"
 import { ResourceMonitor } from "../Monitor/ResourceMonitor.ts"
 import * as Borrowing from "./Borrowing.ts"
@@ -44,10 +45,12 @@ import * as Draining from "./Draining.ts"
 import * as Holding from "./Holding.ts"
 import { openConnection } from "./Opening.ts"
 import { PoolCore } from "./PoolCore.ts"
+import type { Probe } from "./PoolEnvironment.ts"
 import type { PoolError } from "./PoolError.ts"
-import { type Options, type Settings, settingsOf } from "./PoolOptions.ts"
+import { type Options, resizedCaps, type Settings, settingsOf } from "./PoolOptions.ts"
 import type { KeyPool } from "./PoolState.ts"
 import type { Stats } from "./PoolStats.ts"
+import * as Reporting from "./Reporting.ts"
 import { SteadyClock } from "./SteadyClock.ts"
 import { WaitQueue } from "./WaitQueue.ts"
 
@@ -58,13 +61,16 @@ export {
   ConnectFailed,
   type Counts,
   type Holder,
+  LeaseExpired,
+  NestedAcquire,
   PoolClosed,
   PoolError,
   type PoolErrorReason,
+  PoolSuspended,
   QueueFull,
   type StalledBy
 } from "./PoolError.ts"
-export type { Options } from "./PoolOptions.ts"
+export type { Hooks, Options } from "./PoolOptions.ts"
 export { defaults, highThroughput, lowLatency } from "./PoolPresets.ts"
 export type { Stats, Totals } from "./PoolStats.ts"
 
@@ -77,11 +83,7 @@ const TypeId = "~effect-sluice/Pool/ConnectionPool"
  * @since 0.1.0
  */
 export interface ConnectionPool<in out K, in out A> extends Pipeable {
-  readonly [TypeId]: {
-    readonly core: PoolCore<K, A>
-    readonly check: Borrowing.Check<A> | undefined
-    readonly drain: (timeout: number) => Effect.Effect<void>
-  }
+  readonly [TypeId]: Borrowing.Lender<K, A> & { readonly drain: (timeout: number) => Effect.Effect<void> }
 }
 
 const emptyKeyPool = <K, A>(key: K, holding: Holding.Holding<K, A>): KeyPool<K, A> => ({
@@ -90,71 +92,79 @@ const emptyKeyPool = <K, A>(key: K, holding: Holding.Holding<K, A>): KeyPool<K, 
   holding,
   queue: new WaitQueue(),
   idle: [],
+  roomy: [],
   connections: new Set(),
   connecting: 0,
   closing: 0,
   failing: false,
   lastFailure: undefined,
+  refillFailures: 0,
+  refillAt: 0,
   emptySince: 0
 })
 
-const makeCore = <K, A, E, R>(
+/** Whether an effect on a connection succeeds in time, however it fails. */
+const probeOf = <A, E, R>(
+  probe: ((connection: A) => Effect.Effect<void, E, R>) | undefined,
+  settings: Settings,
+  context: Context.Context<R>
+): Probe<A> | undefined =>
+  probe === undefined
+    ? undefined
+    : (connection) =>
+      Effect.suspend(() => probe(connection)).pipe(
+        Effect.provideContext(context),
+        Effect.exit,
+        Effect.map(Exit.isSuccess),
+        Effect.timeoutOrElse({ duration: settings.connectTimeout, orElse: () => Effect.succeed(false) })
+      )
+
+const makePool = <K, A, E, R>(
   options: Options<K, A, E, R>,
   settings: Settings,
   context: Context.Context<R | ResourceMonitor>
-): PoolCore<K, A> => {
+): ConnectionPool<K, A> => {
   const random = Context.get(context, Random.Random)
-  const { connector } = options
+  const { connector, hooks } = options
   const { closed } = connector
+  const check = probeOf(connector.check, settings, context)
   // The borrower's scope and span are none of the pool's: what the pool starts lives as long as the pool.
   const fork = Effect.runForkWith(context)
-  return new PoolCore<K, A>({
+  const core = new PoolCore<K, A>({
     settings,
     clock: new SteadyClock(Context.get(context, Clock.Clock)),
     random: () => random.nextDoubleUnsafe(),
     fork,
     makeKeyPool: (key) => emptyKeyPool(key, Effect.runSyncWith(context)(Holding.make<K, A>())),
-    open: (keyPool, demand) =>
+    open: ({ key, label }, demand) =>
       Effect.provideContext(
-        openConnection({ connector, key: keyPool.key, label: keyPool.label, settings, demand }),
+        openConnection({ connector, key, label, settings, afterOpen: hooks?.afterOpen, demand }),
         context
       ),
     close: (connection, abandon) => closeConnection({ connection, closeTimeout: settings.closeTimeout, abandon }),
     watch: closed === undefined ? undefined : (connection) => fork(Effect.suspend(() => closed(connection))),
-    hasCheck: connector.check !== undefined
+    check,
+    reset: probeOf(hooks?.afterReturn, settings, context),
+    reportLease: Reporting.lease,
+    warnNested: Reporting.nestedOnce(fork)
   })
+  return {
+    [TypeId]: {
+      core,
+      check,
+      beforeLend: probeOf(hooks?.beforeLend, settings, context),
+      limitsLeases: settings.maxLease < Infinity,
+      drain: Draining.make(core)
+    },
+    pipe() {
+      return pipeArguments(this, arguments)
+    }
+  }
 }
 
-const fromCore = <K, A>(
-  core: PoolCore<K, A>,
-  check: Borrowing.Check<A> | undefined
-): ConnectionPool<K, A> => ({
-  [TypeId]: { core, check, drain: Draining.make(core) },
-  pipe() {
-    return pipeArguments(this, arguments)
-  }
-})
-
-/** Whether a connection passes the connector's check, however it fails it. */
-const checkOf = <K, A, E, R>(
-  { connector: { check } }: Options<K, A, E, R>,
-  context: Context.Context<R | ResourceMonitor>
-): Borrowing.Check<A> | undefined =>
-  check === undefined
-    ? undefined
-    : (connection) =>
-      Effect.suspend(() => check(connection)).pipe(
-        Effect.provideContext(context),
-        Effect.exit,
-        Effect.map(Exit.isSuccess)
-      )
-
-const validated = <K, A, E, R>(options: Options<K, A, E, R>): Effect.Effect<Settings, InvalidOption> =>
-  Effect.try({
-    try: () => settingsOf(options),
-    // `settingsOf` throws nothing else.
-    catch: (error) => error as InvalidOption
-  })
+const refused = <A>(evaluate: () => A): Effect.Effect<A, InvalidOption> =>
+  // The checks of options throw nothing else.
+  Effect.try({ try: evaluate, catch: (error) => error as InvalidOption })
 
 /**
  * Makes a pool that lives until the scope ends. Then it lends nothing more, waits up to `drainTimeout` for what is lent,
@@ -173,12 +183,16 @@ export const make = <K, A, E = never, R = never>(
   options: Options<K, A, E, R>
 ): Effect.Effect<ConnectionPool<K, A>, InvalidOption, R | ResourceMonitor | Scope.Scope> =>
   Effect.gen(function*() {
-    const settings = yield* validated(options)
+    const settings = yield* refused(() => settingsOf(options))
     const context = yield* Effect.context<R | ResourceMonitor>()
-    const pool = fromCore(makeCore(options, settings, context), checkOf(options, context))
+    const pool = makePool(options, settings, context)
     yield* Effect.addFinalizer(() => pool[TypeId].drain(settings.drainTimeout))
     return pool
   })
+
+/** Where a borrow is asked for, if the pool's leases are watched: taking it costs a few microseconds. */
+const siteOf = <K, A>(self: ConnectionPool<K, A>, api: Function): string | undefined =>
+  self[TypeId].core.watchesLeases ? callerOf(api) : undefined
 
 /**
  * Lends a connection to `f` and takes it back when the effect ends, however it ends.
@@ -212,7 +226,7 @@ export const use: {
   self: ConnectionPool<K, A>,
   key: K,
   f: (connection: A) => Effect.Effect<B, E, R>
-): Effect.Effect<B, E | PoolError, R> => Borrowing.use(self[TypeId].core, self[TypeId].check, key, f))
+): Effect.Effect<B, E | PoolError, R> => Borrowing.use(self[TypeId], { key, site: siteOf(self, use) }, f))
 
 /**
  * Borrows a connection until the scope ends.
@@ -227,7 +241,7 @@ export const get: {
 } = dual(2, <K, A>(
   self: ConnectionPool<K, A>,
   key: K
-): Effect.Effect<A, PoolError, Scope.Scope> => Borrowing.get(self[TypeId].core, self[TypeId].check, key))
+): Effect.Effect<A, PoolError, Scope.Scope> => Borrowing.get(self[TypeId], { key, site: siteOf(self, get) }))
 
 /**
  * Has a connection closed instead of lent again: at once if it is idle, when it comes back if it is lent. A value that is
@@ -254,6 +268,63 @@ export const invalidate: {
  */
 export const evict = <K, A>(self: ConnectionPool<K, A>, key?: K): Effect.Effect<void> =>
   Effect.sync(() => self[TypeId].core.evict(key))
+
+/**
+ * Keeps a connection that is lent to you for yourself alone until the scope ends: no further borrower shares it, and those
+ * that share it already are not waited for. Without `concurrency` above 1 it has no effect.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const reserve: {
+  <A>(connection: A): <K>(self: ConnectionPool<K, A>) => Effect.Effect<void, never, Scope.Scope>
+  <K, A>(self: ConnectionPool<K, A>, connection: A): Effect.Effect<void, never, Scope.Scope>
+} = dual(
+  2,
+  <K, A>(self: ConnectionPool<K, A>, connection: A): Effect.Effect<void, never, Scope.Scope> =>
+    Effect.asVoid(Effect.acquireRelease(
+      Effect.sync(() => self[TypeId].core.reserve(connection)),
+      (release) => Effect.sync(release)
+    ))
+)
+
+/**
+ * Lends nothing and opens nothing until {@link resume}. Borrowers wait, each with its own deadline, or with `mode` `"fail"`
+ * fail at once with `PoolSuspended`, those that wait already included. What is lent stays lent.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const suspend = <K, A>(
+  self: ConnectionPool<K, A>,
+  options?: { readonly mode?: "wait" | "fail" | undefined }
+): Effect.Effect<void> => Effect.sync(() => self[TypeId].core.suspend(options?.mode ?? "wait"))
+
+/**
+ * Ends {@link suspend}, and serves whoever waits.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const resume = <K, A>(self: ConnectionPool<K, A>): Effect.Effect<void> =>
+  Effect.sync(() => self[TypeId].core.resume())
+
+/**
+ * Changes the caps while the pool runs. Raising one serves those that wait; after lowering one, idle connections above it
+ * are closed at once and lent ones when they come back. A cap that is left out stays. It fails with `InvalidOption` on
+ * values that make no sense.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const resize = <K, A>(
+  self: ConnectionPool<K, A>,
+  caps: { readonly maxPerEndpoint?: number | undefined; readonly maxTotal?: number | undefined }
+): Effect.Effect<void, InvalidOption> =>
+  Effect.suspend(() => {
+    const { core } = self[TypeId]
+    return Effect.map(refused(() => resizedCaps(caps, core.stats())), (valid) => core.resize(valid))
+  })
 
 /**
  * Ends the pool: refuses new borrowers and fails those that wait with `PoolClosed`, closes what is idle, waits for what

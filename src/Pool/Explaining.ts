@@ -4,20 +4,25 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
+import type { Held } from "./Nesting.ts"
 import {
   AcquireTimeout,
   ConnectFailed,
   type Counts,
+  LeaseExpired,
+  NestedAcquire,
   PoolClosed,
   PoolError,
+  PoolSuspended,
   QueueFull,
   type StalledBy
 } from "./PoolError.ts"
 import type { Settings } from "./PoolOptions.ts"
 import { type KeyPool, type Lease, slotsOf } from "./PoolState.ts"
-import { countsOf, longestHolders } from "./PoolStats.ts"
+import { countsOf, longestHolders, spanOf } from "./PoolStats.ts"
 
-const stalledBy = <K, A>(keyPool: KeyPool<K, A>, settings: Settings): StalledBy => {
+const stalledBy = <K, A>(keyPool: KeyPool<K, A>, settings: Settings, isSuspended: boolean): StalledBy => {
+  if (isSuspended) return "Suspended"
   if (keyPool.connecting > 0) return "Connecting"
   return slotsOf(keyPool) >= settings.maxPerEndpoint ? "EndpointCap" : "TotalCap"
 }
@@ -26,13 +31,14 @@ export const acquireTimeout = <K, A>(lease: Lease<K, A>, options: {
   readonly settings: Settings
   readonly pool: Counts
   readonly now: number
+  readonly isSuspended: boolean
 }): PoolError => {
   const { owner } = lease
   return new PoolError({
     reason: new AcquireTimeout({
       key: owner.label,
       after: Duration.millis(options.settings.acquireTimeout),
-      stalledBy: stalledBy(owner, options.settings),
+      stalledBy: stalledBy(owner, options.settings, options.isSuspended),
       position: lease.state === "Waiting" ? owner.queue.positionOf(lease) : 1,
       endpoint: countsOf(owner),
       pool: options.pool,
@@ -50,3 +56,31 @@ export const poolClosed = <K, A>(keyPool: KeyPool<K, A>): PoolError =>
 
 export const connectFailed = <K, A>(keyPool: KeyPool<K, A>, cause: unknown): PoolError =>
   new PoolError({ reason: new ConnectFailed({ key: keyPool.label, cause }) })
+
+export const poolSuspended = <K, A>(keyPool: KeyPool<K, A>): PoolError =>
+  new PoolError({ reason: new PoolSuspended({ key: keyPool.label }) })
+
+export const nestedAcquire = <K, A>(
+  keyPool: KeyPool<K, A>,
+  held: Held,
+  { maxPerEndpoint, maxTotal }: Settings
+): PoolError =>
+  new PoolError({
+    reason: new NestedAcquire({
+      key: keyPool.label,
+      heldOfEndpoint: held.ofEndpoint,
+      heldOfPool: held.ofPool,
+      maxPerEndpoint,
+      maxTotal
+    })
+  })
+
+export const leaseExpired = <K, A>(lease: Lease<K, A>, { maxLease }: Settings): PoolError =>
+  new PoolError({
+    reason: new LeaseExpired({
+      key: lease.owner.label,
+      maxLease: Duration.millis(maxLease),
+      span: spanOf(lease),
+      site: lease.site
+    })
+  })

@@ -3,13 +3,13 @@
  *
  * @since 0.1.0
  */
-import type { KeyPool, PooledConnection } from "./PoolState.ts"
+import type { PooledConnection } from "./PoolState.ts"
 
 /**
  * A stack for each endpoint, so that the connection that was used last is used next and the surplus grows cold, and a
  * linked list through all of them in the order in which they became idle, so that the longest idle is found at once.
  */
-export class IdleList<K, A> {
+export class IdleList<K, A> implements Iterable<PooledConnection<K, A>> {
   #coldest: PooledConnection<K, A> | undefined
   #warmest: PooledConnection<K, A> | undefined
 
@@ -37,17 +37,8 @@ export class IdleList<K, A> {
     connection.warmer = undefined
   }
 
-  /** The longest idle connection that is not this endpoint's. */
-  coldestOfOthers(keyPool: KeyPool<K, A>): PooledConnection<K, A> | undefined {
-    let connection = this.#coldest
-    while (connection?.owner === keyPool) connection = connection.warmer
-    return connection
-  }
-
-  /** All of them as they are now, the coldest first. */
-  all(): ReadonlyArray<PooledConnection<K, A>> {
-    const all: Array<PooledConnection<K, A>> = []
-    for (let connection = this.#coldest; connection !== undefined; connection = connection.warmer) all.push(connection)
-    return all
+  /** The coldest first. The list must not change while it is walked. */
+  *[Symbol.iterator](): Generator<PooledConnection<K, A>> {
+    for (let connection = this.#coldest; connection !== undefined; connection = connection.warmer) yield connection
   }
 }

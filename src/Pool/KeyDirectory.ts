@@ -19,8 +19,17 @@ export class KeyDirectory<K, A> {
   /** Endpoints that were left empty, the longest ago first. They may have been used again since. */
   readonly #empty = new Set<KeyPool<K, A>>()
 
-  constructor(make: (key: K) => KeyPool<K, A>) {
+  /** Endpoints have a minimum of connections, and are not forgotten. */
+  readonly #keeps: boolean
+
+  constructor(make: (key: K) => KeyPool<K, A>, keeps: boolean) {
     this.#make = make
+    this.#keeps = keeps
+  }
+
+  /** The endpoints that have a minimum of connections to keep. */
+  withMinimum(): ReadonlyArray<KeyPool<K, A>> {
+    return this.#keeps ? this.all() : []
   }
 
   find(key: K): KeyPool<K, A> | undefined {
@@ -43,7 +52,7 @@ export class KeyDirectory<K, A> {
 
   /** Starts the time after which an endpoint is forgotten, if it is empty; returns when that is. */
   leave(keyPool: KeyPool<K, A>, now: number): number {
-    if (!isEmpty(keyPool)) return Infinity
+    if (this.#keeps || !isEmpty(keyPool)) return Infinity
     keyPool.emptySince = now
     this.#empty.delete(keyPool)
     this.#empty.add(keyPool)

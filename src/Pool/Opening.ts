@@ -9,11 +9,13 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
+import type * as Tracer from "effect/Tracer"
 import { CloseTimeout } from "../internal/CloseTimeout.ts"
 import { TrackedByPool } from "../internal/Tracked.ts"
 import { ResourceMonitor } from "../Monitor/ResourceMonitor.ts"
 import type { Connector } from "../Resource/Connector.ts"
 import * as RetryPolicy from "../Retry/RetryPolicy.ts"
+import { ConnectionBudget } from "./ConnectionBudget.ts"
 import type { Settings } from "./PoolOptions.ts"
 
 /**
@@ -45,6 +47,8 @@ export interface Demand<A> {
   readonly failed: (error: unknown) => void
   /** The slot is free: nothing of the connection is left. */
   readonly freed: () => void
+  /** The span of the borrower that is first in the queue, if it is being traced. */
+  readonly span: () => Tracer.AnySpan | undefined
 }
 
 /** An opened connection and the scope that holds it. */
@@ -58,11 +62,13 @@ const open = <K, A, E, R>(options: {
   readonly key: K
   readonly label: string
   readonly settings: Settings
+  readonly afterOpen: ((connection: A) => Effect.Effect<void, E, R>) | undefined
   readonly demand: Demand<A>
 }) => {
-  const { connector, demand, key, label, settings } = options
+  const { afterOpen, connector, demand, key, label, settings } = options
   const after = settings.connectTimeout
-  const bounded = Effect.suspend(() => connector.open(key)).pipe(
+  const opened = Effect.suspend(() => connector.open(key))
+  const bounded = (afterOpen === undefined ? opened : Effect.tap(opened, afterOpen)).pipe(
     Effect.timeoutOrElse({ duration: after, orElse: () => Effect.fail(new ConnectTimeout({ key: label, after })) }),
     Effect.provideService(TrackedByPool, true)
   )
@@ -78,7 +84,18 @@ const open = <K, A, E, R>(options: {
       )
       : Effect.undefined
   )
-  return RetryPolicy.retry(attempt, settings.retry, { label })
+  const retried = Effect.andThen(
+    Effect.flatMap(ConnectionBudget, (budget) => budget.take(label)),
+    RetryPolicy.retry(attempt, settings.retry, { label })
+  )
+  const parent = demand.span()
+  return parent === undefined
+    ? retried
+    : Effect.withSpan(retried, "ConnectionPool.connect", {
+      parent,
+      kind: "client",
+      attributes: { "db.client.connection.pool.name": label }
+    })
 }
 
 /**

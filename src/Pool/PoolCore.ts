@@ -1,79 +1,91 @@
 /**
- * The heart of a pool: who holds which connection, who waits, and what happens next.
+ * The heart of a pool: who waits, who is next, and what happens when something changes.
  *
- * Everything here is synchronous. Effects (opening, closing, waiting for death) are started as fibers and report back, so
- * that between two lines of this file nothing else can happen and both caps are counted in one step.
+ * Everything here is synchronous. Effects (opening, closing, checking, waiting for death) are started as fibers and report
+ * back, so that between two lines of this file nothing else can happen and both caps are counted in one step.
  *
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import { Alarm } from "../internal/Timer.ts"
-import { admit, needsMore, wanted } from "./Admission.ts"
+import { admit, isStillWanted, needsMore, wantedBy } from "./Admission.ts"
 import { Continuations } from "./Continuations.ts"
-import { acquireTimeout, connectFailed, poolClosed, queueFull } from "./Explaining.ts"
-import { IdleList } from "./IdleList.ts"
+import * as Explaining from "./Explaining.ts"
+import { Inventory } from "./Inventory.ts"
 import { KeyDirectory } from "./KeyDirectory.ts"
-import type { Demand, Opened } from "./Opening.ts"
-import type { Environment } from "./PoolEnvironment.ts"
+import { LeaseWatch } from "./LeaseWatch.ts"
+import { heldBy, prospectOf } from "./Nesting.ts"
+import { Openings } from "./Openings.ts"
+import type { Environment, Observer } from "./PoolEnvironment.ts"
 import type { PoolError } from "./PoolError.ts"
 import type { Settings } from "./PoolOptions.ts"
-import {
-  freshUntil,
-  isFresh,
-  type KeyPool,
-  type Lease,
-  makeConnection,
-  type PooledConnection,
-  type Slot,
-  slotsOf
-} from "./PoolState.ts"
+import { type KeyPool, type Lease, type PooledConnection, type Slot, slotsOf } from "./PoolState.ts"
 import { countsOf, emptyTally, type Stats, sumOf, type Tally } from "./PoolStats.ts"
 import type { SteadyClock } from "./SteadyClock.ts"
 import { WaitingLine } from "./WaitingLine.ts"
 
-/** Dials of one endpoint at once while it answers; one while it does not. */
-const maxConnecting = 2
-
-/** However long opening took, another endpoint does not wait longer than this for a slot to change hands, in ms. */
-const maxHold = 1000
+/** `Waiting` and `Refusing` are the two ways of being suspended. */
+type Status = "Open" | "Waiting" | "Refusing" | "Draining" | "Closed"
 
 export class PoolCore<K, A> {
   readonly #env: Environment<K, A>
   readonly #settings: Settings
   readonly #clock: SteadyClock
   readonly #directory: KeyDirectory<K, A>
-  readonly #byValue = new Map<A, PooledConnection<K, A>>()
-  readonly #idle = new IdleList<K, A>()
+  readonly #inventory: Inventory<K, A>
   readonly #waiting = new WaitingLine<K, A>()
-  readonly #openers = new Set<Fiber.Fiber<unknown>>()
+  readonly #continuations = new Continuations<K, A>()
+  readonly #watch: LeaseWatch<K, A>
+  readonly #openings: Openings<K, A>
   readonly #tally: Tally = emptyTally()
   readonly #deadlines: Alarm
-  readonly #expiry: Alarm
+  readonly #upkeep: Alarm
   readonly #onEmptied: Array<() => void> = []
-  readonly #continuations = new Continuations<K, A>()
-  #slots = 0
-  #closing = 0
   /** The last dispatch left an endpoint without a connection because every slot was in use. */
   #contended = false
-  #status: "Open" | "Draining" | "Closed" = "Open"
+  #status: Status = "Open"
   #dispatching = false
   #dispatchAgain = false
+  observer: Observer | undefined
 
   constructor(env: Environment<K, A>) {
+    const { clock, fork, settings } = env
     this.#env = env
-    this.#settings = env.settings
-    this.#directory = new KeyDirectory(env.makeKeyPool)
-    this.#clock = env.clock
-    this.#deadlines = new Alarm({
-      fork: env.fork,
-      now: () => this.#clock.monotonic(),
-      onDue: () => this.#expireWaiters()
+    this.#settings = settings
+    this.#clock = clock
+    this.#directory = new KeyDirectory(env.makeKeyPool, settings.minPerEndpoint > 0)
+    this.#inventory = new Inventory({
+      settings,
+      tally: this.#tally,
+      hasCheck: env.check !== undefined,
+      close: (connection) => {
+        fork(env.close(connection, () => this.#free(connection.owner, connection.slot)))
+      }
     })
-    this.#expiry = new Alarm({ fork: env.fork, now: () => this.#clock.synchronize(), onDue: () => this.#expireIdle() })
+    this.#openings = new Openings(env, this.#inventory, this.#tally, {
+      isWanted: (keyPool) => this.#status === "Open" && isStillWanted(keyPool, this.#settings),
+      arrived: (connection, millis) => this.#arrive(connection, millis),
+      failed: (keyPool, error) => this.#failAll(keyPool, Explaining.connectFailed(keyPool, error)),
+      freed: (keyPool, slot) => this.#free(keyPool, slot),
+      ended: () => this.#dispatch()
+    })
+    this.#watch = new LeaseWatch({
+      leakThreshold: settings.leakThreshold,
+      maxLease: settings.maxLease,
+      report: (lease, now) => this.#reportLease(lease, "Held", now),
+      recovered: (lease, now) => this.#reportLease(lease, "Returned", now),
+      end: (lease) => this.#endLease(lease)
+    })
+    this.#deadlines = new Alarm({ fork, now: () => clock.monotonic(), onDue: () => this.#expireWaiters() })
+    this.#upkeep = new Alarm({ fork, now: () => clock.synchronize(), onDue: () => this.#doUpkeep() })
   }
 
   // ---- borrowing -----------------------------------------------------------------------------------------------------
+
+  /** Whether leases are watched, so that it is worth knowing where they were asked for. */
+  get watchesLeases(): boolean {
+    return this.#watch.isOn
+  }
 
   keyPool(key: K): KeyPool<K, A> {
     const known = this.#directory.find(key)
@@ -83,32 +95,40 @@ export class PoolCore<K, A> {
     return made
   }
 
-  /** Why nothing can be lent now, whatever there is. */
-  refusal(keyPool: KeyPool<K, A>): PoolError | undefined {
-    return this.#status === "Open" ? undefined : poolClosed(keyPool)
-  }
-
-  /** Lends an idle connection if there is one and nobody is waiting for it. */
+  /** Lends a connection if there is one and nobody is waiting for it. */
   tryLend(lease: Lease<K, A>): PooledConnection<K, A> | undefined {
-    const keyPool = lease.owner
-    if (keyPool.idle.length === 0 || keyPool.queue.size > 0) return undefined
+    const { owner } = lease
+    if (owner.queue.size > 0 || this.#status !== "Open") return undefined
     const now = this.#clock.now()
-    const connection = this.#takeIdle(keyPool, now)
+    const connection = this.#inventory.available(owner, now)
     if (connection !== undefined) this.#lend(connection, lease, now)
     return connection
   }
 
+  /** Why a borrow cannot even wait. */
+  refusal(lease: Lease<K, A>): PoolError | undefined {
+    const { owner } = lease
+    if (this.#status === "Draining" || this.#status === "Closed") return Explaining.poolClosed(owner)
+    if (this.#status === "Refusing") return Explaining.poolSuspended(owner)
+    if (owner.queue.size >= this.#settings.maxWaiters) return Explaining.queueFull(owner, this.#settings)
+    return undefined
+  }
+
   /** Puts a borrow in the queue, at its end, or at its front if it had its turn and was given something broken. */
   enqueue(lease: Lease<K, A>, place: "Last" | "First"): PoolError | undefined {
-    if (place === "Last") {
-      if (lease.owner.queue.size >= this.#settings.maxWaiters) return queueFull(lease.owner, this.#settings)
-      this.#tally.waited++
-    }
-    this.#deadlineOf(lease)
+    const nested = this.#nesting(lease)
+    if (nested !== undefined) return nested
+    if (place === "Last") this.#tally.waited++
+    lease.waitingSince = this.#clock.now()
+    this.#deadlines.at(this.#deadlineOf(lease))
     this.#waiting.join(lease, place)
-    this.#deadlines.at(lease.deadline)
     // One more borrower changes nothing for the others, and nothing at all when no connection can be had for it.
-    if (lease.owner.idle.length > 0 || this.#wanted(lease.owner) > 0) this.#dispatch()
+    if (
+      this.#inventory.available(lease.owner, lease.waitingSince) !== undefined ||
+      wantedBy(lease.owner, this.#settings) > 0
+    ) {
+      this.#dispatch()
+    }
     return undefined
   }
 
@@ -117,135 +137,148 @@ export class PoolCore<K, A> {
     return Math.max(this.#deadlineOf(lease) - this.#clock.monotonic(), 0)
   }
 
-  /** The deadline is set once; going back to the queue does not arm it again. */
-  #deadlineOf(lease: Lease<K, A>): number {
-    if (lease.deadline === Infinity) lease.deadline = this.#clock.monotonic() + this.#settings.acquireTimeout
-    return lease.deadline
-  }
-
   /** Ends a borrow, wherever it stands: it leaves the queue, or its connection goes to the next one. */
   end(lease: Lease<K, A>): void {
     if (lease.state === "Waiting") this.#leave(lease)
-    const { connection } = lease
     lease.state = "Over"
-    lease.connection = undefined
-    if (connection !== undefined) this.#giveBack(connection)
+    this.#giveBack(lease)
   }
 
   /** Takes a connection that failed its check away from a borrow, which goes on looking for another. */
   reject(lease: Lease<K, A>): void {
-    const { connection } = lease
-    lease.connection = undefined
+    if (lease.connection !== undefined) lease.connection.unfit = true
     lease.mustCheck = false
-    if (connection !== undefined) {
-      connection.unfit = true
-      this.#giveBack(connection)
-    }
+    this.#giveBack(lease)
   }
 
   timeoutOf(lease: Lease<K, A>): PoolError {
     this.#tally.timeouts++
-    return acquireTimeout(lease, { settings: this.#settings, pool: this.#directory.counts(), now: this.#clock.now() })
+    this.observer?.timedOut(lease.owner.label)
+    return Explaining.acquireTimeout(lease, {
+      settings: this.#settings,
+      pool: this.#directory.counts(),
+      now: this.#clock.now(),
+      isSuspended: this.#status === "Waiting"
+    })
   }
 
   // ---- operating -----------------------------------------------------------------------------------------------------
 
   stats(): Stats {
     const endpoints = new Map(this.#directory.all().map((keyPool) => [keyPool.label, countsOf(keyPool)]))
-    return { ...sumOf(endpoints.values()), ...this.#tally, endpoints }
+    const { maxPerEndpoint, maxTotal } = this.#settings
+    const isSuspended = this.#status === "Waiting" || this.#status === "Refusing"
+    return { ...sumOf(endpoints.values()), ...this.#tally, maxPerEndpoint, maxTotal, isSuspended, endpoints }
   }
 
   /** Never lends this connection again: closes it now if it is idle, on its return if it is lent. */
   invalidate(value: A): void {
-    const connection = this.#byValue.get(value)
-    if (connection !== undefined) this.#discard(connection)
+    const connection = this.#inventory.find(value)
+    if (connection !== undefined) this.#inventory.discard(connection)
   }
 
   evict(key: K | undefined): void {
-    for (const keyPool of key === undefined ? this.#directory.all() : [this.#directory.find(key)]) {
-      for (const connection of [...keyPool?.connections ?? []]) this.#discard(connection)
+    const keyPool = key === undefined ? undefined : this.#directory.find(key)
+    const connections = key === undefined ? this.#inventory.all() : [...keyPool?.connections ?? []]
+    for (const connection of connections) this.#inventory.discard(connection)
+  }
+
+  /** Keeps a connection for the borrowers that it has; the result ends that. */
+  reserve(value: A): () => void {
+    const connection = this.#inventory.find(value)
+    if (connection === undefined) return () => {}
+    this.#inventory.reserve(connection)
+    return () => {
+      this.#inventory.unreserve(connection)
+      if (this.#status === "Open" && this.#inventory.hasRoom(connection)) this.#offer(connection, this.#clock.now())
     }
+  }
+
+  suspend(mode: "wait" | "fail"): void {
+    if (this.#status === "Draining" || this.#status === "Closed") return
+    this.#status = mode === "wait" ? "Waiting" : "Refusing"
+    if (mode === "fail") this.#refuseAll(Explaining.poolSuspended)
+  }
+
+  resume(): void {
+    if (this.#status !== "Waiting" && this.#status !== "Refusing") return
+    this.#status = "Open"
+    this.#dispatch()
+  }
+
+  /** Changes the caps; what is over them is closed when nobody has it. */
+  resize(caps: { readonly maxPerEndpoint: number; readonly maxTotal: number }): void {
+    Object.assign(this.#settings, caps)
+    for (const connection of [...this.#inventory.idle]) {
+      if (this.#inventory.isOverCap(connection.owner)) this.#inventory.retire(connection)
+    }
+    this.#dispatch()
   }
 
   /** Refuses new borrowers, fails those that wait, gives up dialling and closes what is idle. */
   startDraining(): void {
-    if (this.#status !== "Open") return
+    if (this.#status === "Draining" || this.#status === "Closed") return
     this.#status = "Draining"
-    for (const keyPool of this.#waiting.turns()) this.#failAll(keyPool, Effect.fail(poolClosed(keyPool)))
-    for (const opener of this.#openers) opener.interruptUnsafe()
-    for (const connection of this.#idle.all()) this.#retire(connection)
+    this.#refuseAll(Explaining.poolClosed)
+    this.#openings.interruptAll()
+    for (const connection of [...this.#inventory.idle]) this.#inventory.retire(connection)
   }
 
   /** Closes the connections that are still lent, under their borrowers. */
   force(): void {
-    for (const keyPool of this.#directory.all()) {
-      for (const connection of [...keyPool.connections]) this.#retire(connection)
-    }
+    for (const connection of this.#inventory.all()) this.#inventory.retire(connection)
   }
 
   /** Calls back once, as soon as nothing is open, opening or closing. */
   whenEmptied(callback: () => void): void {
-    if (this.#slots === 0) callback()
+    if (this.#inventory.slots === 0) callback()
     else this.#onEmptied.push(callback)
   }
 
-  /** The endpoints' holders, which the caller closes. */
+  /** The endpoints, whose holders the caller closes. */
   shutDown(): ReadonlyArray<KeyPool<K, A>> {
     this.#status = "Closed"
     this.#deadlines.cancel()
-    this.#expiry.cancel()
+    this.#upkeep.cancel()
     return this.#directory.all()
   }
 
-  // ---- connections ---------------------------------------------------------------------------------------------------
-
-  #takeIdle(keyPool: KeyPool<K, A>, now: number): PooledConnection<K, A> | undefined {
-    for (let connection = keyPool.idle.at(-1); connection !== undefined; connection = keyPool.idle.at(-1)) {
-      if (isFresh(connection, now, this.#settings.idleTimeout)) {
-        this.#idle.remove(connection)
-        return connection
-      }
-      this.#tally.expired++
-      this.#retire(connection)
-    }
-    return undefined
-  }
+  // ---- lending and taking back ---------------------------------------------------------------------------------------
 
   #lend(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: number): void {
-    lease.mustCheck = this.#env.hasCheck && connection.state === "Idle" &&
-      now - connection.idleSince > this.#settings.checkAfterIdle
-    connection.state = "Lent"
-    connection.lease = lease
-    lease.connection = connection
-    lease.borrowedAt = now
-    lease.state = "Holding"
-    this.#tally.borrowed++
+    this.#inventory.lend(connection, lease, now)
+    if (this.#watch.isOn) this.#upkeep.at(this.#watch.add(lease))
   }
 
-  #giveBack(connection: PooledConnection<K, A>): void {
-    connection.lease = undefined
-    if (connection.state === "Closing") return
+  #giveBack(lease: Lease<K, A>): void {
+    const { connection } = lease
+    if (connection === undefined) return
+    lease.connection = undefined
     const now = this.#clock.now()
-    if (this.#mustClose(connection, now)) return this.#retire(connection)
+    if (this.#watch.isOn) this.#watch.remove(lease, now)
+    this.observer?.used(lease.owner.label, now - lease.borrowedAt)
+    this.#inventory.takeBack(connection, lease)
+    if (connection.state === "Closing") return
+    if (this.#mustClose(connection, now)) return this.#dismiss(connection)
     if (this.#isOthersTurn(connection, now)) {
       // Its own borrowers go to the end of the line, so that the slot is not taken back at once.
       this.#waiting.rotate(connection.owner)
-      this.#makeIdle(connection, now)
-      return this.#dispatch()
+      return this.#dismiss(connection)
     }
-    this.#offer(connection, now)
+    const { reset } = this.#env
+    if (reset === undefined || connection.leases.length > 0) this.#offer(connection, now)
+    else this.#probe(connection, reset, () => this.#offer(connection, this.#clock.now()))
   }
 
-  /** The connection is for the first that waits for its endpoint, or else for whoever comes next. */
-  #offer(connection: PooledConnection<K, A>, now: number): void {
-    const next = connection.owner.queue.first
-    if (next !== undefined) return this.#handOver(connection, next, now)
-    this.#makeIdle(connection, now)
-    if (!this.#waiting.isEmpty) this.#dispatch()
+  /** Closes a connection as soon as nobody has it. */
+  #dismiss(connection: PooledConnection<K, A>): void {
+    if (connection.leases.length === 0) this.#inventory.retire(connection)
+    else this.#inventory.discard(connection)
   }
 
   #mustClose(connection: PooledConnection<K, A>, now: number): boolean {
-    if (connection.unfit || this.#status !== "Open") return true
+    if (connection.unfit || this.#status === "Draining" || this.#status === "Closed") return true
+    if (this.#inventory.isOverCap(connection.owner)) return true
     if (now - connection.openedAt < connection.lifetime) return false
     this.#tally.expired++
     return true
@@ -261,128 +294,62 @@ export class PoolCore<K, A> {
     const slots = slotsOf(connection.owner)
     return this.#waiting.someOther(
       connection.owner,
-      (other) => needsMore(slots, slotsOf(other)) && this.#wanted(other) > 0
+      (other) => needsMore(slots, slotsOf(other)) && wantedBy(other, this.#settings) > 0
     )
+  }
+
+  /** The connection is for those that wait for its endpoint, or else for whoever comes next. */
+  #offer(connection: PooledConnection<K, A>, now: number): void {
+    if (connection.state === "Closing") return
+    if (this.#mustClose(connection, now)) return this.#dismiss(connection)
+    const { queue } = connection.owner
+    while (queue.first !== undefined && this.#status === "Open" && this.#inventory.hasRoom(connection)) {
+      this.#handOver(connection, queue.first, now)
+    }
+    if (connection.leases.length > 0) return
+    this.#inventory.shelve(connection, now)
+    this.#upkeep.at(this.#dueOf(connection))
+    if (!this.#waiting.isEmpty) this.#dispatch()
   }
 
   #handOver(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: number): void {
     this.#leave(lease)
     this.#lend(connection, lease, now)
+    this.observer?.waited(lease.owner.label, now - lease.waitingSince)
     this.#continuations.add(lease, Effect.void)
   }
 
-  #makeIdle(connection: PooledConnection<K, A>, now: number): void {
-    this.#idle.add(connection, now)
-    this.#expiry.at(freshUntil(connection, this.#settings.idleTimeout))
-  }
-
-  #discard(connection: PooledConnection<K, A>): void {
-    connection.unfit = true
-    if (connection.state === "Idle") this.#retire(connection)
-  }
-
-  /** Starts closing a connection, whoever has it. */
-  #retire(connection: PooledConnection<K, A>): void {
-    const { owner, slot } = connection
-    if (connection.state === "Closing") return
-    if (connection.state === "Idle") this.#idle.remove(connection)
-    connection.state = "Closing"
-    slot.state = "Closing"
-    owner.connections.delete(connection)
-    this.#byValue.delete(connection.value)
-    owner.closing++
-    this.#closing++
-    this.#tally.closed++
-    connection.watcher?.interruptUnsafe()
-    this.#env.fork(this.#env.close(connection, () => this.#free(owner, slot)))
-  }
-
-  // ---- opening -------------------------------------------------------------------------------------------------------
-
-  #open(keyPool: KeyPool<K, A>): void {
-    const slot: Slot = { state: "Connecting", since: this.#clock.now() }
-    keyPool.connecting++
-    this.#slots++
-    const demand: Demand<A> = {
-      isWanted: () => this.#status === "Open" && keyPool.queue.size > 0,
-      attemptFailed: (failure) => this.#attemptFailed(keyPool, failure),
-      opened: (opened) => this.#adopt(keyPool, slot, opened),
-      failed: (error) => this.#openFailed(keyPool, error),
-      freed: () => this.#free(keyPool, slot)
-    }
-    const fiber = this.#env.fork(this.#env.open(keyPool, demand))
-    this.#openers.add(fiber)
-    fiber.addObserver(() => {
-      this.#openers.delete(fiber)
-      this.#dispatch()
+  /** Runs a probe on a connection that nobody has, and goes on with it if it passes. */
+  #probe(connection: PooledConnection<K, A>, probe: (value: A) => Effect.Effect<boolean>, passed: () => void): void {
+    const fiber = this.#env.fork(probe(connection.value))
+    fiber.addObserver((exit) => {
+      if (exit._tag === "Success" && exit.value) passed()
+      else this.#inventory.retire(connection)
     })
   }
 
-  #adopt(keyPool: KeyPool<K, A>, slot: Slot, opened: Opened<A>): Effect.Effect<void> {
-    const now = this.#clock.now()
-    const { lifetimeJitter, maxLifetime } = this.#settings
-    const connection = makeConnection({
-      ...opened,
-      owner: keyPool,
-      slot,
-      openedAt: now,
-      openedIn: Math.min(now - slot.since, maxHold),
-      lifetime: Math.ceil(maxLifetime * (1 - lifetimeJitter * this.#env.random()))
-    })
-    return Effect.map(keyPool.holding.adopt(connection), (taken) => this.#arrive(taken))
-  }
+  // ---- waiting and opening -------------------------------------------------------------------------------------------
 
-  #arrive(connection: PooledConnection<K, A>): void {
-    const { owner, slot, value } = connection
-    owner.connecting--
-    owner.failing = false
-    owner.lastFailure = undefined
-    owner.connections.add(connection)
-    slot.state = "Open"
-    this.#byValue.set(value, connection)
-    this.#tally.opened++
-    connection.watcher = this.#env.watch?.(value)
+  #arrive(connection: PooledConnection<K, A>, millis: number): void {
+    this.#inventory.arrive(connection)
+    this.observer?.opened(connection.owner.label, millis)
+    connection.watcher = this.#env.watch?.(connection.value)
     connection.watcher?.addObserver(() => this.#died(connection))
     // Whoever has waited for it is served before it can be another endpoint's turn.
-    const now = this.#clock.now()
-    if (this.#mustClose(connection, now)) this.#retire(connection)
-    else this.#offer(connection, now)
+    this.#offer(connection, this.#clock.now())
   }
 
   #died(connection: PooledConnection<K, A>): void {
     if (connection.state === "Idle") this.#tally.died++
-    if (connection.state !== "Closing") this.#discard(connection)
-  }
-
-  #attemptFailed(keyPool: KeyPool<K, A>, failure: unknown): boolean {
-    this.#tally.failedAttempts++
-    keyPool.failing = true
-    keyPool.lastFailure = failure
-    // While an endpoint is down one attempt at a time is enough: the last opener goes on, the others end.
-    return keyPool.connecting === 1
-  }
-
-  /** Its failure is what all that wait for the endpoint learn. */
-  #openFailed(keyPool: KeyPool<K, A>, error: unknown): void {
-    keyPool.failing = true
-    this.#failAll(keyPool, Effect.fail(connectFailed(keyPool, error)))
+    if (connection.state !== "Closing") this.#inventory.discard(connection)
   }
 
   #free(keyPool: KeyPool<K, A>, slot: Slot): void {
-    if (slot.state === "Free") return
-    if (slot.state === "Connecting") keyPool.connecting--
-    else {
-      keyPool.closing--
-      this.#closing--
-    }
-    slot.state = "Free"
-    this.#slots--
+    if (!this.#inventory.freeSlot(keyPool, slot)) return
     this.#dispatch()
     this.#leaveEmpty(keyPool)
-    if (this.#slots === 0) { for (const callback of this.#onEmptied.splice(0)) callback() }
+    if (this.#inventory.slots === 0) { for (const callback of this.#onEmptied.splice(0)) callback() }
   }
-
-  // ---- waiting -------------------------------------------------------------------------------------------------------
 
   /**
    * Serves whoever can be served now. Every event that may free capacity ends here, and it looks at what is, not at what
@@ -397,8 +364,10 @@ export class PoolCore<K, A> {
     do {
       this.#dispatchAgain = false
       this.#contended = false
-      let unclaimed = this.#closing
+      if (this.#status !== "Open") continue
+      let unclaimed = this.#inventory.closing
       for (const keyPool of this.#waiting.turns()) unclaimed = this.#serve(keyPool, unclaimed)
+      for (const keyPool of this.#directory.withMinimum()) this.#refill(keyPool)
     } while (this.#dispatchAgain)
     this.#dispatching = false
   }
@@ -407,50 +376,56 @@ export class PoolCore<K, A> {
   #serve(keyPool: KeyPool<K, A>, unclaimed: number): number {
     const now = this.#clock.now()
     for (let next = keyPool.queue.first; next !== undefined; next = keyPool.queue.first) {
-      const connection = this.#takeIdle(keyPool, now)
+      const connection = this.#inventory.available(keyPool, now)
       if (connection === undefined) break
       this.#handOver(connection, next, now)
     }
-    let missing = this.#wanted(keyPool)
+    let missing = wantedBy(keyPool, this.#settings)
     while (missing > 0) {
-      const victim = this.#slots < this.#settings.maxTotal || unclaimed > 0
-        ? undefined
-        : this.#idle.coldestOfOthers(keyPool)
-      const admission = admit({
-        slots: this.#slots,
-        maxTotal: this.#settings.maxTotal,
-        closingUnclaimed: unclaimed,
-        hasVictim: victim !== undefined
-      })
+      const isFull = this.#inventory.slots >= this.#settings.maxTotal
+      const victim = isFull && unclaimed === 0 ? this.#inventory.victimFor(keyPool) : undefined
+      const admission = admit({ isFull, closingUnclaimed: unclaimed, hasVictim: victim !== undefined })
       if (admission === "Stall") {
         this.#contended = true
         break
       }
       if (victim !== undefined) {
         this.#tally.evicted++
-        this.#retire(victim)
+        this.#inventory.retire(victim)
         // What closes at once has freed its slot, which is then there for this endpoint and nobody else.
-        if (this.#slots < this.#settings.maxTotal) continue
+        if (this.#inventory.slots < this.#settings.maxTotal) continue
       }
       if (admission === "Await") unclaimed--
       if (admission === "Open") {
         this.#waiting.rotate(keyPool)
-        this.#open(keyPool)
+        this.#openings.start(keyPool)
       }
       missing--
     }
     return unclaimed
   }
 
-  #wanted(keyPool: KeyPool<K, A>): number {
-    if (this.#status !== "Open") return 0
-    return wanted({
-      waiting: keyPool.queue.size,
-      connecting: keyPool.connecting,
-      slots: slotsOf(keyPool),
-      maxPerEndpoint: this.#settings.maxPerEndpoint,
-      maxConnecting: keyPool.failing ? 1 : maxConnecting
-    })
+  /** Opens a connection towards the endpoint's minimum, where a slot is free and no borrower needs it. */
+  #refill(keyPool: KeyPool<K, A>): void {
+    const { maxTotal, minPerEndpoint } = this.#settings
+    if (slotsOf(keyPool) >= minPerEndpoint || keyPool.connecting > 0 || keyPool.queue.size > 0) return
+    if (this.#inventory.slots >= maxTotal) return
+    if (this.#clock.now() >= keyPool.refillAt) this.#openings.start(keyPool)
+    else this.#upkeep.at(keyPool.refillAt)
+  }
+
+  /** A borrower that holds what it waits for is told so. */
+  #nesting(lease: Lease<K, A>): PoolError | undefined {
+    const held = heldBy(lease, this.#inventory.around(lease.owner))
+    const prospect = prospectOf(held, this.#settings)
+    if (prospect === "Perhaps") this.#env.warnNested(lease)
+    return prospect === "Never" ? Explaining.nestedAcquire(lease.owner, held, this.#settings) : undefined
+  }
+
+  /** The deadline is set once; going back to the queue does not arm it again. */
+  #deadlineOf(lease: Lease<K, A>): number {
+    if (lease.deadline === Infinity) lease.deadline = this.#clock.monotonic() + this.#settings.acquireTimeout
+    return lease.deadline
   }
 
   #leave(lease: Lease<K, A>): void {
@@ -458,43 +433,78 @@ export class PoolCore<K, A> {
     this.#leaveEmpty(lease.owner)
   }
 
-  #failAll(keyPool: KeyPool<K, A>, failure: Effect.Effect<void, PoolError>): void {
-    for (let lease = keyPool.queue.first; lease !== undefined; lease = keyPool.queue.first) this.#fail(lease, failure)
+  #refuseAll(refusal: (keyPool: KeyPool<K, A>) => PoolError): void {
+    for (const keyPool of this.#waiting.turns()) this.#failAll(keyPool, refusal(keyPool))
   }
 
-  #fail(lease: Lease<K, A>, failure: Effect.Effect<void, PoolError>): void {
+  #failAll(keyPool: KeyPool<K, A>, error: PoolError): void {
+    for (let lease = keyPool.queue.first; lease !== undefined; lease = keyPool.queue.first) this.#fail(lease, error)
+  }
+
+  #fail(lease: Lease<K, A>, error: PoolError): void {
     this.#leave(lease)
     lease.state = "Over"
-    this.#continuations.add(lease, failure)
+    this.#continuations.add(lease, Effect.fail(error))
   }
 
   // ---- time ----------------------------------------------------------------------------------------------------------
 
   #expireWaiters(): number {
     const { late, next } = this.#waiting.expired(this.#clock.monotonic())
-    for (const lease of late) this.#fail(lease, Effect.fail(this.timeoutOf(lease)))
+    for (const lease of late) this.#fail(lease, this.timeoutOf(lease))
     return next
   }
 
-  #expireIdle(): number {
+  /** One sweep for everything that age does to connections, leases and endpoints; returns when the next is due. */
+  #doUpkeep(): number {
     const now = this.#clock.synchronize()
-    let next = Infinity
-    for (const connection of this.#idle.all()) {
-      if (isFresh(connection, now, this.#settings.idleTimeout)) {
-        next = Math.min(next, freshUntil(connection, this.#settings.idleTimeout))
-      } else {
-        this.#tally.expired++
-        this.#retire(connection)
-      }
-    }
+    let next = this.#watch.check(now)
+    for (const connection of [...this.#inventory.idle]) next = Math.min(next, this.#tend(connection, now))
     const { forgotten, next: nextToForget } = this.#directory.forget(now)
     for (const keyPool of forgotten) this.#env.fork(keyPool.holding.close)
+    this.#dispatch()
     return Math.min(next, nextToForget)
+  }
+
+  /** Ends or checks one idle connection if that is due; returns when it is due next. */
+  #tend(connection: PooledConnection<K, A>, now: number): number {
+    if (connection.state !== "Idle") return Infinity
+    if (!this.#inventory.isFresh(connection, now)) {
+      this.#tally.expired++
+      this.#inventory.retire(connection)
+      return Infinity
+    }
+    const { check } = this.#env
+    if (check !== undefined && !connection.checking && now - connection.provenAt >= this.#settings.keepalive) {
+      connection.checking = true
+      this.#probe(connection, check, () => {
+        connection.checking = false
+        connection.provenAt = this.#clock.now()
+        this.#upkeep.at(this.#dueOf(connection))
+        this.#dispatch()
+      })
+    }
+    return connection.checking ? this.#inventory.freshUntil(connection) : this.#dueOf(connection)
+  }
+
+  #dueOf(connection: PooledConnection<K, A>): number {
+    return Math.min(this.#inventory.freshUntil(connection), connection.provenAt + this.#settings.keepalive)
   }
 
   /** An endpoint may be empty now, and is forgotten if it stays so. */
   #leaveEmpty(keyPool: KeyPool<K, A>): void {
     const due = this.#directory.leave(keyPool, this.#clock.now())
-    if (due < Infinity) this.#expiry.at(due)
+    if (due < Infinity) this.#upkeep.at(due)
+  }
+
+  #endLease(lease: Lease<K, A>): void {
+    this.#tally.leasesExpired++
+    if (lease.connection !== undefined) this.#inventory.retire(lease.connection)
+    lease.expire?.(Explaining.leaseExpired(lease, this.#settings))
+  }
+
+  #reportLease(lease: Lease<K, A>, what: "Held" | "Returned", now: number): void {
+    if (what === "Held") this.#tally.leaksReported++
+    this.#env.fork(this.#env.reportLease(lease, what, now - lease.borrowedAt))
   }
 }

@@ -7,8 +7,11 @@ import type * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type { Demand } from "./Opening.ts"
 import type { Settings } from "./PoolOptions.ts"
-import type { KeyPool, PooledConnection } from "./PoolState.ts"
+import type { KeyPool, Lease, PooledConnection } from "./PoolState.ts"
 import type { SteadyClock } from "./SteadyClock.ts"
+
+/** Asks whether a connection works, or makes it ready. */
+export type Probe<A> = (connection: A) => Effect.Effect<boolean>
 
 /** What the core cannot do by itself. */
 export interface Environment<K, A> {
@@ -25,5 +28,21 @@ export interface Environment<K, A> {
   readonly close: (connection: PooledConnection<K, A>, abandon: () => void) => Effect.Effect<void>
   /** Starts a fiber that ends when the connection has died. */
   readonly watch: ((connection: A) => Fiber.Fiber<void>) | undefined
-  readonly hasCheck: boolean
+  /** Asks whether an idle connection still works. */
+  readonly check: Probe<A> | undefined
+  /** Makes a connection ready for its next borrower. */
+  readonly reset: Probe<A> | undefined
+  /** Tells whoever operates the program about a lease that is held for too long, or has come back after all. */
+  readonly reportLease: (lease: Lease<K, A>, what: "Held" | "Returned", millis: number) => Effect.Effect<void>
+  /** Warns, once for each endpoint, of a borrow inside a borrow that may wait for itself. */
+  readonly warnNested: (lease: Lease<K, A>) => void
+}
+
+/** Who is told of what happens, with durations in milliseconds. */
+export interface Observer {
+  readonly opened: (label: string, millis: number) => void
+  /** A borrow that had to wait has got its connection. */
+  readonly waited: (label: string, millis: number) => void
+  readonly used: (label: string, millis: number) => void
+  readonly timedOut: (label: string) => void
 }

@@ -130,6 +130,64 @@ export class PoolClosed extends Data.TaggedError("PoolClosed")<{ readonly key: s
 }
 
 /**
+ * The pool is suspended, and was told to refuse meanwhile.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class PoolSuspended extends Data.TaggedError("PoolSuspended")<{ readonly key: string }> {
+  readonly isRetryable = true
+  override get message(): string {
+    return `the pool is suspended: nothing is lent to ${this.key} until it is resumed`
+  }
+}
+
+/**
+ * The borrower holds connections of the pool already, and waits for one that can only come when it gives one of them back.
+ * Without this error it would wait until its deadline.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class NestedAcquire extends Data.TaggedError("NestedAcquire")<{
+  readonly key: string
+  /** Connections of this endpoint, and of the pool, that the borrower and whoever waits for it hold alone. */
+  readonly heldOfEndpoint: number
+  readonly heldOfPool: number
+  readonly maxPerEndpoint: number
+  readonly maxTotal: number
+}> {
+  readonly isRetryable = false
+  override get message(): string {
+    return `a borrower of ${this.key} waits for itself: it holds ${this.heldOfEndpoint} of at most ` +
+      `${this.maxPerEndpoint} connections of the endpoint and ${this.heldOfPool} of at most ${this.maxTotal} of the pool, ` +
+      "and asks for one more. Pass it the connection it has, or raise the cap above the depth of nesting"
+  }
+}
+
+/**
+ * The lease was held for longer than `maxLease`: the borrower's effect was interrupted and its connection closed.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class LeaseExpired extends Data.TaggedError("LeaseExpired")<{
+  readonly key: string
+  readonly maxLease: Duration.Duration
+  /** Name of the span in which it was borrowed, if there was one. */
+  readonly span: string | undefined
+  /** Where in the program it was borrowed. */
+  readonly site: string | undefined
+}> {
+  readonly isRetryable = false
+  override get message(): string {
+    const by = [this.span, this.site].filter((part) => part !== undefined).join(" ")
+    return `a connection to ${this.key} was held for longer than maxLease, which is ${Duration.format(this.maxLease)}` +
+      (by === "" ? "" : `, by ${by}`)
+  }
+}
+
+/**
  * Opening a connection failed for good, which is what all that waited for the endpoint learn. `cause` is the connector's
  * failure as the retry policy wrapped it.
  *
@@ -153,7 +211,14 @@ export class ConnectFailed extends Data.TaggedError("ConnectFailed")<{
  * @category errors
  * @since 0.1.0
  */
-export type PoolErrorReason = AcquireTimeout | QueueFull | PoolClosed | ConnectFailed
+export type PoolErrorReason =
+  | AcquireTimeout
+  | QueueFull
+  | PoolClosed
+  | PoolSuspended
+  | NestedAcquire
+  | LeaseExpired
+  | ConnectFailed
 
 /**
  * A borrower got no connection; `reason` says why. `Effect.catchReason("PoolError", "AcquireTimeout", f)` handles one.

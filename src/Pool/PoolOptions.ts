@@ -4,9 +4,26 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
 import { checkOptions } from "../internal/Options.ts"
 import type { Connector } from "../Resource/Connector.ts"
 import * as RetryPolicy from "../Retry/RetryPolicy.ts"
+
+/**
+ * What is done with a connection on its way. A hook that fails closes the connection, and no borrower sees it; each hook
+ * must end within `connectTimeout`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Hooks<in A, out E = never, out R = never> {
+  /** After it was opened, as the last step of opening: its failure is a failure to open. */
+  readonly afterOpen?: ((connection: A) => Effect.Effect<void, E, R>) | undefined
+  /** Each time before it is lent, within the borrow's deadline. */
+  readonly beforeLend?: ((connection: A) => Effect.Effect<void, E, R>) | undefined
+  /** Each time its last borrower has given it back, before anybody else gets it. */
+  readonly afterReturn?: ((connection: A) => Effect.Effect<void, E, R>) | undefined
+}
 
 /**
  * How a pool opens, keeps, lends and closes. Everything but the connector has a default.
@@ -21,6 +38,16 @@ export interface Options<K, A, E, R> {
   readonly maxPerEndpoint?: number | undefined
   /** Most connections in all, at least `maxPerEndpoint`. @default 5, or `maxPerEndpoint` if that is more */
   readonly maxTotal?: number | undefined
+  /**
+   * Connections that are kept for each endpoint that was used, however long they are idle. They are opened in the
+   * background and never at the cost of another endpoint: a whole number from 0 to `maxPerEndpoint`. @default 0
+   */
+  readonly minPerEndpoint?: number | undefined
+  /**
+   * Borrowers that may share one connection, for protocols that multiplex or pipeline: a whole number of at least 1, or
+   * `Infinity`. The caps count connections. @default 1
+   */
+  readonly concurrency?: number | undefined
   /** Bound on one attempt to open a connection; above 0. @default 10 seconds */
   readonly connectTimeout?: Duration.Input | undefined
   /** Bound on waiting, opening and checking together, for one borrow; above 0. @default 30 seconds */
@@ -43,6 +70,23 @@ export interface Options<K, A, E, R> {
    * @default 500 millis
    */
   readonly checkAfterIdle?: Duration.Input | undefined
+  /**
+   * How often an idle connection is checked, so that neither it nor the path to it falls asleep; above 0, `"Infinity"` for
+   * never. It needs a connector with a `check`. @default "Infinity"
+   */
+  readonly keepalive?: Duration.Input | undefined
+  /**
+   * A lease that is held for longer is reported once, with where it was borrowed, and again when it comes back after all;
+   * above 0, `"Infinity"` for never. @default "Infinity"
+   */
+  readonly leakThreshold?: Duration.Input | undefined
+  /**
+   * A lease that is held for longer is ended: the effect of its `use` is interrupted and fails with `LeaseExpired`, and its
+   * connection is closed; above 0, `"Infinity"` for never. @default "Infinity"
+   */
+  readonly maxLease?: Duration.Input | undefined
+  /** What is done with a connection on its way from and to its borrowers. @default none */
+  readonly hooks?: Hooks<A, E, R> | undefined
   /** When and how often opening is tried again. @default RetryPolicy.tcpConnection */
   readonly retry?: RetryPolicy.RetryPolicy | undefined
   /**
@@ -54,8 +98,14 @@ export interface Options<K, A, E, R> {
 
 /** The options with every default filled in and every duration in milliseconds. */
 export interface Settings {
-  readonly maxPerEndpoint: number
-  readonly maxTotal: number
+  /** The caps may be changed while the pool runs. */
+  maxPerEndpoint: number
+  maxTotal: number
+  readonly minPerEndpoint: number
+  readonly concurrency: number
+  readonly keepalive: number
+  readonly leakThreshold: number
+  readonly maxLease: number
   readonly connectTimeout: Duration.Duration
   readonly acquireTimeout: number
   readonly idleTimeout: number
@@ -70,42 +120,98 @@ export interface Settings {
 
 const defaultTotal = 5
 
+type Check = ReturnType<typeof checkOptions>
+
+/** The caps of a pool as they are given. */
+export interface Caps {
+  readonly maxPerEndpoint?: number | undefined
+  readonly maxTotal?: number | undefined
+}
+
+const byDefault = {
+  acquireTimeout: "30 seconds",
+  idleTimeout: "60 seconds",
+  maxLifetime: "5 minutes",
+  checkAfterIdle: "500 millis",
+  drainTimeout: "5 seconds",
+  keepalive: Infinity,
+  leakThreshold: Infinity,
+  maxLease: Infinity
+} satisfies Record<string, Duration.Input>
+
+const bound = { exclusive: true, infinite: false }
+const bestBefore = { exclusive: true, infinite: true }
+
+/** Fills in the defaults of the caps; throws `InvalidOption` on nonsense. */
+export const capsOf = (
+  check: Check,
+  options: Caps,
+  defaults: { readonly maxPerEndpoint: number; readonly maxTotal: number }
+): { readonly maxPerEndpoint: number; readonly maxTotal: number } => {
+  const given = options.maxPerEndpoint
+  const maxPerEndpoint = check.whole("maxPerEndpoint", given ?? defaults.maxPerEndpoint, { min: 1 })
+  const fallback = Math.max(defaults.maxTotal, maxPerEndpoint)
+  const maxTotal = check.whole("maxTotal", options.maxTotal ?? fallback, { min: 1 })
+  const rule = `be at most maxTotal, which is ${maxTotal}`
+  check.require(given === undefined || given <= maxTotal, "maxPerEndpoint", given, rule)
+  return { maxPerEndpoint: Math.min(maxPerEndpoint, maxTotal), maxTotal }
+}
+
+/** The caps of a running pool after a change; throws `InvalidOption` on nonsense. */
+export const resizedCaps = (
+  caps: Caps,
+  now: { readonly maxPerEndpoint: number; readonly maxTotal: number }
+): { readonly maxPerEndpoint: number; readonly maxTotal: number } => {
+  const check = checkOptions("ConnectionPool.resize")
+  const maxTotal = check.whole("maxTotal", caps.maxTotal ?? now.maxTotal, { min: 1 })
+  return capsOf(check, { maxPerEndpoint: caps.maxPerEndpoint, maxTotal }, now)
+}
+
+const fractionOf = (check: Check, value: number): number => {
+  check.require(value >= 0 && value <= 1, "lifetimeJitter", value, "be a number from 0 to 1")
+  return value
+}
+
+const minimumOf = (check: Check, value: number, maxPerEndpoint: number): number => {
+  const rule = `be at most maxPerEndpoint, which is ${maxPerEndpoint}`
+  check.require(check.whole("minPerEndpoint", value, { min: 0 }) <= maxPerEndpoint, "minPerEndpoint", value, rule)
+  return value
+}
+
 /** Fills in the defaults; throws `InvalidOption` on nonsense. */
 export const settingsOf = <K, A, E, R>(options: Options<K, A, E, R>): Settings => {
   const check = checkOptions("ConnectionPool")
-  const millis = (
-    option: "acquireTimeout" | "idleTimeout" | "maxLifetime" | "checkAfterIdle" | "drainTimeout",
-    byDefault: Duration.Input,
-    range: { readonly exclusive: boolean; readonly infinite: boolean }
-  ) => Duration.toMillis(check.duration(option, options[option] ?? byDefault, { min: 0, ...range }))
-  const bound = { exclusive: true, infinite: false }
-  const bestBefore = { exclusive: true, infinite: true }
-  const maxPerEndpoint = check.whole("maxPerEndpoint", options.maxPerEndpoint ?? 2, { min: 1 })
-  const maxTotal = check.whole("maxTotal", options.maxTotal ?? Math.max(defaultTotal, maxPerEndpoint), { min: 1 })
+  const millis = (option: keyof typeof byDefault, range: { readonly exclusive: boolean; readonly infinite: boolean }) =>
+    Duration.toMillis(check.duration(option, options[option] ?? byDefault[option], { min: 0, ...range }))
+  const caps = capsOf(check, options, { maxPerEndpoint: 2, maxTotal: defaultTotal })
+  const keepalive = millis("keepalive", bestBefore)
+  const needsCheck = "be \"Infinity\", because the connector has no check"
   check.require(
-    maxPerEndpoint <= maxTotal || options.maxPerEndpoint === undefined,
-    "maxPerEndpoint",
-    maxPerEndpoint,
-    `be at most maxTotal, which is ${maxTotal}`
+    keepalive === Infinity || options.connector.check !== undefined,
+    "keepalive",
+    options.keepalive,
+    needsCheck
   )
-  const lifetimeJitter = options.lifetimeJitter ?? 0.25
-  check.require(lifetimeJitter >= 0 && lifetimeJitter <= 1, "lifetimeJitter", lifetimeJitter, "be a number from 0 to 1")
   return {
-    maxPerEndpoint: Math.min(maxPerEndpoint, maxTotal),
-    maxTotal,
+    ...caps,
+    minPerEndpoint: minimumOf(check, options.minPerEndpoint ?? 0, caps.maxPerEndpoint),
+    concurrency: check.whole("concurrency", options.concurrency ?? 1, { min: 1, infinite: true }),
     connectTimeout: check.duration("connectTimeout", options.connectTimeout ?? "10 seconds", {
       min: 0,
       exclusive: true
     }),
-    acquireTimeout: millis("acquireTimeout", "30 seconds", bound),
-    idleTimeout: millis("idleTimeout", "60 seconds", bestBefore),
-    maxLifetime: millis("maxLifetime", "5 minutes", bestBefore),
-    lifetimeJitter,
+    acquireTimeout: millis("acquireTimeout", bound),
+    idleTimeout: millis("idleTimeout", bestBefore),
+    maxLifetime: millis("maxLifetime", bestBefore),
+    lifetimeJitter: fractionOf(check, options.lifetimeJitter ?? 0.25),
     closeTimeout: check.duration("closeTimeout", options.closeTimeout ?? "2 seconds", { min: 0 }),
     maxWaiters: check.whole("maxWaiters", options.maxWaiters ?? Infinity, { min: 0, infinite: true }),
-    checkAfterIdle: millis("checkAfterIdle", "500 millis", { exclusive: false, infinite: true }),
+    checkAfterIdle: millis("checkAfterIdle", { exclusive: false, infinite: true }),
+    keepalive,
+    leakThreshold: millis("leakThreshold", bestBefore),
+    maxLease: millis("maxLease", bestBefore),
     // Opening may be repeated whatever is known of the last attempt: what that had acquired is closed by then.
     retry: RetryPolicy.make({ ...options.retry ?? RetryPolicy.tcpConnection, idempotent: true }),
-    drainTimeout: millis("drainTimeout", "5 seconds", { exclusive: false, infinite: false })
+    drainTimeout: millis("drainTimeout", { exclusive: false, infinite: false })
   }
 }

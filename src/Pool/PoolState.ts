@@ -1,7 +1,7 @@
 /**
  * The records that a pool is made of: its endpoints, their connections and their borrowers.
  *
- * They refer to one another, so they stand together. Only `PoolCore` changes them.
+ * They refer to one another, so they stand together. Only `Inventory`, `WaitingLine` and `PoolCore` change them.
  *
  * @since 0.1.0
  */
@@ -22,7 +22,10 @@ export interface Slot {
   readonly since: number
 }
 
-/** One open connection. While it is `Idle` it is in its endpoint's stack and in the pool's idle list. */
+/**
+ * One open connection. While it is `Idle`, it is in its endpoint's stack and in the pool's idle list; while it is `Lent`
+ * and has room for another borrower, it is in its endpoint's list of those.
+ */
 export interface PooledConnection<K, A> {
   readonly owner: KeyPool<K, A>
   readonly value: A
@@ -42,9 +45,17 @@ export interface PooledConnection<K, A> {
   state: "Idle" | "Lent" | "Closing"
   /** It must not be lent again: it died, was evicted or was declared broken. */
   unfit: boolean
+  /** Its keep-alive check is under way; it is lent to nobody meanwhile. */
+  checking: boolean
   /** When it last came back, on the pool's steady clock. */
   idleSince: number
-  lease: Lease<K, A> | undefined
+  /** When it was last known to work, on the pool's steady clock. */
+  provenAt: number
+  /** Who has it. */
+  readonly leases: Array<Lease<K, A>>
+  /** Borrowers that want it for themselves alone. */
+  reservations: number
+  hasRoom: boolean
   /** Neighbours in the pool's list of idle connections. */
   colder: PooledConnection<K, A> | undefined
   warmer: PooledConnection<K, A> | undefined
@@ -59,8 +70,12 @@ export const makeConnection = <K, A>(
   watcher: undefined,
   state: "Lent",
   unfit: false,
+  checking: false,
   idleSince: opened.openedAt,
-  lease: undefined,
+  provenAt: opened.openedAt,
+  leases: [],
+  reservations: 0,
+  hasRoom: false,
   colder: undefined,
   warmer: undefined
 })
@@ -75,6 +90,8 @@ export interface KeyPool<K, A> {
   readonly queue: WaitQueue<K, A>
   /** The idle connections, the one that was used last at the end. */
   readonly idle: Array<PooledConnection<K, A>>
+  /** Lent connections with room for another borrower, the one that was used last at the end. */
+  readonly roomy: Array<PooledConnection<K, A>>
   /** The idle and the lent connections. */
   readonly connections: Set<PooledConnection<K, A>>
   connecting: number
@@ -82,6 +99,9 @@ export interface KeyPool<K, A> {
   /** The last dial failed and none has succeeded since. */
   failing: boolean
   lastFailure: unknown
+  /** How often in a row filling up to the minimum has failed, and when it may be tried again, on the steady clock. */
+  refillFailures: number
+  refillAt: number
   /** When it was last left with nothing open and nobody waiting, on the pool's steady clock. */
   emptySince: number
 }
@@ -94,29 +114,50 @@ export const slotsOf = <K, A>(keyPool: KeyPool<K, A>): number =>
 export interface Lease<K, A> {
   readonly owner: KeyPool<K, A>
   readonly fiber: Fiber.Fiber<unknown, unknown>
+  /** Where in the program it was asked for, if leases are watched. */
+  readonly site: string | undefined
   state: "New" | "Waiting" | "Holding" | "Over"
   connection: PooledConnection<K, A> | undefined
   /** The connection was idle for so long that it has to be checked before it is used. */
   mustCheck: boolean
   /** The absolute deadline of the whole borrow on the monotonic clock; it is set once, when the borrow has to wait. */
   deadline: number
+  /** When it began to wait, on the pool's steady clock. */
+  waitingSince: number
   /** When it got its connection, on the pool's steady clock. */
   borrowedAt: number
+  /** It was reported for being held too long. */
+  reported: boolean
   /** Continues the waiting fiber. */
   resume: ((outcome: Effect.Effect<void, PoolError>) => void) | undefined
   /** What the waiting fiber is about to be continued with. */
   outcome: Effect.Effect<void, PoolError>
+  /** Ends the borrower's effect, if leases are limited. */
+  expire: ((error: PoolError) => void) | undefined
   /** Neighbours in the queue. */
   ahead: Lease<K, A> | undefined
   behind: Lease<K, A> | undefined
 }
 
-/** Whether an idle connection may still be lent: it is fit, young enough and was not idle for too long. */
-export const isFresh = <K, A>(connection: PooledConnection<K, A>, now: number, idleTimeout: number): boolean =>
-  !connection.unfit &&
-  now - connection.openedAt < connection.lifetime &&
-  now - connection.idleSince < idleTimeout
-
-/** The moment at which an idle connection stops being fresh. */
-export const freshUntil = <K, A>(connection: PooledConnection<K, A>, idleTimeout: number): number =>
-  Math.min(connection.openedAt + connection.lifetime, connection.idleSince + idleTimeout)
+/** A borrow that has not begun. */
+export const makeLease = <K, A>(
+  owner: KeyPool<K, A>,
+  fiber: Fiber.Fiber<unknown, unknown>,
+  site: string | undefined
+): Lease<K, A> => ({
+  owner,
+  fiber,
+  site,
+  state: "New",
+  connection: undefined,
+  mustCheck: false,
+  deadline: Infinity,
+  waitingSince: 0,
+  borrowedAt: 0,
+  reported: false,
+  resume: undefined,
+  outcome: Effect.void,
+  expire: undefined,
+  ahead: undefined,
+  behind: undefined
+})

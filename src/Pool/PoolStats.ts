@@ -34,6 +34,10 @@ export interface Totals {
   readonly expired: number
   /** Connections that died while nobody used them. */
   readonly died: number
+  /** Leases that were held for longer than `leakThreshold`. */
+  readonly leaksReported: number
+  /** Leases that were ended because they were held for longer than `maxLease`. */
+  readonly leasesExpired: number
 }
 
 /**
@@ -43,6 +47,10 @@ export interface Totals {
  * @since 0.1.0
  */
 export interface Stats extends Counts, Totals {
+  /** The caps as they are now. */
+  readonly maxPerEndpoint: number
+  readonly maxTotal: number
+  readonly isSuspended: boolean
   /** The counts of each endpoint, by its text. */
   readonly endpoints: ReadonlyMap<string, Counts>
 }
@@ -59,7 +67,9 @@ export const emptyTally = (): Tally => ({
   timeouts: 0,
   evicted: 0,
   expired: 0,
-  died: 0
+  died: 0,
+  leaksReported: 0,
+  leasesExpired: 0
 })
 
 export const countsOf = <K, A>(keyPool: KeyPool<K, A>): Counts => ({
@@ -88,7 +98,7 @@ export const sumOf = (all: Iterable<Counts>): Counts => {
   return sum
 }
 
-const spanOf = <K, A>(lease: Lease<K, A>): string | undefined => {
+export const spanOf = <K, A>(lease: Lease<K, A>): string | undefined => {
   const span = Context.getOrUndefined(lease.fiber.context, Tracer.ParentSpan)
   return span?._tag === "Span" ? span.name : undefined
 }
@@ -96,8 +106,8 @@ const spanOf = <K, A>(lease: Lease<K, A>): string | undefined => {
 /** Who has held connections of an endpoint for the longest, at most `most`. */
 export const longestHolders = <K, A>(keyPool: KeyPool<K, A>, now: number, most: number): ReadonlyArray<Holder> => {
   const held: Array<{ readonly span: string | undefined; readonly millis: number }> = []
-  for (const { lease } of keyPool.connections) {
-    if (lease !== undefined) held.push({ span: spanOf(lease), millis: now - lease.borrowedAt })
+  for (const { leases } of keyPool.connections) {
+    for (const lease of leases) held.push({ span: spanOf(lease), millis: now - lease.borrowedAt })
   }
   return held
     .sort((left, right) => right.millis - left.millis)

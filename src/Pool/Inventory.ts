@@ -1,0 +1,238 @@
+/**
+ * The connections of a pool and their slots: which are idle, which are lent to whom, and which are on their way out.
+ *
+ * @since 0.1.0
+ */
+import { IdleList } from "./IdleList.ts"
+import type { Settings } from "./PoolOptions.ts"
+import { type KeyPool, type Lease, type PooledConnection, type Slot, slotsOf } from "./PoolState.ts"
+import type { Tally } from "./PoolStats.ts"
+
+/** What an inventory needs from outside. */
+export interface Surroundings<K, A> {
+  readonly settings: Settings
+  readonly tally: Tally
+  /** Whether connectors can check a connection. */
+  readonly hasCheck: boolean
+  /** Starts closing a connection; `freeSlot` follows when it is gone. */
+  readonly close: (connection: PooledConnection<K, A>) => void
+}
+
+/** Connections that are looked through when a borrower has to wait. */
+const maxSearched = 256
+
+export class Inventory<K, A> {
+  readonly #settings: Settings
+  readonly #tally: Tally
+  readonly #hasCheck: boolean
+  readonly #close: (connection: PooledConnection<K, A>) => void
+  readonly #byValue = new Map<A, PooledConnection<K, A>>()
+  readonly #idle = new IdleList<K, A>()
+  #slots = 0
+  #closing = 0
+
+  constructor({ close, hasCheck, settings, tally }: Surroundings<K, A>) {
+    this.#settings = settings
+    this.#tally = tally
+    this.#hasCheck = hasCheck
+    this.#close = close
+  }
+
+  /** Slots that are taken: `connecting + idle + lent + closing`. */
+  get slots(): number {
+    return this.#slots
+  }
+
+  get closing(): number {
+    return this.#closing
+  }
+
+  get idle(): IdleList<K, A> {
+    return this.#idle
+  }
+
+  find(value: A): PooledConnection<K, A> | undefined {
+    return this.#byValue.get(value)
+  }
+
+  /** All connections that are idle or lent. */
+  all(): ReadonlyArray<PooledConnection<K, A>> {
+    return [...this.#byValue.values()]
+  }
+
+  /** Where to look for a borrower's own connections: everywhere, unless that is more than a borrow should cost. */
+  around(keyPool: KeyPool<K, A>): Iterable<PooledConnection<K, A>> {
+    return this.#byValue.size > maxSearched ? keyPool.connections : this.#byValue.values()
+  }
+
+  takeSlot(keyPool: KeyPool<K, A>, now: number): Slot {
+    keyPool.connecting++
+    this.#slots++
+    return { state: "Connecting", since: now }
+  }
+
+  /** Frees a slot, once; `false` if it is free already. */
+  freeSlot(keyPool: KeyPool<K, A>, slot: Slot): boolean {
+    if (slot.state === "Free") return false
+    if (slot.state === "Connecting") keyPool.connecting--
+    else {
+      keyPool.closing--
+      this.#closing--
+    }
+    slot.state = "Free"
+    this.#slots--
+    return true
+  }
+
+  /** The dial has succeeded: the connection is there, and lent to nobody yet. */
+  arrive(connection: PooledConnection<K, A>): void {
+    const { owner, slot, value } = connection
+    owner.connecting--
+    owner.failing = false
+    owner.lastFailure = undefined
+    owner.refillFailures = 0
+    owner.connections.add(connection)
+    slot.state = "Open"
+    this.#byValue.set(value, connection)
+    this.#tally.opened++
+  }
+
+  /**
+   * A connection of this endpoint that can be lent now: the warmest that has room beside its borrowers, else the warmest
+   * idle one. What is found too old is closed.
+   */
+  available(keyPool: KeyPool<K, A>, now: number): PooledConnection<K, A> | undefined {
+    for (let roomy = keyPool.roomy.at(-1); roomy !== undefined; roomy = keyPool.roomy.at(-1)) {
+      if (now - roomy.openedAt < roomy.lifetime) return roomy
+      this.#tally.expired++
+      this.discard(roomy)
+    }
+    for (let index = keyPool.idle.length - 1; index >= 0; index--) {
+      const connection = keyPool.idle[index]
+      if (connection === undefined || connection.checking) continue
+      if (this.isFresh(connection, now)) return connection
+      this.#tally.expired++
+      this.retire(connection)
+    }
+    return undefined
+  }
+
+  /** Whether an idle connection may still be lent. The minimum is kept however long it is idle. */
+  isFresh(connection: PooledConnection<K, A>, now: number): boolean {
+    return !connection.unfit && now < this.freshUntil(connection)
+  }
+
+  /** The moment at which an idle connection stops being fresh. */
+  freshUntil({ idleSince, lifetime, openedAt, owner }: PooledConnection<K, A>): number {
+    const aged = openedAt + lifetime
+    return owner.connections.size <= this.#settings.minPerEndpoint
+      ? aged
+      : Math.min(aged, idleSince + this.#settings.idleTimeout)
+  }
+
+  lend(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: number): void {
+    if (connection.state === "Idle") {
+      lease.mustCheck = this.#hasCheck && now - connection.provenAt > this.#settings.checkAfterIdle
+      this.#idle.remove(connection)
+      connection.state = "Lent"
+    }
+    connection.leases.push(lease)
+    if (this.#settings.concurrency > 1) this.#noteRoom(connection)
+    lease.connection = connection
+    lease.borrowedAt = now
+    lease.state = "Holding"
+    this.#tally.borrowed++
+  }
+
+  /** Takes a connection back from one of its borrowers. */
+  takeBack(connection: PooledConnection<K, A>, lease: Lease<K, A>): void {
+    const { leases } = connection
+    if (leases.length === 1) leases.pop()
+    else leases.splice(leases.indexOf(lease), 1)
+    if (this.#settings.concurrency > 1) this.#noteRoom(connection)
+  }
+
+  /** Whether it can be lent to one more. */
+  hasRoom(connection: PooledConnection<K, A>): boolean {
+    return !connection.unfit && connection.state !== "Closing" && connection.reservations === 0 &&
+      connection.leases.length < this.#settings.concurrency
+  }
+
+  /** Nobody has the connection: it is idle. */
+  shelve(connection: PooledConnection<K, A>, now: number): void {
+    if (connection.hasRoom) this.#forgetRoom(connection)
+    connection.provenAt = now
+    this.#idle.add(connection, now)
+  }
+
+  /** Keeps a connection for the borrowers that it has until the reservation ends. */
+  reserve(connection: PooledConnection<K, A>): void {
+    connection.reservations++
+    this.#noteRoom(connection)
+  }
+
+  unreserve(connection: PooledConnection<K, A>): void {
+    connection.reservations--
+    this.#noteRoom(connection)
+  }
+
+  /** Has a connection closed: now if nobody has it, when the last one gives it back otherwise. */
+  discard(connection: PooledConnection<K, A>): void {
+    connection.unfit = true
+    if (connection.hasRoom) this.#forgetRoom(connection)
+    if (connection.state === "Idle") this.retire(connection)
+  }
+
+  /** Starts closing a connection, whoever has it. */
+  retire(connection: PooledConnection<K, A>): void {
+    const { owner, slot } = connection
+    if (connection.state === "Closing") return
+    if (connection.state === "Idle") this.#idle.remove(connection)
+    if (connection.hasRoom) this.#forgetRoom(connection)
+    connection.state = "Closing"
+    slot.state = "Closing"
+    owner.connections.delete(connection)
+    owner.closing++
+    this.#closing++
+    this.#byValue.delete(connection.value)
+    this.#tally.closed++
+    connection.watcher?.interruptUnsafe()
+    this.#close(connection)
+  }
+
+  /**
+   * The idle connection that gives way to a borrower of this endpoint: the longest idle one of another. One whose endpoint
+   * is at its minimum, or has borrowers waiting, is only taken when there is no other.
+   */
+  victimFor(keyPool: KeyPool<K, A>): PooledConnection<K, A> | undefined {
+    const { minPerEndpoint } = this.#settings
+    let last: PooledConnection<K, A> | undefined
+    for (const connection of this.#idle) {
+      const { owner } = connection
+      if (owner === keyPool || connection.checking) continue
+      if (owner.queue.size === 0 && owner.connections.size > minPerEndpoint) return connection
+      last ??= connection
+    }
+    return last
+  }
+
+  /** There are more connections than the caps allow, as after a cap was lowered. */
+  isOverCap(keyPool: KeyPool<K, A>): boolean {
+    return this.#slots - this.#closing > this.#settings.maxTotal ||
+      slotsOf(keyPool) - keyPool.closing > this.#settings.maxPerEndpoint
+  }
+
+  #noteRoom(connection: PooledConnection<K, A>): void {
+    const hasRoom = connection.state === "Lent" && connection.leases.length > 0 && this.hasRoom(connection)
+    if (hasRoom === connection.hasRoom) return
+    if (!hasRoom) return this.#forgetRoom(connection)
+    connection.hasRoom = true
+    connection.owner.roomy.push(connection)
+  }
+
+  #forgetRoom(connection: PooledConnection<K, A>): void {
+    const { roomy } = connection.owner
+    connection.hasRoom = false
+    roomy.splice(roomy.lastIndexOf(connection), 1)
+  }
+}
