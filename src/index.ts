@@ -9,6 +9,7 @@
 
 export * as Reading from "./Monitor/Reading.ts"
 export * as ResourceMonitor from "./Monitor/ResourceMonitor.ts"
+export * as ConnectionBudget from "./Pool/ConnectionBudget.ts"
 export * as ConnectionPool from "./Pool/ConnectionPool.ts"
 export * as Connector from "./Resource/Connector.ts"
 export * as Endpoint from "./Resource/Endpoint.ts"

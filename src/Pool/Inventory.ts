@@ -130,6 +130,12 @@ export class Inventory<K, A> {
       : Math.min(aged, idleSince + this.#settings.idleTimeout)
   }
 
+  /** The moment at which an idle connection is to be checked or closed. */
+  dueAt(connection: PooledConnection<K, A>): number {
+    const check = connection.checking ? Infinity : connection.provenAt + this.#settings.keepalive
+    return Math.min(check, this.freshUntil(connection))
+  }
+
   lend(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: number): void {
     if (connection.state === "Idle") {
       lease.mustCheck = this.#hasCheck && now - connection.provenAt > this.#settings.checkAfterIdle

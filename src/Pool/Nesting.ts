@@ -3,27 +3,9 @@
  *
  * @since 0.1.0
  */
-import type * as Fiber from "effect/Fiber"
 import type { Lease, PooledConnection } from "./PoolState.ts"
 
-type AnyFiber = Fiber.Fiber<unknown, unknown>
-
-/**
- * The fiber that forked this one and waits for it. Effect keeps it for supervision and does not publish it, hence the
- * cast; without it a nested borrow is found only in the fiber that holds the outer one.
- */
-const parentOf = (fiber: AnyFiber): AnyFiber | undefined =>
-  (fiber as { readonly _parent?: AnyFiber | undefined })._parent
-
-const lineageOf = (fiber: AnyFiber): ReadonlySet<AnyFiber> => {
-  const lineage = new Set<AnyFiber>()
-  for (let next: AnyFiber | undefined = fiber; next !== undefined && !lineage.has(next); next = parentOf(next)) {
-    lineage.add(next)
-  }
-  return lineage
-}
-
-/** Connections that a borrower's own lineage holds, which is the borrower and whoever waits for it. */
+/** Connections that the fiber of a borrower holds already. */
 export interface Held {
   /** It holds a connection of the pool, alone or with others. */
   readonly some: boolean
@@ -33,26 +15,27 @@ export interface Held {
   readonly ofPool: number
 }
 
-/** Counts, among these connections, those that a borrower's own lineage holds. */
-export const heldBy = <K, A>(lease: Lease<K, A>, connections: Iterable<PooledConnection<K, A>>): Held => {
-  let lineage: ReadonlySet<AnyFiber> | undefined
+/**
+ * Counts, among these connections, those that the borrower's own fiber holds. A fiber that waits gives nothing back, so
+ * what it holds is out of reach for it. Nothing is known of other fibers: one that it has forked may be waited for or not.
+ */
+export const heldBy = <K, A>({ fiber, owner }: Lease<K, A>, connections: Iterable<PooledConnection<K, A>>): Held => {
   let some = false
   let [ofEndpoint, ofPool] = [0, 0]
-  for (const { leases, owner } of connections) {
-    if (leases.length === 0) continue
-    const own = lineage ??= lineageOf(lease.fiber)
-    if (!leases.some((held) => own.has(held.fiber))) continue
+  for (const connection of connections) {
+    const { leases } = connection
+    if (!leases.some((held) => held.fiber === fiber)) continue
     some = true
-    if (!leases.every((held) => own.has(held.fiber))) continue
+    if (!leases.every((held) => held.fiber === fiber)) continue
     ofPool++
-    if (owner === lease.owner) ofEndpoint++
+    if (connection.owner === owner) ofEndpoint++
   }
   return { some, ofEndpoint, ofPool }
 }
 
 /**
- * What a nested borrow that has to wait can expect. `Never`: every connection that it could get is held by its own
- * lineage, which waits for it. `Perhaps`: others hold some; if all of them do the same, all wait for ever.
+ * What a nested borrow that has to wait can expect. `Never`: every connection that it could get is held by its own fiber,
+ * which waits for it. `Perhaps`: others hold some; if all of them do the same, all wait for ever.
  */
 export const prospectOf = (
   held: Held,

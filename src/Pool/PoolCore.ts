@@ -308,7 +308,7 @@ export class PoolCore<K, A> {
     }
     if (connection.leases.length > 0) return
     this.#inventory.shelve(connection, now)
-    this.#upkeep.at(this.#dueOf(connection))
+    this.#upkeep.at(this.#inventory.dueAt(connection))
     if (!this.#waiting.isEmpty) this.#dispatch()
   }
 
@@ -480,15 +480,11 @@ export class PoolCore<K, A> {
       this.#probe(connection, check, () => {
         connection.checking = false
         connection.provenAt = this.#clock.now()
-        this.#upkeep.at(this.#dueOf(connection))
+        this.#upkeep.at(this.#inventory.dueAt(connection))
         this.#dispatch()
       })
     }
-    return connection.checking ? this.#inventory.freshUntil(connection) : this.#dueOf(connection)
-  }
-
-  #dueOf(connection: PooledConnection<K, A>): number {
-    return Math.min(this.#inventory.freshUntil(connection), connection.provenAt + this.#settings.keepalive)
+    return this.#inventory.dueAt(connection)
   }
 
   /** An endpoint may be empty now, and is forgotten if it stays so. */

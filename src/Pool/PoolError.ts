@@ -143,15 +143,20 @@ export class PoolSuspended extends Data.TaggedError("PoolSuspended")<{ readonly 
 }
 
 /**
- * The borrower holds connections of the pool already, and waits for one that can only come when it gives one of them back.
+ * The borrower holds connections of the pool already, and asks for one that can only come when it gives one of them back.
  * Without this error it would wait until its deadline.
+ *
+ * **Gotchas**
+ *
+ * It is told by the fiber. A borrow in a fiber that the holder has forked, and waits for, ends with `AcquireTimeout`, which
+ * names the holder.
  *
  * @category errors
  * @since 0.1.0
  */
 export class NestedAcquire extends Data.TaggedError("NestedAcquire")<{
   readonly key: string
-  /** Connections of this endpoint, and of the pool, that the borrower and whoever waits for it hold alone. */
+  /** Connections of this endpoint, and of the pool, that the borrower holds alone. */
   readonly heldOfEndpoint: number
   readonly heldOfPool: number
   readonly maxPerEndpoint: number

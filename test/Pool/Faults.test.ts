@@ -4,6 +4,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Scope } from "effect"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
+import type * as Endpoint from "effect-sluice/Endpoint"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import * as TcpConnection from "effect-sluice/TcpConnection"
 import { countDescriptors } from "../support/descriptors.ts"
@@ -14,7 +15,9 @@ const fork = Effect.forkChild({ startImmediately: true })
 const echo = (text: string) => (connection: TcpConnection.TcpConnection) =>
   Effect.andThen(connection.write(text), Effect.map(connection.read, (bytes) => new TextDecoder().decode(bytes)))
 
-const pool = (options: Omit<ConnectionPool.Options<never, never, never, never>, "connector"> = {}) =>
+type Options = ConnectionPool.Options<Endpoint.Endpoint, TcpConnection.TcpConnection, never, never>
+
+const pool = (options: Omit<Options, "connector"> = {}) =>
   ConnectionPool.make({ connector: TcpConnection.connector(), ...options })
 
 const live = <A, E>(

@@ -1,0 +1,518 @@
+/**
+ * What a pool does besides lending and closing: sharing, keeping, watching, and being operated.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Clock, Deferred, Duration, Effect, Exit, Fiber, Logger, Result, Scope } from "effect"
+import * as ConnectionBudget from "effect-sluice/ConnectionBudget"
+import * as ConnectionPool from "effect-sluice/ConnectionPool"
+import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+import * as RetryPolicy from "effect-sluice/RetryPolicy"
+import { TestClock } from "effect/testing"
+import * as Scripted from "../support/ScriptedConnector.ts"
+
+const test = <A, E>(effect: Effect.Effect<A, E, Scope.Scope | ResourceMonitor.ResourceMonitor>) =>
+  Effect.provide(effect, ResourceMonitor.layerUnlimited)
+
+const fork = Effect.forkChild({ startImmediately: true })
+
+const id = (connection: Scripted.Scripted) => Effect.succeed(connection.id)
+
+const settle = Effect.gen(function*() {
+  for (let turn = 0; turn < 20; turn++) yield* Effect.yieldNow
+  yield* TestClock.adjust(0)
+  for (let turn = 0; turn < 20; turn++) yield* Effect.yieldNow
+})
+
+type Pool = ConnectionPool.ConnectionPool<string, Scripted.Scripted>
+
+const hold = (pool: Pool, key: string, latch: Deferred.Deferred<void>) =>
+  ConnectionPool.use(pool, key, (connection) => Effect.as(Deferred.await(latch), connection.id))
+
+const reasonOf = (error: unknown) => (error as ConnectionPool.PoolError).reason
+
+/** Everything that was logged. */
+const collectLogs = () => {
+  const lines: Array<string> = []
+  const logger = Logger.make(({ message }) => void lines.push(String(message)))
+  return { lines, layer: Logger.layer([logger]) }
+}
+
+describe("several borrowers on one connection", () => {
+  it.effect("fill the connection up to its concurrency before another is opened, and the caps count connections", () =>
+    test(Effect.gen(function*() {
+      const { connector, ledger } = Scripted.make()
+      const pool = yield* ConnectionPool.make({ connector, concurrency: 3, maxPerEndpoint: 2, maxTotal: 2 })
+      const latch = yield* Deferred.make<void>()
+      const holders: Array<Fiber.Fiber<number, unknown>> = []
+      for (let turn = 0; turn < 7; turn++) {
+        holders.push(yield* fork(hold(pool, "a", latch)))
+        yield* settle
+      }
+      assert.deepInclude(yield* ConnectionPool.stats(pool), { active: 2, idle: 0, waiting: 1 })
+      yield* Deferred.succeed(latch, undefined)
+      const ids = yield* Fiber.joinAll(holders)
+      assert.deepStrictEqual(ids.slice(0, 6), [1, 1, 1, 2, 2, 2])
+      assert.strictEqual(ledger.peakTotal, 2)
+    })))
+
+  it.effect("a burst of waiters is served by as few connections as hold them", () =>
+    test(Effect.gen(function*() {
+      const { connector, ledger } = Scripted.make({ open: () => Effect.sleep("10 millis") })
+      const pool = yield* ConnectionPool.make({ connector, concurrency: 10, maxPerEndpoint: 5, maxTotal: 5 })
+      const latch = yield* Deferred.make<void>()
+      const holders = yield* Effect.forEach(Array.from({ length: 20 }), () => fork(hold(pool, "a", latch)))
+      yield* TestClock.adjust("10 millis")
+      yield* settle
+      assert.strictEqual(ledger.opened, 2)
+      yield* Deferred.succeed(latch, undefined)
+      yield* Fiber.joinAll(holders)
+    })))
+
+  it.effect("eviction and drain wait for all of them", () =>
+    test(Effect.gen(function*() {
+      const { connector, openNow } = Scripted.make()
+      const pool = yield* ConnectionPool.make({ connector, concurrency: 2, maxPerEndpoint: 1 })
+      const [first, second] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+      const holders = [yield* fork(hold(pool, "a", first)), yield* fork(hold(pool, "a", second))]
+      yield* settle
+      yield* ConnectionPool.evict(pool)
+      yield* Deferred.succeed(first, undefined)
+      yield* settle
+      assert.strictEqual(openNow(), 1)
+      const drain = yield* fork(ConnectionPool.drain(pool, "5 seconds"))
+      yield* settle
+      assert.isUndefined(drain.pollUnsafe())
+      yield* Deferred.succeed(second, undefined)
+      yield* Fiber.join(drain)
+      yield* Fiber.joinAll(holders)
+      assert.strictEqual(openNow(), 0)
+    })))
+
+  it.effect("reserve keeps a connection for oneself until its scope ends", () =>
+    test(Effect.gen(function*() {
+      const { connector } = Scripted.make()
+      const pool = yield* ConnectionPool.make({ connector, concurrency: 4, maxPerEndpoint: 1 })
+      yield* Effect.scoped(Effect.gen(function*() {
+        const connection = yield* ConnectionPool.get(pool, "a")
+        const waiter = yield* Effect.scoped(Effect.gen(function*() {
+          yield* ConnectionPool.reserve(pool, connection)
+          const waiter = yield* fork(ConnectionPool.use(pool, "a", id))
+          yield* settle
+          assert.isUndefined(waiter.pollUnsafe())
+          return waiter
+        }))
+        assert.strictEqual(yield* Fiber.join(waiter), 1)
+      }))
+    })))
+})
+
+describe("keeping", () => {
+  it.effect("minPerEndpoint is kept however long it is idle, and filled up again in the background", () =>
+    test(Effect.gen(function*() {
+      const { connector, kill, ledger, openNow } = Scripted.make()
+      const pool = yield* ConnectionPool.make({
+        connector,
+        minPerEndpoint: 2,
+        maxPerEndpoint: 3,
+        idleTimeout: "1 second",
+        maxLifetime: "Infinity"
+      })
+      yield* ConnectionPool.use(pool, "a", id)
+      yield* settle
+      assert.strictEqual(openNow(), 2)
+      yield* TestClock.adjust("1 minute")
+      yield* settle
+      assert.strictEqual(openNow(), 2)
+      assert.strictEqual(ledger.opened, 2)
+      yield* Effect.forEach([...ledger.live], kill)
+      yield* settle
+      assert.strictEqual(openNow(), 2)
+      assert.strictEqual(ledger.opened, 4)
+    })))
+
+  it.effect("filling up backs off while the endpoint is down, and never evicts", () =>
+    test(Effect.gen(function*() {
+      let down = false
+      const { connector, kill, ledger } = Scripted.make({
+        open: (key) => down && key === "a" ? Effect.fail(new Scripted.ScriptedFailure("ECONNREFUSED")) : Effect.void
+      })
+      const pool = yield* ConnectionPool.make({
+        connector,
+        minPerEndpoint: 1,
+        maxPerEndpoint: 1,
+        maxTotal: 2,
+        maxLifetime: "Infinity",
+        retry: RetryPolicy.make({ maxAttempts: 1, initialDelay: 1000, maxDelay: 10_000, factor: 2, jitter: 0 })
+      })
+      yield* ConnectionPool.use(pool, "a", id)
+      yield* ConnectionPool.use(pool, "b", id)
+      down = true
+      yield* Effect.forEach([...ledger.live].filter((_) => _.key === "a"), kill)
+      yield* settle
+      const attempts = ledger.attempts
+      for (let second = 0; second < 60; second++) {
+        yield* TestClock.adjust("1 second")
+        yield* settle
+      }
+      assert.isAtLeast(ledger.attempts - attempts, 4)
+      assert.isAtMost(ledger.attempts - attempts, 10)
+      assert.strictEqual((yield* ConnectionPool.stats(pool)).evicted, 0)
+      down = false
+      yield* TestClock.adjust("10 seconds")
+      yield* settle
+      assert.deepStrictEqual([...ledger.live].map((_) => _.key).sort(), ["a", "b"])
+    })))
+
+  it.effect("keepalive checks what is idle, and replaces nothing that is well", () =>
+    test(Effect.gen(function*() {
+      const checked: Array<number> = []
+      let sick = 0
+      const { connector, ledger } = Scripted.make({
+        check: (connection) => {
+          checked.push(connection.id)
+          return connection.id === sick ? Effect.fail(new Scripted.ScriptedFailure("EPIPE")) : Effect.void
+        }
+      })
+      const pool = yield* ConnectionPool.make({ connector, keepalive: "10 seconds", idleTimeout: "1 minute" })
+      yield* ConnectionPool.use(pool, "a", id)
+      yield* TestClock.adjust("25 seconds")
+      yield* settle
+      assert.deepStrictEqual(checked, [1, 1])
+      sick = 1
+      yield* TestClock.adjust("10 seconds")
+      yield* settle
+      assert.strictEqual(ledger.live.size, 0)
+    })))
+
+  it.effect("after a freeze, a wall-clock jump or a step back, nothing over-age is lent", () =>
+    test(Effect.gen(function*() {
+      const live = yield* Clock.Clock
+      let [wall, monotonic] = [1_000_000, 0]
+      // A clock of two hands that a test moves one by one. Its sleeps never end: the process is frozen.
+      const clock: Clock.Clock = {
+        ...live,
+        currentTimeMillisUnsafe: () => wall,
+        monotonicTimeNanosUnsafe: () => BigInt(monotonic) * 1_000_000n,
+        sleep: () => Effect.never
+      }
+      yield* Effect.gen(function*() {
+        const { connector } = Scripted.make()
+        const pool = yield* ConnectionPool.make({ connector, idleTimeout: "1 minute", maxLifetime: "Infinity" })
+        assert.strictEqual(yield* ConnectionPool.use(pool, "a", id), 1)
+        wall += 59_000
+        assert.strictEqual(yield* ConnectionPool.use(pool, "a", id), 1)
+        // The monotonic clock stood still while the wall clock went on.
+        wall += 61_000
+        assert.strictEqual(yield* ConnectionPool.use(pool, "a", id), 2)
+        // A step back makes nothing young: what the monotonic clock says counts, as soon as anybody waits.
+        wall -= 3_600_000
+        monotonic += 30_000
+        wall += 30_000
+        assert.strictEqual(yield* ConnectionPool.use(pool, "a", id), 2)
+        wall += 61_000
+        monotonic += 61_000
+        assert.strictEqual(yield* ConnectionPool.use(pool, "a", id), 3)
+      }).pipe(Effect.scoped, Effect.provideService(Clock.Clock, clock))
+    })))
+})
+
+describe("held too long", () => {
+  it.effect("leakThreshold reports a lease once, with where and how long, and again when it comes back", () => {
+    const { layer, lines } = collectLogs()
+    return test(Effect.gen(function*() {
+      const { connector } = Scripted.make()
+      const pool = yield* ConnectionPool.make({ connector, leakThreshold: "10 seconds" })
+      const latch = yield* Deferred.make<void>()
+      const holder = yield* fork(Effect.withSpan(hold(pool, "a", latch), "nightly report"))
+      yield* settle
+      yield* TestClock.adjust("1 minute")
+      yield* settle
+      assert.lengthOf(lines, 1)
+      assert.match(
+        lines[0] ?? "",
+        /a connection to a has been held for 10s by nightly report .*Operating\.test\.ts:\d+/
+      )
+      yield* Deferred.succeed(latch, undefined)
+      yield* Fiber.join(holder)
+      yield* settle
+      assert.lengthOf(lines, 2)
+      assert.include(lines[1], "has come back after 1m")
+      assert.strictEqual((yield* ConnectionPool.stats(pool)).leaksReported, 1)
+    })).pipe(Effect.provide(layer))
+  })
+
+  it.effect("maxLease ends the borrower's effect with LeaseExpired, and its slot comes back", () =>
+    test(Effect.gen(function*() {
+      const { connector, openNow } = Scripted.make()
+      const pool = yield* ConnectionPool.make({ connector, maxLease: "10 seconds", maxTotal: 1 })
+      let interrupted = false
+      const holder = yield* fork(Effect.flip(ConnectionPool.use(
+        pool,
+        "a",
+        () => Effect.onInterrupt(Effect.never, () => Effect.sync(() => interrupted = true))
+      )))
+      yield* settle
+      const waiter = yield* fork(ConnectionPool.use(pool, "a", id))
+      yield* TestClock.adjust("10 seconds")
+      const reason = reasonOf(yield* Fiber.join(holder))
+      assert.strictEqual(reason._tag, "LeaseExpired")
+      assert.include(reason.message, "held for longer than maxLease, which is 10s")
+      assert.isTrue(interrupted)
+      assert.strictEqual(yield* Fiber.join(waiter), 2)
+      assert.strictEqual(openNow(), 1)
+    })))
+
+  it.effect("a lease that ends in time is left alone", () =>
+    test(Effect.gen(function*() {
+      const { connector } = Scripted.make()
+      const pool = yield* ConnectionPool.make({ connector, maxLease: "10 seconds", leakThreshold: "5 seconds" })
+      for (let turn = 0; turn < 5; turn++) {
+        const holder = yield* fork(ConnectionPool.use(pool, "a", (_) => Effect.delay(id(_), "4 seconds")))
+        yield* TestClock.adjust("4 seconds")
+        assert.strictEqual(yield* Fiber.join(holder), 1)
+      }
+      assert.deepInclude(yield* ConnectionPool.stats(pool), { leaksReported: 0, leasesExpired: 0 })
+    })))
+})
+
+describe("nested borrows", () => {
+  it.effect("one that can never be served fails at once with NestedAcquire", () =>
+    test(Effect.gen(function*() {
+      const { connector } = Scripted.make()
+      const pool = yield* ConnectionPool.make({ connector, maxPerEndpoint: 2, maxTotal: 2 })
+      const nested = (depth: number): Effect.Effect<number, ConnectionPool.PoolError> =>
+        ConnectionPool.use(pool, "a", (connection) => depth === 0 ? id(connection) : nested(depth - 1))
+      assert.strictEqual(yield* nested(1), 2)
+      const error = yield* Effect.flip(nested(2))
+      assert.strictEqual(error.reason._tag, "NestedAcquire")
+      assert.include(error.message, "it holds 2 of at most 2 connections of the endpoint")
+      // Also for another endpoint, when the holder has every slot of the pool.
+      const across = yield* Effect.flip(
+        ConnectionPool.use(pool, "a", () => ConnectionPool.use(pool, "a", () => ConnectionPool.use(pool, "b", id)))
+      )
+      assert.strictEqual(across.reason._tag, "NestedAcquire")
+      assert.deepInclude(yield* ConnectionPool.stats(pool), { active: 0, waiting: 0 })
+    })))
+
+  it.effect("a forked borrow is not taken for a nested one: its parent may give its connection back", () =>
+    test(Effect.gen(function*() {
+      const { connector } = Scripted.make()
+      const pool = yield* ConnectionPool.make({ connector, maxPerEndpoint: 1 })
+      const forked = yield* ConnectionPool.use(pool, "a", () => fork(ConnectionPool.use(pool, "a", id)))
+      assert.strictEqual(yield* Fiber.join(forked), 1)
+    })))
+
+  it.effect("one that merely may wait for itself is warned of, once", () => {
+    const { layer, lines } = collectLogs()
+    return test(Effect.gen(function*() {
+      const { connector } = Scripted.make()
+      const pool = yield* ConnectionPool.make({ connector, maxPerEndpoint: 2 })
+      const latch = yield* Deferred.make<void>()
+      const other = yield* fork(hold(pool, "a", latch))
+      yield* settle
+      for (let turn = 0; turn < 3; turn++) {
+        const nested = yield* fork(ConnectionPool.use(pool, "a", () => ConnectionPool.use(pool, "a", id)))
+        yield* settle
+        yield* Fiber.interrupt(nested)
+      }
+      yield* Deferred.succeed(latch, undefined)
+      yield* Fiber.join(other)
+      assert.lengthOf(lines.filter((line) => line.includes("waits for another")), 1)
+    })).pipe(Effect.provide(layer))
+  })
+})
+
+describe("hooks", () => {
+  it.effect("afterOpen is a step of opening: its failure is a failure to open", () =>
+    test(Effect.gen(function*() {
+      const { connector, ledger, openNow } = Scripted.make()
+      const pool = yield* ConnectionPool.make({
+        connector,
+        retry: RetryPolicy.make({ maxAttempts: 1 }),
+        hooks: { afterOpen: (connection) => connection.id === 1 ? Effect.die("no") : Effect.void }
+      })
+      assert.strictEqual(reasonOf(yield* Effect.flip(ConnectionPool.use(pool, "a", id)))._tag, "ConnectFailed")
+      yield* settle
+      assert.strictEqual(openNow(), 0)
+      assert.strictEqual(yield* ConnectionPool.use(pool, "a", id), 2)
+      assert.strictEqual(ledger.opened, 2)
+    })))
+
+  it.effect("beforeLend runs each time, and a connection that it refuses is replaced unseen", () =>
+    test(Effect.gen(function*() {
+      const seen: Array<number> = []
+      const { connector, ledger } = Scripted.make()
+      const pool = yield* ConnectionPool.make({
+        connector,
+        hooks: {
+          beforeLend: (connection) => {
+            seen.push(connection.id)
+            return seen.length === 3 ? Effect.fail(new Scripted.ScriptedFailure("EPIPE")) : Effect.void
+          }
+        }
+      })
+      assert.strictEqual(yield* ConnectionPool.use(pool, "a", id), 1)
+      assert.strictEqual(yield* ConnectionPool.use(pool, "a", id), 1)
+      assert.strictEqual(yield* ConnectionPool.use(pool, "a", id), 2)
+      assert.deepStrictEqual(seen, [1, 1, 1, 2])
+      assert.strictEqual(ledger.live.size, 1)
+    })))
+
+  it.effect("afterReturn resets a connection before anybody else gets it; one that dies in it is closed", () =>
+    test(Effect.gen(function*() {
+      const reset: Array<number> = []
+      const { connector, ledger } = Scripted.make()
+      const pool = yield* ConnectionPool.make({
+        connector,
+        maxPerEndpoint: 1,
+        hooks: {
+          afterReturn: (connection) =>
+            Effect.andThen(
+              Effect.yieldNow,
+              Effect.suspend(() => reset.push(connection.id) === 2 ? Effect.die("no") : Effect.void)
+            )
+        }
+      })
+      assert.strictEqual(yield* ConnectionPool.use(pool, "a", id), 1)
+      assert.strictEqual(yield* ConnectionPool.use(pool, "a", id), 1)
+      assert.strictEqual(yield* ConnectionPool.use(pool, "a", id), 2)
+      yield* settle
+      assert.deepStrictEqual(reset, [1, 1, 2])
+      assert.deepStrictEqual([...ledger.live].map((_) => _.id), [2])
+      assert.deepInclude(yield* ConnectionPool.stats(pool), { active: 0, idle: 1 })
+    })))
+
+  it.effect("afterReturn that hangs costs its connection, not a slot", () =>
+    test(Effect.gen(function*() {
+      const { connector } = Scripted.make()
+      const pool = yield* ConnectionPool.make({
+        connector,
+        maxTotal: 1,
+        connectTimeout: "1 second",
+        hooks: { afterReturn: (connection) => connection.id === 1 ? Effect.never : Effect.void }
+      })
+      assert.strictEqual(yield* ConnectionPool.use(pool, "a", id), 1)
+      const next = yield* fork(ConnectionPool.use(pool, "a", id))
+      yield* settle
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* Fiber.join(next), 2)
+    })))
+})
+
+describe("operating", () => {
+  it.effect("suspend has borrowers wait until resume, within their deadlines", () =>
+    test(Effect.gen(function*() {
+      const { connector } = Scripted.make()
+      const pool = yield* ConnectionPool.make({ connector, acquireTimeout: "5 seconds" })
+      yield* ConnectionPool.use(pool, "a", id)
+      yield* ConnectionPool.suspend(pool)
+      const patient = yield* fork(ConnectionPool.use(pool, "a", id))
+      yield* TestClock.adjust("4 seconds")
+      assert.isUndefined(patient.pollUnsafe())
+      assert.isTrue((yield* ConnectionPool.stats(pool)).isSuspended)
+      yield* ConnectionPool.resume(pool)
+      assert.strictEqual(yield* Fiber.join(patient), 1)
+      yield* ConnectionPool.suspend(pool)
+      const late = yield* fork(Effect.flip(ConnectionPool.use(pool, "a", id)))
+      yield* TestClock.adjust("5 seconds")
+      const reason = reasonOf(yield* Fiber.join(late))
+      assert.strictEqual(reason._tag === "AcquireTimeout" && reason.stalledBy, "Suspended")
+    })))
+
+  it.effect("suspend can refuse instead, those that wait already included", () =>
+    test(Effect.gen(function*() {
+      const { connector } = Scripted.make()
+      const pool = yield* ConnectionPool.make({ connector, maxPerEndpoint: 1 })
+      const latch = yield* Deferred.make<void>()
+      const holder = yield* fork(hold(pool, "a", latch))
+      yield* settle
+      const waiter = yield* fork(Effect.flip(ConnectionPool.use(pool, "a", id)))
+      yield* ConnectionPool.suspend(pool, { mode: "fail" })
+      assert.strictEqual(reasonOf(yield* Fiber.join(waiter))._tag, "PoolSuspended")
+      assert.strictEqual(reasonOf(yield* Effect.flip(ConnectionPool.use(pool, "a", id)))._tag, "PoolSuspended")
+      yield* Deferred.succeed(latch, undefined)
+      assert.strictEqual(yield* Fiber.join(holder), 1)
+      yield* ConnectionPool.resume(pool)
+      assert.strictEqual(yield* ConnectionPool.use(pool, "a", id), 1)
+    })))
+
+  it.effect("resize: a raised cap serves those that wait, a lowered one closes what is over it", () =>
+    test(Effect.gen(function*() {
+      const { connector, openNow } = Scripted.make()
+      const pool = yield* ConnectionPool.make({ connector, maxPerEndpoint: 1, maxTotal: 4 })
+      const latch = yield* Deferred.make<void>()
+      const holders = yield* Effect.forEach([1, 2, 3, 4], () => fork(hold(pool, "a", latch)))
+      yield* settle
+      assert.strictEqual(openNow(), 1)
+      yield* ConnectionPool.resize(pool, { maxPerEndpoint: 4 })
+      yield* settle
+      yield* settle
+      assert.strictEqual(openNow(), 4)
+      yield* ConnectionPool.resize(pool, { maxPerEndpoint: 2, maxTotal: 2 })
+      assert.strictEqual(openNow(), 4)
+      yield* Deferred.succeed(latch, undefined)
+      yield* Fiber.joinAll(holders)
+      yield* settle
+      assert.strictEqual(openNow(), 2)
+      const refused = yield* Effect.result(ConnectionPool.resize(pool, { maxPerEndpoint: 3 }))
+      assert.include(
+        String(Result.isFailure(refused) && refused.failure.message),
+        "maxPerEndpoint is 3, but it must be"
+      )
+      const nonsense = yield* Effect.flip(ConnectionPool.resize(pool, { maxTotal: Number.NaN }))
+      assert.strictEqual(nonsense.option, "maxTotal")
+    })))
+
+  it.effect("a budget that pools share is taken before the dial and given back after the close", () =>
+    test(Effect.gen(function*() {
+      const scripted = Scripted.make()
+      const budget = ConnectionBudget.makeInMemory(1)
+      const make = ConnectionPool.make({ connector: scripted.connector, idleTimeout: "10 seconds" }).pipe(
+        Effect.provideService(ConnectionBudget.ConnectionBudget, budget)
+      )
+      const [first, second] = [yield* make, yield* make]
+      assert.strictEqual(yield* ConnectionPool.use(first, "a", id), 1)
+      const other = yield* fork(ConnectionPool.use(second, "a", id))
+      yield* settle
+      assert.isUndefined(other.pollUnsafe())
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual(yield* Fiber.join(other), 2)
+      assert.strictEqual(scripted.ledger.peakTotal, 1)
+    })))
+
+  it.effect("options of this room are refused with the option, the value and the rule", () =>
+    test(Effect.gen(function*() {
+      const { connector } = Scripted.make()
+      const bad: Array<[Omit<ConnectionPool.Options<string, Scripted.Scripted, never, never>, "connector">, string]> = [
+        [{ minPerEndpoint: -1 }, "option minPerEndpoint is -1"],
+        [{ minPerEndpoint: 3 }, "option minPerEndpoint is 3, but it must be at most maxPerEndpoint, which is 2"],
+        [{ concurrency: 0 }, "option concurrency is 0"],
+        [{ keepalive: 0 }, "option keepalive is 0"],
+        [{ maxLease: -1 }, "option maxLease is -1"],
+        [{ leakThreshold: Number.NaN }, "option leakThreshold is NaN"]
+      ]
+      for (const [options, message] of bad) {
+        const error = yield* Effect.flip(ConnectionPool.make({ connector, ...options }))
+        assert.include(error.message, message)
+      }
+      const { check: _, ...unchecked } = connector
+      const error = yield* Effect.flip(ConnectionPool.make({ connector: unchecked, keepalive: "1 minute" }))
+      assert.include(error.message, "because the connector has no check")
+    })))
+
+  it.effect("a drained pool closes within the time of its slowest connection", () =>
+    test(Effect.gen(function*() {
+      const { connector } = Scripted.make({ close: () => Effect.sleep("1 second") })
+      const scope = yield* Scope.make()
+      const pool = yield* Scope.provide(ConnectionPool.make({ connector, maxPerEndpoint: 5, maxTotal: 5 }), scope)
+      const latch = yield* Deferred.make<void>()
+      const holders = yield* Effect.forEach([1, 2, 3, 4, 5], () => fork(hold(pool, "a", latch)))
+      yield* settle
+      yield* settle
+      yield* Deferred.succeed(latch, undefined)
+      yield* Fiber.joinAll(holders)
+      const closing = yield* fork(Scope.close(scope, Exit.void))
+      yield* TestClock.adjust(Duration.seconds(1))
+      yield* Fiber.join(closing)
+    })))
+})
