@@ -15,8 +15,9 @@ const maxConnecting = 2
  * way for, within its own cap. The pool's cap comes after this, so that a request that its own endpoint cap blocks never
  * costs another endpoint a connection.
  */
-export const wantedBy = <K, A>(keyPool: KeyPool<K, A>, settings: Settings): number => {
-  const { connecting, failing, queue } = keyPool
+export const wantedBy = <K, A>(keyPool: KeyPool<K, A>, settings: Settings, now: number): number => {
+  const { attempts, connecting, dialAt, failing, queue } = keyPool
+  if (queue.size === 0 || (attempts > 0 && now < dialAt)) return 0
   const needed = Math.ceil(queue.size / settings.concurrency) - connecting
   const dials = (failing ? 1 : maxConnecting) - connecting
   return Math.max(0, Math.min(needed, dials, settings.maxPerEndpoint - slotsOf(keyPool)))
@@ -51,9 +52,18 @@ export const admit = (pool: {
     ? "Evict"
     : "Stall"
 
+/** An endpoint that is behind by one slot gets it when its first borrower has waited for so long, in ms. */
+const longWait = 1000
+
 /**
  * Whether a slot is better in another endpoint's hands: that one has none at all, or is two behind. A slot that would
- * only turn the difference round stays, because changing hands costs a connection.
+ * only turn the difference round stays for a while, because changing hands costs a connection.
  */
-export const needsMore = (ownSlots: number, otherSlots: number): boolean =>
-  otherSlots === 0 || ownSlots - otherSlots >= 2
+export const needsMore = (ownSlots: number, otherSlots: number, otherHasWaited: number): boolean =>
+  otherSlots === 0 || ownSlots - otherSlots >= 2 || (ownSlots > otherSlots && otherHasWaited >= longWait)
+
+/** Most borrowers that may wait for an endpoint: those that a dial may serve at once are not counted. */
+export const mostWaiting = <K, A>(keyPool: KeyPool<K, A>, settings: Settings, slots: number): number => {
+  const free = Math.min(settings.maxPerEndpoint - slotsOf(keyPool), settings.maxTotal - slots)
+  return settings.maxWaiters + settings.concurrency * (keyPool.connecting + Math.max(free, 0))
+}

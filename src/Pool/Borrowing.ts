@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
+import { poolClosed } from "./Explaining.ts"
 import type { PoolCore } from "./PoolCore.ts"
 import type { Probe } from "./PoolEnvironment.ts"
 import type { PoolError } from "./PoolError.ts"
@@ -36,7 +37,7 @@ const wait = <K, A>(
     const refused = core.enqueue(lease, place)
     if (refused !== undefined) resume(Effect.fail(refused))
   })
-  return Context.getOrUndefined(lease.fiber.context, Tracer.ParentSpan) === undefined
+  return Context.getOrUndefined(lease.context, Tracer.ParentSpan) === undefined
     ? waiting
     : Effect.withSpan(waiting, "ConnectionPool.acquire", {
       attributes: { "db.client.connection.pool.name": lease.owner.label }
@@ -83,10 +84,7 @@ const borrowed = <K, A>(lender: Lender<K, A>, lease: Lease<K, A>): Effect.Effect
  */
 const acquire = <K, A>(lender: Lender<K, A>, lease: Lease<K, A>): Effect.Effect<A, PoolError> => {
   if (lease.connection !== undefined || lender.core.tryLend(lease) !== undefined) return borrowed(lender, lease)
-  const refusal = lender.core.refusal(lease)
-  return refusal === undefined
-    ? Effect.flatMap(wait(lender, lease, "Last"), () => borrowed(lender, lease))
-    : Effect.fail(refusal)
+  return Effect.flatMap(wait(lender, lease, "Last"), () => borrowed(lender, lease))
 }
 
 /** Runs an effect until the lease expires. */
@@ -118,38 +116,38 @@ export const use = <K, A, B, E, R>(
     let lease: Lease<K, A> | undefined
     return Effect.onExitPrimitive(
       Effect.suspend((): Effect.Effect<B, E | PoolError, R> => {
+        if (core.isOver) return Effect.fail(poolClosed(String(request.key)))
         const own = lease = makeLease(core.keyPool(request.key), fiber, request.site)
         const connection = core.tryLend(own)
         return connection === undefined || own.mustCheck || lender.beforeLend !== undefined
           ? Effect.flatMap(acquire(lender, own), (value) => withinLease(lender, own, f(value)))
           : withinLease(lender, own, f(connection.value))
       }),
-      () => {
-        if (lease !== undefined) core.end(lease)
+      (exit) => {
+        if (lease !== undefined) core.end(lease, exit)
         return undefined
       }
     )
   })
 
 /**
- * Lends a connection until the scope ends. The scope's finalizer stands before anything is taken; a borrow that comes to
- * nothing ends at once, not only with the scope.
+ * Lends a connection until the scope ends. The scope's finalizer is added in the same uninterruptible step in which the
+ * connection comes, so that neither an interruption nor a scope that has ended meanwhile keeps it.
  */
 export const get = <K, A>(
   lender: Lender<K, A>,
   request: { readonly key: K; readonly site: string | undefined }
 ): Effect.Effect<A, PoolError, Scope.Scope> =>
-  Effect.withFiber((fiber) => {
-    let lease: Lease<K, A> | undefined
-    const end = Effect.sync(() => {
-      if (lease !== undefined) lender.core.end(lease)
+  Effect.uninterruptibleMask((restore) =>
+    Effect.withFiber((fiber) => {
+      const { core } = lender
+      if (core.isOver) return Effect.fail(poolClosed(String(request.key)))
+      const lease = makeLease(core.keyPool(request.key), fiber, request.site)
+      const end = (exit: Exit.Exit<unknown, unknown>) => Effect.sync(() => core.end(lease, exit))
+      const got = Effect.onExit(
+        restore(Effect.suspend(() => acquire(lender, lease))),
+        (exit) => Exit.isFailure(exit) ? end(exit) : Effect.void
+      )
+      return Effect.tap(got, () => Effect.addFinalizer(end))
     })
-    const got = Effect.suspend(() => {
-      lease = makeLease(lender.core.keyPool(request.key), fiber, request.site)
-      return acquire(lender, lease)
-    })
-    return Effect.andThen(
-      Effect.addFinalizer(() => end),
-      Effect.onExit(got, (exit) => Exit.isFailure(exit) ? end : Effect.void)
-    )
-  })
+  )

@@ -1,50 +1,66 @@
 /**
- * Closes one connection, and does not let a finalizer that never ends cost a slot.
+ * Closing, which must not cost a slot although a finalizer never ends.
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
-import * as Option from "effect/Option"
 import * as References from "effect/References"
+import { endsWithin } from "../internal/Bounded.ts"
 import { CloseTimeout } from "../internal/CloseTimeout.ts"
 import type { PooledConnection } from "./PoolState.ts"
 
 /** A connector keeps the deadline itself; this is what it may take longer for the last steps. */
 const grace = Duration.millis(500)
 
-const report = (label: string, after: Duration.Duration): Effect.Effect<void> =>
-  Effect.gen(function*() {
-    const level = yield* References.UnhandledLogLevel
-    if (level === undefined) return
-    yield* Effect.logWithLevel(level)(
-      `ConnectionPool: closing a connection to ${label} has not ended within ${
-        Duration.format(after)
-      }. Its slot is free ` +
-        "again, but its socket may still be open: the connector's finalizer hangs."
-    )
-  })
+/** How long closing may take before it is left behind. */
+export const patienceOf = (closeTimeout: Duration.Duration): Duration.Duration => Duration.sum(closeTimeout, grace)
+
+const report = (message: string, cause?: Cause.Cause<unknown>): Effect.Effect<void> =>
+  Effect.flatMap(References.UnhandledLogLevel, (level) =>
+    level === undefined
+      ? Effect.void
+      : cause === undefined
+      ? Effect.logWithLevel(level)(message)
+      : Effect.logWithLevel(level)(message, cause))
+
+/** Says that something of a connector died where no borrower could receive it. */
+export const reportDefects = (what: string) => <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.tapCauseIf(
+    effect,
+    (cause) => Cause.hasDies(cause),
+    (cause) => report(`ConnectionPool: ${what} of a connector died`, cause)
+  )
 
 /**
- * Gives the connection back to Effect's `Pool`, which closes it. A finalizer that does not end within `closeTimeout` and
- * a moment is left behind, reported, and its slot is freed by `abandon`.
+ * Runs an effect that closes something. One that does not end within `closeTimeout` and a moment is left behind and
+ * reported; `false` then.
  */
+export const closeWithin = <R>(
+  close: Effect.Effect<void, never, R>,
+  options: { readonly label: string; readonly closeTimeout: Duration.Duration }
+): Effect.Effect<boolean, never, R> => {
+  const patience = patienceOf(options.closeTimeout)
+  const closing = Effect.provideService(close, CloseTimeout, options.closeTimeout)
+  return Effect.tap(endsWithin(closing, patience), (ended) =>
+    ended
+      ? Effect.void
+      : report(
+        `ConnectionPool: closing a connection to ${options.label} has not ended within ${Duration.format(patience)}. ` +
+          "Its slot is free again, but its socket may still be open: the connector's finalizer hangs."
+      ))
+}
+
+/** Gives the connection back to Effect's `Pool`, which closes it. If that hangs, its slot is freed by `abandon`. */
 export const closeConnection = <K, A>(options: {
   readonly connection: PooledConnection<K, A>
   readonly closeTimeout: Duration.Duration
   readonly abandon: () => void
-}): Effect.Effect<void> =>
-  Effect.gen(function*() {
-    const { abandon, closeTimeout, connection } = options
-    const patience = Duration.sum(closeTimeout, grace)
-    const closing = yield* connection.dispose.pipe(
-      Effect.provideService(CloseTimeout, closeTimeout),
-      Effect.uninterruptible,
-      Effect.forkDetach({ startImmediately: true })
-    )
-    const ended = yield* Effect.timeoutOption(Fiber.await(closing), patience)
-    if (Option.isSome(ended)) return
-    abandon()
-    yield* report(connection.owner.label, patience)
-  })
+}): Effect.Effect<void> => {
+  const { abandon, closeTimeout, connection } = options
+  return Effect.map(
+    closeWithin(connection.dispose, { label: connection.owner.label, closeTimeout }),
+    (ended) => ended ? undefined : abandon()
+  )
+}

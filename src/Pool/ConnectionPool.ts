@@ -36,11 +36,12 @@ import * as Layer from "effect/Layer"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
+import { supervised } from "../internal/Bounded.ts"
 import { callerOf } from "../internal/CallSite.ts"
 import type { InvalidOption } from "../internal/InvalidOption.ts"
 import { ResourceMonitor } from "../Monitor/ResourceMonitor.ts"
 import * as Borrowing from "./Borrowing.ts"
-import { closeConnection } from "./Closing.ts"
+import { closeConnection, reportDefects } from "./Closing.ts"
 import * as Draining from "./Draining.ts"
 import * as Holding from "./Holding.ts"
 import { openConnection } from "./Opening.ts"
@@ -52,6 +53,7 @@ import type { KeyPool } from "./PoolState.ts"
 import type { Stats } from "./PoolStats.ts"
 import * as Reporting from "./Reporting.ts"
 import { SteadyClock } from "./SteadyClock.ts"
+import { TypeId } from "./TypeId.ts"
 import { WaitQueue } from "./WaitQueue.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
@@ -59,6 +61,7 @@ export { ConnectTimeout } from "./Opening.ts"
 export {
   AcquireTimeout,
   ConnectFailed,
+  ConnectionDied,
   type Counts,
   type Holder,
   LeaseExpired,
@@ -74,8 +77,6 @@ export type { Hooks, Options } from "./PoolOptions.ts"
 export { defaults, highThroughput, lowLatency } from "./PoolPresets.ts"
 export type { Stats, Totals } from "./PoolStats.ts"
 
-const TypeId = "~effect-sluice/Pool/ConnectionPool"
-
 /**
  * A pool of connections of type `A` for keys of type `K`. Keys are compared by value.
  *
@@ -86,9 +87,18 @@ export interface ConnectionPool<in out K, in out A> extends Pipeable {
   readonly [TypeId]: Borrowing.Lender<K, A> & { readonly drain: (timeout: number) => Effect.Effect<void> }
 }
 
+/** A key's text. An object without a prototype has none. */
+const labelOf = (key: unknown): string => {
+  try {
+    return String(key)
+  } catch {
+    return Object.prototype.toString.call(key)
+  }
+}
+
 const emptyKeyPool = <K, A>(key: K, holding: Holding.Holding<K, A>): KeyPool<K, A> => ({
   key,
-  label: String(key),
+  label: labelOf(key),
   holding,
   queue: new WaitQueue(),
   idle: [],
@@ -98,13 +108,18 @@ const emptyKeyPool = <K, A>(key: K, holding: Holding.Holding<K, A>): KeyPool<K, 
   closing: 0,
   failing: false,
   lastFailure: undefined,
-  refillFailures: 0,
-  refillAt: 0,
+  generation: 0,
+  failures: 0,
+  attempts: 0,
+  failingSince: 0,
+  dialAt: 0,
+  isForgotten: false,
   emptySince: 0
 })
 
 /** Whether an effect on a connection succeeds in time, however it fails. */
 const probeOf = <A, E, R>(
+  what: string,
   probe: ((connection: A) => Effect.Effect<void, E, R>) | undefined,
   settings: Settings,
   context: Context.Context<R>
@@ -112,11 +127,12 @@ const probeOf = <A, E, R>(
   probe === undefined
     ? undefined
     : (connection) =>
-      Effect.suspend(() => probe(connection)).pipe(
+      supervised(reportDefects(what)(Effect.suspend(() => probe(connection))), {
+        within: settings.connectTimeout,
+        patience: Duration.zero
+      }).pipe(
         Effect.provideContext(context),
-        Effect.exit,
-        Effect.map(Exit.isSuccess),
-        Effect.timeoutOrElse({ duration: settings.connectTimeout, orElse: () => Effect.succeed(false) })
+        Effect.map((exit) => exit !== undefined && Exit.isSuccess(exit))
       )
 
 const makePool = <K, A, E, R>(
@@ -127,7 +143,7 @@ const makePool = <K, A, E, R>(
   const random = Context.get(context, Random.Random)
   const { connector, hooks } = options
   const { closed } = connector
-  const check = probeOf(connector.check, settings, context)
+  const check = probeOf("check", connector.check, settings, context)
   // The borrower's scope and span are none of the pool's: what the pool starts lives as long as the pool.
   const fork = Effect.runForkWith(context)
   const core = new PoolCore<K, A>({
@@ -142,9 +158,12 @@ const makePool = <K, A, E, R>(
         context
       ),
     close: (connection, abandon) => closeConnection({ connection, closeTimeout: settings.closeTimeout, abandon }),
-    watch: closed === undefined ? undefined : (connection) => fork(Effect.suspend(() => closed(connection))),
+    watch: closed === undefined
+      ? undefined
+      : (connection) => fork(reportDefects("closed")(Effect.suspend(() => closed(connection)))),
+    isReusable: connector.isReusable,
     check,
-    reset: probeOf(hooks?.afterReturn, settings, context),
+    reset: probeOf("afterReturn", hooks?.afterReturn, settings, context),
     reportLease: Reporting.lease,
     warnNested: Reporting.nestedOnce(fork)
   })
@@ -152,7 +171,7 @@ const makePool = <K, A, E, R>(
     [TypeId]: {
       core,
       check,
-      beforeLend: probeOf(hooks?.beforeLend, settings, context),
+      beforeLend: probeOf("beforeLend", hooks?.beforeLend, settings, context),
       limitsLeases: settings.maxLease < Infinity,
       drain: Draining.make(core)
     },
@@ -260,14 +279,18 @@ export const invalidate: {
 )
 
 /**
- * Has all connections of an endpoint, or of the pool, closed: the idle ones at once, the lent ones when they come back.
- * Borrowers that wait get new ones. Use it after a failover, or when credentials have changed.
+ * Has all connections of an endpoint, or of the pool, closed: the idle ones at once, the lent ones when they come back, and
+ * those that are being opened as soon as they are open. Borrowers that wait get new ones. Use it after a failover, or when credentials have changed.
  *
  * @category combinators
  * @since 0.1.0
  */
 export const evict = <K, A>(self: ConnectionPool<K, A>, key?: K): Effect.Effect<void> =>
-  Effect.sync(() => self[TypeId].core.evict(key))
+  Effect.sync(() => {
+    const { core } = self[TypeId]
+    if (key === undefined) core.evict()
+    else core.evict([core.keyPool(key)])
+  })
 
 /**
  * Keeps a connection that is lent to you for yourself alone until the scope ends: no further borrower shares it, and those

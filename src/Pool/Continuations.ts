@@ -26,12 +26,17 @@ export class Continuations<K, A> {
 
   #continue(): void {
     let turn = 0
-    // The queue may grow while it is run.
-    for (let next = this.#queue[turn]; next !== undefined && turn < maxPerTurn; next = this.#queue[++turn]) {
-      next.resume?.(next.outcome)
+    try {
+      // The queue may grow while it is run.
+      for (let next = this.#queue[turn]; next !== undefined && turn < maxPerTurn; next = this.#queue[turn]) {
+        turn++
+        next.resume?.(next.outcome)
+      }
+    } finally {
+      // Whoever observes a borrower's fiber may throw; the other borrowers go on all the same.
+      this.#queue.splice(0, turn)
+      // A microtask would keep the event loop from ever turning; the scheduler lets it.
+      this.#queue[0]?.fiber.currentDispatcher.scheduleTask(this.#run, 0)
     }
-    this.#queue.splice(0, turn)
-    // A microtask would keep the event loop from ever turning; the scheduler lets it.
-    this.#queue[0]?.fiber.currentDispatcher.scheduleTask(this.#run, 0)
   }
 }

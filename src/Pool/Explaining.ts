@@ -8,6 +8,7 @@ import type { Held } from "./Nesting.ts"
 import {
   AcquireTimeout,
   ConnectFailed,
+  ConnectionDied,
   type Counts,
   LeaseExpired,
   NestedAcquire,
@@ -21,9 +22,11 @@ import type { Settings } from "./PoolOptions.ts"
 import { type KeyPool, type Lease, slotsOf } from "./PoolState.ts"
 import { countsOf, longestHolders, spanOf } from "./PoolStats.ts"
 
-const stalledBy = <K, A>(keyPool: KeyPool<K, A>, settings: Settings, isSuspended: boolean): StalledBy => {
+const stalledBy = <K, A>(lease: Lease<K, A>, settings: Settings, isSuspended: boolean): StalledBy => {
+  const keyPool = lease.owner
   if (isSuspended) return "Suspended"
-  if (keyPool.connecting > 0) return "Connecting"
+  if (lease.state !== "Waiting") return "Checking"
+  if (keyPool.connecting > 0 || keyPool.failing) return "Connecting"
   return slotsOf(keyPool) >= settings.maxPerEndpoint ? "EndpointCap" : "TotalCap"
 }
 
@@ -32,14 +35,15 @@ export const acquireTimeout = <K, A>(lease: Lease<K, A>, options: {
   readonly pool: Counts
   readonly now: number
   readonly isSuspended: boolean
+  readonly position: number
 }): PoolError => {
   const { owner } = lease
   return new PoolError({
     reason: new AcquireTimeout({
       key: owner.label,
       after: Duration.millis(options.settings.acquireTimeout),
-      stalledBy: stalledBy(owner, options.settings, options.isSuspended),
-      position: lease.state === "Waiting" ? owner.queue.positionOf(lease) : 1,
+      stalledBy: stalledBy(lease, options.settings, options.isSuspended),
+      position: options.position,
       endpoint: countsOf(owner),
       pool: options.pool,
       holders: longestHolders(owner, options.now, 3),
@@ -51,8 +55,10 @@ export const acquireTimeout = <K, A>(lease: Lease<K, A>, options: {
 export const queueFull = <K, A>(keyPool: KeyPool<K, A>, { maxWaiters }: Settings): PoolError =>
   new PoolError({ reason: new QueueFull({ key: keyPool.label, maxWaiters, endpoint: countsOf(keyPool) }) })
 
-export const poolClosed = <K, A>(keyPool: KeyPool<K, A>): PoolError =>
-  new PoolError({ reason: new PoolClosed({ key: keyPool.label }) })
+export const poolClosed = (label: string): PoolError => new PoolError({ reason: new PoolClosed({ key: label }) })
+
+/** Why an opening came to nothing although the dial succeeded. */
+export const diedAtOnce = <K, A>(keyPool: KeyPool<K, A>): ConnectionDied => new ConnectionDied({ key: keyPool.label })
 
 export const connectFailed = <K, A>(keyPool: KeyPool<K, A>, cause: unknown): PoolError =>
   new PoolError({ reason: new ConnectFailed({ key: keyPool.label, cause }) })

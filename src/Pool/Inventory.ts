@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import type { Connector } from "../Resource/Connector.ts"
 import { IdleList } from "./IdleList.ts"
 import type { Settings } from "./PoolOptions.ts"
 import { type KeyPool, type Lease, type PooledConnection, type Slot, slotsOf } from "./PoolState.ts"
@@ -14,6 +15,7 @@ export interface Surroundings<K, A> {
   readonly tally: Tally
   /** Whether connectors can check a connection. */
   readonly hasCheck: boolean
+  readonly isReusable: Connector<K, A>["isReusable"]
   /** Starts closing a connection; `freeSlot` follows when it is gone. */
   readonly close: (connection: PooledConnection<K, A>) => void
 }
@@ -25,16 +27,19 @@ export class Inventory<K, A> {
   readonly #settings: Settings
   readonly #tally: Tally
   readonly #hasCheck: boolean
+  readonly #isReusable: Connector<K, A>["isReusable"]
   readonly #close: (connection: PooledConnection<K, A>) => void
-  readonly #byValue = new Map<A, PooledConnection<K, A>>()
+  /** All that are idle or lent. Two of them may have equal values. */
+  readonly #all = new Set<PooledConnection<K, A>>()
   readonly #idle = new IdleList<K, A>()
   #slots = 0
   #closing = 0
 
-  constructor({ close, hasCheck, settings, tally }: Surroundings<K, A>) {
+  constructor({ close, hasCheck, isReusable, settings, tally }: Surroundings<K, A>) {
     this.#settings = settings
     this.#tally = tally
     this.#hasCheck = hasCheck
+    this.#isReusable = isReusable
     this.#close = close
   }
 
@@ -51,24 +56,25 @@ export class Inventory<K, A> {
     return this.#idle
   }
 
-  find(value: A): PooledConnection<K, A> | undefined {
-    return this.#byValue.get(value)
+  /** The connections with this value: one, unless a connector returned the same value twice. */
+  find(value: A): ReadonlyArray<PooledConnection<K, A>> {
+    return this.all().filter((connection) => connection.value === value)
   }
 
   /** All connections that are idle or lent. */
   all(): ReadonlyArray<PooledConnection<K, A>> {
-    return [...this.#byValue.values()]
+    return [...this.#all]
   }
 
   /** Where to look for a borrower's own connections: everywhere, unless that is more than a borrow should cost. */
   around(keyPool: KeyPool<K, A>): Iterable<PooledConnection<K, A>> {
-    return this.#byValue.size > maxSearched ? keyPool.connections : this.#byValue.values()
+    return this.#all.size > maxSearched ? keyPool.connections : this.#all
   }
 
   takeSlot(keyPool: KeyPool<K, A>, now: number): Slot {
     keyPool.connecting++
     this.#slots++
-    return { state: "Connecting", since: now }
+    return { state: "Connecting", since: now, generation: keyPool.generation }
   }
 
   /** Frees a slot, once; `false` if it is free already. */
@@ -86,14 +92,11 @@ export class Inventory<K, A> {
 
   /** The dial has succeeded: the connection is there, and lent to nobody yet. */
   arrive(connection: PooledConnection<K, A>): void {
-    const { owner, slot, value } = connection
+    const { owner, slot } = connection
     owner.connecting--
-    owner.failing = false
-    owner.lastFailure = undefined
-    owner.refillFailures = 0
     owner.connections.add(connection)
     slot.state = "Open"
-    this.#byValue.set(value, connection)
+    this.#all.add(connection)
     this.#tally.opened++
   }
 
@@ -119,7 +122,7 @@ export class Inventory<K, A> {
 
   /** Whether an idle connection may still be lent. The minimum is kept however long it is idle. */
   isFresh(connection: PooledConnection<K, A>, now: number): boolean {
-    return !connection.unfit && now < this.freshUntil(connection)
+    return !connection.unfit && now < this.freshUntil(connection) && this.#isReusable?.(connection.value) !== false
   }
 
   /** The moment at which an idle connection stops being fresh. */
@@ -200,7 +203,7 @@ export class Inventory<K, A> {
     owner.connections.delete(connection)
     owner.closing++
     this.#closing++
-    this.#byValue.delete(connection.value)
+    this.#all.delete(connection)
     this.#tally.closed++
     connection.watcher?.interruptUnsafe()
     this.#close(connection)

@@ -67,6 +67,7 @@ export class KeyDirectory<K, A> {
       this.#empty.delete(keyPool)
       if (!isEmpty(keyPool)) continue
       this.#index.remove(keyPool)
+      keyPool.isForgotten = true
       forgotten.push(keyPool)
     }
     return { forgotten, next: Infinity }

@@ -1,5 +1,5 @@
 /**
- * Opens one connection: under the retry policy, past the monitor's gate, with every attempt in a scope of its own.
+ * Opens one connection: one attempt, past the monitor's gate, in a scope of its own.
  *
  * @since 0.1.0
  */
@@ -10,11 +10,13 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import type * as Tracer from "effect/Tracer"
+import { supervised } from "../internal/Bounded.ts"
 import { CloseTimeout } from "../internal/CloseTimeout.ts"
 import { TrackedByPool } from "../internal/Tracked.ts"
 import { ResourceMonitor } from "../Monitor/ResourceMonitor.ts"
 import type { Connector } from "../Resource/Connector.ts"
 import * as RetryPolicy from "../Retry/RetryPolicy.ts"
+import { closeWithin, patienceOf } from "./Closing.ts"
 import { ConnectionBudget } from "./ConnectionBudget.ts"
 import type { Settings } from "./PoolOptions.ts"
 
@@ -39,11 +41,11 @@ export class ConnectTimeout extends Data.TaggedError("ConnectTimeout")<{
 export interface Demand<A> {
   /** Whether somebody still wants the connection. It is asked again before each dial. */
   readonly isWanted: () => boolean
-  /** An attempt failed; `true` if this opener shall go on trying. */
-  readonly attemptFailed: (failure: unknown) => boolean
+  /** The attempt failed; `true` if another one of the endpoint is under way, which carries on. */
+  readonly isSurplus: (failure: unknown) => boolean
   /** The connection is open. It is taken over in the same uninterruptible step. */
   readonly opened: (opened: Opened<A>) => Effect.Effect<void>
-  /** Opening has failed for good; whoever waits learns it now. */
+  /** The attempt has failed. */
   readonly failed: (error: unknown) => void
   /** The slot is free: nothing of the connection is left. */
   readonly freed: () => void
@@ -57,41 +59,66 @@ export interface Opened<A> {
   readonly scope: Scope.Closeable
 }
 
-const open = <K, A, E, R>(options: {
+/** What opening one connection needs to know. */
+export interface Request<K, A, E, R> {
   readonly connector: Connector<K, A, E, R>
   readonly key: K
   readonly label: string
   readonly settings: Settings
   readonly afterOpen: ((connection: A) => Effect.Effect<void, E, R>) | undefined
   readonly demand: Demand<A>
-}) => {
-  const { afterOpen, connector, demand, key, label, settings } = options
-  const after = settings.connectTimeout
-  const opened = Effect.suspend(() => connector.open(key))
-  const bounded = (afterOpen === undefined ? opened : Effect.tap(opened, afterOpen)).pipe(
-    Effect.timeoutOrElse({ duration: after, orElse: () => Effect.fail(new ConnectTimeout({ key: label, after })) }),
-    Effect.provideService(TrackedByPool, true)
+}
+
+/**
+ * One dial, in a scope of its own. Neither a connector that cannot be interrupted nor a finalizer that hangs can hold up
+ * the pool: they are left behind, and what such a dial still opens is closed at once, because its scope is closed by then.
+ */
+const dial = <K, A, E, R>({ afterOpen, connector, key, label, settings }: Request<K, A, E, R>) =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      const outer = yield* Effect.scope
+      const scope = Scope.makeUnsafe()
+      const after = settings.connectTimeout
+      const close = closeWithin(Effect.suspend(() => Scope.close(scope, Exit.void)), {
+        label,
+        closeTimeout: settings.closeTimeout
+      })
+      const opened = Effect.suspend(() => connector.open(key))
+      const complete = Scope.provide(afterOpen === undefined ? opened : Effect.tap(opened, afterOpen), scope)
+      const bounds = { within: after, patience: patienceOf(settings.closeTimeout) }
+      const exit = yield* Effect.onInterrupt(restore(supervised(complete, bounds)), () => Effect.asVoid(close))
+      if (exit !== undefined && Exit.isSuccess(exit)) {
+        yield* Scope.addFinalizerExit(outer, (exit) => Scope.close(scope, exit))
+        return exit.value
+      }
+      yield* close
+      return exit === undefined
+        ? yield* new ConnectTimeout({ key: label, after })
+        : yield* Effect.failCause(exit.cause)
+    })
   )
+
+const open = <K, A, E, R>(request: Request<K, A, E, R>) => {
+  const { demand, label, settings } = request
+  const ifWanted = <B, E2, R2>(effect: Effect.Effect<B, E2, R2>) =>
+    Effect.suspend((): Effect.Effect<B | undefined, E2, R2> => demand.isWanted() ? effect : Effect.undefined)
   // The ledger's entry is made before the dial and is so the last to go: a connection counts until it is really closed.
-  const dial = Effect.andThen(Effect.flatMap(ResourceMonitor, (monitor) => monitor.track({ label })), bounded)
-  const attempt = Effect.suspend(() =>
-    demand.isWanted()
-      ? Effect.catchCauseIf(
-        Effect.map(dial, (value) => ({ value })),
-        // An opener that is not needed any more ends here; the one that goes on carries the failure.
-        (cause) => !Cause.hasInterruptsOnly(cause) && !demand.attemptFailed(Cause.squash(cause)),
-        () => Effect.undefined
-      )
-      : Effect.undefined
+  const tracked = Effect.andThen(
+    Effect.flatMap(ResourceMonitor, (monitor) => monitor.track({ label })),
+    Effect.map(Effect.provideService(dial(request), TrackedByPool, true), (value) => ({ value }))
   )
-  const retried = Effect.andThen(
-    Effect.flatMap(ConnectionBudget, (budget) => budget.take(label)),
-    RetryPolicy.retry(attempt, settings.retry, { label })
+  const budgeted = Effect.andThen(Effect.flatMap(ConnectionBudget, (budget) => budget.take(label)), ifWanted(tracked))
+  const attempt = Effect.catchCauseIf(
+    ifWanted(budgeted),
+    // An opener that is not needed any more ends here; the one that goes on carries the failure.
+    (cause) => demand.isSurplus(Cause.squash(cause)),
+    () => Effect.undefined
   )
+  const dialled = RetryPolicy.retry(attempt, settings.dial, { label })
   const parent = demand.span()
   return parent === undefined
-    ? retried
-    : Effect.withSpan(retried, "ConnectionPool.connect", {
+    ? dialled
+    : Effect.withSpan(dialled, "ConnectionPool.connect", {
       parent,
       kind: "client",
       attributes: { "db.client.connection.pool.name": label }
@@ -99,30 +126,33 @@ const open = <K, A, E, R>(options: {
 }
 
 /**
- * Opens one connection and hands it over, or ends without one when nobody wants it any more or opening failed.
+ * Makes one attempt to open a connection and hands it over, or ends without one when nobody wants it any more or the
+ * attempt failed.
  *
  * The slot is freed by the first finalizer of the connection's scope, which is the last one to run: it counts until the
  * socket is really gone, whether the dial fails, is interrupted, or succeeds and the connection closes much later.
  */
 export const openConnection = <K, A, E, R>(
-  options: Parameters<typeof open<K, A, E, R>>[0]
+  request: Request<K, A, E, R>
 ): Effect.Effect<void, never, R | ResourceMonitor> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
-      const { demand, settings } = options
+      const { demand, settings } = request
       const scope = Scope.makeUnsafe()
       yield* Scope.addFinalizer(scope, Effect.sync(demand.freed))
-      const exit = yield* open(options).pipe(
+      const exit = yield* open(request).pipe(
         Scope.provide(scope),
         Effect.provideService(CloseTimeout, settings.closeTimeout),
         Effect.provideService(RetryPolicy.InsideRetry, false),
         restore,
         Effect.exit
       )
-      if (Exit.isSuccess(exit) && exit.value !== undefined) {
-        return yield* demand.opened({ value: exit.value.value, scope })
-      }
-      if (Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)) demand.failed(Cause.squash(exit.cause))
-      yield* Effect.provideService(Scope.close(scope, exit), CloseTimeout, settings.closeTimeout)
+      const opened = Exit.isSuccess(exit) ? exit.value : undefined
+      const outcome: Exit.Exit<unknown, unknown> = opened === undefined
+        ? exit
+        : yield* Effect.exit(demand.opened({ value: opened.value, scope }))
+      if (opened !== undefined && Exit.isSuccess(outcome)) return
+      if (Exit.isFailure(outcome)) demand.failed(Cause.squash(outcome.cause))
+      yield* Effect.provideService(Scope.close(scope, Exit.void), CloseTimeout, settings.closeTimeout)
     })
   )

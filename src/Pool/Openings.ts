@@ -4,13 +4,12 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Tracer from "effect/Tracer"
-import * as RetryPolicy from "../Retry/RetryPolicy.ts"
 import type { Inventory } from "./Inventory.ts"
 import type { Opened } from "./Opening.ts"
+import { judge } from "./OpeningVerdict.ts"
 import type { Environment } from "./PoolEnvironment.ts"
 import { type KeyPool, makeConnection, type PooledConnection, type Slot } from "./PoolState.ts"
 import type { Tally } from "./PoolStats.ts"
@@ -23,7 +22,9 @@ export interface Outcomes<K, A> {
   /** Whether somebody still wants a connection to this endpoint. */
   readonly isWanted: (keyPool: KeyPool<K, A>) => boolean
   /** A connection is there, and lent to nobody yet. */
-  readonly arrived: (connection: PooledConnection<K, A>, millis: number) => void
+  readonly arrived: (connection: PooledConnection<K, A>) => void
+  /** The endpoint may be dialled again at this moment. */
+  readonly dialAgainAt: (moment: number) => void
   /** Opening has failed for good. */
   readonly failed: (keyPool: KeyPool<K, A>, error: unknown) => void
   /** Nothing of it is left. */
@@ -32,6 +33,10 @@ export interface Outcomes<K, A> {
   readonly ended: () => void
 }
 
+/**
+ * Starts dials, and decides what follows a failed one. An endpoint that is down holds no slot between two attempts, and one
+ * attempt at a time serves all that wait for it.
+ */
 export class Openings<K, A> {
   readonly #env: Environment<K, A>
   readonly #inventory: Inventory<K, A>
@@ -51,13 +56,13 @@ export class Openings<K, A> {
     const slot = this.#inventory.takeSlot(keyPool, this.#env.clock.now())
     const fiber = this.#env.fork(this.#env.open(keyPool, {
       isWanted: () => this.#outcomes.isWanted(keyPool),
-      attemptFailed: (failure) => this.#attemptFailed(keyPool, failure),
+      isSurplus: (failure) => this.#isSurplus(keyPool, failure),
       opened: (opened) => this.#adopt(keyPool, slot, opened),
-      failed: (error) => this.#failed(keyPool, error),
+      failed: (error) => this.failed(keyPool, error),
       freed: () => this.#outcomes.freed(keyPool, slot),
       span: () => {
         const first = keyPool.queue.first
-        return first === undefined ? undefined : Context.getOrUndefined(first.fiber.context, Tracer.ParentSpan)
+        return first === undefined ? undefined : Context.getOrUndefined(first.context, Tracer.ParentSpan)
       }
     }))
     this.#fibers.add(fiber)
@@ -71,34 +76,46 @@ export class Openings<K, A> {
     for (const fiber of this.#fibers) fiber.interruptUnsafe()
   }
 
+  /** An attempt has failed: the next one comes after a delay, or whoever waits learns it. */
+  failed(keyPool: KeyPool<K, A>, error: unknown): void {
+    const { clock, random, settings } = this.#env
+    const now = clock.now()
+    if (keyPool.attempts++ === 0) keyPool.failingSince = now
+    keyPool.failures++
+    keyPool.failing = true
+    const verdict = judge({
+      policy: settings.retry,
+      error,
+      attempts: keyPool.attempts,
+      failures: keyPool.failures,
+      elapsed: now - keyPool.failingSince,
+      u: random()
+    })
+    keyPool.dialAt = now + verdict.delay
+    this.#outcomes.dialAgainAt(keyPool.dialAt)
+    if (verdict._tag === "Again") return
+    keyPool.attempts = 0
+    this.#outcomes.failed(keyPool, verdict.error)
+  }
+
   #adopt(keyPool: KeyPool<K, A>, slot: Slot, opened: Opened<A>): Effect.Effect<void> {
     const now = this.#env.clock.now()
-    const millis = now - slot.since
     const { lifetimeJitter, maxLifetime } = this.#env.settings
     const connection = makeConnection({
       ...opened,
       owner: keyPool,
       slot,
       openedAt: now,
-      openedIn: Math.min(millis, maxHold),
+      openedIn: Math.min(now - slot.since, maxHold),
       lifetime: Math.ceil(maxLifetime * (1 - lifetimeJitter * this.#env.random()))
     })
-    return Effect.map(keyPool.holding.adopt(connection), (taken) => this.#outcomes.arrived(taken, millis))
+    return Effect.map(keyPool.holding.adopt(connection), (taken) => this.#outcomes.arrived(taken))
   }
 
-  /** Whether the opener shall go on: while an endpoint is down, one attempt at a time is enough, and the others end. */
-  #attemptFailed(keyPool: KeyPool<K, A>, failure: unknown): boolean {
+  #isSurplus(keyPool: KeyPool<K, A>, failure: unknown): boolean {
     this.#tally.failedAttempts++
     keyPool.failing = true
     keyPool.lastFailure = failure
-    return keyPool.connecting === 1
-  }
-
-  #failed(keyPool: KeyPool<K, A>, error: unknown): void {
-    keyPool.failing = true
-    keyPool.refillFailures++
-    const delay = RetryPolicy.delay(this.#env.settings.retry, keyPool.refillFailures, this.#env.random())
-    keyPool.refillAt = this.#env.clock.now() + Duration.toMillis(delay)
-    this.#outcomes.failed(keyPool, error)
+    return keyPool.connecting > 1
   }
 }

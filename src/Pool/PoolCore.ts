@@ -7,20 +7,22 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
 import { Alarm } from "../internal/Timer.ts"
-import { admit, isStillWanted, needsMore, wantedBy } from "./Admission.ts"
+import { admit, isStillWanted, mostWaiting, needsMore, wantedBy } from "./Admission.ts"
 import { Continuations } from "./Continuations.ts"
 import * as Explaining from "./Explaining.ts"
 import { Inventory } from "./Inventory.ts"
 import { KeyDirectory } from "./KeyDirectory.ts"
 import { LeaseWatch } from "./LeaseWatch.ts"
 import { heldBy, prospectOf } from "./Nesting.ts"
+import { combine, type Observer } from "./Observer.ts"
 import { Openings } from "./Openings.ts"
-import type { Environment, Observer } from "./PoolEnvironment.ts"
+import type { Environment } from "./PoolEnvironment.ts"
 import type { PoolError } from "./PoolError.ts"
 import type { Settings } from "./PoolOptions.ts"
 import { type KeyPool, type Lease, type PooledConnection, type Slot, slotsOf } from "./PoolState.ts"
-import { countsOf, emptyTally, type Stats, sumOf, type Tally } from "./PoolStats.ts"
+import { countsOf, emptyTally, type Stats, type Tally } from "./PoolStats.ts"
 import type { SteadyClock } from "./SteadyClock.ts"
 import { WaitingLine } from "./WaitingLine.ts"
 
@@ -46,7 +48,8 @@ export class PoolCore<K, A> {
   #status: Status = "Open"
   #dispatching = false
   #dispatchAgain = false
-  observer: Observer | undefined
+  #observers: ReadonlyArray<Observer> = []
+  #observer: Observer | undefined
 
   constructor(env: Environment<K, A>) {
     const { clock, fork, settings } = env
@@ -58,13 +61,15 @@ export class PoolCore<K, A> {
       settings,
       tally: this.#tally,
       hasCheck: env.check !== undefined,
+      isReusable: env.isReusable,
       close: (connection) => {
         fork(env.close(connection, () => this.#free(connection.owner, connection.slot)))
       }
     })
     this.#openings = new Openings(env, this.#inventory, this.#tally, {
-      isWanted: (keyPool) => this.#status === "Open" && isStillWanted(keyPool, this.#settings),
-      arrived: (connection, millis) => this.#arrive(connection, millis),
+      isWanted: (keyPool) => this.#status === "Open" && isStillWanted(keyPool, settings),
+      arrived: (connection) => this.#arrive(connection),
+      dialAgainAt: (moment) => this.#upkeep.at(moment),
       failed: (keyPool, error) => this.#failAll(keyPool, Explaining.connectFailed(keyPool, error)),
       freed: (keyPool, slot) => this.#free(keyPool, slot),
       ended: () => this.#dispatch()
@@ -76,8 +81,9 @@ export class PoolCore<K, A> {
       recovered: (lease, now) => this.#reportLease(lease, "Returned", now),
       end: (lease) => this.#endLease(lease)
     })
-    this.#deadlines = new Alarm({ fork, now: () => clock.monotonic(), onDue: () => this.#expireWaiters() })
-    this.#upkeep = new Alarm({ fork, now: () => clock.synchronize(), onDue: () => this.#doUpkeep() })
+    const timer = { clock: clock.clock, fork }
+    this.#deadlines = new Alarm({ ...timer, now: () => clock.monotonic(), onDue: () => this.#expireWaiters() })
+    this.#upkeep = new Alarm({ ...timer, now: () => clock.synchronize(), onDue: () => this.#doUpkeep() })
   }
 
   // ---- borrowing -----------------------------------------------------------------------------------------------------
@@ -95,40 +101,39 @@ export class PoolCore<K, A> {
     return made
   }
 
+  /** Nothing is lent any more. */
+  get isOver(): boolean {
+    return this.#status === "Draining" || this.#status === "Closed"
+  }
+
   /** Lends a connection if there is one and nobody is waiting for it. */
   tryLend(lease: Lease<K, A>): PooledConnection<K, A> | undefined {
     const { owner } = lease
-    if (owner.queue.size > 0 || this.#status !== "Open") return undefined
+    if (owner.queue.size > 0 || this.#status !== "Open" || owner.isForgotten) return undefined
     const now = this.#clock.now()
     const connection = this.#inventory.available(owner, now)
     if (connection !== undefined) this.#lend(connection, lease, now)
     return connection
   }
 
-  /** Why a borrow cannot even wait. */
-  refusal(lease: Lease<K, A>): PoolError | undefined {
-    const { owner } = lease
-    if (this.#status === "Draining" || this.#status === "Closed") return Explaining.poolClosed(owner)
-    if (this.#status === "Refusing") return Explaining.poolSuspended(owner)
-    if (owner.queue.size >= this.#settings.maxWaiters) return Explaining.queueFull(owner, this.#settings)
-    return undefined
-  }
-
-  /** Puts a borrow in the queue, at its end, or at its front if it had its turn and was given something broken. */
+  /**
+   * Puts a borrow in the queue, at its end, or at its front if it had its turn and was given something broken. The result
+   * says why it cannot even wait. It is asked here, in the step that queues it, because a fiber may pause anywhere else.
+   */
   enqueue(lease: Lease<K, A>, place: "Last" | "First"): PoolError | undefined {
-    const nested = this.#nesting(lease)
-    if (nested !== undefined) return nested
+    if (lease.owner.isForgotten) lease.owner = this.keyPool(lease.owner.key)
+    const refusal = this.#refusal(lease, place) ?? this.#nesting(lease)
+    if (refusal !== undefined) return refusal
     if (place === "Last") this.#tally.waited++
     lease.waitingSince = this.#clock.now()
     this.#deadlines.at(this.#deadlineOf(lease))
+    this.#deadlines.hold(true)
     this.#waiting.join(lease, place)
     // One more borrower changes nothing for the others, and nothing at all when no connection can be had for it.
-    if (
-      this.#inventory.available(lease.owner, lease.waitingSince) !== undefined ||
-      wantedBy(lease.owner, this.#settings) > 0
-    ) {
-      this.#dispatch()
-    }
+    const { owner, waitingSince } = lease
+    const canBeServed = this.#inventory.available(owner, waitingSince) !== undefined ||
+      wantedBy(owner, this.#settings, waitingSince) > 0
+    if (canBeServed) this.#dispatch()
     return undefined
   }
 
@@ -138,64 +143,87 @@ export class PoolCore<K, A> {
   }
 
   /** Ends a borrow, wherever it stands: it leaves the queue, or its connection goes to the next one. */
-  end(lease: Lease<K, A>): void {
+  end(lease: Lease<K, A>, exit: Exit.Exit<unknown, unknown>): void {
     if (lease.state === "Waiting") this.#leave(lease)
     lease.state = "Over"
-    this.#giveBack(lease)
+    const { connection } = lease
+    if (connection === undefined) return
+    if (this.#env.isReusable?.(connection.value, exit) === false) connection.unfit = true
+    this.#giveBack(lease, connection)
   }
 
   /** Takes a connection that failed its check away from a borrow, which goes on looking for another. */
   reject(lease: Lease<K, A>): void {
-    if (lease.connection !== undefined) lease.connection.unfit = true
+    const { connection } = lease
     lease.mustCheck = false
-    this.#giveBack(lease)
+    if (connection === undefined) return
+    connection.unfit = true
+    this.#giveBack(lease, connection)
   }
 
-  timeoutOf(lease: Lease<K, A>): PoolError {
+  timeoutOf(lease: Lease<K, A>, position = 1, pool = this.#directory.counts()): PoolError {
     this.#tally.timeouts++
-    this.observer?.timedOut(lease.owner.label)
+    this.#observer?.timedOut()
+    const isSuspended = this.#status === "Waiting"
     return Explaining.acquireTimeout(lease, {
       settings: this.#settings,
-      pool: this.#directory.counts(),
+      pool,
+      position,
       now: this.#clock.now(),
-      isSuspended: this.#status === "Waiting"
+      isSuspended
     })
+  }
+
+  get minPerEndpoint(): number {
+    return this.#settings.minPerEndpoint
   }
 
   // ---- operating -----------------------------------------------------------------------------------------------------
 
   stats(): Stats {
-    const endpoints = new Map(this.#directory.all().map((keyPool) => [keyPool.label, countsOf(keyPool)]))
+    const all = this.#directory.all()
+    const endpoints = new Map(all.map((keyPool) => [keyPool.label, countsOf(keyPool)]))
     const { maxPerEndpoint, maxTotal } = this.#settings
     const isSuspended = this.#status === "Waiting" || this.#status === "Refusing"
-    return { ...sumOf(endpoints.values()), ...this.#tally, maxPerEndpoint, maxTotal, isSuspended, endpoints }
+    return { ...this.#directory.counts(), ...this.#tally, maxPerEndpoint, maxTotal, isSuspended, endpoints }
+  }
+
+  /** Tells an observer from now on; the result ends that. */
+  observe(observer: Observer): () => void {
+    const set = (observers: ReadonlyArray<Observer>) => this.#observer = combine(this.#observers = observers)
+    set([...this.#observers, observer])
+    return () => set(this.#observers.filter((other) => other !== observer))
   }
 
   /** Never lends this connection again: closes it now if it is idle, on its return if it is lent. */
   invalidate(value: A): void {
-    const connection = this.#inventory.find(value)
-    if (connection !== undefined) this.#inventory.discard(connection)
+    for (const connection of this.#inventory.find(value)) this.#inventory.discard(connection)
   }
 
-  evict(key: K | undefined): void {
-    const keyPool = key === undefined ? undefined : this.#directory.find(key)
-    const connections = key === undefined ? this.#inventory.all() : [...keyPool?.connections ?? []]
-    for (const connection of connections) this.#inventory.discard(connection)
+  /** Closes what is idle now, what is lent when it comes back, and what is being opened as soon as it is open. */
+  evict(keyPools: ReadonlyArray<KeyPool<K, A>> = this.#directory.all()): void {
+    for (const keyPool of keyPools) {
+      keyPool.generation++
+      for (const connection of [...keyPool.connections]) this.#inventory.discard(connection)
+    }
   }
 
   /** Keeps a connection for the borrowers that it has; the result ends that. */
   reserve(value: A): () => void {
-    const connection = this.#inventory.find(value)
-    if (connection === undefined) return () => {}
-    this.#inventory.reserve(connection)
+    const connections = this.#inventory.find(value)
+    for (const connection of connections) this.#inventory.reserve(connection)
     return () => {
-      this.#inventory.unreserve(connection)
-      if (this.#status === "Open" && this.#inventory.hasRoom(connection)) this.#offer(connection, this.#clock.now())
+      for (const connection of connections) {
+        this.#inventory.unreserve(connection)
+        if (connection.state === "Lent" && this.#inventory.hasRoom(connection)) {
+          this.#offer(connection, this.#clock.now())
+        }
+      }
     }
   }
 
   suspend(mode: "wait" | "fail"): void {
-    if (this.#status === "Draining" || this.#status === "Closed") return
+    if (this.isOver) return
     this.#status = mode === "wait" ? "Waiting" : "Refusing"
     if (mode === "fail") this.#refuseAll(Explaining.poolSuspended)
   }
@@ -217,9 +245,9 @@ export class PoolCore<K, A> {
 
   /** Refuses new borrowers, fails those that wait, gives up dialling and closes what is idle. */
   startDraining(): void {
-    if (this.#status === "Draining" || this.#status === "Closed") return
+    if (this.isOver) return
     this.#status = "Draining"
-    this.#refuseAll(Explaining.poolClosed)
+    this.#refuseAll(({ label }) => Explaining.poolClosed(label))
     this.#openings.interruptAll()
     for (const connection of [...this.#inventory.idle]) this.#inventory.retire(connection)
   }
@@ -238,8 +266,8 @@ export class PoolCore<K, A> {
   /** The endpoints, whose holders the caller closes. */
   shutDown(): ReadonlyArray<KeyPool<K, A>> {
     this.#status = "Closed"
-    this.#deadlines.cancel()
-    this.#upkeep.cancel()
+    this.#deadlines.stop()
+    this.#upkeep.stop()
     return this.#directory.all()
   }
 
@@ -250,13 +278,11 @@ export class PoolCore<K, A> {
     if (this.#watch.isOn) this.#upkeep.at(this.#watch.add(lease))
   }
 
-  #giveBack(lease: Lease<K, A>): void {
-    const { connection } = lease
-    if (connection === undefined) return
+  #giveBack(lease: Lease<K, A>, connection: PooledConnection<K, A>): void {
     lease.connection = undefined
     const now = this.#clock.now()
     if (this.#watch.isOn) this.#watch.remove(lease, now)
-    this.observer?.used(lease.owner.label, now - lease.borrowedAt)
+    this.#observer?.used(now - lease.borrowedAt)
     this.#inventory.takeBack(connection, lease)
     if (connection.state === "Closing") return
     if (this.#mustClose(connection, now)) return this.#dismiss(connection)
@@ -277,7 +303,7 @@ export class PoolCore<K, A> {
   }
 
   #mustClose(connection: PooledConnection<K, A>, now: number): boolean {
-    if (connection.unfit || this.#status === "Draining" || this.#status === "Closed") return true
+    if (connection.unfit || this.isOver) return true
     if (this.#inventory.isOverCap(connection.owner)) return true
     if (now - connection.openedAt < connection.lifetime) return false
     this.#tally.expired++
@@ -292,10 +318,10 @@ export class PoolCore<K, A> {
   #isOthersTurn(connection: PooledConnection<K, A>, now: number): boolean {
     if (!this.#contended || now - connection.openedAt < connection.openedIn) return false
     const slots = slotsOf(connection.owner)
-    return this.#waiting.someOther(
-      connection.owner,
-      (other) => needsMore(slots, slotsOf(other)) && wantedBy(other, this.#settings) > 0
-    )
+    return this.#waiting.someOther(connection.owner, (other) => {
+      const waited = now - (other.queue.first?.waitingSince ?? now)
+      return needsMore(slots, slotsOf(other), waited) && wantedBy(other, this.#settings, now) > 0
+    })
   }
 
   /** The connection is for those that wait for its endpoint, or else for whoever comes next. */
@@ -315,7 +341,7 @@ export class PoolCore<K, A> {
   #handOver(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: number): void {
     this.#leave(lease)
     this.#lend(connection, lease, now)
-    this.observer?.waited(lease.owner.label, now - lease.waitingSince)
+    this.#observer?.waited(now - lease.waitingSince)
     this.#continuations.add(lease, Effect.void)
   }
 
@@ -330,11 +356,19 @@ export class PoolCore<K, A> {
 
   // ---- waiting and opening -------------------------------------------------------------------------------------------
 
-  #arrive(connection: PooledConnection<K, A>, millis: number): void {
+  #arrive(connection: PooledConnection<K, A>): void {
+    const { owner, slot, value } = connection
     this.#inventory.arrive(connection)
-    this.observer?.opened(connection.owner.label, millis)
-    connection.watcher = this.#env.watch?.(connection.value)
+    this.#observer?.opened(this.#clock.now() - slot.since)
+    connection.watcher = this.#env.watch?.(value)
     connection.watcher?.addObserver(() => this.#died(connection))
+    if (slot.generation !== owner.generation) return this.#inventory.retire(connection)
+    if (connection.unfit) {
+      // A server that closes what it has just accepted is not there, however readily it accepts.
+      this.#inventory.retire(connection)
+      return this.#openings.failed(owner, Explaining.diedAtOnce(owner))
+    }
+    Object.assign(owner, { failing: false, lastFailure: undefined, failures: 0, attempts: 0, dialAt: 0 })
     // Whoever has waited for it is served before it can be another endpoint's turn.
     this.#offer(connection, this.#clock.now())
   }
@@ -361,15 +395,25 @@ export class PoolCore<K, A> {
       return
     }
     this.#dispatching = true
-    do {
-      this.#dispatchAgain = false
-      this.#contended = false
-      if (this.#status !== "Open") continue
-      let unclaimed = this.#inventory.closing
-      for (const keyPool of this.#waiting.turns()) unclaimed = this.#serve(keyPool, unclaimed)
-      for (const keyPool of this.#directory.withMinimum()) this.#refill(keyPool)
-    } while (this.#dispatchAgain)
-    this.#dispatching = false
+    try {
+      do {
+        this.#dispatchAgain = false
+        this.#contended = false
+        if (this.#status === "Open") this.#serveAll()
+      } while (this.#dispatchAgain)
+    } finally {
+      this.#dispatching = false
+    }
+  }
+
+  #serveAll(): void {
+    let unclaimed = this.#inventory.closing
+    for (const keyPool of this.#waiting.turns) {
+      unclaimed = this.#serve(keyPool, unclaimed)
+      // What one endpoint could not get, the ones behind it cannot get either.
+      if (this.#contended) break
+    }
+    for (const keyPool of this.#directory.withMinimum()) this.#refill(keyPool)
   }
 
   /** Serves one endpoint; returns how many closing connections' slots are still unclaimed. */
@@ -380,7 +424,7 @@ export class PoolCore<K, A> {
       if (connection === undefined) break
       this.#handOver(connection, next, now)
     }
-    let missing = wantedBy(keyPool, this.#settings)
+    let missing = wantedBy(keyPool, this.#settings, now)
     while (missing > 0) {
       const isFull = this.#inventory.slots >= this.#settings.maxTotal
       const victim = isFull && unclaimed === 0 ? this.#inventory.victimFor(keyPool) : undefined
@@ -410,8 +454,7 @@ export class PoolCore<K, A> {
     const { maxTotal, minPerEndpoint } = this.#settings
     if (slotsOf(keyPool) >= minPerEndpoint || keyPool.connecting > 0 || keyPool.queue.size > 0) return
     if (this.#inventory.slots >= maxTotal) return
-    if (this.#clock.now() >= keyPool.refillAt) this.#openings.start(keyPool)
-    else this.#upkeep.at(keyPool.refillAt)
+    if (this.#clock.now() >= keyPool.dialAt) this.#openings.start(keyPool)
   }
 
   /** A borrower that holds what it waits for is told so. */
@@ -430,11 +473,19 @@ export class PoolCore<K, A> {
 
   #leave(lease: Lease<K, A>): void {
     this.#waiting.leave(lease)
+    if (this.#waiting.isEmpty) this.#deadlines.hold(false)
     this.#leaveEmpty(lease.owner)
   }
 
+  #refusal({ owner }: Lease<K, A>, place: "Last" | "First"): PoolError | undefined {
+    if (this.isOver) return Explaining.poolClosed(owner.label)
+    if (this.#status === "Refusing") return Explaining.poolSuspended(owner)
+    const isFull = place === "Last" && owner.queue.size >= mostWaiting(owner, this.#settings, this.#inventory.slots)
+    return isFull ? Explaining.queueFull(owner, this.#settings) : undefined
+  }
+
   #refuseAll(refusal: (keyPool: KeyPool<K, A>) => PoolError): void {
-    for (const keyPool of this.#waiting.turns()) this.#failAll(keyPool, refusal(keyPool))
+    for (const keyPool of [...this.#waiting.turns]) this.#failAll(keyPool, refusal(keyPool))
   }
 
   #failAll(keyPool: KeyPool<K, A>, error: PoolError): void {
@@ -451,7 +502,8 @@ export class PoolCore<K, A> {
 
   #expireWaiters(): number {
     const { late, next } = this.#waiting.expired(this.#clock.monotonic())
-    for (const lease of late) this.#fail(lease, this.timeoutOf(lease))
+    const counts = this.#directory.counts()
+    for (const { lease, position } of late) this.#fail(lease, this.timeoutOf(lease, position, counts))
     return next
   }
 

@@ -5,6 +5,7 @@
  */
 import type * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
+import type { Connector } from "../Resource/Connector.ts"
 import type { Demand } from "./Opening.ts"
 import type { Settings } from "./PoolOptions.ts"
 import type { KeyPool, Lease, PooledConnection } from "./PoolState.ts"
@@ -28,6 +29,8 @@ export interface Environment<K, A> {
   readonly close: (connection: PooledConnection<K, A>, abandon: () => void) => Effect.Effect<void>
   /** Starts a fiber that ends when the connection has died. */
   readonly watch: ((connection: A) => Fiber.Fiber<void>) | undefined
+  /** Whether a connection may be lent again: after a borrow that ended so, or before the next one. */
+  readonly isReusable: Connector<K, A>["isReusable"]
   /** Asks whether an idle connection still works. */
   readonly check: Probe<A> | undefined
   /** Makes a connection ready for its next borrower. */
@@ -36,13 +39,4 @@ export interface Environment<K, A> {
   readonly reportLease: (lease: Lease<K, A>, what: "Held" | "Returned", millis: number) => Effect.Effect<void>
   /** Warns, once for each endpoint, of a borrow inside a borrow that may wait for itself. */
   readonly warnNested: (lease: Lease<K, A>) => void
-}
-
-/** Who is told of what happens, with durations in milliseconds. */
-export interface Observer {
-  readonly opened: (label: string, millis: number) => void
-  /** A borrow that had to wait has got its connection. */
-  readonly waited: (label: string, millis: number) => void
-  readonly used: (label: string, millis: number) => void
-  readonly timedOut: (label: string) => void
 }

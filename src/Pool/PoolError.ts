@@ -39,13 +39,13 @@ export interface Holder {
 }
 
 /**
- * What a borrower was waiting for: a slot of its own endpoint, a slot of the pool, the dial that is under way, or
- * `resume`.
+ * What a borrower was waiting for: a slot of its own endpoint, a slot of the pool, a dial that is under way or comes after
+ * a delay, the check of the connection that it was given, or `resume`.
  *
  * @category models
  * @since 0.1.0
  */
-export type StalledBy = "EndpointCap" | "TotalCap" | "Connecting" | "Suspended"
+export type StalledBy = "EndpointCap" | "TotalCap" | "Connecting" | "Checking" | "Suspended"
 
 const formatCounts = (counts: Counts): string =>
   `total=${counts.total}, active=${counts.active}, idle=${counts.idle}, connecting=${counts.connecting}, ` +
@@ -66,6 +66,7 @@ const stalls: Record<StalledBy, string> = {
   EndpointCap: "all of the endpoint's connections are in use",
   TotalCap: "the pool is full",
   Connecting: "no connection has been established yet",
+  Checking: "the check of its connection has not passed",
   Suspended: "the pool is suspended"
 }
 
@@ -189,6 +190,20 @@ export class LeaseExpired extends Data.TaggedError("LeaseExpired")<{
     const by = [this.span, this.site].filter((part) => part !== undefined).join(" ")
     return `a connection to ${this.key} was held for longer than maxLease, which is ${Duration.format(this.maxLease)}` +
       (by === "" ? "" : `, by ${by}`)
+  }
+}
+
+/**
+ * The connection was dead as soon as it was open, as with a server that accepts and closes. It is the `cause` of a
+ * `ConnectFailed`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ConnectionDied extends Data.TaggedError("ConnectionDied")<{ readonly key: string }> {
+  readonly isRetryable = true
+  override get message(): string {
+    return `the connection to ${this.key} was closed as soon as it was open`
   }
 }
 

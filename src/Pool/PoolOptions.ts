@@ -114,7 +114,10 @@ export interface Settings {
   readonly closeTimeout: Duration.Duration
   readonly maxWaiters: number
   readonly checkAfterIdle: number
+  /** When to dial again after a failure, and how often. */
   readonly retry: RetryPolicy.RetryPolicy
+  /** The same for a single attempt. */
+  readonly dial: RetryPolicy.RetryPolicy
   readonly drainTimeout: number
 }
 
@@ -184,6 +187,8 @@ export const settingsOf = <K, A, E, R>(options: Options<K, A, E, R>): Settings =
   const millis = (option: keyof typeof byDefault, range: { readonly exclusive: boolean; readonly infinite: boolean }) =>
     Duration.toMillis(check.duration(option, options[option] ?? byDefault[option], { min: 0, ...range }))
   const caps = capsOf(check, options, { maxPerEndpoint: 2, maxTotal: defaultTotal })
+  // Opening may be repeated whatever is known of the last attempt: what that had acquired is closed by then.
+  const retry = RetryPolicy.make({ ...options.retry ?? RetryPolicy.tcpConnection, idempotent: true })
   const keepalive = millis("keepalive", bestBefore)
   const needsCheck = "be \"Infinity\", because the connector has no check"
   check.require(
@@ -210,8 +215,8 @@ export const settingsOf = <K, A, E, R>(options: Options<K, A, E, R>): Settings =
     keepalive,
     leakThreshold: millis("leakThreshold", bestBefore),
     maxLease: millis("maxLease", bestBefore),
-    // Opening may be repeated whatever is known of the last attempt: what that had acquired is closed by then.
-    retry: RetryPolicy.make({ ...options.retry ?? RetryPolicy.tcpConnection, idempotent: true }),
+    retry,
+    dial: RetryPolicy.make({ ...retry, maxAttempts: 1 }),
     drainTimeout: millis("drainTimeout", { exclusive: false, infinite: false })
   }
 }

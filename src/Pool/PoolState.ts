@@ -5,6 +5,7 @@
  *
  * @since 0.1.0
  */
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
@@ -20,6 +21,8 @@ export interface Slot {
   state: "Connecting" | "Open" | "Closing" | "Free"
   /** When it was taken, on the pool's steady clock. */
   readonly since: number
+  /** The generation of its endpoint then: an eviction meanwhile makes what comes of it stale. */
+  readonly generation: number
 }
 
 /**
@@ -96,12 +99,20 @@ export interface KeyPool<K, A> {
   readonly connections: Set<PooledConnection<K, A>>
   connecting: number
   closing: number
+  /** Counts evictions. */
+  generation: number
   /** The last dial failed and none has succeeded since. */
   failing: boolean
   lastFailure: unknown
-  /** How often in a row filling up to the minimum has failed, and when it may be tried again, on the steady clock. */
-  refillFailures: number
-  refillAt: number
+  /** Dials that have failed in a row. */
+  failures: number
+  /** Those of them that the borrowers have not been told of, and when the first one failed. */
+  attempts: number
+  failingSince: number
+  /** No further attempt before this moment, on the pool's steady clock. */
+  dialAt: number
+  /** It was empty for so long that the pool has forgotten it; a borrow that still knows it looks again. */
+  isForgotten: boolean
   /** When it was last left with nothing open and nobody waiting, on the pool's steady clock. */
   emptySince: number
 }
@@ -112,8 +123,10 @@ export const slotsOf = <K, A>(keyPool: KeyPool<K, A>): number =>
 
 /** One borrow: it waits in its endpoint's queue, then holds a connection, then it is over. */
 export interface Lease<K, A> {
-  readonly owner: KeyPool<K, A>
+  owner: KeyPool<K, A>
   readonly fiber: Fiber.Fiber<unknown, unknown>
+  /** The context in which it was asked for, whose span names the borrower. */
+  readonly context: Context.Context<never>
   /** Where in the program it was asked for, if leases are watched. */
   readonly site: string | undefined
   state: "New" | "Waiting" | "Holding" | "Over"
@@ -147,6 +160,7 @@ export const makeLease = <K, A>(
 ): Lease<K, A> => ({
   owner,
   fiber,
+  context: fiber.context,
   site,
   state: "New",
   connection: undefined,

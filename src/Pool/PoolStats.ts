@@ -99,7 +99,7 @@ export const sumOf = (all: Iterable<Counts>): Counts => {
 }
 
 export const spanOf = <K, A>(lease: Lease<K, A>): string | undefined => {
-  const span = Context.getOrUndefined(lease.fiber.context, Tracer.ParentSpan)
+  const span = Context.getOrUndefined(lease.context, Tracer.ParentSpan)
   return span?._tag === "Span" ? span.name : undefined
 }
 

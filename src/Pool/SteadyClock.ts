@@ -17,7 +17,7 @@ import type { Clock } from "effect/Clock"
  * {@link synchronize}, which is called wherever something waits or a timer rings, makes up for what a step had hidden.
  */
 export class SteadyClock {
-  readonly #clock: Clock
+  readonly clock: Clock
   #offset = 0
   #last: number
   /** The time on both clocks when they were last brought together. */
@@ -25,7 +25,7 @@ export class SteadyClock {
   #togetherMonotonic: number
 
   constructor(clock: Clock) {
-    this.#clock = clock
+    this.clock = clock
     this.#last = clock.currentTimeMillisUnsafe()
     this.#together = this.#last
     this.#togetherMonotonic = this.monotonic()
@@ -33,7 +33,7 @@ export class SteadyClock {
 
   /** A time that never goes back. */
   now(): number {
-    const now = this.#clock.currentTimeMillisUnsafe() + this.#offset
+    const now = this.clock.currentTimeMillisUnsafe() + this.#offset
     if (now >= this.#last) return this.#last = now
     this.#offset += this.#last - now
     return this.#last
@@ -41,7 +41,7 @@ export class SteadyClock {
 
   /** Milliseconds of the monotonic clock, for deadlines: a wall clock that steps forward must not fail anybody. */
   monotonic(): number {
-    return Number(this.#clock.monotonicTimeNanosUnsafe()) / 1e6
+    return Number(this.clock.monotonicTimeNanosUnsafe()) / 1e6
   }
 
   /** Reads both clocks, and returns the time. */

@@ -48,11 +48,4 @@ export class WaitQueue<K, A> {
     lease.behind = undefined
     this.#size--
   }
-
-  /** The place of a waiting lease, counted from 1. */
-  positionOf(lease: Lease<K, A>): number {
-    let position = 1
-    for (let ahead = lease.ahead; ahead !== undefined; ahead = ahead.ahead) position++
-    return position
-  }
 }

@@ -13,9 +13,9 @@ export class WaitingLine<K, A> {
     return this.#turns.size === 0
   }
 
-  /** The endpoints with waiting borrowers as they are now, whose turn is next first. */
-  turns(): ReadonlyArray<KeyPool<K, A>> {
-    return [...this.#turns]
+  /** The endpoints with waiting borrowers, whose turn is next first. */
+  get turns(): ReadonlySet<KeyPool<K, A>> {
+    return this.#turns
   }
 
   /** Whether another endpoint than this one has borrowers that want what `wants` says. */
@@ -42,13 +42,18 @@ export class WaitingLine<K, A> {
     if (this.#turns.delete(keyPool)) this.#turns.add(keyPool)
   }
 
-  /** The borrows whose deadline has passed, and the next deadline. Within a queue, deadlines are in order. */
-  expired(now: number): { readonly late: ReadonlyArray<Lease<K, A>>; readonly next: number } {
-    const late: Array<Lease<K, A>> = []
+  /** The borrows whose deadline has passed, with their places, and the next deadline. In a queue, they are in order. */
+  expired(now: number): {
+    readonly late: ReadonlyArray<{ readonly lease: Lease<K, A>; readonly position: number }>
+    readonly next: number
+  } {
+    const late: Array<{ readonly lease: Lease<K, A>; readonly position: number }> = []
     let next = Infinity
     for (const { queue } of this.#turns) {
       let lease = queue.first
-      for (; lease !== undefined && lease.deadline <= now; lease = lease.behind) late.push(lease)
+      for (let position = 1; lease !== undefined && lease.deadline <= now; lease = lease.behind, position++) {
+        late.push({ lease, position })
+      }
       if (lease !== undefined) next = Math.min(next, lease.deadline)
     }
     return { late, next }

@@ -205,7 +205,7 @@ const end = (session: Session, error: JsonRpcError | undefined): void => {
   session.outbox.clear()
   for (const { answer } of session.pending.values()) Deferred.doneUnsafe(answer, Exit.fail(error ?? lost(cause, true)))
   session.pending.clear()
-  session.alarm.cancel()
+  session.alarm.stop()
   if (error === undefined) Queue.endUnsafe(session.inbox)
   else Queue.failCauseUnsafe(session.inbox, Cause.fail(error))
   Deferred.doneUnsafe(session.dead, Exit.void)
@@ -303,7 +303,7 @@ export const serve = (
       work: Latch.makeUnsafe(false),
       inbox: yield* Queue.sliding<Notification, JsonRpcError | Cause.Done>(settings.notificationBuffer),
       dead: Deferred.makeUnsafe(),
-      alarm: new Alarm({ fork, now, onDue: () => expire(session) }),
+      alarm: new Alarm({ clock, fork, now, onDue: () => expire(session) }),
       now,
       nextId: 1,
       bytesRead: 0,

@@ -4,9 +4,11 @@
  * @since 0.1.0
  */
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
+import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type * as Socket from "effect/socket/Socket"
@@ -50,6 +52,8 @@ export interface TcpConnection {
    * `ConnectionClosed` after the end and with `WriteFailed` when the connection breaks.
    */
   readonly write: (data: Uint8Array | string) => Effect.Effect<void, TcpConnectionError>
+  /** Whether bytes have arrived that nobody has read. */
+  readonly hasUnread: () => boolean
   /** Completes as soon as the peer has ended its side or the connection is gone, whoever ended it. */
   readonly dead: Effect.Effect<void>
   /** Completes when the connection is closed and its descriptor is free, and says how it went. */
@@ -138,6 +142,7 @@ const fromSocket = (
         ? Effect.mapError(writer.write(data), writeError(socket))
         : Effect.fail(closedError(socket))
     ),
+  hasUnread: () => socket.raw.readableLength > 0,
   dead: Deferred.await(socket.dead),
   closed: Deferred.await(socket.closed)
 })
@@ -198,8 +203,17 @@ export const connect = (
   options: Options = {}
 ): Effect.Effect<TcpConnection, TcpConnectionError, Scope.Scope> => open(endpoint, settingsOf(options))
 
+/** Whether a borrower came to an end of its own: one that was cut off may have asked for something that is still to come. */
+const endedByItself = (exit: Exit.Exit<unknown, unknown>): boolean =>
+  Exit.isSuccess(exit) || !(Cause.hasInterrupts(exit.cause) || Cause.hasDies(exit.cause))
+
 /**
  * A connector of TCP connections for a pool. Throws `InvalidOption` on options that make no sense.
+ *
+ * **Details**
+ *
+ * Bytes know no owner: what one borrower has asked for, the next one would read. So a connection is closed, not lent again,
+ * when its borrower was interrupted or died, and when there are bytes that nobody has read.
  *
  * @see {@link connect} for what opening and closing mean
  * @category constructors
@@ -209,6 +223,7 @@ export const connector = (options: Options = {}): Connector.Connector<Endpoint, 
   const settings = settingsOf(options)
   return Connector.make({
     open: (endpoint: Endpoint) => open(endpoint, settings),
-    closed: (connection) => connection.dead
+    closed: (connection) => connection.dead,
+    isReusable: (connection, exit) => !connection.hasUnread() && (exit === undefined || endedByItself(exit))
   })
 }

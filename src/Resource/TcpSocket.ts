@@ -146,18 +146,20 @@ const closeGracefully = (socket: TcpSocket, closeTimeout: Duration.Duration): Ef
 
 const awaitConnected = (socket: TcpSocket, tls: boolean): Effect.Effect<TcpSocket, TcpConnectionError> =>
   Effect.callback((resume) => {
+    const { raw } = socket
+    const ready = tls ? "secureConnect" : "connect"
     const onConnect = () => {
+      stopListening()
       socket.connected = true
-      socket.raw.off("error", onError)
       resume(Effect.succeed(socket))
     }
     const onError = (cause: unknown) => resume(Effect.fail(connectFailed(socket.endpoint, cause)))
-    socket.raw.once(tls ? "secureConnect" : "connect", onConnect)
-    socket.raw.once("error", onError)
-    return Effect.sync(() => {
-      socket.raw.off(tls ? "secureConnect" : "connect", onConnect)
-      socket.raw.off("error", onError)
-    })
+    const onClose = () => onError(new Error("the socket was closed before it was connected"))
+    const stopListening = () => {
+      raw.off(ready, onConnect).off("error", onError).off("close", onClose)
+    }
+    raw.once(ready, onConnect).once("error", onError).once("close", onClose)
+    return Effect.sync(stopListening)
   })
 
 const connectFailed = (endpoint: Endpoint, cause: unknown): TcpConnectionError =>
@@ -170,29 +172,25 @@ const connectTimedOut = (endpoint: Endpoint, after: Duration.Duration): TcpConne
  * Dials, and closes the socket when the scope ends: gracefully if it was connected, at once if it was not. Its descriptor
  * is free when the finalizer has ended.
  *
- * The finalizer is installed before the dial, so there is no moment at which an interruption can lose the socket.
+ * The socket is made, and its finalizer installed, in one uninterruptible step before anything is awaited, so there is no
+ * moment at which an interruption can lose it. In a scope that has ended already the finalizer runs at once.
  */
 export const dial = (
   endpoint: Endpoint,
   settings: DialSettings
-): Effect.Effect<TcpSocket, TcpConnectionError, Scope.Scope> =>
-  Effect.suspend(() => {
-    let socket: TcpSocket | undefined
-    const close = Effect.flatMap(
-      CloseTimeout,
-      (ambient) => socket === undefined ? Effect.void : closeGracefully(socket, settings.closeTimeout ?? ambient)
-    )
-    const connected = Effect.suspend(() => {
-      try {
-        socket = watch(endpoint, createRaw(endpoint, settings))
-      } catch (cause) {
-        return Effect.fail(connectFailed(endpoint, cause))
-      }
-      return awaitConnected(socket, settings.tls !== undefined)
-    })
-    const bounded = Effect.timeoutOrElse(connected, {
-      duration: settings.connectTimeout,
-      orElse: () => Effect.fail(connectTimedOut(endpoint, settings.connectTimeout))
-    })
-    return Effect.andThen(Effect.addFinalizer(() => close), bounded)
+): Effect.Effect<TcpSocket, TcpConnectionError, Scope.Scope> => {
+  const make = Effect.try({
+    try: () => watch(endpoint, createRaw(endpoint, settings)),
+    catch: (cause) => connectFailed(endpoint, cause)
   })
+  const close = (socket: TcpSocket) =>
+    Effect.flatMap(CloseTimeout, (ambient) => closeGracefully(socket, settings.closeTimeout ?? ambient))
+  return Effect.flatMap(
+    Effect.acquireRelease(make, close),
+    (socket) =>
+      Effect.timeoutOrElse(awaitConnected(socket, settings.tls !== undefined), {
+        duration: settings.connectTimeout,
+        orElse: () => Effect.fail(connectTimedOut(endpoint, settings.connectTimeout))
+      })
+  )
+}

@@ -93,16 +93,15 @@ export const decideLocal = (situation: Situation): Decision<"ResourceExhausted">
 }
 
 /**
- * Decides what follows a failure. The order is part of the contract: class, nested retry, deadline, attempts. Whoever
+ * Decides what follows a failure. The order is part of the contract: class, nested retry, attempts, deadline. Whoever
  * acts on a `Wait` sleeps, then asks the gate, then runs the attempt.
  */
 export const decide = (situation: Situation): Decision => {
   const { elapsed, failure, nested, progress, rules, u } = situation
   if (failure.class === "LocalExhausted") return decideLocal(situation)
   if (isRefused(failure, rules)) return stop("NotRetryable")
-  if (nested) return stop("AttemptsExhausted")
+  if (nested || progress.attempts >= rules.maxAttempts) return stop("AttemptsExhausted")
   const hint = failure.retryAfter === undefined ? undefined : Duration.toMillis(failure.retryAfter)
   const pause = atLeast(delay(rules.backoff, progress.attempts, u), hint, u)
-  if (elapsed + pause >= rules.deadline) return stop("DeadlineExceeded")
-  return progress.attempts >= rules.maxAttempts ? stop("AttemptsExhausted") : wait(pause)
+  return elapsed + pause >= rules.deadline ? stop("DeadlineExceeded") : wait(pause)
 }

@@ -1,53 +1,64 @@
 /**
- * Waiting that keeps no process alive.
+ * Timers that keep no process alive unless somebody waits for them.
  *
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 
-const liveClock = Clock.Clock.defaultValue()
+/** The clock that is in force where nobody has provided another. */
+const liveClock = Context.get(Context.empty(), Clock.Clock)
 
 // The longest delay that `setTimeout` takes; a longer wait is simply woken early and armed again.
 const maxTimerMillis = 2 ** 31 - 1
 
 /**
- * Sleeps at most this many whole milliseconds, on the Effect clock.
+ * A timer of the platform.
  *
- * The live clock's own `sleep` is a timer that keeps the event loop alive, and it offers no way to let go of it. So this
- * is the one place where a timer of the platform is used directly. Any other clock, such as that of a test, is asked.
+ * The live clock's own `sleep` is a timer that keeps the event loop alive, and it offers no way to let go of it. So this is
+ * the one place where a timer of the platform is used directly. Any other clock, such as that of a test, is asked.
  */
+// oxlint-disable-next-line effecttsgo/global-timers
+const startTimer = (ring: () => void, millis: number) => setTimeout(ring, Math.min(millis, maxTimerMillis))
+
+/** Sleeps at most this many whole milliseconds, on the Effect clock, without keeping the process alive. */
 export const sleepUnref = (millis: number): Effect.Effect<void> =>
   Effect.withFiber((fiber) => {
     const clock = fiber.getRef(Clock.Clock)
     if (clock !== liveClock) return clock.sleep(Duration.millis(millis))
     return Effect.callback<void>((resume) => {
-      // oxlint-disable-next-line effecttsgo/global-timers-in-effect
-      const handle = setTimeout(() => resume(Effect.void), Math.min(millis, maxTimerMillis))
-      handle.unref()
-      return Effect.sync(() => clearTimeout(handle))
+      const timer = startTimer(() => resume(Effect.void), millis)
+      timer.unref()
+      return Effect.sync(() => clearTimeout(timer))
     })
   })
 
 /**
  * One timer that many things share: it knows the earliest moment at which something is due, and asks for the next one
- * when that moment has come.
+ * when that moment has come. It keeps the process alive only while it is held.
  */
 export class Alarm {
+  readonly #clock: Clock.Clock
   readonly #fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
   readonly #now: () => number
   readonly #onDue: () => number
   #due = Infinity
+  #timer: ReturnType<typeof startTimer> | undefined
   #fiber: Fiber.Fiber<void> | undefined
+  #isHeld = false
+  #isOver = false
 
   /** `onDue` does what is due and returns the next moment, or `Infinity`; `now` and all moments are on one clock, in ms. */
   constructor(options: {
+    readonly clock: Clock.Clock
     readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
     readonly now: () => number
     readonly onDue: () => number
   }) {
+    this.#clock = options.clock
     this.#fork = options.fork
     this.#now = options.now
     this.#onDue = options.onDue
@@ -55,24 +66,49 @@ export class Alarm {
 
   /** Makes sure that the alarm rings at this moment or before. */
   at(due: number): void {
-    if (due >= this.#due) return
-    this.cancel()
+    if (due >= this.#due || this.#isOver) return
+    this.#disarm()
     this.#due = due
-    const millis = Math.ceil(due - this.#now())
     // What is due already rings soon, but never before `at` has returned.
-    const wait = millis > 0 ? sleepUnref(millis) : Effect.yieldNow
+    this.#arm(Math.max(Math.ceil(due - this.#now()), 0))
+  }
+
+  /** Whether somebody waits for the alarm, so that the process must not end before it has rung. */
+  hold(isHeld: boolean): void {
+    if (isHeld === this.#isHeld) return
+    this.#isHeld = isHeld
+    if (isHeld) this.#timer?.ref()
+    else this.#timer?.unref()
+  }
+
+  /** Ends the alarm for good. */
+  stop(): void {
+    this.#isOver = true
+    this.#disarm()
+  }
+
+  #arm(millis: number): void {
+    if (this.#clock === liveClock) {
+      this.#timer = startTimer(() => this.#ring(), millis)
+      if (!this.#isHeld) this.#timer.unref()
+      return
+    }
+    const wait = millis > 0 ? this.#clock.sleep(Duration.millis(millis)) : Effect.yieldNow
     this.#fiber = this.#fork(Effect.andThen(wait, Effect.sync(() => this.#ring())))
   }
 
-  cancel(): void {
+  #disarm(): void {
     this.#due = Infinity
+    clearTimeout(this.#timer)
+    this.#timer = undefined
     this.#fiber?.interruptUnsafe()
     this.#fiber = undefined
   }
 
   #ring(): void {
-    this.#fiber = undefined
     this.#due = Infinity
+    this.#timer = undefined
+    this.#fiber = undefined
     this.at(this.#onDue())
   }
 }

@@ -1,0 +1,29 @@
+/**
+ * Who is told of what happens in a pool, as it happens.
+ *
+ * @since 0.1.0
+ */
+
+/** Durations are in milliseconds. */
+export interface Observer {
+  readonly opened: (millis: number) => void
+  /** A borrow that had to wait has got its connection. */
+  readonly waited: (millis: number) => void
+  /** A connection has come back from a borrower. */
+  readonly used: (millis: number) => void
+  readonly timedOut: () => void
+}
+
+/** One observer that tells all of these, or none, which costs a pool nothing. */
+export const combine = (observers: ReadonlyArray<Observer>): Observer | undefined => {
+  if (observers.length <= 1) return observers[0]
+  const tell = (what: (observer: Observer) => void) => {
+    for (const observer of observers) what(observer)
+  }
+  return {
+    opened: (millis) => tell((observer) => observer.opened(millis)),
+    waited: (millis) => tell((observer) => observer.waited(millis)),
+    used: (millis) => tell((observer) => observer.used(millis)),
+    timedOut: () => tell((observer) => observer.timedOut())
+  }
+}

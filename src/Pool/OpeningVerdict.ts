@@ -1,0 +1,67 @@
+/**
+ * What follows a failed attempt to open a connection, as a pure function.
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import * as Failure from "../Retry/Failure.ts"
+import * as RetryPolicy from "../Retry/RetryPolicy.ts"
+import { ConnectionDied } from "./PoolError.ts"
+
+/** An endpoint after a failed attempt. */
+export interface Situation {
+  readonly policy: RetryPolicy.RetryPolicy
+  /** How the attempt failed: a `RetryError` of a single attempt, or a defect. */
+  readonly error: unknown
+  /** Attempts that were made for those who wait, this one included. */
+  readonly attempts: number
+  /** Attempts that have failed in a row, whoever has learnt of them. */
+  readonly failures: number
+  /** Milliseconds since the first of them. */
+  readonly elapsed: number
+  /** A random number from 0 (inclusive) to 1 (exclusive). */
+  readonly u: number
+}
+
+/**
+ * Dial again after `delay` milliseconds, or tell whoever waits. Then only the endpoint's minimum waits for the delay:
+ * whoever asks after that gets an attempt at once.
+ */
+export type Verdict =
+  | { readonly _tag: "Again"; readonly delay: number }
+  | { readonly _tag: "GiveUp"; readonly delay: number; readonly error: unknown }
+
+/** The error of all the attempts, from that of the last one. */
+const summed = (last: unknown, { attempts, elapsed, policy }: Situation): unknown => {
+  if (!(last instanceof RetryPolicy.RetryError)) return last
+  const { reason } = last
+  if (reason._tag !== "AttemptsExhausted") return last
+  return new RetryPolicy.RetryError({
+    reason: new RetryPolicy.AttemptsExhausted({
+      label: reason.label,
+      attempts,
+      maxAttempts: policy.maxAttempts,
+      elapsed: Duration.sum(Duration.millis(Math.round(elapsed)), reason.elapsed),
+      failure: reason.failure,
+      cause: reason.cause
+    })
+  })
+}
+
+/** Decides what follows a failed attempt. */
+export const judge = (situation: Situation): Verdict => {
+  const { attempts, elapsed, error, failures, policy, u } = situation
+  const delay = Duration.toMillis(RetryPolicy.delay(policy, attempts, u))
+  // The single attempt has used up its policy, so that only this reason of a `RetryError` says that another may help.
+  const isRetryError = error instanceof RetryPolicy.RetryError
+  const mayPass = isRetryError ? error.reason._tag === "AttemptsExhausted" : error instanceof ConnectionDied
+  const hint = Failure.classify(isRetryError ? error.cause : error).retryAfter
+  const patient = hint === undefined ? delay : Math.max(delay, Duration.toMillis(hint))
+  return mayPass && attempts < policy.maxAttempts && elapsed + patient < Duration.toMillis(policy.deadline)
+    ? { _tag: "Again", delay: patient }
+    : {
+      _tag: "GiveUp",
+      delay: Duration.toMillis(RetryPolicy.delay(policy, failures, u)),
+      error: summed(error, situation)
+    }
+}

@@ -1,0 +1,159 @@
+/**
+ * What a pool does, as metrics and as a stream.
+ *
+ * @since 0.1.0
+ */
+import type * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Metric from "effect/Metric"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { checkOptions } from "../internal/Options.ts"
+import { sleepUnref } from "../internal/Timer.ts"
+import { type ConnectionPool, type Stats, stats } from "./ConnectionPool.ts"
+import { TypeId } from "./TypeId.ts"
+
+/**
+ * How a pool is measured.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /** The attribute `db.client.connection.pool.name`: tells the pools of a program apart. */
+  readonly name: string
+  /** How often the counts are read; above 0. Durations and timeouts are recorded as they happen. @default 5 seconds */
+  readonly interval?: Duration.Input | undefined
+}
+
+// From a tenth of a millisecond to about a minute, in seconds.
+const boundaries = Metric.exponentialBoundaries({ start: 0.0001, factor: 2, count: 20 })
+
+const metricsOf = (name: string) => {
+  const attributes = { "db.client.connection.pool.name": name }
+  const gauge = (id: string, description: string, extra: Record<string, string> = {}) =>
+    Metric.gauge(`db.client.connection.${id}`, { description, attributes: { ...attributes, ...extra } })
+  const seconds = (id: string, description: string) =>
+    Metric.histogram(`db.client.connection.${id}`, { description, attributes, boundaries })
+  const state = "db.client.connection.state"
+  return {
+    idle: gauge("count", "Connections in this state", { [state]: "idle" }),
+    used: gauge("count", "Connections in this state", { [state]: "used" }),
+    idleMin: gauge("idle.min", "Idle connections that are kept for each endpoint"),
+    idleMax: gauge("idle.max", "Most idle connections"),
+    max: gauge("max", "Most connections"),
+    pending: gauge("pending_requests", "Borrowers that wait"),
+    timeouts: Metric.counter("db.client.connection.timeouts", {
+      description: "Borrows that ran out of time",
+      attributes,
+      incremental: true
+    }),
+    createTime: seconds("create_time", "Time to open a connection, in seconds"),
+    waitTime: seconds("wait_time", "Time that a borrower waited, in seconds"),
+    useTime: seconds("use_time", "Time that a connection was lent, in seconds")
+  }
+}
+
+/**
+ * Records a pool in Effect's metrics until the scope ends, under the names and units of OpenTelemetry's conventions for
+ * database client connections: `db.client.connection.count` (by `db.client.connection.state`), `.idle.min`, `.idle.max`,
+ * `.max`, `.pending_requests`, `.timeouts`, `.create_time`, `.wait_time` and `.use_time`, the times in seconds.
+ *
+ * **Details**
+ *
+ * A pool that nobody measures pays nothing for this. `wait_time` has the borrows that had to wait. It throws
+ * `InvalidOption` on an `interval` that makes no sense.
+ *
+ * **Example** (Counting the uses of a connection)
+ *
+ * ```ts
+ * import { Effect, Metric } from "effect"
+ * import * as ConnectionPool from "effect-sluice/ConnectionPool"
+ * import * as Connector from "effect-sluice/Connector"
+ * import * as PoolTelemetry from "effect-sluice/PoolTelemetry"
+ * import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+ *
+ * const connector = Connector.make({ open: (name: string) => Effect.succeed({ name }) })
+ *
+ * const program = Effect.gen(function*() {
+ *   const pool = yield* ConnectionPool.make({ connector })
+ *   yield* PoolTelemetry.record(pool, { name: "orders" })
+ *   yield* ConnectionPool.use(pool, "db", () => Effect.void)
+ *   const metrics = yield* Metric.snapshot
+ *   const used = metrics.find((metric) => metric.id === "db.client.connection.use_time")
+ *   return used?.type === "Histogram" ? used.state.count : undefined
+ * }).pipe(
+ *   Effect.scoped,
+ *   Effect.provide(ResourceMonitor.layer()),
+ *   Effect.provideService(Metric.MetricRegistry, new Map())
+ * )
+ *
+ * await Effect.runPromise(program) // => 1
+ * ```
+ *
+ * @see {@link changes} for the counts as a stream
+ * @category metrics
+ * @since 0.1.0
+ */
+export const record = <K, A>(
+  pool: ConnectionPool<K, A>,
+  options: Options
+): Effect.Effect<void, never, Scope.Scope> => {
+  const metrics = metricsOf(options.name)
+  const interval = intervalOf(options.interval)
+  const { core } = pool[TypeId]
+  const readCounts = Effect.contextWith((context: Context.Context<never>) =>
+    Effect.sync(() => {
+      const { active, idle, maxTotal, waiting } = core.stats()
+      metrics.idle.updateUnsafe(idle, context)
+      metrics.used.updateUnsafe(active, context)
+      metrics.idleMin.updateUnsafe(core.minPerEndpoint, context)
+      metrics.idleMax.updateUnsafe(maxTotal, context)
+      metrics.max.updateUnsafe(maxTotal, context)
+      metrics.pending.updateUnsafe(waiting, context)
+    })
+  )
+  return Effect.gen(function*() {
+    const context = yield* Effect.context<never>()
+    yield* Effect.acquireRelease(
+      Effect.sync(() =>
+        core.observe({
+          opened: (millis) => metrics.createTime.updateUnsafe(millis / 1000, context),
+          waited: (millis) => metrics.waitTime.updateUnsafe(millis / 1000, context),
+          used: (millis) => metrics.useTime.updateUnsafe(millis / 1000, context),
+          timedOut: () => metrics.timeouts.updateUnsafe(1, context)
+        })
+      ),
+      (stop) => Effect.sync(stop)
+    )
+    yield* readCounts.pipe(
+      Effect.andThen(sleepUnref(interval)),
+      Effect.forever,
+      Effect.forkScoped({ startImmediately: true })
+    )
+  })
+}
+
+const intervalOf = (interval: Duration.Input | undefined): number =>
+  Math.ceil(Duration.toMillis(
+    checkOptions("PoolTelemetry").duration("interval", interval ?? "5 seconds", { min: 0, exclusive: true })
+  ))
+
+/**
+ * The stats of a pool, now and then every `interval`, without end. It throws `InvalidOption` on an interval that is not
+ * above 0.
+ *
+ * @category streams
+ * @since 0.1.0
+ */
+export const changes = <K, A>(
+  pool: ConnectionPool<K, A>,
+  interval: Duration.Input = "1 second"
+): Stream.Stream<Stats> => {
+  const millis = intervalOf(interval)
+  return Stream.concat(
+    Stream.fromEffect(stats(pool)),
+    Stream.fromEffectRepeat(Effect.andThen(sleepUnref(millis), stats(pool)))
+  )
+}
