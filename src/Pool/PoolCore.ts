@@ -364,9 +364,10 @@ export class PoolCore<K, A> {
     connection.watcher?.addObserver(() => this.#died(connection))
     if (slot.generation !== owner.generation) return this.#inventory.retire(connection)
     if (connection.unfit) {
-      // A server that closes what it has just accepted is not there, however readily it accepts.
-      this.#inventory.retire(connection)
-      return this.#openings.failed(owner, Explaining.diedAtOnce(owner))
+      // A server that closes what it has just accepted is not there, however readily it accepts. The failure is counted
+      // before the slot is free, so that the next dial waits for its delay.
+      this.#openings.failed(owner, Explaining.diedAtOnce(owner))
+      return this.#inventory.retire(connection)
     }
     Object.assign(owner, { failing: false, lastFailure: undefined, failures: 0, attempts: 0, dialAt: 0 })
     // Whoever has waited for it is served before it can be another endpoint's turn.

@@ -1,0 +1,133 @@
+/**
+ * Random histories of a pool: what borrowers, peers and operators do to it, as data that can be printed and cut.
+ */
+
+export const keys = ["a", "b", "c", "d", "e"] as const
+
+/** What happens in a dial, or in a check. */
+export type Conduct = "works" | "is slow" | "fails" | "fails slowly" | "hangs" | "dies"
+
+export type Ending = "succeeds" | "fails" | "dies" | "invalidates" | "is killed" | "never ends"
+
+export type Step =
+  | {
+    readonly do: "borrow"
+    readonly key: string
+    readonly hold: number
+    readonly ending: Ending
+    readonly by: "use" | "get"
+  }
+  | { readonly do: "cancel" | "invalidate" | "kill"; readonly which: number }
+  | { readonly do: "pass"; readonly millis: number }
+  | { readonly do: "evict"; readonly key: string | undefined }
+  | { readonly do: "resize"; readonly maxPerEndpoint: number; readonly maxTotal: number }
+  | { readonly do: "suspend"; readonly mode: "wait" | "fail" }
+  | { readonly do: "resume" | "settle" }
+  | { readonly do: "dials" | "checks"; readonly key: string; readonly conduct: Conduct }
+  | { readonly do: "closes"; readonly key: string; readonly millis: number }
+
+export interface History {
+  readonly seed: number
+  readonly options: {
+    readonly maxPerEndpoint: number
+    readonly maxTotal: number
+    readonly concurrency: number
+    readonly acquireTimeout: number
+    readonly idleTimeout: number
+    readonly maxLifetime: number
+    readonly checkAfterIdle: number
+    readonly maxAttempts: number
+  }
+  readonly opsBeforeYield: number
+  readonly steps: ReadonlyArray<Step>
+  /** Drains the pool in the middle of everything, or lets everybody finish first. */
+  readonly end: "drain" | "finish"
+}
+
+/** Mulberry32: small, fast, and the same everywhere. */
+const numbers = (seed: number) => {
+  let state = seed
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+  }
+}
+
+const conducts: ReadonlyArray<Conduct> = ["works", "is slow", "fails", "fails slowly", "hangs", "dies"]
+const endings: ReadonlyArray<Ending> = ["succeeds", "succeeds", "fails", "dies", "invalidates", "is killed", "never ends"]
+
+/** The history of a seed. */
+export const make = (seed: number): History => {
+  const next = numbers(seed)
+  const upTo = (most: number) => Math.floor(next() * (most + 1))
+  const oneOf = <A>(first: A, ...others: ReadonlyArray<A>): A => [first, ...others][upTo(others.length)] ?? first
+  // Most histories crowd on few endpoints, where there is something to wait for.
+  const crowded = 1 + upTo(keys.length - 1)
+  const key = () => keys[upTo(crowded - 1)] ?? keys[0]
+  const caps = () => {
+    const maxPerEndpoint = 1 + upTo(2)
+    return { maxPerEndpoint, maxTotal: Math.max(maxPerEndpoint, 1 + upTo(5)) }
+  }
+  const borrow = (): Step => ({
+    do: "borrow",
+    key: key(),
+    hold: oneOf(0, 0, 1, 5, 12),
+    ending: oneOf(...endings as [Ending, ...Array<Ending>]),
+    by: oneOf("use", "get")
+  })
+  const trouble = (): Step =>
+    oneOf<() => Step>(
+      () => ({ do: oneOf("cancel", "cancel", "invalidate", "kill"), which: upTo(20) }),
+      () => ({ do: "evict", key: oneOf(undefined, key()) }),
+      () => ({ do: "resize", ...caps() }),
+      () => ({ do: "suspend", mode: oneOf("wait", "wait", "fail") }),
+      () => ({ do: "resume" }),
+      () => ({ do: "dials", key: key(), conduct: oneOf("works", ...conducts) }),
+      () => ({ do: "checks", key: key(), conduct: oneOf("works", ...conducts) }),
+      () => ({ do: "closes", key: key(), millis: oneOf(0, 3, 20) })
+    )()
+  const step = (): Step => {
+    const kind = next()
+    return kind < 0.45
+      ? borrow()
+      : kind < 0.65
+      ? { do: "pass", millis: oneOf(1, 2, 5, 10, 30) }
+      : kind < 0.7
+      ? { do: "settle" }
+      : trouble()
+  }
+  return {
+    seed,
+    options: {
+      ...caps(),
+      concurrency: oneOf(1, 1, 2),
+      acquireTimeout: oneOf(25, 60, 200),
+      idleTimeout: oneOf(20, 60_000),
+      maxLifetime: oneOf(40, 60_000),
+      checkAfterIdle: oneOf(0, 4),
+      maxAttempts: oneOf(1, 2, 4)
+    },
+    opsBeforeYield: oneOf(2048, 2048, 3 + upTo(40)),
+    steps: Array.from({ length: 10 + upTo(20) }, step),
+    end: oneOf("drain", "finish")
+  }
+}
+
+/** Leaves out steps for as long as the history still fails. */
+export const shrink = async (history: History, fails: (history: History) => Promise<boolean>): Promise<History> => {
+  let shortest = history
+  for (let size = Math.ceil(history.steps.length / 2); size >= 1; size = Math.floor(size / 2)) {
+    for (let start = 0; start < shortest.steps.length;) {
+      const steps = [...shortest.steps.slice(0, start), ...shortest.steps.slice(start + size)]
+      if (await fails({ ...shortest, steps })) shortest = { ...shortest, steps }
+      else start += size
+    }
+  }
+  return shortest
+}
+
+/** The history as text, one step a line. */
+export const format = ({ steps, ...rest }: History): string =>
+  [JSON.stringify(rest), ...steps.map((step) => `  ${JSON.stringify(step)}`)].join("\n")
