@@ -5,7 +5,7 @@
  */
 
 import type { Settings } from "./PoolOptions.ts"
-import { type KeyPool, slotsOf } from "./PoolState.ts"
+import { type KeyPool, type PooledConnection, slotsOf } from "./PoolState.ts"
 
 /** Dials of one endpoint at once while it answers; one while it does not. */
 const maxConnecting = 2
@@ -26,6 +26,10 @@ export const wantedBy = <K, A>(keyPool: KeyPool<K, A>, settings: Settings, now: 
 /** Whether somebody still wants what is being opened for an endpoint: a borrower, or its minimum. */
 export const isStillWanted = <K, A>(keyPool: KeyPool<K, A>, { minPerEndpoint }: Settings): boolean =>
   keyPool.queue.size > 0 || slotsOf(keyPool) - keyPool.closing <= minPerEndpoint
+
+/** Whether a connection may be opened towards an endpoint's minimum: no borrower needs the slot, and no backoff is on. */
+export const lacksMinimum = <K, A>(keyPool: KeyPool<K, A>, { minPerEndpoint }: Settings, now: number): boolean =>
+  slotsOf(keyPool) < minPerEndpoint && keyPool.connecting === 0 && keyPool.queue.size === 0 && now >= keyPool.dialAt
 
 /**
  * What becomes of one wanted connection.
@@ -61,6 +65,28 @@ const longWait = 1000
  */
 export const needsMore = (ownSlots: number, otherSlots: number, otherHasWaited: number): boolean =>
   otherSlots === 0 || ownSlots - otherSlots >= 2 || (ownSlots > otherSlots && otherHasWaited >= longWait)
+
+/**
+ * Whether, in a full pool, a connection that comes back gives way to another endpoint that needs its slot more, before its
+ * own endpoint's next borrower. It is kept for as long as it took to open, so that changing hands never costs more than
+ * half of the time.
+ */
+export const isOthersTurn = <K, A>(
+  { openedAt, openedIn, owner }: PooledConnection<K, A>,
+  turns: Iterable<KeyPool<K, A>>,
+  settings: Settings,
+  now: number
+): boolean => {
+  if (now - openedAt < openedIn) return false
+  const slots = slotsOf(owner)
+  for (const other of turns) {
+    const hasWaited = now - (other.queue.first?.waitingSince ?? now)
+    if (other !== owner && needsMore(slots, slotsOf(other), hasWaited) && wantedBy(other, settings, now) > 0) {
+      return true
+    }
+  }
+  return false
+}
 
 /** Most borrowers that may wait for an endpoint: those that a dial may serve at once are not counted. */
 export const mostWaiting = <K, A>(keyPool: KeyPool<K, A>, settings: Settings, slots: number): number => {

@@ -19,7 +19,7 @@ import {
   type StalledBy
 } from "./PoolError.ts"
 import type { Settings } from "./PoolOptions.ts"
-import { type KeyPool, type Lease, slotsOf } from "./PoolState.ts"
+import { type KeyPool, type Lease, slotsOf, type Status } from "./PoolState.ts"
 import { countsOf, longestHolders, spanOf } from "./PoolStats.ts"
 
 const stalledBy = <K, A>(lease: Lease<K, A>, settings: Settings, isSuspended: boolean): StalledBy => {
@@ -90,3 +90,15 @@ export const leaseExpired = <K, A>(lease: Lease<K, A>, { maxLease }: Settings): 
       site: lease.site
     })
   })
+
+/** Why a borrow cannot even wait, if so. */
+export const refusal = <K, A>(
+  keyPool: KeyPool<K, A>,
+  status: Status,
+  mostWaiting: number,
+  settings: Settings
+): PoolError | undefined => {
+  if (status === "Draining" || status === "Closed") return poolClosed(keyPool.label)
+  if (status === "Refusing") return poolSuspended(keyPool)
+  return keyPool.queue.size >= mostWaiting ? queueFull(keyPool, settings) : undefined
+}

@@ -133,6 +133,21 @@ export class Inventory<K, A> {
       : Math.min(aged, idleSince + this.#settings.idleTimeout)
   }
 
+  /** Whether an idle connection is due for its keep-alive check. */
+  mustBeChecked(connection: PooledConnection<K, A>, now: number): boolean {
+    return connection.state === "Idle" && !connection.checking &&
+      now - connection.provenAt >= this.#settings.keepalive && this.isFresh(connection, now)
+  }
+
+  /** Ends an idle connection that is too old; returns when it is due otherwise. */
+  tend(connection: PooledConnection<K, A>, now: number): number {
+    if (connection.state !== "Idle") return Infinity
+    if (this.isFresh(connection, now)) return this.dueAt(connection)
+    this.#tally.expired++
+    this.retire(connection)
+    return Infinity
+  }
+
   /** The moment at which an idle connection is to be checked or closed. */
   dueAt(connection: PooledConnection<K, A>): number {
     const check = connection.checking ? Infinity : connection.provenAt + this.#settings.keepalive
@@ -229,6 +244,11 @@ export class Inventory<K, A> {
   isOverCap(keyPool: KeyPool<K, A>): boolean {
     return this.#slots - this.#closing > this.#settings.maxTotal ||
       slotsOf(keyPool) - keyPool.closing > this.#settings.maxPerEndpoint
+  }
+
+  /** Closes the idle connections that are over the caps. */
+  trim(): void {
+    for (const connection of [...this.#idle]) if (this.isOverCap(connection.owner)) this.retire(connection)
   }
 
   #noteRoom(connection: PooledConnection<K, A>): void {

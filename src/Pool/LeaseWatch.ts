@@ -3,7 +3,10 @@
  *
  * @since 0.1.0
  */
-import type { Lease } from "./PoolState.ts"
+import { leaseExpired } from "./Explaining.ts"
+import type { Environment } from "./PoolEnvironment.ts"
+import type { Lease, PooledConnection } from "./PoolState.ts"
+import type { Tally } from "./PoolStats.ts"
 
 /** What is done about a lease. */
 export interface Measures<K, A> {
@@ -60,3 +63,26 @@ export class LeaseWatch<K, A> {
     return next
   }
 }
+
+/** Watches the leases of a pool: reports the long ones, and ends those that pass `maxLease`. */
+export const watchLeases = <K, A>(
+  { fork, reportLease, settings }: Environment<K, A>,
+  tally: Tally,
+  retire: (connection: PooledConnection<K, A>) => void
+): LeaseWatch<K, A> =>
+  new LeaseWatch({
+    leakThreshold: settings.leakThreshold,
+    maxLease: settings.maxLease,
+    report: (lease, now) => {
+      tally.leaksReported++
+      fork(reportLease(lease, "Held", now - lease.borrowedAt))
+    },
+    recovered: (lease, now) => {
+      fork(reportLease(lease, "Returned", now - lease.borrowedAt))
+    },
+    end: (lease) => {
+      tally.leasesExpired++
+      if (lease.connection !== undefined) retire(lease.connection)
+      lease.expire?.(leaseExpired(lease, settings))
+    }
+  })

@@ -76,6 +76,15 @@ export class Openings<K, A> {
     for (const fiber of this.#fibers) fiber.interruptUnsafe()
   }
 
+  /** A connection is there and works. */
+  succeeded(keyPool: KeyPool<K, A>): void {
+    keyPool.failing = false
+    keyPool.lastFailure = undefined
+    keyPool.failures = 0
+    keyPool.attempts = 0
+    keyPool.dialAt = 0
+  }
+
   /** An attempt has failed: the next one comes after a delay, or whoever waits learns it. */
   failed(keyPool: KeyPool<K, A>, error: unknown): void {
     const { clock, random, settings } = this.#env

@@ -9,25 +9,22 @@
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import { Alarm } from "../internal/Timer.ts"
-import { admit, isStillWanted, mostWaiting, needsMore, wantedBy } from "./Admission.ts"
+import { admit, isOthersTurn, isStillWanted, lacksMinimum, mostWaiting, wantedBy } from "./Admission.ts"
 import { Continuations } from "./Continuations.ts"
 import * as Explaining from "./Explaining.ts"
 import { Inventory } from "./Inventory.ts"
 import { KeyDirectory } from "./KeyDirectory.ts"
-import { LeaseWatch } from "./LeaseWatch.ts"
+import { type LeaseWatch, watchLeases } from "./LeaseWatch.ts"
 import { heldBy, prospectOf } from "./Nesting.ts"
-import { combine, type Observer } from "./Observer.ts"
+import { Observers } from "./Observers.ts"
 import { Openings } from "./Openings.ts"
 import type { Environment } from "./PoolEnvironment.ts"
 import type { PoolError } from "./PoolError.ts"
 import type { Settings } from "./PoolOptions.ts"
-import { type KeyPool, type Lease, type PooledConnection, type Slot, slotsOf } from "./PoolState.ts"
+import { type KeyPool, type Lease, type PooledConnection, type Slot, slotsOf, type Status } from "./PoolState.ts"
 import { countsOf, emptyTally, type Stats, type Tally } from "./PoolStats.ts"
 import type { SteadyClock } from "./SteadyClock.ts"
 import { WaitingLine } from "./WaitingLine.ts"
-
-/** `Waiting` and `Refusing` are the two ways of being suspended. */
-type Status = "Open" | "Waiting" | "Refusing" | "Draining" | "Closed"
 
 export class PoolCore<K, A> {
   readonly #env: Environment<K, A>
@@ -48,8 +45,7 @@ export class PoolCore<K, A> {
   #status: Status = "Open"
   #dispatching = false
   #dispatchAgain = false
-  #observers: ReadonlyArray<Observer> = []
-  #observer: Observer | undefined
+  readonly observers = new Observers()
 
   constructor(env: Environment<K, A>) {
     const { clock, fork, settings } = env
@@ -74,13 +70,7 @@ export class PoolCore<K, A> {
       freed: (keyPool, slot) => this.#free(keyPool, slot),
       ended: () => this.#dispatch()
     })
-    this.#watch = new LeaseWatch({
-      leakThreshold: settings.leakThreshold,
-      maxLease: settings.maxLease,
-      report: (lease, now) => this.#reportLease(lease, "Held", now),
-      recovered: (lease, now) => this.#reportLease(lease, "Returned", now),
-      end: (lease) => this.#endLease(lease)
-    })
+    this.#watch = watchLeases(env, this.#tally, (connection) => this.#inventory.retire(connection))
     const timer = { clock: clock.clock, fork }
     this.#deadlines = new Alarm({ ...timer, now: () => clock.monotonic(), onDue: () => this.#expireWaiters() })
     this.#upkeep = new Alarm({ ...timer, now: () => clock.synchronize(), onDue: () => this.#doUpkeep() })
@@ -122,7 +112,8 @@ export class PoolCore<K, A> {
    */
   enqueue(lease: Lease<K, A>, place: "Last" | "First"): PoolError | undefined {
     if (lease.owner.isForgotten) lease.owner = this.keyPool(lease.owner.key)
-    const refusal = this.#refusal(lease, place) ?? this.#nesting(lease)
+    const most = place === "First" ? Infinity : mostWaiting(lease.owner, this.#settings, this.#inventory.slots)
+    const refusal = Explaining.refusal(lease.owner, this.#status, most, this.#settings) ?? this.#nesting(lease)
     if (refusal !== undefined) return refusal
     if (place === "Last") this.#tally.waited++
     lease.waitingSince = this.#clock.now()
@@ -163,7 +154,7 @@ export class PoolCore<K, A> {
 
   timeoutOf(lease: Lease<K, A>, position = 1, pool = this.#directory.counts()): PoolError {
     this.#tally.timeouts++
-    this.#observer?.timedOut()
+    this.observers.current?.timedOut()
     const isSuspended = this.#status === "Waiting"
     return Explaining.acquireTimeout(lease, {
       settings: this.#settings,
@@ -174,25 +165,22 @@ export class PoolCore<K, A> {
     })
   }
 
-  get minPerEndpoint(): number {
-    return this.#settings.minPerEndpoint
-  }
-
   // ---- operating -----------------------------------------------------------------------------------------------------
 
   stats(): Stats {
     const all = this.#directory.all()
     const endpoints = new Map(all.map((keyPool) => [keyPool.label, countsOf(keyPool)]))
-    const { maxPerEndpoint, maxTotal } = this.#settings
+    const { maxPerEndpoint, maxTotal, minPerEndpoint } = this.#settings
     const isSuspended = this.#status === "Waiting" || this.#status === "Refusing"
-    return { ...this.#directory.counts(), ...this.#tally, maxPerEndpoint, maxTotal, isSuspended, endpoints }
-  }
-
-  /** Tells an observer from now on; the result ends that. */
-  observe(observer: Observer): () => void {
-    const set = (observers: ReadonlyArray<Observer>) => this.#observer = combine(this.#observers = observers)
-    set([...this.#observers, observer])
-    return () => set(this.#observers.filter((other) => other !== observer))
+    return {
+      ...this.#directory.counts(),
+      ...this.#tally,
+      maxPerEndpoint,
+      maxTotal,
+      minPerEndpoint,
+      isSuspended,
+      endpoints
+    }
   }
 
   /** Never lends this connection again: closes it now if it is idle, on its return if it is lent. */
@@ -237,9 +225,7 @@ export class PoolCore<K, A> {
   /** Changes the caps; what is over them is closed when nobody has it. */
   resize(caps: { readonly maxPerEndpoint: number; readonly maxTotal: number }): void {
     Object.assign(this.#settings, caps)
-    for (const connection of [...this.#inventory.idle]) {
-      if (this.#inventory.isOverCap(connection.owner)) this.#inventory.retire(connection)
-    }
+    this.#inventory.trim()
     this.#dispatch()
   }
 
@@ -282,11 +268,11 @@ export class PoolCore<K, A> {
     lease.connection = undefined
     const now = this.#clock.now()
     if (this.#watch.isOn) this.#watch.remove(lease, now)
-    this.#observer?.used(now - lease.borrowedAt)
+    this.observers.current?.used(now - lease.borrowedAt)
     this.#inventory.takeBack(connection, lease)
     if (connection.state === "Closing") return
     if (this.#mustClose(connection, now)) return this.#dismiss(connection)
-    if (this.#isOthersTurn(connection, now)) {
+    if (this.#contended && isOthersTurn(connection, this.#waiting.turns, this.#settings, now)) {
       // Its own borrowers go to the end of the line, so that the slot is not taken back at once.
       this.#waiting.rotate(connection.owner)
       return this.#dismiss(connection)
@@ -310,20 +296,6 @@ export class PoolCore<K, A> {
     return true
   }
 
-  /**
-   * The pool is full, and another endpoint waits for a slot that it needs more: its turn comes before this one's next
-   * borrower. A connection is kept for as long as it took to open, so that changing hands never costs more than half of
-   * the time.
-   */
-  #isOthersTurn(connection: PooledConnection<K, A>, now: number): boolean {
-    if (!this.#contended || now - connection.openedAt < connection.openedIn) return false
-    const slots = slotsOf(connection.owner)
-    return this.#waiting.someOther(connection.owner, (other) => {
-      const waited = now - (other.queue.first?.waitingSince ?? now)
-      return needsMore(slots, slotsOf(other), waited) && wantedBy(other, this.#settings, now) > 0
-    })
-  }
-
   /** The connection is for those that wait for its endpoint, or else for whoever comes next. */
   #offer(connection: PooledConnection<K, A>, now: number): void {
     if (connection.state === "Closing") return
@@ -341,7 +313,7 @@ export class PoolCore<K, A> {
   #handOver(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: number): void {
     this.#leave(lease)
     this.#lend(connection, lease, now)
-    this.#observer?.waited(now - lease.waitingSince)
+    this.observers.current?.waited(now - lease.waitingSince)
     this.#continuations.add(lease, Effect.void)
   }
 
@@ -354,12 +326,25 @@ export class PoolCore<K, A> {
     })
   }
 
+  /** Checks an idle connection in the background; it is lent to nobody meanwhile. */
+  #keepAlive(connection: PooledConnection<K, A>): void {
+    const { check } = this.#env
+    if (check === undefined) return
+    connection.checking = true
+    this.#probe(connection, check, () => {
+      connection.checking = false
+      connection.provenAt = this.#clock.now()
+      this.#upkeep.at(this.#inventory.dueAt(connection))
+      this.#dispatch()
+    })
+  }
+
   // ---- waiting and opening -------------------------------------------------------------------------------------------
 
   #arrive(connection: PooledConnection<K, A>): void {
     const { owner, slot, value } = connection
     this.#inventory.arrive(connection)
-    this.#observer?.opened(this.#clock.now() - slot.since)
+    this.observers.current?.opened(this.#clock.now() - slot.since)
     connection.watcher = this.#env.watch?.(value)
     connection.watcher?.addObserver(() => this.#died(connection))
     if (slot.generation !== owner.generation) return this.#inventory.retire(connection)
@@ -369,7 +354,7 @@ export class PoolCore<K, A> {
       this.#openings.failed(owner, Explaining.diedAtOnce(owner))
       return this.#inventory.retire(connection)
     }
-    Object.assign(owner, { failing: false, lastFailure: undefined, failures: 0, attempts: 0, dialAt: 0 })
+    this.#openings.succeeded(owner)
     // Whoever has waited for it is served before it can be another endpoint's turn.
     this.#offer(connection, this.#clock.now())
   }
@@ -414,7 +399,10 @@ export class PoolCore<K, A> {
       // What one endpoint could not get, the ones behind it cannot get either.
       if (this.#contended) break
     }
-    for (const keyPool of this.#directory.withMinimum()) this.#refill(keyPool)
+    for (const keyPool of this.#directory.withMinimum()) {
+      const mayRefill = lacksMinimum(keyPool, this.#settings, this.#clock.now())
+      if (mayRefill && this.#inventory.slots < this.#settings.maxTotal) this.#openings.start(keyPool)
+    }
   }
 
   /** Serves one endpoint; returns how many closing connections' slots are still unclaimed. */
@@ -450,14 +438,6 @@ export class PoolCore<K, A> {
     return unclaimed
   }
 
-  /** Opens a connection towards the endpoint's minimum, where a slot is free and no borrower needs it. */
-  #refill(keyPool: KeyPool<K, A>): void {
-    const { maxTotal, minPerEndpoint } = this.#settings
-    if (slotsOf(keyPool) >= minPerEndpoint || keyPool.connecting > 0 || keyPool.queue.size > 0) return
-    if (this.#inventory.slots >= maxTotal) return
-    if (this.#clock.now() >= keyPool.dialAt) this.#openings.start(keyPool)
-  }
-
   /** A borrower that holds what it waits for is told so. */
   #nesting(lease: Lease<K, A>): PoolError | undefined {
     const held = heldBy(lease, this.#inventory.around(lease.owner))
@@ -476,13 +456,6 @@ export class PoolCore<K, A> {
     this.#waiting.leave(lease)
     if (this.#waiting.isEmpty) this.#deadlines.hold(false)
     this.#leaveEmpty(lease.owner)
-  }
-
-  #refusal({ owner }: Lease<K, A>, place: "Last" | "First"): PoolError | undefined {
-    if (this.isOver) return Explaining.poolClosed(owner.label)
-    if (this.#status === "Refusing") return Explaining.poolSuspended(owner)
-    const isFull = place === "Last" && owner.queue.size >= mostWaiting(owner, this.#settings, this.#inventory.slots)
-    return isFull ? Explaining.queueFull(owner, this.#settings) : undefined
   }
 
   #refuseAll(refusal: (keyPool: KeyPool<K, A>) => PoolError): void {
@@ -512,48 +485,19 @@ export class PoolCore<K, A> {
   #doUpkeep(): number {
     const now = this.#clock.synchronize()
     let next = this.#watch.check(now)
-    for (const connection of [...this.#inventory.idle]) next = Math.min(next, this.#tend(connection, now))
+    for (const connection of [...this.#inventory.idle]) {
+      if (this.#inventory.mustBeChecked(connection, now)) this.#keepAlive(connection)
+      next = Math.min(next, this.#inventory.tend(connection, now))
+    }
     const { forgotten, next: nextToForget } = this.#directory.forget(now)
     for (const keyPool of forgotten) this.#env.fork(keyPool.holding.close)
     this.#dispatch()
     return Math.min(next, nextToForget)
   }
 
-  /** Ends or checks one idle connection if that is due; returns when it is due next. */
-  #tend(connection: PooledConnection<K, A>, now: number): number {
-    if (connection.state !== "Idle") return Infinity
-    if (!this.#inventory.isFresh(connection, now)) {
-      this.#tally.expired++
-      this.#inventory.retire(connection)
-      return Infinity
-    }
-    const { check } = this.#env
-    if (check !== undefined && !connection.checking && now - connection.provenAt >= this.#settings.keepalive) {
-      connection.checking = true
-      this.#probe(connection, check, () => {
-        connection.checking = false
-        connection.provenAt = this.#clock.now()
-        this.#upkeep.at(this.#inventory.dueAt(connection))
-        this.#dispatch()
-      })
-    }
-    return this.#inventory.dueAt(connection)
-  }
-
   /** An endpoint may be empty now, and is forgotten if it stays so. */
   #leaveEmpty(keyPool: KeyPool<K, A>): void {
     const due = this.#directory.leave(keyPool, this.#clock.now())
     if (due < Infinity) this.#upkeep.at(due)
-  }
-
-  #endLease(lease: Lease<K, A>): void {
-    this.#tally.leasesExpired++
-    if (lease.connection !== undefined) this.#inventory.retire(lease.connection)
-    lease.expire?.(Explaining.leaseExpired(lease, this.#settings))
-  }
-
-  #reportLease(lease: Lease<K, A>, what: "Held" | "Returned", now: number): void {
-    if (what === "Held") this.#tally.leaksReported++
-    this.#env.fork(this.#env.reportLease(lease, what, now - lease.borrowedAt))
   }
 }

@@ -13,6 +13,9 @@ import type { Holding } from "./Holding.ts"
 import type { PoolError } from "./PoolError.ts"
 import type { WaitQueue } from "./WaitQueue.ts"
 
+/** Where a pool is in its life. `Waiting` and `Refusing` are the two ways of being suspended. */
+export type Status = "Open" | "Waiting" | "Refusing" | "Draining" | "Closed"
+
 /**
  * The right to have one connection, counted against both caps from before the dial until the socket is gone:
  * `Connecting -> Open -> Closing -> Free`, or `Connecting -> Free` when the dial fails.

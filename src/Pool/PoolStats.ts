@@ -50,6 +50,7 @@ export interface Stats extends Counts, Totals {
   /** The caps as they are now. */
   readonly maxPerEndpoint: number
   readonly maxTotal: number
+  readonly minPerEndpoint: number
   readonly isSuspended: boolean
   /** The counts of each endpoint, by its text. */
   readonly endpoints: ReadonlyMap<string, Counts>

@@ -105,10 +105,10 @@ export const record = <K, A>(
   const { core } = pool[TypeId]
   const readCounts = Effect.contextWith((context: Context.Context<never>) =>
     Effect.sync(() => {
-      const { active, idle, maxTotal, waiting } = core.stats()
+      const { active, idle, maxTotal, minPerEndpoint, waiting } = core.stats()
       metrics.idle.updateUnsafe(idle, context)
       metrics.used.updateUnsafe(active, context)
-      metrics.idleMin.updateUnsafe(core.minPerEndpoint, context)
+      metrics.idleMin.updateUnsafe(minPerEndpoint, context)
       metrics.idleMax.updateUnsafe(maxTotal, context)
       metrics.max.updateUnsafe(maxTotal, context)
       metrics.pending.updateUnsafe(waiting, context)
@@ -118,7 +118,7 @@ export const record = <K, A>(
     const context = yield* Effect.context<never>()
     yield* Effect.acquireRelease(
       Effect.sync(() =>
-        core.observe({
+        core.observers.add({
           opened: (millis) => metrics.createTime.updateUnsafe(millis / 1000, context),
           waited: (millis) => metrics.waitTime.updateUnsafe(millis / 1000, context),
           used: (millis) => metrics.useTime.updateUnsafe(millis / 1000, context),

@@ -18,12 +18,6 @@ export class WaitingLine<K, A> {
     return this.#turns
   }
 
-  /** Whether another endpoint than this one has borrowers that want what `wants` says. */
-  someOther(keyPool: KeyPool<K, A>, wants: (other: KeyPool<K, A>) => boolean): boolean {
-    for (const other of this.#turns) if (other !== keyPool && wants(other)) return true
-    return false
-  }
-
   /** Puts a borrow at the end of its queue, or at its front if it had its turn and was given something broken. */
   join(lease: Lease<K, A>, place: "Last" | "First"): void {
     lease.state = "Waiting"

@@ -14,8 +14,7 @@ export interface Observer {
   readonly timedOut: () => void
 }
 
-/** One observer that tells all of these, or none, which costs a pool nothing. */
-export const combine = (observers: ReadonlyArray<Observer>): Observer | undefined => {
+const combine = (observers: ReadonlyArray<Observer>): Observer | undefined => {
   if (observers.length <= 1) return observers[0]
   const tell = (what: (observer: Observer) => void) => {
     for (const observer of observers) what(observer)
@@ -25,5 +24,22 @@ export const combine = (observers: ReadonlyArray<Observer>): Observer | undefine
     waited: (millis) => tell((observer) => observer.waited(millis)),
     used: (millis) => tell((observer) => observer.used(millis)),
     timedOut: () => tell((observer) => observer.timedOut())
+  }
+}
+
+/** Everybody who is told, as one observer, or as none, which costs a pool nothing. */
+export class Observers {
+  #all: ReadonlyArray<Observer> = []
+  current: Observer | undefined
+
+  /** Tells an observer from now on; the result ends that. */
+  add(observer: Observer): () => void {
+    this.#set([...this.#all, observer])
+    return () => this.#set(this.#all.filter((other) => other !== observer))
+  }
+
+  #set(all: ReadonlyArray<Observer>): void {
+    this.#all = all
+    this.current = combine(all)
   }
 }
