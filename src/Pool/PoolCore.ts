@@ -21,7 +21,7 @@ import { Openings } from "./Openings.ts"
 import type { Environment } from "./PoolEnvironment.ts"
 import type { PoolError } from "./PoolError.ts"
 import type { Settings } from "./PoolOptions.ts"
-import { type KeyPool, type Lease, type PooledConnection, type Slot, slotsOf, type Status } from "./PoolState.ts"
+import { type KeyPool, type Lease, type PooledConnection, type Slot, type Status } from "./PoolState.ts"
 import { countsOf, emptyTally, type Stats, type Tally } from "./PoolStats.ts"
 import type { SteadyClock } from "./SteadyClock.ts"
 import { WaitingLine } from "./WaitingLine.ts"
@@ -58,9 +58,7 @@ export class PoolCore<K, A> {
       tally: this.#tally,
       hasCheck: env.check !== undefined,
       isReusable: env.isReusable,
-      close: (connection) => {
-        fork(env.close(connection, () => this.#free(connection.owner, connection.slot)))
-      }
+      close: (connection) => void fork(env.close(connection, () => this.#free(connection.owner, connection.slot)))
     })
     this.#openings = new Openings(env, this.#inventory, this.#tally, {
       isWanted: (keyPool) => this.#status === "Open" && isStillWanted(keyPool, settings),
