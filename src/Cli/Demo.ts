@@ -13,9 +13,9 @@ import * as Runtime from "effect/Runtime"
 import * as Schema from "effect/Schema"
 import * as ResourceMonitor from "../Monitor/ResourceMonitor.ts"
 import * as Endpoint from "../Resource/Endpoint.ts"
-import { tolerateClosedReaders, write } from "./DemoOutput.ts"
 import * as DemoReport from "./DemoReport.ts"
 import * as DemoRun from "./DemoRun.ts"
+import { write } from "./Output.ts"
 
 /**
  * The demo ran, and not every promise was kept. The report, which is printed before this failure, says which.
@@ -93,7 +93,6 @@ export const demo = Command.make("demo", flags, ({ endpoint, fibers, json, naive
   // What was measured is printed also when the run was interrupted, and the interruption goes on afterwards.
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
-      yield* tolerateClosedReaders
       const outcome = yield* DemoRun.run(
         { mode: naive ? "naive" : "pooled", requests, fibers, seed, endpoint: Option.getOrUndefined(endpoint) },
         restore

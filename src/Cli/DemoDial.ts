@@ -5,7 +5,6 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import * as Net from "node:net"
 import type { ResourceMonitor } from "../Monitor/ResourceMonitor.ts"
 import type { Connector } from "../Resource/Connector.ts"
 import type { Endpoint } from "../Resource/Endpoint.ts"
@@ -15,18 +14,6 @@ import * as DemoTally from "./DemoTally.ts"
 /** Open descriptors of this process, or `undefined` where they cannot be counted. */
 export const descriptors = (monitor: ResourceMonitor["Service"]): Effect.Effect<number | undefined> =>
   Effect.map(monitor.sample, ({ descriptors: { used } }) => used._tag === "Known" ? used.value : undefined)
-
-/**
- * Node's event loop opens one spare descriptor with its first stream and keeps it for good, so that it can still refuse a
- * connection when no other is left. It is no connection's, so it is made to exist before the first count.
- */
-export const openSpare: Effect.Effect<void> = Effect.callback((resume) => {
-  const stream = new Net.Socket()
-  stream.on("error", () => {})
-  stream.on("close", () => resume(Effect.void))
-  stream.connect({ host: "127.0.0.1", port: 1 })
-  stream.destroy()
-})
 
 /** Notes how many descriptors are open now. */
 export const observe = (tally: Tally, monitor: ResourceMonitor["Service"]): Effect.Effect<void> =>

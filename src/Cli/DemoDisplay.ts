@@ -7,10 +7,10 @@ import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import { write } from "./DemoOutput.ts"
 import { time } from "./DemoReport.ts"
 import type { Tally, Target } from "./DemoTally.ts"
 import * as DemoTally from "./DemoTally.ts"
+import { write } from "./Output.ts"
 
 /** What there is to show at one moment. */
 export interface Moment {

@@ -15,7 +15,7 @@ import type { Endpoint } from "../Resource/Endpoint.ts"
 import { tcp } from "../Resource/Endpoint.ts"
 import type { Account } from "./DemoAccount.ts"
 import { nothing } from "./DemoAccount.ts"
-import { descriptors, observe, openSpare } from "./DemoDial.ts"
+import { descriptors, observe } from "./DemoDial.ts"
 import * as DemoDisplay from "./DemoDisplay.ts"
 import * as DemoLoad from "./DemoLoad.ts"
 import * as DemoReport from "./DemoReport.ts"
@@ -24,6 +24,7 @@ import * as DemoServerProcess from "./DemoServerProcess.ts"
 import * as DemoSignal from "./DemoSignal.ts"
 import type { Tally, Target } from "./DemoTally.ts"
 import * as DemoTally from "./DemoTally.ts"
+import { openSpare } from "./SpareDescriptor.ts"
 
 /** What to run. */
 export interface Options {

@@ -15,11 +15,11 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as ResourceMonitor from "../Monitor/ResourceMonitor.ts"
 import * as Endpoint from "../Resource/Endpoint.ts"
-import * as TcpConnection from "../Resource/TcpConnection.ts"
-import { write } from "./DemoOutput.ts"
+import { write } from "./Output.ts"
 import * as ProbeReport from "./ProbeReport.ts"
 import * as ProbeRun from "./ProbeRun.ts"
 import { parseEscapes } from "./ProbeText.ts"
+import { openSpare } from "./SpareDescriptor.ts"
 
 const endpoint = Argument.String("endpoint").pipe(
   Argument.withDescription("host:port, [ipv6]:port, unix:path or /path"),
@@ -88,12 +88,6 @@ const checkDescriptors = ({ descriptors: { after, before } }: ProbeReport.Report
   before === null || after === null || before === after
     ? Effect.void
     : Effect.fail(new ProbeRun.ProbeFailed({ detail: `${after} descriptors are open, but ${before} were before` }))
-
-/**
- * With the first socket of a process libuv opens a spare descriptor that it keeps until the end. A dial that cannot leave
- * this machine makes it do so before descriptors are counted, or the spare one would look like a leak.
- */
-const openSpare = Effect.scoped(Effect.ignore(TcpConnection.connect(Endpoint.unix("/dev/null/none"))))
 
 const examine = (settings: ProbeRun.Settings, json: boolean) =>
   Effect.gen(function*() {

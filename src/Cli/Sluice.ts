@@ -17,7 +17,7 @@ import * as Exit from "effect/Exit"
 import * as Runtime from "effect/Runtime"
 import { version } from "../internal/version.ts"
 import { demo } from "./Demo.ts"
-import { write } from "./DemoOutput.ts"
+import { write } from "./Output.ts"
 import { probe } from "./Probe.ts"
 import { oneLine } from "./ProbeText.ts"
 
