@@ -37,14 +37,14 @@ const endpoint = Flag.String("endpoint").pipe(
   Flag.mapTryCatch(
     (text) => Result.getOrThrow(Endpoint.parseResult(text)),
     // The command line's own message quotes the text and goes on with what was expected.
-    (error) => error instanceof Endpoint.EndpointError ? error.rule : String(error)
+    (error) => error instanceof Endpoint.EndpointError ? `${error.rule} at position ${error.position}` : String(error)
   ),
   Flag.optional
 )
 
-const positive = (name: string, byDefault: number, description: string): Flag.Flag<number> =>
+const positive = (name: string, byDefault: number, most: number, description: string): Flag.Flag<number> =>
   Flag.Int(name).pipe(
-    Flag.filter((n) => n >= 1, () => "a whole number of at least 1"),
+    Flag.filter((n) => n >= 1 && n <= most, () => `a whole number from 1 to ${most}`),
     Flag.withDefault(byDefault),
     Flag.withDescription(`${description} (default ${byDefault})`)
   )
@@ -55,8 +55,8 @@ const flag = (name: string, description: string): Flag.Flag<boolean> =>
 const flags = {
   naive: flag("naive", "Dial for each operation, as if there were no pool, for comparison"),
   endpoint,
-  requests: positive("requests", 2000, "How many requests to make"),
-  fibers: positive("fibers", 200, "How many fibers make them"),
+  requests: positive("requests", 2000, 1_000_000, "How many requests to make"),
+  fibers: positive("fibers", 200, 100_000, "How many fibers make them"),
   seed: Flag.Int("seed").pipe(
     Flag.withDefault(1),
     Flag.withDescription("Which requests go where; the same seed makes the same requests (default 1)")

@@ -54,7 +54,9 @@ export const make = (tally: Tally) =>
         return client.request("ping")
       }).pipe(
         // The protocol cannot tell a slow answer from a connection that went mute, so a connection that owes one is closed.
-        Effect.tapError(() => ConnectionPool.invalidate(pool, client)),
+        Effect.tapError((error) =>
+          error.reason._tag === "RemoteError" ? Effect.void : ConnectionPool.invalidate(pool, client)
+        ),
         Effect.ensuring(Effect.sync(() => void tally.busy--))
       )
 

@@ -83,8 +83,11 @@ const liveShare = ({ targets }: Tally): number => {
 }
 
 const leaks = ({ after, before, server, withServer }: Facts): ReadonlyArray<string> => [
-  ...(before === undefined || after === undefined ? ["descriptors could not be counted"] : []),
-  ...(before !== after ? [`${before} descriptors were open before and ${after} after`] : []),
+  ...(before === undefined || after === undefined
+    ? ["descriptors could not be counted"]
+    : before !== after
+    ? [`${before} descriptors were open before and ${after} after`]
+    : []),
   ...(withServer && server === undefined ? ["the server gave no account"] : []),
   ...(server !== undefined && server.open > 0 ? [`the server still has ${server.open} connections open`] : [])
 ]
@@ -206,11 +209,14 @@ const rows = (report: Report): ReadonlyArray<readonly [string, string]> => {
 export const verdict = (report: Report): string => {
   const { connections, requests } = report
   const leakFree = `every one of ${count(connections.opened, "connection")} was closed`
-  if (report.broken.length > 0) return `Promises broken: ${report.broken.join("; ")}.`
-  return report.interrupted === null
+  const failures = report.broken.join("; ")
+  if (report.interrupted !== null) {
+    const made = `${requests.succeeded + requests.failed} of ${requests.total} requests`
+    return `Interrupted by ${report.interrupted} after ${made}: ${failures === "" ? leakFree : failures}.`
+  }
+  return failures === ""
     ? `All promises kept: ${requests.total} requests, and ${leakFree}.`
-    : `Interrupted by ${report.interrupted} after ${requests.succeeded + requests.failed} of ${requests.total} ` +
-      `requests: ${leakFree}.`
+    : `Promises broken: ${failures}.`
 }
 
 /** The report as text that ends with the verdict. */

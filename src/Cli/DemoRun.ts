@@ -5,6 +5,7 @@
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -55,6 +56,9 @@ const targetsOf = (options: Options, server: DemoServer | undefined): Targets =>
       { endpoint: tcp("127.0.0.1", deadPort), dead: true }
     ]
     : [{ endpoint: options.endpoint, dead: false }]
+
+/** The load ends by then, so that the report is there within 30 seconds even if the server has stopped answering. */
+const longest = Duration.seconds(26)
 
 /** What is known of a run while it is under way, for a report that may be wanted at any moment. */
 interface Progress {
@@ -145,7 +149,9 @@ export const run = (
     const serverScope = yield* Scope.make()
     const forgotten = yield* Scope.make("parallel")
     const progress: Progress = { server: undefined, tally: DemoTally.make([], options.requests) }
-    const exit = yield* Effect.exit(restore(work(options, progress, serverScope, forgotten)))
+    // A run that was cut off here has finished fewer requests than were planned, which its report says.
+    const bounded = Effect.timeoutOption(work(options, progress, serverScope, forgotten), longest)
+    const exit = yield* Effect.exit(restore(bounded))
     const elapsed = (yield* now) - begin
     const interrupted = Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
     // The naive way is shown with what it forgot, but nothing survives an interruption.

@@ -37,6 +37,21 @@ export interface DemoServer {
 
 type Child = ChildProcess.ChildProcessByStdio<Stream.Writable, Stream.Readable, null>
 
+/** Starts the program. Without a descriptor to spare Node returns a process that has no streams, and an error later. */
+const spawnChild = Effect.suspend((): Effect.Effect<Child, DemoServerFailed> => {
+  const child: Child = ChildProcess.spawn(process.execPath, [programPath], { stdio: ["pipe", "pipe", "inherit"] })
+  // Node's types promise the stream.
+  const input: unknown = child.stdin
+  if (input !== undefined && input !== null) return Effect.succeed(child)
+  return Effect.callback((resume) => {
+    child.on(
+      "error",
+      (error: NodeJS.ErrnoException) =>
+        resume(Effect.fail(new DemoServerFailed({ what: `did not start: ${error.code ?? error.message}` })))
+    )
+  })
+})
+
 interface Running {
   readonly child: Child
   /** Lines that the server printed; ends with its output. */
@@ -50,7 +65,7 @@ const programPath = Path.join(import.meta.dirname, `DemoServer${Path.extname(imp
 const spawn = Effect.gen(function*() {
   const lines = yield* Queue.unbounded<string, Cause.Done>()
   const exited = yield* Deferred.make<void>()
-  const child: Child = ChildProcess.spawn(process.execPath, [programPath], { stdio: ["pipe", "pipe", "inherit"] })
+  const child = yield* spawnChild
   const gone = () => Deferred.doneUnsafe(exited, Effect.void)
   child.on("close", gone)
   child.on("error", gone)

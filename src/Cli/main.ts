@@ -22,7 +22,7 @@ const stop = (signal: "SIGINT" | "SIGTERM"): void => {
 process.on("SIGINT", stop)
 process.on("SIGTERM", stop)
 // From the second start on the code is compiled already, which saves a third of a second.
-Module.enableCompileCache()
+Module.enableCompileCache?.()
 
 const { run } = await import("./Sluice.ts")
 isLoaded = true
