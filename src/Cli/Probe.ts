@@ -18,14 +18,14 @@ import * as Endpoint from "../Resource/Endpoint.ts"
 import { write } from "./Output.ts"
 import * as ProbeReport from "./ProbeReport.ts"
 import * as ProbeRun from "./ProbeRun.ts"
-import { parseEscapes } from "./ProbeText.ts"
+import { parseEscapes, printableJson } from "./ProbeText.ts"
 import { openSpare } from "./SpareDescriptor.ts"
 
 const endpoint = Argument.String("endpoint").pipe(
   Argument.withDescription("host:port, [ipv6]:port, unix:path or /path"),
   Argument.mapTryCatch(
     (text) => Result.getOrThrow(Endpoint.parseResult(text)),
-    (error) => error instanceof Endpoint.EndpointError ? error.rule : String(error)
+    (error) => error instanceof Endpoint.EndpointError ? `${error.rule}, at position ${error.position}` : String(error)
   )
 )
 
@@ -43,7 +43,7 @@ const flag = (name: string, description: string): Flag.Flag<boolean> =>
 const config = {
   endpoint,
   timeout: Flag.Finite("timeout").pipe(
-    Flag.filter((n) => n > 0 && n <= 86_400, () => "a number of seconds above 0 and at most 86400"),
+    Flag.filter((n) => n >= 0.001 && n <= 86_400, () => "a number of seconds from 0.001 to 86400"),
     Flag.withDefault(5),
     Flag.withMetavar("seconds"),
     Flag.withDescription("Bound on each step: connecting, sending, the answer (default 5)")
@@ -82,7 +82,7 @@ const settingsOf = (input: Input): Effect.Effect<ProbeRun.Settings, CliError.Sho
 const encode = Schema.encodeEffect(Schema.fromJsonString(Schema.Unknown))
 
 const printJson = (value: object): Effect.Effect<void> =>
-  Effect.flatMap(Effect.orDie(encode(value)), (line) => write(process.stdout, `${line}\n`))
+  Effect.flatMap(Effect.orDie(encode(value)), (line) => write(process.stdout, `${printableJson(line)}\n`))
 
 const checkDescriptors = ({ descriptors: { after, before } }: ProbeReport.Report) =>
   before === null || after === null || before === after

@@ -4,9 +4,9 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
+import { cut, showBytes } from "../internal/Printable.ts"
 import type { Reading } from "../Monitor/Reading.ts"
 import type { Attempt, Settings } from "./ProbeRun.ts"
-import { showBytes } from "./ProbeText.ts"
 
 /** Smallest, middle and largest of some times, in milliseconds. */
 export interface Spread {
@@ -69,7 +69,7 @@ export const make = (
     bytesSent: sum(attempts.map(({ ending }) => ending.bytesWritten)),
     bytesReceived: sum(attempts.map(({ ending }) => ending.bytesRead)),
     reply: last === undefined || last.reply.length === 0 ? undefined : showBytes(last.reply),
-    mcpServer: server === undefined ? undefined : `${server.name} ${server.version}`,
+    mcpServer: server === undefined ? undefined : cut(`${server.name} ${server.version}`, 200),
     closed: { graceful: ended("Graceful"), reset: ended("Reset"), forced: ended("Forced") },
     descriptors: { before: known(descriptors.before), after: known(descriptors.after) }
   }

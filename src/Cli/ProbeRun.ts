@@ -9,11 +9,11 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
+import { showBytes } from "../internal/Printable.ts"
 import { version } from "../internal/version.ts"
 import type { Endpoint } from "../Resource/Endpoint.ts"
 import * as JsonRpcClient from "../Resource/JsonRpcClient.ts"
 import * as TcpConnection from "../Resource/TcpConnection.ts"
-import { showBytes } from "./ProbeText.ts"
 
 /** What to probe, and how. */
 export interface Settings {

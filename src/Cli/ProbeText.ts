@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Result from "effect/Result"
+import { cut, printable } from "../internal/Printable.ts"
 
 const escapes: Readonly<Record<string, number>> = { r: 13, n: 10, t: 9, "0": 0, "\\": 92 }
 
@@ -33,19 +34,16 @@ export const parseEscapes = (text: string): Result.Result<Uint8Array, string> =>
   return bytes.length === 0 ? Result.fail("at least one byte") : Result.succeed(bytes)
 }
 
-const names: Readonly<Record<number, string>> = { 13: "\\r", 10: "\\n", 9: "\\t", 0: "\\0", 92: "\\\\", 34: "\\\"" }
+/** How long a complaint may be. */
+const complaintChars = 500
 
-/**
- * The same notation for what came from a server, in double quotes. Nothing but printable ASCII is passed on, so no server
- * can talk to the terminal.
- */
-export const showBytes = (bytes: Uint8Array): string => {
-  const show = (byte: number): string =>
-    names[byte] ?? (byte >= 32 && byte < 127
-      ? String.fromCharCode(byte)
-      : `\\x${byte.toString(16).padStart(2, "0")}`)
-  return `"${Array.from(bytes, show).join("")}"`
-}
+/** A message without line breaks and runs of blanks, cut to a length that a person reads, with nothing for the terminal. */
+export const oneLine = (text: string): string =>
+  // Cut twice, because escapes lengthen what is left.
+  cut(printable(cut(text.replace(/\s+/g, " ").trim(), complaintChars)), complaintChars)
 
-/** A message without line breaks and runs of blanks. */
-export const oneLine = (text: string): string => text.replace(/\s+/g, " ").trim()
+const codeUnits = (text: string): string =>
+  text.split("").map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`).join("")
+
+/** JSON in which what a terminal could act on is escaped too; `JSON.stringify` leaves DEL and C1 as they are. */
+export const printableJson = (json: string): string => json.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, codeUnits)

@@ -17,7 +17,7 @@ import * as Exit from "effect/Exit"
 import * as Runtime from "effect/Runtime"
 import { version } from "../internal/version.ts"
 import { demo } from "./Demo.ts"
-import { write } from "./Output.ts"
+import { reportFailures, write } from "./Output.ts"
 import { probe } from "./Probe.ts"
 import { oneLine } from "./ProbeText.ts"
 
@@ -52,11 +52,7 @@ const isWrongCall = (exit: Exit.Exit<unknown, unknown>): boolean => {
   return CliError.isCliError(error) && error._tag === "ShowHelp" && error.errors.length > 0
 }
 
-// A reader that has gone away (`sluice probe ... | head -1`) ends nothing but the output. Node reports it after the write
-// has been answered, so the listeners stay.
-const ignore = (): void => {}
-process.stdout.on("error", ignore)
-process.stderr.on("error", ignore)
+reportFailures()
 
 let signal: NodeJS.Signals | undefined
 const note = (name: NodeJS.Signals): void => {

@@ -56,15 +56,22 @@ export const admit = (pool: {
     ? "Evict"
     : "Stall"
 
-/** An endpoint that is behind by one slot gets it when its first borrower has waited for so long, in ms. */
-const longWait = 1000
+/**
+ * An endpoint that is behind by one slot gets one when its first borrower has waited for so long, from a connection that
+ * was there for as long, in ms. A crowd always waits long, so that the wait alone would turn slots round all the time.
+ */
+const longWait = 5000
 
 /**
  * Whether a slot is better in another endpoint's hands: that one has none at all, or is two behind. A slot that would
  * only turn the difference round stays for a while, because changing hands costs a connection.
  */
-export const needsMore = (ownSlots: number, otherSlots: number, otherHasWaited: number): boolean =>
-  otherSlots === 0 || ownSlots - otherSlots >= 2 || (ownSlots > otherSlots && otherHasWaited >= longWait)
+export const needsMore = (
+  own: { readonly slots: number; readonly age: number },
+  other: { readonly slots: number; readonly hasWaited: number }
+): boolean =>
+  other.slots === 0 || own.slots - other.slots >= 2 ||
+  (own.slots > other.slots && Math.min(own.age, other.hasWaited) >= longWait)
 
 /**
  * Whether, in a full pool, a connection that comes back gives way to another endpoint that needs its slot more, before its
@@ -77,13 +84,12 @@ export const isOthersTurn = <K, A>(
   settings: Settings,
   now: number
 ): boolean => {
-  if (now - openedAt < openedIn) return false
-  const slots = slotsOf(owner)
-  for (const other of turns) {
-    const hasWaited = now - (other.queue.first?.waitingSince ?? now)
-    if (other !== owner && needsMore(slots, slotsOf(other), hasWaited) && wantedBy(other, settings, now) > 0) {
-      return true
-    }
+  const own = { slots: slotsOf(owner), age: now - openedAt }
+  if (own.age < openedIn) return false
+  for (const keyPool of turns) {
+    if (keyPool === owner) continue
+    const other = { slots: slotsOf(keyPool), hasWaited: now - (keyPool.queue.first?.waitingSince ?? now) }
+    if (needsMore(own, other) && wantedBy(keyPool, settings, now) > 0) return true
   }
   return false
 }

@@ -20,17 +20,27 @@ export interface Held {
  * what it holds is out of reach for it. Nothing is known of other fibers: one that it has forked may be waited for or not.
  */
 export const heldBy = <K, A>({ fiber, owner }: Lease<K, A>, connections: Iterable<PooledConnection<K, A>>): Held => {
-  let some = false
-  let [ofEndpoint, ofPool] = [0, 0]
+  let held = nothing
+  // Every borrow that waits comes through here, and nearly none of them holds anything.
   for (const connection of connections) {
-    const { leases } = connection
-    if (!leases.some((held) => held.fiber === fiber)) continue
-    some = true
-    if (!leases.every((held) => held.fiber === fiber)) continue
-    ofPool++
-    if (connection.owner === owner) ofEndpoint++
+    const own = countOf(connection.leases, fiber)
+    if (own === 0) continue
+    const alone = own === connection.leases.length ? 1 : 0
+    held = {
+      some: true,
+      ofEndpoint: held.ofEndpoint + (connection.owner === owner ? alone : 0),
+      ofPool: held.ofPool + alone
+    }
   }
-  return { some, ofEndpoint, ofPool }
+  return held
+}
+
+const nothing: Held = { some: false, ofEndpoint: 0, ofPool: 0 }
+
+const countOf = <K, A>(leases: ReadonlyArray<Lease<K, A>>, fiber: Lease<K, A>["fiber"]): number => {
+  let count = 0
+  for (let index = 0; index < leases.length; index++) if (leases[index]?.fiber === fiber) count++
+  return count
 }
 
 /**

@@ -14,6 +14,7 @@ import { checkOptions, type OptionCheck } from "../internal/Options.ts"
 import type * as Connector from "./Connector.ts"
 import type { Endpoint } from "./Endpoint.ts"
 import { HandshakeFailed, JsonRpcError, RequestTimeout } from "./JsonRpcError.ts"
+import type { Notification } from "./JsonRpcInbox.ts"
 import * as Session from "./JsonRpcSession.ts"
 import { decodeInitialize, initializeParams, type McpOptions, type McpServer } from "./McpHandshake.ts"
 import * as TcpConnection from "./TcpConnection.ts"
@@ -29,7 +30,7 @@ export {
   RemoteError,
   RequestTimeout
 } from "./JsonRpcError.ts"
-export type { Notification } from "./JsonRpcSession.ts"
+export type { Notification } from "./JsonRpcInbox.ts"
 export type { McpOptions, McpServer } from "./McpHandshake.ts"
 
 /**
@@ -60,8 +61,8 @@ export interface JsonRpcClient {
   /** As {@link notify}. */
   readonly notify: (method: string, params?: object) => Effect.Effect<void, JsonRpcError>
   /** As {@link notifications}. */
-  readonly notifications: Stream.Stream<Session.Notification, JsonRpcError>
-  /** Notifications that were dropped because nobody read them and `notificationBuffer` was full. */
+  readonly notifications: Stream.Stream<Notification, JsonRpcError>
+  /** Notifications that were dropped because nobody read them and there was no room: see {@link notifications}. */
   readonly droppedNotifications: Effect.Effect<number>
   /** Requests that wait for their answer. */
   readonly pending: Effect.Effect<number>
@@ -84,7 +85,10 @@ export interface Options extends TcpConnection.Options {
   readonly requestTimeout?: Duration.Input | undefined
   /** The longest line that a peer may send, in bytes; a longer one closes the connection. At least 1. @default 1 MiB */
   readonly maxLineBytes?: number | undefined
-  /** How many notifications are kept while nobody reads them; then the oldest is dropped. At least 1. @default 1024 */
+  /**
+   * How many notifications are kept while nobody reads them, if their lines have no more than 4 x `maxLineBytes` together;
+   * then the oldest are dropped. At least 1. @default 1024
+   */
   readonly notificationBuffer?: number | undefined
   /** Perform the MCP handshake while opening, and answer the server's `ping`. @default no handshake */
   readonly mcp?: McpOptions | undefined
@@ -128,8 +132,8 @@ const fromSession = (session: Session.Session, settings: Settings, server: McpSe
     return Session.request(session, method, params, timeout)
   },
   notify: (method, params) => Session.notify(session, method, params, settings.requestTimeout),
-  notifications: Stream.fromQueue(session.inbox),
-  droppedNotifications: Effect.sync(() => session.dropped),
+  notifications: Stream.fromQueue(session.inbox.queue),
+  droppedNotifications: Effect.sync(() => session.inbox.dropped),
   pending: Effect.sync(() => session.pending.size),
   server,
   dead: Deferred.await(session.dead),
@@ -327,8 +331,9 @@ export const notify: {
  *
  * **Details**
  *
- * The last `notificationBuffer` of them are kept while nobody reads; older ones are dropped and counted in
- * `droppedNotifications`, so a server that talks a lot to a client that does not listen costs neither memory nor answers.
+ * The last `notificationBuffer` of them are kept while nobody reads, as long as their lines have no more than
+ * 4 x `maxLineBytes` bytes together; older ones are dropped and counted in `droppedNotifications`. So a server that talks a
+ * lot to a client that does not listen costs no answers and a bounded memory. A reader takes all that is kept at once.
  * The stream ends when we close the connection, and fails with the reason when anybody else does.
  *
  * **Gotchas**
@@ -338,5 +343,4 @@ export const notify: {
  * @category combinators
  * @since 0.1.0
  */
-export const notifications = (client: JsonRpcClient): Stream.Stream<Session.Notification, JsonRpcError> =>
-  client.notifications
+export const notifications = (client: JsonRpcClient): Stream.Stream<Notification, JsonRpcError> => client.notifications

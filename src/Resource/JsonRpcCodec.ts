@@ -126,7 +126,8 @@ const keptCapacity = 65_536
 
 /** What {@link LineBuffer.push} found: whole lines, and whether the one after them is too long. */
 export interface Lines {
-  readonly lines: ReadonlyArray<string | undefined>
+  /** The bytes themselves where they are not UTF-8. */
+  readonly lines: ReadonlyArray<string | Uint8Array>
   readonly tooLong: boolean
 }
 
@@ -147,10 +148,10 @@ export class LineBuffer {
     this.#limit = limit
   }
 
-  /** Takes the next bytes. A line that is not UTF-8 is `undefined`; empty lines are left out; `\r\n` ends a line too. */
+  /** Takes the next bytes. A line that is not UTF-8 stays bytes; empty lines are left out; `\r\n` ends a line too. */
   push(chunk: Uint8Array): Lines {
     const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
-    const lines: Array<string | undefined> = []
+    const lines: Array<string | Uint8Array> = []
     let from = 0
     for (let end = bytes.indexOf(newline); end >= 0; end = bytes.indexOf(newline, from)) {
       if (this.#length + end - from > this.#limit) return { lines, tooLong: true }
@@ -164,7 +165,7 @@ export class LineBuffer {
     return { lines, tooLong: false }
   }
 
-  #complete(end: Buffer): string | undefined {
+  #complete(end: Buffer): string | Uint8Array {
     if (this.#length === 0) return this.#decode(end)
     this.#keep(end)
     const line = this.#decode(this.#start.subarray(0, this.#length))
@@ -184,12 +185,14 @@ export class LineBuffer {
     this.#length = length
   }
 
-  #decode(line: Buffer): string | undefined {
+  #decode(line: Buffer): string | Uint8Array {
     const end = line.length > 0 && line[line.length - 1] === carriageReturn ? line.length - 1 : line.length
+    const bytes = line.subarray(0, end)
     try {
-      return this.#decoder.decode(line.subarray(0, end))
+      return this.#decoder.decode(bytes)
     } catch {
-      return undefined
+      // A copy, because the buffer is used again.
+      return new Uint8Array(bytes)
     }
   }
 }

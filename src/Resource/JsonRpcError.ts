@@ -5,7 +5,11 @@
  */
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
+import { cut, showBytes } from "../internal/Printable.ts"
 import type { TcpConnectionError } from "./TcpConnectionError.ts"
+
+/** How much of what a server sent a message quotes. */
+const quotedChars = 200
 
 /**
  * The server answered the request with an error. The connection is fine.
@@ -23,14 +27,14 @@ export class RemoteError extends Data.TaggedError("RemoteError")<{
   readonly method: string
   /** A whole number: -32768 to -32000 are reserved by the protocol, all others are the application's. */
   readonly code: number
-  /** The server's words. */
+  /** The server's words, all of them: up to `maxLineBytes`. The message has the first 200 characters. */
   readonly text: string
   /** Whatever the server added, `undefined` when it added nothing. */
   readonly data: unknown
 }> {
   readonly isRetryable = false
   override get message(): string {
-    return `the server refused ${this.method} with error ${this.code}: ${this.text}`
+    return `the server refused ${this.method} with error ${this.code}: ${cut(this.text, quotedChars)}`
   }
 }
 
@@ -54,9 +58,6 @@ export class RequestTimeout extends Data.TaggedError("RequestTimeout")<{
   }
 }
 
-/** How much of a line an error quotes. */
-const quotedChars = 200
-
 /**
  * The peer sent a line that is no JSON-RPC message, or an answer that nobody asked for. It closed the connection.
  *
@@ -64,14 +65,15 @@ const quotedChars = 200
  * @since 0.1.0
  */
 export class MalformedMessage extends Data.TaggedError("MalformedMessage")<{
-  /** The first 200 characters of the line. */
-  readonly line: string
+  /** The first 200 characters of the line, or its first 200 bytes where it is not UTF-8. */
+  readonly line: string | Uint8Array
   /** The rule that it breaks, as the rest of the sentence "it must ...". */
   readonly rule: string
 }> {
   readonly isRetryable = false
   override get message(): string {
-    return `malformed JSON-RPC message: it must ${this.rule}, but it is ${JSON.stringify(this.line)}`
+    const quoted = typeof this.line === "string" ? JSON.stringify(this.line) : showBytes(this.line)
+    return `malformed JSON-RPC message: it must ${this.rule}, but it is ${quoted}`
   }
 }
 
@@ -161,5 +163,5 @@ export class JsonRpcError extends Data.TaggedError("JsonRpcError")<{
 }
 
 /** A malformed message that quotes no more of the line than is useful. */
-export const malformed = (line: string, rule: string): MalformedMessage =>
+export const malformed = (line: string | Uint8Array, rule: string): MalformedMessage =>
   new MalformedMessage({ line: line.slice(0, quotedChars), rule })

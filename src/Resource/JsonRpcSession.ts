@@ -6,7 +6,6 @@
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -14,25 +13,13 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
 import * as Option from "effect/Option"
-import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
 import { Alarm } from "../internal/Timer.ts"
 import * as Codec from "./JsonRpcCodec.ts"
 import { ConnectionLost, JsonRpcError, LineTooLong, malformed, RemoteError, RequestTimeout } from "./JsonRpcError.ts"
+import * as Inbox from "./JsonRpcInbox.ts"
 import type { TcpConnection } from "./TcpConnection.ts"
 import { ConnectionClosed, TcpConnectionError } from "./TcpConnectionError.ts"
-
-/**
- * A message of the server that wants no answer.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Notification {
-  readonly method: string
-  /** An object, an array, or `undefined`. */
-  readonly params: unknown
-}
 
 /** What a session needs to know. */
 export interface SessionSettings {
@@ -66,7 +53,7 @@ export interface Session {
   readonly outbox: Set<Outgoing>
   /** Open while the outbox has something for the writer. */
   readonly work: Latch.Latch
-  readonly inbox: Queue.Queue<Notification, JsonRpcError | Cause.Done>
+  readonly inbox: Inbox.Inbox
   readonly dead: Deferred.Deferred<void>
   /**
    * One timer for all requests. `Effect.timeout` races two fibers per request, which was half of what a request costs.
@@ -77,9 +64,11 @@ export interface Session {
   /** Ids count upwards, so every smaller one was asked once: that is all we remember of past requests. */
   nextId: number
   bytesRead: number
-  dropped: number
   ended: TcpConnectionError | undefined
 }
+
+/** How many lines of the greatest length an inbox has room for. */
+const keptLines = 4
 
 const lost = (cause: TcpConnectionError, sent: boolean): JsonRpcError =>
   new JsonRpcError({ reason: new ConnectionLost({ cause, sent }) })
@@ -132,10 +121,8 @@ const settlePending = (session: Session, message: Codec.Answer | Codec.Refusal):
   return undefined
 }
 
-const receive = (session: Session, { method, params }: Notification): void => {
-  if (Queue.isFullUnsafe(session.inbox)) session.dropped++
-  Queue.offerUnsafe(session.inbox, { method, params })
-}
+const receive = (session: Session, { method, params }: Codec.Notification, line: string): void =>
+  session.inbox.offer({ method, params }, Buffer.byteLength(line))
 
 const replyTo = (session: Session, request: Codec.ServerRequest): string =>
   session.settings.answersPing && request.method === "ping"
@@ -148,15 +135,14 @@ const handle = (session: Session, chunk: Uint8Array): Effect.Effect<string, Json
   const { lines, tooLong } = session.lines.push(chunk)
   let replies = ""
   for (const line of lines) {
-    const message: Codec.Incoming = line === undefined
-      ? { _tag: "Malformed", rule: "be UTF-8" }
-      : Codec.decodeLine(line)
+    if (typeof line !== "string") return Effect.fail(new JsonRpcError({ reason: malformed(line, "be UTF-8") }))
+    const message = Codec.decodeLine(line)
     let broken: Codec.Malformed | undefined
     if (message._tag === "Malformed") broken = message
-    else if (message._tag === "Notification") receive(session, message)
+    else if (message._tag === "Notification") receive(session, message, line)
     else if (message._tag === "ServerRequest") replies += replyTo(session, message)
     else broken = settlePending(session, message)
-    if (broken !== undefined) return Effect.fail(new JsonRpcError({ reason: malformed(line ?? "", broken.rule) }))
+    if (broken !== undefined) return Effect.fail(new JsonRpcError({ reason: malformed(line, broken.rule) }))
   }
   return tooLong
     ? Effect.fail(new JsonRpcError({ reason: new LineTooLong({ limit: session.settings.maxLineBytes }) }))
@@ -206,8 +192,7 @@ const end = (session: Session, error: JsonRpcError | undefined): void => {
   for (const { answer } of session.pending.values()) Deferred.doneUnsafe(answer, Exit.fail(error ?? lost(cause, true)))
   session.pending.clear()
   session.alarm.stop()
-  if (error === undefined) Queue.endUnsafe(session.inbox)
-  else Queue.failCauseUnsafe(session.inbox, Cause.fail(error))
+  session.inbox.end(error)
   Deferred.doneUnsafe(session.dead, Exit.void)
 }
 
@@ -301,13 +286,15 @@ export const serve = (
       pending: new Map(),
       outbox: new Set(),
       work: Latch.makeUnsafe(false),
-      inbox: yield* Queue.sliding<Notification, JsonRpcError | Cause.Done>(settings.notificationBuffer),
+      inbox: yield* Inbox.make({
+        messages: settings.notificationBuffer,
+        bytes: keptLines * settings.maxLineBytes
+      }),
       dead: Deferred.makeUnsafe(),
       alarm: new Alarm({ clock, fork, now, onDue: () => expire(session) }),
       now,
       nextId: 1,
       bytesRead: 0,
-      dropped: 0,
       ended: undefined
     }
     const writing = Effect.forever(session.work.whenOpen(writeAll(session)), { disableYield: true })

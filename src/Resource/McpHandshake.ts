@@ -5,6 +5,7 @@
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import { cut } from "../internal/Printable.ts"
 import { malformed, type MalformedMessage } from "./JsonRpcError.ts"
 
 /**
@@ -54,10 +55,25 @@ export const initializeParams = (options: McpOptions): object => ({
 
 const decode = Schema.decodeUnknownResult(InitializeResult)
 
+/** `JSON.parse` reads any depth, but writing JSON and formatting an issue recurse and can run out of stack. */
+const orElse = (make: () => string, fallback: string): string => {
+  try {
+    return make()
+  } catch {
+    return fallback
+  }
+}
+
+const explain = (error: Schema.SchemaError): string =>
+  cut(orElse(() => error.message.replace(/\s*\n\s*/g, " "), "its nesting is too deep"), 200)
+
 /** What the server's answer to `initialize` says. Fields that we do not know are left out. */
 export const decodeInitialize = (result: unknown): Result.Result<McpServer, MalformedMessage> =>
   Result.mapError(
     decode(result),
     (error) =>
-      malformed(JSON.stringify(result), `answer initialize as MCP does (${error.message.replace(/\s*\n\s*/g, " ")})`)
+      malformed(
+        orElse(() => JSON.stringify(result), "nested too deeply to be quoted"),
+        `answer initialize as MCP does (${explain(error)})`
+      )
   )

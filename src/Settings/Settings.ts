@@ -80,10 +80,6 @@ const whole = (min: number, max: number): Rule => ({
   text: `be a whole number from ${min} to ${max}`
 })
 
-const above = (min: number): Rule => ({ holds: (value) => value > min, text: `be a number above ${min}` })
-
-const atLeast = (min: number): Rule => ({ holds: (value) => value >= min, text: `be a number of at least ${min}` })
-
 const between = (min: number, max: number): Rule => ({
   holds: (value) => value >= min && value <= max,
   text: `be a number from ${min} to ${max}`
@@ -92,6 +88,11 @@ const between = (min: number, max: number): Rule => ({
 const fraction: Rule = { holds: (value) => value > 0 && value <= 1, text: "be a number above 0 and at most 1" }
 
 const count = whole(1, 1_000_000_000)
+
+// No timer is finer than a millisecond, and a longer time than thirty years is a slip of the keyboard.
+const seconds = between(0.001, 1_000_000_000)
+
+const milliseconds = between(1, 1_000_000_000)
 
 // Strict, because `Number` takes "" for 0, "0x10" for 16 and "1e3" for 1000, none of which anyone means here.
 const decimal = /^-?\d+(\.\d+)?$/
@@ -126,7 +127,7 @@ const tcpEndpoint = pipe(
   }),
   Config.mapEffect(({ host, port }) =>
     Effect.try({
-      try: () => Endpoint.tcp(host, port.value),
+      try: () => Endpoint.tcp(host.trim(), port.value),
       catch: (error) =>
         refuse(
           { name: "CLAUDE_FLOW_HOST", shown: JSON.stringify(host) },
@@ -140,9 +141,9 @@ const pool = pipe(
   Config.all({
     perEndpoint: variable("MAX_CONNECTIONS_PER_ENDPOINT", 2, count),
     total: variable("MAX_TOTAL_CONNECTIONS", 5, count),
-    connect: variable("CONNECTION_TIMEOUT_SECS", 10, above(0)),
-    idle: variable("IDLE_TIMEOUT_SECS", 60, above(0)),
-    lifetime: variable("MAX_CONNECTION_LIFETIME_SECS", 300, above(0))
+    connect: variable("CONNECTION_TIMEOUT_SECS", 10, seconds),
+    idle: variable("IDLE_TIMEOUT_SECS", 60, seconds),
+    lifetime: variable("MAX_CONNECTION_LIFETIME_SECS", 300, seconds)
   }),
   Config.mapEffect((read) =>
     Effect.as(requireAtMost(read.perEndpoint, read.total), {
@@ -158,9 +159,9 @@ const pool = pipe(
 const retry = pipe(
   Config.all({
     attempts: variable("RETRY_MAX_ATTEMPTS", 6, count),
-    initial: variable("RETRY_INITIAL_DELAY_MS", 500, above(0)),
-    max: variable("RETRY_MAX_DELAY_SECS", 60, above(0)),
-    factor: variable("RETRY_BACKOFF_MULTIPLIER", 1.5, atLeast(1)),
+    initial: variable("RETRY_INITIAL_DELAY_MS", 500, milliseconds),
+    max: variable("RETRY_MAX_DELAY_SECS", 60, seconds),
+    factor: variable("RETRY_BACKOFF_MULTIPLIER", 1.5, between(1, 1_000_000)),
     jitter: variable("RETRY_JITTER_FACTOR", 0.25, between(0, 1))
   }),
   Config.mapEffect((read) =>
@@ -210,8 +211,9 @@ const monitor = pipe(
  * | `RETRY_MAX_ATTEMPTS`, `RETRY_INITIAL_DELAY_MS`, `RETRY_MAX_DELAY_SECS` | 6, 500, 60 |
  * | `RETRY_BACKOFF_MULTIPLIER`, `RETRY_JITTER_FACTOR` | 1.5, 0.25 |
  *
- * Numbers are plain decimals. A value that makes no sense fails with a `ConfigError` whose message names the variable,
- * the value and the rule; where two variables contradict each other it names both.
+ * Numbers are plain decimals. Times are from 0.001 to 1000000000 seconds, or from 1 to 1000000000 milliseconds; blanks
+ * around a value do not count. A value that makes no sense fails with a `ConfigError` whose message names the variable, the
+ * value and the rule; where two variables contradict each other it names both.
  *
  * **Gotchas**
  *
@@ -243,7 +245,7 @@ export const config: Config.Config<Values> = Config.all({
   pool,
   retry,
   monitor,
-  cleanupInterval: Config.map(variable("CLEANUP_INTERVAL_SECS", 30, above(0)), ({ value }) => Duration.seconds(value))
+  cleanupInterval: Config.map(variable("CLEANUP_INTERVAL_SECS", 30, seconds), ({ value }) => Duration.seconds(value))
 })
 
 /**

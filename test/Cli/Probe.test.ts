@@ -4,7 +4,8 @@ import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
 import * as Path from "node:path"
-import { parseEscapes, showBytes } from "../../src/Cli/ProbeText.ts"
+import { oneLine, parseEscapes, printableJson } from "../../src/Cli/ProbeText.ts"
+import { showBytes } from "../../src/internal/Printable.ts"
 import { version } from "../../src/internal/version.ts"
 import * as TcpServer from "../support/TcpServer.ts"
 
@@ -181,17 +182,70 @@ describe.concurrent("sluice probe", () => {
       failsWith(failed, 1, "the MCP handshake failed: no answer to initialize within 300ms")
     }))
 
+  it.live("no server can write to the terminal, nor fill it", () =>
+    Effect.gen(function*() {
+      const message = "\u001b]0;owned\u0007\u009b2J\u007f\u202e" + "x".repeat(900_000)
+      const server = yield* lines(({ id }, socket) =>
+        void socket.write(JSON.stringify({ jsonrpc: "2.0", id, error: { code: 1, message } }) + "\n")
+      )
+      const plain = yield* sluice("probe", String(server.endpoint), "--mcp")
+      failsWith(plain, 1, "\\x1b]0;owned\\x07\\x9b2J\\x7f\\u{202e}xxx")
+      assert.match(plain.stderr, /^[\x20-\x7e]+\n$/)
+      assert.isAtMost(plain.stderr.length, 510)
+      const { stdout } = yield* sluice("probe", String(server.endpoint), "--mcp", "--json")
+      assert.match(stdout, /^[\x20-\x7e]+\n$/)
+      assert.isAtMost(stdout.length, 1000)
+      assert.include(JSON.parse(stdout).error, message.slice(0, 200))
+    }))
+
+  it.live("an MCP answer that is nested too deeply is reported like any other failure", () =>
+    Effect.gen(function*() {
+      const deep = "[".repeat(200_000) + "]".repeat(200_000)
+      const server = yield* lines(({ id }, socket) =>
+        void socket.write(`{"jsonrpc":"2.0","id":${id},"result":${deep}}\n`)
+      )
+      const outcome = yield* sluice("probe", String(server.endpoint), "--mcp", "--json")
+      failsWith(outcome, 1, "the MCP handshake failed: malformed JSON-RPC message")
+      assert.deepInclude(JSON.parse(outcome.stdout), { endpoint: String(server.endpoint), ok: false })
+    }))
+
+  const full = "/dev/full"
+  const onFull = Fs.existsSync(full) ? it.live : it.live.skip
+  onFull("an output that cannot be written exits with 1 and one line", () =>
+    Effect.gen(function*() {
+      const server = yield* TcpServer.echo
+      const endpoint = String(server.endpoint)
+      for (const args of [["probe", endpoint], ["probe", endpoint, "--json"], ["--help"]]) {
+        const descriptor = yield* Effect.acquireRelease(
+          Effect.sync(() => Fs.openSync(full, "w")),
+          (descriptor) => Effect.sync(() => Fs.closeSync(descriptor))
+        )
+        const child = ChildProcess.spawn(process.execPath, [main, ...args], { stdio: ["pipe", descriptor, "pipe"] })
+        const outcome = yield* Effect.callback<Outcome>((resume) => {
+          let stderr = ""
+          child.stderr?.on("data", (data) => stderr += String(data))
+          child.on("close", (status) => resume(Effect.succeed({ status, stdout: "", stderr })))
+          return Effect.sync(() => child.kill("SIGKILL"))
+        })
+        failsWith(outcome, 1, "cannot write to standard output: ENOSPC")
+      }
+    }), 20_000)
+
   it.live("wrong calls exit with 2 and one line", () =>
     Effect.forEach(
       [
-        [["probe", "localhost:notaport"], "a port, a whole number from 1 to 65535"],
-        [["probe", "localhost"], "a colon and a port after the host"],
+        [
+          ["probe", "localhost:notaport"],
+          "\"localhost:notaport\". Expected: a port, a whole number from 1 to 65535, at position 10"
+        ],
+        [["probe", "localhost"], "a colon and a port after the host, at position 9"],
         [["probe"], "Missing required argument: endpoint"],
         [["probe", "a:1", "b:2"], "Unexpected positional argument"],
         [["probe", "a:1", "--bogus"], "Unrecognized flag: --bogus"],
         [["probe", "a:1", "--count", "0"], "a whole number from 1 to 1000000"],
         [["probe", "a:1", "--count", "x"], "--count"],
-        [["probe", "a:1", "--timeout", "0"], "a number of seconds above 0"],
+        [["probe", "a:1", "--timeout", "0"], "a number of seconds from 0.001 to 86400"],
+        [["probe", "a:1", "--timeout", "1e-12"], "a number of seconds from 0.001 to 86400"],
         [["probe", "a:1", "--send", "\\q"], "\\r \\n \\t \\0 \\\\ \\xNN at position 0"],
         [["probe", "a:1", "--expect", ""], "--expect"],
         [["probe", "a:1", "--mcp", "--send", "x"], "--mcp cannot be used together"],
@@ -263,6 +317,23 @@ describe.concurrent("sluice probe", () => {
     )
 
     needs("Redis on ::1", redis6)("Redis accepts on IPv6", () => Effect.map(sluice("probe", "[::1]:6379"), succeeds))
+  })
+})
+
+describe("complaints", () => {
+  it("are one line of at most 500 characters in which nothing steers a terminal", () => {
+    assert.strictEqual(oneLine(" a\n\tgrüße 🌍\u001b\u0085 "), "a grüße 🌍\\x1b\\x85")
+    assert.strictEqual(oneLine("x".repeat(500)), "x".repeat(500))
+    assert.strictEqual(oneLine("x".repeat(501)), `${"x".repeat(500)}...`)
+    assert.strictEqual(oneLine("\u0007".repeat(400)).length, 503)
+    assert.strictEqual(oneLine("\ud83c!"), "\\u{d83c}!")
+  })
+
+  it("as JSON read back as the same text", () => {
+    const text = "\u001b\u007f\u009b\u202e\u{e0041}é"
+    const json = printableJson(JSON.stringify(text))
+    assert.match(json, /^[\x20-\x7eé]+$/)
+    assert.strictEqual(JSON.parse(json), text)
   })
 })
 

@@ -308,7 +308,7 @@ describe("callers that misbehave", () => {
       assert.lengthOf(yield* Fiber.joinAll(borrowers), 2)
     })))
 
-  it.effect("an endpoint that is one slot behind gets it when it has waited for a second", () =>
+  it.effect("an endpoint that is one slot behind gets it when it has waited for five seconds", () =>
     test(Effect.gen(function*() {
       const { connector } = Scripted.make()
       const pool = yield* ConnectionPool.make({ connector, maxPerEndpoint: 2, maxTotal: 3 })
@@ -316,12 +316,12 @@ describe("callers that misbehave", () => {
       const forever = yield* fork(hold(pool, "b", latch))
       const busy = yield* Effect.forEach(
         [1, 2, 3, 4],
-        () => fork(Effect.forever(ConnectionPool.use(pool, "a", () => Effect.sleep("10 millis"))))
+        () => fork(Effect.forever(ConnectionPool.use(pool, "a", () => Effect.sleep("50 millis"))))
       )
       yield* settle
       const second = yield* fork(ConnectionPool.use(pool, "b", id))
-      for (let turn = 0; turn < 130; turn++) {
-        yield* TestClock.adjust("10 millis")
+      for (let turn = 0; turn < 110; turn++) {
+        yield* TestClock.adjust("50 millis")
         yield* settle
       }
       assert.isTrue(Exit.isSuccess(yield* Effect.timeout(Fiber.await(second), 0)))

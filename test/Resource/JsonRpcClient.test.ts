@@ -113,6 +113,18 @@ describe("JsonRpcClient", () => {
       assert.strictEqual(yield* client.request("ok"), 1)
     }))
 
+  it.live("the message of a RemoteError quotes 200 characters of the server's words, the field has all", () =>
+    Effect.gen(function*() {
+      const words = "w".repeat(5000)
+      const server = yield* rpcServer(({ id }, socket) =>
+        void socket.write(line({ id, error: { code: 1, message: words } }))
+      )
+      const client = yield* JsonRpcClient.connect(server.endpoint)
+      const reason = yield* reasonOf(client.request("work"))
+      assert.strictEqual(reason.message, `the server refused work with error 1: ${"w".repeat(200)}...`)
+      assert.strictEqual(reason._tag === "RemoteError" && reason.text, words)
+    }))
+
   it.live("answers may come in any order", () =>
     Effect.gen(function*() {
       const held: Array<Message> = []
@@ -325,7 +337,7 @@ describe("JsonRpcClient", () => {
       "a line that is not UTF-8",
       (socket) => socket.write(Buffer.from([0x22, 0xc3, 0x22, 0x0a])),
       "MalformedMessage",
-      "UTF-8"
+      "it must be UTF-8, but it is \"\\\"\\xc3\\\"\""
     )
     breaks(
       "a line over the limit that never ends",
@@ -485,6 +497,45 @@ describe("JsonRpcClient", () => {
         assert.deepStrictEqual(Array.from(kept).map(({ params }) => params), [{ n: 7 }, { n: 8 }, { n: 9 }])
       }))
 
+    it.live("notifications of a mebibyte that nobody reads hold no more than four lines of the greatest length", () =>
+      Effect.gen(function*() {
+        const text = "x".repeat(1_048_576 - 100)
+        const server = yield* rpcServer((message, socket) => {
+          for (let n = 0; n < 20; n++) socket.write(line({ method: "tick", params: { n, text } }))
+          answer(message, socket)
+        })
+        const client = yield* JsonRpcClient.connect(server.endpoint)
+        const numbers = (count: number) =>
+          client.notifications.pipe(
+            Stream.take(count),
+            Stream.map(({ params }) => (params as { readonly n: number }).n),
+            Stream.runCollect,
+            Effect.map((chunk) => Array.from(chunk))
+          )
+        yield* client.request("go")
+        assert.strictEqual(yield* client.droppedNotifications, 16)
+        assert.deepStrictEqual(yield* numbers(4), [16, 17, 18, 19])
+        // What was read has made room again.
+        yield* client.request("go")
+        assert.strictEqual(yield* client.droppedNotifications, 32)
+        assert.deepStrictEqual(yield* numbers(4), [16, 17, 18, 19])
+      }))
+
+    it.live("notifications that are read make room, so none is dropped however many come", () =>
+      Effect.gen(function*() {
+        const server = yield* rpcServer((message, socket) => {
+          socket.write(line({ method: "tick", params: { text: "x".repeat(900) } }))
+          answer(message, socket)
+        })
+        const client = yield* JsonRpcClient.connect(server.endpoint, { maxLineBytes: 1000, notificationBuffer: 3 })
+        const reader = yield* Effect.forkChild(client.notifications.pipe(Stream.take(30), Stream.runCollect), {
+          startImmediately: true
+        })
+        for (let n = 0; n < 30; n++) yield* client.request("go")
+        assert.strictEqual(Array.from(yield* Fiber.join(reader)).length, 30)
+        assert.strictEqual(yield* client.droppedNotifications, 0)
+      }))
+
     it.live("a request of the server is answered with method not found", () =>
       Effect.gen(function*() {
         const replies: Array<Message> = []
@@ -551,6 +602,20 @@ describe("JsonRpcClient", () => {
         assert.include(reason.message, "protocolVersion")
         assert.notInclude(reason.message, "\n")
       }))
+
+    const deep = "[".repeat(200_000) + "]".repeat(200_000)
+    for (const result of [deep, `{"capabilities":{"a":${deep}}}`, `{"capabilities":${deep}}`]) {
+      it.live(`an answer that is nested too deeply fails the opening: ${result.slice(0, 25)}`, () =>
+        Effect.gen(function*() {
+          const server = yield* rpcServer(({ id }, socket) =>
+            void socket.write(`{"jsonrpc":"2.0","id":${id},"result":${result}}\n`)
+          )
+          const reason = yield* openReasonOf(server, { mcp })
+          assert.strictEqual(reason.cause._tag, "MalformedMessage")
+          assert.include(reason.message, "answer initialize as MCP does")
+          assert.isBelow(reason.message.length, 600)
+        }))
+    }
 
     it.live("a server that goes away fails the opening, which may be tried again", () =>
       Effect.gen(function*() {

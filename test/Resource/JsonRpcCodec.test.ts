@@ -9,7 +9,7 @@ describe("LineBuffer", () => {
     const whole = bytes(text)
     for (let size = 1; size <= whole.length; size++) {
       const buffer = new LineBuffer(100)
-      const lines: Array<string | undefined> = []
+      const lines: Array<string | Uint8Array> = []
       for (let at = 0; at < whole.length; at += size) {
         const pushed = buffer.push(whole.subarray(at, at + size))
         assert.isFalse(pushed.tooLong)
@@ -37,7 +37,12 @@ describe("LineBuffer", () => {
   })
 
   it("says that a line is not UTF-8 instead of guessing", () => {
-    assert.deepStrictEqual(new LineBuffer(9).push(Uint8Array.of(0xff, 0x0a)).lines, [undefined])
+    assert.deepStrictEqual(new LineBuffer(9).push(Uint8Array.of(0xff, 0x0a)).lines, [Uint8Array.of(0xff)])
+    const buffer = new LineBuffer(9)
+    buffer.push(Uint8Array.of(0xff))
+    const { lines } = buffer.push(Uint8Array.of(0xfe, 0x0a))
+    buffer.push(bytes("other"))
+    assert.deepStrictEqual(lines, [Uint8Array.of(0xff, 0xfe)])
   })
 
   it("puts a large line together from single bytes without copying it again for each", () => {

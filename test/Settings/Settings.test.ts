@@ -89,25 +89,27 @@ describe("config", () => {
 
   const port = "a whole number from 1 to 65535"
   const count = "a whole number from 1 to 1000000000"
-  const positive = "a number above 0"
+  const seconds = "a number from 0.001 to 1000000000"
+  const tooShort = "0.0000000000000001"
+  const tooLong = "9".repeat(400)
   const fraction = "a number above 0 and at most 1"
   const nonsense: Record<string, readonly [rule: string, ...values: Array<string>]> = {
     MCP_TCP_PORT: [port, "0", "70000", "abc", "80.5", "-1", "0x50", "1e3", " "],
     MAX_FILE_DESCRIPTORS: [count, "0", "-5", "abc", "Infinity", "1.5"],
     FD_WARNING_THRESHOLD: [fraction, "0", "70", "abc", "-0.1", "NaN"],
     FD_ERROR_THRESHOLD: [fraction, "0", "90", "abc"],
-    MAX_MEMORY_MB: [count, "0", "abc", "-1", "9007199254740993"],
+    MAX_MEMORY_MB: [count, "0", "abc", "-1", "9007199254740993", tooLong],
     MAX_TCP_CONNECTIONS: [count, "0", "abc", "-1"],
-    CLEANUP_INTERVAL_SECS: [positive, "0", "abc", "-30", "30s"],
+    CLEANUP_INTERVAL_SECS: [seconds, tooShort, tooLong, "0", "abc", "-30", "30s"],
     MAX_CONNECTIONS_PER_ENDPOINT: [count, "0", "-2", "abc", "2.5"],
     MAX_TOTAL_CONNECTIONS: [count, "0", "-5", "abc"],
-    CONNECTION_TIMEOUT_SECS: [positive, "0", "-10", "abc"],
-    IDLE_TIMEOUT_SECS: [positive, "0", "-1", "abc"],
-    MAX_CONNECTION_LIFETIME_SECS: [positive, "0", "-1", "abc"],
+    CONNECTION_TIMEOUT_SECS: [seconds, tooShort, tooLong, "0", "-10", "abc"],
+    IDLE_TIMEOUT_SECS: [seconds, tooShort, tooLong, "0", "-1", "abc"],
+    MAX_CONNECTION_LIFETIME_SECS: [seconds, tooShort, tooLong, "0", "-1", "abc"],
     RETRY_MAX_ATTEMPTS: [count, "0", "-1", "1.5", "abc"],
-    RETRY_INITIAL_DELAY_MS: [positive, "0", "-1", "abc"],
-    RETRY_MAX_DELAY_SECS: [positive, "0", "-1", "abc"],
-    RETRY_BACKOFF_MULTIPLIER: ["a number of at least 1", "0.9", "-2", "abc"],
+    RETRY_INITIAL_DELAY_MS: ["a number from 1 to 1000000000", "0", "-1", "abc", "0.999", tooLong],
+    RETRY_MAX_DELAY_SECS: [seconds, tooShort, tooLong, "0", "-1", "abc"],
+    RETRY_BACKOFF_MULTIPLIER: ["a number from 1 to 1000000", "0.9", "-2", "abc", tooLong],
     RETRY_JITTER_FACTOR: ["a number from 0 to 1", "2", "-0.1", "abc", "full"]
   }
   for (const [name, [rule, ...values]] of Object.entries(nonsense)) {
@@ -158,6 +160,22 @@ describe("config", () => {
         )
       }
       assert.strictEqual(String((yield* read({ CLAUDE_FLOW_HOST: "::1" })).endpoint), "[::1]:9500")
+    }))
+
+  it.effect("takes the shortest and the longest time, which every module takes too", () =>
+    Effect.gen(function*() {
+      const shortest = yield* read({ CONNECTION_TIMEOUT_SECS: "0.001", CLEANUP_INTERVAL_SECS: "0.001" })
+      assert.strictEqual(Duration.toMillis(shortest.pool.connectTimeout), 1)
+      assert.strictEqual(Duration.toMillis(shortest.cleanupInterval), 1)
+      const longest = yield* read({ IDLE_TIMEOUT_SECS: "1000000000" })
+      assert.strictEqual(Duration.toMillis(longest.pool.idleTimeout), 1e12)
+    }))
+
+  it.effect("takes a host with blanks around it, as a number with them", () =>
+    Effect.gen(function*() {
+      const { endpoint } = yield* read({ CLAUDE_FLOW_HOST: " localhost\n", MCP_TCP_PORT: " 80 " })
+      assert.strictEqual(String(endpoint), "localhost:80")
+      assert.include((yield* Effect.flip(read({ CLAUDE_FLOW_HOST: "  " }))).message, "CLAUDE_FLOW_HOST is \"  \"")
     }))
 
   it.effect("yields the retry policy of a TCP connect by default", () =>
