@@ -18,7 +18,7 @@ export const requestTimeout = "1 second"
 export const closeTimeout = "300 millis"
 
 /** Dialling goes on for at least 1.7 s, which is more than twice as long as the server's longest outage. */
-const dialling = RetryPolicy.make({ initialDelay: 100, factor: 1.5, maxDelay: 500, jitter: 0.25, maxAttempts: 8 })
+const dialling = RetryPolicy.make({ initialDelay: 200, factor: 1.6, maxDelay: 800, jitter: 0.25, maxAttempts: 6 })
 
 /** Once more than a request can meet with misbehaviour in a row, with time for the server in between. */
 const requesting = RetryPolicy.make({

@@ -23,6 +23,13 @@ export const wantedBy = <K, A>(keyPool: KeyPool<K, A>, settings: Settings, now: 
   return Math.max(0, Math.min(needed, dials, settings.maxPerEndpoint - slotsOf(keyPool)))
 }
 
+/** The next moment at which one of these endpoints may be dialled again. Whoever waits for that hears of it from nothing else. */
+export const nextDialOf = <K, A>(keyPools: Iterable<KeyPool<K, A>>, now: number): number => {
+  let next = Infinity
+  for (const { dialAt } of keyPools) if (dialAt > now) next = Math.min(next, dialAt)
+  return next
+}
+
 /** Whether somebody still wants what is being opened for an endpoint: a borrower, or its minimum. */
 export const isStillWanted = <K, A>(keyPool: KeyPool<K, A>, { minPerEndpoint }: Settings): boolean =>
   keyPool.queue.size > 0 || slotsOf(keyPool) - keyPool.closing <= minPerEndpoint

@@ -9,7 +9,7 @@
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import { Alarm } from "../internal/Timer.ts"
-import { admit, isOthersTurn, isStillWanted, lacksMinimum, mostWaiting, wantedBy } from "./Admission.ts"
+import { admit, isOthersTurn, isStillWanted, lacksMinimum, mostWaiting, nextDialOf, wantedBy } from "./Admission.ts"
 import { Continuations } from "./Continuations.ts"
 import * as Explaining from "./Explaining.ts"
 import { Inventory } from "./Inventory.ts"
@@ -490,7 +490,8 @@ export class PoolCore<K, A> {
     const { forgotten, next: nextToForget } = this.#directory.forget(now)
     for (const keyPool of forgotten) this.#env.fork(keyPool.holding.close)
     this.#dispatch()
-    return Math.min(next, nextToForget)
+    const nextDial = nextDialOf([...this.#waiting.turns, ...this.#directory.withMinimum()], now)
+    return Math.min(next, nextToForget, nextDial)
   }
 
   /** An endpoint may be empty now, and is forgotten if it stays so. */

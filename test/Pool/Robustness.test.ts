@@ -190,6 +190,26 @@ describe("servers that misbehave", () => {
       assert.strictEqual(server.account.opened, 2)
     })))
 
+  it.effect("the next dial of an endpoint that is down comes although something else is due before it", () =>
+    test(Effect.gen(function*() {
+      let down = true
+      const { connector } = Scripted.make({
+        open: (key) => key === "a" && down ? Effect.fail(new Scripted.ScriptedFailure("ECONNREFUSED")) : Effect.void
+      })
+      const retry = RetryPolicy.make({ maxAttempts: 10, initialDelay: 1000, maxDelay: 1000, factor: 1, jitter: 0 })
+      const pool = yield* ConnectionPool.make({ connector, retry, idleTimeout: "300 millis" })
+      yield* ConnectionPool.use(pool, "b", id)
+      const borrower = yield* fork(ConnectionPool.use(pool, "a", id))
+      yield* settle
+      down = false
+      for (let turn = 0; turn < 11; turn++) {
+        yield* TestClock.adjust("100 millis")
+        yield* settle
+      }
+      assert.isDefined(borrower.pollUnsafe())
+      assert.strictEqual(yield* Fiber.join(borrower), 2)
+    })))
+
   it.effect("endpoints that are down leave their slots to others between two attempts", () =>
     test(Effect.gen(function*() {
       const { connector } = Scripted.make({
