@@ -53,8 +53,11 @@ const passes = <A>(probe: Probe<A> | undefined, value: A): Effect.Effect<boolean
  */
 const prepared = <K, A>(lender: Lender<K, A>, lease: Lease<K, A>, value: A): Effect.Effect<A, PoolError> => {
   const { beforeLend, check, core } = lender
+  const checked = passes(lease.mustCheck ? check : undefined, value)
+  // Until it has passed, nobody knows what the connection is worth, whatever becomes of this borrower.
+  lease.mustCheck = true
   const ready = Effect.flatMap(
-    passes(lease.mustCheck ? check : undefined, value),
+    checked,
     (works) => works ? passes(beforeLend, value) : Effect.succeed(false)
   )
   const inTime = Effect.timeoutOrElse(ready, {
@@ -62,7 +65,10 @@ const prepared = <K, A>(lender: Lender<K, A>, lease: Lease<K, A>, value: A): Eff
     orElse: () => Effect.succeed(false)
   })
   return Effect.flatMap(inTime, (works) => {
-    if (works) return Effect.succeed(value)
+    if (works) {
+      lease.mustCheck = false
+      return Effect.succeed(value)
+    }
     core.reject(lease)
     return core.remaining(lease) > 0
       ? Effect.flatMap(wait(lender, lease, "First"), () => borrowed(lender, lease))

@@ -137,7 +137,7 @@ export class PoolCore<K, A> {
     lease.state = "Over"
     const { connection } = lease
     if (connection === undefined) return
-    if (this.#env.isReusable?.(connection.value, exit) === false) connection.unfit = true
+    if (lease.mustCheck || this.#env.isReusable?.(connection.value, exit) === false) connection.unfit = true
     this.#giveBack(lease, connection)
   }
 

@@ -134,7 +134,7 @@ export interface Lease<K, A> {
   readonly site: string | undefined
   state: "New" | "Waiting" | "Holding" | "Over"
   connection: PooledConnection<K, A> | undefined
-  /** The connection was idle for so long that it has to be checked before it is used. */
+  /** The connection has to be checked, or made ready, before it is used, and has not passed yet. */
   mustCheck: boolean
   /** The absolute deadline of the whole borrow on the monotonic clock; it is set once, when the borrow has to wait. */
   deadline: number

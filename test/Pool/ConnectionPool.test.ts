@@ -440,6 +440,20 @@ describe("ConnectionPool", () => {
         assert.deepStrictEqual([...ledger.live].map((_) => _.id), [2])
       })))
 
+    it.effect("a connection whose check was cut off is not lent unchecked", () =>
+      test(Effect.gen(function*() {
+        let hangs = true
+        const { connector } = Scripted.make({ check: () => hangs ? Effect.never : Effect.void })
+        const pool = yield* ConnectionPool.make({ connector })
+        yield* ConnectionPool.use(pool, "a", id)
+        yield* TestClock.adjust("1 second")
+        const borrower = yield* fork(ConnectionPool.use(pool, "a", id))
+        yield* settle
+        yield* Fiber.interrupt(borrower)
+        hangs = false
+        assert.strictEqual(yield* ConnectionPool.use(pool, "a", id), 2)
+      })))
+
     it.effect("a check that hangs is bounded by the borrow's deadline", () =>
       test(Effect.gen(function*() {
         const { connector, openNow } = Scripted.make({ check: () => Effect.never })
