@@ -9,12 +9,8 @@ export interface Contestant {
   readonly run: () => Promise<void>
 }
 
-/** Nanoseconds per operation over the rounds that count. */
-export interface Figure {
-  readonly median: number
-  readonly min: number
-  readonly max: number
-}
+/** One value for each round that counts. */
+export type Values = ReadonlyArray<number>
 
 export interface Rounds {
   /** Rounds that count; an odd number. */
@@ -23,11 +19,19 @@ export interface Rounds {
   readonly warmUp: number
 }
 
-const summary = (values: ReadonlyArray<number>): Figure => {
-  const sorted = values.toSorted((left, right) => left - right)
-  const at = (index: number) => sorted[index] ?? Number.NaN
-  return { median: at(Math.floor(sorted.length / 2)), min: at(0), max: at(sorted.length - 1) }
-}
+export const median = (values: Values): number =>
+  values.toSorted((left, right) => left - right)[Math.floor(values.length / 2)] ?? Number.NaN
+
+/**
+ * How many times as much one takes as another: the median over the rounds of the ratio within a round. A round is short,
+ * so that what slows it down slows both down.
+ */
+export const ratio = (one: Values, other: Values): number =>
+  median(one.map((value, round) => value / (other[round] ?? Number.NaN)))
+
+/** The median, and in brackets the least and the most. */
+export const show = (values: Values): string =>
+  `${median(values).toFixed(0)} (${Math.min(...values).toFixed(0)}-${Math.max(...values).toFixed(0)})`
 
 const nanosPerOperation = async ({ operations, run }: Contestant): Promise<number> => {
   // What the one before has left behind is not this one's to clear away.
@@ -38,13 +42,13 @@ const nanosPerOperation = async ({ operations, run }: Contestant): Promise<numbe
 }
 
 /**
- * Runs all contestants once per round, and starts each round with another one, so that whatever else the machine does
- * falls on all of them alike.
+ * Runs all contestants once per round and yields the nanoseconds per operation of each. Every round starts with another
+ * one, so that whatever else the machine does falls on all of them alike.
  */
 export const interleaved = async (
   contestants: ReadonlyArray<Contestant>,
   rounds: Rounds
-): Promise<ReadonlyMap<string, Figure>> => {
+): Promise<(name: string) => Values> => {
   const values = new Map(contestants.map(({ name }) => [name, [] as Array<number>]))
   for (let round = -rounds.warmUp; round < rounds.measured; round++) {
     const first = (round + rounds.warmUp) % contestants.length
@@ -53,5 +57,5 @@ export const interleaved = async (
       if (round >= 0) values.get(contestant.name)?.push(nanos)
     }
   }
-  return new Map([...values].map(([name, all]) => [name, summary(all)]))
+  return (name) => values.get(name) ?? []
 }

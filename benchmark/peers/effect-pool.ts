@@ -1,6 +1,7 @@
 /**
  * Effect's own pool, by `Pool.use`, which is its fastest way.
  */
+import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Pool from "effect/Pool"
 import { crowdOfFibers, hold, opened } from "./fibers.ts"
@@ -15,5 +16,5 @@ export const open = async (acquireTimeout: number | undefined) => {
   const borrow = acquireTimeout === undefined
     ? () => Pool.use(pool, hold)
     : () => Effect.timeout(Pool.use(pool, hold), acquireTimeout)
-  return { crowd: crowdOfFibers<unknown>(borrow), serial: (times: number) => serial(1, times), close }
+  return { crowd: crowdOfFibers<Cause.TimeoutError>(borrow), serial: (times: number) => serial(1, times), close }
 }

@@ -2,6 +2,8 @@
  * Borrowers of a pool that answers with promises.
  */
 
+const settled = Promise.resolve()
+
 /** A crowd of asynchronous functions, each of which awaits its connection, as users of such pools do. */
 export const crowdOfPromises =
   <A>(acquire: () => Promise<A>, release: (connection: A) => void) =>
@@ -9,7 +11,7 @@ export const crowdOfPromises =
     const borrow = async () => {
       for (let left = times; left > 0; left--) {
         const connection = await acquire()
-        await undefined
+        await settled
         release(connection)
       }
     }

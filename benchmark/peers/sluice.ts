@@ -1,8 +1,9 @@
 /**
- * Our pool, with its key, its deadline, a check and a watch on every connection: as a service runs it.
+ * Our pool as a service runs it: with its key and its deadline, a check and a watch on every connection.
  */
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
+import type * as Scope from "effect/Scope"
 import * as ResourceMonitor from "../../src/Monitor/ResourceMonitor.ts"
 import * as ConnectionPool from "../../src/Pool/ConnectionPool.ts"
 import * as Connector from "../../src/Resource/Connector.ts"
@@ -11,8 +12,11 @@ import { connect, type Connection, poolSize } from "./peer.ts"
 
 const key = "db.internal:5432"
 
+const dial: (key: string) => Effect.Effect<Connection, never, Scope.Scope> = () =>
+  Effect.acquireRelease(Effect.sync(connect), () => Effect.void)
+
 const connector = Connector.make({
-  open: (_: string) => Effect.acquireRelease(Effect.sync(connect), () => Effect.void),
+  open: dial,
   check: () => Effect.void,
   closed: () => Effect.never
 })
@@ -27,19 +31,31 @@ const warmed = (pool: ConnectionPool.ConnectionPool<string, Connection>) =>
     return pool
   })
 
-/** The pool, warm. */
-export const make = (acquireTimeout: number) =>
-  ConnectionPool.make({ connector, maxPerEndpoint: poolSize, maxTotal: poolSize, acquireTimeout }).pipe(
-    Effect.flatMap(warmed),
-    Effect.provide(ResourceMonitor.layerUnlimited)
-  )
+/** What is off unless it is asked for. */
+const everyOption = {
+  minPerEndpoint: 1,
+  keepalive: "30 seconds",
+  leakThreshold: "1 minute",
+  maxLease: "10 minutes"
+} as const
 
-export const use = (pool: ConnectionPool.ConnectionPool<string, Connection>, f: () => Effect.Effect<void>) =>
-  ConnectionPool.use(pool, key, f)
+const openWith = (options: Partial<typeof everyOption>) => async (acquireTimeout = 30_000) => {
+  const make = ConnectionPool.make({
+    connector,
+    maxPerEndpoint: poolSize,
+    maxTotal: poolSize,
+    acquireTimeout,
+    ...options
+  })
+  const { close, pool } = await opened(
+    make.pipe(Effect.flatMap(warmed), Effect.provide(ResourceMonitor.layerUnlimited))
+  )
+  const crowd = crowdOfFibers(() => ConnectionPool.use(pool, key, hold))
+  const serial = crowdOfFibers(() => ConnectionPool.use(pool, key, () => Effect.void))
+  return { crowd, serial: (times: number) => serial(1, times), close }
+}
 
 /** Its deadline is always on. */
-export const open = async (acquireTimeout = 30_000) => {
-  const { close, pool } = await opened(make(acquireTimeout))
-  const serial = crowdOfFibers(() => use(pool, () => Effect.void))
-  return { crowd: crowdOfFibers(() => use(pool, hold)), serial: (times: number) => serial(1, times), close }
-}
+export const open = openWith({})
+
+export const openWithEveryOption = openWith(everyOption)

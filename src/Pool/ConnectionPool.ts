@@ -211,7 +211,7 @@ export const make = <K, A, E = never, R = never>(
 
 /** Where a borrow is asked for, if the pool's leases are watched: taking it costs a few microseconds. */
 const siteOf = <K, A>(self: ConnectionPool<K, A>, api: Function): string | undefined =>
-  self[TypeId].core.watchesLeases ? callerOf(api) : undefined
+  self[TypeId].core.watch.isOn ? callerOf(api) : undefined
 
 /**
  * Lends a connection to `f` and takes it back when the effect ends, however it ends.

@@ -26,6 +26,9 @@ import { countsOf, emptyTally, type Stats, type Tally } from "./PoolStats.ts"
 import type { SteadyClock } from "./SteadyClock.ts"
 import { WaitingLine } from "./WaitingLine.ts"
 
+/** So many idle connections are not swept for each of them alone. */
+const crowd = 256
+
 export class PoolCore<K, A> {
   readonly #env: Environment<K, A>
   readonly #settings: Settings
@@ -34,7 +37,7 @@ export class PoolCore<K, A> {
   readonly #inventory: Inventory<K, A>
   readonly #waiting = new WaitingLine<K, A>()
   readonly #continuations = new Continuations<K, A>()
-  readonly #watch: LeaseWatch<K, A>
+  readonly watch: LeaseWatch<K, A>
   readonly #openings: Openings<K, A>
   readonly #tally: Tally = emptyTally()
   readonly #deadlines: Alarm
@@ -68,18 +71,13 @@ export class PoolCore<K, A> {
       freed: (keyPool, slot) => this.#free(keyPool, slot),
       ended: () => this.#dispatch()
     })
-    this.#watch = watchLeases(env, this.#tally, (connection) => this.#inventory.retire(connection))
+    this.watch = watchLeases(env, this.#tally, (connection) => this.#inventory.retire(connection))
     const timer = { clock: clock.clock, fork }
     this.#deadlines = new Alarm({ ...timer, now: () => clock.monotonic(), onDue: () => this.#expireWaiters() })
     this.#upkeep = new Alarm({ ...timer, now: () => clock.synchronize(), onDue: () => this.#doUpkeep() })
   }
 
   // ---- borrowing -----------------------------------------------------------------------------------------------------
-
-  /** Whether leases are watched, so that it is worth knowing where they were asked for. */
-  get watchesLeases(): boolean {
-    return this.#watch.isOn
-  }
 
   keyPool(key: K): KeyPool<K, A> {
     const known = this.#directory.find(key)
@@ -259,13 +257,13 @@ export class PoolCore<K, A> {
 
   #lend(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: number): void {
     this.#inventory.lend(connection, lease, now)
-    if (this.#watch.isOn) this.#upkeep.at(this.#watch.add(lease))
+    if (this.watch.isOn) this.#upkeep.at(this.watch.add(lease))
   }
 
   #giveBack(lease: Lease<K, A>, connection: PooledConnection<K, A>): void {
     lease.connection = undefined
     const now = this.#clock.now()
-    if (this.#watch.isOn) this.#watch.remove(lease, now)
+    if (this.watch.isOn) this.watch.remove(lease, now)
     this.observers.current?.used(now - lease.borrowedAt)
     this.#inventory.takeBack(connection, lease)
     if (connection.state === "Closing") return
@@ -309,7 +307,7 @@ export class PoolCore<K, A> {
   }
 
   #handOver(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: number): void {
-    this.#leave(lease)
+    this.#leaveQueue(lease)
     this.#lend(connection, lease, now)
     this.observers.current?.waited(now - lease.waitingSince)
     this.#continuations.add(lease, Effect.void)
@@ -451,9 +449,13 @@ export class PoolCore<K, A> {
   }
 
   #leave(lease: Lease<K, A>): void {
+    this.#leaveQueue(lease)
+    this.#leaveEmpty(lease.owner)
+  }
+
+  #leaveQueue(lease: Lease<K, A>): void {
     this.#waiting.leave(lease)
     if (this.#waiting.isEmpty) this.#deadlines.hold(false)
-    this.#leaveEmpty(lease.owner)
   }
 
   #refuseAll(refusal: (keyPool: KeyPool<K, A>) => PoolError): void {
@@ -482,16 +484,16 @@ export class PoolCore<K, A> {
   /** One sweep for everything that age does to connections, leases and endpoints; returns when the next is due. */
   #doUpkeep(): number {
     const now = this.#clock.synchronize()
-    let next = this.#watch.check(now)
-    for (const connection of [...this.#inventory.idle]) {
-      if (this.#inventory.mustBeChecked(connection, now)) this.#keepAlive(connection)
-      next = Math.min(next, this.#inventory.tend(connection, now))
-    }
-    const { forgotten, next: nextToForget } = this.#directory.forget(now)
+    const nextLease = this.watch.check(now)
+    const idle = [...this.#inventory.idle]
+    const { forgotten, next } = this.#directory.forget(now)
+    for (const connection of idle) if (this.#inventory.mustBeChecked(connection, now)) this.#keepAlive(connection)
+    const due = idle.reduce((due, connection) => Math.min(due, this.#inventory.tend(connection, now)), next)
     for (const keyPool of forgotten) this.#env.fork(keyPool.holding.close)
     this.#dispatch()
     const nextDial = nextDialOf([...this.#waiting.turns, ...this.#directory.withMinimum()], now)
-    return Math.min(next, nextToForget, nextDial)
+    // A sweep looks at every idle connection, so that a crowd of them is looked at once a second and not one by one.
+    return Math.min(Math.max(due, idle.length > crowd ? now + 1000 : now), nextLease, nextDial)
   }
 
   /** An endpoint may be empty now, and is forgotten if it stays so. */

@@ -21,9 +21,9 @@ export class WaitingLine<K, A> {
   /** Puts a borrow at the end of its queue, or at its front if it had its turn and was given something broken. */
   join(lease: Lease<K, A>, place: "Last" | "First"): void {
     lease.state = "Waiting"
+    if (lease.owner.queue.size === 0) this.#turns.add(lease.owner)
     if (place === "Last") lease.owner.queue.addLast(lease)
     else lease.owner.queue.addFirst(lease)
-    this.#turns.add(lease.owner)
   }
 
   leave(lease: Lease<K, A>): void {

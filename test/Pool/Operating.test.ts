@@ -43,7 +43,7 @@ describe("several borrowers on one connection", () => {
       const { connector, ledger } = Scripted.make()
       const pool = yield* ConnectionPool.make({ connector, concurrency: 3, maxPerEndpoint: 2, maxTotal: 2 })
       const latch = yield* Deferred.make<void>()
-      const holders: Array<Fiber.Fiber<number, unknown>> = []
+      const holders: Array<Fiber.Fiber<number, ConnectionPool.PoolError>> = []
       for (let turn = 0; turn < 7; turn++) {
         holders.push(yield* fork(hold(pool, "a", latch)))
         yield* settle
@@ -189,12 +189,11 @@ describe("keeping", () => {
       const live = yield* Clock.Clock
       let [wall, monotonic] = [1_000_000, 0]
       // A clock of two hands that a test moves one by one. Its sleeps never end: the process is frozen.
-      const clock: Clock.Clock = {
-        ...live,
+      const clock: Clock.Clock = Object.assign(Object.create(live), {
         currentTimeMillisUnsafe: () => wall,
         monotonicTimeNanosUnsafe: () => BigInt(monotonic) * 1_000_000n,
         sleep: () => Effect.never
-      }
+      })
       yield* Effect.gen(function*() {
         const { connector } = Scripted.make()
         const pool = yield* ConnectionPool.make({ connector, idleTimeout: "1 minute", maxLifetime: "Infinity" })

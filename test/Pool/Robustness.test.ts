@@ -39,7 +39,7 @@ describe("connectors that misbehave", () => {
     test(Effect.gen(function*() {
       let dials = 0
       const connector = Connector.make({
-        open: (_: string) =>
+        open: (): Effect.Effect<number> =>
           Effect.suspend((): Effect.Effect<number> => {
             dials++
             return Effect.interrupt
@@ -101,7 +101,7 @@ describe("connectors that misbehave", () => {
     test(Effect.gen(function*() {
       let open = 0
       const connector = Connector.make({
-        open: (_: string) => Effect.acquireRelease(Effect.sync(() => (open++, "same")), () => Effect.sync(() => open--))
+        open: () => Effect.acquireRelease(Effect.sync(() => (open++, "same")), () => Effect.sync(() => open--))
       })
       const scope = yield* Scope.make()
       const pool = yield* Scope.provide(ConnectionPool.make({ connector }), scope)
@@ -120,7 +120,7 @@ describe("connectors that misbehave", () => {
     test(Effect.gen(function*() {
       let dials = 0
       const connector = Connector.make({
-        open: (_: string) => Effect.sync(() => ++dials),
+        open: () => Effect.sync(() => ++dials),
         closed: () => Effect.void
       })
       const retry = RetryPolicy.make({ maxAttempts: 3, initialDelay: 100, factor: 2, jitter: 0 })

@@ -56,7 +56,15 @@ const numbers = (seed: number) => {
 }
 
 const conducts: ReadonlyArray<Conduct> = ["works", "is slow", "fails", "fails slowly", "hangs", "dies"]
-const endings: ReadonlyArray<Ending> = ["succeeds", "succeeds", "fails", "dies", "invalidates", "is killed", "never ends"]
+const endings: ReadonlyArray<Ending> = [
+  "succeeds",
+  "succeeds",
+  "fails",
+  "dies",
+  "invalidates",
+  "is killed",
+  "never ends"
+]
 
 /** The history of a seed. */
 export const make = (seed: number): History => {
@@ -107,11 +115,11 @@ export const make = (seed: number): History => {
       idleTimeout: oneOf(20, 60_000),
       maxLifetime: oneOf(40, 60_000),
       checkAfterIdle: oneOf(0, 4),
-      maxAttempts: oneOf(1, 2, 4)
+      maxAttempts: oneOf(1, 2, 3)
     },
-    opsBeforeYield: oneOf(2048, 2048, 3 + upTo(40)),
-    steps: Array.from({ length: 10 + upTo(20) }, step),
-    end: oneOf("drain", "finish")
+    opsBeforeYield: oneOf(2048, 2048, 2048, 3 + upTo(40)),
+    steps: Array.from({ length: 10 + upTo(oneOf(0, 4, 20)) }, step),
+    end: oneOf("drain", "drain", "finish")
   }
 }
 

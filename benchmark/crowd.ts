@@ -1,0 +1,67 @@
+/**
+ * What a borrow costs when many wait: 100 and 25 000 borrowers on three connections, each borrowing once. The queue must
+ * not cost more the longer it is; what remains is memory.
+ *
+ * Usage: node --expose-gc benchmark/crowd.ts [ROUNDS]
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as ResourceMonitor from "../src/Monitor/ResourceMonitor.ts"
+import * as ConnectionPool from "../src/Pool/ConnectionPool.ts"
+import * as Connector from "../src/Resource/Connector.ts"
+import { interleaved, ratio, show } from "./measure.ts"
+import { crowdOfFibers, opened } from "./peers/fibers.ts"
+
+const connections = 3
+const few = 100
+const many = 25_000
+/** The most that a borrow among many may cost, in borrows among few. */
+const bound = 3
+const measured = Number(process.argv[2] ?? "15")
+
+const connector = Connector.make({ open: (name: string) => Effect.sync(() => ({ name })) })
+
+const { close, pool } = await opened(
+  ConnectionPool.make({
+    connector,
+    maxPerEndpoint: connections,
+    maxTotal: connections,
+    acquireTimeout: "5 minutes"
+  }).pipe(Effect.provide(ResourceMonitor.layer()))
+)
+
+const hold = (latch: Deferred.Deferred<void>) => ConnectionPool.use(pool, "db", () => Deferred.await(latch))
+
+/** All of them wait before the first one is served. */
+const crowd = (borrowers: number) => async (): Promise<void> => {
+  const latch = Deferred.makeUnsafe<void>()
+  const holders = Effect.runPromise(
+    Effect.all(Array.from({ length: connections }, () => hold(latch)), { concurrency: "unbounded", discard: true })
+  )
+  let coming = borrowers
+  const borrow = () => {
+    if (--coming === 0) Deferred.doneUnsafe(latch, Effect.void)
+    return ConnectionPool.use(pool, "db", () => Effect.void)
+  }
+  await crowdOfFibers(borrow)(borrowers, 1)
+  await holders
+}
+
+/** Short rounds tell nothing, so the few come as often as makes as many. */
+const repeated = (borrowers: number) => async (): Promise<void> => {
+  for (let left = many; left > 0; left -= borrowers) await crowd(borrowers)()
+}
+
+const values = await interleaved(
+  [few, many].map((borrowers) => ({ name: String(borrowers), operations: many, run: repeated(borrowers) })),
+  { warmUp: 3, measured }
+)
+await close()
+
+const [cheap, dear] = [values(String(few)), values(String(many))]
+const growth = ratio(dear, cheap)
+process.stdout.write(
+  `ns per borrow with ${few} waiting on ${connections} connections: ${show(cheap)}\n` +
+    `ns per borrow with ${many} waiting: ${show(dear)}\n` +
+    `ratio: ${growth.toFixed(2)} (bound: ${bound})\n`
+)

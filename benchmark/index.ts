@@ -1,0 +1,39 @@
+/**
+ * Compares the pool with others. `npm run bench` prints tables; `-- --quick` takes less time and is less sure, `--json`
+ * prints the same as JSON, and `--only timeouts,bare,keyed` leaves tables out. A missed target is said, and is no failure.
+ */
+import { cpus } from "node:os"
+import { parseArgs } from "node:util"
+import { withoutTimeouts, withTimeouts } from "./borrowing.ts"
+import { keyed } from "./keyed.ts"
+import { render, type Table } from "./report.ts"
+
+const { values: flags } = parseArgs({
+  options: {
+    quick: { type: "boolean", default: false },
+    json: { type: "boolean", default: false },
+    only: { type: "string", default: "timeouts,bare,keyed" }
+  }
+})
+
+const rounds = flags.quick ? { measured: 5, warmUp: 2 } : { measured: 11, warmUp: 3 }
+const scale = flags.quick ? 0.5 : 1
+const endpoints = flags.quick ? 5000 : 100_000
+const idleSeconds = flags.quick ? 2 : 10
+
+const sections: Record<string, () => Promise<Table>> = {
+  timeouts: () => withTimeouts(rounds, scale),
+  bare: () => withoutTimeouts(rounds, scale),
+  keyed: () => keyed(endpoints, idleSeconds)
+}
+
+const machine = `Node ${process.version}, ${cpus().length} x ${cpus()[0]?.model ?? "unknown processor"}`
+const tables: Array<Table> = []
+if (!flags.json) process.stdout.write(`${machine}\n\n`)
+for (const name of flags.only.split(",")) {
+  const table = await sections[name]?.()
+  if (table === undefined) throw new Error(`--only: no such table: ${name}`)
+  tables.push(table)
+  if (!flags.json) process.stdout.write(`${render(table)}\n`)
+}
+if (flags.json) process.stdout.write(`${JSON.stringify({ machine, tables }, undefined, 2)}\n`)
