@@ -35,8 +35,13 @@ export const isStillWanted = <K, A>(keyPool: KeyPool<K, A>, { minPerEndpoint }: 
   keyPool.queue.size > 0 || slotsOf(keyPool) - keyPool.closing <= minPerEndpoint
 
 /** Whether a connection may be opened towards an endpoint's minimum: no borrower needs the slot, and no backoff is on. */
-export const lacksMinimum = <K, A>(keyPool: KeyPool<K, A>, { minPerEndpoint }: Settings, now: number): boolean =>
-  slotsOf(keyPool) < minPerEndpoint && keyPool.connecting === 0 && keyPool.queue.size === 0 && now >= keyPool.dialAt
+export const lacksMinimum = <K, A>(
+  keyPool: KeyPool<K, A>,
+  { maxPerEndpoint, minPerEndpoint }: Settings,
+  now: number
+): boolean =>
+  slotsOf(keyPool) < Math.min(minPerEndpoint, maxPerEndpoint) && keyPool.connecting === 0 && keyPool.queue.size === 0 &&
+  now >= keyPool.dialAt
 
 /**
  * What becomes of one wanted connection.

@@ -72,10 +72,12 @@ export const make = <K, A>(): Effect.Effect<Holding<K, A>> =>
         Effect.suspend(() => {
           const lease = Scope.makeUnsafe()
           arrivals.push(connection)
-          return Effect.map(Scope.provide(EffectPool.get(pool), lease), (item) => {
+          const taken = Effect.map(Scope.provide(EffectPool.get(pool), lease), (item) => {
             item.dispose = giveUp(pool, item, lease)
             return item
           })
+          // Effect's Pool misses a `get` that comes while its resizing has yielded between its last look and its end.
+          return Effect.provideService(taken, Scheduler.PreventSchedulerYield, true)
         }),
       close: Scope.close(scope, Exit.void)
     }

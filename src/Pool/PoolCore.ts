@@ -392,8 +392,6 @@ export class PoolCore<K, A> {
     let unclaimed = this.#inventory.closing
     for (const keyPool of this.#waiting.turns) {
       unclaimed = this.#serve(keyPool, unclaimed)
-      // What one endpoint could not get, the ones behind it cannot get either.
-      if (this.#contended) break
     }
     for (const keyPool of this.#directory.withMinimum()) {
       const mayRefill = lacksMinimum(keyPool, this.#settings, this.#clock.now())

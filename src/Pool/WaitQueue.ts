@@ -30,11 +30,15 @@ export class WaitQueue<K, A> {
 
   /** For a borrower that had its turn already and was given something that turned out to be broken. */
   addFirst(lease: Lease<K, A>): void {
-    lease.ahead = undefined
-    lease.behind = this.#first
-    if (this.#first === undefined) this.#last = lease
-    else this.#first.ahead = lease
-    this.#first = lease
+    let behind = this.#first
+    // Deadlines stay in order, also among several that come back to the front.
+    while (behind !== undefined && behind.deadline < lease.deadline) behind = behind.behind
+    if (behind === undefined) return this.addLast(lease)
+    lease.behind = behind
+    lease.ahead = behind.ahead
+    if (behind.ahead === undefined) this.#first = lease
+    else behind.ahead.behind = lease
+    behind.ahead = lease
     this.#size++
   }
 

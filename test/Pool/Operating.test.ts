@@ -462,6 +462,38 @@ describe("operating", () => {
       assert.strictEqual(nonsense.option, "maxTotal")
     })))
 
+  it.effect("a cap lowered below the minimum is kept, without opening and closing for ever", () =>
+    test(Effect.gen(function*() {
+      const { connector, ledger, openNow } = Scripted.make()
+      const pool = yield* ConnectionPool.make({ connector, minPerEndpoint: 2 })
+      yield* ConnectionPool.use(pool, "a", id)
+      yield* settle
+      yield* ConnectionPool.resize(pool, { maxPerEndpoint: 1 })
+      for (let turn = 0; turn < 20; turn++) {
+        yield* TestClock.adjust("100 millis")
+        yield* settle
+      }
+      assert.strictEqual(openNow(), 1)
+      assert.isAtMost(ledger.opened, 3)
+    })))
+
+  it.effect("after resume an endpoint behind one that has to wait gets the connection that it has", () =>
+    test(Effect.gen(function*() {
+      const { connector } = Scripted.make()
+      const pool = yield* ConnectionPool.make({ connector, maxTotal: 1, concurrency: 2 })
+      const latch = yield* Deferred.make<void>()
+      const holder = yield* fork(hold(pool, "b", latch))
+      yield* settle
+      yield* ConnectionPool.suspend(pool)
+      const first = yield* fork(ConnectionPool.use(pool, "a", id))
+      const second = yield* fork(ConnectionPool.use(pool, "b", id))
+      yield* ConnectionPool.resume(pool)
+      yield* settle
+      assert.isDefined(second.pollUnsafe())
+      yield* Deferred.succeed(latch, undefined)
+      yield* Fiber.joinAll([holder, first, second])
+    })))
+
   it.effect("a budget that pools share is taken before the dial and given back after the close", () =>
     test(Effect.gen(function*() {
       const scripted = Scripted.make()
