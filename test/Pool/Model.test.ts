@@ -1,7 +1,7 @@
 /**
  * Random histories of a pool, each held against a reference model. They run in two processes, without the test runner's
- * loader, which takes a third of the time. There are three thousand of them in every test run, and as many as `HISTORIES`
- * says where it is set: `npm run test:model` runs ten thousand.
+ * loader, which takes a third of the time. There are three thousand of them, or as many as `HISTORIES` says where it is set:
+ * `npm run test:long` runs ten thousand.
  *
  * To replay one: `node test/Pool/model/main.ts SEED`.
  */
