@@ -3,12 +3,15 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
+import type { CallSite } from "../internal/CallSite.ts"
 import { poolClosed } from "./Explaining.ts"
 import type { PoolCore } from "./PoolCore.ts"
 import type { Probe } from "./PoolEnvironment.ts"
@@ -26,22 +29,36 @@ export interface Lender<K, A> {
   readonly limitsLeases: boolean
 }
 
-/** Waits in the queue. The wait is a span if the borrower is being traced, and costs nothing for it otherwise. */
-const wait = <K, A>(
+/**
+ * Waits in the queue, and goes on with `onward` as soon as the lease has a connection. The waiting fiber is resumed with
+ * `onward` itself, which is a good part cheaper than resuming it with nothing and having it look for what comes next.
+ */
+const waitThen = <K, A, B, E, R>(
   { core }: Lender<K, A>,
   lease: Lease<K, A>,
-  place: "Last" | "First"
-): Effect.Effect<void, PoolError> => {
-  const waiting = Effect.callback<void, PoolError>((resume) => {
-    lease.resume = resume
+  place: "Last" | "First",
+  onward: Effect.Effect<B, E, R>
+): Effect.Effect<B, E | PoolError, R> =>
+  Effect.callback<B, E | PoolError, R>((resume) => {
+    lease.goOn = (failure) => resume(failure === undefined ? onward : Effect.fail(failure))
     const refused = core.enqueue(lease, place)
     if (refused !== undefined) resume(Effect.fail(refused))
   })
-  return Context.getOrUndefined(lease.context, Tracer.ParentSpan) === undefined
-    ? waiting
-    : Effect.withSpan(waiting, "ConnectionPool.acquire", {
-      attributes: { "db.client.connection.pool.name": lease.owner.label }
-    })
+
+/** Waits as {@link waitThen} does. The wait is a span if the borrower is being traced, and costs nothing for it otherwise. */
+const wait = <K, A, B, E, R>(
+  lender: Lender<K, A>,
+  lease: Lease<K, A>,
+  place: "Last" | "First",
+  onward: Effect.Effect<B, E, R>
+): Effect.Effect<B, E | PoolError, R> => {
+  if (Context.getOrUndefined(lease.context, Tracer.ParentSpan) === undefined) {
+    return waitThen(lender, lease, place, onward)
+  }
+  const span = Effect.withSpan(waitThen(lender, lease, place, Effect.void), "ConnectionPool.acquire", {
+    attributes: { "db.client.connection.pool.name": lease.owner.label }
+  })
+  return Effect.andThen(span, onward)
 }
 
 const passes = <A>(probe: Probe<A> | undefined, value: A): Effect.Effect<boolean> =>
@@ -71,7 +88,7 @@ const prepared = <K, A>(lender: Lender<K, A>, lease: Lease<K, A>, value: A): Eff
     }
     core.reject(lease)
     return core.remaining(lease) > 0
-      ? Effect.flatMap(wait(lender, lease, "First"), () => borrowed(lender, lease))
+      ? wait(lender, lease, "First", Effect.suspend(() => borrowed(lender, lease)))
       : Effect.fail(core.timeoutOf(lease))
   })
 }
@@ -90,23 +107,38 @@ const borrowed = <K, A>(lender: Lender<K, A>, lease: Lease<K, A>): Effect.Effect
  */
 const acquire = <K, A>(lender: Lender<K, A>, lease: Lease<K, A>): Effect.Effect<A, PoolError> => {
   if (lease.connection !== undefined || lender.core.tryLend(lease) !== undefined) return borrowed(lender, lease)
-  return Effect.flatMap(wait(lender, lease, "Last"), () => borrowed(lender, lease))
+  return wait(lender, lease, "Last", Effect.suspend(() => borrowed(lender, lease)))
 }
 
-/** Runs an effect until the lease expires. */
+/**
+ * Runs an effect until the lease expires. A fiber that is interrupted stays so, and the borrower's own has to go on with
+ * `LeaseExpired`; so the effect gets a fiber of its own, which is interrupted in its place.
+ */
 const withinLease = <K, A, B, E, R>(
   lender: Lender<K, A>,
   lease: Lease<K, A>,
   effect: Effect.Effect<B, E, R>
+): Effect.Effect<B, E | PoolError, R> => lender.limitsLeases ? untilExpired(lease, effect) : effect
+
+const untilExpired = <K, A, B, E, R>(
+  lease: Lease<K, A>,
+  effect: Effect.Effect<B, E, R>
 ): Effect.Effect<B, E | PoolError, R> =>
-  lender.limitsLeases
-    ? Effect.raceFirst(
-      effect,
-      Effect.callback<never, PoolError>((resume) => {
-        lease.expire = (error) => resume(Effect.fail(error))
-      })
-    )
-    : effect
+  Effect.contextWith((context: Context.Context<R>) =>
+    Effect.callback<B, E | PoolError>((resume) => {
+      const fiber = Effect.runForkWith(context)(effect)
+      let expired: PoolError | undefined
+      lease.expire = (error) => {
+        expired = error
+        fiber.interruptUnsafe()
+      }
+      fiber.addObserver((exit) => resume(expired !== undefined && wasInterrupted(exit) ? Effect.fail(expired) : exit))
+      return Fiber.interrupt(fiber)
+    })
+  )
+
+const wasInterrupted = (exit: Exit.Exit<unknown, unknown>): boolean =>
+  Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
 
 /**
  * Lends a connection to `f`. The exit handler stands before anything is taken, so an interruption between any two steps
@@ -114,26 +146,26 @@ const withinLease = <K, A, B, E, R>(
  */
 export const use = <K, A, B, E, R>(
   lender: Lender<K, A>,
-  request: { readonly key: K; readonly site: string | undefined },
+  request: { readonly key: K; readonly site: CallSite | undefined },
   f: (connection: A) => Effect.Effect<B, E, R>
 ): Effect.Effect<B, E | PoolError, R> =>
   Effect.withFiber((fiber) => {
     const { core } = lender
     let lease: Lease<K, A> | undefined
-    return Effect.onExitPrimitive(
-      Effect.suspend((): Effect.Effect<B, E | PoolError, R> => {
-        if (core.isOver) return Effect.fail(poolClosed(String(request.key)))
-        const own = lease = makeLease(core.keyPool(request.key), fiber, request.site)
-        const connection = core.tryLend(own)
-        return connection === undefined || own.mustCheck || lender.beforeLend !== undefined
-          ? Effect.flatMap(acquire(lender, own), (value) => withinLease(lender, own, f(value)))
-          : withinLease(lender, own, f(connection.value))
-      }),
-      (exit) => {
-        if (lease !== undefined) core.end(lease, exit)
-        return undefined
-      }
-    )
+    // It is run once to begin with, and once more when a wait has ended.
+    const attempt: Effect.Effect<B, E | PoolError, R> = Effect.suspend(() => {
+      if (lease === undefined && core.isOver) return Effect.fail(poolClosed(String(request.key)))
+      const own = lease ??= makeLease(core.keyPool(request.key), fiber, request.site)
+      const connection = own.connection ?? core.tryLend(own)
+      if (connection === undefined) return wait(lender, own, "Last", attempt)
+      return own.mustCheck || lender.beforeLend !== undefined
+        ? Effect.flatMap(prepared(lender, own, connection.value), (value) => withinLease(lender, own, f(value)))
+        : withinLease(lender, own, f(connection.value))
+    })
+    return Effect.onExitPrimitive(attempt, (exit) => {
+      if (lease !== undefined) core.end(lease, exit)
+      return undefined
+    })
   })
 
 /**
@@ -142,7 +174,7 @@ export const use = <K, A, B, E, R>(
  */
 export const get = <K, A>(
   lender: Lender<K, A>,
-  request: { readonly key: K; readonly site: string | undefined }
+  request: { readonly key: K; readonly site: CallSite | undefined }
 ): Effect.Effect<A, PoolError, Scope.Scope> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.withFiber((fiber) => {

@@ -37,7 +37,7 @@ import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import { supervised } from "../internal/Bounded.ts"
-import { callerOf } from "../internal/CallSite.ts"
+import type { CallSite } from "../internal/CallSite.ts"
 import type { InvalidOption } from "../internal/InvalidOption.ts"
 import { ResourceMonitor } from "../Monitor/ResourceMonitor.ts"
 import * as Borrowing from "./Borrowing.ts"
@@ -209,9 +209,9 @@ export const make = <K, A, E = never, R = never>(
     return pool
   })
 
-/** Where a borrow is asked for, if the pool's leases are watched: taking it costs a few microseconds. */
-const siteOf = <K, A>(self: ConnectionPool<K, A>, api: Function): string | undefined =>
-  self[TypeId].core.watch.isOn ? callerOf(api) : undefined
+/** Where a borrow is asked for, if the pool's leases are watched. */
+const siteOf = <K, A>(self: ConnectionPool<K, A>, api: Function): CallSite | undefined =>
+  self[TypeId].core.siteOf(api)
 
 /**
  * Lends a connection to `f` and takes it back when the effect ends, however it ends.

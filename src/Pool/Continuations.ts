@@ -3,7 +3,6 @@
  *
  * @since 0.1.0
  */
-import type * as Effect from "effect/Effect"
 import type { PoolError } from "./PoolError.ts"
 import type { Lease } from "./PoolState.ts"
 
@@ -18,8 +17,8 @@ export class Continuations<K, A> {
   readonly #queue: Array<Lease<K, A>> = []
   readonly #run = (): void => this.#continue()
 
-  add(lease: Lease<K, A>, outcome: Effect.Effect<void, PoolError>): void {
-    lease.outcome = outcome
+  add(lease: Lease<K, A>, failure: PoolError | undefined): void {
+    lease.failure = failure
     this.#queue.push(lease)
     if (this.#queue.length === 1) queueMicrotask(this.#run)
   }
@@ -30,7 +29,7 @@ export class Continuations<K, A> {
       // The queue may grow while it is run.
       for (let next = this.#queue[turn]; next !== undefined && turn < maxPerTurn; next = this.#queue[turn]) {
         turn++
-        next.resume?.(next.outcome)
+        next.goOn?.(next.failure)
       }
     } finally {
       // Whoever observes a borrower's fiber may throw; the other borrowers go on all the same.

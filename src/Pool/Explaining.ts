@@ -87,7 +87,7 @@ export const leaseExpired = <K, A>(lease: Lease<K, A>, { maxLease }: Settings): 
       key: lease.owner.label,
       maxLease: Duration.millis(maxLease),
       span: spanOf(lease),
-      site: lease.site
+      site: lease.site?.text
     })
   })
 

@@ -5,6 +5,36 @@
  */
 import type { Lease, PooledConnection } from "./PoolState.ts"
 
+type Holder = Lease<unknown, unknown>["fiber"]
+
+const buckets = 256
+
+/**
+ * Tells at once of nearly every fiber that it holds nothing. Each fiber falls into one of a few buckets, in which its leases
+ * are counted; where there are none, nobody needs to look.
+ */
+export class Holders {
+  readonly #leases = new Int32Array(buckets)
+
+  add(fiber: Holder): void {
+    this.#change(fiber, 1)
+  }
+
+  remove(fiber: Holder): void {
+    this.#change(fiber, -1)
+  }
+
+  /** `false` means that the fiber holds nothing; `true`, that it has to be looked for. */
+  mayHold(fiber: Holder): boolean {
+    return this.#leases[fiber.id % buckets] !== 0
+  }
+
+  #change(fiber: Holder, by: number): void {
+    const bucket = fiber.id % buckets
+    this.#leases[bucket] = (this.#leases[bucket] ?? 0) + by
+  }
+}
+
 /** Connections that the fiber of a borrower holds already. */
 export interface Held {
   /** It holds a connection of the pool, alone or with others. */

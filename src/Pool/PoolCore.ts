@@ -6,8 +6,9 @@
  *
  * @since 0.1.0
  */
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
+import { type CallSite, CallSites } from "../internal/CallSite.ts"
 import { Alarm } from "../internal/Timer.ts"
 import { admit, isOthersTurn, isStillWanted, lacksMinimum, mostWaiting, nextDialOf, wantedBy } from "./Admission.ts"
 import { Continuations } from "./Continuations.ts"
@@ -15,7 +16,7 @@ import * as Explaining from "./Explaining.ts"
 import { Inventory } from "./Inventory.ts"
 import { KeyDirectory } from "./KeyDirectory.ts"
 import { type LeaseWatch, watchLeases } from "./LeaseWatch.ts"
-import { heldBy, prospectOf } from "./Nesting.ts"
+import { heldBy, Holders, prospectOf } from "./Nesting.ts"
 import { Observers } from "./Observers.ts"
 import { Openings } from "./Openings.ts"
 import type { Environment } from "./PoolEnvironment.ts"
@@ -37,6 +38,8 @@ export class PoolCore<K, A> {
   readonly #inventory: Inventory<K, A>
   readonly #waiting = new WaitingLine<K, A>()
   readonly #continuations = new Continuations<K, A>()
+  readonly #holders = new Holders()
+  readonly #sites = new CallSites()
   readonly watch: LeaseWatch<K, A>
   readonly #openings: Openings<K, A>
   readonly #tally: Tally = emptyTally()
@@ -87,6 +90,11 @@ export class PoolCore<K, A> {
     return made
   }
 
+  /** The place that called `api`, for the reports of leases that are held too long. */
+  siteOf(api: Function): CallSite | undefined {
+    return this.watch.isOn ? this.#sites.callerOf(api, this.#clock.now()) : undefined
+  }
+
   /** Nothing is lent any more. */
   get isOver(): boolean {
     return this.#status === "Draining" || this.#status === "Closed"
@@ -113,7 +121,7 @@ export class PoolCore<K, A> {
     if (refusal !== undefined) return refusal
     if (place === "Last") this.#tally.waited++
     lease.waitingSince = this.#clock.now()
-    this.#deadlines.at(this.#deadlineOf(lease))
+    this.#deadlines.at(this.#deadlineOf(lease, lease.waitingSince))
     this.#deadlines.hold(true)
     this.#waiting.join(lease, place)
     // One more borrower changes nothing for the others, and nothing at all when no connection can be had for it.
@@ -126,7 +134,7 @@ export class PoolCore<K, A> {
 
   /** What is left of a borrow's time, in milliseconds. */
   remaining(lease: Lease<K, A>): number {
-    return Math.max(this.#deadlineOf(lease) - this.#clock.monotonic(), 0)
+    return Math.max(this.#deadlineOf(lease, this.#clock.now()) - this.#clock.monotonic(), 0)
   }
 
   /** Ends a borrow, wherever it stands: it leaves the queue, or its connection goes to the next one. */
@@ -257,6 +265,7 @@ export class PoolCore<K, A> {
 
   #lend(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: number): void {
     this.#inventory.lend(connection, lease, now)
+    this.#holders.add(lease.fiber)
     if (this.watch.isOn) this.#upkeep.at(this.watch.add(lease))
   }
 
@@ -266,6 +275,7 @@ export class PoolCore<K, A> {
     if (this.watch.isOn) this.watch.remove(lease, now)
     this.observers.current?.used(now - lease.borrowedAt)
     this.#inventory.takeBack(connection, lease)
+    this.#holders.remove(lease.fiber)
     if (connection.state === "Closing") return
     if (this.#mustClose(connection, now)) return this.#dismiss(connection)
     if (this.#contended && isOthersTurn(connection, this.#waiting.turns, this.#settings, now)) {
@@ -274,7 +284,7 @@ export class PoolCore<K, A> {
       return this.#dismiss(connection)
     }
     const { reset } = this.#env
-    if (reset === undefined || connection.leases.length > 0) this.#offer(connection, now)
+    if (reset === undefined || connection.leases.length > 0) this.#place(connection, now)
     else this.#probe(connection, reset, () => this.#offer(connection, this.#clock.now()))
   }
 
@@ -296,6 +306,10 @@ export class PoolCore<K, A> {
   #offer(connection: PooledConnection<K, A>, now: number): void {
     if (connection.state === "Closing") return
     if (this.#mustClose(connection, now)) return this.#dismiss(connection)
+    this.#place(connection, now)
+  }
+
+  #place(connection: PooledConnection<K, A>, now: number): void {
     const { queue } = connection.owner
     while (queue.first !== undefined && this.#status === "Open" && this.#inventory.hasRoom(connection)) {
       this.#handOver(connection, queue.first, now)
@@ -310,7 +324,7 @@ export class PoolCore<K, A> {
     this.#leaveQueue(lease)
     this.#lend(connection, lease, now)
     this.observers.current?.waited(now - lease.waitingSince)
-    this.#continuations.add(lease, Effect.void)
+    this.#continuations.add(lease, undefined)
   }
 
   /** Runs a probe on a connection that nobody has, and goes on with it if it passes. */
@@ -434,6 +448,7 @@ export class PoolCore<K, A> {
 
   /** A borrower that holds what it waits for is told so. */
   #nesting(lease: Lease<K, A>): PoolError | undefined {
+    if (!this.#holders.mayHold(lease.fiber)) return undefined
     const held = heldBy(lease, this.#inventory.around(lease.owner))
     const prospect = prospectOf(held, this.#settings)
     if (prospect === "Perhaps") this.#env.warnNested(lease)
@@ -441,8 +456,8 @@ export class PoolCore<K, A> {
   }
 
   /** The deadline is set once; going back to the queue does not arm it again. */
-  #deadlineOf(lease: Lease<K, A>): number {
-    if (lease.deadline === Infinity) lease.deadline = this.#clock.monotonic() + this.#settings.acquireTimeout
+  #deadlineOf(lease: Lease<K, A>, now: number): number {
+    if (lease.deadline === Infinity) lease.deadline = this.#clock.deadlineAfter(this.#settings.acquireTimeout, now)
     return lease.deadline
   }
 
@@ -467,7 +482,7 @@ export class PoolCore<K, A> {
   #fail(lease: Lease<K, A>, error: PoolError): void {
     this.#leave(lease)
     lease.state = "Over"
-    this.#continuations.add(lease, Effect.fail(error))
+    this.#continuations.add(lease, error)
   }
 
   // ---- time ----------------------------------------------------------------------------------------------------------

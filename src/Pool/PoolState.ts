@@ -9,6 +9,7 @@ import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
+import type { CallSite } from "../internal/CallSite.ts"
 import type { Holding } from "./Holding.ts"
 import type { PoolError } from "./PoolError.ts"
 import type { WaitQueue } from "./WaitQueue.ts"
@@ -131,7 +132,7 @@ export interface Lease<K, A> {
   /** The context in which it was asked for, whose span names the borrower. */
   readonly context: Context.Context<never>
   /** Where in the program it was asked for, if leases are watched. */
-  readonly site: string | undefined
+  readonly site: CallSite | undefined
   state: "New" | "Waiting" | "Holding" | "Over"
   connection: PooledConnection<K, A> | undefined
   /** The connection has to be checked, or made ready, before it is used, and has not passed yet. */
@@ -144,10 +145,10 @@ export interface Lease<K, A> {
   borrowedAt: number
   /** It was reported for being held too long. */
   reported: boolean
-  /** Continues the waiting fiber. */
-  resume: ((outcome: Effect.Effect<void, PoolError>) => void) | undefined
-  /** What the waiting fiber is about to be continued with. */
-  outcome: Effect.Effect<void, PoolError>
+  /** Lets the waiting fiber go on: with the connection that it has been lent, or with what the wait has failed with. */
+  goOn: ((failure: PoolError | undefined) => void) | undefined
+  /** What the waiting fiber is about to go on with. */
+  failure: PoolError | undefined
   /** Ends the borrower's effect, if leases are limited. */
   expire: ((error: PoolError) => void) | undefined
   /** Neighbours in the queue. */
@@ -159,7 +160,7 @@ export interface Lease<K, A> {
 export const makeLease = <K, A>(
   owner: KeyPool<K, A>,
   fiber: Fiber.Fiber<unknown, unknown>,
-  site: string | undefined
+  site: CallSite | undefined
 ): Lease<K, A> => ({
   owner,
   fiber,
@@ -172,8 +173,8 @@ export const makeLease = <K, A>(
   waitingSince: 0,
   borrowedAt: 0,
   reported: false,
-  resume: undefined,
-  outcome: Effect.void,
+  goOn: undefined,
+  failure: undefined,
   expire: undefined,
   ahead: undefined,
   behind: undefined

@@ -9,7 +9,7 @@ import type { KeyPool, Lease } from "./PoolState.ts"
 import { spanOf } from "./PoolStats.ts"
 
 const borrowerOf = <K, A>(lease: Lease<K, A>): string =>
-  [spanOf(lease), lease.site].filter((part) => part !== undefined).join(" ") || "a borrower without a span"
+  [spanOf(lease), lease.site?.text].filter((part) => part !== undefined).join(" ") || "a borrower without a span"
 
 /** Reports a lease that is held for too long, and the same lease when it has come back after all. */
 export const lease = <K, A>(lease: Lease<K, A>, what: "Held" | "Returned", millis: number): Effect.Effect<void> => {

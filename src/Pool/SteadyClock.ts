@@ -23,6 +23,9 @@ export class SteadyClock {
   /** The time on both clocks when they were last brought together. */
   #together: number
   #togetherMonotonic: number
+  /** The last monotonic reading that was taken for a deadline, and the time at which it was. */
+  #readAt = -Infinity
+  #read = 0
 
   constructor(clock: Clock) {
     this.clock = clock
@@ -42,6 +45,18 @@ export class SteadyClock {
   /** Milliseconds of the monotonic clock, for deadlines: a wall clock that steps forward must not fail anybody. */
   monotonic(): number {
     return Number(this.clock.monotonicTimeNanosUnsafe()) / 1e6
+  }
+
+  /**
+   * The moment on the monotonic clock that is this many milliseconds after `now`, a time of {@link now}. The monotonic clock
+   * is read anew when that time has moved on: a deadline is early by a millisecond at most.
+   */
+  deadlineAfter(millis: number, now: number): number {
+    if (now !== this.#readAt) {
+      this.#readAt = now
+      this.#read = this.monotonic()
+    }
+    return this.#read + millis
   }
 
   /** Reads both clocks, and returns the time. */
