@@ -15,6 +15,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { InvalidOption } from "../internal/InvalidOption.ts"
+import { whileOpen } from "../internal/WhileOpen.ts"
 import { decide } from "./Gate.ts"
 import type { ReserveRequest, ResourceExhausted, Situation } from "./Gate.ts"
 import * as Ledger from "./Ledger.ts"
@@ -157,11 +158,7 @@ const makeMonitor = (parts: Parts): Shape => {
         Effect.clockWith((clock) => claimNow(parts, request, clock)),
         (descriptors) => Effect.sync(() => Ledger.settle(ledger, descriptors))
       )),
-    track: ({ label }) =>
-      Effect.acquireRelease(
-        Effect.sync(() => Ledger.recordOpen(ledger, label)),
-        () => Effect.sync(() => Ledger.recordClosed(ledger, label))
-      )
+    track: ({ label }) => whileOpen(() => Ledger.recordOpen(ledger, label), () => Ledger.recordClosed(ledger, label))
   })
 }
 

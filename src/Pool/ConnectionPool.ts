@@ -96,10 +96,9 @@ const labelOf = (key: unknown): string => {
   }
 }
 
-const emptyKeyPool = <K, A>(key: K, holding: Holding.Holding<K, A>): KeyPool<K, A> => ({
+const emptyKeyPool = <K, A>(key: K): KeyPool<K, A> => ({
   key,
   label: labelOf(key),
-  holding,
   queue: new WaitQueue(),
   idle: [],
   roomy: [],
@@ -151,7 +150,8 @@ const makePool = <K, A, E, R>(
     clock: new SteadyClock(Context.get(context, Clock.Clock)),
     random: () => random.nextDoubleUnsafe(),
     fork,
-    makeKeyPool: (key) => emptyKeyPool(key, Effect.runSyncWith(context)(Holding.make<K, A>())),
+    makeKeyPool: emptyKeyPool,
+    holding: Holding.make<K, A>(),
     open: ({ key, label }, demand) =>
       Effect.provideContext(
         openConnection({ connector, key, label, settings, afterOpen: hooks?.afterOpen, demand }),
@@ -210,8 +210,7 @@ export const make = <K, A, E = never, R = never>(
   })
 
 /** Where a borrow is asked for, if the pool's leases are watched. */
-const siteOf = <K, A>(self: ConnectionPool<K, A>, api: Function): CallSite | undefined =>
-  self[TypeId].core.siteOf(api)
+const siteOf = <K, A>(self: ConnectionPool<K, A>, api: Function): CallSite | undefined => self[TypeId].core.siteOf(api)
 
 /**
  * Lends a connection to `f` and takes it back when the effect ends, however it ends.

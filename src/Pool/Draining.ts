@@ -22,9 +22,7 @@ export const make = <K, A>(core: PoolCore<K, A>): (timeout: number) => Effect.Ef
     watching = true
     core.whenEmptied(() => Deferred.doneUnsafe(emptied, Exit.void))
   })
-  const shutDown = Effect.suspend(() =>
-    Effect.forEach(core.shutDown(), (keyPool) => keyPool.holding.close, { concurrency: "unbounded", discard: true })
-  )
+  const shutDown = Effect.suspend(() => core.shutDown())
   return (timeout) =>
     Effect.gen(function*() {
       yield* start

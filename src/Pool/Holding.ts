@@ -1,5 +1,5 @@
 /**
- * Effect's `Pool` as the holder of one endpoint's connections.
+ * Effect's `Pool` as the holder of connections.
  *
  * @since 0.1.0
  */
@@ -11,7 +11,7 @@ import * as Scope from "effect/Scope"
 import type { PooledConnection } from "./PoolState.ts"
 
 /**
- * Keeps, counts and closes the connections of one endpoint.
+ * Keeps and closes the open connections of a pool.
  *
  * **Details**
  *
@@ -27,6 +27,18 @@ export interface Holding<K, A> {
   readonly adopt: (connection: PooledConnection<K, A>) => Effect.Effect<PooledConnection<K, A>>
   /** Ends the holder; its connections have been disposed of before. */
   readonly close: Effect.Effect<void>
+}
+
+/**
+ * How many connections share one of Effect's pools, which costs as much memory as all records of ours for an endpoint. It
+ * looks through all its items when one is given up, so that they must not be many.
+ */
+const maxShared = 64
+
+/** One of Effect's pools, and how many connections it has or is about to have. */
+interface Shelf<K, A> {
+  readonly holding: Holding<K, A>
+  size: number
 }
 
 const neverResizes = <A>(): EffectPool.Strategy<A, never> => ({
@@ -46,8 +58,17 @@ const giveUp = <A>(pool: EffectPool.Pool<A>, item: A, lease: Scope.Closeable): E
     true
   )
 
-/** Makes the holder of one endpoint. */
-export const make = <K, A>(): Effect.Effect<Holding<K, A>> =>
+/** Closes a connection with the item that it becomes. `Effect.acquireRelease` would keep a whole context for that. */
+const closedWithItem = <K, A>(
+  connection: PooledConnection<K, A>
+): Effect.Effect<PooledConnection<K, A>, never, Scope.Scope> =>
+  Effect.uninterruptible(Effect.flatMap(
+    Effect.scope,
+    (scope) => Effect.as(Scope.addFinalizerExit(scope, () => Scope.close(connection.scope, Exit.void)), connection)
+  ))
+
+/** A holder that is one of Effect's pools. */
+const makeOne = <K, A>(): Effect.Effect<Holding<K, A>> =>
   Effect.gen(function*() {
     const scope = Scope.makeUnsafe()
     const arrivals: Array<PooledConnection<K, A>> = []
@@ -55,7 +76,7 @@ export const make = <K, A>(): Effect.Effect<Holding<K, A>> =>
       const connection = arrivals.shift()
       return connection === undefined
         ? Effect.die(new Error("Effect's Pool asked for an item although no connection was opened"))
-        : Effect.acquireRelease(Effect.succeed(connection), () => Scope.close(connection.scope, Exit.void))
+        : closedWithItem(connection)
     })
     const pool = yield* Scope.provide(
       EffectPool.makeWithStrategy({
@@ -73,7 +94,7 @@ export const make = <K, A>(): Effect.Effect<Holding<K, A>> =>
           const lease = Scope.makeUnsafe()
           arrivals.push(connection)
           const taken = Effect.map(Scope.provide(EffectPool.get(pool), lease), (item) => {
-            item.dispose = giveUp(pool, item, lease)
+            item.dispose = Effect.suspend(() => giveUp(pool, item, lease))
             return item
           })
           // Effect's Pool misses a `get` that comes while its resizing has yielded between its last look and its end.
@@ -82,3 +103,36 @@ export const make = <K, A>(): Effect.Effect<Holding<K, A>> =>
       close: Scope.close(scope, Exit.void)
     }
   })
+
+/** Makes the holder of a pool, which has as many of Effect's pools as its connections need. */
+export const make = <K, A>(): Holding<K, A> => {
+  const shelves = new Set<Shelf<K, A>>()
+  let filling: Shelf<K, A> | undefined
+  const withRoom = Effect.suspend(() =>
+    filling !== undefined && filling.size < maxShared
+      ? Effect.succeed(filling)
+      : Effect.map(makeOne<K, A>(), (holding) => {
+        filling = { holding, size: 0 }
+        shelves.add(filling)
+        return filling
+      })
+  )
+  const leave = (shelf: Shelf<K, A>): Effect.Effect<void> => {
+    shelf.size--
+    if (shelf.size > 0 || shelf === filling) return Effect.void
+    shelves.delete(shelf)
+    return shelf.holding.close
+  }
+  return {
+    adopt: (connection) =>
+      Effect.flatMap(withRoom, (shelf) => {
+        shelf.size++
+        return Effect.map(shelf.holding.adopt(connection), (taken) => {
+          const { dispose } = taken
+          taken.dispose = Effect.suspend(() => Effect.andThen(dispose, leave(shelf)))
+          return taken
+        })
+      }),
+    close: Effect.suspend(() => Effect.forEach(shelves, ({ holding }) => holding.close, { discard: true }))
+  }
+}

@@ -13,6 +13,10 @@ export class IdleList<K, A> implements Iterable<PooledConnection<K, A>> {
   #coldest: PooledConnection<K, A> | undefined
   #warmest: PooledConnection<K, A> | undefined
 
+  get isEmpty(): boolean {
+    return this.#coldest === undefined
+  }
+
   add(connection: PooledConnection<K, A>, now: number): void {
     connection.state = "Idle"
     connection.idleSince = now

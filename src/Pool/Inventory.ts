@@ -5,6 +5,7 @@
  */
 import type { Connector } from "../Resource/Connector.ts"
 import { IdleList } from "./IdleList.ts"
+import { Lifetimes } from "./Lifetimes.ts"
 import type { Settings } from "./PoolOptions.ts"
 import { type KeyPool, type Lease, type PooledConnection, type Slot, slotsOf } from "./PoolState.ts"
 import type { Tally } from "./PoolStats.ts"
@@ -32,6 +33,7 @@ export class Inventory<K, A> {
   /** All that are idle or lent. Two of them may have equal values. */
   readonly #all = new Set<PooledConnection<K, A>>()
   readonly #idle = new IdleList<K, A>()
+  readonly #lifetimes = new Lifetimes<K, A>()
   #slots = 0
   #closing = 0
 
@@ -50,6 +52,12 @@ export class Inventory<K, A> {
 
   get closing(): number {
     return this.#closing
+  }
+
+  /** Every slot is taken by a connection that is being opened or lent, and none of these has room for another borrower. */
+  get isExhausted(): boolean {
+    return this.#slots >= this.#settings.maxTotal && this.#closing === 0 && this.#idle.isEmpty &&
+      this.#settings.concurrency === 1
   }
 
   get idle(): IdleList<K, A> {
@@ -97,6 +105,7 @@ export class Inventory<K, A> {
     owner.connections.add(connection)
     slot.state = "Open"
     this.#all.add(connection)
+    this.#lifetimes.add(connection)
     this.#tally.opened++
   }
 
@@ -139,19 +148,40 @@ export class Inventory<K, A> {
       now - connection.provenAt >= this.#settings.keepalive && this.isFresh(connection, now)
   }
 
-  /** Ends an idle connection that is too old; returns when it is due otherwise. */
-  tend(connection: PooledConnection<K, A>, now: number): number {
-    if (connection.state !== "Idle") return Infinity
-    if (this.isFresh(connection, now)) return this.dueAt(connection)
+  /**
+   * Closes the idle connections that are too old, and returns when the next one will be. It looks at those alone, however
+   * many others are idle.
+   */
+  closeOld(now: number): number {
+    const { idleTimeout } = this.#settings
+    const tooLong: Array<PooledConnection<K, A>> = []
+    let next = this.#lifetimes.next(now)
+    for (const connection of this.#idle) {
+      const until = connection.idleSince + idleTimeout
+      if (until > now) {
+        next = Math.min(next, until)
+        break
+      }
+      tooLong.push(connection)
+    }
+    for (const connection of [...tooLong, ...this.#lifetimes.over(now)]) this.#closeIfOld(connection, now)
+    return next
+  }
+
+  #closeIfOld(connection: PooledConnection<K, A>, now: number): void {
+    if (connection.state !== "Idle" || this.isFresh(connection, now)) return
     this.#tally.expired++
     this.retire(connection)
-    return Infinity
+  }
+
+  /** When an idle connection is to be checked. */
+  checkAt({ checking, provenAt }: PooledConnection<K, A>): number {
+    return checking ? Infinity : provenAt + this.#settings.keepalive
   }
 
   /** The moment at which an idle connection is to be checked or closed. */
   dueAt(connection: PooledConnection<K, A>): number {
-    const check = connection.checking ? Infinity : connection.provenAt + this.#settings.keepalive
-    return Math.min(check, this.freshUntil(connection))
+    return Math.min(this.checkAt(connection), this.freshUntil(connection))
   }
 
   lend(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: number): void {
@@ -219,6 +249,7 @@ export class Inventory<K, A> {
     owner.closing++
     this.#closing++
     this.#all.delete(connection)
+    this.#lifetimes.remove(connection)
     this.#tally.closed++
     connection.watcher?.interruptUnsafe()
     this.#close(connection)

@@ -59,17 +59,15 @@ export class KeyDirectory<K, A> {
     return now + forgetAfter
   }
 
-  /** Forgets what has been empty for long enough; returns it and when to look again. */
-  forget(now: number): { readonly forgotten: ReadonlyArray<KeyPool<K, A>>; readonly next: number } {
-    const forgotten: Array<KeyPool<K, A>> = []
+  /** Forgets what has been empty for long enough; returns when to look again. */
+  forget(now: number): number {
     for (const keyPool of this.#empty) {
-      if (now - keyPool.emptySince < forgetAfter) return { forgotten, next: keyPool.emptySince + forgetAfter }
+      if (now - keyPool.emptySince < forgetAfter) return keyPool.emptySince + forgetAfter
       this.#empty.delete(keyPool)
       if (!isEmpty(keyPool)) continue
       this.#index.remove(keyPool)
       keyPool.isForgotten = true
-      forgotten.push(keyPool)
     }
-    return { forgotten, next: Infinity }
+    return Infinity
   }
 }

@@ -69,6 +69,10 @@ export interface Request<K, A, E, R> {
   readonly demand: Demand<A>
 }
 
+/** Closes one scope with the other. What it remembers lives as long as a connection, so it knows nothing but the scopes. */
+const closesWith = (outer: Scope.Scope, scope: Scope.Closeable): Effect.Effect<void> =>
+  Scope.addFinalizerExit(outer, (exit) => Scope.close(scope, exit))
+
 /**
  * One dial, in a scope of its own. Neither a connector that cannot be interrupted nor a finalizer that hangs can hold up
  * the pool: they are left behind, and what such a dial still opens is closed at once, because its scope is closed by then.
@@ -88,7 +92,7 @@ const dial = <K, A, E, R>({ afterOpen, connector, key, label, settings }: Reques
       const bounds = { within: after, patience: patienceOf(settings.closeTimeout) }
       const exit = yield* Effect.onInterrupt(restore(supervised(complete, bounds)), () => Effect.asVoid(close))
       if (exit !== undefined && Exit.isSuccess(exit)) {
-        yield* Scope.addFinalizerExit(outer, (exit) => Scope.close(scope, exit))
+        yield* closesWith(outer, scope)
         return exit.value
       }
       yield* close

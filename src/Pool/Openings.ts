@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Tracer from "effect/Tracer"
 import type { Inventory } from "./Inventory.ts"
-import type { Opened } from "./Opening.ts"
+import type { Demand, Opened } from "./Opening.ts"
 import { judge } from "./OpeningVerdict.ts"
 import type { Environment } from "./PoolEnvironment.ts"
 import { type KeyPool, makeConnection, type PooledConnection, type Slot } from "./PoolState.ts"
@@ -54,7 +54,17 @@ export class Openings<K, A> {
   /** Starts a dial, which takes a slot at once. */
   start(keyPool: KeyPool<K, A>): void {
     const slot = this.#inventory.takeSlot(keyPool, this.#env.clock.now())
-    const fiber = this.#env.fork(this.#env.open(keyPool, {
+    const fiber = this.#env.fork(this.#env.open(keyPool, this.#demandFor(keyPool, slot)))
+    this.#fibers.add(fiber)
+    fiber.addObserver(() => {
+      this.#fibers.delete(fiber)
+      this.#outcomes.ended()
+    })
+  }
+
+  /** It lives as long as the connection, and so must not know the fiber that dials. */
+  #demandFor(keyPool: KeyPool<K, A>, slot: Slot): Demand<A> {
+    return {
       isWanted: () => this.#outcomes.isWanted(keyPool),
       isSurplus: (failure) => this.#isSurplus(keyPool, failure),
       opened: (opened) => this.#adopt(keyPool, slot, opened),
@@ -64,12 +74,7 @@ export class Openings<K, A> {
         const first = keyPool.queue.first
         return first === undefined ? undefined : Context.getOrUndefined(first.context, Tracer.ParentSpan)
       }
-    }))
-    this.#fibers.add(fiber)
-    fiber.addObserver(() => {
-      this.#fibers.delete(fiber)
-      this.#outcomes.ended()
-    })
+    }
   }
 
   interruptAll(): void {
@@ -118,7 +123,7 @@ export class Openings<K, A> {
       openedIn: Math.min(now - slot.since, maxHold),
       lifetime: Math.ceil(maxLifetime * (1 - lifetimeJitter * this.#env.random()))
     })
-    return Effect.map(keyPool.holding.adopt(connection), (taken) => this.#outcomes.arrived(taken))
+    return Effect.map(this.#env.holding.adopt(connection), (taken) => this.#outcomes.arrived(taken))
   }
 
   #isSurplus(keyPool: KeyPool<K, A>, failure: unknown): boolean {

@@ -24,11 +24,9 @@ import type { PoolError } from "./PoolError.ts"
 import type { Settings } from "./PoolOptions.ts"
 import { type KeyPool, type Lease, type PooledConnection, type Slot, type Status } from "./PoolState.ts"
 import { countsOf, emptyTally, type Stats, type Tally } from "./PoolStats.ts"
+import { Probing } from "./Probing.ts"
 import type { SteadyClock } from "./SteadyClock.ts"
 import { WaitingLine } from "./WaitingLine.ts"
-
-/** So many idle connections are not swept for each of them alone. */
-const crowd = 256
 
 export class PoolCore<K, A> {
   readonly #env: Environment<K, A>
@@ -42,6 +40,7 @@ export class PoolCore<K, A> {
   readonly #sites = new CallSites()
   readonly watch: LeaseWatch<K, A>
   readonly #openings: Openings<K, A>
+  readonly #probing: Probing<K, A>
   readonly #tally: Tally = emptyTally()
   readonly #deadlines: Alarm
   readonly #upkeep: Alarm
@@ -73,6 +72,10 @@ export class PoolCore<K, A> {
       failed: (keyPool, error) => this.#failAll(keyPool, Explaining.connectFailed(keyPool, error)),
       freed: (keyPool, slot) => this.#free(keyPool, slot),
       ended: () => this.#dispatch()
+    })
+    this.#probing = new Probing(env, this.#inventory, (connection) => {
+      this.#upkeep.at(this.#inventory.dueAt(connection))
+      this.#dispatch()
     })
     this.watch = watchLeases(env, this.#tally, (connection) => this.#inventory.retire(connection))
     const timer = { clock: clock.clock, fork }
@@ -253,12 +256,12 @@ export class PoolCore<K, A> {
     else this.#onEmptied.push(callback)
   }
 
-  /** The endpoints, whose holders the caller closes. */
-  shutDown(): ReadonlyArray<KeyPool<K, A>> {
+  /** Ends the pool when all its connections are closed; the result ends their holder. */
+  shutDown(): Effect.Effect<void> {
     this.#status = "Closed"
     this.#deadlines.stop()
     this.#upkeep.stop()
-    return this.#directory.all()
+    return this.#env.holding.close
   }
 
   // ---- lending and taking back ---------------------------------------------------------------------------------------
@@ -285,7 +288,7 @@ export class PoolCore<K, A> {
     }
     const { reset } = this.#env
     if (reset === undefined || connection.leases.length > 0) this.#place(connection, now)
-    else this.#probe(connection, reset, () => this.#offer(connection, this.#clock.now()))
+    else this.#probing.run(connection, reset, () => this.#offer(connection, this.#clock.now()))
   }
 
   /** Closes a connection as soon as nobody has it. */
@@ -325,28 +328,6 @@ export class PoolCore<K, A> {
     this.#lend(connection, lease, now)
     this.observers.current?.waited(now - lease.waitingSince)
     this.#continuations.add(lease, undefined)
-  }
-
-  /** Runs a probe on a connection that nobody has, and goes on with it if it passes. */
-  #probe(connection: PooledConnection<K, A>, probe: (value: A) => Effect.Effect<boolean>, passed: () => void): void {
-    const fiber = this.#env.fork(probe(connection.value))
-    fiber.addObserver((exit) => {
-      if (exit._tag === "Success" && exit.value) passed()
-      else this.#inventory.retire(connection)
-    })
-  }
-
-  /** Checks an idle connection in the background; it is lent to nobody meanwhile. */
-  #keepAlive(connection: PooledConnection<K, A>): void {
-    const { check } = this.#env
-    if (check === undefined) return
-    connection.checking = true
-    this.#probe(connection, check, () => {
-      connection.checking = false
-      connection.provenAt = this.#clock.now()
-      this.#upkeep.at(this.#inventory.dueAt(connection))
-      this.#dispatch()
-    })
   }
 
   // ---- waiting and opening -------------------------------------------------------------------------------------------
@@ -403,6 +384,11 @@ export class PoolCore<K, A> {
   }
 
   #serveAll(): void {
+    if (this.#inventory.isExhausted) {
+      // However many endpoints wait, there is nothing for any of them.
+      this.#contended = !this.#waiting.isEmpty
+      return
+    }
     let unclaimed = this.#inventory.closing
     for (const keyPool of this.#waiting.turns) {
       unclaimed = this.#serve(keyPool, unclaimed)
@@ -498,15 +484,12 @@ export class PoolCore<K, A> {
   #doUpkeep(): number {
     const now = this.#clock.synchronize()
     const nextLease = this.watch.check(now)
-    const idle = [...this.#inventory.idle]
-    const { forgotten, next } = this.#directory.forget(now)
-    for (const connection of idle) if (this.#inventory.mustBeChecked(connection, now)) this.#keepAlive(connection)
-    const due = idle.reduce((due, connection) => Math.min(due, this.#inventory.tend(connection, now)), next)
-    for (const keyPool of forgotten) this.#env.fork(keyPool.holding.close)
+    const nextCheck = this.#probing.checkIdle(now)
+    const nextClose = this.#inventory.closeOld(now)
+    const nextToForget = this.#directory.forget(now)
     this.#dispatch()
     const nextDial = nextDialOf([...this.#waiting.turns, ...this.#directory.withMinimum()], now)
-    // A sweep looks at every idle connection, so that a crowd of them is looked at once a second and not one by one.
-    return Math.min(Math.max(due, idle.length > crowd ? now + 1000 : now), nextLease, nextDial)
+    return Math.min(nextLease, nextCheck, nextClose, nextToForget, nextDial)
   }
 
   /** An endpoint may be empty now, and is forgotten if it stays so. */

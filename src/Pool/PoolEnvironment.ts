@@ -6,6 +6,7 @@
 import type * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type { Connector } from "../Resource/Connector.ts"
+import type { Holding } from "./Holding.ts"
 import type { Demand } from "./Opening.ts"
 import type { Settings } from "./PoolOptions.ts"
 import type { KeyPool, Lease, PooledConnection } from "./PoolState.ts"
@@ -23,6 +24,8 @@ export interface Environment<K, A> {
   /** Starts a fiber that outlives the caller. */
   readonly fork: <B>(effect: Effect.Effect<B>) => Fiber.Fiber<B>
   readonly makeKeyPool: (key: K) => KeyPool<K, A>
+  /** Keeps the open connections. */
+  readonly holding: Holding<K, A>
   /** Opens a connection, which it hands to `demand.opened`. */
   readonly open: (keyPool: KeyPool<K, A>, demand: Demand<A>) => Effect.Effect<void>
   /** Closes a connection, and abandons one whose finalizer does not end. */

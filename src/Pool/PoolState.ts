@@ -10,7 +10,6 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import type { CallSite } from "../internal/CallSite.ts"
-import type { Holding } from "./Holding.ts"
 import type { PoolError } from "./PoolError.ts"
 import type { WaitQueue } from "./WaitQueue.ts"
 
@@ -72,7 +71,14 @@ export interface PooledConnection<K, A> {
 export const makeConnection = <K, A>(
   opened: Pick<PooledConnection<K, A>, "owner" | "value" | "scope" | "slot" | "openedAt" | "openedIn" | "lifetime">
 ): PooledConnection<K, A> => ({
-  ...opened,
+  // Named one by one, they are laid out in one piece, which takes a hundred bytes less than spreading them.
+  owner: opened.owner,
+  value: opened.value,
+  scope: opened.scope,
+  slot: opened.slot,
+  openedAt: opened.openedAt,
+  openedIn: opened.openedIn,
+  lifetime: opened.lifetime,
   dispose: Effect.void,
   watcher: undefined,
   state: "Lent",
@@ -92,8 +98,6 @@ export interface KeyPool<K, A> {
   readonly key: K
   /** The key's text, for errors, logs and the monitor. */
   readonly label: string
-  /** Effect's `Pool`, whose items are this key's connections. */
-  readonly holding: Holding<K, A>
   readonly queue: WaitQueue<K, A>
   /** The idle connections, the one that was used last at the end. */
   readonly idle: Array<PooledConnection<K, A>>

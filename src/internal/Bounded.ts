@@ -14,7 +14,13 @@ const awaitWithin = <A, E>(
   fiber: Fiber.Fiber<A, E>,
   patience: Duration.Duration
 ): Effect.Effect<Exit.Exit<A, E> | undefined> =>
-  Effect.map(Effect.timeoutOption(Effect.interruptible(Fiber.await(fiber)), patience), Option.getOrUndefined)
+  Effect.suspend(() => {
+    const ended = fiber.pollUnsafe()
+    // A timer and what it takes to wait are spared where there is nothing to wait for.
+    return ended !== undefined
+      ? Effect.succeed(ended)
+      : Effect.map(Effect.timeoutOption(Effect.interruptible(Fiber.await(fiber)), patience), Option.getOrUndefined)
+  })
 
 /**
  * Runs an effect to its end and waits for it at most so long; `false` if it has not ended by then. It goes on, and nobody
@@ -47,6 +53,8 @@ export const supervised = <A, E, R>(
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
       const fiber = yield* Effect.forkDetach(Effect.interruptible(effect), { startImmediately: true })
+      const atOnce = fiber.pollUnsafe()
+      if (atOnce !== undefined) return atOnce
       const giveUp = Effect.suspend(() => {
         fiber.interruptUnsafe()
         return awaitWithin(fiber, patience)

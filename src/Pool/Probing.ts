@@ -1,0 +1,60 @@
+/**
+ * Connections that nobody has and that are asked whether they work: on their return, and while they are idle.
+ *
+ * @since 0.1.0
+ */
+import type { Inventory } from "./Inventory.ts"
+import type { Environment, Probe } from "./PoolEnvironment.ts"
+import type { PooledConnection } from "./PoolState.ts"
+
+/** So many idle connections are not looked at for each of them alone. */
+const crowd = 256
+
+export class Probing<K, A> {
+  readonly #env: Environment<K, A>
+  readonly #inventory: Inventory<K, A>
+  readonly #proven: (connection: PooledConnection<K, A>) => void
+
+  /** `proven` is told of an idle connection that works and may be lent again. */
+  constructor(
+    env: Environment<K, A>,
+    inventory: Inventory<K, A>,
+    proven: (connection: PooledConnection<K, A>) => void
+  ) {
+    this.#env = env
+    this.#inventory = inventory
+    this.#proven = proven
+  }
+
+  /** Probes a connection that nobody has, and goes on with it if it passes; it is closed if it does not. */
+  run(connection: PooledConnection<K, A>, probe: Probe<A>, passed: () => void): void {
+    const fiber = this.#env.fork(probe(connection.value))
+    fiber.addObserver((exit) => {
+      if (exit._tag === "Success" && exit.value) passed()
+      else this.#inventory.retire(connection)
+    })
+  }
+
+  /** Checks those that have been idle for long; returns when the next one is to be. */
+  checkIdle(now: number): number {
+    const { check, settings } = this.#env
+    if (check === undefined || settings.keepalive === Infinity) return Infinity
+    const idle = [...this.#inventory.idle]
+    for (const connection of idle) {
+      if (this.#inventory.mustBeChecked(connection, now)) this.#check(connection, check)
+    }
+    const next = idle.reduce((next, connection) => Math.min(next, this.#inventory.checkAt(connection)), Infinity)
+    // It looks at every idle connection, so that a crowd of them is looked at once a second and not one by one.
+    return idle.length > crowd ? Math.max(next, now + 1000) : next
+  }
+
+  /** Checks an idle connection; it is lent to nobody meanwhile. */
+  #check(connection: PooledConnection<K, A>, check: Probe<A>): void {
+    connection.checking = true
+    this.run(connection, check, () => {
+      connection.checking = false
+      connection.provenAt = this.#env.clock.now()
+      this.#proven(connection)
+    })
+  }
+}
