@@ -25,7 +25,8 @@ const core = [
   "src/Resource/Connector.ts",
   "src/Pool/ConnectionPool.ts",
   "src/Retry/RetryPolicy.ts",
-  "src/Monitor/ResourceMonitor.ts"
+  "src/Monitor/ResourceMonitor.ts",
+  "src/Monitor/Service.ts"
 ]
 const tooHeavyForCore = [
   "effect/Schema",
@@ -188,6 +189,20 @@ describe("the source tree", () => {
       visit(Path.join(root, module), [module])
     }
   )
+
+  it("keeps the monitor itself out of the pool, which knows the service alone", () => {
+    const loaded = new Set<string>()
+    const visit = (file: string): void => {
+      if (loaded.has(file)) return
+      loaded.add(file)
+      for (const name of loadedBy(file)) if (name.startsWith(".")) visit(Path.resolve(Path.dirname(file), name))
+    }
+    for (const module of ["src/Pool/ConnectionPool.ts", "src/Retry/RetryPolicy.ts", "src/Resource/TcpConnection.ts"]) {
+      visit(Path.join(root, module))
+    }
+    const monitor = Array.from(loaded, (file) => Path.relative(root, file)).filter((file) => /Monitor\//.test(file))
+    assert.deepStrictEqual(monitor, ["src/Monitor/Service.ts"])
+  })
 
   it("resolves each entry point to the file that the package exports", () => {
     const read = (name: string) => JSON.parse(Fs.readFileSync(Path.join(root, name), "utf8"))

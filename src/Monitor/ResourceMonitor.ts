@@ -13,7 +13,6 @@ import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type * as Scope from "effect/Scope"
 import { InvalidOption } from "../internal/InvalidOption.ts"
 import { whileOpen } from "../internal/WhileOpen.ts"
 import { decide } from "./Gate.ts"
@@ -23,10 +22,11 @@ import { defaultHeadroom, defaults, requireRoom, resolve } from "./Options.ts"
 import type { Options, Resolved } from "./Options.ts"
 import * as Probes from "./Probes.ts"
 import * as Reading from "./Reading.ts"
+import { ResourceMonitor } from "./Service.ts"
 import * as Source from "./Source.ts"
 import { make as makeTest, TestMonitor } from "./TestMonitor.ts"
 import { level } from "./Usage.ts"
-import type { Level, Usage } from "./Usage.ts"
+import type { Usage } from "./Usage.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
 export { ResourceExhausted } from "./Gate.ts"
@@ -34,49 +34,12 @@ export type { ReserveRequest } from "./Gate.ts"
 export { constrained, defaultHeadroom, highPerformance } from "./Options.ts"
 export type { Options } from "./Options.ts"
 export { ProcReader } from "./ProcReader.ts"
+export { ResourceMonitor } from "./Service.ts"
+export type { TrackRequest } from "./Service.ts"
 export { TestMonitor } from "./TestMonitor.ts"
 export type { TestReadings } from "./TestMonitor.ts"
 export { isAtLeast, level } from "./Usage.ts"
 export type { Gauge, Level, Thresholds, Usage } from "./Usage.ts"
-
-/**
- * An open connection in the ledger.
- *
- * @category models
- * @since 0.1.0
- */
-export interface TrackRequest {
-  /** The endpoint's text. */
-  readonly label: string
-}
-
-/**
- * The monitor as a service. It knows endpoints only as labels.
- *
- * @category services
- * @since 0.1.0
- */
-export class ResourceMonitor extends Context.Service<ResourceMonitor, {
-  /**
-   * The readings now. Where a count of descriptors has to list a directory (before Linux 6.2, and on macOS), it is at most
-   * one second old, corrected by what the ledger knows since.
-   */
-  readonly usage: Effect.Effect<Usage>
-  /** The level now. */
-  readonly level: Effect.Effect<Level>
-  /** Takes every reading at once, however dear it is, and returns them. */
-  readonly sample: Effect.Effect<Usage>
-  /**
-   * Claims room for an opening until the scope closes. It checks and claims in one synchronous step, so that a burst
-   * cannot pass it; it fails at once when there is no room.
-   *
-   * Close the scope when the attempt is over: a claim that outlives the attempt counts a descriptor twice. It dies with
-   * `InvalidOption` when `descriptors` is not a whole number of at least 0.
-   */
-  readonly reserve: (request: ReserveRequest) => Effect.Effect<void, ResourceExhausted, Scope.Scope>
-  /** Records an open connection in the ledger until the scope closes. */
-  readonly track: (request: TrackRequest) => Effect.Effect<void, never, Scope.Scope>
-}>()("effect-sluice/Monitor/ResourceMonitor") {}
 
 type Shape = ResourceMonitor["Service"]
 

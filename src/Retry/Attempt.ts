@@ -7,7 +7,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
-import type { ReserveRequest, ResourceExhausted, ResourceMonitor } from "../Monitor/ResourceMonitor.ts"
+import type { ReserveRequest, ResourceExhausted } from "../Monitor/Gate.ts"
+import type { ResourceMonitor } from "../Monitor/Service.ts"
 
 /** The gate refused: the attempt was not made. */
 export class Refused {

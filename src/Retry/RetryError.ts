@@ -5,7 +5,7 @@
  */
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
-import type { ResourceExhausted as NoRoom } from "../Monitor/ResourceMonitor.ts"
+import type { ResourceExhausted as NoRoom } from "../Monitor/Gate.ts"
 import type { Failure } from "./Failure.ts"
 
 /** What every reason carries. */
