@@ -5,6 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import type { FastFigures, SlowFigures } from "./Figures.ts"
 import { ProcReader } from "./ProcReader.ts"
 import * as Reading from "./Reading.ts"
 
@@ -36,6 +37,10 @@ export interface Probes {
   readonly memory: Probe
   /** How many descriptors the probes hold. */
   readonly held: number
+  /** The figures that change within a second. */
+  readonly fast: (now: number) => FastFigures
+  /** The figures that seldom change, or that cost more. */
+  readonly slow: (now: number) => SlowFigures
 }
 
 const guarded = (source: string, read: () => Reading.Reading): Reading.Reading => {
@@ -184,12 +189,30 @@ export const make: Effect.Effect<Probes, never, Scope.Scope> = Effect.gen(functi
     (held) => Effect.sync(() => descriptorsOf(held).forEach((descriptor) => attempt(() => reader.close(descriptor))))
   )
   const count = descriptorsOf(held).length
+  const descriptors = held.openTable === undefined
+    ? listedCount(reader, count)
+    : heldCount(reader, held.openTable, count)
+  const descriptorLimit = held.limits === undefined ? reportedLimit(reader) : heldLimit(reader, held.limits)
+  const memory = held.statm === undefined ? reportedMemory(reader) : heldMemory(reader, held.statm)
+  const missing = Reading.unknown("Unsupported", "none")
   return {
-    descriptors: held.openTable === undefined
-      ? listedCount(reader, count)
-      : heldCount(reader, held.openTable, count),
-    descriptorLimit: held.limits === undefined ? reportedLimit(reader) : heldLimit(reader, held.limits),
-    memory: held.statm === undefined ? reportedMemory(reader) : heldMemory(reader, held.statm),
-    held: count
+    descriptors,
+    descriptorLimit,
+    memory,
+    held: count,
+    fast: (now) => ({ descriptors: descriptors.read(now), memory: memory.read(now), loopUtilization: missing }),
+    slow: (now) => ({
+      descriptorLimit: descriptorLimit.read(now),
+      sockets: missing,
+      heap: missing,
+      heapLimit: missing,
+      containerMemory: missing,
+      containerMemoryLimit: missing,
+      memoryPressure: missing,
+      cpuPressure: missing,
+      ioPressure: missing,
+      threads: missing,
+      processLimit: missing
+    })
   }
 })
