@@ -7,19 +7,16 @@
 import type { Settings } from "./PoolOptions.ts"
 import { type KeyPool, type PooledConnection, slotsOf } from "./PoolState.ts"
 
-/** Dials of one endpoint at once while it answers; one while it does not. */
-const maxConnecting = 2
-
 /**
  * How many more connections an endpoint may dial as far as it alone is concerned: enough for those that no dial is under
  * way for, within its own cap. The pool's cap comes after this, so that a request that its own endpoint cap blocks never
  * costs another endpoint a connection.
  */
 export const wantedBy = <K, A>(keyPool: KeyPool<K, A>, settings: Settings, now: number): number => {
-  const { attempts, connecting, dialAt, failing, queue } = keyPool
-  if (queue.size === 0 || (attempts > 0 && now < dialAt)) return 0
+  const { connecting, dialAt, establishment, queue } = keyPool
+  if (queue.size === 0 || now < dialAt) return 0
   const needed = Math.ceil(queue.size / settings.concurrency) - connecting
-  const dials = (failing ? 1 : maxConnecting) - connecting
+  const dials = establishment.width - connecting
   return Math.max(0, Math.min(needed, dials, settings.maxPerEndpoint - slotsOf(keyPool)))
 }
 

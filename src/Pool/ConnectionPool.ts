@@ -43,6 +43,7 @@ import { ResourceMonitor } from "../Monitor/Service.ts"
 import * as Borrowing from "./Borrowing.ts"
 import { closeConnection, reportDefects } from "./Closing.ts"
 import * as Draining from "./Draining.ts"
+import * as Establishment from "./Establishment.ts"
 import * as Holding from "./Holding.ts"
 import { openConnection } from "./Opening.ts"
 import { PoolCore } from "./PoolCore.ts"
@@ -105,10 +106,9 @@ const emptyKeyPool = <K, A>(key: K): KeyPool<K, A> => ({
   connections: new Set(),
   connecting: 0,
   closing: 0,
-  failing: false,
+  establishment: Establishment.healthy,
   lastFailure: undefined,
   generation: 0,
-  failures: 0,
   attempts: 0,
   failingSince: 0,
   dialAt: 0,

@@ -26,7 +26,7 @@ const stalledBy = <K, A>(lease: Lease<K, A>, settings: Settings, isSuspended: bo
   const keyPool = lease.owner
   if (isSuspended) return "Suspended"
   if (lease.state !== "Waiting") return "Checking"
-  if (keyPool.connecting > 0 || keyPool.failing) return "Connecting"
+  if (keyPool.connecting > 0 || keyPool.establishment.phase === "Down") return "Connecting"
   return slotsOf(keyPool) >= settings.maxPerEndpoint ? "EndpointCap" : "TotalCap"
 }
 

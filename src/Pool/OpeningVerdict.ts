@@ -11,11 +11,13 @@ import { ConnectionDied } from "./PoolError.ts"
 /** An endpoint after a failed attempt. */
 export interface Situation {
   readonly policy: RetryPolicy.RetryPolicy
+  /** The policy's delays, none of them longer than a lone prober has to wait. */
+  readonly redial: RetryPolicy.RetryPolicy
   /** How the attempt failed: a `RetryError` of a single attempt, or a defect. */
   readonly error: unknown
   /** Attempts that were made for those who wait, this one included. */
   readonly attempts: number
-  /** Attempts that have failed in a row, whoever has learnt of them. */
+  /** Failures that count for the delay, whoever has learnt of them. */
   readonly failures: number
   /** Milliseconds since the first of them. */
   readonly elapsed: number
@@ -24,8 +26,8 @@ export interface Situation {
 }
 
 /**
- * Dial again after `delay` milliseconds, or tell whoever waits. Then only the endpoint's minimum waits for the delay:
- * whoever asks after that gets an attempt at once.
+ * Dial again after `delay` milliseconds for those who wait, or tell them. Whoever comes after that gets the next attempt, which
+ * is no sooner: an endpoint that is down is not dialled once for every borrower, however soon each of them is told.
  */
 export type Verdict =
   | { readonly _tag: "Again"; readonly delay: number }
@@ -50,8 +52,8 @@ const summed = (last: unknown, { attempts, elapsed, policy }: Situation): unknow
 
 /** Decides what follows a failed attempt. */
 export const judge = (situation: Situation): Verdict => {
-  const { attempts, elapsed, error, failures, policy, u } = situation
-  const delay = Duration.toMillis(RetryPolicy.delay(policy, attempts, u))
+  const { attempts, elapsed, error, failures, policy, redial, u } = situation
+  const delay = Duration.toMillis(RetryPolicy.delay(redial, failures, u))
   // The single attempt has used up its policy, so that only this reason of a `RetryError` says that another may help.
   const isRetryError = error instanceof RetryPolicy.RetryError
   const mayPass = isRetryError ? error.reason._tag === "AttemptsExhausted" : error instanceof ConnectionDied
@@ -59,9 +61,5 @@ export const judge = (situation: Situation): Verdict => {
   const patient = hint === undefined ? delay : Math.max(delay, Duration.toMillis(hint))
   return mayPass && attempts < policy.maxAttempts && elapsed + patient < Duration.toMillis(policy.deadline)
     ? { _tag: "Again", delay: patient }
-    : {
-      _tag: "GiveUp",
-      delay: Duration.toMillis(RetryPolicy.delay(policy, failures, u)),
-      error: summed(error, situation)
-    }
+    : { _tag: "GiveUp", delay: patient, error: summed(error, situation) }
 }

@@ -7,6 +7,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Tracer from "effect/Tracer"
+import * as Establishment from "./Establishment.ts"
 import type { Inventory } from "./Inventory.ts"
 import type { Demand, Opened } from "./Opening.ts"
 import { judge } from "./OpeningVerdict.ts"
@@ -83,9 +84,9 @@ export class Openings<K, A> {
 
   /** A connection is there and works. */
   succeeded(keyPool: KeyPool<K, A>): void {
-    keyPool.failing = false
+    const isWanted = keyPool.queue.size > keyPool.connecting * this.#env.settings.concurrency
+    keyPool.establishment = Establishment.afterSuccess(keyPool.establishment, isWanted)
     keyPool.lastFailure = undefined
-    keyPool.failures = 0
     keyPool.attempts = 0
     keyPool.dialAt = 0
   }
@@ -95,13 +96,13 @@ export class Openings<K, A> {
     const { clock, random, settings } = this.#env
     const now = clock.now()
     if (keyPool.attempts++ === 0) keyPool.failingSince = now
-    keyPool.failures++
-    keyPool.failing = true
+    keyPool.establishment = Establishment.afterFailure(keyPool.establishment)
     const verdict = judge({
       policy: settings.retry,
+      redial: settings.redial,
       error,
       attempts: keyPool.attempts,
-      failures: keyPool.failures,
+      failures: keyPool.establishment.failures,
       elapsed: now - keyPool.failingSince,
       u: random()
     })
@@ -128,7 +129,7 @@ export class Openings<K, A> {
 
   #isSurplus(keyPool: KeyPool<K, A>, failure: unknown): boolean {
     this.#tally.failedAttempts++
-    keyPool.failing = true
+    keyPool.establishment = Establishment.afterSurplus(keyPool.establishment)
     keyPool.lastFailure = failure
     return keyPool.connecting > 1
   }

@@ -90,6 +90,12 @@ export interface Options<K, A, E, R> {
   /** When and how often opening is tried again. @default RetryPolicy.tcpConnection */
   readonly retry?: RetryPolicy.RetryPolicy | undefined
   /**
+   * The longest delay between two attempts to open a connection to an endpoint that is down, however long those of `retry`
+   * would be: since one borrower dials for all, it may ask more often than a crowd may. Above 0; `"Infinity"` leaves `retry`
+   * alone to count. @default 1200 millis
+   */
+  readonly maxRedialDelay?: Duration.Input | undefined
+  /**
    * How long the end of the pool's scope waits for connections that are still lent before it closes them under their
    * borrowers; 0 or more. @default 5 seconds
    */
@@ -116,6 +122,8 @@ export interface Settings {
   readonly checkAfterIdle: number
   /** When to dial again after a failure, and how often. */
   readonly retry: RetryPolicy.RetryPolicy
+  /** The same with no delay longer than `maxRedialDelay`. */
+  readonly redial: RetryPolicy.RetryPolicy
   /** The same for a single attempt. */
   readonly dial: RetryPolicy.RetryPolicy
   readonly drainTimeout: number
@@ -139,7 +147,8 @@ const byDefault = {
   drainTimeout: "5 seconds",
   keepalive: Infinity,
   leakThreshold: Infinity,
-  maxLease: Infinity
+  maxLease: Infinity,
+  maxRedialDelay: "1200 millis"
 } satisfies Record<string, Duration.Input>
 
 const bound = { exclusive: true, infinite: false }
@@ -181,6 +190,16 @@ const minimumOf = (check: Check, value: number, maxPerEndpoint: number): number 
   return value
 }
 
+/** The policy with no delay longer than this. */
+const redialOf = (policy: RetryPolicy.RetryPolicy, maxRedialDelay: number): RetryPolicy.RetryPolicy => {
+  const maxDelay = Math.min(Duration.toMillis(policy.maxDelay), maxRedialDelay)
+  return RetryPolicy.make({
+    ...policy,
+    initialDelay: Math.min(Duration.toMillis(policy.initialDelay), maxDelay),
+    maxDelay
+  })
+}
+
 /** Fills in the defaults; throws `InvalidOption` on nonsense. */
 export const settingsOf = <K, A, E, R>(options: Options<K, A, E, R>): Settings => {
   const check = checkOptions("ConnectionPool")
@@ -217,6 +236,7 @@ export const settingsOf = <K, A, E, R>(options: Options<K, A, E, R>): Settings =
     maxLease: millis("maxLease", bestBefore),
     retry,
     dial: RetryPolicy.make({ ...retry, maxAttempts: 1 }),
+    redial: redialOf(retry, millis("maxRedialDelay", bestBefore)),
     drainTimeout: millis("drainTimeout", { exclusive: false, infinite: false })
   }
 }

@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import type { CallSite } from "../internal/CallSite.ts"
+import type { Establishment } from "./Establishment.ts"
 import type { PoolError } from "./PoolError.ts"
 import type { WaitQueue } from "./WaitQueue.ts"
 
@@ -109,12 +110,9 @@ export interface KeyPool<K, A> {
   closing: number
   /** Counts evictions. */
   generation: number
-  /** The last dial failed and none has succeeded since. */
-  failing: boolean
+  establishment: Establishment
   lastFailure: unknown
-  /** Dials that have failed in a row. */
-  failures: number
-  /** Those of them that the borrowers have not been told of, and when the first one failed. */
+  /** Dials that have failed in a row and that the borrowers have not been told of, and when the first one failed. */
   attempts: number
   failingSince: number
   /** No further attempt before this moment, on the pool's steady clock. */

@@ -328,7 +328,55 @@ describe("ConnectionPool", () => {
         assert.strictEqual(error.reason._tag, "ConnectFailed")
         assert.include(error.message, "boom")
         fail = false
+        yield* TestClock.adjust("1 second")
         assert.strictEqual(yield* ConnectionPool.use(pool, "a", id), 1)
+      })))
+
+    it.effect("whoever comes after a failure shares the next attempt, which is no sooner for that", () =>
+      test(Effect.gen(function*() {
+        const { connector, ledger } = Scripted.make({ open: () => Effect.fail(new Scripted.ScriptedFailure("EACCES")) })
+        const retry = RetryPolicy.make({ maxAttempts: 5, initialDelay: 100, jitter: 0 })
+        const pool = yield* ConnectionPool.make({ connector, retry, maxPerEndpoint: 10, maxTotal: 10 })
+        yield* Effect.flip(ConnectionPool.use(pool, "a", id))
+        const borrowers = yield* Effect.forEach(
+          Array.from({ length: 20 }),
+          () => fork(Effect.flip(ConnectionPool.use(pool, "a", id)))
+        )
+        yield* TestClock.adjust(99)
+        yield* settle
+        assert.strictEqual(ledger.attempts, 1)
+        yield* TestClock.adjust(1)
+        const errors = yield* Effect.forEach(borrowers, Fiber.join)
+        assert.isTrue(errors.every((error) => error.reason._tag === "ConnectFailed"))
+        assert.strictEqual(ledger.attempts, 2)
+      })))
+
+    it.effect("an endpoint that comes back is dialled in a ramp while borrowers wait, and as before when they are served", () =>
+      test(Effect.gen(function*() {
+        let down = true
+        const dial = Effect.suspend(() =>
+          Effect.andThen(
+            Effect.sleep(10),
+            down ? Effect.fail(new Scripted.ScriptedFailure("ECONNREFUSED")) : Effect.void
+          )
+        )
+        const { connector, ledger } = Scripted.make({ open: () => dial })
+        const retry = RetryPolicy.make({ maxAttempts: Infinity, initialDelay: 100, jitter: 0 })
+        const pool = yield* ConnectionPool.make({ connector, retry, maxPerEndpoint: 30, maxTotal: 30, drainTimeout: 0 })
+        const borrow = fork(ConnectionPool.use(pool, "a", () => Effect.never))
+        yield* Effect.forEach(Array.from({ length: 25 }), () => borrow)
+        yield* TestClock.adjust(10)
+        yield* settle
+        assert.strictEqual(ledger.attempts, 2, "both dials of an endpoint of which nothing bad is known")
+        down = false
+        const widths: Array<number> = []
+        yield* TestClock.adjust(90)
+        for (let round = 0; round < 6; round++) {
+          yield* settle
+          widths.push((yield* ConnectionPool.stats(pool)).connecting)
+          yield* TestClock.adjust(10)
+        }
+        assert.deepStrictEqual(widths, [0, 1, 2, 8, 8, 6])
       })))
 
     it.effect("passes the monitor's gate: nothing opens when there is no room for it", () =>
