@@ -18,11 +18,6 @@ export interface FastFigures {
   readonly descriptors: Reading
   /** Resident memory in bytes, as the kernel counts it. */
   readonly memory: Reading
-  /**
-   * The share of the last window in which the event loop was busy, 0 to 1. Exact, from the runtime; the window is the time
-   * between two ticks, never the time since start.
-   */
-  readonly loopUtilization: Reading
 }
 
 /**
@@ -70,9 +65,15 @@ export interface Figures extends FastFigures, SlowFigures {
   readonly connections: ReadonlyMap<string, number>
   /**
    * How late the monitor's own timer rang at the end of the last window, in milliseconds. An estimate of the event loop's
-   * delay: one probe of it for each window.
+   * delay, with one probe of it for each window: a delay that ends before the timer is due is not seen here, but in
+   * `loopUtilization`.
    */
   readonly loopDelay: Reading
+  /**
+   * The share of the last window in which the event loop was busy, 0 to 1. Exact, from the runtime. The window is the time
+   * between two ticks, never the time since start.
+   */
+  readonly loopUtilization: Reading
   /** Children of this process that have ended and that nobody has waited for, seen so twice. */
   readonly zombies: Reading
 }

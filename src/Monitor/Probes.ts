@@ -5,22 +5,17 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import * as Container from "./Container.ts"
 import type { FastFigures, SlowFigures } from "./Figures.ts"
+import { HeldFiles } from "./HeldFiles.ts"
+import type { SmallFile } from "./HeldFiles.ts"
+import { attempt, guarded, smaller } from "./Probe.ts"
+import type { Probe } from "./Probe.ts"
 import { ProcReader } from "./ProcReader.ts"
+import { amountReading, limitReading, residentPages, socketsOf, softLimitOf } from "./ProcText.ts"
 import * as Reading from "./Reading.ts"
 
-/**
- * One figure and how it is read.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Probe {
-  /** Reads the figure. It never throws. `now` is the wall-clock time in milliseconds for the reading. */
-  readonly read: (now: number) => Reading.Reading
-  /** Whether a reading takes microseconds whatever the load, so that every decision may take a new one. */
-  readonly cheap: boolean
-}
+export type { Probe } from "./Probe.ts"
 
 /**
  * The probes of one process.
@@ -29,13 +24,16 @@ export interface Probe {
  * @since 0.1.0
  */
 export interface Probes {
+  /** What they read through. */
+  readonly reader: ProcReader
+  readonly files: HeldFiles
   /** Open descriptors, without those that the probes hold. */
   readonly descriptors: Probe
   /** The soft limit of open descriptors. */
   readonly descriptorLimit: Probe
   /** Resident memory in bytes. */
   readonly memory: Probe
-  /** How many descriptors the probes hold. */
+  /** How many descriptors the probes hold now. */
   readonly held: number
   /** The figures that change within a second. */
   readonly fast: (now: number) => FastFigures
@@ -43,126 +41,185 @@ export interface Probes {
   readonly slow: (now: number) => SlowFigures
 }
 
-const guarded = (source: string, read: () => Reading.Reading): Reading.Reading => {
-  try {
-    return read()
-  } catch (cause) {
-    return Reading.fromFailure(cause, source)
-  }
-}
-
-const attempt = <A>(read: () => A): A | undefined => {
-  try {
-    return read()
-  } catch {
-    return undefined
-  }
-}
-
 const openTable = "/proc/self/fd"
 const limits = "/proc/self/limits"
 const statm = "/proc/self/statm"
+const tasks = "/proc/self/task"
+const sockstat = "/proc/self/net/sockstat"
 
-interface Held {
-  readonly openTable: number | undefined
-  readonly limits: number | undefined
-  readonly statm: number | undefined
-}
+// ---- descriptors ---------------------------------------------------------------------------------------------------
 
-const descriptorsOf = (held: Held): Array<number> =>
-  [held.openTable, held.limits, held.statm].filter((descriptor) => descriptor !== undefined)
-
-const hold = (reader: ProcReader): Held => {
-  const table = attempt(() => reader.open(openTable))
-  // Before Linux 6.2 the size of this directory is 0. The size decides, never the version: kernels are patched.
-  const counts = table !== undefined && (attempt(() => reader.size(table)) ?? 0) > 0
-  if (table !== undefined && !counts) attempt(() => reader.close(table))
-  return {
-    openTable: counts ? table : undefined,
-    limits: attempt(() => reader.open(limits)),
-    statm: attempt(() => reader.open(statm))
-  }
-}
-
-const heldCount = (reader: ProcReader, descriptor: number, held: number): Probe => ({
+const heldCount = (reader: ProcReader, descriptor: number, files: HeldFiles): Probe => ({
   read: (now) =>
     guarded(openTable, () => {
       const size = reader.size(descriptor)
       return size > 0
-        ? Reading.known(size - held, now, openTable)
+        ? Reading.known(size - files.count, now, openTable)
         : Reading.unknown("Unsupported", openTable)
     }),
   cheap: true
 })
 
 // The listing needs a descriptor of its own while it reads, and finds it among the entries.
-const listed = (reader: ProcReader, path: string, held: number, now: number): Reading.Reading =>
+const listed = (reader: ProcReader, path: string, files: HeldFiles, now: number): Reading.Reading =>
   guarded(path, () => {
     const entries = reader.entries(path)
-    return entries > 0 ? Reading.known(entries - 1 - held, now, path) : Reading.unknown("Unsupported", path)
+    return entries > 0 ? Reading.known(entries - 1 - files.count, now, path) : Reading.unknown("Unsupported", path)
   })
 
-const listedCount = (reader: ProcReader, held: number): Probe => ({
+const listedCount = (reader: ProcReader, files: HeldFiles): Probe => ({
   read: (now) => {
-    const first = listed(reader, openTable, held, now)
-    return first._tag === "Unknown" ? listed(reader, "/dev/fd", held, now) : first
+    const first = listed(reader, openTable, files, now)
+    return first._tag === "Unknown" ? listed(reader, "/dev/fd", files, now) : first
   },
   cheap: false
 })
 
-const limitReading = (text: string | number | undefined, now: number, source: string): Reading.Reading => {
-  if (text === "unlimited") return Reading.unlimited(source)
-  const value = text === undefined || text === "" ? Number.NaN : Number(text)
-  return Number.isFinite(value) && value >= 0
-    ? Reading.known(value, now, source)
-    : Reading.unknown("Unsupported", source)
+const countProbe = (reader: ProcReader, files: HeldFiles): Probe => {
+  const table = attempt(() => files.open(openTable))
+  if (table === undefined) return listedCount(reader, files)
+  // Before Linux 6.2 the size of this directory is 0. The size decides, never the version: kernels are patched.
+  if ((attempt(() => reader.size(table)) ?? 0) > 0) return heldCount(reader, table, files)
+  files.release(table)
+  return listedCount(reader, files)
 }
 
-const softLimit = /^Max open files\s+(\S+)/m
-
-const heldLimit = (reader: ProcReader, descriptor: number): Probe => ({
-  read: (now) => guarded(limits, () => limitReading(softLimit.exec(reader.text(descriptor))?.[1], now, limits)),
-  cheap: true
-})
-
-// A report costs milliseconds, so this limit is read once; a later change of the limit is not seen.
-const reportedLimit = (reader: ProcReader): Probe => {
+const limitProbe = (reader: ProcReader, file: SmallFile): Probe => {
+  if (attempt(file.text) !== undefined) {
+    const text = () => softLimitOf(file.text(), "Max open files")
+    return { read: (now) => guarded(limits, () => limitReading(text(), now, limits)), cheap: true }
+  }
+  // A report costs milliseconds, so this limit is read once; a later change of the limit is not seen.
   const once = guarded("process.report", () => limitReading(reader.reportedLimit(), 0, "process.report"))
   return { read: (now) => once._tag === "Known" ? { ...once, at: now } : once, cheap: true }
 }
 
-const residentPages = (text: string): number => Number(text.split(" ")[1])
+// ---- memory --------------------------------------------------------------------------------------------------------
 
 /**
  * The page size, from the same figure in pages and in bytes. Page sizes are powers of two, and the two reads are moments
  * apart, so the quotient is rounded to the nearest one; a quotient that is near none says that the figures differ.
  */
-const pageSize = (pages: number, bytes: number): number | undefined => {
+const pageSize = (pages: number | undefined, bytes: number): number | undefined => {
+  if (pages === undefined) return undefined
   const nearest = 2 ** Math.round(Math.log2(bytes / pages))
   return nearest >= 4096 && Math.abs(bytes / pages / nearest - 1) < 0.2 ? nearest : undefined
 }
 
 const reportedMemory = (reader: ProcReader): Probe => ({
-  read: (now) =>
-    guarded("process.memoryUsage", () => {
-      const bytes = reader.rss()
-      return bytes > 0
-        ? Reading.known(bytes, now, "process.memoryUsage")
-        : Reading.unknown("Unsupported", "process.memoryUsage")
-    }),
+  read: (now) => guarded("process.memoryUsage", () => amountReading(reader.rss(), now, "process.memoryUsage", 1)),
   cheap: true
 })
 
-const heldMemory = (reader: ProcReader, descriptor: number): Probe => {
-  const page = attempt(() => pageSize(residentPages(reader.text(descriptor)), reader.rss()))
+const memoryProbe = (reader: ProcReader, files: HeldFiles): Probe => {
+  const descriptor = attempt(() => files.open(statm))
+  if (descriptor === undefined) return reportedMemory(reader)
+  const pages = () => residentPages(reader.text(descriptor))
+  const page = attempt(() => pageSize(pages(), reader.rss()))
   if (page === undefined) return reportedMemory(reader)
   return {
     read: (now) =>
       guarded(statm, () => {
-        const pages = residentPages(reader.text(descriptor))
-        return pages > 0 ? Reading.known(pages * page, now, statm) : Reading.unknown("Unsupported", statm)
+        const resident = pages()
+        return resident === undefined
+          ? Reading.unknown("Unsupported", statm)
+          : Reading.known(resident * page, now, statm)
       }),
     cheap: true
+  }
+}
+
+const heapFigures = (reader: ProcReader, now: number): Pick<SlowFigures, "heap" | "heapLimit"> => {
+  const source = "v8.getHeapStatistics"
+  return {
+    heap: guarded(source, () => amountReading(reader.heap().used, now, source, 1)),
+    heapLimit: guarded(source, () => limitReading(reader.heap().limit, now, source, 1))
+  }
+}
+
+// ---- what else the kernel counts -----------------------------------------------------------------------------------
+
+const socketsIn = (file: SmallFile, now: number): Reading.Reading =>
+  guarded(file.path, () => amountReading(socketsOf(file.text()), now, file.path))
+
+const socketsReader = (files: HeldFiles, isHeld: boolean) => {
+  const file = files.file(sockstat, isHeld)
+  const file6 = files.file(`${sockstat}6`, isHeld)
+  return (now: number): Reading.Reading => {
+    const sockets = socketsIn(file, now)
+    const sockets6 = socketsIn(file6, now)
+    // A system without IPv6 has no second file.
+    if (sockets._tag !== "Known" || sockets6._tag === "Unknown" && sockets6.reason === "Missing") return sockets
+    return sockets6._tag === "Known" ? { ...sockets, value: sockets.value + sockets6.value } : sockets6
+  }
+}
+
+/** Each thread is a directory, and a directory has two links besides those from the directories in it. */
+const threadsReader = (reader: ProcReader, files: HeldFiles, isHeld: boolean) => {
+  const descriptor = isHeld ? attempt(() => files.open(tasks)) : undefined
+  const counts = descriptor !== undefined && (attempt(() => reader.links(descriptor)) ?? 0) > 2
+  if (descriptor !== undefined && !counts) files.release(descriptor)
+  const count = counts
+    ? () => reader.links(descriptor) - 2
+    : () => files.names(tasks).length
+  return (now: number): Reading.Reading => guarded(tasks, () => amountReading(count(), now, tasks, 1))
+}
+
+const processesIn = (file: SmallFile, now: number): Reading.Reading =>
+  guarded(limits, () => limitReading(softLimitOf(file.text(), "Max processes"), now, limits, 1))
+
+// With fewer descriptors than this to share, the monitor takes only what the gate and the fast tick read.
+const roomyLimit = 512
+
+const isRoomy = (limit: Reading.Reading): boolean => limit._tag !== "Known" || limit.value >= roomyLimit
+
+const slowReader = (
+  reader: ProcReader,
+  files: HeldFiles,
+  { descriptorLimit, limitsFile, memory }: {
+    readonly limitsFile: SmallFile
+    readonly descriptorLimit: Probe
+    readonly memory: Probe
+  }
+) => {
+  const isHeld = isRoomy(descriptorLimit.read(0))
+  const container = Container.make(reader, files, { isHeld, resident: memory.read })
+  const sockets = socketsReader(files, isHeld)
+  const threads = threadsReader(reader, files, isHeld)
+  return (now: number): SlowFigures => {
+    files.regainSpare()
+    const { limit, used } = container.memory(now)
+    return {
+      descriptorLimit: descriptorLimit.read(now),
+      sockets: sockets(now),
+      ...heapFigures(reader, now),
+      containerMemory: used,
+      containerMemoryLimit: limit,
+      memoryPressure: container.pressure("memory", now),
+      cpuPressure: container.pressure("cpu", now),
+      ioPressure: container.pressure("io", now),
+      threads: threads(now),
+      processLimit: smaller(processesIn(limitsFile, now), container.processLimit(now))
+    }
+  }
+}
+
+const build = (reader: ProcReader, files: HeldFiles): Probes => {
+  const limitsFile = files.file(limits, true)
+  const descriptors = countProbe(reader, files)
+  const descriptorLimit = limitProbe(reader, limitsFile)
+  const memory = memoryProbe(reader, files)
+  return {
+    reader,
+    files,
+    descriptors,
+    descriptorLimit,
+    memory,
+    get held() {
+      return files.count
+    },
+    fast: (now) => ({ descriptors: descriptors.read(now), memory: memory.read(now) }),
+    slow: slowReader(reader, files, { limitsFile, descriptorLimit, memory })
   }
 }
 
@@ -176,6 +233,8 @@ const heldMemory = (reader: ProcReader, descriptor: number): Probe => {
  * - Their limit: a held `/proc/self/limits`, else the limit that `process.report` gives at start, else `Unknown`.
  * - Memory: a held `/proc/self/statm` with the page size that `process.memoryUsage.rss()` implies at start, else
  *   `process.memoryUsage.rss()`.
+ * - Each of the slow figures has a held file of its own, up to 14 descriptors in all. Where the limit of descriptors is
+ *   below 512 those files are opened one at a time, in the place of one spare, and 4 descriptors are held in all.
  *
  * It cannot fail: what cannot be read is `Unknown`, and what meets `EMFILE` is `Saturated`.
  *
@@ -184,35 +243,9 @@ const heldMemory = (reader: ProcReader, descriptor: number): Probe => {
  */
 export const make: Effect.Effect<Probes, never, Scope.Scope> = Effect.gen(function*() {
   const reader = yield* ProcReader
-  const held = yield* Effect.acquireRelease(
-    Effect.sync(() => hold(reader)),
-    (held) => Effect.sync(() => descriptorsOf(held).forEach((descriptor) => attempt(() => reader.close(descriptor))))
+  const files = yield* Effect.acquireRelease(
+    Effect.sync(() => new HeldFiles(reader)),
+    (files) => Effect.sync(() => files.close())
   )
-  const count = descriptorsOf(held).length
-  const descriptors = held.openTable === undefined
-    ? listedCount(reader, count)
-    : heldCount(reader, held.openTable, count)
-  const descriptorLimit = held.limits === undefined ? reportedLimit(reader) : heldLimit(reader, held.limits)
-  const memory = held.statm === undefined ? reportedMemory(reader) : heldMemory(reader, held.statm)
-  const missing = Reading.unknown("Unsupported", "none")
-  return {
-    descriptors,
-    descriptorLimit,
-    memory,
-    held: count,
-    fast: (now) => ({ descriptors: descriptors.read(now), memory: memory.read(now), loopUtilization: missing }),
-    slow: (now) => ({
-      descriptorLimit: descriptorLimit.read(now),
-      sockets: missing,
-      heap: missing,
-      heapLimit: missing,
-      containerMemory: missing,
-      containerMemoryLimit: missing,
-      memoryPressure: missing,
-      cpuPressure: missing,
-      ioPressure: missing,
-      threads: missing,
-      processLimit: missing
-    })
-  }
+  return build(reader, files)
 })

@@ -8,11 +8,17 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as References from "effect/References"
 import type * as Scope from "effect/Scope"
-import { Alarm } from "../internal/Timer.ts"
+import { afterTurn, Alarm } from "../internal/Timer.ts"
+import { Children, watchStarted } from "./Children.ts"
+import type { Found } from "./Children.ts"
+import * as DeepLook from "./DeepLook.ts"
 import type { Figures, SlowFigures } from "./Figures.ts"
+import { loopFigures } from "./LoopMeter.ts"
+import type { LoopFigures } from "./LoopMeter.ts"
+import { attempt } from "./Probe.ts"
 import type { Probes } from "./Probes.ts"
-import * as Reading from "./Reading.ts"
 import { type Cost, Thrift } from "./Thrift.ts"
+import * as Zombies from "./Zombies.ts"
 
 export type { Cost } from "./Thrift.ts"
 
@@ -44,6 +50,12 @@ export interface SamplerOptions {
   readonly onSample: (sample: Sample) => void
   /** Seconds until a limit is reached at the present pace, `Infinity` when none is. It is asked after each sample. */
   readonly secondsToLimit?: (() => number) | undefined
+  /** Whether it is worth while to know what the descriptors are. It is asked at each slow tick. */
+  readonly isUnderPressure?: (() => boolean) | undefined
+  /** Is called with each deep look that pressure has caused, at most once a minute. */
+  readonly onDeepLook?: ((look: DeepLook.DeepLook) => void) | undefined
+  /** Is called with each zombie, once. Without it they are logged. */
+  readonly onZombie?: ((zombie: Zombies.Zombie) => void) | undefined
 }
 
 /**
@@ -55,9 +67,14 @@ export interface SamplerOptions {
 export interface Sampler {
   /** The last sample. */
   readonly latest: () => Sample
-  /** Takes all figures now, slow ones included; the timer goes on from here. `onSample` is called as by the timer. */
+  /**
+   * Takes all figures now, slow ones included, and calls `onSample`. The timer goes on as it was; the figures of the event
+   * loop are those of its last window.
+   */
   readonly sampleNow: () => Sample
   readonly cost: () => Cost
+  /** What the descriptors are, by kind. It takes a look at most once a minute, off the event loop. */
+  readonly deepLook: DeepLook.Looker["look"]
 }
 
 /** The shortest and the longest time between two ticks, in milliseconds. */
@@ -87,89 +104,130 @@ const report = (message: string, cause: unknown): Effect.Effect<void> =>
     (level) => level === undefined ? Effect.void : Effect.logWithLevel(level)(message, cause)
   )
 
-class Ticker implements Sampler {
-  readonly #options: SamplerOptions
-  readonly #clock: Clock.Clock
-  readonly #fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
+interface Parts {
+  readonly options: SamplerOptions
+  readonly clock: Clock.Clock
+  readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
+  readonly children: Children
+  readonly looker: DeepLook.Looker
+}
+
+class Ticker {
+  readonly #parts: Parts
   readonly #alarm: Alarm
   readonly #thrift: Thrift
   #ticks = 0
-  #slow: SlowFigures
-  #latest: Sample
-  /** When the alarm should have rung. */
+  /** When the alarm should have rung last. */
   #due: number
+  #loopBefore: { readonly active: number; readonly idle: number }
+  #loop: LoopFigures
+  #slow: SlowFigures
+  #children: Found
+  #latest: Sample
 
-  constructor(
-    options: SamplerOptions,
-    clock: Clock.Clock,
-    fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
-  ) {
-    this.#options = options
-    this.#clock = clock
-    this.#fork = fork
-    this.#thrift = new Thrift(this.#monotonic())
+  constructor(parts: Parts) {
+    this.#parts = parts
     this.#due = this.#monotonic()
-    this.#alarm = new Alarm({ clock, fork, now: () => this.#monotonic(), onDue: () => this.#ring() })
-    this.#slow = options.probes.slow(clock.currentTimeMillisUnsafe())
-    this.#latest = this.#read()
+    this.#thrift = new Thrift(this.#due)
+    this.#alarm = new Alarm({ ...parts, now: () => this.#monotonic(), onDue: () => this.#ring() })
+    const at = parts.clock.currentTimeMillisUnsafe()
+    this.#loopBefore = this.#readLoop()
+    this.#loop = loopFigures({ active: 0, idle: 0, late: 0 }, at)
+    this.#slow = parts.options.probes.slow(at)
+    this.#children = parts.children.look(this.#due, at)
+    this.#latest = this.#read(at)
+    this.#tell(this.#due)
+    this.#alarm.at(this.#next())
   }
 
-  latest(): Sample {
+  get latest(): Sample {
     return this.#latest
   }
 
-  cost(): Cost {
+  get cost(): Cost {
     return this.#thrift.cost(this.#monotonic())
-  }
-
-  sampleNow(): Sample {
-    return this.#tick(true)
-  }
-
-  start(): void {
-    this.#alarm.at(this.#ring())
   }
 
   stop(): void {
     this.#alarm.stop()
   }
 
-  #monotonic(): number {
-    return Number(this.#clock.monotonicTimeNanosUnsafe()) / 1e6
-  }
-
-  #ring(): number {
-    this.#tick(this.#ticks % ticksPerSlowTick === 0)
-    this.#ticks += 1
-    const secondsToLimit = this.#guarded(() => this.#options.secondsToLimit?.()) ?? Infinity
-    return this.#due = this.#monotonic() + nextInterval(secondsToLimit) * this.#thrift.slowdown
-  }
-
-  #tick(isSlow: boolean): Sample {
+  /** Takes the figures, all of them when `isSlow`. */
+  tick(isSlow: boolean): Sample {
     const began = this.#monotonic()
-    if (isSlow) this.#slow = this.#options.probes.slow(this.#clock.currentTimeMillisUnsafe())
-    this.#latest = this.#read()
-    this.#guarded(() => this.#options.onSample(this.#latest))
-    const ended = this.#monotonic()
-    this.#judge(this.#thrift.tick(ended - began, ended))
+    const at = this.#parts.clock.currentTimeMillisUnsafe()
+    const { children, options } = this.#parts
+    if (isSlow) this.#slow = options.probes.slow(at)
+    if (isSlow || children.isPending) this.#lookForZombies(began, at)
+    this.#latest = this.#read(at)
+    if (isSlow) this.#lookDeeper()
+    this.#tell(began)
     return this.#latest
   }
 
-  #read(): Sample {
-    const at = this.#clock.currentTimeMillisUnsafe()
+  /** Tells of the latest sample, and books the tick that began then. */
+  #tell(began: number): void {
+    this.#guarded(() => this.#parts.options.onSample(this.#latest))
+    const ended = this.#monotonic()
+    this.#judge(this.#thrift.tick(ended - began, ended))
+  }
+
+  #monotonic(): number {
+    return Number(this.#parts.clock.monotonicTimeNanosUnsafe()) / 1e6
+  }
+
+  #readLoop() {
+    return attempt(this.#parts.options.probes.reader.loop) ?? { active: 0, idle: 0 }
+  }
+
+  #ring(): number {
+    this.#closeWindow()
+    this.#ticks += 1
+    this.tick(this.#ticks % ticksPerSlowTick === 0)
+    return this.#next()
+  }
+
+  /** When the next tick is due. */
+  #next(): number {
+    const secondsToLimit = this.#guarded(() => this.#parts.options.secondsToLimit?.()) ?? Infinity
+    return this.#due = this.#monotonic() + nextInterval(secondsToLimit) * this.#thrift.slowdown
+  }
+
+  #closeWindow(): void {
+    const before = this.#loopBefore
+    const { active, idle } = this.#loopBefore = this.#readLoop()
+    const window = { active: active - before.active, idle: idle - before.idle, late: this.#monotonic() - this.#due }
+    this.#loop = loopFigures(window, this.#parts.clock.currentTimeMillisUnsafe())
+  }
+
+  #read(at: number): Sample {
+    const { connections, probes } = this.#parts.options
     const monotonic = this.#monotonic()
-    const { connections, probes } = this.#options
+    const { zombies } = this.#children
     return {
       at,
       monotonic,
-      figures: {
-        ...probes.fast(at),
-        ...this.#slow,
-        connections: new Map(connections()),
-        loopDelay: Reading.known(Math.max(monotonic - this.#due, 0), at, "timer", false),
-        zombies: Reading.unknown("Unsupported", "zombies")
-      }
+      figures: { ...probes.fast(at), ...this.#slow, ...this.#loop, connections: new Map(connections()), zombies }
     }
+  }
+
+  #lookForZombies(monotonic: number, at: number): void {
+    this.#children = this.#parts.children.look(monotonic, at)
+    const { onZombie } = this.#parts.options
+    for (const zombie of this.#children.fresh) {
+      if (onZombie === undefined) this.#parts.fork(Effect.logWarning(Zombies.describe(zombie)))
+      else this.#guarded(() => onZombie(zombie))
+    }
+  }
+
+  #lookDeeper(): void {
+    const { fork, looker, options } = this.#parts
+    if (!looker.isDue() || this.#guarded(() => options.isUnderPressure?.()) !== true) return
+    fork(looker.look.pipe(
+      Effect.map((look) => this.#guarded(() => options.onDeepLook?.(look))),
+      // A look that cannot be taken says nothing that the readings have not said.
+      Effect.ignore
+    ))
   }
 
   // A timer's callback must not throw: that would end the process.
@@ -177,7 +235,7 @@ class Ticker implements Sampler {
     try {
       return look()
     } catch (cause) {
-      this.#fork(report("the monitor's look at a sample failed", cause))
+      this.#parts.fork(report("the monitor's look at a sample failed", cause))
       return undefined
     }
   }
@@ -185,7 +243,7 @@ class Ticker implements Sampler {
   #judge(share: number | undefined): void {
     if (share === undefined) return
     const { slowdown } = this.#thrift
-    this.#fork(Effect.logInfo(
+    this.#parts.fork(Effect.logInfo(
       `the monitor's sampling took ${
         percent(share)
       } of a core: its intervals are now ${slowdown} times as long as usual`
@@ -196,19 +254,36 @@ class Ticker implements Sampler {
 /**
  * Starts sampling: the first sample is taken at once, and the scope ends it.
  *
+ * **Details**
+ *
+ * - Each tick reads what changes within a second; each tenth tick reads everything. The timer keeps no process alive.
+ * - The time between two ticks is a tenth of the time that is left until a limit is reached, within 0.25 and 5 seconds.
+ * - Under pressure a slow tick takes a deep look at what the descriptors are, at most once a minute and off the loop.
+ * - Its own cost is measured. Above 0.5 % of a core over a minute the intervals double, up to 64 times, and halve again
+ *   below 0.1 %; both are logged at level Info.
+ *
  * @category constructors
  * @since 0.1.0
  */
 export const make = (options: SamplerOptions): Effect.Effect<Sampler, never, Scope.Scope> =>
   Effect.gen(function*() {
+    const { files, reader } = options.probes
+    const started = yield* Effect.acquireRelease(
+      Effect.sync(watchStarted),
+      (started) => Effect.sync(started.close)
+    )
+    const children = new Children({ reader, files, started: started.pids, afterTurn })
+    const looker = yield* DeepLook.make(reader, files)
     const clock = yield* Effect.clockWith(Effect.succeed)
     const fork = Effect.runForkWith(yield* Effect.context<never>())
-    return yield* Effect.acquireRelease(
-      Effect.sync(() => {
-        const ticker = new Ticker(options, clock, fork)
-        ticker.start()
-        return ticker
-      }),
+    const ticker = yield* Effect.acquireRelease(
+      Effect.sync(() => new Ticker({ options, clock, fork, children, looker })),
       (ticker) => Effect.sync(() => ticker.stop())
     )
+    return {
+      latest: () => ticker.latest,
+      sampleNow: () => ticker.tick(true),
+      cost: () => ticker.cost,
+      deepLook: looker.look
+    }
   })

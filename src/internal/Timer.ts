@@ -37,6 +37,17 @@ export const sleepUnref = (millis: number): Effect.Effect<void> =>
   })
 
 /**
+ * Acts once the event loop has made a whole turn, and keeps the process alive no longer for that.
+ *
+ * Of two immediates in a row, the second runs after the loop has asked the kernel for what has happened since the call:
+ * the first may still be part of the turn in which the call was made.
+ */
+export const afterTurn = (act: () => void): void => {
+  // oxlint-disable-next-line effecttsgo/global-timers
+  setImmediate(() => setImmediate(act).unref()).unref()
+}
+
+/**
  * One timer that many things share: it knows the earliest moment at which something is due, and asks for the next one
  * when that moment has come. It keeps the process alive only while it is held.
  */

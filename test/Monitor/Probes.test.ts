@@ -140,15 +140,23 @@ describe("Probes on a scripted system", () => {
         const failing = (): never => {
           throw errno(code)
         }
-        const dead: ProcReader = {
+        const dead: ProcReader = Object.assign({}, reader, {
           open: failing,
           close: failing,
           size: failing,
+          links: failing,
           text: failing,
+          contents: failing,
+          names: failing,
           entries: failing,
+          target: failing,
           rss: failing,
-          reportedLimit: failing
-        }
+          heap: failing,
+          loop: failing,
+          uptime: failing,
+          reportedLimit: failing,
+          environment: failing
+        })
         const deadProbes = yield* Effect.provideService(Probes.make, ProcReader, dead)
         for (const { descriptors, descriptorLimit, memory } of [probes, deadProbes]) {
           for (const probe of [descriptors, descriptorLimit, memory]) {

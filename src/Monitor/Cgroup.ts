@@ -1,0 +1,114 @@
+/**
+ * Where the files of this process's control group are, and which of its levels is the tightest, as pure functions.
+ *
+ * @since 0.1.0
+ */
+
+/**
+ * The directories that hold this process's figures for one controller, the process's own group first, then each group
+ * above it up to the highest that is visible here.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Hierarchy {
+  readonly version: 1 | 2
+  readonly directories: ReadonlyArray<string>
+}
+
+interface Membership {
+  readonly controllers: ReadonlyArray<string>
+  readonly path: string
+}
+
+interface Mount {
+  /** The group that is mounted. */
+  readonly root: string
+  /** Where it is mounted. */
+  readonly point: string
+  readonly type: string
+  readonly options: ReadonlyArray<string>
+}
+
+const membershipsOf = (text: string): ReadonlyArray<Membership> =>
+  text.split("\n").flatMap((line) => {
+    const match = /^\d+:([^:]*):(\/.*)$/.exec(line)
+    return match === null ? [] : [{ controllers: (match[1] ?? "").split(","), path: match[2] ?? "/" }]
+  })
+
+// The kernel writes a space in a path as \040, and so on.
+const unescaped = (path: string): string =>
+  path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
+
+const mountsOf = (text: string): ReadonlyArray<Mount> =>
+  text.split("\n").flatMap((line) => {
+    const [before, after] = line.split(" - ")
+    const [, , , root, point] = before?.split(" ") ?? []
+    const [type, , options] = after?.split(" ") ?? []
+    if (root === undefined || point === undefined || type === undefined) return []
+    return [{ root: unescaped(root), point: unescaped(point), type, options: (options ?? "").split(",") }]
+  })
+
+const isWithin = (path: string, root: string): boolean => root === "/" || path === root || path.startsWith(`${root}/`)
+
+/** From the group at `path` up to the one that is mounted. A group that is not under the mount is seen as the mount. */
+const directoriesOf = (path: string, { root, point }: Mount): ReadonlyArray<string> => {
+  if (!isWithin(path, root) || path.split("/").includes("..")) return [point]
+  const steps = path.slice(root === "/" ? 0 : root.length).split("/").filter((step) => step !== "")
+  return steps.map((_, i) => [point, ...steps.slice(0, steps.length - i)].join("/")).concat(point)
+}
+
+const isUnified = ({ controllers }: Membership): boolean => controllers.join() === ""
+
+/**
+ * Finds the unified hierarchy of this process, from `/proc/self/cgroup` and `/proc/self/mountinfo`.
+ *
+ * @category parsing
+ * @since 0.1.0
+ */
+export const unifiedOf = (cgroup: string, mountinfo: string): Hierarchy | undefined => {
+  const membership = membershipsOf(cgroup).find(isUnified)
+  const mount = mountsOf(mountinfo).find(({ type }) => type === "cgroup2")
+  if (membership === undefined || mount === undefined) return undefined
+  return { version: 2, directories: directoriesOf(membership.path, mount) }
+}
+
+/**
+ * Finds the hierarchy that a controller of this process lives in.
+ *
+ * **Details**
+ *
+ * On a system with both versions each controller lives in one of them: the line of `/proc/self/cgroup` that names the
+ * controller owns it, else the unified hierarchy does. `undefined` when none of that is mounted here.
+ *
+ * @category parsing
+ * @since 0.1.0
+ */
+export const hierarchyOf = (
+  controller: "memory" | "pids",
+  cgroup: string,
+  mountinfo: string
+): Hierarchy | undefined => {
+  const owner = membershipsOf(cgroup).find(({ controllers }) => controllers.includes(controller))
+  const mount = mountsOf(mountinfo).find(({ type, options }) => type === "cgroup" && options.includes(controller))
+  return owner !== undefined && mount !== undefined
+    ? { version: 1, directories: directoriesOf(owner.path, mount) }
+    : unifiedOf(cgroup, mountinfo)
+}
+
+/**
+ * The names of the files that hold a group's memory, by version. What is in `inactive` is cache that the kernel drops
+ * when memory is wanted.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const memoryFiles = {
+  1: {
+    used: "memory.usage_in_bytes",
+    limit: "memory.limit_in_bytes",
+    stat: "memory.stat",
+    inactive: "total_inactive_file"
+  },
+  2: { used: "memory.current", limit: "memory.max", stat: "memory.stat", inactive: "inactive_file" }
+} as const

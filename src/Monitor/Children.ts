@@ -1,0 +1,205 @@
+/**
+ * The children of this process, over all its threads, looked at again and again for zombies.
+ *
+ * @since 0.1.0
+ */
+import type { ChildProcess } from "node:child_process"
+import * as DiagnosticsChannel from "node:diagnostics_channel"
+import type { HeldFiles } from "./HeldFiles.ts"
+import { isSaturation } from "./HeldFiles.ts"
+import { attempt } from "./Probe.ts"
+import type { ProcReader } from "./ProcReader.ts"
+import { childrenOf, statOf } from "./ProcText.ts"
+import * as Reading from "./Reading.ts"
+import * as Zombies from "./Zombies.ts"
+
+/**
+ * The processes that this thread has started and not seen the end of.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Started {
+  readonly pids: () => ReadonlySet<number>
+  readonly close: () => void
+}
+
+const isRunning = ({ exitCode, pid, signalCode }: ChildProcess): boolean =>
+  pid !== undefined && exitCode === null && signalCode === null
+
+/** Hears of each process that this thread starts from now on. */
+export const watchStarted = (): Started => {
+  const children = new Set<ChildProcess>()
+  const hear = (message: unknown): void => {
+    // Documented: the message holds the new process, which has no pid yet.
+    children.add((message as { readonly process: ChildProcess }).process)
+  }
+  DiagnosticsChannel.subscribe("child_process", hear)
+  return {
+    pids: () => {
+      const running = Array.from(children).filter(isRunning)
+      children.clear()
+      running.forEach((child) => children.add(child))
+      return new Set(running.flatMap(({ pid }) => pid === undefined ? [] : [pid]))
+    },
+    close: () => {
+      DiagnosticsChannel.unsubscribe("child_process", hear)
+      children.clear()
+    }
+  }
+}
+
+/**
+ * What one look found.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Found {
+  /** How many zombies there are. */
+  readonly zombies: Reading.Reading
+  /** Those that are to be reported now. */
+  readonly fresh: ReadonlyArray<Zombies.Zombie>
+}
+
+/** A child and the thread that has it. */
+interface Entry {
+  readonly pid: number
+  readonly thread: number
+}
+
+interface Self {
+  readonly pid: number
+  readonly thread: number
+  readonly start: number
+}
+
+const tasks = "/proc/self/task"
+
+// A look costs about 10 microseconds for each process that it reads, and a tick is to stay under 5 ms.
+const mostRead = 200
+
+// A thread or a process that is gone by now is no failure, and one that may not be read is not ours to wait for.
+const unlessSaturated = <A>(read: () => A): A | undefined => {
+  try {
+    return read()
+  } catch (cause) {
+    if (isSaturation(cause)) throw cause
+    return undefined
+  }
+}
+
+const selfOf = (reader: ProcReader, files: HeldFiles): Self => {
+  const stat = statOf(files.contents("/proc/self/stat"))
+  if (stat === undefined) throw new Error("/proc/self/stat is not as expected")
+  const thread = Number(attempt(() => reader.target("/proc/thread-self"))?.split("/").at(-1))
+  return { pid: stat.pid, start: stat.start, thread: Number.isInteger(thread) ? thread : stat.pid }
+}
+
+const listedEntries = (files: HeldFiles, self: Self): ReadonlyArray<Entry> | undefined => {
+  const listOf = (thread: number) => unlessSaturated(() => files.contents(`${tasks}/${thread}/children`))
+  // A kernel may be built without these files. This thread is there, so its file is if any is.
+  if (listOf(self.thread) === undefined) return undefined
+  return files.names(tasks).map(Number).flatMap((thread) =>
+    childrenOf(listOf(thread) ?? "").map((pid) => ({ pid, thread }))
+  )
+}
+
+const statIn = (files: HeldFiles, pid: number) =>
+  statOf(unlessSaturated(() => files.contents(`/proc/${pid}/stat`)) ?? "")
+
+/** Every process that names this one as its parent. Which of its threads has it is not to be seen. */
+const scannedEntries = (files: HeldFiles, self: Self): ReadonlyArray<Entry> => {
+  const pids = files.names("/proc").filter((name) => /^\d+$/.test(name)).map(Number)
+  if (pids.length > mostRead) throw new Error(`${pids.length} processes are too many to look through on a timer`)
+  return pids
+    .filter((pid) => statIn(files, pid)?.parent === self.pid)
+    .map((pid) => ({ pid, thread: self.thread }))
+}
+
+/** The looks at the children of one process. */
+export class Children {
+  readonly #reader: ProcReader
+  readonly #files: HeldFiles
+  readonly #started: () => ReadonlySet<number>
+  readonly #afterTurn: (act: () => void) => void
+  readonly #watchedSince: number
+  #self: Self | undefined
+  #history: Zombies.History = new Map()
+  /** Where the next look begins to read, when there are more children than one look may read. */
+  #offset = 0
+
+  constructor(options: {
+    readonly reader: ProcReader
+    readonly files: HeldFiles
+    readonly started: () => ReadonlySet<number>
+    readonly afterTurn: (act: () => void) => void
+  }) {
+    this.#reader = options.reader
+    this.#files = options.files
+    this.#started = options.started
+    this.#afterTurn = options.afterTurn
+    this.#watchedSince = this.#age()
+  }
+
+  /** Whether the next look should come soon, to know what this one could not. */
+  get isPending(): boolean {
+    return Zombies.isPending(this.#history)
+  }
+
+  /** Looks at all children. `at` is monotonic, `now` the wall clock, both in milliseconds. It never throws. */
+  look(at: number, now: number): Found {
+    // Windows has no such thing as an ended process that waits to be waited for.
+    if (this.#reader.platform === "win32") return { zombies: Reading.known(0, now, "win32"), fresh: [] }
+    try {
+      const self = this.#self ??= selfOf(this.#reader, this.#files)
+      const entries = listedEntries(this.#files, self) ?? scannedEntries(this.#files, self)
+      const children = this.#read(entries)
+      const { count, fresh, history } = Zombies.step(this.#history, children, this.#turn(at), this.#parent(self))
+      this.#history = history
+      return { zombies: Reading.known(count, now, tasks, children.length === entries.length), fresh }
+    } catch (cause) {
+      return { zombies: Reading.fromFailure(cause, tasks), fresh: [] }
+    }
+  }
+
+  #age(): number {
+    return (attempt(this.#reader.uptime) ?? 0) * 1000
+  }
+
+  #parent({ start, thread }: Self): Zombies.Parent {
+    return {
+      pid: this.#reader.pid,
+      thread,
+      start,
+      age: this.#age(),
+      watchedSince: this.#watchedSince,
+      started: this.#started()
+    }
+  }
+
+  #turn(at: number): Zombies.Look {
+    let hasTurned = false
+    this.#afterTurn(() => {
+      hasTurned = true
+    })
+    return { at, hasTurned: () => hasTurned }
+  }
+
+  /** Reads the children, as many as one look may; those beyond are as they were, and the next look begins with them. */
+  #read(entries: ReadonlyArray<Entry>): ReadonlyArray<Zombies.Child> {
+    const known = new Map(Array.from(this.#history.values(), (each) => [each.child.pid, each]))
+    const first = this.#offset % Math.max(entries.length, 1)
+    let read = 0
+    return [...entries.slice(first), ...entries.slice(0, first)].flatMap(({ pid, thread }) => {
+      const before = known.get(pid)
+      // What was found to be a zombie stays one for as long as it is listed.
+      if (before?.isReported === true) return [{ ...before.child, thread }]
+      if (read >= mostRead) return before === undefined ? [] : [{ ...before.child, thread }]
+      read += 1
+      this.#offset += entries.length > mostRead ? 1 : 0
+      const stat = statIn(this.#files, pid)
+      return stat === undefined ? [] : [{ ...stat, isEnded: stat.state === "Z", thread }]
+    })
+  }
+}

@@ -1,0 +1,200 @@
+/**
+ * What the container gives this process: memory, processes, and how much others wait in it.
+ *
+ * @since 0.1.0
+ */
+import { hierarchyOf, memoryFiles, unifiedOf } from "./Cgroup.ts"
+import type { Hierarchy } from "./Cgroup.ts"
+import { type HeldFiles, isSaturation, type SmallFile } from "./HeldFiles.ts"
+import { attempt, guarded, smaller } from "./Probe.ts"
+import type { ProcReader } from "./ProcReader.ts"
+import { amountReading, limitReading, pressureReading, valueOf } from "./ProcText.ts"
+import * as Reading from "./Reading.ts"
+import type { Gauge } from "./Usage.ts"
+
+/**
+ * The probes of one container.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Container {
+  readonly memory: (now: number) => Gauge
+  readonly processLimit: (now: number) => Reading.Reading
+  readonly pressure: (resource: Resource, now: number) => Reading.Reading
+}
+
+type Resource = "memory" | "cpu" | "io"
+
+/** One control group: what it uses and what it may use. */
+type Level = (now: number) => Gauge
+
+interface Groups {
+  readonly memory: ReadonlyArray<Level>
+  readonly processLimits: ReadonlyArray<SmallFile>
+  readonly pressure: Readonly<Record<Resource, SmallFile>>
+}
+
+const membership = "/proc/self/cgroup"
+const mounts = "/proc/self/mountinfo"
+
+/** The largest part of what is used that the kernel gives back when memory is wanted is left out, as kubelet does. */
+const workingSet = (used: Reading.Reading, stat: string | undefined, inactive: string): Reading.Reading => {
+  const cache = stat === undefined ? undefined : valueOf(stat, inactive)
+  return used._tag === "Known" && cache !== undefined && cache < used.value
+    ? { ...used, value: used.value - cache, exact: false }
+    : used
+}
+
+const levelOf = (files: HeldFiles, directory: string, version: 1 | 2, isHeld: boolean): Level => {
+  const names = memoryFiles[version]
+  const open = (name: string) => files.file(`${directory}/${name}`, isHeld)
+  const [used, limit, stat] = [open(names.used), open(names.limit), open(names.stat)]
+  return (now) => ({
+    used: workingSet(
+      guarded(used.path, () => amountReading(used.text(), now, used.path, 1)),
+      attempt(stat.text),
+      names.inactive
+    ),
+    limit: guarded(limit.path, () => limitReading(limit.text(), now, limit.path, 1))
+  })
+}
+
+// A group above one's own is of interest only if it limits something, and limits are seldom set later.
+const limited = (files: HeldFiles, hierarchy: Hierarchy | undefined, name: string): ReadonlyArray<string> =>
+  (hierarchy?.directories ?? []).filter((directory, i) => {
+    const path = `${directory}/${name}`
+    return i === 0 || guarded(path, () => limitReading(files.contents(path), 0, path, 1))._tag === "Known"
+  })
+
+const locate = (files: HeldFiles, isHeld: boolean): Groups => {
+  const cgroup = files.contents(membership)
+  const mountinfo = files.contents(mounts)
+  const memory = hierarchyOf("memory", cgroup, mountinfo)
+  const version = memory?.version ?? 2
+  const pressureFile = (resource: Resource): SmallFile => {
+    const own = `${unifiedOf(cgroup, mountinfo)?.directories[0] ?? ""}/${resource}.pressure`
+    const works = guarded(own, () => pressureReading(files.contents(own), 0, own))._tag === "Known"
+    return files.file(works ? own : `/proc/pressure/${resource}`, isHeld)
+  }
+  return {
+    memory: limited(files, memory, memoryFiles[version].limit)
+      .map((directory) => levelOf(files, directory, version, isHeld)),
+    processLimits: limited(files, hierarchyOf("pids", cgroup, mountinfo), "pids.max")
+      .map((directory) => files.file(`${directory}/pids.max`, isHeld)),
+    pressure: { memory: pressureFile("memory"), cpu: pressureFile("cpu"), io: pressureFile("io") }
+  }
+}
+
+const roomIn = ({ used, limit }: Gauge): number =>
+  limit._tag === "Known" ? limit.value - (used._tag === "Known" ? used.value : 0) : Infinity
+
+// The highest group of all has no file that could limit it.
+const withoutFile = (limit: Reading.Reading): Reading.Reading =>
+  limit._tag === "Unknown" && limit.reason === "Missing" ? Reading.unlimited(limit.source) : limit
+
+// Where no group is mounted here there may be limits all the same.
+const unseen = Reading.unknown("Missing", membership)
+
+/**
+ * The gauge of the group that has the least room, of one's own where none is limited.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const tightest = (gauges: ReadonlyArray<Gauge>): Gauge => {
+  const [first, ...others] = gauges
+  if (first === undefined) return { used: unseen, limit: unseen }
+  const least = others.reduce((least, gauge) => roomIn(gauge) < roomIn(least) ? gauge : least, first)
+  return { used: least.used, limit: withoutFile(least.limit) }
+}
+
+const lambdaMemory = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"
+
+/**
+ * The limit that AWS Lambda states in the environment, in MiB there and in bytes here. Nonsense is none.
+ *
+ * @category parsing
+ * @since 0.1.0
+ */
+export const lambdaLimit = (text: string | undefined, now: number): Reading.Reading => {
+  const mebibytes = amountReading(text, now, lambdaMemory, 1)
+  return mebibytes._tag === "Known" ? { ...mebibytes, value: mebibytes.value * 1024 * 1024 } : mebibytes
+}
+
+/** Where a platform has no containers of this kind, nothing limits through them: that is known. */
+const platformsWithoutGroups: ReadonlySet<string> = new Set(["darwin", "win32"])
+
+const withoutGroups = (platform: string, cause: unknown): Gauge => ({
+  used: Reading.fromFailure(cause, membership),
+  limit: platformsWithoutGroups.has(platform) ? Reading.unlimited(platform) : Reading.fromFailure(cause, membership)
+})
+
+/** Finds the groups once. Where that fails for want of descriptors only, the next reading tries again. */
+const found = (files: HeldFiles, isHeld: boolean) => {
+  let groups: Groups | undefined
+  let failure: { readonly cause: unknown } | undefined
+  const find = (): Groups => {
+    if (failure !== undefined) throw failure.cause
+    try {
+      return groups ??= locate(files, isHeld)
+    } catch (cause) {
+      if (!isSaturation(cause)) failure = { cause }
+      throw cause
+    }
+  }
+  attempt(find)
+  return find
+}
+
+/**
+ * The probes of the container that this process is in.
+ *
+ * **Details**
+ *
+ * - Memory: the control group, of version 1 or 2, whichever owns the controller, and the groups above it that limit as
+ *   well; the one with the least room counts. On AWS Lambda the limit in the environment counts when it is smaller, and
+ *   the resident memory stands in where no group can be read.
+ * - Processes: `pids.max`, the smallest of the same.
+ * - Pressure: the group's own, else that of the whole system.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (
+  reader: ProcReader,
+  files: HeldFiles,
+  options: { readonly isHeld: boolean; readonly resident: (now: number) => Reading.Reading }
+): Container => {
+  const groups = found(files, options.isHeld)
+  const ofGroups = (now: number): Gauge => {
+    try {
+      return tightest(groups().memory.map((level) => level(now)))
+    } catch (cause) {
+      return withoutGroups(reader.platform, cause)
+    }
+  }
+  return {
+    memory: (now) => {
+      const gauge = ofGroups(now)
+      const stated = lambdaLimit(attempt(() => reader.environment(lambdaMemory)), now)
+      if (stated._tag !== "Known" || smaller(stated, gauge.limit) !== stated) return gauge
+      const resident = options.resident(now)
+      const used = resident._tag === "Known" ? { ...resident, exact: false } : resident
+      return { used: gauge.used._tag === "Known" ? gauge.used : used, limit: stated }
+    },
+    processLimit: (now) =>
+      guarded(membership, () => {
+        const [first, ...others] = groups().processLimits
+          .map((file) => withoutFile(guarded(file.path, () => limitReading(file.text(), now, file.path, 1))))
+        return others.reduce(smaller, first ?? unseen)
+      }),
+    pressure: (resource, now) => {
+      const path = `/proc/pressure/${resource}`
+      return guarded(path, () => {
+        const file = groups().pressure[resource]
+        return guarded(file.path, () => pressureReading(file.text(), now, file.path))
+      })
+    }
+  }
+}
