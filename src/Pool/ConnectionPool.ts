@@ -44,6 +44,7 @@ import * as Borrowing from "./Borrowing.ts"
 import { closeConnection, reportDefects } from "./Closing.ts"
 import * as Draining from "./Draining.ts"
 import * as Establishment from "./Establishment.ts"
+import type { Health } from "./Health.ts"
 import * as Holding from "./Holding.ts"
 import { openConnection } from "./Opening.ts"
 import { PoolCore } from "./PoolCore.ts"
@@ -58,6 +59,7 @@ import { TypeId } from "./TypeId.ts"
 import { WaitQueue } from "./WaitQueue.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
+export type { Health } from "./Health.ts"
 export { ConnectTimeout } from "./Opening.ts"
 export {
   AcquireTimeout,
@@ -373,6 +375,21 @@ export const drain: {
  */
 export const stats = <K, A>(self: ConnectionPool<K, A>): Effect.Effect<Stats> =>
   Effect.sync(() => self[TypeId].core.stats())
+
+/**
+ * What the pool knows of an endpoint from its own outcomes, so that a caller can choose a fallback before it waits.
+ *
+ * @see `PoolTelemetry.health` for its changes as a stream
+ * @category getters
+ * @since 0.1.0
+ */
+export const health: {
+  <K>(key: K): <A>(self: ConnectionPool<K, A>) => Effect.Effect<Health>
+  <K, A>(self: ConnectionPool<K, A>, key: K): Effect.Effect<Health>
+} = dual(
+  2,
+  <K, A>(self: ConnectionPool<K, A>, key: K): Effect.Effect<Health> => Effect.sync(() => self[TypeId].core.health(key))
+)
 
 /**
  * What {@link Service} gives a class besides a service key.

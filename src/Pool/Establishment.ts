@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+
 /** Dials at once to an endpoint that answers. More would be opened for a spike that is over before they are there. */
 const healthyWidth = 2
 
@@ -35,6 +36,9 @@ export const afterFailure = ({ failures }: Establishment): Establishment => ({
   width: 1,
   failures: failures + 1
 })
+
+/** After a dial that failed for want of something of our own. It says nothing of the endpoint; one at a time is enough for us. */
+export const afterLocalFailure = ({ failures, phase }: Establishment): Establishment => ({ phase, width: 1, failures })
 
 /** After a dial that succeeded; `isWanted` says whether borrowers go on waiting for more connections. */
 export const afterSuccess = (before: Establishment, isWanted: boolean): Establishment =>

@@ -12,6 +12,8 @@ export interface Observer {
   /** A connection has come back from a borrower. */
   readonly used: (millis: number) => void
   readonly timedOut: () => void
+  /** What is known of an endpoint may have changed. */
+  readonly judged: () => void
 }
 
 const combine = (observers: ReadonlyArray<Observer>): Observer | undefined => {
@@ -23,7 +25,8 @@ const combine = (observers: ReadonlyArray<Observer>): Observer | undefined => {
     opened: (millis) => tell((observer) => observer.opened(millis)),
     waited: (millis) => tell((observer) => observer.waited(millis)),
     used: (millis) => tell((observer) => observer.used(millis)),
-    timedOut: () => tell((observer) => observer.timedOut())
+    timedOut: () => tell((observer) => observer.timedOut()),
+    judged: () => tell((observer) => observer.judged())
   }
 }
 

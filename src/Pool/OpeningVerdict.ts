@@ -33,6 +33,14 @@ export type Verdict =
   | { readonly _tag: "Again"; readonly delay: number }
   | { readonly _tag: "GiveUp"; readonly delay: number; readonly error: unknown }
 
+const failureOf = (error: unknown): Failure.Failure =>
+  Failure.classify(error instanceof RetryPolicy.RetryError ? error.cause : error)
+
+/** Whether an attempt failed for want of something of our own, such as descriptors. */
+export const isLocal = (error: unknown): boolean =>
+  error instanceof RetryPolicy.RetryError && error.reason._tag === "ResourceExhausted" ||
+  failureOf(error).class === "LocalExhausted"
+
 /** The error of all the attempts, from that of the last one. */
 const summed = (last: unknown, { attempts, elapsed, policy }: Situation): unknown => {
   if (!(last instanceof RetryPolicy.RetryError)) return last
@@ -57,7 +65,7 @@ export const judge = (situation: Situation): Verdict => {
   // The single attempt has used up its policy, so that only this reason of a `RetryError` says that another may help.
   const isRetryError = error instanceof RetryPolicy.RetryError
   const mayPass = isRetryError ? error.reason._tag === "AttemptsExhausted" : error instanceof ConnectionDied
-  const hint = Failure.classify(isRetryError ? error.cause : error).retryAfter
+  const hint = failureOf(error).retryAfter
   const patient = hint === undefined ? delay : Math.max(delay, Duration.toMillis(hint))
   return mayPass && attempts < policy.maxAttempts && elapsed + patient < Duration.toMillis(policy.deadline)
     ? { _tag: "Again", delay: patient }

@@ -10,7 +10,7 @@ import * as Tracer from "effect/Tracer"
 import * as Establishment from "./Establishment.ts"
 import type { Inventory } from "./Inventory.ts"
 import type { Demand, Opened } from "./Opening.ts"
-import { judge } from "./OpeningVerdict.ts"
+import { isLocal, judge } from "./OpeningVerdict.ts"
 import type { Environment } from "./PoolEnvironment.ts"
 import { type KeyPool, makeConnection, type PooledConnection, type Slot } from "./PoolState.ts"
 import type { Tally } from "./PoolStats.ts"
@@ -26,6 +26,8 @@ export interface Outcomes<K, A> {
   readonly arrived: (connection: PooledConnection<K, A>) => void
   /** The endpoint may be dialled again at this moment. */
   readonly dialAgainAt: (moment: number) => void
+  /** What is known of an endpoint may have changed. */
+  readonly judged: () => void
   /** Opening has failed for good. */
   readonly failed: (keyPool: KeyPool<K, A>, error: unknown) => void
   /** Nothing of it is left. */
@@ -84,8 +86,10 @@ export class Openings<K, A> {
 
   /** A connection is there and works. */
   succeeded(keyPool: KeyPool<K, A>): void {
-    const isWanted = keyPool.queue.size > keyPool.connecting * this.#env.settings.concurrency
+    // What has just been opened and what is on its way serves some of them.
+    const isWanted = keyPool.queue.size > (keyPool.connecting + 1) * this.#env.settings.concurrency
     keyPool.establishment = Establishment.afterSuccess(keyPool.establishment, isWanted)
+    this.#outcomes.judged()
     keyPool.lastFailure = undefined
     keyPool.attempts = 0
     keyPool.dialAt = 0
@@ -96,7 +100,10 @@ export class Openings<K, A> {
     const { clock, random, settings } = this.#env
     const now = clock.now()
     if (keyPool.attempts++ === 0) keyPool.failingSince = now
-    keyPool.establishment = Establishment.afterFailure(keyPool.establishment)
+    keyPool.establishment = isLocal(error)
+      ? Establishment.afterLocalFailure(keyPool.establishment)
+      : Establishment.afterFailure(keyPool.establishment)
+    this.#outcomes.judged()
     const verdict = judge({
       policy: settings.retry,
       redial: settings.redial,
@@ -129,7 +136,7 @@ export class Openings<K, A> {
 
   #isSurplus(keyPool: KeyPool<K, A>, failure: unknown): boolean {
     this.#tally.failedAttempts++
-    keyPool.establishment = Establishment.afterSurplus(keyPool.establishment)
+    if (!isLocal(failure)) keyPool.establishment = Establishment.afterSurplus(keyPool.establishment)
     keyPool.lastFailure = failure
     return keyPool.connecting > 1
   }

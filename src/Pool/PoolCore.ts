@@ -13,6 +13,7 @@ import { Alarm } from "../internal/Timer.ts"
 import { admit, isOthersTurn, isStillWanted, lacksMinimum, mostWaiting, nextDialOf, wantedBy } from "./Admission.ts"
 import { Continuations } from "./Continuations.ts"
 import * as Explaining from "./Explaining.ts"
+import { type Health, healthOf } from "./Health.ts"
 import { Inventory } from "./Inventory.ts"
 import { KeyDirectory } from "./KeyDirectory.ts"
 import { type LeaseWatch, watchLeases } from "./LeaseWatch.ts"
@@ -23,7 +24,7 @@ import type { Environment } from "./PoolEnvironment.ts"
 import type { PoolError } from "./PoolError.ts"
 import type { Settings } from "./PoolOptions.ts"
 import { type KeyPool, type Lease, type PooledConnection, type Slot, type Status } from "./PoolState.ts"
-import { countsOf, emptyTally, type Stats, type Tally } from "./PoolStats.ts"
+import { emptyTally, type Stats, statsOf, type Tally } from "./PoolStats.ts"
 import { Probing } from "./Probing.ts"
 import type { SteadyClock } from "./SteadyClock.ts"
 import { WaitingLine } from "./WaitingLine.ts"
@@ -69,6 +70,7 @@ export class PoolCore<K, A> {
       isWanted: (keyPool) => this.#status === "Open" && isStillWanted(keyPool, settings),
       arrived: (connection) => this.#arrive(connection),
       dialAgainAt: (moment) => this.#upkeep.at(moment),
+      judged: () => this.observers.current?.judged(),
       failed: (keyPool, error) => this.#failAll(keyPool, Explaining.connectFailed(keyPool, error)),
       freed: (keyPool, slot) => this.#free(keyPool, slot),
       ended: () => this.#dispatch()
@@ -175,19 +177,12 @@ export class PoolCore<K, A> {
   // ---- operating -----------------------------------------------------------------------------------------------------
 
   stats(): Stats {
-    const all = this.#directory.all()
-    const endpoints = new Map(all.map((keyPool) => [keyPool.label, countsOf(keyPool)]))
-    const { maxPerEndpoint, maxTotal, minPerEndpoint } = this.#settings
-    const isSuspended = this.#status === "Waiting" || this.#status === "Refusing"
-    return {
-      ...this.#directory.counts(),
-      ...this.#tally,
-      maxPerEndpoint,
-      maxTotal,
-      minPerEndpoint,
-      isSuspended,
-      endpoints
-    }
+    return statsOf(this.#directory.all(), { tally: this.#tally, settings: this.#settings, status: this.#status })
+  }
+
+  health(key: K): Health {
+    const keyPool = this.#directory.find(key)
+    return keyPool === undefined ? "Healthy" : healthOf(keyPool)
   }
 
   /** Never lends this connection again: closes it now if it is idle, on its return if it is lent. */
@@ -357,6 +352,7 @@ export class PoolCore<K, A> {
 
   #free(keyPool: KeyPool<K, A>, slot: Slot): void {
     if (!this.#inventory.freeSlot(keyPool, slot)) return
+    this.observers.current?.judged()
     this.#dispatch()
     this.#leaveEmpty(keyPool)
     if (this.#inventory.slots === 0) { for (const callback of this.#onEmptied.splice(0)) callback() }

@@ -7,7 +7,8 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Tracer from "effect/Tracer"
 import type { Counts, Holder } from "./PoolError.ts"
-import { type KeyPool, type Lease, slotsOf } from "./PoolState.ts"
+import type { Settings } from "./PoolOptions.ts"
+import { type KeyPool, type Lease, slotsOf, type Status } from "./PoolState.ts"
 
 /**
  * What has happened since the pool was made. Numbers only grow.
@@ -97,6 +98,23 @@ export const sumOf = (all: Iterable<Counts>): Counts => {
     }
   }
   return sum
+}
+
+/** The snapshot of a pool with these endpoints. */
+export const statsOf = <K, A>(
+  keyPools: ReadonlyArray<KeyPool<K, A>>,
+  { settings, status, tally }: { readonly tally: Tally; readonly settings: Settings; readonly status: Status }
+): Stats => {
+  const endpoints = keyPools.map((keyPool) => [keyPool.label, countsOf(keyPool)] as const)
+  return {
+    ...sumOf(endpoints.map(([, counts]) => counts)),
+    ...tally,
+    maxPerEndpoint: settings.maxPerEndpoint,
+    maxTotal: settings.maxTotal,
+    minPerEndpoint: settings.minPerEndpoint,
+    isSuspended: status === "Waiting" || status === "Refusing",
+    endpoints: new Map(endpoints)
+  }
 }
 
 export const spanOf = <K, A>(lease: Lease<K, A>): string | undefined => {

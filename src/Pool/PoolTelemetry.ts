@@ -7,11 +7,13 @@ import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
+import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { checkOptions } from "../internal/Options.ts"
 import { sleepUnref } from "../internal/Timer.ts"
 import { type ConnectionPool, type Stats, stats } from "./ConnectionPool.ts"
+import type { Health } from "./Health.ts"
 import { TypeId } from "./TypeId.ts"
 
 /**
@@ -122,7 +124,8 @@ export const record = <K, A>(
           opened: (millis) => metrics.createTime.updateUnsafe(millis / 1000, context),
           waited: (millis) => metrics.waitTime.updateUnsafe(millis / 1000, context),
           used: (millis) => metrics.useTime.updateUnsafe(millis / 1000, context),
-          timedOut: () => metrics.timeouts.updateUnsafe(1, context)
+          timedOut: () => metrics.timeouts.updateUnsafe(1, context),
+          judged: () => undefined
         })
       ),
       (stop) => Effect.sync(stop)
@@ -156,4 +159,47 @@ export const changes = <K, A>(
     Stream.fromEffect(stats(pool)),
     Stream.fromEffectRepeat(Effect.andThen(sleepUnref(millis), stats(pool)))
   )
+}
+
+const noted = { opened: () => undefined, waited: () => undefined, used: () => undefined, timedOut: () => undefined }
+
+/**
+ * The health of an endpoint: what it is now, then each change, without end. A consumer that is too slow misses some of the
+ * changes and never the last one.
+ *
+ * **Example** (Waiting until an endpoint is back)
+ *
+ * ```ts
+ * import { Effect, Stream } from "effect"
+ * import * as ConnectionPool from "effect-sluice/ConnectionPool"
+ * import * as Connector from "effect-sluice/Connector"
+ * import * as PoolTelemetry from "effect-sluice/PoolTelemetry"
+ * import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+ *
+ * const program = Effect.gen(function*() {
+ *   const pool = yield* ConnectionPool.make({
+ *     connector: Connector.make({ open: (name: string) => Effect.succeed({ name }) })
+ *   })
+ *   const healthy = Stream.filter(PoolTelemetry.health(pool, "db"), (health) => health === "Healthy")
+ *   return yield* Stream.runCollect(Stream.take(healthy, 1))
+ * }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layer()))
+ *
+ * await Effect.runPromise(program) // => ["Healthy"]
+ * ```
+ *
+ * @category streams
+ * @since 0.1.0
+ */
+export const health = <K, A>(pool: ConnectionPool<K, A>, key: K): Stream.Stream<Health> => {
+  const { core } = pool[TypeId]
+  const watched = Stream.callback<Health>((queue) =>
+    Effect.acquireRelease(
+      Effect.sync(() => {
+        const tell = () => Queue.offerUnsafe(queue, core.health(key))
+        tell()
+        return core.observers.add({ ...noted, judged: tell })
+      }),
+      (stop) => Effect.sync(stop)
+    ), { bufferSize: 16, strategy: "sliding" })
+  return Stream.changes(watched)
 }

@@ -1,0 +1,31 @@
+/**
+ * Whether an endpoint can be counted on, as far as a pool has seen.
+ *
+ * @since 0.1.0
+ */
+import type { KeyPool } from "./PoolState.ts"
+
+/**
+ * What a pool knows of an endpoint from its own outcomes.
+ *
+ * - `Healthy`: the last connection could be opened, or none was ever asked for.
+ * - `Degraded`: the last attempt failed and there are open connections left, or it is back and its queue is being served.
+ * - `Unavailable`: the last attempt failed and nothing is open. One attempt at a time asks whether it is back.
+ *
+ * A failure for want of descriptors or ports of our own says nothing of the endpoint.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Health = "Healthy" | "Degraded" | "Unavailable"
+
+export const healthOf = <K, A>({ connections, establishment }: KeyPool<K, A>): Health => {
+  switch (establishment.phase) {
+    case "Healthy":
+      return "Healthy"
+    case "Recovering":
+      return "Degraded"
+    case "Down":
+      return connections.size > 0 ? "Degraded" : "Unavailable"
+  }
+}
