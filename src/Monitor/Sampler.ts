@@ -212,11 +212,12 @@ class Ticker {
   }
 
   #lookForZombies(monotonic: number, at: number): void {
-    this.#children = this.#parts.children.look(monotonic, at)
-    const { onZombie } = this.#parts.options
-    for (const zombie of this.#children.fresh) {
-      if (onZombie === undefined) this.#parts.fork(Effect.logWarning(Zombies.describe(zombie)))
-      else this.#guarded(() => onZombie(zombie))
+    const { fresh, zombies } = this.#children = this.#parts.children.look(monotonic, at)
+    const count = zombies._tag === "Known" ? zombies.value : fresh.length
+    const { fork, options: { onZombie } } = this.#parts
+    for (const zombie of fresh) {
+      if (onZombie !== undefined) this.#guarded(() => onZombie(zombie))
+      else fork(Effect.logWarning(Zombies.describe(zombie, this.#slow.processLimit, count)))
     }
   }
 

@@ -10,6 +10,7 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
+import type { Reading } from "./Reading.ts"
 
 /**
  * Why nobody waits for a zombie.
@@ -191,12 +192,17 @@ export const step = (history: History, children: ReadonlyArray<Child>, look: Loo
 export const isPending = (history: History): boolean =>
   Array.from(history.values()).some(({ ended, isReported }) => ended !== undefined && !isReported)
 
+const amongst = (count: number, limit: Reading): string => {
+  const those = count === 1 ? "it is the only one" : `there are ${count}`
+  return limit._tag === "Known" ? `${those}, of at most ${limit.value} processes` : those
+}
+
 /**
- * A report in one line.
+ * A report in one line, with the number of zombies there are and the limit of processes beside it.
  *
  * @category getters
  * @since 0.1.0
  */
-export const describe = ({ age, cause, command, pid, remedy }: Zombie): string =>
+export const describe = ({ age, cause, command, pid, remedy }: Zombie, limit: Reading, count: number): string =>
   `child ${pid} (${command}), begun ${Duration.format(Duration.seconds(Math.round(age / 1000)))} ago, is a zombie: ` +
-  `${causes[cause]}. It stays until this process ends. To prevent more, ${remedy}.`
+  `${causes[cause]}. It stays until this process ends; ${amongst(count, limit)}. To prevent more, ${remedy}.`
