@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, References, Scope } from "effect"
+import { Clock, Effect, Exit, Logger, References, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import * as Probes from "../../src/Monitor/Probes.ts"
 import { ProcReader } from "../../src/Monitor/ProcReader.ts"
@@ -103,4 +103,101 @@ describe("Sampler", () => {
       yield* pass(10_000)
       assert.strictEqual(looks, 3)
     }).pipe(Effect.provideService(References.UnhandledLogLevel, undefined)))
+})
+
+/** The test's clock, on which time passes as well that no timer has seen. */
+const skippingClock = Effect.clockWith((clock) => {
+  let unseen = 0n
+  const skipping: Clock.Clock = Object.assign(Object.create(clock), {
+    monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe() + unseen
+  })
+  const passUnseen = (millis: number) => {
+    unseen += BigInt(millis * 1e6)
+  }
+  return Effect.succeed({ clock: skipping, passUnseen })
+})
+
+describe("the cost of sampling", () => {
+  it.effect("above 0.5 % of a core over a minute doubles the interval, and says so; below 0.1 % it halves again", () => {
+    const said: Array<string> = []
+    return Effect.gen(function*() {
+      let millis = 100
+      const { clock, passUnseen } = yield* skippingClock
+      const { sampler, samples } = yield* sampling({ connections: () => (passUnseen(millis), new Map()) }).pipe(
+        Effect.provideService(Clock.Clock, clock)
+      )
+      const intervals = (from: number) =>
+        samples.slice(from).map(({ at }, i, all) => at - (all[i - 1]?.at ?? Number.NaN)).slice(1)
+      assert.deepInclude(sampler.cost(), { ticks: 1, worstTick: 100, slowdown: 1 })
+      // 100 ms in 5 s are 2 % of a core.
+      yield* pass(60_000)
+      assert.deepStrictEqual(Array.from(new Set(intervals(0))), [5000])
+      assert.approximately(sampler.cost().share, 0.02, 0.002)
+      assert.strictEqual(sampler.cost().slowdown, 2)
+      const before = samples.length - 1
+      yield* pass(120_000)
+      assert.strictEqual(sampler.cost().slowdown, 4)
+      assert.include(intervals(before), 10_000)
+      assert.include(intervals(before), 20_000)
+      // 100 ms in 20 s are 0.5 %, which is bearable.
+      yield* pass(240_000)
+      assert.strictEqual(sampler.cost().slowdown, 4)
+      millis = 0
+      yield* pass(300_000)
+      assert.deepInclude(sampler.cost(), { slowdown: 1, share: 0, worstTick: 100 })
+      yield* pass(10_000)
+      assert.strictEqual(intervals(0).at(-1), 5000)
+      assert.strictEqual(said.length, 4)
+      assert.match(said[0] ?? "", /took 2\.\d\d % of a core: its intervals are now 2 times as long as usual/)
+    }).pipe(
+      Effect.provide(Logger.layer([Logger.make(({ message }) => said.push(String(message)))]))
+    )
+  })
+})
+
+describe("the figures of the event loop", () => {
+  const loopOf = ({ figures: { loopDelay, loopUtilization } }: Sampler.Sample) => [loopDelay, loopUtilization]
+
+  it.effect("are those of the last window, never since the start", () =>
+    Effect.gen(function*() {
+      const { samples, script, sampler } = yield* sampling()
+      assert.deepInclude(loopOf(sampler.latest())[1], { _tag: "Unknown", reason: "Missing" })
+      script.loop = { active: 5000, idle: 0 }
+      yield* pass(5000)
+      assert.deepInclude(loopOf(sampler.latest())[1], { _tag: "Known", value: 1, exact: true })
+      script.loop = { active: 6000, idle: 4000 }
+      yield* pass(5000)
+      assert.deepInclude(loopOf(sampler.latest())[1], { _tag: "Known", value: 0.2 })
+      script.loop = { active: 7000, idle: 4000 }
+      // A sample out of turn closes no window.
+      assert.deepStrictEqual(loopOf(sampler.sampleNow()), loopOf(samples[2] ?? sampler.latest()))
+      yield* pass(5000)
+      assert.deepInclude(loopOf(sampler.latest())[1], { value: 1 })
+    }))
+
+  it.effect("tell how late the timer rang", () =>
+    Effect.gen(function*() {
+      const { clock, passUnseen } = yield* skippingClock
+      const { sampler, script } = yield* Effect.provideService(sampling(), Clock.Clock, clock)
+      script.loop = { active: 200, idle: 4900 }
+      passUnseen(100)
+      yield* pass(5000)
+      assert.deepInclude(loopOf(sampler.latest())[0], { _tag: "Known", value: 100, exact: false })
+    }))
+
+  it.effect("of a process that stood still are not known", () =>
+    Effect.gen(function*() {
+      const { clock, passUnseen } = yield* skippingClock
+      const { sampler, script } = yield* Effect.provideService(sampling(), Clock.Clock, clock)
+      passUnseen(60_000)
+      script.loop = { active: 10, idle: 65_000 }
+      yield* pass(5000)
+      const stale = { _tag: "Unknown", reason: "Stale" } as const
+      for (const reading of loopOf(sampler.latest())) assert.deepInclude(reading, stale)
+      // A loop that was busy all that time was late indeed.
+      passUnseen(60_000)
+      script.loop = { active: 60_010, idle: 70_000 }
+      yield* pass(5000)
+      assert.deepInclude(loopOf(sampler.latest())[0], { _tag: "Known", value: 60_000 })
+    }))
 })

@@ -122,7 +122,9 @@ export const system = (overrides: Partial<Script> = {}) => {
     open: (path) => {
       const code = script.closedPaths[path] ?? (isThere(script, path) ? undefined : "ENOENT")
       if (code !== undefined) throw errno(code)
-      const descriptor = 100 + calls.opened
+      // The lowest number that is free, as the system gives it.
+      let descriptor = 100
+      while (open.has(descriptor)) descriptor++
       need(path, descriptor)
       calls.opened++
       return descriptor

@@ -1,0 +1,45 @@
+/**
+ * All figures in a real process under a real `ulimit -n`.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import * as ChildProcess from "node:child_process"
+import * as Path from "node:path"
+import type { FiguresReport } from "./children/figures.ts"
+
+const child = Path.join(import.meta.dirname, "children", "figures.ts")
+
+const under = (limit: number) =>
+  Effect.callback<FiguresReport>((resume) => {
+    const args = ["-c", `ulimit -n ${limit}; exec "$@"`, "sh", process.execPath, "--no-warnings", child, String(limit)]
+    const running = ChildProcess.execFile("sh", args, { timeout: 15_000 }, (error, stdout, stderr) =>
+      resume(
+        error === null
+          ? Effect.sync(() => JSON.parse(stdout) as FiguresReport)
+          : Effect.die(new Error(`${error.message}\n${stderr}`))
+      ))
+    return Effect.sync(() => running.kill())
+  })
+
+const countOf = (figures: Record<string, string | number>): number => {
+  assert.isNumber(figures["descriptors"])
+  return Number(figures["descriptors"])
+}
+
+describe("when every descriptor is used", () => {
+  for (const [limit, least, most] of [[64, 4, 4], [700, 8, 14]] as const) {
+    it.live(`of ${limit}, every figure is read as before, and nobody goes without for the monitor's sake`, () =>
+      Effect.gen(function*() {
+        const { after, before, beyond, filled, full, held, kinds, victim } = yield* under(limit)
+        assert.isTrue(held >= least && held <= most, `${held} are held`)
+        const { descriptors, ...others } = full
+        assert.deepStrictEqual({ descriptors: countOf(before), ...others }, before)
+        assert.strictEqual(Number(descriptors) + held, limit + beyond)
+        assert.strictEqual(Number(descriptors), countOf(before) + filled)
+        assert.isAtLeast(kinds["device"] ?? 0, filled)
+        assert.strictEqual(Object.values(kinds).reduce((sum, count) => sum + count, 0), limit + beyond - held)
+        assert.deepStrictEqual(victim, { opened: 300, failed: [] })
+        assert.deepStrictEqual(after, before)
+      }))
+  }
+})
