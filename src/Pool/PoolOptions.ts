@@ -92,7 +92,7 @@ export interface Options<K, A, E, R> {
   /**
    * The longest delay between two attempts to open a connection to an endpoint that is down, however long those of `retry`
    * would be: since one borrower dials for all, it may ask more often than a crowd may. Above 0; `"Infinity"` leaves `retry`
-   * alone to count. @default 1200 millis
+   * alone to count. @default 1250 millis
    */
   readonly maxRedialDelay?: Duration.Input | undefined
   /**
@@ -148,7 +148,7 @@ const byDefault = {
   keepalive: Infinity,
   leakThreshold: Infinity,
   maxLease: Infinity,
-  maxRedialDelay: "1200 millis"
+  maxRedialDelay: "1250 millis"
 } satisfies Record<string, Duration.Input>
 
 const bound = { exclusive: true, infinite: false }

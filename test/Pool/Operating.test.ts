@@ -154,7 +154,7 @@ describe("keeping", () => {
         yield* TestClock.adjust("1 second")
         yield* settle
       }
-      // One each 1.2 s, which is the most that there is between two attempts of an endpoint that is down.
+      // One each 1.25 s, which is the most that there is between two attempts of an endpoint that is down.
       assert.isAtLeast(ledger.attempts - attempts, 40)
       assert.isAtMost(ledger.attempts - attempts, 51)
       assert.strictEqual((yield* ConnectionPool.stats(pool)).evicted, 0)
