@@ -6,9 +6,9 @@
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as References from "effect/References"
 import { endsWithin } from "../internal/Bounded.ts"
 import { CloseTimeout } from "../internal/CloseTimeout.ts"
+import { report } from "../internal/Unhandled.ts"
 import type { PooledConnection } from "./PoolState.ts"
 
 /** A connector keeps the deadline itself; this is what it may take longer for the last steps. */
@@ -16,14 +16,6 @@ const grace = Duration.millis(500)
 
 /** How long closing may take before it is left behind. */
 export const patienceOf = (closeTimeout: Duration.Duration): Duration.Duration => Duration.sum(closeTimeout, grace)
-
-const report = (message: string, cause?: Cause.Cause<unknown>): Effect.Effect<void> =>
-  Effect.flatMap(References.UnhandledLogLevel, (level) =>
-    level === undefined
-      ? Effect.void
-      : cause === undefined
-      ? Effect.logWithLevel(level)(message)
-      : Effect.logWithLevel(level)(message, cause))
 
 /** Says that something of a connector died where no borrower could receive it. */
 export const reportDefects = (what: string) => <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>

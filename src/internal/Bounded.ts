@@ -39,6 +39,8 @@ export const endsWithin = <R>(
 export interface Bounds {
   readonly within: Duration.Duration
   readonly patience: Duration.Duration
+  /** How time passes: `Effect.sleep`, which keeps the process alive, unless another one is given. */
+  readonly sleep?: ((duration: Duration.Duration) => Effect.Effect<void>) | undefined
 }
 
 /**
@@ -48,7 +50,7 @@ export interface Bounds {
  */
 export const supervised = <A, E, R>(
   effect: Effect.Effect<A, E, R>,
-  { patience, within }: Bounds
+  { patience, sleep = Effect.sleep, within }: Bounds
 ): Effect.Effect<Exit.Exit<A, E> | undefined, never, R> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
@@ -60,7 +62,7 @@ export const supervised = <A, E, R>(
         return awaitWithin(fiber, patience)
       })
       const ended = yield* Effect.onInterrupt(
-        restore(Effect.timeoutOption(Fiber.await(fiber), within)),
+        restore(Effect.raceFirst(Effect.asSome(Fiber.await(fiber)), Effect.as(sleep(within), Option.none()))),
         () => Effect.asVoid(giveUp)
       )
       if (Option.isSome(ended)) return ended.value
