@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { InvalidOption } from "../internal/InvalidOption.ts"
 import { checkOptions } from "../internal/Options.ts"
@@ -54,6 +55,45 @@ export interface Options {
    * @default the smaller of 24 and a quarter of the limit; see {@link defaultHeadroom}
    */
   readonly headroom?: number | undefined
+  /**
+   * How far below its threshold a level is left, as a fraction of the threshold: from 0 to 0.9. A level that begins at 90 %
+   * is left at 81 % with 0.1.
+   *
+   * @default 0.1
+   */
+  readonly recoveryBand?: number | undefined
+  /**
+   * How many readings in a row must be below that before a level falls: a whole number of at least 1.
+   *
+   * @default 3
+   */
+  readonly recoverySamples?: number | undefined
+  /**
+   * For how long they must be below that before a level falls: a finite duration of at least 0.
+   *
+   * @default 10 seconds
+   */
+  readonly recoveryHold?: Duration.Input | undefined
+  /**
+   * How far ahead a limit is told that is coming near: a finite duration of at least 0. 0 tells none.
+   *
+   * @default 1 minute
+   */
+  readonly projectionHorizon?: Duration.Input | undefined
+  /**
+   * The time from the end of a run of the cleanup callbacks to the next run that nobody asked for: a finite duration of at
+   * least 0.
+   *
+   * @default 30 seconds
+   */
+  readonly cleanupCooldown?: Duration.Input | undefined
+  /**
+   * The time between two rounds of maintenance, which run the callbacks that are `periodic`: a duration above 0; `Infinity`
+   * runs none.
+   *
+   * @default 30 seconds
+   */
+  readonly maintenanceInterval?: Duration.Input | undefined
 }
 
 /**
@@ -67,6 +107,12 @@ export interface Resolved extends Thresholds {
   readonly maxMemory: number
   readonly maxConnections: number
   readonly headroom: number | undefined
+  readonly recoveryBand: number
+  readonly recoverySamples: number
+  readonly recoveryHold: Duration.Duration
+  readonly projectionHorizon: Duration.Duration
+  readonly cleanupCooldown: Duration.Duration
+  readonly maintenanceInterval: Duration.Duration
 }
 
 const mebibyte = 1024 * 1024
@@ -83,7 +129,13 @@ export const defaults: Resolved = {
   errorThreshold: 0.9,
   maxMemory: 1024 * mebibyte,
   maxConnections: 100,
-  headroom: undefined
+  headroom: undefined,
+  recoveryBand: 0.1,
+  recoverySamples: 3,
+  recoveryHold: Duration.seconds(10),
+  projectionHorizon: Duration.minutes(1),
+  cleanupCooldown: Duration.seconds(30),
+  maintenanceInterval: Duration.seconds(30)
 }
 
 /**
@@ -131,19 +183,37 @@ export const constrained: Options = {
  */
 export const defaultHeadroom = (limit: number): number => Math.min(16 + 2 * 4, Math.floor(limit / 4))
 
+const { duration, require, whole } = checkOptions("ResourceMonitor")
+
+const timesOf = (options: Options) => {
+  const time = (option: "recoveryHold" | "projectionHorizon" | "cleanupCooldown") =>
+    duration(option, options[option] ?? defaults[option], { min: 0 })
+  return {
+    recoveryHold: time("recoveryHold"),
+    projectionHorizon: time("projectionHorizon"),
+    cleanupCooldown: time("cleanupCooldown"),
+    maintenanceInterval: duration("maintenanceInterval", options.maintenanceInterval ?? defaults.maintenanceInterval, {
+      min: 0,
+      exclusive: true,
+      infinite: true
+    })
+  }
+}
+
 const withDefaults = (options: Options): Resolved => ({
   maxDescriptors: options.maxDescriptors ?? defaults.maxDescriptors,
   warningThreshold: options.warningThreshold ?? defaults.warningThreshold,
   errorThreshold: options.errorThreshold ?? defaults.errorThreshold,
   maxMemory: options.maxMemory ?? defaults.maxMemory,
   maxConnections: options.maxConnections ?? defaults.maxConnections,
-  headroom: options.headroom
+  headroom: options.headroom,
+  recoveryBand: options.recoveryBand ?? defaults.recoveryBand,
+  recoverySamples: options.recoverySamples ?? defaults.recoverySamples,
+  ...timesOf(options)
 })
 
-const { require, whole } = checkOptions("ResourceMonitor")
-
 const validate = (resolved: Resolved): Resolved => {
-  const { errorThreshold, warningThreshold, headroom, maxDescriptors } = resolved
+  const { errorThreshold, warningThreshold, headroom, maxDescriptors, recoveryBand } = resolved
   const limit = { min: 1, infinite: true }
   whole("maxDescriptors", maxDescriptors, limit)
   whole("maxMemory", resolved.maxMemory, limit)
@@ -156,6 +226,8 @@ const validate = (resolved: Resolved): Resolved => {
     `be above 0 and at most errorThreshold ${errorThreshold}`
   )
   if (headroom !== undefined) whole("headroom", headroom, { min: 0 })
+  require(recoveryBand >= 0 && recoveryBand <= 0.9, "recoveryBand", recoveryBand, "be from 0 to 0.9")
+  whole("recoverySamples", resolved.recoverySamples, { min: 1 })
   return resolved
 }
 

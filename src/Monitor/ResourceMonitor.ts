@@ -11,10 +11,14 @@
  */
 import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
 import { InvalidOption } from "../internal/InvalidOption.ts"
+import { sleepUnref } from "../internal/Timer.ts"
 import { whileOpen } from "../internal/WhileOpen.ts"
+import type { Observation } from "./Alerts.ts"
 import { decide } from "./Gate.ts"
 import type { ReserveRequest, ResourceExhausted, Situation } from "./Gate.ts"
 import * as Ledger from "./Ledger.ts"
@@ -22,13 +26,18 @@ import { defaultHeadroom, defaults, requireRoom, resolve } from "./Options.ts"
 import type { Options, Resolved } from "./Options.ts"
 import * as Probes from "./Probes.ts"
 import * as Reading from "./Reading.ts"
+import * as Sampler from "./Sampler.ts"
 import { ResourceMonitor } from "./Service.ts"
 import * as Source from "./Source.ts"
 import { make as makeTest, TestMonitor } from "./TestMonitor.ts"
 import { level } from "./Usage.ts"
 import type { Usage } from "./Usage.ts"
+import * as Watch from "./Watch.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
+export { type Alert, type Figures, type OpeningSite, Projected, Raised, Recovered, type Resource } from "./Alert.ts"
+export type { PressureCallback } from "./Cleanup.ts"
+export { type CleanupResult, Died, Done, Failed, Skipped, TimedOut } from "./CleanupResult.ts"
 export { ResourceExhausted } from "./Gate.ts"
 export type { ReserveRequest } from "./Gate.ts"
 export { constrained, defaultHeadroom, highPerformance } from "./Options.ts"
@@ -104,35 +113,74 @@ const claimNow = (
   return Effect.succeed(value)
 }
 
-const makeMonitor = (parts: Parts): Shape => {
-  const { ledger, source } = parts
-  const read = (anew: boolean) =>
-    Effect.clockWith((clock) => {
-      const now = clock.currentTimeMillisUnsafe()
-      return Effect.succeed(usageOf(parts, source.descriptors(now, anew), now))
-    })
-  const usage = read(false)
+const observation = (parts: Parts, clock: Clock.Clock) => (anew: boolean): Observation => {
+  const at = clock.currentTimeMillisUnsafe()
+  const descriptors = parts.source.descriptors(at, anew)
+  return {
+    usage: usageOf(parts, descriptors, at),
+    own: descriptors.own,
+    at,
+    now: Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+  }
+}
+
+const makeMonitor = (parts: Parts, { announcements, cleanup, level, look }: Watch.Watch): Shape => {
+  const { ledger } = parts
   return ResourceMonitor.of({
-    usage,
-    level: Effect.map(usage, ({ level }) => level),
-    sample: read(true),
+    usage: Effect.clockWith((clock) => Effect.sync(() => observation(parts, clock)(false).usage)),
+    level: Effect.sync(() => {
+      look(false)
+      return level()
+    }),
+    levels: announcements.levels,
+    alerts: announcements.alerts,
+    recentAlerts: (count = Infinity) => Effect.sync(() => announcements.recent(count)),
+    sample: Effect.sync(() => look(true)),
     reserve: (request) =>
       Effect.asVoid(Effect.acquireRelease(
         Effect.clockWith((clock) => claimNow(parts, request, clock)),
         (descriptors) => Effect.sync(() => Ledger.settle(ledger, descriptors))
       )),
-    track: ({ label }) => whileOpen(() => Ledger.recordOpen(ledger, label), () => Ledger.recordClosed(ledger, label))
+    track: ({ label }) => whileOpen(() => Ledger.recordOpen(ledger, label), () => Ledger.recordClosed(ledger, label)),
+    onPressure: (callback) => cleanup.register(callback),
+    cleanup: Effect.suspend(() => cleanup.demand())
   })
 }
+
+const watch = (parts: Parts): Effect.Effect<Watch.Watch, never, Scope.Scope> =>
+  Effect.clockWith((clock) => Watch.make({ observe: observation(parts, clock), options: parts.options }))
+
+const every = (interval: Duration.Duration, act: Effect.Effect<unknown>): Effect.Effect<void, never, Scope.Scope> =>
+  Duration.isFinite(interval)
+    ? Effect.asVoid(Effect.forkScoped(Effect.forever(Effect.andThen(sleepUnref(Duration.toMillis(interval)), act))))
+    : Effect.void
+
+/** The monitor with what it does by itself until the scope ends. */
+const start = Effect.fnUntraced(function*(parts: Parts, probes: Probes.Probes) {
+  const running = yield* watch(parts)
+  yield* Sampler.make({
+    probes,
+    connections: () => parts.ledger.labels,
+    onSample: ({ figures }) => {
+      parts.source.learn(figures.descriptors)
+      running.look(false)
+    },
+    secondsToLimit: running.secondsToLimit
+  })
+  yield* every(parts.options.maintenanceInterval, Effect.suspend(() => running.cleanup.maintain()))
+  return makeMonitor(parts, running)
+})
 
 const make = Effect.fnUntraced(function*(given: Options) {
   const options = yield* resolve(given)
   const ledger = Ledger.make()
-  const source = Source.fromProbes(yield* Probes.make, ledger, options)
+  const probes = yield* Probes.make
+  const source = Source.fromProbes(probes, ledger, options)
+  const monitor = yield* start({ source, ledger, options }, probes)
   const now = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
   const { limit } = source.descriptors(now, false)
   if (limit._tag === "Known") yield* requireRoom(options, limit.value)
-  return makeMonitor({ source, ledger, options })
+  return monitor
 })
 
 /**
@@ -140,8 +188,10 @@ const make = Effect.fnUntraced(function*(given: Options) {
  *
  * **Details**
  *
- * It opens up to three descriptors at start, reads through them, does not count them, and closes them with its scope; it
- * starts no timer. It fails with `InvalidOption` when an option makes no sense.
+ * It opens a few descriptors at start, reads through them, does not count them, and closes them with its scope. It looks at
+ * the readings by itself, every five seconds and more often the nearer a limit comes, and draws its conclusions: the level,
+ * the alerts, and the runs of the callbacks that are registered with `onPressure`. Its timers keep no process alive. It fails
+ * with `InvalidOption` when an option makes no sense.
  *
  * The gate refuses an opening with `ResourceExhausted` when
  *
@@ -194,8 +244,9 @@ export const layerUnlimited: Layer.Layer<ResourceMonitor> = Layer.effect(
   ResourceMonitor,
   Effect.gen(function*() {
     const ledger = Ledger.make()
-    const source = Source.withoutLimits(Source.fromProbes(yield* Probes.make, ledger, defaults))
-    return makeMonitor({ source, ledger, options: defaults })
+    const probes = yield* Probes.make
+    const source = Source.withoutLimits(Source.fromProbes(probes, ledger, defaults))
+    return yield* start({ source, ledger, options: defaults }, probes)
   })
 )
 
@@ -204,7 +255,9 @@ export const layerUnlimited: Layer.Layer<ResourceMonitor> = Layer.effect(
  *
  * **Details**
  *
- * At first nothing is used of 1000 descriptors, 1024 MiB and 100 connections. The thresholds are the defaults.
+ * At first nothing is used of 1000 descriptors, 1024 MiB and 100 connections. The options are the defaults. It has no timer:
+ * it looks when a reading is set, when the test says `tick`, and when it is asked for its level. The time is that of the
+ * clock, so that a level falls only after `TestClock` has gone on, or with `setLevel` at once.
  *
  * **Example** (A full process)
  *
@@ -228,10 +281,13 @@ export const layerUnlimited: Layer.Layer<ResourceMonitor> = Layer.effect(
  * @since 0.1.0
  */
 export const layerTest: Layer.Layer<ResourceMonitor | TestMonitor> = Layer.effectContext(
-  Effect.sync(() => {
+  Effect.gen(function*() {
     const ledger = Ledger.make()
     const { handle, source } = makeTest(ledger)
-    const monitor = makeMonitor({ source, ledger, options: defaults })
-    return Context.add(Context.make(ResourceMonitor, monitor), TestMonitor, handle)
+    const parts = { source, ledger, options: defaults }
+    const running = yield* watch(parts)
+    return Context.make(ResourceMonitor, makeMonitor(parts, running)).pipe(
+      Context.add(TestMonitor, handle(running))
+    )
   })
 )

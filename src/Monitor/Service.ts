@@ -9,6 +9,10 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import type { Alert } from "./Alert.ts"
+import type { PressureCallback } from "./Cleanup.ts"
+import type { CleanupResult } from "./CleanupResult.ts"
 import type { ReserveRequest, ResourceExhausted } from "./Gate.ts"
 import type { Level, Usage } from "./Usage.ts"
 
@@ -35,9 +39,29 @@ export class ResourceMonitor extends Context.Service<ResourceMonitor, {
    * one second old, corrected by what the ledger knows since.
    */
   readonly usage: Effect.Effect<Usage>
-  /** The level now. */
+  /**
+   * The level in force. It takes the readings first, so that it is never better than they are; it falls only when they have
+   * been better for a while, as {@link levels} says.
+   */
   readonly level: Effect.Effect<Level>
-  /** Takes every reading at once, however dear it is, and returns them. */
+  /**
+   * The level in force when the stream starts, and then each change: up with one reading, down when the readings have been
+   * below the threshold by the band (`recoveryBand`), so many in a row (`recoverySamples`) and for so long (`recoveryHold`). A
+   * reading that fails is no recovery. A listener that is slow misses the older changes, never the last. The stream ends with
+   * the monitor.
+   */
+  readonly levels: Stream.Stream<Level>
+  /**
+   * Each alert from now on: one when a figure rises to a level, one when it falls, with the peak and the duration, and one when
+   * a limit is coming near. A listener that is slow misses the oldest once 100 wait for it. The stream ends with the monitor.
+   */
+  readonly alerts: Stream.Stream<Alert>
+  /**
+   * The last alerts, the oldest first: at most `count`, and never more than the 100 that are remembered, which is the default.
+   * It dies with `InvalidOption` when `count` is not a whole number of at least 0, or `Infinity`.
+   */
+  readonly recentAlerts: (count?: number) => Effect.Effect<ReadonlyArray<Alert>>
+  /** Takes every reading at once, however dear it is, draws the conclusions that the timer draws, and returns them. */
   readonly sample: Effect.Effect<Usage>
   /**
    * Claims room for an opening until the scope closes. It checks and claims in one synchronous step, so that a burst
@@ -49,4 +73,20 @@ export class ResourceMonitor extends Context.Service<ResourceMonitor, {
   readonly reserve: (request: ReserveRequest) => Effect.Effect<void, ResourceExhausted, Scope.Scope>
   /** Records an open connection in the ledger until the scope closes. */
   readonly track: (request: TrackRequest) => Effect.Effect<void, never, Scope.Scope>
+  /**
+   * Registers a callback that gives something back under pressure, until the scope closes; one that is running then is left
+   * to its end. It dies with `InvalidOption` when an option makes no sense.
+   *
+   * The callbacks run when a figure reaches `Critical` or `Exhausted`: one after the other, the highest priority first, each
+   * within its own timeout, and no further than until the pressure is gone. One that fails, dies or hangs stops no other; it
+   * is logged at `References.UnhandledLogLevel` and counted in the metric `sluice.monitor.cleanup.failures`. Then there is a
+   * pause of `cleanupCooldown`: a level that is reached meanwhile has its run afterwards, if it still lasts. A level that
+   * lasts is no reason for a second run.
+   */
+  readonly onPressure: <E, R>(callback: PressureCallback<E, R>) => Effect.Effect<void, never, R | Scope.Scope>
+  /**
+   * Runs all callbacks now, whatever the level, and says how each one ended. Calls at the same time share one run, and one
+   * that is interrupted leaves it to the others. Inside a callback it yields what has ended so far.
+   */
+  readonly cleanup: Effect.Effect<ReadonlyArray<CleanupResult>>
 }>()("effect-sluice/Monitor/ResourceMonitor") {}

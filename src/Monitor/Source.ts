@@ -31,6 +31,8 @@ export interface DescriptorGauge extends Gauge {
  */
 export interface Source {
   readonly descriptors: (now: number, anew: boolean) => DescriptorGauge
+  /** Takes a count of descriptors that somebody else has read just now, so that a dear one is not read twice. */
+  readonly learn: (count: Reading.Reading) => void
   readonly memory: (now: number) => Gauge
   readonly connectionLimit: () => Reading.Reading
 }
@@ -84,15 +86,21 @@ const estimate = (listing: Listing, ledger: Ledger.Ledger): Reading.Known => {
 
 const thrifty = (probe: Probe, ledger: Ledger.Ledger) => {
   let last: Listing | undefined
-  return (now: number, anew: boolean): Reading.Reading => {
-    if (last !== undefined && !anew && isFresh(last.reading.at, now)) return estimate(last, ledger)
-    const reading = probe.read(now)
+  const learn = (reading: Reading.Reading): void => {
     last = reading._tag === "Known"
       ? { reading, settled: ledger.settled, opened: ledger.opened, closed: ledger.closed }
       : undefined
+  }
+  const read = (now: number, anew: boolean): Reading.Reading => {
+    if (last !== undefined && !anew && isFresh(last.reading.at, now)) return estimate(last, ledger)
+    const reading = probe.read(now)
+    learn(reading)
     return reading
   }
+  return { read, learn }
 }
+
+const cheap = ({ read }: Probe): ReturnType<typeof thrifty> => ({ read, learn: () => {} })
 
 /**
  * The gauges of this process.
@@ -101,14 +109,15 @@ const thrifty = (probe: Probe, ledger: Ledger.Ledger) => {
  * @since 0.1.0
  */
 export const fromProbes = (probes: Probes, ledger: Ledger.Ledger, options: Resolved): Source => {
-  const count = probes.descriptors.cheap ? probes.descriptors.read : thrifty(probes.descriptors, ledger)
+  const count = probes.descriptors.cheap ? cheap(probes.descriptors) : thrifty(probes.descriptors, ledger)
   const limit = cached((now) => smallerLimit(options.maxDescriptors, probes.descriptorLimit.read(now), now))
   return {
     descriptors: (now, anew) => {
       const inForce = limit(now)
       const own = inForce.source === configuredSource ? 0 : probes.held
-      return { used: count(now, anew), limit: inForce, own }
+      return { used: count.read(now, anew), limit: inForce, own }
     },
+    learn: count.learn,
     memory: (now) => ({ used: probes.memory.read(now), limit: limitOf(options.maxMemory, now) }),
     connectionLimit: () => limitOf(options.maxConnections, 0)
   }
@@ -124,6 +133,7 @@ export const withoutLimits = (source: Source): Source => {
   const limit = Reading.unlimited("layerUnlimited")
   return {
     descriptors: (now, anew) => ({ used: source.descriptors(now, anew).used, limit, own: 0 }),
+    learn: source.learn,
     memory: (now) => ({ used: source.memory(now).used, limit }),
     connectionLimit: () => limit
   }

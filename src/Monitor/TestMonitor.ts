@@ -5,10 +5,13 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import type { Alert } from "./Alert.ts"
 import * as Ledger from "./Ledger.ts"
 import { defaults } from "./Options.ts"
 import * as Reading from "./Reading.ts"
 import type { Source } from "./Source.ts"
+import type { Level } from "./Usage.ts"
+import type { Watch } from "./Watch.ts"
 
 /**
  * The readings to set. A number is a `Known` reading at the time of the clock; what is left out stays as it is.
@@ -36,8 +39,19 @@ export interface TestReadings {
  * @since 0.1.0
  */
 export class TestMonitor extends Context.Service<TestMonitor, {
-  /** Sets readings. They hold from the next decision on. */
+  /** Sets readings, and takes them as the timer would: a level rises at once, and falls when its time has come. */
   readonly set: (readings: TestReadings) => Effect.Effect<void>
+  /**
+   * Puts a level in force at once, up or down, by setting the descriptors to where it begins (0 for `Normal`) and the memory
+   * to 0. It dies when the limit of descriptors is no number.
+   */
+  readonly setLevel: (level: Level) => Effect.Effect<void>
+  /** Takes the readings once more, as the timer would. */
+  readonly tick: Effect.Effect<void>
+  /** Runs one round of maintenance, as the timer would. */
+  readonly maintain: Effect.Effect<void>
+  /** Tells an alert to whoever listens, and remembers it, whatever the readings. */
+  readonly alert: (alert: Alert) => Effect.Effect<void>
   /** Descriptors that are claimed now. */
   readonly reserved: Effect.Effect<number>
   /** Connections that are open now, by label. */
@@ -62,32 +76,58 @@ const readingOf = (value: number | Reading.Reading | undefined, now: number): Re
 const given = (readings: TestReadings): TestReadings =>
   Object.fromEntries(Object.entries(readings).filter(([, value]) => value !== undefined))
 
+/** The share of a limit at which a level begins. */
+const beginnings: Record<Level, number> = {
+  Normal: 0,
+  Warning: defaults.warningThreshold,
+  Critical: defaults.errorThreshold,
+  Exhausted: 1
+}
+
+/** The fewest descriptors that have this level. */
+const beginningOf = (level: Level, limit: TestReadings["descriptorLimit"]): number => {
+  const value = typeof limit === "number" ? limit : limit?._tag === "Known" ? limit.value : undefined
+  if (value === undefined) throw new Error(`no level ${level} without a known limit of descriptors`)
+  return Math.ceil(beginnings[level] * value)
+}
+
 /**
- * The handle, and the source that follows it.
+ * The source that a test sets, and the handle that sets it for the monitor that follows the source.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const make = (
   ledger: Ledger.Ledger
-): { readonly handle: TestMonitor["Service"]; readonly source: Source } => {
+): { readonly handle: (watch: Watch) => TestMonitor["Service"]; readonly source: Source } => {
   let current: TestReadings = initial
   const gauge = (used: keyof TestReadings, limit: keyof TestReadings, now: number) => ({
     used: readingOf(current[used], now),
     limit: readingOf(current[limit], now)
   })
-  const handle = TestMonitor.of({
-    set: (readings) =>
-      Effect.sync(() => {
-        current = { ...current, ...given(readings) }
-      }),
-    reserved: Effect.sync(() => Ledger.reserved(ledger)),
-    tracked: Effect.sync(() => new Map(ledger.labels)),
-    admitted: Effect.sync(() => ledger.admitted),
-    refused: Effect.sync(() => ledger.refused)
-  })
+  const handle = ({ announcements, cleanup, level, look, settle }: Watch) =>
+    TestMonitor.of({
+      set: (readings) =>
+        Effect.sync(() => {
+          current = { ...current, ...given(readings) }
+          look(false)
+        }),
+      setLevel: (level) =>
+        Effect.sync(() => {
+          current = { ...current, memory: 0, descriptors: beginningOf(level, current.descriptorLimit) }
+          settle()
+        }),
+      tick: Effect.sync(() => look(false)),
+      maintain: Effect.suspend(() => cleanup.maintain()),
+      alert: (alert) => Effect.sync(() => announcements.tell(level(), [alert])),
+      reserved: Effect.sync(() => Ledger.reserved(ledger)),
+      tracked: Effect.sync(() => new Map(ledger.labels)),
+      admitted: Effect.sync(() => ledger.admitted),
+      refused: Effect.sync(() => ledger.refused)
+    })
   const source: Source = {
     descriptors: (now) => ({ ...gauge("descriptors", "descriptorLimit", now), own: 0 }),
+    learn: () => {},
     memory: (now) => gauge("memory", "memoryLimit", now),
     connectionLimit: () => readingOf(current.connectionLimit, 0)
   }

@@ -4,7 +4,6 @@
  * @since 0.1.0
  */
 import type { Reading } from "./Reading.ts"
-import { ratio } from "./Reading.ts"
 
 /**
  * How near the process is to its limits. `Warning` starts at 70 %, `Critical` at 90 % by default.
@@ -40,7 +39,10 @@ export interface Usage {
   readonly memory: Gauge
   /** TCP connections that this library has open, from its ledger. */
   readonly connections: Gauge
-  /** The worst level of the three. At the process's own limit the monitor's descriptors count as well. */
+  /**
+   * The worst level of the three, by these readings alone. At the process's own limit the monitor's descriptors count as
+   * well.
+   */
   readonly level: Level
 }
 
@@ -65,11 +67,39 @@ const order: Record<Level, number> = { Normal: 0, Warning: 1, Critical: 2, Exhau
  */
 export const isAtLeast = (level: Level, floor: Level): boolean => order[level] >= order[floor]
 
-const worse = (left: Level, right: Level): Level => isAtLeast(left, right) ? left : right
+/**
+ * The worse of two levels.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const worse = (left: Level, right: Level): Level => isAtLeast(left, right) ? left : right
 
-const isSpent = (gauge: Gauge, reserved: number): boolean =>
-  gauge.used._tag === "Saturated" || gauge.limit._tag === "Saturated" ||
-  gauge.used._tag === "Known" && gauge.limit._tag === "Known" && gauge.used.value + reserved >= gauge.limit.value
+/**
+ * How much of a limit is used, with what is claimed counted as used: `Infinity` when a read met `EMFILE` or the limit is 0,
+ * 0 where there is no limit, and `undefined` where a figure cannot be read.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const gaugeShare = ({ limit, used }: Gauge, claimed: number): number | undefined => {
+  if (used._tag === "Saturated" || limit._tag === "Saturated") return Infinity
+  if (limit._tag === "Unlimited") return 0
+  if (used._tag !== "Known" || limit._tag !== "Known") return undefined
+  return limit.value > 0 ? (used.value + claimed) / limit.value : Infinity
+}
+
+/**
+ * The level of a share of a limit.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const levelOfShare = (share: number, { errorThreshold, warningThreshold }: Thresholds): Level => {
+  if (share >= 1) return "Exhausted"
+  if (share >= errorThreshold) return "Critical"
+  return share >= warningThreshold ? "Warning" : "Normal"
+}
 
 /**
  * The level of one figure, with what is claimed of it counted as used.
@@ -77,13 +107,8 @@ const isSpent = (gauge: Gauge, reserved: number): boolean =>
  * @category combinators
  * @since 0.1.0
  */
-export const gaugeLevel = (gauge: Gauge, reserved: number, thresholds: Thresholds): Level => {
-  if (isSpent(gauge, reserved)) return "Exhausted"
-  const used = gauge.used._tag === "Known" ? { ...gauge.used, value: gauge.used.value + reserved } : gauge.used
-  const share = ratio(used, gauge.limit) ?? 0
-  if (share >= thresholds.errorThreshold) return "Critical"
-  return share >= thresholds.warningThreshold ? "Warning" : "Normal"
-}
+export const gaugeLevel = (gauge: Gauge, claimed: number, thresholds: Thresholds): Level =>
+  levelOfShare(gaugeShare(gauge, claimed) ?? 0, thresholds)
 
 /**
  * The worst level of the figures.

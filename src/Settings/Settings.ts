@@ -44,7 +44,7 @@ export interface Values {
   }
   /** For `ResourceMonitor.layer`. */
   readonly monitor: MonitorOptions
-  /** How often periodic maintenance runs. */
+  /** How often periodic maintenance runs: the monitor's `maintenanceInterval`, for what else goes by it. */
   readonly cleanupInterval: Duration.Duration
 }
 
@@ -175,13 +175,19 @@ const retry = pipe(
   )
 )
 
+const cleanupInterval = Config.map(
+  variable("CLEANUP_INTERVAL_SECS", 30, seconds),
+  ({ value }) => Duration.seconds(value)
+)
+
 const monitor = pipe(
   Config.all({
     descriptors: variable("MAX_FILE_DESCRIPTORS", 1000, count),
     warning: variable("FD_WARNING_THRESHOLD", 0.7, fraction),
     error: variable("FD_ERROR_THRESHOLD", 0.9, fraction),
     memory: variable("MAX_MEMORY_MB", 1024, count),
-    connections: variable("MAX_TCP_CONNECTIONS", 100, count)
+    connections: variable("MAX_TCP_CONNECTIONS", 100, count),
+    interval: cleanupInterval
   }),
   Config.mapEffect((read) =>
     Effect.as(requireAtMost(read.warning, read.error), {
@@ -189,7 +195,8 @@ const monitor = pipe(
       warningThreshold: read.warning.value,
       errorThreshold: read.error.value,
       maxMemory: read.memory.value * 1024 * 1024,
-      maxConnections: read.connections.value
+      maxConnections: read.connections.value,
+      maintenanceInterval: read.interval
     })
   )
 )
@@ -245,7 +252,7 @@ export const config: Config.Config<Values> = Config.all({
   pool,
   retry,
   monitor,
-  cleanupInterval: Config.map(variable("CLEANUP_INTERVAL_SECS", 30, seconds), ({ value }) => Duration.seconds(value))
+  cleanupInterval
 })
 
 /**

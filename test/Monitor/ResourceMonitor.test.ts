@@ -227,6 +227,14 @@ describe("layer", () => {
     [{ errorThreshold: Number.NaN }, "errorThreshold is NaN, but it must be above 0 and at most 1"],
     [{ warningThreshold: 0 }, "warningThreshold is 0, but it must be above 0 and at most errorThreshold 0.9"],
     [{ warningThreshold: 0.95 }, "warningThreshold is 0.95, but it must be above 0 and at most errorThreshold 0.9"],
+    [{ recoveryBand: -0.1 }, "recoveryBand is -0.1, but it must be from 0 to 0.9"],
+    [{ recoveryBand: 1 }, "recoveryBand is 1, but it must be from 0 to 0.9"],
+    [{ recoverySamples: 0 }, "recoverySamples is 0, but it must be a whole number of at least 1"],
+    [{ recoveryHold: "-1 second" }, "recoveryHold is \"-1 second\", but it must be a finite duration of at least 0"],
+    [{ recoveryHold: Infinity }, "recoveryHold is Infinity, but it must be a finite duration of at least 0"],
+    [{ projectionHorizon: -1 }, "projectionHorizon is -1, but it must be a finite duration of at least 0"],
+    [{ cleanupCooldown: Infinity }, "cleanupCooldown is Infinity, but it must be a finite duration of at least 0"],
+    [{ maintenanceInterval: 0 }, "maintenanceInterval is 0, but it must be a duration above 0"],
     [{ headroom: -1 }, "headroom is -1, but it must be a whole number of at least 0"],
     [{ headroom: 1024 }, "headroom is 1024, but it must be below the limit of 1000 descriptors"]
   ]

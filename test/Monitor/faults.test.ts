@@ -81,6 +81,26 @@ describe("faults of the earlier implementation", () => {
       }).pipe(Effect.provide(Layer.fresh(Monitor.layer()).pipe(Layer.provide(failing.layer))))
     }))
 
+  it.effect("fault 12: the same alert fired every interval, and each one ran all the cleanups again", () =>
+    Effect.gen(function*() {
+      const { layer, script } = system({ size: 953 })
+      yield* Effect.gen(function*() {
+        const monitor = yield* ResourceMonitor
+        let cleanups = 0
+        yield* monitor.onPressure({ run: Effect.sync(() => cleanups++) })
+        // An hour above the threshold, with some noise.
+        for (let second = 0; second < 3600; second++) {
+          script.size = 953 + second % 7
+          yield* TestClock.adjust("1 second")
+        }
+        const alerts = yield* monitor.recentAlerts()
+        assert.deepStrictEqual(alerts.map(({ message }) => message), [
+          "descriptors: Normal -> Critical, 950 used of 1000 (95 %)"
+        ])
+        assert.strictEqual(cleanups, 1)
+      }).pipe(Effect.scoped, Effect.provide(Layer.fresh(Monitor.layer()).pipe(Layer.provide(layer))))
+    }))
+
   it.effect("fault 13: thresholds in the retry loop, in the pool and in the monitor did not agree", () =>
     Effect.gen(function*() {
       const { layer, script } = system({ size: 3 })

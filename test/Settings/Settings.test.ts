@@ -4,6 +4,7 @@ import * as Endpoint from "effect-sluice/Endpoint"
 import { ResourceMonitor } from "effect-sluice/ResourceMonitor"
 import * as RetryPolicy from "effect-sluice/RetryPolicy"
 import * as Settings from "effect-sluice/Settings"
+import { TestClock } from "effect/testing"
 
 const read = (env: Record<string, string>) => Settings.config.parse(ConfigProvider.fromUnknown(env))
 
@@ -20,7 +21,10 @@ const brief = (values: Settings.Values) => ({
     initialDelay: Duration.toMillis(values.retry.initialDelay),
     maxDelay: Duration.toMillis(values.retry.maxDelay)
   },
-  monitor: values.monitor,
+  monitor: {
+    ...values.monitor,
+    maintenanceInterval: Duration.toMillis(Duration.fromInputUnsafe(values.monitor.maintenanceInterval ?? 0))
+  },
   cleanupInterval: Duration.toMillis(values.cleanupInterval)
 })
 
@@ -33,7 +37,8 @@ const defaults = {
     warningThreshold: 0.7,
     errorThreshold: 0.9,
     maxMemory: 1024 * 1024 * 1024,
-    maxConnections: 100
+    maxConnections: 100,
+    maintenanceInterval: 30_000
   },
   cleanupInterval: 30_000
 }
@@ -75,7 +80,8 @@ describe("config", () => {
           warningThreshold: 0.5,
           errorThreshold: 1,
           maxMemory: 2 * 1024 * 1024,
-          maxConnections: 3
+          maxConnections: 3,
+          maintenanceInterval: 4000
         },
         cleanupInterval: 4000
       })
@@ -222,6 +228,15 @@ describe("layer", () => {
       const { usage } = yield* ResourceMonitor
       assert.deepInclude((yield* usage).connections.limit, { value: 7 })
     }).pipe(Effect.provide(withEnv({ MAX_TCP_CONNECTIONS: "7" }))))
+
+  it.effect("has maintenance run as often as CLEANUP_INTERVAL_SECS says", () =>
+    Effect.gen(function*() {
+      const monitor = yield* ResourceMonitor
+      let rounds = 0
+      yield* monitor.onPressure({ periodic: true, run: Effect.sync(() => rounds++) })
+      for (let i = 0; i < 30; i++) yield* Effect.andThen(TestClock.adjust("500 millis"), Effect.yieldNow)
+      assert.strictEqual(rounds, 3)
+    }).pipe(Effect.scoped, Effect.provide(withEnv({ CLEANUP_INTERVAL_SECS: "4" }))))
 
   it.effect("fails at start-up when a variable makes no sense", () =>
     Effect.gen(function*() {
