@@ -31,6 +31,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
@@ -183,6 +184,13 @@ const makePool = <K, A, E, R>(
   }
 }
 
+/** Idle connections cost nobody anything but their next dial, so that they go before anything else. */
+const underPressure = <K, A>(pool: ConnectionPool<K, A>) => ({
+  name: "idle connections of a pool",
+  priority: 100,
+  run: Effect.suspend(() => Fiber.awaitAll(pool[TypeId].core.shrink()))
+})
+
 const refused = <A>(evaluate: () => A): Effect.Effect<A, InvalidOption> =>
   // The checks of options throw nothing else.
   Effect.try({ try: evaluate, catch: (error) => error as InvalidOption })
@@ -194,7 +202,8 @@ const refused = <A>(evaluate: () => A): Effect.Effect<A, InvalidOption> =>
  * **Details**
  *
  * - Nothing is opened before somebody borrows.
- * - Every attempt to open passes the gate of the `ResourceMonitor`.
+ * - Every attempt to open passes the gate of the `ResourceMonitor`. When its level becomes `Critical`, the pool closes what is
+ *   idle above `minPerEndpoint`; what is lent stays.
  * - It fails with `InvalidOption` on options that make no sense.
  *
  * @category constructors
@@ -208,6 +217,7 @@ export const make = <K, A, E = never, R = never>(
     const context = yield* Effect.context<R | ResourceMonitor>()
     const pool = makePool(options, settings, context)
     yield* Effect.addFinalizer(() => pool[TypeId].drain(settings.drainTimeout))
+    yield* Context.get(context, ResourceMonitor).onPressure(underPressure(pool))
     return pool
   })
 

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import type * as Fiber from "effect/Fiber"
 import type { Connector } from "../Resource/Connector.ts"
 import { IdleList } from "./IdleList.ts"
 import { Lifetimes } from "./Lifetimes.ts"
@@ -17,8 +18,8 @@ export interface Surroundings<K, A> {
   /** Whether connectors can check a connection. */
   readonly hasCheck: boolean
   readonly isReusable: Connector<K, A>["isReusable"]
-  /** Starts closing a connection; `freeSlot` follows when it is gone. */
-  readonly close: (connection: PooledConnection<K, A>) => void
+  /** Starts closing a connection; `freeSlot` follows when it is gone, and then the fiber ends. */
+  readonly close: (connection: PooledConnection<K, A>) => Fiber.Fiber<void>
 }
 
 /** Connections that are looked through when a borrower has to wait. */
@@ -29,7 +30,7 @@ export class Inventory<K, A> {
   readonly #tally: Tally
   readonly #hasCheck: boolean
   readonly #isReusable: Connector<K, A>["isReusable"]
-  readonly #close: (connection: PooledConnection<K, A>) => void
+  readonly #close: Surroundings<K, A>["close"]
   /** All that are idle or lent. Two of them may have equal values. */
   readonly #all = new Set<PooledConnection<K, A>>()
   readonly #idle = new IdleList<K, A>()
@@ -239,8 +240,12 @@ export class Inventory<K, A> {
 
   /** Starts closing a connection, whoever has it. */
   retire(connection: PooledConnection<K, A>): void {
+    this.#retire(connection)
+  }
+
+  #retire(connection: PooledConnection<K, A>): Fiber.Fiber<void> | undefined {
     const { owner, slot } = connection
-    if (connection.state === "Closing") return
+    if (connection.state === "Closing") return undefined
     if (connection.state === "Idle") this.#idle.remove(connection)
     if (connection.hasRoom) this.#forgetRoom(connection)
     connection.state = "Closing"
@@ -252,7 +257,7 @@ export class Inventory<K, A> {
     this.#lifetimes.remove(connection)
     this.#tally.closed++
     connection.watcher?.interruptUnsafe()
-    this.#close(connection)
+    return this.#close(connection)
   }
 
   /**
@@ -280,6 +285,12 @@ export class Inventory<K, A> {
   /** Closes the idle connections that are over the caps. */
   trim(): void {
     for (const connection of [...this.#idle]) if (this.isOverCap(connection.owner)) this.retire(connection)
+  }
+
+  /** Closes the idle connections above the minimum; the fibers end when that is done. */
+  shrink(): ReadonlyArray<Fiber.Fiber<void>> {
+    const isAboveMinimum = ({ owner }: PooledConnection<K, A>) => owner.connections.size > this.#settings.minPerEndpoint
+    return [...this.#idle].flatMap((connection) => isAboveMinimum(connection) ? this.#retire(connection) ?? [] : [])
   }
 
   #noteRoom(connection: PooledConnection<K, A>): void {

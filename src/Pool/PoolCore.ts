@@ -64,7 +64,7 @@ export class PoolCore<K, A> {
       tally: this.#tally,
       hasCheck: env.check !== undefined,
       isReusable: env.isReusable,
-      close: (connection) => void fork(env.close(connection, () => this.#free(connection.owner, connection.slot)))
+      close: (connection) => fork(env.close(connection, () => this.#free(connection.owner, connection.slot)))
     })
     this.#openings = new Openings(env, this.#inventory, this.#tally, {
       isWanted: (keyPool) => this.#status === "Open" && isStillWanted(keyPool, settings),
@@ -164,13 +164,12 @@ export class PoolCore<K, A> {
   timeoutOf(lease: Lease<K, A>, position = 1, pool = this.#directory.counts()): PoolError {
     this.#tally.timeouts++
     this.observers.current?.timedOut()
-    const isSuspended = this.#status === "Waiting"
     return Explaining.acquireTimeout(lease, {
       settings: this.#settings,
       pool,
       position,
       now: this.#clock.now(),
-      isSuspended
+      isSuspended: this.#status === "Waiting"
     })
   }
 
@@ -197,6 +196,9 @@ export class PoolCore<K, A> {
       for (const connection of [...keyPool.connections]) this.#inventory.discard(connection)
     }
   }
+
+  /** Closes what is idle above the minimum; the result ends when that is done. */
+  readonly shrink = () => this.#inventory.shrink()
 
   /** Keeps a connection for the borrowers that it has; the result ends that. */
   reserve(value: A): () => void {

@@ -268,6 +268,7 @@ describe("held too long", () => {
       const pool = yield* ConnectionPool.make({ connector, maxLease: "10 seconds", leakThreshold: "5 seconds" })
       for (let turn = 0; turn < 5; turn++) {
         const holder = yield* fork(ConnectionPool.use(pool, "a", (_) => Effect.delay(id(_), "4 seconds")))
+        yield* settle
         yield* TestClock.adjust("4 seconds")
         assert.strictEqual(yield* Fiber.join(holder), 1)
       }
