@@ -40,8 +40,9 @@ const durationRule = (range: DurationRange): string =>
   Duration.format(Duration.millis(range.min))
 
 const decode = (value: unknown): Duration.Duration | undefined =>
-  // The type of `fromInput` admits only well-formed inputs; what is checked here is whether the value is one.
-  Option.getOrUndefined(Duration.fromInput(value as Duration.Input))
+  // The type of `fromInput` admits only well-formed inputs; what is checked here is whether the value is one. It takes NaN
+  // for zero.
+  Number.isNaN(value) ? undefined : Option.getOrUndefined(Duration.fromInput(value as Duration.Input))
 
 const within = (millis: number, range: DurationRange): boolean =>
   (range.exclusive === true ? millis > range.min : millis >= range.min) &&

@@ -237,6 +237,7 @@ describe("TcpConnection", () => {
       [{ connectTimeout: Number.NaN }, "option connectTimeout is NaN"],
       [{ connectTimeout: "Infinity" }, "option connectTimeout"],
       [{ closeTimeout: -5 }, "option closeTimeout is -5, but it must be a finite duration of at least 0"],
+      [{ closeTimeout: Number.NaN }, "option closeTimeout is NaN, but it must be a finite duration of at least 0"],
       [{ keepAlive: 10 }, "option keepAlive is 10, but it must be a finite duration of at least 1s"]
     ]
     for (const [options, message] of bad) {
