@@ -4,6 +4,8 @@
  * @since 0.1.0
  */
 import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import type { OpeningSite } from "./Alert.ts"
 import type { Reading } from "./Reading.ts"
 import { gaugeLevel, isAtLeast } from "./Usage.ts"
 import type { Gauge, Level, Thresholds, Usage } from "./Usage.ts"
@@ -21,18 +23,25 @@ export interface ReserveRequest {
    * How many descriptors the opening needs: a whole number, 0 or more. 0 asks the gate and claims nothing. Default 1.
    */
   readonly descriptors?: number | undefined
-  /** Attempts made before this one: 0 for a first attempt. Retries are stopped earlier than first attempts. Default 0. */
+  /**
+   * Attempts made before this one: 0 for a first attempt. Retries are stopped earlier than first attempts, and wait behind
+   * them. Default 0.
+   */
   readonly attempt?: number | undefined
+  /**
+   * How long to wait for room: a finite duration of 0 or more. First come first served, first attempts before retries.
+   * Default 0: the request is refused at once when there is no room, or when others wait for it already.
+   */
+  readonly maxWait?: Duration.Input | undefined
 }
 
 /**
- * The gate refused an opening: there is no room for it.
+ * Why a request is refused: the figures of the resource that has no room.
  *
- * @category errors
+ * @category models
  * @since 0.1.0
  */
-export class ResourceExhausted extends Data.TaggedError("ResourceExhausted")<{
-  readonly label: string
+export interface Refusal {
   readonly resource: "descriptors" | "memory" | "connections"
   /** What is in use: a count, or bytes of memory. It is the limit where the count itself met `EMFILE`. */
   readonly used: number
@@ -41,16 +50,82 @@ export class ResourceExhausted extends Data.TaggedError("ResourceExhausted")<{
   readonly limit: number
   readonly headroom: number
   readonly level: Level
-}> {
+}
+
+/** What a refusal carries besides its figures; all of it may be left out. */
+interface Circumstances {
+  /**
+   * When asking again may have another answer, at the earliest, as far as the gate can tell: it looks so often for room
+   * that others gave back, and those that wait are served before. {@link ReserveRequest.maxWait} is better than asking again.
+   */
+  readonly retryAfter: Duration.Duration
+  /** How long the request has waited for room. */
+  readonly waited: Duration.Duration
+  /** How many requests are served before this one could be. */
+  readonly ahead: number
+  /** The places in the program that hold the most, the largest first; empty where nobody keeps account of them. */
+  readonly topSites: ReadonlyArray<OpeningSite>
+  /** What was met for lack of room, if something was. */
+  readonly cause?: unknown
+}
+
+const noCircumstances: Circumstances = {
+  retryAfter: Duration.zero,
+  waited: Duration.zero,
+  ahead: 0,
+  topSites: []
+}
+
+const textOf = (cause: unknown): string => cause instanceof Error ? cause.message || cause.name : String(cause)
+
+const figuresOf = (error: ResourceExhausted): string => {
+  const used = `${error.used} ${error.resource} used`
+  if (error.resource === "memory") return `${used} >= limit ${error.limit} bytes (level ${error.level})`
+  const claims = `${used} + ${error.reserved} reserved + ${error.requested} requested`
+  const level = `(level ${error.level})`
+  if (error.used + error.reserved + error.requested > error.limit - error.headroom) {
+    return `${claims} > limit ${error.limit} - headroom ${error.headroom} ${level}`
+  }
+  return error.ahead > 0
+    ? `${claims} of limit ${error.limit}, and others are served first ${level}`
+    : `${claims} of limit ${error.limit}, and retries are refused from level Critical on ${level}`
+}
+
+const circumstancesOf = (error: ResourceExhausted): string => {
+  const parts = [
+    Duration.isZero(error.waited) ? "" : `; waited ${Duration.format(error.waited)}`,
+    error.ahead === 0 ? "" : `; ${error.ahead} ahead of it`,
+    error.topSites.length === 0
+      ? ""
+      : `; most are held by ${error.topSites.map(({ open, site }) => `${site} (${open})`).join(", ")}`,
+    error.cause === undefined ? "" : `; it met: ${textOf(error.cause)}`
+  ]
+  return parts.join("")
+}
+
+/**
+ * The gate refused an opening, or a failure was put down to it: there is no room.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ResourceExhausted extends Data.TaggedError("ResourceExhausted")<
+  { readonly label: string } & Refusal & Circumstances
+> {
   /** Room may come back: try again when the level has fallen. */
   readonly isRetryable = true
+  constructor(props: { readonly label: string } & Refusal & Partial<Circumstances>) {
+    super({ ...noCircumstances, ...props })
+  }
+  /** The same refusal, with what was met for lack of room before it. */
+  after(cause: unknown): ResourceExhausted {
+    const { ahead, headroom, label, level, limit, requested, reserved, resource, retryAfter, topSites, used, waited } =
+      this
+    const figures = { resource, used, reserved, requested, limit, headroom, level }
+    return new ResourceExhausted({ ...figures, label, ahead, retryAfter, topSites, waited, cause })
+  }
   override get message(): string {
-    const room = `no room to open ${this.label}: ${this.used} ${this.resource} used`
-    if (this.resource === "memory") return `${room} >= limit ${this.limit} bytes (level ${this.level})`
-    const claims = `${room} + ${this.reserved} reserved + ${this.requested} requested`
-    return this.used + this.reserved + this.requested > this.limit - this.headroom
-      ? `${claims} > limit ${this.limit} - headroom ${this.headroom} (level ${this.level})`
-      : `${claims} of limit ${this.limit}, and retries are refused from level Critical on (level ${this.level})`
+    return `no room to open ${this.label}: ${figuresOf(this)}${circumstancesOf(this)}`
   }
 }
 
@@ -64,7 +139,7 @@ export interface Situation extends Thresholds {
   readonly usage: Usage
   /** Connections in the ledger: what stands in for the count of descriptors where that is `Unknown`. */
   readonly open: number
-  /** Openings that were admitted and whose scope is still open. */
+  /** Openings that were admitted and have no connection in the ledger yet. */
   readonly opening: number
   /** Descriptors that stay free. */
   readonly headroom: number
@@ -81,35 +156,57 @@ interface Bill {
 
 const valueOf = (reading: Reading): number | undefined => reading._tag === "Known" ? reading.value : undefined
 
-const refuses = (bill: Bill, limit: number, request: ReserveRequest, thresholds: Thresholds): boolean =>
-  bill.gauge.used._tag === "Saturated" ||
-  bill.used + bill.reserved + bill.requested > limit - bill.headroom ||
-  (request.attempt ?? 0) > 0 && isAtLeast(gaugeLevel(bill.gauge, bill.reserved, thresholds), "Critical")
+const billOfDescriptors = (requested: number, { headroom, open, usage }: Situation): Bill => ({
+  resource: "descriptors",
+  gauge: usage.descriptors,
+  used: valueOf(usage.descriptors.used) ?? open,
+  reserved: usage.reserved,
+  requested,
+  headroom
+})
 
-const check = (bill: Bill, request: ReserveRequest, situation: Situation): ResourceExhausted | undefined => {
-  const limit = valueOf(bill.gauge.limit)
-  if (limit === undefined || !refuses(bill, limit, request, situation)) return undefined
-  const { gauge, ...numbers } = bill
+const billOfConnections = (requested: number, { open, opening, usage }: Situation): Bill => ({
+  resource: "connections",
+  gauge: usage.connections,
+  used: open,
+  reserved: opening,
+  requested: Math.min(requested, 1),
+  headroom: 0
+})
+
+const refusalOf = (bill: Bill, limit: number, situation: Situation): Refusal => {
+  const { gauge, headroom, requested, reserved, resource } = bill
   const used = gauge.used._tag === "Saturated" ? limit : bill.used
-  return new ResourceExhausted({ ...numbers, label: request.label, used, limit, level: situation.usage.level })
+  return { resource, used, reserved, requested, limit, headroom, level: situation.usage.level }
 }
 
-const checkMemory = (request: ReserveRequest, { usage }: Situation): ResourceExhausted | undefined => {
+const isOver = (bill: Bill, limit: number): boolean =>
+  bill.gauge.used._tag === "Saturated" || bill.used + bill.reserved + bill.requested > limit - bill.headroom
+
+const check = (bill: Bill, isRetry: boolean, situation: Situation): Refusal | undefined => {
+  const limit = valueOf(bill.gauge.limit)
+  if (limit === undefined) return undefined
+  const refused = isOver(bill, limit) ||
+    isRetry && isAtLeast(gaugeLevel(bill.gauge, bill.reserved, situation), "Critical")
+  return refused ? refusalOf(bill, limit, situation) : undefined
+}
+
+const checkMemory = ({ usage }: Situation): Refusal | undefined => {
   const used = valueOf(usage.memory.used)
   const limit = valueOf(usage.memory.limit)
   if (used === undefined || limit === undefined || used < limit) return undefined
-  const { label } = request
-  return new ResourceExhausted({
-    label,
-    resource: "memory",
-    used,
-    reserved: 0,
-    requested: 0,
-    limit,
-    headroom: 0,
-    level: usage.level
-  })
+  return { resource: "memory", used, reserved: 0, requested: 0, limit, headroom: 0, level: usage.level }
 }
+
+const descriptorsOf = (request: ReserveRequest): number => request.descriptors ?? 1
+
+/**
+ * Whether a request is a retry, which is refused earlier and served later than a first attempt.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const isRetry = (request: ReserveRequest): boolean => (request.attempt ?? 0) > 0
 
 /**
  * The refusal that a request meets in a situation, or `undefined` when there is room for it.
@@ -127,25 +224,53 @@ const checkMemory = (request: ReserveRequest, { usage }: Situation): ResourceExh
  * @category combinators
  * @since 0.1.0
  */
-export const decide = (request: ReserveRequest, situation: Situation): ResourceExhausted | undefined => {
-  const { descriptors, connections, reserved } = situation.usage
-  const requested = request.descriptors ?? 1
-  const ofDescriptors: Bill = {
-    resource: "descriptors",
-    gauge: descriptors,
-    used: valueOf(descriptors.used) ?? situation.open,
-    reserved,
-    requested,
-    headroom: situation.headroom
-  }
-  const ofConnections: Bill = {
-    resource: "connections",
-    gauge: connections,
-    used: situation.open,
-    reserved: situation.opening,
-    requested: Math.min(requested, 1),
-    headroom: 0
-  }
-  return check(ofDescriptors, request, situation) ?? check(ofConnections, request, situation) ??
-    checkMemory(request, situation)
+export const decide = (request: ReserveRequest, situation: Situation): Refusal | undefined => {
+  const requested = descriptorsOf(request)
+  return check(billOfDescriptors(requested, situation), isRetry(request), situation) ??
+    check(billOfConnections(requested, situation), isRetry(request), situation) ??
+    checkMemory(situation)
+}
+
+/**
+ * Whether a request would be refused with nothing else open at all, so that waiting is in vain.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const isHopeless = (request: ReserveRequest, { headroom, usage }: Situation): boolean => {
+  const limit = valueOf(usage.descriptors.limit)
+  return limit !== undefined && descriptorsOf(request) > limit - headroom
+}
+
+/**
+ * The figures of a request that has room, and is refused because others wait for room before it.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const refusalOfLatecomer = (request: ReserveRequest, situation: Situation): Refusal => {
+  const requested = descriptorsOf(request)
+  const bills = [billOfDescriptors(requested, situation), billOfConnections(requested, situation)]
+  const limited = bills.find(({ gauge }) => gauge.limit._tag === "Known") ?? billOfDescriptors(requested, situation)
+  return refusalOf(limited, valueOf(limited.gauge.limit) ?? Infinity, situation)
+}
+
+/**
+ * The figures that say that no descriptor is free for an opening now, or `undefined` when there is one or nobody knows.
+ *
+ * **Details**
+ *
+ * Less than the headroom counts as nothing: a look-up of a name needs descriptors of its own for a moment, and by the time
+ * at which its failure is known those are gone from the count. Claims are not counted, because a descriptor that does not
+ * exist yet has kept nothing from anybody.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const shortageOf = (situation: Situation): Refusal | undefined => {
+  const { descriptors } = situation.usage
+  const limit = valueOf(descriptors.limit)
+  if (limit === undefined || descriptors.used._tag === "Unknown") return undefined
+  const bill = { ...billOfDescriptors(1, situation), reserved: 0 }
+  return isOver(bill, limit) ? refusalOf(bill, limit, situation) : undefined
 }

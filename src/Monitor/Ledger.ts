@@ -18,7 +18,7 @@ export interface Ledger {
   /** Descriptors claimed, and descriptors whose claim has ended, since the start. */
   claimed: number
   settled: number
-  /** Openings begun, and openings whose claim has ended, since the start. */
+  /** Openings begun, and openings that have become connections or come to nothing, since the start. */
   begun: number
   ended: number
   /** Requests that the gate admitted, and that it refused, since the start. */
@@ -58,7 +58,7 @@ export const make = (): Ledger => ({
 export const reserved = (ledger: Ledger): number => ledger.claimed - ledger.settled
 
 /**
- * Openings that are admitted and whose claim has not ended.
+ * Openings that are admitted and have no connection in the ledger yet.
  *
  * @category getters
  * @since 0.1.0
@@ -73,30 +73,44 @@ export const opening = (ledger: Ledger): number => ledger.begun - ledger.ended
  */
 export const open = (ledger: Ledger): number => ledger.opened - ledger.closed
 
-// A request for no descriptor only asks; it opens nothing.
-const openings = (descriptors: number): number => Math.min(descriptors, 1)
-
 /**
- * Claims descriptors for one opening.
+ * Claims descriptors.
  *
  * @category mutations
  * @since 0.1.0
  */
 export const claim = (ledger: Ledger, descriptors: number): void => {
   ledger.claimed += descriptors
-  ledger.begun += openings(descriptors)
-  ledger.admitted += 1
 }
 
 /**
- * Ends the claim of one opening. It is called once for each {@link claim}.
+ * Ends the claim of descriptors, because they exist or because they will not. Never more than are claimed.
  *
  * @category mutations
  * @since 0.1.0
  */
 export const settle = (ledger: Ledger, descriptors: number): void => {
   ledger.settled += descriptors
-  ledger.ended += openings(descriptors)
+}
+
+/**
+ * Counts an opening that the ledger has no connection of.
+ *
+ * @category mutations
+ * @since 0.1.0
+ */
+export const begin = (ledger: Ledger): void => {
+  ledger.begun += 1
+}
+
+/**
+ * Counts the end of such an opening. It is called once for each {@link begin}.
+ *
+ * @category mutations
+ * @since 0.1.0
+ */
+export const end = (ledger: Ledger): void => {
+  ledger.ended += 1
 }
 
 /**

@@ -15,17 +15,19 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import { InvalidOption } from "../internal/InvalidOption.ts"
+import type { InvalidOption } from "../internal/InvalidOption.ts"
 import { sleepUnref } from "../internal/Timer.ts"
 import { whileOpen } from "../internal/WhileOpen.ts"
 import type { Observation } from "./Alerts.ts"
-import { decide } from "./Gate.ts"
-import type { ReserveRequest, ResourceExhausted, Situation } from "./Gate.ts"
+import { CurrentClaim } from "./Claim.ts"
+import type { Situation } from "./Gate.ts"
 import * as Ledger from "./Ledger.ts"
+import { LedgerClaim } from "./LedgerClaim.ts"
 import { defaultHeadroom, defaults, requireRoom, resolve } from "./Options.ts"
 import type { Options, Resolved } from "./Options.ts"
 import * as Probes from "./Probes.ts"
 import * as Reading from "./Reading.ts"
+import * as Reserving from "./Reserving.ts"
 import * as Sampler from "./Sampler.ts"
 import { ResourceMonitor } from "./Service.ts"
 import * as Source from "./Source.ts"
@@ -36,6 +38,7 @@ import * as Watch from "./Watch.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
 export { type Alert, type Figures, type OpeningSite, Projected, Raised, Recovered, type Resource } from "./Alert.ts"
+export { type Claim, CurrentClaim } from "./Claim.ts"
 export type { PressureCallback } from "./Cleanup.ts"
 export { type CleanupResult, Died, Done, Failed, Skipped, TimedOut } from "./CleanupResult.ts"
 export { ResourceExhausted } from "./Gate.ts"
@@ -44,7 +47,7 @@ export { constrained, defaultHeadroom, highPerformance } from "./Options.ts"
 export type { Options } from "./Options.ts"
 export { ProcReader } from "./ProcReader.ts"
 export { ResourceMonitor } from "./Service.ts"
-export type { TrackRequest } from "./Service.ts"
+export type { ShortageRequest, TrackRequest } from "./Service.ts"
 export { TestMonitor } from "./TestMonitor.ts"
 export type { TestReadings } from "./TestMonitor.ts"
 export { isAtLeast, level } from "./Usage.ts"
@@ -93,25 +96,14 @@ const situationNow = (parts: Parts, now: number): Situation => {
   }
 }
 
-// Nothing here may yield between the check and the claim: that is what no burst can pass.
-const claimNow = (
-  parts: Parts,
-  request: ReserveRequest,
-  clock: Clock.Clock
-): Effect.Effect<number, ResourceExhausted> => {
-  const value = request.descriptors ?? 1
-  if (!Number.isSafeInteger(value) || value < 0) {
-    const rule = "be a whole number of at least 0"
-    return Effect.die(new InvalidOption({ module: "ResourceMonitor.reserve", option: "descriptors", value, rule }))
-  }
-  const refusal = decide(request, situationNow(parts, clock.currentTimeMillisUnsafe()))
-  if (refusal !== undefined) {
-    parts.ledger.refused += 1
-    return Effect.fail(refusal)
-  }
-  Ledger.claim(parts.ledger, value)
-  return Effect.succeed(value)
-}
+/** The gate that decides by these readings. */
+const gateOf = (parts: Parts): Effect.Effect<Reserving.Gate, never, Scope.Scope> =>
+  Effect.clockWith((clock) =>
+    Reserving.make({
+      ledger: parts.ledger,
+      situation: () => situationNow(parts, clock.currentTimeMillisUnsafe())
+    })
+  )
 
 const observation = (parts: Parts, clock: Clock.Clock) => (anew: boolean): Observation => {
   const at = clock.currentTimeMillisUnsafe()
@@ -124,8 +116,25 @@ const observation = (parts: Parts, clock: Clock.Clock) => (anew: boolean): Obser
   }
 }
 
-const makeMonitor = (parts: Parts, { announcements, cleanup, level, look }: Watch.Watch): Shape => {
-  const { ledger } = parts
+const trackOf = ({ ledger }: Parts, gate: Reserving.Gate): Shape["track"] => ({ label }) =>
+  Effect.flatMap(CurrentClaim, (claim) => {
+    let opening: LedgerClaim | undefined
+    const opened = () => {
+      Ledger.recordOpen(ledger, label)
+      if (claim instanceof LedgerClaim && claim.connectionRecorded(ledger)) opening = claim
+    }
+    return whileOpen(opened, () => {
+      opening?.connectionGone()
+      Ledger.recordClosed(ledger, label)
+      gate.look()
+    })
+  })
+
+const makeMonitor = (
+  parts: Parts,
+  { announcements, cleanup, level, look }: Watch.Watch,
+  gate: Reserving.Gate
+): Shape => {
   return ResourceMonitor.of({
     usage: Effect.clockWith((clock) => Effect.sync(() => observation(parts, clock)(false).usage)),
     level: Effect.sync(() => {
@@ -136,12 +145,9 @@ const makeMonitor = (parts: Parts, { announcements, cleanup, level, look }: Watc
     alerts: announcements.alerts,
     recentAlerts: (count = Infinity) => Effect.sync(() => announcements.recent(count)),
     sample: Effect.sync(() => look(true)),
-    reserve: (request) =>
-      Effect.asVoid(Effect.acquireRelease(
-        Effect.clockWith((clock) => claimNow(parts, request, clock)),
-        (descriptors) => Effect.sync(() => Ledger.settle(ledger, descriptors))
-      )),
-    track: ({ label }) => whileOpen(() => Ledger.recordOpen(ledger, label), () => Ledger.recordClosed(ledger, label)),
+    reserve: gate.reserve,
+    shortage: gate.shortage,
+    track: trackOf(parts, gate),
     onPressure: (callback) => cleanup.register(callback),
     cleanup: Effect.suspend(() => cleanup.demand())
   })
@@ -158,17 +164,19 @@ const every = (interval: Duration.Duration, act: Effect.Effect<unknown>): Effect
 /** The monitor with what it does by itself until the scope ends. */
 const start = Effect.fnUntraced(function*(parts: Parts, probes: Probes.Probes) {
   const running = yield* watch(parts)
+  const gate = yield* gateOf(parts)
   yield* Sampler.make({
     probes,
     connections: () => parts.ledger.labels,
     onSample: ({ figures }) => {
       parts.source.learn(figures.descriptors)
       running.look(false)
+      gate.look()
     },
     secondsToLimit: running.secondsToLimit
   })
   yield* every(parts.options.maintenanceInterval, Effect.suspend(() => running.cleanup.maintain()))
-  return makeMonitor(parts, running)
+  return makeMonitor(parts, running, gate)
 })
 
 const make = Effect.fnUntraced(function*(given: Options) {
@@ -286,8 +294,9 @@ export const layerTest: Layer.Layer<ResourceMonitor | TestMonitor> = Layer.effec
     const { handle, source } = makeTest(ledger)
     const parts = { source, ledger, options: defaults }
     const running = yield* watch(parts)
-    return Context.make(ResourceMonitor, makeMonitor(parts, running)).pipe(
-      Context.add(TestMonitor, handle(running))
+    const gate = yield* gateOf(parts)
+    return Context.make(ResourceMonitor, makeMonitor(parts, running, gate)).pipe(
+      Context.add(TestMonitor, handle(running, gate))
     )
   })
 )

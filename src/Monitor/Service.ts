@@ -11,6 +11,7 @@ import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { Alert } from "./Alert.ts"
+import type { Claim } from "./Claim.ts"
 import type { PressureCallback } from "./Cleanup.ts"
 import type { CleanupResult } from "./CleanupResult.ts"
 import type { ReserveRequest, ResourceExhausted } from "./Gate.ts"
@@ -25,6 +26,18 @@ import type { Level, Usage } from "./Usage.ts"
 export interface TrackRequest {
   /** The endpoint's text. */
   readonly label: string
+}
+
+/**
+ * A failure that lack of room may have caused.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ShortageRequest {
+  /** What failed, such as the endpoint's text. */
+  readonly label: string
+  readonly cause: unknown
 }
 
 /**
@@ -64,13 +77,21 @@ export class ResourceMonitor extends Context.Service<ResourceMonitor, {
   /** Takes every reading at once, however dear it is, draws the conclusions that the timer draws, and returns them. */
   readonly sample: Effect.Effect<Usage>
   /**
-   * Claims room for an opening until the scope closes. It checks and claims in one synchronous step, so that a burst
-   * cannot pass it; it fails at once when there is no room.
+   * Claims room for an opening. It checks and claims in one synchronous step, so that a burst cannot pass it. When there is
+   * no room it fails at once, or waits for up to `maxWait`: first come first served, and retries behind first attempts.
    *
-   * Close the scope when the attempt is over: a claim that outlives the attempt counts a descriptor twice. It dies with
-   * `InvalidOption` when `descriptors` is not a whole number of at least 0.
+   * The claim ends when the descriptor is said to exist (see `CurrentClaim`), and at the latest with the scope: close it
+   * when the attempt is over, for a claim that goes on counts the descriptor twice. An interrupted request leaves nothing
+   * behind. It dies with `InvalidOption` when `descriptors` is not a whole number of at least 0, or `maxWait` not a finite
+   * duration.
    */
-  readonly reserve: (request: ReserveRequest) => Effect.Effect<void, ResourceExhausted, Scope.Scope>
+  readonly reserve: (request: ReserveRequest) => Effect.Effect<Claim, ResourceExhausted, Scope.Scope>
+  /**
+   * What a failure has to do with lack of room: `ResourceExhausted`, with the failure as its cause, when fewer descriptors
+   * are free now than the headroom; else `undefined`. At that point a look-up of a name says `ENOTFOUND` or `ECONNREFUSED`
+   * for want of a descriptor. Ask at the moment of the failure, and only about one after which nothing was sent.
+   */
+  readonly shortage: (request: ShortageRequest) => Effect.Effect<ResourceExhausted | undefined>
   /** Records an open connection in the ledger until the scope closes. */
   readonly track: (request: TrackRequest) => Effect.Effect<void, never, Scope.Scope>
   /**

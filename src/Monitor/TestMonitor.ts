@@ -9,6 +9,7 @@ import type { Alert } from "./Alert.ts"
 import * as Ledger from "./Ledger.ts"
 import { defaults } from "./Options.ts"
 import * as Reading from "./Reading.ts"
+import type { Gate } from "./Reserving.ts"
 import type { Source } from "./Source.ts"
 import type { Level } from "./Usage.ts"
 import type { Watch } from "./Watch.ts"
@@ -60,6 +61,8 @@ export class TestMonitor extends Context.Service<TestMonitor, {
   readonly admitted: Effect.Effect<number>
   /** Openings that the gate refused since the start. */
   readonly refused: Effect.Effect<number>
+  /** Requests that wait for room now. */
+  readonly waiting: Effect.Effect<number>
 }>()("effect-sluice/Monitor/TestMonitor") {}
 
 const initial: Required<TestReadings> = {
@@ -99,23 +102,25 @@ const beginningOf = (level: Level, limit: TestReadings["descriptorLimit"]): numb
  */
 export const make = (
   ledger: Ledger.Ledger
-): { readonly handle: (watch: Watch) => TestMonitor["Service"]; readonly source: Source } => {
+): { readonly handle: (watch: Watch, gate: Gate) => TestMonitor["Service"]; readonly source: Source } => {
   let current: TestReadings = initial
   const gauge = (used: keyof TestReadings, limit: keyof TestReadings, now: number) => ({
     used: readingOf(current[used], now),
     limit: readingOf(current[limit], now)
   })
-  const handle = ({ announcements, cleanup, level, look, settle }: Watch) =>
+  const handle = ({ announcements, cleanup, level, look, settle }: Watch, gate: Gate) =>
     TestMonitor.of({
       set: (readings) =>
         Effect.sync(() => {
           current = { ...current, ...given(readings) }
           look(false)
+          gate.look()
         }),
       setLevel: (level) =>
         Effect.sync(() => {
           current = { ...current, memory: 0, descriptors: beginningOf(level, current.descriptorLimit) }
           settle()
+          gate.look()
         }),
       tick: Effect.sync(() => look(false)),
       maintain: Effect.suspend(() => cleanup.maintain()),
@@ -123,7 +128,8 @@ export const make = (
       reserved: Effect.sync(() => Ledger.reserved(ledger)),
       tracked: Effect.sync(() => new Map(ledger.labels)),
       admitted: Effect.sync(() => ledger.admitted),
-      refused: Effect.sync(() => ledger.refused)
+      refused: Effect.sync(() => ledger.refused),
+      waiting: Effect.sync(gate.waiting)
     })
   const source: Source = {
     descriptors: (now) => ({ ...gauge("descriptors", "descriptorLimit", now), own: 0 }),

@@ -49,6 +49,8 @@ export interface Demand<A> {
   readonly failed: (error: unknown) => void
   /** The slot is free: nothing of the connection is left. */
   readonly freed: () => void
+  /** Attempts that were made before, for those who wait: the gate stops retries earlier than first attempts. */
+  readonly attempts: () => number
   /** The span of the borrower that is first in the queue, if it is being traced. */
   readonly span: () => Tracer.AnySpan | undefined
 }
@@ -118,7 +120,7 @@ const open = <K, A, E, R>(request: Request<K, A, E, R>) => {
     (cause) => demand.isSurplus(Cause.squash(cause)),
     () => Effect.undefined
   )
-  const dialled = RetryPolicy.retry(attempt, settings.dial, { label })
+  const dialled = RetryPolicy.retry(attempt, settings.dial, { label, previousAttempts: demand.attempts() })
   const parent = demand.span()
   return parent === undefined
     ? dialled

@@ -73,6 +73,7 @@ export class Openings<K, A> {
       opened: (opened) => this.#adopt(keyPool, slot, opened),
       failed: (error) => this.failed(keyPool, error),
       freed: () => this.#outcomes.freed(keyPool, slot),
+      attempts: () => keyPool.attempts,
       span: () => {
         const first = keyPool.queue.first
         return first === undefined ? undefined : Context.getOrUndefined(first.context, Tracer.ParentSpan)

@@ -19,7 +19,7 @@ import { TrackedByPool } from "../internal/Tracked.ts"
 import { ResourceMonitor } from "../Monitor/Service.ts"
 import * as Connector from "./Connector.ts"
 import type { Endpoint } from "./Endpoint.ts"
-import { ConnectionClosed, ReadFailed, TcpConnectionError, WriteFailed } from "./TcpConnectionError.ts"
+import { ConnectFailed, ConnectionClosed, ReadFailed, TcpConnectionError, WriteFailed } from "./TcpConnectionError.ts"
 import { dial, type DialSettings, type Ending, type TcpSocket } from "./TcpSocket.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
@@ -104,6 +104,25 @@ const track = (endpoint: Endpoint): Effect.Effect<void, never, Scope.Scope> =>
     if (Option.isSome(monitor)) yield* monitor.value.track({ label: String(endpoint) })
   })
 
+/**
+ * Puts a failure to connect down to this host, if no descriptor is free: then the look-up of a name fails as if there were
+ * no such name.
+ */
+const explained = (endpoint: Endpoint, error: TcpConnectionError): Effect.Effect<never, TcpConnectionError> =>
+  Effect.flatMap(Effect.serviceOption(ResourceMonitor), (monitor) => {
+    const { reason } = error
+    if (reason._tag !== "ConnectFailed" || !reason.isRetryable || Option.isNone(monitor)) return Effect.fail(error)
+    return Effect.flatMap(
+      monitor.value.shortage({ label: String(endpoint), cause: reason.cause }),
+      (shortage) =>
+        Effect.fail(
+          shortage === undefined
+            ? error
+            : new TcpConnectionError({ reason: new ConnectFailed({ endpoint, cause: shortage }) })
+        )
+    )
+  })
+
 const encoder = new TextEncoder()
 
 const toBytes = (data: Uint8Array | string): Uint8Array => typeof data === "string" ? encoder.encode(data) : data
@@ -154,7 +173,7 @@ const open = (
   closeOnFailure(Effect.gen(function*() {
     // The ledger entry is the first to be made and so the last to go: the connection counts until it is really closed.
     yield* track(endpoint)
-    const socket = yield* dial(endpoint, settings)
+    const socket = yield* Effect.catch(dial(endpoint, settings), (error) => explained(endpoint, error))
     const adapter = yield* NodeSocket.fromDuplex(Effect.succeed(socket.raw))
     const reader = yield* Effect.mapError(adapter.reader, readError(socket))
     const writer = yield* adapter.writer
@@ -169,7 +188,10 @@ const open = (
  *
  * - A dial that times out or is interrupted is destroyed at once; a connection that comes late is never kept.
  * - It fails with `TcpConnectionError` and the reason `ConnectTimeout` or `ConnectFailed`.
- * - With a `ResourceMonitor` in its context the connection is recorded in the monitor's ledger.
+ * - With a `ResourceMonitor` in its context the connection is recorded in the monitor's ledger, and a `ConnectFailed` that
+ *   was met while no descriptor was free has a `ResourceExhausted` as its cause, which has Node's error as its own: a name
+ *   that seems not to exist may be one that could not be looked up.
+ * - In an attempt of `RetryPolicy.retry`, and so in a pool, it ends the gate's claim as soon as its socket exists.
  *
  * **Gotchas**
  *

@@ -45,7 +45,8 @@ export class ConnectTimeout extends Data.TaggedError("ConnectTimeout")<{
 }
 
 /**
- * The dial, or the TLS handshake after it, failed. `cause` is Node's error, `code` its code.
+ * The dial, or the TLS handshake after it, failed. `cause` is Node's error, `code` its code; or the monitor's
+ * `ResourceExhausted`, whose own cause is Node's error, if no descriptor was free on this host.
  *
  * @category errors
  * @since 0.1.0

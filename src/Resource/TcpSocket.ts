@@ -11,6 +11,7 @@ import type * as Scope from "effect/Scope"
 import * as Net from "node:net"
 import * as Tls from "node:tls"
 import { CloseTimeout } from "../internal/CloseTimeout.ts"
+import { type Claim, CurrentClaim } from "../Monitor/Claim.ts"
 import type { Endpoint } from "./Endpoint.ts"
 import { ConnectFailed, ConnectTimeout, TcpConnectionError } from "./TcpConnectionError.ts"
 
@@ -51,6 +52,8 @@ export interface TcpSocket {
   /** Done when the socket is closed and its descriptor is free. */
   readonly closed: Deferred.Deferred<Ending>
   connected: boolean
+  /** Claims the descriptor's room again if the opening goes on without it. */
+  readonly reclaim: () => void
   forced: boolean
   errorCode: string | undefined
 }
@@ -83,14 +86,36 @@ const endingOf = (socket: TcpSocket): Ending => ({
   bytesWritten: socket.raw.bytesWritten
 })
 
+/**
+ * Ends the gate's claim as soon as the socket's descriptor exists, and never before. The result claims its room again.
+ *
+ * A Unix socket has its descriptor when it is made. One of TCP gets it in the step that starts the first connection attempt,
+ * right after the event that announces it, so that a microtask later it is there or will never be. Where the look-up was
+ * synchronous that event is gone by now, and `connect` is the next to know. A further attempt, on another address, closes
+ * the descriptor of the one before it, so that there is one at a time.
+ */
+const settleClaim = (claim: Claim, endpoint: Endpoint, raw: Net.Socket): () => void => {
+  let undo: (() => void) | undefined
+  const settle = () => {
+    undo ??= claim.descriptorOpened()
+  }
+  if (endpoint._tag === "UnixEndpoint") settle()
+  else {
+    raw.once("connectionAttempt", () => queueMicrotask(settle))
+    raw.once("connect", settle)
+  }
+  return () => undo?.()
+}
+
 /** The listeners stay for the socket's whole life, so that no late `error` event is ever unhandled. */
-const watch = (endpoint: Endpoint, raw: Net.Socket): TcpSocket => {
+const watch = (endpoint: Endpoint, raw: Net.Socket, claim: Claim): TcpSocket => {
   const socket: TcpSocket = {
     endpoint,
     raw,
     dead: Deferred.makeUnsafe(),
     closed: Deferred.makeUnsafe(),
     connected: false,
+    reclaim: settleClaim(claim, endpoint, raw),
     forced: false,
     errorCode: undefined
   }
@@ -124,6 +149,7 @@ const destroy = (socket: TcpSocket): Effect.Effect<Ending> =>
  */
 const closeGracefully = (socket: TcpSocket, closeTimeout: Duration.Duration): Effect.Effect<void> =>
   Effect.suspend(() => {
+    socket.reclaim()
     if (!socket.connected) return destroy(socket)
     const { raw } = socket
     raw.end()
@@ -179,10 +205,11 @@ export const dial = (
   endpoint: Endpoint,
   settings: DialSettings
 ): Effect.Effect<TcpSocket, TcpConnectionError, Scope.Scope> => {
-  const make = Effect.try({
-    try: () => watch(endpoint, createRaw(endpoint, settings)),
-    catch: (cause) => connectFailed(endpoint, cause)
-  })
+  const make = Effect.flatMap(CurrentClaim, (claim) =>
+    Effect.try({
+      try: () => watch(endpoint, createRaw(endpoint, settings), claim),
+      catch: (cause) => connectFailed(endpoint, cause)
+    }))
   const close = (socket: TcpSocket) =>
     Effect.flatMap(CloseTimeout, (ambient) => closeGracefully(socket, settings.closeTimeout ?? ambient))
   return Effect.flatMap(

@@ -36,11 +36,11 @@ export interface Progress {
 /** Before the first attempt. */
 export const started: Progress = { attempts: 0, runs: 0, localFailures: 0, localSince: 0 }
 
-/** Counts a refusal of the gate: the effect was not run. */
-export const refused = (progress: Progress, elapsed: number): Progress => ({
+/** Counts a refusal of the gate, which was asked at this time: the effect was not run. */
+export const refused = (progress: Progress, asked: number): Progress => ({
   ...progress,
   localFailures: progress.localFailures + 1,
-  localSince: progress.localFailures === 0 ? elapsed : progress.localSince
+  localSince: progress.localFailures === 0 ? asked : progress.localSince
 })
 
 /** Counts a failure: lack of room on this host counts apart, everything else ends the row of such failures. */
@@ -83,13 +83,23 @@ const isRefused = (failure: Failure, rules: Rules): boolean =>
   failure.class === "Fatal" || failure.class === "Redirect" ||
   (failure.class === "Ambiguous" && !rules.idempotent)
 
-/** Decides what follows when this host has no room: wait for it, for as long as the run may. */
+/** Until when a run may wait for room, if it began to at `since`. */
+const localLimit = (rules: Rules, since: number): number =>
+  rules.deadline === Infinity ? since + maxLocalWait : rules.deadline
+
+/** How long the gate may keep a request waiting that is made now, in milliseconds. */
+export const localPatience = (rules: Rules, { localFailures, localSince }: Progress, elapsed: number): number =>
+  Math.max(0, localLimit(rules, localFailures === 0 ? elapsed : localSince) - elapsed)
+
+/**
+ * Decides what follows when this host has no room: wait for it, for as long as the run may. A gate that keeps requests
+ * waiting has used up that time; after a failure, or with a gate that does not, the next request comes after a pause.
+ */
 export const decideLocal = (situation: Situation): Decision<"ResourceExhausted"> => {
   const { elapsed, nested, progress, rules, u } = situation
   if (nested) return stop("ResourceExhausted")
   const pause = delay(rules.localBackoff, progress.localFailures, u)
-  const limit = rules.deadline === Infinity ? progress.localSince + maxLocalWait : rules.deadline
-  return elapsed + pause > limit ? stop("ResourceExhausted") : wait(pause)
+  return elapsed + pause > localLimit(rules, progress.localSince) ? stop("ResourceExhausted") : wait(pause)
 }
 
 /**

@@ -11,6 +11,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Schedule from "effect/Schedule"
+import { checkOptions } from "../internal/Options.ts"
 import type { ResourceMonitor } from "../Monitor/Service.ts"
 import * as Decision from "./Decision.ts"
 import type { RetryPolicy } from "./Policy.ts"
@@ -35,6 +36,20 @@ export interface RetryOptions {
    * @default "effect"
    */
   readonly label?: string | undefined
+  /**
+   * Attempts that were made before, by whoever repeats the call: a whole number of at least 0. The gate stops retries
+   * earlier than first attempts, and lets them wait behind those.
+   *
+   * @default 0
+   */
+  readonly previousAttempts?: number | undefined
+}
+
+const { whole } = checkOptions("RetryPolicy")
+
+const checked = (options: RetryOptions = {}): RetryOptions => {
+  if (options.previousAttempts !== undefined) whole("previousAttempts", options.previousAttempts, { min: 0 })
+  return options
 }
 
 /**
@@ -43,12 +58,15 @@ export interface RetryOptions {
  * **Details**
  *
  * - Before each attempt, the first included, the gate of the `ResourceMonitor` is asked for the policy's `descriptors`.
- *   The claim is given back when the attempt has ended.
  * - A failure is decided in this order: its class, an outer retry (see {@link InsideRetry}), the deadline, the number of
  *   attempts. Then the delay is slept, then the gate is asked, then the attempt begins.
  * - `Fatal` and `Redirect` are not retried; `Ambiguous` is only if the policy says `idempotent: true`.
- * - No room on this host, told by the gate or by the failure (`EMFILE` and the like), is no attempt: it waits, with a
- *   backoff of its own of at most 5 seconds, up to the deadline or, without one, for 30 seconds.
+ * - No room on this host is no attempt: it waits up to the deadline or, without one, for 30 seconds. When the gate says
+ *   so, that is in the gate's line, first come first served and retries behind first attempts; when the failure says so
+ *   (`EMFILE` and the like), there is a backoff of at most 5 seconds before.
+ * - A failure that may pass, met while no descriptor is free, is put down to that: it is `LocalExhausted` whatever its code
+ *   says, for then the look-up of a name says `ENOTFOUND` or `ECONNREFUSED`.
+ * - The claim ends when a `TcpConnection` in the effect has its socket, else with the attempt.
  * - A `Retry-After` of the server lengthens the delay, up to 60 seconds, spread upwards by 20 %.
  * - What a failed attempt acquired in the caller's scope is closed before the next one begins. What the successful one
  *   acquired lives as long as the caller's scope.
@@ -119,19 +137,20 @@ export const retry: {
     effect: Effect.Effect<A, E, R>,
     policy: RetryPolicy,
     options?: RetryOptions
-  ): Effect.Effect<A, RetryError<E>, R | ResourceMonitor> => Run.run(effect, policy, options?.label ?? "effect")
+  ): Effect.Effect<A, RetryError<E>, R | ResourceMonitor> => Run.run(effect, policy, checked(options))
 )
 
-/** Asks the gate until it grants the claim, which is given back at once. Ends with the schedule's end. */
+/** Waits at the gate until it grants the claim, which is given back at once. Ends with the schedule's end. */
 const waitForRoom = Effect.fnUntraced(function*(
   run: Run.Run,
   before: Decision.Progress
 ): Effect.fn.Return<void, Cause.Done<number>> {
   let progress = before
   while (true) {
+    const asked = run.elapsed()
     const granted = yield* Effect.result(Effect.scoped(run.monitor.reserve(Run.requestOf(run, progress))))
     if (granted._tag === "Success") return
-    const situation = Run.situationRefused(run, progress)
+    const situation = Run.situationRefused(run, progress, asked)
     const decision = Decision.decideLocal(situation)
     if (decision._tag === "Stop") return yield* Cause.done(progress.attempts)
     progress = situation.progress
@@ -185,15 +204,16 @@ const waitForRoom = Effect.fnUntraced(function*(
 export const schedule = (
   policy: RetryPolicy,
   options?: RetryOptions
-): Schedule.Schedule<number, unknown, never, ResourceMonitor> =>
-  Schedule.fromStep(Effect.map(Effect.context<ResourceMonitor>(), (context) => {
-    const run = Run.begin(context, policy, options?.label ?? "effect")
+): Schedule.Schedule<number, unknown, never, ResourceMonitor> => {
+  const runOptions = checked(options)
+  return Schedule.fromStep(Effect.map(Effect.context<ResourceMonitor>(), (context) => {
+    const run = Run.begin(context, policy, runOptions)
     let progress = Decision.started
     return Effect.fnUntraced(function*(
       _now: number,
       error: unknown
     ): Effect.fn.Return<[number, Duration.Duration], Cause.Done<number>> {
-      const situation = Run.situationAfter(run, progress, Run.classify(policy, error))
+      const situation = Run.situationAfter(run, progress, yield* Run.diagnose(run, error))
       const decision = Decision.decide(situation)
       progress = situation.progress
       if (decision._tag === "Stop") return yield* Cause.done(progress.attempts)
@@ -201,3 +221,4 @@ export const schedule = (
       return [progress.attempts, Duration.millis(decision.delay)]
     })
   }))
+}

@@ -3,7 +3,6 @@
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -14,7 +13,7 @@ import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import type { ReserveRequest, ResourceExhausted as NoRoom } from "../Monitor/Gate.ts"
 import { ResourceMonitor } from "../Monitor/Service.ts"
-import { attempt, Refused, TimeUp } from "./Attempt.ts"
+import { attempt, Failed, failureOf, Refused, TimeUp } from "./Attempt.ts"
 import * as Decision from "./Decision.ts"
 import type { Failure } from "./Failure.ts"
 import * as Failures from "./Failure.ts"
@@ -50,6 +49,7 @@ export interface Run {
   readonly policy: RetryPolicy
   readonly rules: Decision.Rules
   readonly label: string
+  readonly previousAttempts: number
   readonly monitor: ResourceMonitor["Service"]
   readonly scope: Scope.Scope | undefined
   readonly nested: boolean
@@ -58,14 +58,21 @@ export interface Run {
   readonly elapsed: () => number
 }
 
+/** What a run is told besides its policy. */
+export interface Options {
+  readonly label?: string | undefined
+  readonly previousAttempts?: number | undefined
+}
+
 /** Begins a run now. */
-export const begin = (context: Context.Context<ResourceMonitor>, policy: RetryPolicy, label: string): Run => {
+export const begin = (context: Context.Context<ResourceMonitor>, policy: RetryPolicy, options: Options): Run => {
   const clock = Context.get(context, Clock.Clock)
   const start = clock.monotonicTimeNanosUnsafe()
   return {
     policy,
     rules: policy[TypeId],
-    label,
+    label: options.label ?? "effect",
+    previousAttempts: options.previousAttempts ?? 0,
     monitor: Context.get(context, ResourceMonitor),
     scope: Context.getOrUndefined(context, Scope.Scope),
     nested: Context.get(context, InsideRetry),
@@ -74,11 +81,12 @@ export const begin = (context: Context.Context<ResourceMonitor>, policy: RetryPo
   }
 }
 
-/** What an attempt asks of the gate. */
+/** What an attempt asks of the gate at this moment: it waits for room there for as long as the run may. */
 export const requestOf = (run: Run, progress: Decision.Progress): ReserveRequest => ({
   label: run.label,
   descriptors: run.policy.descriptors,
-  attempt: progress.runs
+  attempt: run.previousAttempts + progress.runs,
+  maxWait: Duration.millis(run.nested ? 0 : Decision.localPatience(run.rules, progress, run.elapsed()))
 })
 
 /** A custom `classify` is asked about what an inner retry wraps as well, since that is the failure itself. */
@@ -91,6 +99,19 @@ export const classify = (policy: RetryPolicy, error: unknown): Failure => {
     current = current.cause
   }
   return Failures.classify(error)
+}
+
+/**
+ * What a failure asks for, told where it happened. One that may pass is put down to this host if no descriptor is free:
+ * then the look-up of a name fails as if there were no such name, and nothing was sent.
+ */
+export const diagnose = (run: Run, error: unknown): Effect.Effect<Failure> => {
+  const failure = classify(run.policy, error)
+  if (failure.class !== "Transient") return Effect.succeed(failure)
+  return Effect.map(
+    run.monitor.shortage({ label: run.label, cause: error }),
+    (shortage) => shortage === undefined ? failure : Failures.make("LocalExhausted", { code: failure.code })
+  )
 }
 
 const situationOf = (run: Run, progress: Decision.Progress, failure: Failure, elapsed: number): Decision.Situation => ({
@@ -111,11 +132,9 @@ export const situationAfter = (run: Run, before: Decision.Progress, failure: Fai
 /** The class of every refusal of the gate. */
 const noRoom: Failure = Failures.make("LocalExhausted", { code: "ResourceExhausted" })
 
-/** The situation after a refusal of the gate, which is counted. */
-export const situationRefused = (run: Run, before: Decision.Progress): Decision.Situation => {
-  const elapsed = run.elapsed()
-  return situationOf(run, Decision.refused(before, elapsed), noRoom, elapsed)
-}
+/** The situation after a refusal of the gate, which was asked at this time of the run, and which is counted. */
+export const situationRefused = (run: Run, before: Decision.Progress, asked: number): Decision.Situation =>
+  situationOf(run, Decision.refused(before, asked), noRoom, run.elapsed())
 
 const duration = (millis: number): Duration.Duration => Duration.millis(Math.round(millis))
 
@@ -168,47 +187,43 @@ type Next<E> =
   | { readonly _tag: "Again"; readonly delay: number; readonly progress: Decision.Progress }
   | { readonly _tag: "End"; readonly error: RetryError<E> }
 
-const afterRefusal = <E>(run: Run, before: Decision.Progress, error: NoRoom): Next<E> => {
-  const situation = situationRefused(run, before)
+const afterRefusal = <E>(run: Run, before: Decision.Progress, asked: number, error: NoRoom): Next<E> => {
+  const situation = situationRefused(run, before, asked)
   const decision = Decision.decideLocal(situation)
   return decision._tag === "Wait"
     ? { _tag: "Again", delay: decision.delay, progress: situation.progress }
     : { _tag: "End", error: resourceExhausted<E>(run, situation, error) }
 }
 
-const afterFailure = <E>(run: Run, before: Decision.Progress, error: E): Next<E> => {
-  const situation = situationAfter(run, before, classify(run.policy, error))
+const afterFailure = <E>(run: Run, before: Decision.Progress, { error, failure }: Failed<E>): Next<E> => {
+  const situation = situationAfter(run, before, failure)
   const decision = Decision.decide(situation)
   return decision._tag === "Wait"
     ? { _tag: "Again", delay: decision.delay, progress: situation.progress }
     : { _tag: "End", error: stopped(run, situation, decision.reason, error) }
 }
 
-/**
- * The failure of an attempt, unless there is a defect or an interruption beside it: those pass through, and a failure
- * beside them is not retried.
- */
-const failureOf = <E>(cause: Cause.Cause<E>): Result.Result<E, Cause.Cause<never>> => {
-  const others = cause.reasons.filter((reason) => !Cause.isFailReason(reason))
-  return others.length > 0 ? Result.fail(Cause.fromReasons(others)) : Cause.findError(cause)
-}
-
 /** Runs an effect under a policy. */
 export const run = Effect.fnUntraced(function*<A, E, R>(
   effect: Effect.Effect<A, E, R>,
   policy: RetryPolicy,
-  label: string
+  options: Options
 ): Effect.fn.Return<A, RetryError<E>, R | ResourceMonitor> {
-  const run = begin(yield* Effect.context<ResourceMonitor>(), policy, label)
+  const run = begin(yield* Effect.context<ResourceMonitor>(), policy, options)
   const inside = Effect.provideService(effect, InsideRetry, true)
   let progress = Decision.started
   let last: E | undefined
   while (true) {
-    const remaining = run.rules.deadline - run.elapsed()
-    if (remaining <= 0) {
+    const asked = run.elapsed()
+    if (asked >= run.rules.deadline) {
       return yield* deadlineExceeded(run, progress.attempts, { interrupted: false, cause: last })
     }
-    const exit = yield* Effect.exit(attempt(inside, { ...run, remaining, request: requestOf(run, progress) }))
+    const exit = yield* Effect.exit(attempt(inside, {
+      ...run,
+      remaining: () => run.rules.deadline - run.elapsed(),
+      request: requestOf(run, progress),
+      diagnose: (error) => diagnose(run, error)
+    }))
     if (Exit.isSuccess(exit)) return exit.value
     const failure = failureOf(exit.cause)
     if (Result.isFailure(failure)) return yield* Effect.failCause(failure.failure)
@@ -217,10 +232,10 @@ export const run = Effect.fnUntraced(function*<A, E, R>(
       return yield* deadlineExceeded(run, progress.attempts + 1, { interrupted: true, cause: last })
     }
     const next = error instanceof Refused
-      ? afterRefusal<E>(run, progress, error.error)
+      ? afterRefusal<E>(run, progress, asked, last === undefined ? error.error : error.error.after(last))
       : afterFailure(run, progress, error)
     if (next._tag === "End") return yield* next.error
-    if (!(error instanceof Refused)) last = error
+    if (error instanceof Failed) last = error.error
     progress = next.progress
     yield* Effect.sleep(next.delay)
   }

@@ -40,12 +40,17 @@ export const make = (room = Infinity): Gate => {
       gate.reserved += count
       return Effect.void
     })
-  // Members that the retry has no business with are left out: using one is a defect.
+  // It refuses at once, however long a request may wait. Members that the retry has no business with are left out: using
+  // one is a defect.
   const layer = Layer.mock(ResourceMonitor.ResourceMonitor, {
     reserve: (request) => {
       const count = request.descriptors ?? 1
-      return Effect.acquireRelease(claim(request, count), () => Effect.sync(() => (gate.reserved -= count)))
-    }
+      return Effect.acquireRelease(
+        Effect.as(claim(request, count), { descriptorOpened: () => () => {} }),
+        () => Effect.sync(() => (gate.reserved -= count))
+      )
+    },
+    shortage: () => Effect.undefined
   })
   return gate
 }

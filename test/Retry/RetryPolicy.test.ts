@@ -132,7 +132,9 @@ describe("RetryPolicy.retry", () => {
       const { effect, log } = scripted([])
       assert.strictEqual(yield* RetryPolicy.retry(effect, exact(), { label: "db" }).pipe(Effect.provide(gate.layer)), 1)
       assert.deepStrictEqual(log, [0])
-      assert.deepStrictEqual(gate.requests, [{ label: "db", descriptors: 1, attempt: 0 }])
+      assert.deepStrictEqual(gate.requests, [
+        { label: "db", descriptors: 1, attempt: 0, maxWait: Duration.millis(30_000) }
+      ])
       assert.strictEqual(gate.reserved, 0)
     }))
 

@@ -1,0 +1,219 @@
+/**
+ * The heart of the gate: who is let in now, and who waits.
+ *
+ * Everything here is synchronous. Nothing can happen between the look at the readings and the claim, which is what no burst
+ * can pass.
+ *
+ * @since 0.1.0
+ */
+import type * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import { Alarm } from "../internal/Timer.ts"
+import type { OpeningSite } from "./Alert.ts"
+import type { Refusal, ReserveRequest, Situation } from "./Gate.ts"
+import { decide, isHopeless, isRetry, refusalOfLatecomer, ResourceExhausted } from "./Gate.ts"
+import type * as Ledger from "./Ledger.ts"
+import { LedgerClaim } from "./LedgerClaim.ts"
+import * as Ramp from "./Ramp.ts"
+
+/** How often the readings are looked at for room that nobody has told of, in milliseconds, while somebody waits. */
+export const lookMillis = 100
+
+/** What the queue needs from outside. */
+export interface Environment {
+  readonly ledger: Ledger.Ledger
+  readonly situation: () => Situation
+  /** The places in the program that hold the most. */
+  readonly topSites: () => ReadonlyArray<OpeningSite>
+  readonly clock: Clock.Clock
+  /** Starts a fiber that outlives the caller. */
+  readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
+}
+
+/** One request that waits. */
+export interface Ticket {
+  readonly request: ReserveRequest
+  readonly fiber: Fiber.Fiber<unknown, unknown>
+  readonly since: number
+  readonly deadline: number
+  /** Continues the fiber that waits. */
+  resume: ((outcome: Effect.Effect<LedgerClaim, ResourceExhausted>) => void) | undefined
+  /** What was granted. It is the ticket's from then on, whether or not the fiber has noticed yet. */
+  claim: LedgerClaim | undefined
+}
+
+/** The monotonic clock in milliseconds. */
+export const monotonic = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+
+export class GateQueue {
+  readonly #env: Environment
+  readonly #alarm: Alarm
+  /** Both lanes are in order of arrival: a set iterates so, and whoever gives up leaves it at no cost for the others. */
+  readonly #firstAttempts = new Set<Ticket>()
+  readonly #retries = new Set<Ticket>()
+  readonly #lanes = [this.#firstAttempts, this.#retries]
+  #ramp = Ramp.start
+  #isClosed = false
+  #isServing = false
+  #serveAgain = false
+
+  constructor(env: Environment) {
+    this.#env = env
+    const { clock, fork } = env
+    this.#alarm = new Alarm({ clock, fork, now: () => monotonic(clock), onDue: () => this.#ring() })
+  }
+
+  /** Requests that wait. */
+  get waiting(): number {
+    return this.#firstAttempts.size + this.#retries.size
+  }
+
+  /** Grants a request now, or says why not. */
+  ask(request: ReserveRequest): LedgerClaim | Refusal {
+    const situation = this.#env.situation()
+    const refusal = decide(request, situation)
+    if (refusal !== undefined) return refusal
+    if (this.#aheadOf(request) > 0) return refusalOfLatecomer(request, situation)
+    return new LedgerClaim(this.#env.ledger, request.descriptors ?? 1)
+  }
+
+  /** Whether it makes sense for a refused request to wait. */
+  canWait(request: ReserveRequest): boolean {
+    return !this.#isClosed && !isHopeless(request, this.#env.situation())
+  }
+
+  ticket(request: ReserveRequest, maxWait: number, fiber: Fiber.Fiber<unknown, unknown>): Ticket {
+    const since = monotonic(this.#env.clock)
+    return { request, fiber, since, deadline: since + maxWait, resume: undefined, claim: undefined }
+  }
+
+  /** Puts a refused request at the end of its lane. */
+  join(ticket: Ticket): void {
+    this.#laneOf(ticket.request).add(ticket)
+    this.#alarm.hold(true)
+    this.#alarm.at(ticket.deadline)
+    // Its fiber may have paused since it was refused, and nobody was told of room that came back meanwhile.
+    this.look()
+  }
+
+  /** Ends a ticket whose fiber goes on without it: it leaves the queue, or what it was granted is given back. */
+  abandon(ticket: Ticket): void {
+    if (ticket.claim !== undefined) return this.end(ticket.claim)
+    if (this.#laneOf(ticket.request).delete(ticket)) this.look()
+    this.#letGo()
+  }
+
+  /** Ends a claim. */
+  end(claim: LedgerClaim): void {
+    claim.end()
+    this.look()
+  }
+
+  /** Looks whether there is room for those that wait. It is to be called whenever there may be more than before. */
+  look(): void {
+    if (this.waiting === 0) return
+    if (this.#isServing) {
+      this.#serveAgain = true
+      return
+    }
+    this.#isServing = true
+    try {
+      do {
+        this.#serveAgain = false
+        this.#serve()
+      } while (this.#serveAgain)
+    } finally {
+      this.#isServing = false
+    }
+    this.#letGo()
+  }
+
+  /** The error of a refusal that is delivered now, after so long and with so many ahead. */
+  refuse(
+    request: ReserveRequest,
+    refusal: Refusal,
+    { ahead = this.#aheadOf(request), waited = 0 }: { readonly ahead?: number; readonly waited?: number } = {}
+  ): ResourceExhausted {
+    this.#env.ledger.refused += 1
+    return new ResourceExhausted({
+      ...refusal,
+      label: request.label,
+      ahead,
+      waited: Duration.millis(Math.round(waited)),
+      retryAfter: Duration.millis(Math.max(lookMillis, Ramp.leastMillis(ahead + 1))),
+      topSites: this.#env.topSites()
+    })
+  }
+
+  /** Refuses all that wait, and whoever comes later waits no more. */
+  close(): void {
+    this.#isClosed = true
+    this.#refuseIf(() => true)
+    this.#alarm.stop()
+  }
+
+  #laneOf(request: ReserveRequest): Set<Ticket> {
+    return isRetry(request) ? this.#retries : this.#firstAttempts
+  }
+
+  /** How many are served before a request that comes now. One that claims nothing is in nobody's way. */
+  #aheadOf(request: ReserveRequest): number {
+    if (request.descriptors === 0) return 0
+    return isRetry(request) ? this.waiting : this.#firstAttempts.size
+  }
+
+  #next(): Ticket | undefined {
+    for (const lane of this.#lanes) for (const ticket of lane) return ticket
+    return undefined
+  }
+
+  #serve(): void {
+    const now = monotonic(this.#env.clock)
+    for (let next = this.#next(); next !== undefined; next = this.#next()) {
+      const ramp = Ramp.admit(this.#ramp, now)
+      if (ramp === undefined) return this.#alarm.at(Ramp.nextWindow(now))
+      if (decide(next.request, this.#env.situation()) !== undefined) return this.#alarm.at(now + lookMillis)
+      this.#ramp = ramp
+      const claim = new LedgerClaim(this.#env.ledger, next.request.descriptors ?? 1)
+      next.claim = claim
+      this.#settle(next, Effect.succeed(claim))
+    }
+  }
+
+  /** Takes a ticket out of the queue and continues its fiber: soon, but not in this step, which may be half done. */
+  #settle(ticket: Ticket, outcome: Effect.Effect<LedgerClaim, ResourceExhausted>): void {
+    this.#laneOf(ticket.request).delete(ticket)
+    ticket.fiber.currentDispatcher.scheduleTask(() => ticket.resume?.(outcome), 0)
+  }
+
+  #ring(): number {
+    const now = monotonic(this.#env.clock)
+    this.#refuseIf(({ deadline }) => deadline <= now)
+    this.look()
+    let next = Infinity
+    for (const lane of this.#lanes) for (const { deadline } of lane) next = Math.min(next, deadline)
+    return next
+  }
+
+  /** Refuses those of the queue that meet a condition. */
+  #refuseIf(isRefused: (ticket: Ticket) => boolean): void {
+    const now = monotonic(this.#env.clock)
+    let ahead = 0
+    for (const lane of this.#lanes) {
+      for (const ticket of lane) {
+        if (isRefused(ticket)) {
+          const { request, since } = ticket
+          const situation = this.#env.situation()
+          const refusal = decide(request, situation) ?? refusalOfLatecomer(request, situation)
+          this.#settle(ticket, Effect.fail(this.refuse(request, refusal, { ahead, waited: now - since })))
+        } else ahead += 1
+      }
+    }
+  }
+
+  #letGo(): void {
+    if (this.waiting === 0) this.#alarm.hold(false)
+  }
+}
