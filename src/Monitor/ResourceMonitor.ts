@@ -207,7 +207,11 @@ const make = Effect.fnUntraced(function*(given: Options) {
  *   `maxDescriptors` and the process's soft limit;
  * - the connections in the ledger, those that are being opened and this one are more than `maxConnections`;
  * - resident memory has reached `maxMemory`. Below that it raises the level and refuses nothing;
- * - it is a retry (`attempt` above 0) and descriptors or connections are at `Critical`.
+ * - it is a retry (`attempt` above 0) and descriptors or connections are at `Critical`;
+ * - others wait for room before it.
+ *
+ * With `maxWait` a request waits instead. While one does, the gate looks for room every 100 ms, with a timer that keeps the
+ * process alive; when the layer's scope ends, those that wait are refused.
  *
  * **Gotchas**
  *
