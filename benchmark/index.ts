@@ -1,18 +1,19 @@
 /**
- * Compares the pool with others. `npm run bench` prints tables; `-- --quick` takes less time and is less sure, `--json`
- * prints the same as JSON, and `--only timeouts,bare,keyed` leaves tables out. A missed target is said, and is no failure.
+ * Compares with others. `npm run bench` prints tables; `-- --quick` takes less time and is less sure, `--json`
+ * prints the same as JSON, and `--only timeouts,bare,keyed,recovery` leaves tables out. A missed target is said, and is no failure.
  */
 import { cpus } from "node:os"
 import { parseArgs } from "node:util"
 import { withoutTimeouts, withTimeouts } from "./borrowing.ts"
 import { keyed } from "./keyed.ts"
+import { recovery } from "./recovery.ts"
 import { render, type Table } from "./report.ts"
 
 const { values: flags } = parseArgs({
   options: {
     quick: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
-    only: { type: "string", default: "timeouts,bare,keyed" }
+    only: { type: "string", default: "timeouts,bare,keyed,recovery" }
   }
 })
 
@@ -24,7 +25,8 @@ const idleSeconds = flags.quick ? 2 : 10
 const sections: Record<string, () => Promise<Table>> = {
   timeouts: () => withTimeouts(rounds, scale),
   bare: () => withoutTimeouts(rounds, scale),
-  keyed: () => keyed(endpoints, idleSeconds)
+  keyed: () => keyed(endpoints, idleSeconds),
+  recovery: () => recovery(rounds.measured)
 }
 
 const machine = `Node ${process.version}, ${cpus().length} x ${cpus()[0]?.model ?? "unknown processor"}`
