@@ -4,6 +4,7 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
@@ -75,7 +76,7 @@ const runs = (way: Way, outage: number, seeds: number) =>
     Effect.forEach(
       Array.from({ length: seeds }, (_, index) => index + 1),
       (seed) => Random.withSeed(recover(way, outage), seed)
-    ).pipe(Effect.provide(ResourceMonitor.layerUnlimited), Effect.provide(TestClock.layer()))
+    ).pipe(Effect.provide(Layer.mergeAll(ResourceMonitor.layerUnlimited, TestClock.layer())))
   )
 
 type Runs = Awaited<ReturnType<typeof runs>>
