@@ -36,7 +36,9 @@ const dial = (server: Server): Effect.Effect<void, { readonly code: string }> =>
     server.connected++
   })
 
-type Way = (server: Server) => Effect.Effect<void, unknown, Scope.Scope | ResourceMonitor.ResourceMonitor>
+type Way = (
+  server: Server
+) => Effect.Effect<void, ConnectionPool.InvalidOption, Scope.Scope | ResourceMonitor.ResourceMonitor>
 
 const fork = <E, R>(effect: Effect.Effect<unknown, E, R>) =>
   Effect.forkScoped(Effect.exit(effect), { startImmediately: true })
