@@ -1,11 +1,13 @@
 /**
- * Compares with others. `npm run bench` prints tables; `-- --quick` takes less time and is less sure, `--json`
- * prints the same as JSON, and `--only timeouts,bare,keyed,recovery` leaves tables out. A missed target is said, and is no failure.
+ * Compares with others. `npm run bench` prints tables; `-- --quick` takes less time and is less sure, `--json` prints the
+ * same as JSON, and `--only timeouts,bare,keyed,recovery,monitor` leaves tables out. A missed target is said, and is no
+ * failure.
  */
 import { cpus } from "node:os"
 import { parseArgs } from "node:util"
 import { withoutTimeouts, withTimeouts } from "./borrowing.ts"
 import { keyed } from "./keyed.ts"
+import { monitor } from "./monitor.ts"
 import { recovery } from "./recovery.ts"
 import { render, type Table } from "./report.ts"
 
@@ -13,7 +15,7 @@ const { values: flags } = parseArgs({
   options: {
     quick: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
-    only: { type: "string", default: "timeouts,bare,keyed,recovery" }
+    only: { type: "string", default: "timeouts,bare,keyed,recovery,monitor" }
   }
 })
 
@@ -26,7 +28,8 @@ const sections: Record<string, () => Promise<Table>> = {
   timeouts: () => withTimeouts(rounds, scale),
   bare: () => withoutTimeouts(rounds, scale),
   keyed: () => keyed(endpoints, idleSeconds),
-  recovery: () => recovery(rounds.measured)
+  recovery: () => recovery(rounds.measured),
+  monitor: () => monitor(flags.quick ? 5 : 30)
 }
 
 const machine = `Node ${process.version}, ${cpus().length} x ${cpus()[0]?.model ?? "unknown processor"}`

@@ -8,8 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import type { HeldFiles } from "./HeldFiles.ts"
-import type { ProcReader } from "./ProcReader.ts"
-import type { Saturated, Unknown } from "./Reading.ts"
+import type { Failure, ProcReader } from "./ProcReader.ts"
 
 /**
  * The open descriptors of a process by kind.
@@ -45,11 +44,6 @@ export const kindOf = (target: string): string => {
   return target.startsWith("/") ? "file" : "other"
 }
 
-type Failure = Saturated | Unknown
-
-// So many are asked about at once: few enough that what they come back with takes well under a millisecond of the loop.
-const batch = 32
-
 /** One look goes through no more descriptors than these: about a tenth of a second of work, spread over the time it takes. */
 const mostLookedAt = 16_384
 
@@ -60,33 +54,30 @@ interface Task {
   readonly kinds: Map<string, number>
 }
 
-const isSelf = (target: string, { reader }: Task): boolean => target === `/proc/${reader.pid}/fd`
-
 const isGone = (failure: Failure): boolean => failure._tag === "Unknown" && failure.reason === "Missing"
 
-// A descriptor that is gone by now has no kind, and the one that lists is not the process's.
-const kindIn = (task: Task, name: string): Effect.Effect<string | undefined> =>
-  task.reader.targetLater(`${task.directory}/${name}`).pipe(
-    Effect.map((target) => isSelf(target, task) ? undefined : kindOf(target)),
-    // Where the entries are no links, as on macOS, the descriptor itself is asked.
-    Effect.catchIf((failure) => !isGone(failure), () => task.reader.kindLater(Number(name))),
-    Effect.orElseSucceed(() => undefined)
-  )
-
-const count = (task: Task, kind: string | undefined): void => {
-  if (kind !== undefined) task.kinds.set(kind, (task.kinds.get(kind) ?? 0) + 1)
+const add = ({ kinds }: Task, kind: string): void => {
+  kinds.set(kind, (kinds.get(kind) ?? 0) + 1)
 }
 
-const nextNames = (next: Effect.Effect<string | undefined, Failure>) =>
-  Effect.gen(function*() {
-    const names: Array<string> = []
-    while (names.length < batch) {
-      const name = yield* next
-      if (name === undefined) break
-      names.push(name)
-    }
-    return names
+/** Counts those that are known by what their links point to, and yields those that have no link. */
+const countLinks = (task: Task, names: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<number>> =>
+  Effect.map(task.reader.targetsLater(names.map((name) => `${task.directory}/${name}`)), (targets) => {
+    // The descriptor that lists is not the process's.
+    const listing = `/proc/${task.reader.pid}/fd`
+    return targets.flatMap((target, i) => {
+      if (typeof target !== "string") return isGone(target) ? [] : [Number(names[i])]
+      if (target !== listing) add(task, kindOf(target))
+      return []
+    })
   })
+
+/** Where the entries are no links, as on macOS, the descriptors themselves are asked. One that is gone has no kind. */
+const countOthers = (task: Task, descriptors: ReadonlyArray<number>): Effect.Effect<void> =>
+  Effect.map(
+    task.reader.kindsLater(descriptors),
+    (kinds) => kinds.forEach((kind) => typeof kind === "string" && add(task, kind))
+  )
 
 const isForeign = ({ files }: Task) => (name: string): boolean => /^\d+$/.test(name) && !files.holds(Number(name))
 
@@ -98,13 +89,13 @@ const classify = (task: Task): Effect.Effect<boolean, Failure> =>
       (takeBack) => Effect.sync(takeBack)
     )
     const next = yield* task.reader.list(task.directory)
-    for (let looked = 0; looked < mostLookedAt; looked += batch) {
-      const names = yield* nextNames(next)
-      const kinds = yield* Effect.forEach(names.filter(isForeign(task)), (name) => kindIn(task, name), {
-        concurrency: batch
-      })
-      kinds.forEach((kind) => count(task, kind))
-      if (names.length < batch) return true
+    let looked = 0
+    while (looked < mostLookedAt) {
+      const names = yield* next
+      if (names.length === 0) return true
+      looked += names.length
+      const others = yield* countLinks(task, names.filter(isForeign(task)))
+      if (others.length > 0) yield* countOthers(task, others)
     }
     return false
   }))
@@ -122,7 +113,7 @@ const lookAt = (reader: ProcReader, files: HeldFiles, directory: string): Effect
  *
  * **Details**
  *
- * It lists `/proc/self/fd`, else `/dev/fd`, off the event loop, 32 entries at a time. The one descriptor that it needs
+ * It lists `/proc/self/fd`, else `/dev/fd`, off the event loop, and asks about a few entries at a time. The one descriptor that it needs
  * takes the place of the monitor's spare. It fails with the reading that says why it could not be done.
  *
  * @category constructors

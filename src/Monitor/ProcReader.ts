@@ -53,19 +53,31 @@ export interface ProcReader {
   readonly platform: string
   readonly pid: number
   /**
-   * Opens a directory off the event loop and yields what pulls the next name in it, `undefined` after the last. It holds
-   * one descriptor until the scope closes.
+   * Opens a directory off the event loop and yields what pulls the next few names in it, none after the last. It holds one
+   * descriptor until the scope closes.
    */
-  readonly list: (path: string) => Effect.Effect<Effect.Effect<string | undefined, Failure>, Failure, Scope.Scope>
-  /** What a symbolic link points to, off the event loop. */
-  readonly targetLater: (path: string) => Effect.Effect<string, Failure>
-  /** What an open descriptor is, off the event loop. */
-  readonly kindLater: (
-    descriptor: number
-  ) => Effect.Effect<"socket" | "pipe" | "file" | "directory" | "device", Failure>
+  readonly list: (path: string) => Effect.Effect<Effect.Effect<ReadonlyArray<string>, Failure>, Failure, Scope.Scope>
+  /** What symbolic links point to, off the event loop. */
+  readonly targetsLater: (paths: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<string | Failure>>
+  /** What open descriptors are, off the event loop. */
+  readonly kindsLater: (descriptors: ReadonlyArray<number>) => Effect.Effect<ReadonlyArray<Kind | Failure>>
 }
 
-type Failure = Saturated | Unknown
+/**
+ * Why a call could not say what it was asked.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Failure = Saturated | Unknown
+
+/**
+ * What an open descriptor is.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Kind = "socket" | "pipe" | "file" | "directory" | "device"
 
 // One page holds the whole of each file that is read so. The reads are synchronous, so one buffer serves all.
 const buffer = Buffer.alloc(4096)
@@ -94,22 +106,43 @@ const reportedLimit = (): string | number | undefined => {
 // The runtime asks the kernel for this many names at once, and turns them into strings in one go on the event loop.
 const namesAtOnce = 32
 
-type Later<A> = Effect.Effect<A, Failure>
+type Done<A> = (error: unknown, value: A) => void
 
-const later = <A>(source: string, start: (done: (error: unknown, value: A) => void) => void): Later<A> =>
+const later = <A>(source: string, start: (done: Done<A>) => void): Effect.Effect<A, Failure> =>
   Effect.callback((resume) =>
     start((error, value) => resume(error === null ? Effect.succeed(value) : Effect.fail(fromFailure(error, source))))
   )
+
+const readNames = (directory: Fs.Dir, done: Done<ReadonlyArray<string>>): void => {
+  const names: Array<string> = []
+  const read = (error: unknown, entry: Fs.Dirent | null): void => {
+    if (entry !== null && names.push(entry.name) < namesAtOnce) return directory.read(read)
+    done(error, names)
+  }
+  directory.read(read)
+}
 
 const list: ProcReader["list"] = (path) =>
   Effect.acquireRelease(
     later<Fs.Dir>(path, (done) => Fs.opendir(path, { bufferSize: namesAtOnce }, done)),
     (directory) => Effect.promise(() => directory.close())
-  ).pipe(Effect.map((directory) =>
-    later<Fs.Dirent | null>(path, (done) => directory.read(done)).pipe(Effect.map((entry) => entry?.name))
-  ))
+  ).pipe(Effect.map((directory) => later(path, (done) => readNames(directory, done))))
 
-const kindOf = (stats: Fs.Stats) => {
+/** Asks about all of them at once, and yields the answers when the last one has come. One fiber waits, not many. */
+const together = <A, B>(all: ReadonlyArray<A>, ask: (one: A, done: Done<B>) => void) =>
+  Effect.callback<ReadonlyArray<B | Failure>>((resume) => {
+    const answers: Array<B | Failure> = []
+    let missing = all.length
+    if (missing === 0) return resume(Effect.succeed(answers))
+    all.forEach((one, i) =>
+      ask(one, (error, value) => {
+        answers[i] = error === null ? value : fromFailure(error, String(one))
+        if (--missing === 0) resume(Effect.succeed(answers))
+      })
+    )
+  })
+
+const kindOf = (stats: Fs.Stats): Kind => {
   if (stats.isSocket()) return "socket"
   if (stats.isFIFO()) return "pipe"
   if (stats.isDirectory()) return "directory"
@@ -142,8 +175,13 @@ const nodeReader: ProcReader = {
   platform: Process.platform,
   pid: Process.pid,
   list,
-  targetLater: (path) => later(path, (done) => Fs.readlink(path, done)),
-  kindLater: (descriptor) => later<Fs.Stats>("fstat", (done) => Fs.fstat(descriptor, done)).pipe(Effect.map(kindOf))
+  targetsLater: (paths) => together<string, string>(paths, (path, done) => Fs.readlink(path, done)),
+  kindsLater: (descriptors) =>
+    together<number, Kind>(
+      descriptors,
+      (descriptor, done) =>
+        Fs.fstat(descriptor, (error, stats) => error === null ? done(null, kindOf(stats)) : done(error, "file"))
+    )
 }
 
 /**

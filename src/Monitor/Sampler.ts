@@ -17,6 +17,7 @@ import { loopFigures } from "./LoopMeter.ts"
 import type { LoopFigures } from "./LoopMeter.ts"
 import { attempt } from "./Probe.ts"
 import type { Probes } from "./Probes.ts"
+import * as Reading from "./Reading.ts"
 import { type Cost, Thrift } from "./Thrift.ts"
 import * as Zombies from "./Zombies.ts"
 
@@ -104,6 +105,8 @@ const report = (message: string, cause: unknown): Effect.Effect<void> =>
     (level) => level === undefined ? Effect.void : Effect.logWithLevel(level)(message, cause)
   )
 
+const notLooked: Found = { zombies: Reading.unknown("Missing", "no look yet"), fresh: [] }
+
 interface Parts {
   readonly options: SamplerOptions
   readonly clock: Clock.Clock
@@ -134,7 +137,8 @@ class Ticker {
     this.#loopBefore = this.#readLoop()
     this.#loop = loopFigures({ active: 0, idle: 0, late: 0 }, at)
     this.#slow = parts.options.probes.slow(at)
-    this.#children = parts.children.look(this.#due, at)
+    // The first tick does without, for it is the longest anyway: everything is compiled in it.
+    this.#children = notLooked
     this.#latest = this.#read(at)
     this.#tell(this.#due)
     this.#alarm.at(this.#next())
@@ -158,7 +162,7 @@ class Ticker {
     const at = this.#parts.clock.currentTimeMillisUnsafe()
     const { children, options } = this.#parts
     if (isSlow) this.#slow = options.probes.slow(at)
-    if (isSlow || children.isPending) this.#lookForZombies(began, at)
+    if (isSlow || children.isPending || this.#children === notLooked) this.#lookForZombies(began, at)
     this.#latest = this.#read(at)
     if (isSlow) this.#lookDeeper()
     this.#tell(began)

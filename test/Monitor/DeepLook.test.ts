@@ -96,9 +96,9 @@ describe("a deep look", () => {
       const before = files.count
       const counts: Array<readonly [held: number, open: number]> = []
       const telling: ProcReader = Object.assign({}, reader, {
-        targetLater: (path: string) => {
+        targetsLater: (paths: ReadonlyArray<string>) => {
           counts.push([files.count, open.size])
-          return reader.targetLater(path)
+          return reader.targetsLater(paths)
         }
       })
       yield* DeepLook.take(telling, files)

@@ -178,9 +178,13 @@ export const system = (overrides: Partial<Script> = {}) => {
           return names
         }),
         () => Effect.sync(() => void open.delete(-2))
-      ).pipe(Effect.map((names) => Effect.sync(() => names.shift()))),
-    targetLater: (path) => answer(path, () => script.targets[path] ?? orThrow("EINVAL")),
-    kindLater: (descriptor) => answer("fstat", () => script.kinds[descriptor] ?? orThrow("EBADF"))
+      ).pipe(Effect.map((names) => Effect.sync(() => names.splice(0, 32)))),
+    targetsLater: (paths) =>
+      Effect.sync(() => paths.map((path) => script.targets[path] ?? Reading.fromFailure(errno("EINVAL"), path))),
+    kindsLater: (descriptors) =>
+      Effect.sync(() =>
+        descriptors.map((descriptor) => script.kinds[descriptor] ?? Reading.fromFailure(errno("EBADF"), "fstat"))
+      )
   }
   return { script, calls, reader, open, layer: Layer.succeed(ProcReader, reader) }
 }

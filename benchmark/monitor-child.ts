@@ -1,0 +1,102 @@
+/**
+ * Measures what sampling costs, alone in its process, and prints what it found as JSON.
+ *
+ * Arguments: `none`, `far` or `near`: no sampler, one that is far from every limit, one that is so near that it ticks as
+ * often as it may; how many descriptors are open; for how many seconds.
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import { subscribe } from "node:diagnostics_channel"
+import { openSync } from "node:fs"
+import { monitorEventLoopDelay } from "node:perf_hooks"
+import * as DeepLook from "../src/Monitor/DeepLook.ts"
+import * as Probes from "../src/Monitor/Probes.ts"
+import * as Sampler from "../src/Monitor/Sampler.ts"
+import { median } from "./measure.ts"
+import type { MonitorFigures } from "./monitor.ts"
+
+const [mode = "far", descriptorsText = "10000", secondsText = "30"] = process.argv.slice(2)
+const millis = Number(secondsText) * 1000
+
+const pause = (millis: number) => new Promise<void>((resolve) => setTimeout(resolve, millis))
+
+/** Bytes of the heap and beside it that are in use, after everything that is due has run and the rest was collected. */
+const bytesInUse = async (): Promise<number> => {
+  for (let left = 5; left > 0; left--) {
+    await pause(50)
+    globalThis.gc?.()
+  }
+  const { external, heapUsed } = process.memoryUsage()
+  return heapUsed + external
+}
+
+for (let left = Number(descriptorsText); left > 0; left--) openSync("/dev/null", "r")
+
+let processes = 0
+subscribe("child_process", () => processes++)
+
+const scope = Scope.makeUnsafe()
+
+const start = Effect.gen(function*() {
+  const probes = yield* Probes.make
+  const sampler = yield* Sampler.make({
+    probes,
+    connections: () => new Map(),
+    onSample: () => {},
+    secondsToLimit: () => mode === "near" ? 0 : Infinity
+  })
+  return { probes, sampler }
+})
+
+/** What every program that uses Effect has in memory anyway. */
+const useEffect = Effect.gen(function*() {
+  yield* Effect.acquireRelease(Effect.void, () => Effect.void)
+  yield* Effect.forkScoped(Effect.sleep(1))
+  const fork = Effect.runForkWith(yield* Effect.context<never>())
+  fork(Effect.clockWith((clock) => clock.currentTimeMillis))
+}).pipe(Effect.scoped)
+
+/** How long a look at all descriptors takes, and for how long at most it holds up the loop: medians of five looks. */
+const lookDeep = async ({ files, reader }: Probes.Probes) => {
+  const looks: Array<{ readonly took: number; readonly longest: number }> = []
+  for (let left = 6; left > 0; left--) {
+    const histogram = monitorEventLoopDelay({ resolution: 1 })
+    histogram.enable()
+    await pause(100)
+    histogram.reset()
+    const began = performance.now()
+    await Effect.runPromise(DeepLook.take(reader, files))
+    looks.push({ took: performance.now() - began, longest: histogram.max / 1e6 })
+    histogram.disable()
+  }
+  // What is compiled at the first use is not what a look holds the loop up for.
+  const later = looks.slice(1)
+  return { took: median(later.map(({ took }) => took)), longest: median(later.map(({ longest }) => longest)) }
+}
+
+const measured = async (): Promise<MonitorFigures> => {
+  await Effect.runPromise(useEffect)
+  const before = await bytesInUse()
+  const running = mode === "none" ? undefined : await Effect.runPromise(Scope.provide(start, scope))
+  const cpuBefore = process.cpuUsage()
+  const began = performance.now()
+  await pause(millis)
+  const { system, user } = process.cpuUsage(cpuBefore)
+  const share = (system + user) / 1000 / (performance.now() - began)
+  const cost = running?.sampler.cost()
+  const bytes = await bytesInUse() - before
+  const deep = running === undefined ? undefined : await lookDeep(running.probes)
+  await Effect.runPromise(Scope.close(scope, Exit.void))
+  return {
+    share,
+    ownShare: cost?.share ?? 0,
+    ticks: cost?.ticks ?? 0,
+    worstTick: cost?.worstTick ?? 0,
+    bytes,
+    processes,
+    deep
+  }
+}
+
+process.stdout.write(JSON.stringify(await measured()))
