@@ -97,8 +97,8 @@ export const hierarchyOf = (
 }
 
 /**
- * The names of the files that hold a group's memory, by version. What is in `inactive` is cache that the kernel drops
- * when memory is wanted.
+ * The names of the files that hold a group's memory, by version, and the keys under which their statistics count the
+ * contents of files, which the kernel drops when memory is wanted.
  *
  * @category constants
  * @since 0.1.0
@@ -108,7 +108,7 @@ export const memoryFiles = {
     used: "memory.usage_in_bytes",
     limit: "memory.limit_in_bytes",
     stat: "memory.stat",
-    inactive: "total_inactive_file"
+    cache: ["total_inactive_file", "total_active_file"]
   },
-  2: { used: "memory.current", limit: "memory.max", stat: "memory.stat", inactive: "inactive_file" }
+  2: { used: "memory.current", limit: "memory.max", stat: "memory.stat", cache: ["inactive_file", "active_file"] }
 } as const

@@ -38,10 +38,17 @@ interface Groups {
 const membership = "/proc/self/cgroup"
 const mounts = "/proc/self/mountinfo"
 
-/** The largest part of what is used that the kernel gives back when memory is wanted is left out, as kubelet does. */
-const workingSet = (used: Reading.Reading, stat: string | undefined, inactive: string): Reading.Reading => {
-  const cache = stat === undefined ? undefined : valueOf(stat, inactive)
-  return used._tag === "Known" && cache !== undefined && cache < used.value
+/**
+ * What is used, without the contents of files that the kernel gives back when memory is wanted: a group that reads many files
+ * is at its limit all the time, and lacks nothing.
+ */
+const withoutCache = (
+  used: Reading.Reading,
+  stat: string | undefined,
+  keys: ReadonlyArray<string>
+): Reading.Reading => {
+  const cache = keys.reduce((sum, key) => sum + (valueOf(stat ?? "", key) ?? 0), 0)
+  return used._tag === "Known" && cache > 0 && cache < used.value
     ? { ...used, value: used.value - cache, exact: false }
     : used
 }
@@ -51,10 +58,10 @@ const levelOf = (files: HeldFiles, directory: string, version: 1 | 2, isHeld: bo
   const open = (name: string) => files.file(`${directory}/${name}`, isHeld)
   const [used, limit, stat] = [open(names.used), open(names.limit), open(names.stat)]
   return (now) => ({
-    used: workingSet(
+    used: withoutCache(
       guarded(used.path, () => amountReading(used.text(), now, used.path, 1)),
       attempt(stat.text),
-      names.inactive
+      names.cache
     ),
     limit: guarded(limit.path, () => limitReading(limit.text(), now, limit.path, 1))
   })
@@ -153,7 +160,7 @@ const found = (files: HeldFiles, isHeld: boolean) => {
  * **Details**
  *
  * - Memory: the control group, of version 1 or 2, whichever owns the controller, and the groups above it that limit as
- *   well; the one with the least room counts. On AWS Lambda the limit in the environment counts when it is smaller, and
+ *   well; the one with the least room counts. The contents of files are left out, for the kernel drops them on demand. On AWS Lambda the limit in the environment counts when it is smaller, and
  *   the resident memory stands in where no group can be read.
  * - Processes: `pids.max`, the smallest of the same.
  * - Pressure: the group's own, else that of the whole system.

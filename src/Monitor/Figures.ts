@@ -38,9 +38,16 @@ export interface SlowFigures {
   readonly heap: Reading
   /** Bytes that V8's heap may grow to, after which the process dies. */
   readonly heapLimit: Reading
-  /** Memory in bytes that the container uses, page cache included, as its cgroup counts it. */
+  /**
+   * Memory in bytes that the container uses, as its cgroup counts it, without the contents of files, which the kernel drops
+   * when memory is wanted. An estimate, for the two are read one after the other. On AWS Lambda, where no cgroup can be read,
+   * the resident memory of this process stands in.
+   */
   readonly containerMemory: Reading
-  /** Memory in bytes that the container may use: the smallest limit from its cgroup up to the root that is visible. */
+  /**
+   * Memory in bytes that the container may use: of its cgroup, those above it that are visible, and what AWS Lambda states in
+   * the environment, the limit with the least room.
+   */
   readonly containerMemoryLimit: Reading
   /** The share of the last 10 seconds in which some task waited for memory, 0 to 1. The kernel's running average. */
   readonly memoryPressure: Reading

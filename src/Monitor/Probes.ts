@@ -14,6 +14,7 @@ import type { Probe } from "./Probe.ts"
 import { ProcReader } from "./ProcReader.ts"
 import { amountReading, limitReading, residentPages, socketsOf, softLimitOf } from "./ProcText.ts"
 import * as Reading from "./Reading.ts"
+import type { Gauge } from "./Usage.ts"
 
 export type { Probe } from "./Probe.ts"
 
@@ -33,6 +34,8 @@ export interface Probes {
   readonly descriptorLimit: Probe
   /** Resident memory in bytes. */
   readonly memory: Probe
+  /** The memory of the container and its limit. It costs tens of microseconds. */
+  readonly container: (now: number) => Gauge
   /** How many descriptors the probes hold now. */
   readonly held: number
   /** The figures that change within a second. */
@@ -176,14 +179,13 @@ const isRoomy = (limit: Reading.Reading): boolean => limit._tag !== "Known" || l
 const slowReader = (
   reader: ProcReader,
   files: HeldFiles,
-  { descriptorLimit, limitsFile, memory }: {
-    readonly limitsFile: SmallFile
+  { container, descriptorLimit, isHeld, limitsFile }: {
+    readonly container: Container.Container
     readonly descriptorLimit: Probe
-    readonly memory: Probe
+    readonly isHeld: boolean
+    readonly limitsFile: SmallFile
   }
 ) => {
-  const isHeld = isRoomy(descriptorLimit.read(0))
-  const container = Container.make(reader, files, { isHeld, resident: memory.read })
   const sockets = socketsReader(files, isHeld)
   const threads = threadsReader(reader, files, isHeld)
   return (now: number): SlowFigures => {
@@ -209,17 +211,20 @@ const build = (reader: ProcReader, files: HeldFiles): Probes => {
   const descriptors = countProbe(reader, files)
   const descriptorLimit = limitProbe(reader, limitsFile)
   const memory = memoryProbe(reader, files)
+  const isHeld = isRoomy(descriptorLimit.read(0))
+  const container = Container.make(reader, files, { isHeld, resident: memory.read })
   return {
     reader,
     files,
     descriptors,
     descriptorLimit,
     memory,
+    container: container.memory,
     get held() {
       return files.count
     },
     fast: (now) => ({ descriptors: descriptors.read(now), memory: memory.read(now) }),
-    slow: slowReader(reader, files, { limitsFile, descriptorLimit, memory })
+    slow: slowReader(reader, files, { container, descriptorLimit, isHeld, limitsFile })
   }
 }
 

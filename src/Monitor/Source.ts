@@ -59,12 +59,23 @@ export const smallerLimit = (configured: number, own: Reading.Reading, now: numb
 const limitOf = (configured: number, now: number): Reading.Reading =>
   configured === Infinity ? Reading.unlimited(configuredSource) : Reading.known(configured, now, configuredSource)
 
-const cached = (read: (now: number) => Reading.Reading) => {
-  let last: { readonly at: number; readonly reading: Reading.Reading } | undefined
-  return (now: number): Reading.Reading => {
-    if (last === undefined || !isFresh(last.at, now)) last = { at: now, reading: read(now) }
-    return last.reading
+const cached = <A>(read: (now: number) => A) => {
+  let last: { readonly at: number; readonly value: A } | undefined
+  return (now: number): A => {
+    if (last === undefined || !isFresh(last.at, now)) last = { at: now, value: read(now) }
+    return last.value
   }
+}
+
+/**
+ * Of two gauges, the one that is nearer to its limit: the second only where its share is known, and the larger one.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const nearer = (first: Gauge, second: Gauge): Gauge => {
+  const share = Reading.ratio(second.used, second.limit)
+  return share !== undefined && share > (Reading.ratio(first.used, first.limit) ?? 0) ? second : first
 }
 
 interface Listing {
@@ -111,6 +122,7 @@ const cheap = ({ read }: Probe): ReturnType<typeof thrifty> => ({ read, learn: (
 export const fromProbes = (probes: Probes, ledger: Ledger.Ledger, options: Resolved): Source => {
   const count = probes.descriptors.cheap ? cheap(probes.descriptors) : thrifty(probes.descriptors, ledger)
   const limit = cached((now) => smallerLimit(options.maxDescriptors, probes.descriptorLimit.read(now), now))
+  const container = cached(probes.container)
   return {
     descriptors: (now, anew) => {
       const inForce = limit(now)
@@ -118,7 +130,7 @@ export const fromProbes = (probes: Probes, ledger: Ledger.Ledger, options: Resol
       return { used: count.read(now, anew), limit: inForce, own }
     },
     learn: count.learn,
-    memory: (now) => ({ used: probes.memory.read(now), limit: limitOf(options.maxMemory, now) }),
+    memory: (now) => nearer({ used: probes.memory.read(now), limit: limitOf(options.maxMemory, now) }, container(now)),
     connectionLimit: () => limitOf(options.maxConnections, 0)
   }
 }

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Layer } from "effect"
+import * as Monitor from "effect-sluice/ResourceMonitor"
 import * as Fs from "node:fs"
 import type { Figures, SlowFigures } from "../../src/Monitor/Figures.ts"
 import * as Probes from "../../src/Monitor/Probes.ts"
@@ -54,8 +55,8 @@ describe("the memory of the container", () => {
     ["version 2 without a limit", { files: { ...limitedBox, [`${box}/memory.max`]: "max\n" } }, [900, "Unlimited"]],
     [
       "what the kernel gives back on demand is not used",
-      { files: { ...limitedBox, [`${box}/memory.stat`]: "anon 1\nfile 500\ninactive_file 300\n" } },
-      [600, 1000]
+      { files: { ...limitedBox, [`${box}/memory.stat`]: "anon 1\nfile 500\ninactive_file 300\nactive_file 100\n" } },
+      [500, 1000]
     ],
     [
       "more cache than memory is nonsense, and is left in",
@@ -197,6 +198,41 @@ describe("the memory of the container", () => {
       assert.deepStrictEqual(memoryOf(probes.slow(7)), ["EMFILE", "EMFILE"])
       script.room = Infinity
       assert.deepStrictEqual(memoryOf(probes.slow(8)), [900, 1000])
+    }))
+})
+
+describe("the memory of the monitor", () => {
+  const usageOf = (overrides: Partial<Script>, options: Monitor.Options = {}) =>
+    Effect.flatMap(Monitor.ResourceMonitor, (monitor) => monitor.usage).pipe(
+      Effect.provide(Layer.fresh(Monitor.layer(options)).pipe(Layer.provide(system(overrides).layer)))
+    )
+  const gaugeOf = ({ level, memory }: Monitor.Usage) => [brief(memory.used), brief(memory.limit), level]
+  const resident = 5000 * 4096
+
+  it.effect("is the container's where that is nearer to its limit", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(gaugeOf(yield* usageOf({ files: limitedBox })), [900, 1000, "Critical"])
+    }))
+
+  it.effect("is that of the process where that is nearer, and where the container has no limit", () =>
+    Effect.gen(function*() {
+      const options = { maxMemory: 5400 * 4096 }
+      assert.deepStrictEqual(
+        gaugeOf(yield* usageOf({ files: limitedBox }, options)),
+        [resident, 5400 * 4096, "Critical"]
+      )
+      for (const limit of ["max", "0", "", "EACCES"]) {
+        const files = { ...limitedBox, [`${box}/memory.max`]: limit }
+        assert.deepStrictEqual(gaugeOf(yield* usageOf({ files })), [resident, 1024 ** 3, "Normal"], limit)
+      }
+    }))
+
+  it.effect("has the container's limit where none is configured", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(
+        gaugeOf(yield* usageOf({ files: limitedBox }, { maxMemory: Infinity })),
+        [900, 1000, "Critical"]
+      )
     }))
 })
 
