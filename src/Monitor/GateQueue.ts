@@ -56,8 +56,6 @@ export class GateQueue {
   readonly #lanes = [this.#firstAttempts, this.#retries]
   #ramp = Ramp.start
   #isClosed = false
-  #isServing = false
-  #serveAgain = false
 
   constructor(env: Environment) {
     this.#env = env
@@ -100,9 +98,8 @@ export class GateQueue {
 
   /** Ends a ticket whose fiber goes on without it: it leaves the queue, or what it was granted is given back. */
   abandon(ticket: Ticket): void {
-    if (ticket.claim !== undefined) return this.end(ticket.claim)
-    if (this.#laneOf(ticket.request).delete(ticket)) this.look()
-    this.#letGo()
+    if (ticket.claim !== undefined) this.end(ticket.claim)
+    else if (this.#leave(ticket)) this.look()
   }
 
   /** Ends a claim. */
@@ -114,20 +111,15 @@ export class GateQueue {
   /** Looks whether there is room for those that wait. It is to be called whenever there may be more than before. */
   look(): void {
     if (this.waiting === 0) return
-    if (this.#isServing) {
-      this.#serveAgain = true
-      return
+    const now = monotonic(this.#env.clock)
+    for (let next = this.#next(); next !== undefined; next = this.#next()) {
+      const ramp = Ramp.admit(this.#ramp, now)
+      if (ramp === undefined) return this.#alarm.at(Ramp.nextWindow(now))
+      if (decide(next.request, this.#env.situation()) !== undefined) return this.#alarm.at(now + lookMillis)
+      this.#ramp = ramp
+      next.claim = new LedgerClaim(this.#env.ledger, next.request.descriptors ?? 1)
+      this.#settle(next, Effect.succeed(next.claim))
     }
-    this.#isServing = true
-    try {
-      do {
-        this.#serveAgain = false
-        this.#serve()
-      } while (this.#serveAgain)
-    } finally {
-      this.#isServing = false
-    }
-    this.#letGo()
   }
 
   /** The error of a refusal that is delivered now, after so long and with so many ahead. */
@@ -169,22 +161,9 @@ export class GateQueue {
     return undefined
   }
 
-  #serve(): void {
-    const now = monotonic(this.#env.clock)
-    for (let next = this.#next(); next !== undefined; next = this.#next()) {
-      const ramp = Ramp.admit(this.#ramp, now)
-      if (ramp === undefined) return this.#alarm.at(Ramp.nextWindow(now))
-      if (decide(next.request, this.#env.situation()) !== undefined) return this.#alarm.at(now + lookMillis)
-      this.#ramp = ramp
-      const claim = new LedgerClaim(this.#env.ledger, next.request.descriptors ?? 1)
-      next.claim = claim
-      this.#settle(next, Effect.succeed(claim))
-    }
-  }
-
   /** Takes a ticket out of the queue and continues its fiber: soon, but not in this step, which may be half done. */
   #settle(ticket: Ticket, outcome: Effect.Effect<LedgerClaim, ResourceExhausted>): void {
-    this.#laneOf(ticket.request).delete(ticket)
+    this.#leave(ticket)
     ticket.fiber.currentDispatcher.scheduleTask(() => ticket.resume?.(outcome), 0)
   }
 
@@ -213,7 +192,9 @@ export class GateQueue {
     }
   }
 
-  #letGo(): void {
+  #leave(ticket: Ticket): boolean {
+    const waited = this.#laneOf(ticket.request).delete(ticket)
     if (this.waiting === 0) this.#alarm.hold(false)
+    return waited
   }
 }

@@ -5,6 +5,7 @@
  */
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
+import * as Predicate from "effect/Predicate"
 import type { Endpoint } from "./Endpoint.ts"
 
 /** Local mistakes that no second attempt mends; everything else about a dial may pass. */
@@ -14,10 +15,14 @@ const isPermanent = (code: string | undefined): boolean =>
   code !== undefined && (permanentCodes.has(code) || code.startsWith("ERR_") || code.startsWith("CERT_") ||
     code.startsWith("UNABLE_TO_") || code.includes("SELF_SIGNED"))
 
-const codeOf = (cause: unknown): string | undefined =>
+const nodeCodeOf = (cause: unknown): string | undefined =>
   typeof cause === "object" && cause !== null && "code" in cause && typeof cause.code === "string"
     ? cause.code
     : undefined
+
+/** The code of Node's error, also where that was put down to lack of room. */
+const codeOf = (cause: unknown): string | undefined =>
+  nodeCodeOf(Predicate.isTagged(cause, "ResourceExhausted") && cause instanceof Error ? cause.cause : cause)
 
 /** The text of a cause without its stack: a node error, or the several of them behind one host name. */
 const textOf = (cause: unknown): string =>
@@ -45,8 +50,8 @@ export class ConnectTimeout extends Data.TaggedError("ConnectTimeout")<{
 }
 
 /**
- * The dial, or the TLS handshake after it, failed. `cause` is Node's error, `code` its code; or the monitor's
- * `ResourceExhausted`, whose own cause is Node's error, if no descriptor was free on this host.
+ * The dial, or the TLS handshake after it, failed. `cause` is Node's error, or the monitor's
+ * `ResourceExhausted`, whose own cause is Node's error, if no descriptor was free on this host. `code` is Node's either way.
  *
  * @category errors
  * @since 0.1.0

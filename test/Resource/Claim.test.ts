@@ -140,6 +140,7 @@ describe("a failure to connect while no descriptor is free", () => {
       assert.strictEqual((cause.cause as NodeJS.ErrnoException).syscall, "getaddrinfo")
       assert.deepInclude(Failure.classify(error), { class: "LocalExhausted" })
       assert.isTrue(error.isRetryable)
+      assert.strictEqual(error.reason.code, plain.reason.code)
       yield* test.set({ descriptors: Reading.unknown("Missing", "test") })
       assert.strictEqual(Failure.classify(yield* Effect.flip(TcpConnection.connect(nowhere))).class, "Transient")
     }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layerTest)))

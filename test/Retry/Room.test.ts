@@ -196,6 +196,23 @@ describe("waiting for room at the gate", () => {
       assert.deepStrictEqual(fiber.pollUnsafe(), Exit.succeed("through"))
     }).pipe(Effect.provide(ResourceMonitor.layerTest)))
 
+  it.effect("is over at once for a pool that closes", () =>
+    Effect.gen(function*() {
+      const test = yield* TestMonitor
+      yield* test.set({ descriptors: noFirst })
+      const scope = yield* Scope.make()
+      const connector = Connector.make({ open: () => Effect.void })
+      const pool = yield* Scope.provide(ConnectionPool.make({ connector }), scope)
+      const borrower = yield* start(Effect.flip(ConnectionPool.use(pool, "x", () => Effect.void)))
+      yield* pass(500)
+      assert.strictEqual(yield* test.waiting, 1)
+      const closing = yield* start(Scope.close(scope, Exit.void))
+      yield* settle
+      yield* Fiber.join(closing)
+      assert.strictEqual((yield* Fiber.join(borrower)).reason._tag, "PoolClosed")
+      assert.deepStrictEqual([yield* test.waiting, yield* test.reserved], [0, 0])
+    }).pipe(Effect.provide(ResourceMonitor.layerTest)))
+
   it.effect("counts in the deadline of the attempt that follows", () =>
     Effect.gen(function*() {
       const test = yield* TestMonitor

@@ -2,9 +2,9 @@
  * A process under `ulimit -n` that opens connections through the library. It prints one line of JSON.
  *
  * Usage: node exhaustion-child.ts burst PORT gated|ungated HOST [interrupt] | used-up PORT | masked PORT |
- *   victim PORT gated|ungated
+ *   victim PORT gated|ungated | alone PORT
  */
-import { Data, Effect, Exit, Fiber, Schedule, Scope } from "effect"
+import { Data, Duration, Effect, Exit, Fiber, Schedule, Scope } from "effect"
 import * as Dns from "node:dns/promises"
 import * as Fs from "node:fs"
 import * as Monitor from "../../src/Monitor/ResourceMonitor.ts"
@@ -252,14 +252,25 @@ const victim = Effect.gen(function*() {
   }
 })
 
+/** Nothing but a request that waits, in a process that has nothing else to do. */
+const alone = Effect.gen(function*() {
+  const monitor = yield* Monitor.ResourceMonitor
+  const { files } = fill()
+  const refused = yield* Effect.flip(monitor.reserve({ label: "x", maxWait: "350 millis" }))
+  close(files)
+  return { waited: Duration.toMillis(refused.waited) }
+})
+
 const programs: Record<string, Effect.Effect<object, never, Monitor.ResourceMonitor>> = {
   burst: inScope(Effect.orDie(burst)),
   "used-up": inScope(Effect.orDie(usedUp)),
   masked: inScope(Effect.orDie(masked)),
-  victim: inScope(Effect.orDie(victim))
+  victim: inScope(Effect.orDie(victim)),
+  alone: inScope(Effect.orDie(alone))
 }
 
 const program = programs[mode ?? ""] ?? Effect.die(new Error(`no such mode: ${mode}`))
+// Whether the process ends by itself after this is seen by whoever started it.
 console.log(JSON.stringify(
   await Effect.runPromise(program.pipe(Effect.provide(Monitor.layer({ maxConnections: 1000 }))))
 ))

@@ -47,6 +47,7 @@ interface Reports {
       readonly direct: { readonly class: string; readonly tags: ReadonlyArray<string>; readonly message: string }
       readonly again: string
     }
+  readonly alone: { readonly waited: number }
   readonly victim: {
     readonly opened: number
     readonly failed: number
@@ -172,6 +173,15 @@ describe("under ulimit -n 64, when all descriptors are used", () => {
       assert.deepStrictEqual(direct.tags.slice(0, 3), ["TcpConnectionError", "ConnectFailed", "ResourceExhausted"])
       assert.strictEqual(direct.tags[3], looked.code)
       assert.strictEqual(again, "Success")
+    }), 40_000)
+})
+
+describe("a process that does nothing but wait at the gate", () => {
+  it.live("lives until it is refused, and ends by itself then", () =>
+    Effect.gen(function*() {
+      const { waited } = yield* underLimit(64, "alone")
+      assert.isAtLeast(waited, 350)
+      assert.isBelow(waited, 2000)
     }), 40_000)
 })
 
