@@ -1,5 +1,5 @@
 /**
- * Which code means what. Tables only: the functions that read them are in `Failure`.
+ * Which code means what. Tables only: the functions that read them are in `Recognising`.
  *
  * @since 0.1.0
  */
@@ -7,7 +7,7 @@
 /**
  * What a failure asks for.
  *
- * - `Transient`: it may pass; nothing was done yet. Try again.
+ * - `Transient`: it may pass, and nothing was done yet. Try again.
  * - `LocalExhausted`: this process or this host has no room (descriptors, ports, buffers). Wait for room.
  * - `RemoteSaturated`: the other side has no room. Try again, later.
  * - `Ambiguous`: it may have been done. Try again only what may be done twice.
@@ -19,36 +19,41 @@
  */
 export type FailureClass = "Transient" | "LocalExhausted" | "RemoteSaturated" | "Ambiguous" | "Fatal" | "Redirect"
 
-type Table = ReadonlyMap<string, FailureClass>
+/** What a code means: a class, or `Unsent`, which is `Transient` and certain that nothing reached the other side. */
+export type Meaning = FailureClass | "Unsent"
 
-const table = (rows: { readonly [Class in FailureClass]?: string }): Table =>
+type Table = ReadonlyMap<string, Meaning>
+
+const table = (rows: { readonly [Class in Meaning]?: string }): Table =>
   new Map(
-    // The keys of a literal of this type are classes; `Object.entries` widens them to string.
-    (Object.entries(rows) as Array<[FailureClass, string]>).flatMap(([name, codes]) =>
+    // The keys of a literal of this type are meanings; `Object.entries` widens them to string.
+    (Object.entries(rows) as Array<[Meaning, string]>).flatMap(([name, codes]) =>
       codes.trim().split(/\s+/).map((code) => [code, name] as const)
     )
   )
 
 /**
- * Codes in words: libuv, c-ares, Node, TLS, undici, HTTP/2, axios, postgres.js, and the names of gRPC.
+ * Codes in words: libuv, c-ares, Node, TLS, undici, HTTP/2, axios, postgres.js, mysql2, mariadb, and the names of gRPC.
  *
- * `ENOTFOUND` is `Transient` because a name may appear later than the program that asks for it, as containers do.
+ * `ENOTFOUND` is retried because a name may appear later than the program that asks for it, as containers do.
+ * `ERR_HTTP2_STREAM_CANCEL` is what Node gives to streams that were still waiting for their session when it ended.
  */
 export const wordCodes: Table = table({
-  Transient: `
-    ECONNREFUSED EHOSTUNREACH ENETUNREACH EHOSTDOWN ENETDOWN ENONET EINTR
-    EAI_AGAIN EAI_FAIL EAI_NODATA EAI_NONAME ENOTFOUND ENODATA ESERVFAIL ETIMEOUT EREFUSED
+  Unsent: `
+    ECONNREFUSED EAI_AGAIN EAI_FAIL EAI_NODATA EAI_NONAME ENOTFOUND ENODATA ESERVFAIL ETIMEOUT EREFUSED
     ERR_SOCKET_CONNECTION_TIMEOUT ERR_TLS_HANDSHAKE_TIMEOUT UND_ERR_CONNECT_TIMEOUT
-    CONNECT_TIMEOUT UNAVAILABLE ABORTED`,
+    ERR_HTTP2_STREAM_CANCEL ERR_HTTP2_GOAWAY_SESSION ERR_HTTP2_INVALID_SESSION NGHTTP2_REFUSED_STREAM
+    CONNECT_TIMEOUT ER_CONNECTION_TIMEOUT ER_GET_CONNECTION_TIMEOUT`,
+  Transient: "EHOSTUNREACH ENETUNREACH EHOSTDOWN ENETDOWN ENONET EINTR UNAVAILABLE ABORTED",
   LocalExhausted: "EMFILE ENFILE ENOBUFS ENOMEM EAI_MEMORY ERR_INSUFFICIENT_RESOURCES",
-  RemoteSaturated: "RESOURCE_EXHAUSTED",
+  RemoteSaturated: "RESOURCE_EXHAUSTED NGHTTP2_ENHANCE_YOUR_CALM",
   Ambiguous: `
-    EPIPE ECONNABORTED ESHUTDOWN ENOTCONN ERR_NETWORK
+    ESHUTDOWN ENOTCONN ERR_NETWORK
     ERR_SOCKET_CLOSED ERR_SOCKET_CLOSED_BEFORE_CONNECTION ERR_STREAM_PREMATURE_CLOSE ERR_STREAM_DESTROYED
     UND_ERR_SOCKET UND_ERR_HEADERS_TIMEOUT UND_ERR_BODY_TIMEOUT
-    ERR_HTTP2_STREAM_ERROR ERR_HTTP2_STREAM_CANCEL ERR_HTTP2_SESSION_ERROR ERR_HTTP2_GOAWAY_SESSION
-    ERR_HTTP2_INVALID_SESSION ERR_HTTP2_INVALID_STREAM
-    CONNECTION_CLOSED DEADLINE_EXCEEDED UNKNOWN INTERNAL`,
+    ERR_HTTP2_STREAM_ERROR ERR_HTTP2_SESSION_ERROR ERR_HTTP2_INVALID_STREAM
+    CONNECTION_CLOSED PROTOCOL_CONNECTION_LOST PROTOCOL_SEQUENCE_TIMEOUT ER_SOCKET_UNEXPECTED_CLOSE ER_SOCKET_TIMEOUT
+    DEADLINE_EXCEEDED UNKNOWN INTERNAL`,
   Fatal: `
     EACCES EPERM EINVAL EAFNOSUPPORT EPROTONOSUPPORT EPROTO EPROTOTYPE EBADF EISCONN EDESTADDRREQ EMSGSIZE
     EBADNAME EBADQUERY EBADFAMILY EFORMERR ENOTIMP ECANCELLED
@@ -60,8 +65,12 @@ export const wordCodes: Table = table({
     UNIMPLEMENTED DATA_LOSS UNAUTHENTICATED`
 })
 
-/** Families of codes in words, tried after the exact ones. */
-export const wordPrefixes: ReadonlyArray<readonly [prefix: string, FailureClass]> = [
+/**
+ * What is asked last, since it says less than an HTTP status beside it: families of codes, and axios' word for both an
+ * answer of 500 and an answer that was cut off.
+ */
+export const weakCodes: ReadonlyArray<readonly [prefix: string, Meaning]> = [
+  ["ERR_BAD_RESPONSE", "Ambiguous"],
   ["ERR_SSL_", "Fatal"],
   ["ERR_TLS_", "Fatal"],
   ["CERT_", "Fatal"],
@@ -78,21 +87,23 @@ export const wordPrefixes: ReadonlyArray<readonly [prefix: string, FailureClass]
  * `EADDRNOTAVAIL` and `EADDRINUSE` on a dial mean that no ephemeral port is left; on `bind` the address is wrong or taken.
  * `ENOENT` and `EAGAIN` on a dial are a Unix socket whose server starts, or whose backlog is full.
  */
-export const bySystemCall: ReadonlyMap<string, { readonly connect: FailureClass; readonly otherwise: FailureClass }> =
-  new Map([
-    ["ECONNRESET", { connect: "Transient", otherwise: "Ambiguous" }],
-    ["ETIMEDOUT", { connect: "Transient", otherwise: "Ambiguous" }],
-    ["EADDRNOTAVAIL", { connect: "LocalExhausted", otherwise: "Fatal" }],
-    ["EADDRINUSE", { connect: "LocalExhausted", otherwise: "Fatal" }],
-    ["EAGAIN", { connect: "RemoteSaturated", otherwise: "Transient" }],
-    ["ENOENT", { connect: "Transient", otherwise: "Fatal" }]
-  ])
+export const bySystemCall: ReadonlyMap<string, { readonly connect: Meaning; readonly otherwise: Meaning }> = new Map([
+  ["ECONNRESET", { connect: "Unsent", otherwise: "Ambiguous" }],
+  ["ECONNABORTED", { connect: "Unsent", otherwise: "Ambiguous" }],
+  ["EPIPE", { connect: "Unsent", otherwise: "Ambiguous" }],
+  ["ETIMEDOUT", { connect: "Unsent", otherwise: "Ambiguous" }],
+  ["EADDRNOTAVAIL", { connect: "LocalExhausted", otherwise: "Fatal" }],
+  ["EADDRINUSE", { connect: "LocalExhausted", otherwise: "Fatal" }],
+  ["EAGAIN", { connect: "RemoteSaturated", otherwise: "Transient" }],
+  ["ENOENT", { connect: "Unsent", otherwise: "Fatal" }]
+])
 
 /**
  * SQLSTATE of PostgreSQL and of those who speak its protocol. `08P01` is how pgbouncer says that it takes no more clients.
  */
 export const sqlStates: Table = table({
-  Transient: "08001 08004 57P03 40001 40P01 55P03 55006 55000",
+  Unsent: "08001 08004 57P03",
+  Transient: "40001 40P01 55P03 55006 55000",
   RemoteSaturated: "08P01 53300 53400 53200 53100 53000",
   Ambiguous: "08000 08003 08006 08007 57P01 57P02 57P05 25P03 40003",
   Redirect: "25006"
@@ -110,7 +121,8 @@ export const sqlStateClasses: Table = table({
  * what blocks a host.
  */
 export const mysqlErrors: Table = table({
-  Transient: "1053 1205 1213 1614 2002 2003 1042 1043",
+  Unsent: "2002 2003 1042 1043",
+  Transient: "1053 1205 1213 1614",
   RemoteSaturated: "1037 1040 1041 1135 1203 1226",
   Ambiguous: "1158 1159 1160 1161 2006 2013 2055",
   Redirect: "1290 1792 1836"
@@ -123,11 +135,12 @@ export const redisReplies: Table = table({
   Redirect: "MOVED ASK READONLY UNBLOCKED"
 })
 
-/** HTTP statuses from 400 to 599. What is not here is `Fatal`. 503 with `Retry-After` is `RemoteSaturated`. */
+/** HTTP statuses from 300 to 599. What is not here is `Fatal`. 503 with `Retry-After` is `RemoteSaturated`. */
 export const httpStatuses: Table = table({
   Transient: "408 421 425",
   RemoteSaturated: "429 529",
-  Ambiguous: "500 502 503 504 520 521 522 523 524"
+  Ambiguous: "500 502 503 504 520 521 522 523 524",
+  Redirect: "301 302 303 307 308"
 })
 
 /** Closing codes of WebSocket (RFC 6455 and the IANA registry). What is not here is `Fatal`. */
@@ -138,40 +151,54 @@ export const closingCodes: Table = table({
 })
 
 /** Names of the gRPC statuses, in the order of their numbers. */
-export const grpcStatuses: ReadonlyArray<string> = [
-  "OK",
-  "CANCELLED",
-  "UNKNOWN",
-  "INVALID_ARGUMENT",
-  "DEADLINE_EXCEEDED",
-  "NOT_FOUND",
-  "ALREADY_EXISTS",
-  "PERMISSION_DENIED",
-  "RESOURCE_EXHAUSTED",
-  "FAILED_PRECONDITION",
-  "ABORTED",
-  "OUT_OF_RANGE",
-  "UNIMPLEMENTED",
-  "INTERNAL",
-  "UNAVAILABLE",
-  "DATA_LOSS",
-  "UNAUTHENTICATED"
-]
+export const grpcStatuses: ReadonlyArray<string> =
+  ("OK CANCELLED UNKNOWN INVALID_ARGUMENT DEADLINE_EXCEEDED NOT_FOUND " +
+    "ALREADY_EXISTS PERMISSION_DENIED RESOURCE_EXHAUSTED FAILED_PRECONDITION ABORTED OUT_OF_RANGE UNIMPLEMENTED INTERNAL " +
+    "UNAVAILABLE DATA_LOSS UNAUTHENTICATED").split(" ")
 
-/** `_tag` (or `name`) of errors that carry no code of their own: Effect's, the DOM's and ours. */
+/**
+ * `_tag`, `name` or class of errors that carry no code of their own: Effect's, the DOM's, node-redis', MongoDB's and ours.
+ */
 export const tags: Table = table({
-  Transient: "SocketOpenError ConnectTimeout",
+  Unsent: "SocketOpenError ConnectTimeout CircuitOpen CircuitHalfOpen ClientOfflineError ConnectionTimeoutError " +
+    "RootNodesUnavailableError",
   LocalExhausted: "ResourceExhausted",
-  Ambiguous: "TimeoutError DeadlineExceeded SocketReadError SocketWriteError " +
-    "ConnectionClosed ReadFailed WriteFailed RequestTimeout ConnectionLost",
-  Fatal: "AbortError SocketUpgradeError"
+  RemoteSaturated: "RateLimitExceeded RateLimitError",
+  Ambiguous: "TimeoutError DeadlineExceeded SocketReadError SocketWriteError ConnectionError TransportError " +
+    "ConnectionClosed ReadFailed WriteFailed RequestTimeout ConnectionLost " +
+    "SocketClosedUnexpectedlyError SocketTimeoutError DisconnectsClientError MongoNetworkError MongoNetworkTimeoutError",
+  Fatal: "AbortError SocketUpgradeError ClientClosedError"
 })
 
 /** Tags of failures to establish a connection: nothing was sent, so what is `Ambiguous` in their cause is `Transient`. */
-export const unsentTags: ReadonlySet<string> = new Set(["ConnectFailed", "ConnectTimeout", "SocketOpenError"])
+export const unsentTags: ReadonlySet<string> = new Set([
+  "ConnectFailed",
+  "ConnectTimeout",
+  "SocketOpenError",
+  "HandshakeFailed",
+  "AcquireTimeout",
+  "QueueFull",
+  "PoolSuspended"
+])
 
-/** Tags by which a library says that it could not tell. Their `isRetryable` is no statement. */
-export const undecidedTags: ReadonlySet<string> = new Set(["UnknownError"])
+/** What marks the reasons of Effect's `SqlError`. */
+export const sqlReason = "~effect/sql/SqlError/Reason"
+
+/**
+ * Reasons of Effect's `SqlError` whose `isRetryable` is no statement here: `UnknownError` could not tell, `ConnectionError`
+ * says `true` also for a query that may have been done, and a statement that took too long adds load when it is repeated.
+ */
+export const undecidedSql: ReadonlySet<string> = new Set(["UnknownError", "ConnectionError", "StatementTimeoutError"])
 
 /** Names of the error classes of Redis clients whose message is the reply of the server. */
 export const redisReplyNames: ReadonlySet<string> = new Set(["ReplyError", "ErrorReply", "SimpleError", "BlobError"])
+
+const clocks = "compare the clocks of both hosts with the dates of the certificate"
+
+/** What somebody has to do before a later attempt can succeed. */
+export const advice: ReadonlyMap<string, string> = new Map([
+  ["CERT_HAS_EXPIRED", clocks],
+  ["CERT_NOT_YET_VALID", clocks],
+  ["53100", "the disk of the server is full"],
+  ["MYSQL_1129", "the server blocks this host until FLUSH HOSTS"]
+])

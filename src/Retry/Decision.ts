@@ -81,7 +81,7 @@ const stop = <Reason extends StopReason>(reason: Reason): Decision<Reason> => ({
 
 const isRefused = (failure: Failure, rules: Rules): boolean =>
   failure.class === "Fatal" || failure.class === "Redirect" ||
-  (failure.class === "Ambiguous" && !rules.idempotent)
+  (failure.class === "Ambiguous" && failure.sent !== false && !rules.idempotent)
 
 /** Until when a run may wait for room, if it began to at `since`. */
 const localLimit = (rules: Rules, since: number): number =>

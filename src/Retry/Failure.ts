@@ -3,9 +3,10 @@
  *
  * @since 0.1.0
  */
-import * as Duration from "effect/Duration"
 import type { FailureClass } from "./Codes.ts"
-import * as Codes from "./Codes.ts"
+import type { Failure } from "./FailureModel.ts"
+import { make } from "./FailureModel.ts"
+import { byTag, levelsOf, recognise, sentBy, statedBy, waitOf } from "./Recognising.ts"
 
 export type {
   /**
@@ -16,246 +17,83 @@ export type {
    */
   FailureClass
 } from "./Codes.ts"
+export {
+  /**
+   * What is known about an error.
+   *
+   * @category models
+   * @since 0.1.0
+   */
+  type Failure,
+  make
+} from "./FailureModel.ts"
 
 /**
- * What is known about an error.
+ * Options of {@link classify}.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Failure {
-  readonly class: FailureClass
+export interface ClassifyOptions {
   /**
-   * The code that decided, such as `ECONNREFUSED`, `53300` (a SQLSTATE), `HTTP_503`, `MYSQL_1040`, `MOVED`, `UNAVAILABLE`
-   * or the tag of an error. `undefined` when no code was recognised.
+   * The time in milliseconds since 1970, by which a `Retry-After` that is a date is understood if its answer has no `Date`.
+   *
+   * @default undefined, which leaves such a date unread
    */
-  readonly code: string | undefined
-  /** How long the other side asked us to wait (`Retry-After`), if it did. */
-  readonly retryAfter?: Duration.Duration | undefined
+  readonly now?: number | undefined
 }
 
-/**
- * Makes a failure, mostly for the `classify` option of a policy.
- *
- * @category constructors
- * @since 0.1.0
- */
-export const make = (failureClass: FailureClass, options?: {
-  readonly code?: string | undefined
-  readonly retryAfter?: Duration.Input | undefined
-}): Failure => ({
-  class: failureClass,
-  code: options?.code,
-  ...(options?.retryAfter === undefined ? undefined : { retryAfter: Duration.fromInputUnsafe(options.retryAfter) })
-})
+const isDefined = <A>(value: A | undefined): value is A => value !== undefined
 
-/** Wrappers nest a few deep; more than this is a cycle through fresh objects or a mistake. */
-const maxDepth = 8
-/** A bound on what one error may cost, whatever its `errors` hold. */
-const maxNodes = 64
-
-/** Reads a property of anything. A getter that throws says nothing. */
-const read = (node: object, key: string): unknown => {
-  try {
-    // Reading an unknown key of an object is safe; what comes back is checked by whoever asked.
-    return (node as Record<string, unknown>)[key]
-  } catch {
-    return undefined
-  }
-}
-
-const readObject = (node: object, key: string): object | undefined => {
-  const value = read(node, key)
-  return typeof value === "object" && value !== null ? value : undefined
-}
-
-const readString = (node: object, key: string): string | undefined => {
-  const value = read(node, key)
-  return typeof value === "string" ? value : undefined
-}
-
-const readInt = (node: object, key: string): number | undefined => {
-  const value = read(node, key)
-  return Number.isSafeInteger(value) ? Number(value) : undefined
-}
-
-const nameOf = (node: object): string | undefined => readString(node, "_tag") ?? readString(node, "name")
-
-const childrenOf = (node: object): ReadonlyArray<unknown> => {
-  const errors = read(node, "errors")
-  const many: ReadonlyArray<unknown> = Array.isArray(errors) ? errors : []
-  return [read(node, "reason"), read(node, "cause"), read(node, "error"), ...many]
-}
-
-/** The error and what it wraps, level by level from the outside in. */
-const levelsOf = (error: unknown): ReadonlyArray<ReadonlyArray<object>> => {
-  const seen = new Set<object>()
-  const levels: Array<ReadonlyArray<object>> = []
-  let candidates: ReadonlyArray<unknown> = [error]
-  while (candidates.length > 0 && levels.length < maxDepth) {
-    const level: Array<object> = []
-    for (const node of candidates) {
-      if (typeof node !== "object" || node === null || seen.has(node) || seen.size >= maxNodes) continue
-      seen.add(node)
-      level.push(node)
-    }
-    if (level.length > 0) levels.push(level)
-    candidates = level.flatMap(childrenOf)
-  }
-  return levels
-}
-
-const bySystemCall = (node: object, code: string): FailureClass | undefined => {
-  const classes = Codes.bySystemCall.get(code)
-  if (classes === undefined) return undefined
-  const call = readString(node, "syscall")
-  // TLS that is cut in its handshake names no system call, but it names the address: nothing of ours was sent.
-  if (call === "connect" || (call === undefined && "localAddress" in node)) return classes.connect
-  return classes.otherwise
-}
-
-/** A wrapper that repeats the code of its cause, without the system call that says what the code means. */
-const repeatsCause = (node: object, code: string): boolean => {
-  const cause = readObject(node, "cause")
-  return cause !== undefined && read(node, "syscall") === undefined && read(cause, "code") === code
-}
-
-const sqlState = (code: string): FailureClass | undefined =>
-  /^(?=.*\d)[0-9A-Z]{5}$/.test(code)
-    ? Codes.sqlStates.get(code) ?? Codes.sqlStateClasses.get(code.slice(0, 2)) ?? "Fatal"
-    : undefined
-
-const byWord = (code: string): FailureClass | undefined =>
-  Codes.wordCodes.get(code) ?? sqlState(code) ??
-    Codes.wordPrefixes.find(([prefix]) => code.startsWith(prefix))?.[1]
-
-const byCode = (node: object): Failure | undefined => {
-  const code = readString(node, "code")
-  // An aggregate repeats the code of its first member. Its members are asked instead.
-  if (code === undefined || Array.isArray(read(node, "errors")) || repeatsCause(node, code)) return undefined
-  const found = bySystemCall(node, code) ?? byWord(code)
-  return found === undefined ? undefined : make(found, { code })
-}
-
-const byMysql = (node: object): Failure | undefined => {
-  const errno = readInt(node, "errno")
-  // System errors have negative numbers, so a number from 1000 is one of MySQL's.
-  if (errno === undefined || errno < 1000 || errno > 9999) return undefined
-  return make(Codes.mysqlErrors.get(String(errno)) ?? "Fatal", { code: `MYSQL_${errno}` })
-}
-
-const byRedis = (node: object): Failure | undefined => {
-  const name = readString(node, "name")
-  const constructor: unknown = read(node, "constructor")
-  const isReply = (name !== undefined && Codes.redisReplyNames.has(name)) ||
-    (typeof constructor === "function" && Codes.redisReplyNames.has(constructor.name))
-  const reply = isReply ? readString(node, "message") : undefined
-  if (reply === undefined) return undefined
-  // This reply has no code of its own, and Redis has sent it in these words since version 2.4.
-  if (reply.startsWith("ERR max number of clients")) return make("RemoteSaturated", { code: "MAXCLIENTS" })
-  const code = reply.split(" ", 1)[0] ?? ""
-  return make(Codes.redisReplies.get(code) ?? "Fatal", { code })
-}
-
-const byGrpc = (node: object): Failure | undefined => {
-  const number = readInt(node, "code")
-  if (number === undefined || readString(node, "details") === undefined) return undefined
-  const code = Codes.grpcStatuses[number]
-  const found = code === undefined ? undefined : Codes.wordCodes.get(code)
-  return found === undefined ? undefined : make(found, { code })
-}
-
-const header = (headers: object | undefined, name: string): string | undefined => {
-  if (headers === undefined) return undefined
-  const get = read(headers, "get")
-  const value: unknown = typeof get === "function"
-    ? Reflect.apply(get, headers, [name])
-    : read(headers, name) ?? Object.entries(headers).find(([key]) => key.toLowerCase() === name)?.[1]
-  return typeof value === "string" || typeof value === "number" ? String(value) : undefined
-}
-
-/**
- * `Retry-After` in milliseconds. A date is measured against the `Date` of the same answer, so that it does not matter how
- * far the two clocks are apart; without one it is not understood.
- */
-const retryAfterOf = (headers: object | undefined): number | undefined => {
-  const value = header(headers, "retry-after")
-  if (value === undefined) return undefined
-  if (/^\d+(\.\d+)?$/.test(value)) return Number(value) * 1000
-  const wait = Date.parse(value) - Date.parse(header(headers, "date") ?? "")
-  return Number.isFinite(wait) ? Math.max(0, wait) : undefined
-}
-
-const statusOf = (node: object): number | undefined =>
-  readInt(node, "status") ?? readInt(node, "statusCode") ?? readInt(node, "httpStatusCode")
-
-const byHttp = (node: object): Failure | undefined => {
-  const response = readObject(node, "response") ?? readObject(node, "$metadata")
-  const status = statusOf(node) ?? (response === undefined ? undefined : statusOf(response))
-  if (status === undefined || status < 400 || status > 599) return undefined
-  const retryAfter = retryAfterOf(readObject(response ?? node, "headers") ?? readObject(node, "headers"))
-  const found = status === 503 && retryAfter !== undefined
-    ? "RemoteSaturated"
-    : Codes.httpStatuses.get(String(status)) ?? "Fatal"
-  return make(found, { code: `HTTP_${status}`, retryAfter })
-}
-
-const byClosing = (node: object): Failure | undefined => {
-  const code = nameOf(node) === "SocketCloseError" ? readInt(node, "code") : undefined
-  return code === undefined ? undefined : make(Codes.closingCodes.get(String(code)) ?? "Fatal", { code: `WS_${code}` })
-}
-
-const byTag = (node: object): Failure | undefined => {
-  const tag = nameOf(node)
-  const found = tag === undefined ? undefined : Codes.tags.get(tag)
-  return found === undefined ? undefined : make(found, { code: tag })
-}
-
-/** Each knows one family. The first that knows an error decides; a tag says less than a code, so it comes later. */
-const recognisers = [byMysql, byCode, byRedis, byGrpc, byHttp, byClosing]
-
-const recognise = (node: object): Failure | undefined => {
-  for (const recogniser of recognisers) {
-    const failure = recogniser(node)
-    if (failure !== undefined) return failure
+const firstOf = <A>(nodes: ReadonlyArray<object>, f: (node: object) => A | undefined): A | undefined => {
+  for (const node of nodes) {
+    const value = f(node)
+    if (value !== undefined) return value
   }
   return undefined
 }
 
-const isDefined = (failure: Failure | undefined): failure is Failure => failure !== undefined
+/**
+ * Of several on one level, such as the addresses that were tried, the first of these decides: what may have been done must
+ * not be repeated blindly, what may pass goes before what is fatal, since one good address is enough.
+ */
+const precedence: ReadonlyArray<FailureClass> = ["Ambiguous", "RemoteSaturated", "Transient", "Redirect", "Fatal"]
 
-/** Of the outermost level that is recognised: what may pass before what is fatal, since one good address is enough. */
+/** Of the outermost level that is recognised. */
 const outermost = (
   levels: ReadonlyArray<ReadonlyArray<object>>,
   by: (node: object) => Failure | undefined
 ): Failure | undefined => {
   for (const level of levels) {
     const failures = level.map(by).filter(isDefined)
-    const best = failures.find((failure) => failure.class !== "Fatal") ?? failures[0]
+    const ranked = precedence.map((name) => failures.find((failure) => failure.class === name))
+    const best = ranked.find(isDefined)
     if (best !== undefined) return best
   }
   return undefined
 }
 
-/** The outermost `isRetryable`, unless it comes from an error that says that its maker could not tell. */
-const statedBy = (nodes: ReadonlyArray<object>): boolean | undefined => {
-  for (const node of nodes) {
-    const stated = read(node, "isRetryable")
-    if (typeof stated === "boolean" && !Codes.undecidedTags.has(nameOf(readObject(node, "reason") ?? node) ?? "")) {
-      return stated
-    }
-  }
-  return undefined
-}
-
-const combine = (stated: boolean | undefined, known: Failure | undefined): Failure => {
-  // Whoever cannot tell whether it was done says that it is not to be repeated blindly, which is what `Ambiguous` means.
-  if (known?.class === "Ambiguous") return stated === true ? { ...known, class: "Transient" } : known
-  if (stated === false) return make("Fatal", { code: known?.code })
+/** What is known of an error, with what its wrappers say. */
+const combine = (known: Failure | undefined, stated: boolean | undefined): Failure => {
+  if (known?.class === "Ambiguous" || known?.class === "Redirect") return known
+  // Whoever made the error knows more about it than its code says, except that nobody can undo what was done.
+  if (stated === false) return { ...known, ...make("Fatal", { code: known?.code }) }
   if (stated === true && (known === undefined || known.class === "Fatal")) {
-    return make("Transient", { code: known?.code })
+    return { ...known, ...make("Transient", { code: known?.code }) }
   }
   return known ?? make("Fatal")
+}
+
+/** Adds what the whole chain says: whether anything was sent, and how long to wait. */
+const complete = (failure: Failure, nodes: ReadonlyArray<object>): Failure => {
+  const sent = failure.sent ?? firstOf(nodes, sentBy)
+  const retryAfter = failure.retryAfter ?? firstOf(nodes, waitOf)
+  return {
+    ...failure,
+    ...(failure.class === "Ambiguous" && sent === false ? { class: "Transient" } : undefined),
+    ...(retryAfter === undefined ? undefined : { retryAfter }),
+    ...(sent === undefined ? undefined : { sent })
+  }
 }
 
 /**
@@ -264,24 +102,28 @@ const combine = (stated: boolean | undefined, known: Failure | undefined): Failu
  * **Details**
  *
  * The error and everything it wraps (`cause`, `reason`, `error`, the `errors` of an `AggregateError`) are looked at, eight
- * levels deep; cycles do no harm. What decides, in this order:
+ * levels deep and 64 errors wide; cycles, getters that throw and other traps do no harm. What decides, in this order:
  *
  * 1. Local exhaustion anywhere (`EMFILE`, `ENFILE`, `ENOBUFS`, no ephemeral port, the monitor's `ResourceExhausted`):
  *    the class is `LocalExhausted`, whatever else the error says.
- * 2. The outermost `isRetryable: false`: the class is `Fatal`, unless what is known of the error is that it is
- *    `Ambiguous`.
- * 3. The outermost code that is known: Node, libuv, TLS, undici, PostgreSQL, MySQL, Redis, HTTP, gRPC and WebSocket; then
- *    the outermost tag that is known (Effect's `TimeoutError` and socket errors, and ours). An `isRetryable: true` outside
- *    it turns `Fatal` and `Ambiguous` into `Transient`.
- * 4. `isRetryable: true` alone: the class is `Transient`.
- * 5. Anything else is `Fatal`: an error that nobody knows is not retried.
+ * 2. The outermost code that is known: Node, libuv, TLS, undici, HTTP/2, PostgreSQL, MySQL, Redis, MongoDB, HTTP, gRPC and
+ *    WebSocket; then the outermost tag that is known (Effect's errors, those of clients without codes, and ours).
+ *    `Ambiguous` becomes `Transient` when it is certain that nothing was sent: because there never was a connection, or
+ *    because an error says `sent: false`.
+ * 3. The outermost `isRetryable`: `false` makes `Fatal` what would be retried, `true` makes `Transient` what is `Fatal` or
+ *    not known. It changes neither `Ambiguous` nor `Redirect`: a good prospect does not say that an effect may be done twice.
+ * 4. Anything else is `Fatal`: an error that nobody knows is not retried.
  *
- * `Ambiguous` becomes `Transient` when the error says that the connection was never established.
+ * `retryAfter` is the wait that the other side asked for: `Retry-After` as seconds or as a date, `retry-after-ms`, gRPC's
+ * `grpc-retry-pushback-ms` and `RetryInfo`, or a `Duration` in a field `retryAfter` of any of the errors.
  *
  * **Gotchas**
  *
- * - `ENOTFOUND` is `Transient`: a container's name may come after its client. A misspelt name is retried too.
+ * - `ENOTFOUND` is `Transient`: a container's name may come after its client. A misspelt name is retried too. Use
+ *   `Failure.byCode({ ENOTFOUND: "Fatal" })` where that is no possibility.
  * - A plain `new Error("...")` is `Fatal`. Give an error `isRetryable: true`, or give the policy a `classify`.
+ * - A serialization failure or a deadlock of a database (`40001`, `40P01`, MySQL 1205 and 1213) is `Transient` for the whole
+ *   transaction. What is retried has to be the transaction, never its last statement.
  *
  * **Example** (Telling a full host from a closed port)
  *
@@ -300,14 +142,17 @@ const combine = (stated: boolean | undefined, known: Failure | undefined): Failu
  * @category combinators
  * @since 0.1.0
  */
-export const classify = (error: unknown): Failure => {
+export const classify = (error: unknown, options?: ClassifyOptions): Failure => {
   const levels = levelsOf(error)
   const nodes = levels.flat()
-  const isLocal = (failure: Failure): boolean => failure.class === "LocalExhausted"
-  const local = nodes.map((node) => recognise(node) ?? byTag(node)).filter(isDefined).find(isLocal)
+  const recognised = new Map(nodes.map((node) => [node, recognise(node, options?.now)]))
+  const coded = (node: object): Failure | undefined => recognised.get(node)
+  const local = firstOf(nodes, (node) => {
+    const failure = coded(node) ?? byTag(node)
+    return failure?.class === "LocalExhausted" ? failure : undefined
+  })
   if (local !== undefined) return local
-  const known = outermost(levels, recognise) ?? outermost(levels, byTag)
-  const failure = combine(statedBy(nodes), known)
-  const unsent = nodes.some((node) => Codes.unsentTags.has(nameOf(node) ?? ""))
-  return failure.class === "Ambiguous" && unsent ? { ...failure, class: "Transient" } : failure
+  const known = outermost(levels, coded) ?? outermost(levels, byTag)
+  const certain = known === undefined ? undefined : complete(known, nodes)
+  return complete(combine(certain, firstOf(nodes, statedBy)), nodes)
 }

@@ -1,7 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Data, Duration, Effect } from "effect"
+import { Cause, Data, Duration, Effect, Schema } from "effect"
+import { ConnectFailed, PoolError } from "effect-sluice/ConnectionPool"
 import * as Failure from "effect-sluice/Failure"
 import { ResourceExhausted } from "effect-sluice/ResourceMonitor"
+import * as HttpClientError from "effect/http/HttpClientError"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as CircuitBreaker from "effect/persistence/CircuitBreaker"
+import * as RateLimiter from "effect/persistence/RateLimiter"
+import * as Redis from "effect/persistence/Redis"
 import * as Socket from "effect/socket/Socket"
 import * as SqlError from "effect/sql/SqlError"
 import * as Net from "node:net"
@@ -20,84 +27,158 @@ type Row = readonly [name: string, error: unknown, expected: Failure.FailureClas
 
 const connect = { syscall: "connect" }
 
+/** One row for each of many codes that mean the same. */
+const each = (codes: string, expected: Failure.FailureClass, error: (code: string) => unknown): ReadonlyArray<Row> =>
+  codes.split(" ").map((code) => [code, error(code), expected])
+
 const node: ReadonlyArray<Row> = [
-  ["ECONNREFUSED", coded("ECONNREFUSED", connect), "Transient"],
-  ["EHOSTUNREACH", coded("EHOSTUNREACH", connect), "Transient"],
-  ["ENETUNREACH", coded("ENETUNREACH", connect), "Transient"],
-  ["EAI_AGAIN", coded("EAI_AGAIN", { syscall: "getaddrinfo" }), "Transient"],
-  ["ENOTFOUND", coded("ENOTFOUND", { syscall: "getaddrinfo" }), "Transient"],
-  ["ECONNRESET while dialling", coded("ECONNRESET", connect), "Transient"],
+  ...each(
+    "ECONNREFUSED EHOSTUNREACH ENETUNREACH EHOSTDOWN ENETDOWN ECONNRESET EPIPE ECONNABORTED ETIMEDOUT ENOENT",
+    "Transient",
+    (code) => coded(code, connect)
+  ),
+  ...each("EAI_AGAIN ENOTFOUND", "Transient", (code) => coded(code, { syscall: "getaddrinfo" })),
   ["ECONNRESET in a TLS handshake", coded("ECONNRESET", { host: "h", localAddress: undefined }), "Transient"],
-  ["ECONNRESET on an open connection", coded("ECONNRESET", { syscall: "read" }), "Ambiguous"],
+  ...each("ECONNRESET ETIMEDOUT EHOSTUNREACH ENETDOWN", "Ambiguous", (code) => coded(code, { syscall: "read" })),
+  ...each("EPIPE ECONNRESET ECONNABORTED ETIMEDOUT", "Ambiguous", (code) => coded(code, { syscall: "write" })),
   ["ECONNRESET as HTTP's socket hang up", coded("ECONNRESET"), "Ambiguous"],
-  ["EPIPE", coded("EPIPE", { syscall: "write" }), "Ambiguous"],
-  ["ETIMEDOUT while dialling", coded("ETIMEDOUT", connect), "Transient"],
-  ["ETIMEDOUT while reading", coded("ETIMEDOUT", { syscall: "read" }), "Ambiguous"],
-  ["EMFILE", coded("EMFILE", { syscall: "getaddrinfo" }), "LocalExhausted"],
-  ["ENFILE", coded("ENFILE", connect), "LocalExhausted"],
-  ["ENOBUFS", coded("ENOBUFS", connect), "LocalExhausted"],
-  ["EADDRNOTAVAIL while dialling", coded("EADDRNOTAVAIL", connect), "LocalExhausted"],
+  ["EMFILE while resolving", coded("EMFILE", { syscall: "getaddrinfo" }), "LocalExhausted"],
+  ...each(
+    "EMFILE ENFILE ENOBUFS ENOMEM EADDRNOTAVAIL EADDRINUSE",
+    "LocalExhausted",
+    (code) => coded(code, connect)
+  ),
   ["EADDRNOTAVAIL while binding", coded("EADDRNOTAVAIL", { syscall: "bind" }), "Fatal"],
-  ["EADDRINUSE while dialling", coded("EADDRINUSE", connect), "LocalExhausted"],
   ["EADDRINUSE while listening", coded("EADDRINUSE", { syscall: "listen" }), "Fatal"],
   ["EAGAIN while dialling", coded("EAGAIN", connect), "RemoteSaturated"],
-  ["ENOENT while dialling", coded("ENOENT", connect), "Transient"],
   ["ENOENT while opening a file", coded("ENOENT", { syscall: "open" }), "Fatal"],
-  ["EACCES", coded("EACCES", connect), "Fatal"],
-  ["EPERM", coded("EPERM", connect), "Fatal"],
-  ["CERT_HAS_EXPIRED", coded("CERT_HAS_EXPIRED"), "Fatal"],
-  ["DEPTH_ZERO_SELF_SIGNED_CERT", coded("DEPTH_ZERO_SELF_SIGNED_CERT"), "Fatal"],
-  ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", coded("UNABLE_TO_VERIFY_LEAF_SIGNATURE"), "Fatal"],
-  ["ERR_TLS_CERT_ALTNAME_INVALID", coded("ERR_TLS_CERT_ALTNAME_INVALID"), "Fatal"],
-  ["ERR_SSL_WRONG_VERSION_NUMBER", coded("ERR_SSL_WRONG_VERSION_NUMBER"), "Fatal"],
-  ["ERR_STREAM_PREMATURE_CLOSE", coded("ERR_STREAM_PREMATURE_CLOSE"), "Ambiguous"],
+  ...each("EACCES EPERM EINVAL EAFNOSUPPORT EPROTO", "Fatal", (code) => coded(code, connect)),
+  ...each(
+    "CERT_HAS_EXPIRED CERT_NOT_YET_VALID CERT_REVOKED DEPTH_ZERO_SELF_SIGNED_CERT SELF_SIGNED_CERT_IN_CHAIN " +
+      "UNABLE_TO_VERIFY_LEAF_SIGNATURE UNABLE_TO_GET_ISSUER_CERT ERR_TLS_CERT_ALTNAME_INVALID ERR_SSL_WRONG_VERSION_NUMBER",
+    "Fatal",
+    coded
+  ),
+  ...each("ERR_SOCKET_CLOSED ERR_STREAM_PREMATURE_CLOSE ERR_STREAM_DESTROYED", "Ambiguous", coded),
+  ["ERR_SOCKET_CONNECTION_TIMEOUT", coded("ERR_SOCKET_CONNECTION_TIMEOUT"), "Transient"],
+  ["ERR_SOCKET_BAD_PORT", coded("ERR_SOCKET_BAD_PORT"), "Fatal"],
   ["UND_ERR_CONNECT_TIMEOUT", coded("UND_ERR_CONNECT_TIMEOUT"), "Transient"],
-  ["UND_ERR_SOCKET", coded("UND_ERR_SOCKET"), "Ambiguous"],
-  ["UND_ERR_INVALID_ARG", coded("UND_ERR_INVALID_ARG"), "Fatal"]
+  ...each("UND_ERR_SOCKET UND_ERR_HEADERS_TIMEOUT UND_ERR_BODY_TIMEOUT", "Ambiguous", coded),
+  ...each(
+    "UND_ERR_ABORTED UND_ERR_DESTROYED UND_ERR_CLOSED UND_ERR_INVALID_ARG UND_ERR_HEADERS_OVERFLOW " +
+      "UND_ERR_RES_EXCEEDED_MAX_SIZE",
+    "Fatal",
+    coded
+  ),
+  ["ABORT_ERR around a reset", coded("ABORT_ERR", { cause: coded("ECONNRESET", connect) }), "Fatal"]
 ]
+
+const mysql = (code: string) => coded("ER_ANY", { errno: Number(code) })
+const reply = (code: string) => named("ReplyError", `${code} in some words`)
 
 const databases: ReadonlyArray<Row> = [
-  ["PostgreSQL 57P03 starting up", coded("57P03"), "Transient"],
-  ["PostgreSQL 40001 serialization failure", coded("40001"), "Transient"],
-  ["PostgreSQL 53300 too many connections", coded("53300"), "RemoteSaturated"],
-  ["PostgreSQL 53999, a class that is known", coded("53999"), "RemoteSaturated"],
-  ["pgbouncer 08P01", coded("08P01"), "RemoteSaturated"],
-  ["PostgreSQL 57P01 admin shutdown", coded("57P01"), "Ambiguous"],
-  ["PostgreSQL 57014 statement timeout", coded("57014"), "Fatal"],
-  ["PostgreSQL 28P01 wrong password", coded("28P01"), "Fatal"],
-  ["PostgreSQL 25006 read only", coded("25006"), "Redirect"],
-  ["MySQL 1040 too many connections", coded("ER_CON_COUNT_ERROR", { errno: 1040 }), "RemoteSaturated"],
-  ["MySQL 1213 deadlock", coded("ER_LOCK_DEADLOCK", { errno: 1213 }), "Transient"],
-  ["MySQL 2013 lost connection", coded("PROTOCOL_CONNECTION_LOST", { errno: 2013 }), "Ambiguous"],
-  ["MySQL 1129 host blocked", coded("ER_HOST_IS_BLOCKED", { errno: 1129 }), "Fatal"],
-  ["MySQL ER_DUP_ENTRY", coded("ER_DUP_ENTRY"), "Fatal"],
-  ["Redis LOADING", named("ReplyError", "LOADING Redis is loading"), "Transient"],
-  ["Redis max clients", named("ReplyError", "ERR max number of clients reached"), "RemoteSaturated"],
-  ["Redis OOM", named("ReplyError", "OOM command not allowed"), "RemoteSaturated"],
-  ["Redis MOVED", named("ReplyError", "MOVED 3999 127.0.0.1:6381"), "Redirect"],
-  ["Redis WRONGPASS", named("ReplyError", "WRONGPASS invalid username-password pair"), "Fatal"]
+  ...each("08001 08004 57P03 40001 40P01 55P03 55006 55000", "Transient", coded),
+  ...each("53300 53400 53200 53100 53999 08P01", "RemoteSaturated", coded),
+  ...each("08000 08003 08006 08007 57P01 57P02 58030", "Ambiguous", coded),
+  ...each("57014 28000 28P01 3D000 42601 42P01 22001 23505 XX000 0A000", "Fatal", coded),
+  ["25006", coded("25006"), "Redirect"],
+  [
+    "Neon's XX000 for too many connections",
+    Object.assign(new Error("Too many database connection attempts are currently ongoing."), { code: "XX000" }),
+    "RemoteSaturated"
+  ],
+  ...each("1040 1203 1226 1135 1037 1041", "RemoteSaturated", mysql),
+  ...each("1205 1213 1053 2002 2003 1042 1614", "Transient", mysql),
+  ...each("2006 2013 1158 1159 1160 1161", "Ambiguous", mysql),
+  ...each("1290 1836", "Redirect", mysql),
+  ...each("1129 1044 1045 1049 1062 1064", "Fatal", mysql),
+  ["ER_DUP_ENTRY without a number", coded("ER_DUP_ENTRY"), "Fatal"],
+  ...each("PROTOCOL_CONNECTION_LOST ER_SOCKET_UNEXPECTED_CLOSE CONNECTION_CLOSED", "Ambiguous", coded),
+  ...each("ER_CONNECTION_TIMEOUT ER_GET_CONNECTION_TIMEOUT CONNECT_TIMEOUT", "Transient", coded),
+  ...each("LOADING TRYAGAIN CLUSTERDOWN MASTERDOWN NOREPLICAS", "Transient", reply),
+  ...each("OOM BUSY MISCONF", "RemoteSaturated", reply),
+  ...each("MOVED ASK READONLY UNBLOCKED", "Redirect", reply),
+  ...each("NOAUTH WRONGPASS NOPERM CROSSSLOT EXECABORT WRONGTYPE BUSYKEY ERR", "Fatal", reply),
+  ["Redis with too many clients", named("ReplyError", "ERR max number of clients reached"), "RemoteSaturated"],
+  ["words of Redis in another error", named("Error", "LOADING in some words"), "Fatal"],
+  ["MongoDB under overload", { code: 462, errorLabels: ["RetryableError", "SystemOverloadedError"] }, "RemoteSaturated"]
 ]
 
+const http2 = (kind: string, word: string | number) =>
+  Object.assign(new Error(`closed with error code ${word}`), { code: `ERR_HTTP2_${kind}_ERROR` })
+
+const grpc = (code: string) => ({ code: Number(code), details: "", metadata: {} })
+
 const servers: ReadonlyArray<Row> = [
-  ["HTTP 408", { status: 408 }, "Transient"],
-  ["HTTP 429", { response: { status: 429, headers: {} } }, "RemoteSaturated"],
-  ["HTTP 500", { statusCode: 500 }, "Ambiguous"],
-  ["HTTP 503", { status: 503 }, "Ambiguous"],
-  ["HTTP 503 with Retry-After", { status: 503, headers: { "Retry-After": "3" } }, "RemoteSaturated"],
-  ["HTTP 404", { status: 404 }, "Fatal"],
-  ["HTTP 501", { status: 501 }, "Fatal"],
+  ...each("408 425 421", "Transient", (code) => ({ status: Number(code) })),
+  ...each("429 529", "RemoteSaturated", (code) => ({ response: { status: Number(code), headers: {} } })),
+  ...each("500 502 503 504", "Ambiguous", (code) => ({ statusCode: Number(code) })),
+  ...each("501 505 400 401 403 404 409 410 413 422 451", "Fatal", (code) => ({ status: Number(code) })),
+  ...each("301 302 303 307 308", "Redirect", (code) => ({ status: Number(code) })),
+  ["503 with Retry-After", { status: 503, headers: { "Retry-After": "3" } }, "RemoteSaturated"],
   ["AWS metadata 503", { $metadata: { httpStatusCode: 503 } }, "Ambiguous"],
+  [
+    "AWS throttling with 400",
+    { $metadata: { httpStatusCode: 400 }, $retryable: { throttling: true } },
+    "RemoteSaturated"
+  ],
   ["an exit status of 1 is no HTTP", { status: 1 }, "Fatal"],
-  ["gRPC 14", { code: 14, details: "no connection", metadata: {} }, "Transient"],
-  ["gRPC 8", { code: 8, details: "", metadata: {} }, "RemoteSaturated"],
-  ["gRPC 3", { code: 3, details: "", metadata: {} }, "Fatal"],
-  ["gRPC by name", { code: "DEADLINE_EXCEEDED" }, "Ambiguous"]
+  ["undici's status beside a code", coded("UND_ERR_RESPONSE", { statusCode: 429 }), "RemoteSaturated"],
+  ["axios' status beside a code", coded("ERR_BAD_RESPONSE", { response: { status: 529 } }), "RemoteSaturated"],
+  ["axios' answer that was cut off", coded("ERR_BAD_RESPONSE", { response: { status: 200 } }), "Ambiguous"],
+  ["a code says more than the status it was given", coded("ECONNREFUSED", { status: 500 }), "Transient"],
+  ["HTTP/2, refused", http2("STREAM", "NGHTTP2_REFUSED_STREAM"), "Transient"],
+  ["HTTP/2, told to calm", http2("STREAM", "NGHTTP2_ENHANCE_YOUR_CALM"), "RemoteSaturated"],
+  ["HTTP/2, session told to calm", http2("SESSION", 11), "RemoteSaturated"],
+  ["HTTP/2, internal error", http2("STREAM", "NGHTTP2_INTERNAL_ERROR"), "Ambiguous"],
+  ["HTTP/2, text that is no code of its own", http2("STREAM", "ECONNREFUSED"), "Ambiguous"],
+  ["HTTP/2, session that goes away", coded("ERR_HTTP2_GOAWAY_SESSION"), "Transient"],
+  ...each("14 10", "Transient", grpc),
+  ["8", grpc("8"), "RemoteSaturated"],
+  ...each("4 2 13", "Ambiguous", grpc),
+  ...each("1 3 5 6 7 9 11 12 15 16", "Fatal", grpc),
+  ["gRPC by name", { code: "DEADLINE_EXCEEDED" }, "Ambiguous"],
+  [
+    "Connect's error",
+    { name: "ConnectError", code: 14, rawMessage: "", details: [], metadata: new Headers() },
+    "Transient"
+  ]
 ]
 
 class Stated extends Data.TaggedError("Stated")<{ readonly isRetryable: boolean; readonly cause?: unknown }> {}
 
-const sql = (Reason: typeof SqlError.ConnectionError | typeof SqlError.UnknownError, cause: unknown) =>
-  new SqlError.SqlError({ reason: new Reason({ cause }) })
+type Reason = Exclude<SqlError.SqlErrorReason, SqlError.UniqueViolation>
+
+const sql = (
+  Reason: new(props: { readonly cause: unknown; readonly operation?: string }) => Reason,
+  cause: unknown,
+  operation?: string
+) => new SqlError.SqlError({ reason: new Reason({ cause, ...(operation === undefined ? {} : { operation }) }) })
+
+const redis = (cause: unknown) => new Redis.RedisError({ cause })
+
+/** Errors as node-redis throws them: told apart by their class alone. */
+class SocketClosedUnexpectedlyError extends Error {}
+class ClientOfflineError extends Error {}
+class SimpleError extends Error {}
+
+const request = HttpClientRequest.get("http://localhost/")
+const httpError = (status: number, headers: Record<string, string> = {}) =>
+  new HttpClientError.HttpClientError({
+    reason: new HttpClientError.StatusCodeError({
+      request,
+      response: HttpClientResponse.fromWeb(request, new Response(null, { status, headers }))
+    })
+  })
+const transportError = (cause: unknown) =>
+  new HttpClientError.HttpClientError({ reason: new HttpClientError.TransportError({ request, cause }) })
+
+const rateLimited = new RateLimiter.RateLimiterError({
+  reason: new RateLimiter.RateLimitExceeded({ key: "k", retryAfter: Duration.seconds(2), limit: 1, remaining: 0 })
+})
+const circuitOpen = new CircuitBreaker.CircuitBreakerError({
+  reason: new CircuitBreaker.CircuitOpen({ key: "k", retryAfter: Duration.seconds(4) })
+})
 
 const noRoom = new ResourceExhausted({
   label: "db",
@@ -108,6 +189,17 @@ const noRoom = new ResourceExhausted({
   limit: 10,
   headroom: 0,
   level: "Exhausted"
+})
+
+const interrupted = new RetryPolicy.RetryError({
+  reason: new RetryPolicy.DeadlineExceeded({
+    label: "x",
+    attempts: 2,
+    elapsed: Duration.seconds(1),
+    deadline: Duration.seconds(1),
+    interrupted: true,
+    cause: coded("ECONNREFUSED", connect)
+  })
 })
 
 const effects: ReadonlyArray<Row> = [
@@ -149,10 +241,28 @@ const effects: ReadonlyArray<Row> = [
     new Socket.SocketError({ reason: new Socket.SocketCloseError({ code: 1008 }) }),
     "Fatal"
   ],
-  ["SqlError, connection", sql(SqlError.ConnectionError, new Error("?")), "Transient"],
+  ["SqlError, connection", sql(SqlError.ConnectionError, new Error("?")), "Ambiguous"],
+  ["SqlError, connecting", sql(SqlError.ConnectionError, new Error("?"), "connect"), "Transient"],
+  ["SqlError, connection lost under a query", sql(SqlError.ConnectionError, coded("57P01"), "query"), "Ambiguous"],
+  ["SqlError, connection lost under the login", sql(SqlError.ConnectionError, coded("57P01"), "connect"), "Transient"],
+  ["SqlError, statement timeout", sql(SqlError.StatementTimeoutError, coded("57014")), "Fatal"],
+  ["SqlError, deadlock without a code", sql(SqlError.DeadlockError, new Error("?")), "Transient"],
+  ["SqlError, wrong password without a code", sql(SqlError.AuthenticationError, new Error("?")), "Fatal"],
   ["SqlError, connection, server full", sql(SqlError.ConnectionError, coded("53300")), "RemoteSaturated"],
   ["SqlError, unknown, but refused", sql(SqlError.UnknownError, coded("ECONNREFUSED", connect)), "Transient"],
   ["SqlError, unknown, and unknown", sql(SqlError.UnknownError, new Error("?")), "Fatal"],
+  ["RedisError, closed", redis(new SocketClosedUnexpectedlyError("?")), "Ambiguous"],
+  ["RedisError, offline", redis(new ClientOfflineError("?")), "Transient"],
+  ["RedisError, a reply", redis(new SimpleError("OOM command not allowed")), "RemoteSaturated"],
+  ["RedisError, refused", redis(coded("ECONNREFUSED", connect)), "Transient"],
+  ["RedisError, waited too long", redis(new Cause.TimeoutError("?")), "Ambiguous"],
+  ["HttpClientError, 429", httpError(429), "RemoteSaturated"],
+  ["HttpClientError, 503 with Retry-After", httpError(503, { "retry-after": "1" }), "RemoteSaturated"],
+  ["HttpClientError, 404", httpError(404), "Fatal"],
+  ["HttpClientError, transport, refused", transportError(coded("ECONNREFUSED", connect)), "Transient"],
+  ["HttpClientError, transport, unknown", transportError(new Error("?")), "Ambiguous"],
+  ["RateLimiterError", rateLimited, "RemoteSaturated"],
+  ["CircuitBreakerError", circuitOpen, "Transient"],
   ["ResourceExhausted of the monitor", noRoom, "LocalExhausted"],
   ["an error around ResourceExhausted", {
     _tag: "PoolError",
@@ -166,6 +276,20 @@ const effects: ReadonlyArray<Row> = [
     new Stated({ isRetryable: false, cause: coded("ECONNREFUSED") }),
     "Fatal"
   ],
+  [
+    "isRetryable: true around what may have been done",
+    new Stated({ isRetryable: true, cause: coded("EPIPE") }),
+    "Ambiguous"
+  ],
+  ["isRetryable: false around another primary", new Stated({ isRetryable: false, cause: coded("25006") }), "Redirect"],
+  [
+    "a pool that gave up dialling",
+    new PoolError({ reason: new ConnectFailed({ key: "k", cause: coded("EPIPE") }) }),
+    "Fatal"
+  ],
+  ["a request that was not sent", { _tag: "ConnectionLost", sent: false, cause: coded("ECONNRESET") }, "Transient"],
+  ["a request that was sent", { _tag: "ConnectionLost", sent: true, cause: coded("ECONNRESET") }, "Ambiguous"],
+  ["an attempt at its deadline, after a refusal", interrupted, "Ambiguous"],
   [
     "a connection that never was, reset",
     { _tag: "ConnectFailed", isRetryable: true, cause: coded("ECONNRESET", { syscall: "read" }) },
@@ -189,6 +313,16 @@ const wrapped: ReadonlyArray<Row> = [
     "one good address of two",
     Object.assign(new AggregateError([coded("EACCES", connect), coded("ECONNREFUSED", connect)]), { code: "EACCES" }),
     "Transient"
+  ],
+  [
+    "of several requests, one may have been done",
+    new AggregateError([coded("ECONNREFUSED", connect), coded("ECONNRESET", { syscall: "read" })]),
+    "Ambiguous"
+  ],
+  [
+    "the last of sixty",
+    new AggregateError(Array.from({ length: 60 }, (_, i) => i < 59 ? {} : coded("EMFILE"))),
+    "LocalExhausted"
   ],
   ["an AggregateError with nothing known", new AggregateError([new Error("?")]), "Fatal"]
 ]
@@ -231,36 +365,135 @@ describe("Failure", () => {
     assert.strictEqual(Failure.classify({ code: 14, details: "" }).code, "UNAVAILABLE")
   })
 
-  it("reads Retry-After as seconds, and as a date against the server's own clock", () => {
-    const seconds = { status: 429, headers: { "retry-after": "7" } }
-    assert.deepStrictEqual(Failure.classify(seconds).retryAfter, Duration.seconds(7))
-    const response = new Response(null, {
-      status: 503,
-      headers: { "Date": "Wed, 21 Oct 2015 07:28:00 GMT", "Retry-After": "Wed, 21 Oct 2015 07:28:30 GMT" }
-    })
-    assert.deepStrictEqual(Failure.classify({ response }), {
-      class: "RemoteSaturated",
-      code: "HTTP_503",
-      retryAfter: Duration.seconds(30)
-    })
-    assert.isUndefined(Failure.classify({ status: 429, headers: { "retry-after": "soon" } }).retryAfter)
+  it("knows what was certainly not sent, and what may have been", () => {
+    const sentOf = (error: unknown) => Failure.classify(error).sent
+    assert.deepStrictEqual(
+      [
+        coded("ECONNREFUSED"),
+        coded("EPIPE", connect),
+        coded("EAI_AGAIN", { syscall: "getaddrinfo" }),
+        coded("57P03"),
+        http2("STREAM", "NGHTTP2_REFUSED_STREAM"),
+        { errorLabels: ["SystemOverloadedError"] },
+        { sent: false, code: "EPIPE" }
+      ].map(sentOf),
+      [false, false, false, false, false, false, false]
+    )
+    assert.isTrue(sentOf({ _tag: "ConnectionLost", sent: true }))
+    for (const error of [coded("EPIPE"), coded("40001"), { status: 429 }, new Error("?")]) {
+      assert.isUndefined(sentOf(error))
+    }
+    // The outermost word counts: the handshake was sent, the request was not.
+    assert.isFalse(sentOf({ _tag: "HandshakeFailed", cause: { _tag: "ConnectionLost", sent: true } }))
   })
 
-  it("is total: cycles, depth, width and getters that throw do no harm", () => {
-    const cycle: { cause?: unknown } = {}
-    cycle.cause = { cause: cycle, errors: [cycle] }
-    assert.strictEqual(classOf(cycle), "Fatal")
-    let deep: unknown = coded("EMFILE")
-    for (let i = 0; i < 10_000; i++) deep = { cause: deep }
-    assert.strictEqual(classOf(deep), "Fatal")
-    assert.strictEqual(classOf(new AggregateError(Array.from({ length: 10_000 }, () => new Error("?")))), "Fatal")
-    const trap = {
-      get code(): string {
+  it("says what somebody has to do where a code says so", () => {
+    assert.include(Failure.classify({ cause: coded("CERT_NOT_YET_VALID") }).advice, "clocks")
+    assert.include(Failure.classify(coded("CERT_HAS_EXPIRED")).advice, "clocks")
+    assert.include(Failure.classify(coded("53100")).advice, "disk")
+    assert.include(Failure.classify(mysql("1129")).advice, "FLUSH HOSTS")
+    assert.notProperty(Failure.classify(coded("CERT_REVOKED")), "advice")
+  })
+
+  describe("is total", () => {
+    const keys = [
+      "code",
+      "errno",
+      "status",
+      "statusCode",
+      "_tag",
+      "name",
+      "syscall",
+      "errorLabels",
+      "retryAfter",
+      "sent"
+    ]
+
+    it("cycles, depth and width do no harm", () => {
+      const cycle: { cause?: unknown } = {}
+      cycle.cause = { cause: cycle, errors: [cycle] }
+      assert.strictEqual(classOf(cycle), "Fatal")
+      let deep: unknown = coded("EMFILE")
+      for (let i = 0; i < 10_000; i++) deep = { cause: deep }
+      assert.strictEqual(classOf(deep), "Fatal")
+      assert.strictEqual(classOf(new AggregateError(Array.from({ length: 10_000 }, () => new Error("?")))), "Fatal")
+      const endless = (): object => ({
+        get cause() {
+          return endless()
+        },
+        get errors() {
+          return [endless(), endless(), endless()]
+        }
+      })
+      assert.strictEqual(classOf(endless()), "Fatal")
+    })
+
+    it("a list of a thousand million holes costs nothing", () => {
+      const errors: Array<unknown> = []
+      errors.length = 1e9
+      const start = performance.now()
+      assert.strictEqual(classOf({ errors, cause: coded("EMFILE") }), "LocalExhausted")
+      assert.isBelow(performance.now() - start, 1000)
+    })
+
+    it("getters that throw say nothing", () => {
+      const trap = {
+        get code(): string {
+          throw new Error("trap")
+        },
+        cause: coded("ECONNREFUSED", connect)
+      }
+      assert.strictEqual(classOf(trap), "Transient")
+      const headers = {
+        get get(): unknown {
+          throw new Error("trap")
+        }
+      }
+      assert.strictEqual(classOf({ status: 429, headers }), "RemoteSaturated")
+      const failing = {
+        get: () => {
+          throw new Error("trap")
+        }
+      }
+      assert.strictEqual(classOf({ status: 429, headers: failing }), "RemoteSaturated")
+      assert.strictEqual(classOf({ code: 14, details: "", metadata: failing }), "Transient")
+    })
+
+    it("proxies whose traps all throw, and revoked ones, say nothing", () => {
+      const trap = (): never => {
         throw new Error("trap")
-      },
-      cause: coded("ECONNREFUSED", connect)
-    }
-    assert.strictEqual(classOf(trap), "Transient")
+      }
+      const handler = { get: trap, has: trap, ownKeys: trap, getPrototypeOf: trap, getOwnPropertyDescriptor: trap }
+      const { proxy, revoke } = Proxy.revocable<Array<unknown>>([], {})
+      revoke()
+      for (const hostile of [new Proxy({}, handler), new Proxy([], handler), proxy]) {
+        assert.deepStrictEqual(Failure.classify(hostile), { class: "Fatal", code: undefined })
+        assert.strictEqual(classOf({ cause: hostile, errors: [hostile, coded("EMFILE")] }), "LocalExhausted")
+        assert.strictEqual(classOf({ errors: hostile, cause: coded("ECONNREFUSED") }), "Transient")
+        assert.strictEqual(classOf({ status: 429, headers: hostile }), "RemoteSaturated")
+        assert.strictEqual(classOf({ code: 14, details: "", metadata: hostile }), "Transient")
+        for (const key of [...keys, "constructor", "message", "reason", "response", "$metadata", "$retryable"]) {
+          assert.strictEqual(classOf({ [key]: hostile }), "Fatal", key)
+          assert.strictEqual(classOf({ [key]: hostile, cause: coded("ECONNREFUSED") }), "Transient", key)
+        }
+        const detail = { type: "google.rpc.RetryInfo", value: hostile }
+        assert.strictEqual(classOf({ code: 14, rawMessage: "", details: [hostile, detail] }), "Transient")
+      }
+    })
+
+    it("values of the wrong type are no codes", () => {
+      const nonsense = [NaN, -1, 1e300, 14n, Symbol("EMFILE"), () => "EMFILE", [], ["EMFILE"], {}, true, null, ""]
+      for (const value of nonsense) {
+        for (const key of keys) assert.oneOf(classOf({ [key]: value }), ["Fatal"], `${key}: ${typeof value}`)
+        assert.strictEqual(classOf(value), "Fatal")
+      }
+    })
+
+    it.effect.prop("anything at all is classed", [Schema.Unknown], ([error]) =>
+      Effect.sync(() => {
+        assert.isString(Failure.classify(error).class)
+        assert.isString(Failure.classify({ cause: error, errors: [error], metadata: error, headers: error }).class)
+      }))
   })
 
   // oxlint-disable-next-line effecttsgo/global-fetch -- Node's own fetch is the point: it wraps the failure.
@@ -295,7 +528,7 @@ describe("Failure", () => {
     Effect.gen(function*() {
       const port = yield* Effect.scoped(Effect.map(listening(() => {}), portOf))
       const one = yield* Effect.promise(() => dial({ host: "127.0.0.1", port }))
-      assert.deepStrictEqual(Failure.classify(one), { class: "Transient", code: "ECONNREFUSED" })
+      assert.deepStrictEqual(Failure.classify(one), { class: "Transient", code: "ECONNREFUSED", sent: false })
       const several = yield* Effect.promise(() => dial({ host: "localhost", port, autoSelectFamily: true }))
       assert.strictEqual(classOf(several), "Transient")
       const fetched = yield* Effect.promise(() => fetchFailure(`http://localhost:${port}`))
@@ -319,7 +552,7 @@ describe("Failure", () => {
   it.live("a real Unix socket that is not there yet is Transient", () =>
     Effect.gen(function*() {
       const error = yield* Effect.promise(() => dial({ path: Path.join(Os.tmpdir(), "no-such-sluice.sock") }))
-      assert.deepStrictEqual(Failure.classify(error), { class: "Transient", code: "ENOENT" })
+      assert.deepStrictEqual(Failure.classify(error), { class: "Transient", code: "ENOENT", sent: false })
     }))
 
   it.live("a real address that is not ours is Fatal when we bind it", () =>
