@@ -8,6 +8,7 @@ import type { Failure } from "./FailureModel.ts"
 import { make } from "./FailureModel.ts"
 import { byTag, levelsOf, recognise, sentBy, statedBy, waitOf } from "./Recognising.ts"
 
+export * from "./Classifier.ts"
 export type {
   /**
    * What a failure asks for.
