@@ -84,6 +84,65 @@ export const delay = (backoff: Backoff, step: number, u: number): number => {
   return Math.min(high, low + u * (high - low))
 }
 
+/** Spreads the bits of a 32-bit number over all of them: the last step of MurmurHash3. */
+const mix = (bits: number): number => {
+  const once = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b)
+  const twice = Math.imul(once ^ (once >>> 13), 0xc2b2ae35)
+  return (twice ^ (twice >>> 16)) >>> 0
+}
+
+/**
+ * The n-th random number of a session, from 0 (inclusive) to 1 (exclusive), for a seed in the same range.
+ *
+ * **Details**
+ *
+ * It is a hash of both, so that each number costs the same, however many came before, and a session remembers two numbers.
+ *
+ * @category random
+ * @since 0.1.0
+ */
+export const uniform = (seed: number, n: number): number => {
+  const scaled = seed * 2 ** 32
+  const rest = Math.floor((scaled % 1) * 2 ** 32)
+  return mix(Math.floor(scaled) ^ mix(rest + mix(n + 1))) / 2 ** 32
+}
+
+/**
+ * The random numbers of one session of retries, such as one run of `retry`.
+ *
+ * **Details**
+ *
+ * A session draws one number from the source of the program, when it needs its first one, and makes all of its own from
+ * that. So two sessions have nothing in common although they share a policy and a source; the delays of a session do not
+ * depend on what others do meanwhile; and a seeded source repeats all of them.
+ *
+ * @category random
+ * @since 0.1.0
+ */
+export const session = (source: () => number): () => number => {
+  let seed: number | undefined
+  let drawn = 0
+  return () => uniform(seed ??= source(), drawn++)
+}
+
+/** A connection that lived for less than this has proved nothing. */
+const stableAfter = 10_000
+
+/**
+ * The step to go on from after a connection that has ended: 0 if it was stable, the step it began with if not.
+ *
+ * **Details**
+ *
+ * It was stable if it lived for at least ten seconds and for at least the delay that went before it. A server that accepts
+ * and fails at once so meets ever fewer attempts, where a reset at each success would bring all of its clients back at their
+ * shortest delay.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const stepAfter = (backoff: Backoff, step: number, lived: number): number =>
+  lived >= Math.max(stableAfter, nominal(backoff, step)) ? 0 : step
+
 /** Nobody waits longer than this because a server said so. */
 const maxHint = 60_000
 

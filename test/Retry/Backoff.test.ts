@@ -1,5 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Random } from "effect"
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
 import * as Backoff from "../../src/Retry/Backoff.ts"
 
 const of = (jitter: number | "full", over: Partial<Backoff.Backoff> = {}): Backoff.Backoff => ({
@@ -118,5 +120,179 @@ describe("Backoff", () => {
     assert.strictEqual(Backoff.atLeast(500, 2000, 0), 2000)
     assert.strictEqual(Backoff.atLeast(500, 2000, 0.5), 2200)
     assert.strictEqual(Backoff.atLeast(500, 86_400_000, 0), 60_000)
+    assert.strictEqual(Backoff.atLeast(500, Infinity, 0.5), 66_000)
+  })
+
+  it.effect("a thousand clients that were told the same wait do not come back together", () =>
+    Effect.gen(function*() {
+      const waits = yield* draws(of(0), 1, 1000, "hint").pipe(
+        Effect.andThen(Random.next.pipe(Effect.replicateEffect(1000), Random.withSeed("hint"))),
+        Effect.map((us) => us.map((u) => Backoff.atLeast(0, 10_000, u)))
+      )
+      assert.isAtLeast(waits.reduce((a, b) => Math.min(a, b)), 10_000)
+      assert.isAtMost(waits.reduce((a, b) => Math.max(a, b)), 12_000)
+      assert.closeTo(mean(waits), 11_000, 60)
+      // Over 2000 ms they are 50 in each tenth of a second.
+      assert.isAtMost(crowd(waits, 100), 80)
+    }))
+})
+
+/** The delays of step `step` of a fleet: one session for each client, all from one seeded source. */
+const fleet = (backoff: Backoff.Backoff, step: number, clients: number, seed: string) =>
+  Effect.gen(function*() {
+    const source = yield* Random.Random
+    return Array.from({ length: clients }, () => {
+      const uniform = Backoff.session(() => source.nextDoubleUnsafe())
+      let u = 0
+      for (let n = 1; n <= step; n++) u = uniform()
+      return Backoff.delay(backoff, step, u)
+    })
+  }).pipe(Random.withSeed(seed))
+
+interface Spread {
+  readonly jitter: number | "full"
+  readonly step: number
+  readonly low: number
+  readonly high: number
+  /** Bounds of the most that come back within 100 ms of each other, of 1000. */
+  readonly wave: readonly [least: number, most: number]
+}
+
+/**
+ * Below the cap (step 3: 400 ms, step 5: 1600 ms) and at it (step 30: 10 s). 1000 clients over a width of w ms are
+ * 100 000 / w in each tenth of a second on average; the largest of so many Poisson counts lies within these bounds.
+ */
+const spreads: ReadonlyArray<Spread> = [
+  { jitter: 0, step: 30, low: 10_000, high: 10_000, wave: [1000, 1000] },
+  { jitter: 0.1, step: 5, low: 1440, high: 1760, wave: [312, 380] },
+  { jitter: 0.1, step: 30, low: 8000, high: 10_000, wave: [50, 80] },
+  { jitter: 0.2, step: 30, low: 6000, high: 10_000, wave: [25, 48] },
+  { jitter: 0.25, step: 5, low: 1200, high: 2000, wave: [125, 165] },
+  { jitter: 0.25, step: 30, low: 5000, high: 10_000, wave: [20, 40] },
+  { jitter: 1, step: 3, low: 0, high: 800, wave: [125, 165] },
+  { jitter: 1, step: 30, low: 0, high: 10_000, wave: [10, 26] },
+  { jitter: "full", step: 5, low: 0, high: 1600, wave: [62, 95] },
+  { jitter: "full", step: 30, low: 0, high: 10_000, wave: [10, 26] }
+]
+
+describe("Backoff of a fleet", () => {
+  it.effect.each(spreads)(
+    "jitter $jitter at step $step: uniform over $low to $high ms, and the first wave is $wave of 1000",
+    ({ high, jitter, low, step, wave }) =>
+      Effect.gen(function*() {
+        const values = yield* fleet(of(jitter), step, 20_000, `fleet ${jitter} ${step}`)
+        const [least, most] = [values.reduce((a, b) => Math.min(a, b)), values.reduce((a, b) => Math.max(a, b))]
+        const width = high - low
+        assert.isTrue(least >= low && most <= high, `${least} to ${most}`)
+        // 20 000 uniform draws reach within a thousandth of both ends, and their mean is within 0.7 % of the width.
+        assert.isTrue(least - low <= width / 1000 && high - most <= width / 1000, `${least} to ${most}`)
+        assert.closeTo(mean(values), (low + high) / 2, width * 0.007)
+        assert.closeTo(deviation(values), width / Math.sqrt(12), width * 0.005)
+        for (let from = 0; from < 20_000; from += 1000) {
+          const first = crowd(values.slice(from, from + 1000), 100)
+          assert.isTrue(first >= wave[0] && first <= wave[1], `${first} of 1000 within 100 ms`)
+        }
+      })
+  )
+
+  it.effect("a jitter that is cut at the cap would bring half of the fleet back at once, and this test sees it", () =>
+    Effect.gen(function*() {
+      const cut = (yield* fleet(of(0.25, { maxDelay: Infinity, factor: 1, initialDelay: 10_000 }), 1, 1000, "cut"))
+        .map((delay) => Math.min(delay, 10_000))
+      assert.isAtLeast(crowd(cut, 100), 450)
+      assert.isAtMost(crowd(yield* fleet(of(0.25), 30, 1000, "cut"), 100), 40)
+    }))
+})
+
+describe("Backoff.session", () => {
+  const numbers = (seed: number, count: number) => Array.from({ length: count }, (_, n) => Backoff.uniform(seed, n))
+
+  it("draws once, when it is first asked, and makes the rest by itself", () => {
+    let drawn = 0
+    const uniform = Backoff.session(() => (drawn++, 0.123))
+    assert.strictEqual(drawn, 0)
+    assert.deepStrictEqual([uniform(), uniform(), uniform()], numbers(0.123, 3))
+    assert.strictEqual(drawn, 1)
+  })
+
+  it.each([0, 0.123, 0.5, 1 - 2 ** -53])("seed %d: uniform, and no number tells the next", (seed) => {
+    const values = numbers(seed, 50_000)
+    assert.isTrue(values.every((value) => value >= 0 && value < 1))
+    const buckets = new Array<number>(256).fill(0)
+    for (const value of values) buckets[Math.floor(value * 256)] = (buckets[Math.floor(value * 256)] ?? 0) + 1
+    const expected = values.length / 256
+    const chiSquare = buckets.reduce((sum, count) => sum + (count - expected) ** 2 / expected, 0)
+    // 255 degrees of freedom: the mean is 255, the deviation 22.6; this is four deviations.
+    assert.closeTo(chiSquare, 255, 90)
+    for (const lag of [1, 2, 3, 7]) {
+      assert.isBelow(Math.abs(correlation(values.slice(lag), values.slice(0, -lag))), 0.02)
+    }
+  })
+
+  it("is unrelated to a session whose seed differs in the last bit", () => {
+    for (const difference of [2 ** -53, 2 ** -40, 2 ** -32, 2 ** -20, 0.25]) {
+      const [one, other] = [numbers(0.3, 20_000), numbers(0.3 + difference, 20_000)]
+      assert.isBelow(Math.abs(correlation(one, other)), 0.03, String(difference))
+    }
+    const neighbours = Array.from({ length: 20_000 }, (_, i) => Backoff.uniform(i * 2 ** -53, 0))
+    assert.closeTo(deviation(neighbours), 1 / Math.sqrt(12), 0.01)
+    assert.isBelow(Math.abs(correlation(neighbours.slice(1), neighbours.slice(0, -1))), 0.03)
+  })
+
+  it("costs the same at its millionth step, finite and inside the cap, and keeps nothing", () => {
+    setFlagsFromString("--expose-gc")
+    const collect: () => void = runInNewContext("gc")
+    const backoff = of("full")
+    const uniform = Backoff.session(() => 0.42)
+    const million = (from: number) => {
+      for (let step = from; step < from + 1e6; step++) {
+        const delay = Backoff.delay(backoff, step, uniform())
+        if (!(delay >= 0 && delay <= backoff.maxDelay)) assert.fail(`step ${step}: ${delay}`)
+      }
+    }
+    million(1)
+    collect()
+    const before = process.memoryUsage().heapUsed
+    million(1e6)
+    collect()
+    assert.isBelow(process.memoryUsage().heapUsed - before, 200_000)
+  })
+})
+
+describe("Backoff.stepAfter", () => {
+  it("begins anew only after a connection that lived for ten seconds and for the delay before it", () => {
+    const backoff = of(0, { maxDelay: 60_000 })
+    const rows = [
+      // Ten seconds are more than any delay up to step 7 (6.4 s).
+      [1, 9_999, 1],
+      [1, 10_000, 0],
+      [7, 10_000, 0],
+      // The delay of step 9 is 25.6 s.
+      [9, 10_000, 9],
+      [9, 25_599, 9],
+      [9, 25_600, 0],
+      [2000, 59_999, 2000],
+      [2000, 60_000, 0],
+      [0, 0, 0]
+    ] as const
+    for (const [step, lived, expected] of rows) {
+      assert.strictEqual(Backoff.stepAfter(backoff, step, lived), expected, `step ${step}, lived ${lived}`)
+    }
+  })
+
+  it("a server that accepts and fails meets ever fewer attempts, a stable one is back at the shortest delay", () => {
+    const backoff = of(0)
+    const attemptsIn = (millis: number, lives: number): number => {
+      let [now, step, attempts] = [0, 0, 0]
+      while (now < millis) {
+        attempts++
+        step = Backoff.stepAfter(backoff, step, lives) + 1
+        now += lives + Backoff.nominal(backoff, step)
+      }
+      return attempts
+    }
+    // With a reset at each success there would be 300 attempts in a minute; the delays grow to 10 s instead.
+    assert.strictEqual(attemptsIn(60_000, 100), 12)
+    assert.strictEqual(attemptsIn(60_000, 11_900), 5)
   })
 })
