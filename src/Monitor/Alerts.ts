@@ -163,6 +163,9 @@ const crossing = (before: Memory, level: Level, figure: Figure, sites: Sites): R
   return [new Recovered({ ...figures, level, from, peak: stay?.peak, duration })]
 }
 
+/** How much higher than before a figure has to be to be higher, as a share of its limit. */
+const newHigh = 0.05
+
 /** After a projection the limit has to be far away for so many horizons before another one is told. */
 const quietHorizons = 5
 
@@ -178,11 +181,13 @@ const stillTold = (toldAt: number, isNear: boolean, now: number, horizon: number
 
 /** Where the figure is heading, and whether the limit is so near that it has to be told. */
 const prospectOf = (before: Outlook, level: Level, figure: Figure, horizon: number): Prospect => {
-  const { amount, limit, now } = figure
-  if (amount === undefined || limit === undefined) return { ...before, rashly: undefined, projected: undefined }
+  const { amount, limit, now, share } = figure
+  if (share === undefined || amount === undefined || limit === undefined) {
+    return { ...before, rashly: undefined, projected: undefined }
+  }
   const trail = Projection.extend(before.trail, { at: now, value: amount })
   const rashly = Projection.secondsToLimit(amount, limit, Projection.pace(trail))
-  const slope = Projection.slope(trail)
+  const slope = Projection.slope(trail, limit * newHigh)
   const secondsToLimit = Projection.secondsToLimit(amount, limit, slope)
   const { toldAt } = before
   if (toldAt !== undefined) {

@@ -27,9 +27,12 @@ export type Trail = ReadonlyArray<Point>
 // About half a minute at one reading a second.
 const most = 32
 
-// Two readings for each quarter, over ten seconds: less says nothing about a trend.
-const fewest = 8
-const shortest = 10_000
+// Three readings for each quarter, over eight seconds: less says nothing about a trend.
+const fewest = 12
+const shortest = 8000
+
+// The readings that show a growth which has only just begun.
+const recent = 9
 
 // Readings may come four times a second when the time runs out, and must not shorten the window then.
 const apart = 900
@@ -57,6 +60,21 @@ const quarters = (trail: Trail): ReadonlyArray<Trail> => {
   return bounds.slice(1).map((end, quarter) => trail.slice(bounds[quarter], end))
 }
 
+/** The smallest rise from one quarter to the next, for each second. */
+const growth = (trail: Trail): number => {
+  const [first, last] = [trail[0], trail.at(-1)]
+  if (first === undefined || last === undefined || last.at - first.at < shortest) return -Infinity
+  const parts = quarters(trail)
+  return Math.min(...parts.slice(1).map((after, before) => rise(parts[before] ?? after, after))) * 1000
+}
+
+/** Whether a figure is higher than in all readings before the recent ones, of which there must be as many. */
+const isNewHigh = (trail: Trail, margin: number): boolean => {
+  const before = trail.slice(0, -recent)
+  const high = before.reduce((high, { value }) => Math.max(high, value), -Infinity)
+  return before.length >= recent && (trail.at(-1)?.value ?? high) >= high + margin
+}
+
 /**
  * How fast a figure grows, for each second, or `undefined` while there are too few points.
  *
@@ -66,15 +84,17 @@ const quarters = (trail: Trail): ReadonlyArray<Trail> => {
  * collected do not look like growth, and the smallest of the three rises, so that growth that has ended is not taken for
  * one that goes on.
  *
+ * All points are looked at, and the last nine by themselves, because growth that has only just begun does not show in all
+ * of them. So few points may be half a swing: they count only where they lead to a height, by `margin`, that the older
+ * points have not seen.
+ *
  * @category combinators
  * @since 0.1.0
  */
-export const slope = (trail: Trail): number | undefined => {
-  const [first, last] = [trail[0], trail.at(-1)]
-  if (first === undefined || last === undefined) return undefined
-  if (trail.length < fewest || last.at - first.at < shortest) return undefined
-  const parts = quarters(trail)
-  return Math.min(...parts.slice(1).map((after, before) => rise(parts[before] ?? after, after))) * 1000
+export const slope = (trail: Trail, margin: number): number | undefined => {
+  if (trail.length < fewest) return undefined
+  const sudden = isNewHigh(trail, margin) ? growth(trail.slice(-recent)) : -Infinity
+  return Math.max(growth(trail), sudden)
 }
 
 /**

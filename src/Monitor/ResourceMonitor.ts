@@ -32,7 +32,7 @@ import * as Sampler from "./Sampler.ts"
 import { ResourceMonitor } from "./Service.ts"
 import * as Source from "./Source.ts"
 import { make as makeTest, TestMonitor } from "./TestMonitor.ts"
-import { level } from "./Usage.ts"
+import { isAtLeast, level } from "./Usage.ts"
 import type { Usage } from "./Usage.ts"
 import * as Watch from "./Watch.ts"
 
@@ -96,15 +96,6 @@ const situationNow = (parts: Parts, now: number): Situation => {
   }
 }
 
-/** The gate that decides by these readings. */
-const gateOf = (parts: Parts): Effect.Effect<Reserving.Gate, never, Scope.Scope> =>
-  Effect.clockWith((clock) =>
-    Reserving.make({
-      ledger: parts.ledger,
-      situation: () => situationNow(parts, clock.currentTimeMillisUnsafe())
-    })
-  )
-
 const observation = (parts: Parts, clock: Clock.Clock) => (anew: boolean): Observation => {
   const at = clock.currentTimeMillisUnsafe()
   const descriptors = parts.source.descriptors(at, anew)
@@ -156,6 +147,30 @@ const makeMonitor = (
 const watch = (parts: Parts): Effect.Effect<Watch.Watch, never, Scope.Scope> =>
   Effect.clockWith((clock) => Watch.make({ observe: observation(parts, clock), options: parts.options }))
 
+/**
+ * The gate that decides by these readings. What it meets before the timer does, the watch is told of, in a step of its own:
+ * nothing may come between a decision and its claim.
+ */
+const gateOf = Effect.fnUntraced(function*(parts: Parts, { level, look }: Watch.Watch) {
+  const clock = yield* Effect.clockWith(Effect.succeed)
+  const fork = Effect.runForkWith(yield* Effect.context<never>())
+  let isToLook = false
+  const lookSoon = Effect.map(Effect.yieldNow, () => {
+    isToLook = false
+    look(false)
+  })
+  const situation = () => {
+    const now = situationNow(parts, clock.currentTimeMillisUnsafe())
+    const { level: met } = now.usage
+    if (isAtLeast(met, "Critical") && !isAtLeast(level(), met) && !isToLook) {
+      isToLook = true
+      fork(lookSoon)
+    }
+    return now
+  }
+  return yield* Reserving.make({ ledger: parts.ledger, situation })
+})
+
 const every = (interval: Duration.Duration, act: Effect.Effect<unknown>): Effect.Effect<void, never, Scope.Scope> =>
   Duration.isFinite(interval)
     ? Effect.asVoid(Effect.forkScoped(Effect.forever(Effect.andThen(sleepUnref(Duration.toMillis(interval)), act))))
@@ -164,7 +179,7 @@ const every = (interval: Duration.Duration, act: Effect.Effect<unknown>): Effect
 /** The monitor with what it does by itself until the scope ends. */
 const start = Effect.fnUntraced(function*(parts: Parts, probes: Probes.Probes) {
   const running = yield* watch(parts)
-  const gate = yield* gateOf(parts)
+  const gate = yield* gateOf(parts, running)
   yield* Sampler.make({
     probes,
     connections: () => parts.ledger.labels,
@@ -197,9 +212,9 @@ const make = Effect.fnUntraced(function*(given: Options) {
  * **Details**
  *
  * It opens a few descriptors at start, reads through them, does not count them, and closes them with its scope. It looks at
- * the readings by itself, every five seconds and more often the nearer a limit comes, and draws its conclusions: the level,
- * the alerts, and the runs of the callbacks that are registered with `onPressure`. Its timers keep no process alive. It fails
- * with `InvalidOption` when an option makes no sense.
+ * the readings by itself, every five seconds, more often the nearer a limit comes, and at once when the gate meets what is
+ * critical, and draws its conclusions: the level, the alerts, and the runs of the callbacks that are registered with
+ * `onPressure`. Its timers keep no process alive. It fails with `InvalidOption` when an option makes no sense.
  *
  * The gate refuses an opening with `ResourceExhausted` when
  *
@@ -268,7 +283,8 @@ export const layerUnlimited: Layer.Layer<ResourceMonitor> = Layer.effect(
  * **Details**
  *
  * At first nothing is used of 1000 descriptors, 1024 MiB and 100 connections. The options are the defaults. It has no timer:
- * it looks when a reading is set, when the test says `tick`, and when it is asked for its level. The time is that of the
+ * it looks when a reading is set, when the test says `tick`, when it is asked for its level, and when the gate meets what is
+ * critical. The time is that of the
  * clock, so that a level falls only after `TestClock` has gone on, or with `setLevel` at once.
  *
  * **Example** (A full process)
@@ -298,7 +314,7 @@ export const layerTest: Layer.Layer<ResourceMonitor | TestMonitor> = Layer.effec
     const { handle, source } = makeTest(ledger)
     const parts = { source, ledger, options: defaults }
     const running = yield* watch(parts)
-    const gate = yield* gateOf(parts)
+    const gate = yield* gateOf(parts, running)
     return Context.make(ResourceMonitor, makeMonitor(parts, running, gate)).pipe(
       Context.add(TestMonitor, handle(running, gate))
     )

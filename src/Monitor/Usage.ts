@@ -86,7 +86,8 @@ export const gaugeShare = ({ limit, used }: Gauge, claimed: number): number | un
   if (used._tag === "Saturated" || limit._tag === "Saturated") return Infinity
   if (limit._tag === "Unlimited") return 0
   if (used._tag !== "Known" || limit._tag !== "Known") return undefined
-  return limit.value > 0 ? (used.value + claimed) / limit.value : Infinity
+  const share = limit.value <= 0 ? Infinity : (used.value + claimed) / limit.value
+  return Number.isNaN(share) ? undefined : share
 }
 
 /**

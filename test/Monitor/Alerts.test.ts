@@ -5,7 +5,7 @@ import * as Monitor from "effect-sluice/ResourceMonitor"
 import { ResourceMonitor, TestMonitor } from "effect-sluice/ResourceMonitor"
 import { TestClock } from "effect/testing"
 import * as Alerts from "../../src/Monitor/Alerts.ts"
-import { system } from "./support.ts"
+import { limitsText, system } from "./support.ts"
 
 const inTestMonitor = <A, E>(
   body: (monitor: ResourceMonitor["Service"], test: TestMonitor["Service"]) => Effect.Effect<A, E, Scope.Scope>
@@ -88,7 +88,9 @@ describe("an alert", () => {
         const unreadable: ReadonlyArray<Monitor.TestReadings> = [
           { descriptors: Reading.unknown("Missing", "test") },
           { descriptors: Reading.unknown("Denied", "test") },
-          { descriptors: 10, descriptorLimit: Reading.unknown("Unsupported", "test") }
+          { descriptors: 10, descriptorLimit: Reading.unknown("Unsupported", "test") },
+          { descriptors: Number.NaN, descriptorLimit: 1000 },
+          { descriptors: 10, descriptorLimit: Number.NaN }
         ]
         for (const readings of unreadable) {
           yield* seconds(test, 60, () => readings)
@@ -173,10 +175,10 @@ describe("a projection", () => {
         assert.deepStrictEqual(alerts.map(({ _tag }) => _tag), ["Projected", "Raised", "Raised"])
         const [projected] = alerts
         assert(projected?._tag === "Projected")
-        assert.deepInclude(projected, { level: "Normal", used: 250, slope: 15, secondsToLimit: 50 })
+        assert.deepInclude(projected, { level: "Normal", used: 265, slope: 15, secondsToLimit: 49 })
         assert.strictEqual(
           projected.message,
-          "descriptors: at its limit in 50 s at this rate (15 more each second), Normal, 250 used of 1000 (25 %)"
+          "descriptors: at its limit in 49 s at this rate (15 more each second), Normal, 265 used of 1000 (26.5 %)"
         )
       })
     ))
@@ -204,7 +206,7 @@ describe("a projection", () => {
   it.effect("is none where the limit is there already", () =>
     inTestMonitor((monitor, test) =>
       Effect.gen(function*() {
-        yield* seconds(test, 9, (second) => ({ descriptors: 910 + 10 * second }))
+        yield* seconds(test, 20, (second) => ({ descriptors: 905 + 4 * second }))
         const alerts = yield* monitor.recentAlerts()
         assert.deepStrictEqual(alerts.map(({ _tag, level }) => [_tag, level]), [["Raised", "Critical"]])
       })
@@ -356,7 +358,7 @@ describe("levels", () => {
 })
 
 describe("the monitor of a process", () => {
-  it.effect("looks by itself once a second, and tells", () =>
+  it.effect("looks by itself, and tells", () =>
     Effect.gen(function*() {
       const { layer, script } = system({ size: 3 })
       yield* Effect.gen(function*() {
@@ -373,6 +375,50 @@ describe("the monitor of a process", () => {
         script.size = 3
         for (let i = 0; i < 200; i++) yield* Effect.andThen(TestClock.adjust("100 millis"), Effect.yieldNow)
         assert.deepStrictEqual(levels.seen, ["Normal", "Critical", "Normal"])
+      }).pipe(Effect.scoped, Effect.provide(Layer.fresh(Monitor.layer()).pipe(Layer.provide(layer))))
+    }))
+
+  it.effect("looks more often the nearer a limit comes, so that growth is told before a threshold is met", () =>
+    Effect.gen(function*() {
+      const { calls, layer, script } = system({ limits: limitsText("128"), size: 25 })
+      yield* Effect.gen(function*() {
+        const monitor = yield* ResourceMonitor
+        const pass = (quarters: number, growth: number) =>
+          Effect.forEach(Array.from({ length: quarters }), () =>
+            Effect.suspend(() => {
+              script.size = Number(script.size) + growth / 4
+              return Effect.andThen(TestClock.adjust("250 millis"), Effect.yieldNow)
+            }), { discard: true })
+        yield* pass(160, 0)
+        const before = calls.size
+        yield* pass(80, 0)
+        const calm = calls.size
+        yield* pass(80, 4)
+        assert.isAtLeast(calls.size - calm, 2 * (calm - before), "readings in twenty seconds")
+        const alerts = yield* monitor.recentAlerts()
+        assert.deepStrictEqual(alerts.map(({ _tag, level }) => [_tag, level]), [
+          ["Projected", "Normal"],
+          ["Raised", "Warning"]
+        ])
+      }).pipe(Effect.provide(Layer.fresh(Monitor.layer()).pipe(Layer.provide(layer))))
+    }))
+
+  it.effect("does not wait for the timer when the gate meets what is critical", () =>
+    Effect.gen(function*() {
+      const { layer, script } = system({ size: 3 })
+      yield* Effect.gen(function*() {
+        const monitor = yield* ResourceMonitor
+        const { seen } = yield* collected(monitor.levels)
+        yield* settled
+        script.size = 753
+        yield* Effect.scoped(monitor.reserve({ label: "a" }))
+        yield* settled
+        assert.deepStrictEqual(seen, ["Normal"], "the timer is soon enough for that")
+        script.size = 983
+        for (let i = 0; i < 5; i++) yield* Effect.exit(Effect.scoped(monitor.reserve({ label: "a" })))
+        yield* settled
+        assert.deepStrictEqual(seen, ["Normal", "Critical"])
+        assert.lengthOf(yield* monitor.recentAlerts(), 1)
       }).pipe(Effect.scoped, Effect.provide(Layer.fresh(Monitor.layer()).pipe(Layer.provide(layer))))
     }))
 

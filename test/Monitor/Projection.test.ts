@@ -9,7 +9,7 @@ const project = (series: ReadonlyArray<number>): ReadonlyArray<number | undefine
   let trail: Projection.Trail = []
   return series.map((value, second) => {
     trail = Projection.extend(trail, { at: second * 1000, value })
-    return Projection.secondsToLimit(value, limit, Projection.slope(trail))
+    return Projection.secondsToLimit(value, limit, Projection.slope(trail, limit / 20))
   })
 }
 
@@ -24,9 +24,9 @@ describe("the time to a limit", () => {
     assert.strictEqual(project(seconds(31, (second) => 100 + 10 * second)).at(-1), (1000 - 400) / 10)
   })
 
-  it("is known after ten seconds, and not before", () => {
+  it("is known after twelve readings, and not before", () => {
     const left = project(seconds(12, (second) => 100 + 10 * second))
-    assert.deepStrictEqual([left[9], left[10]], [undefined, 80])
+    assert.deepStrictEqual([left[10], left[11]], [undefined, (1000 - 210) / 10])
   })
 
   it("is unknown where nothing grows", () => {
@@ -39,10 +39,17 @@ describe("the time to a limit", () => {
       const random = seeded(seed)
       const noise = (percent: number) => 10 * percent * (2 * random() - 1)
       assert.strictEqual(alarms(seconds(3600, () => 850 + noise(5))), 0)
+      assert.strictEqual(alarms(seconds(3600, () => 700 + noise(10))), 0)
       assert.strictEqual(alarms(seconds(3600, (at) => 800 + 40 * Math.sin(at / 600 * 2 * Math.PI) + noise(1.5))), 0)
       assert.strictEqual(alarms(seconds(3600, (at) => 300 + 150 * (at % 20) / 20)), 0)
       assert.strictEqual(alarms(seconds(600, (at) => at < 5 ? 100 * at : 500)), 0)
     }
+  })
+
+  it("is known eight seconds after a growth has begun, however long it was quiet before", () => {
+    const left = project(seconds(400, (second) => 100 + 30 * Math.max(second - 300, 0)))
+    assert.isUndefined(left[302])
+    assert.strictEqual(left[308], (1000 - 340) / 30)
   })
 
   it("is told of steady growth through noise", () => {
