@@ -45,7 +45,7 @@ interface Entry {
   readonly priority: number
   readonly periodic: boolean
   /** Runs it within its timeout; `undefined` if it has not ended by then. */
-  readonly attempt: (usage: Usage, run: Run) => Effect.Effect<Exit.Exit<unknown, unknown> | undefined>
+  readonly attempt: (read: () => Usage, run: Run) => Effect.Effect<Exit.Exit<unknown, unknown> | undefined>
   isRegistered: boolean
 }
 
@@ -118,8 +118,8 @@ const entryOf = <E, R>(callback: PressureCallback<E, R>, count: number, context:
     name,
     priority,
     periodic,
-    attempt: (usage, run) =>
-      Effect.suspend(() => Effect.isEffect(act) ? act : act(usage)).pipe(
+    attempt: (read, run) =>
+      Effect.suspend(() => Effect.isEffect(act) ? act : act(read())).pipe(
         Effect.provideService(CurrentRun, run),
         Effect.provideContext(context),
         // A callback that does not let itself be interrupted must not hold up the next one.
@@ -274,7 +274,7 @@ class Callbacks implements Cleanup {
       if (reason !== undefined) return Effect.succeed(skipped(name, reason))
       const began = this.#now()
       return Effect.map(
-        entry.attempt(this.#surroundings.read(), run),
+        entry.attempt(this.#surroundings.read, run),
         (exit) => resultOf(name, exit, Duration.millis(this.#now() - began))
       )
     })

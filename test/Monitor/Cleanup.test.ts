@@ -3,6 +3,7 @@ import { Cause, Deferred, Duration, Effect, Exit, Fiber, Layer, Logger, Metric, 
 import * as Monitor from "effect-sluice/ResourceMonitor"
 import { ResourceMonitor, TestMonitor } from "effect-sluice/ResourceMonitor"
 import { TestClock } from "effect/testing"
+import { seeded } from "../support/random.ts"
 import { system } from "./support.ts"
 
 type Test = TestMonitor["Service"]
@@ -142,7 +143,8 @@ describe("cleanup", () => {
         const note = Effect.map(monitor.cleanup, (results) => inside.push(tagsOf(results)))
         const go = yield* Deferred.make<void>()
         let started = false
-        yield* monitor.onPressure({ name: "first", priority: 1, run: Effect.void })
+        const { ran, write } = diary()
+        yield* monitor.onPressure({ name: "first", priority: 1, run: write("first") })
         yield* monitor.onPressure({
           name: "asks",
           run: Effect.suspend(() => {
@@ -156,6 +158,7 @@ describe("cleanup", () => {
         yield* Deferred.succeed(go, undefined)
         yield* settled
         assert.deepStrictEqual(inside, [["first Done"], ["first Done", "asks Done"]])
+        assert.lengthOf(ran, 2)
       })
     ))
 
@@ -205,6 +208,80 @@ describe("cleanup", () => {
         assert.deepStrictEqual(tagsOf(yield* monitor.cleanup), ["callback 1 Done", "callback 2 Done"])
       })
     ))
+
+  it.effect("calls a callback that interrupts itself failed", () =>
+    inTestMonitor((monitor) =>
+      Effect.gen(function*() {
+        yield* monitor.onPressure({ name: "stops itself", run: Effect.interrupt })
+        yield* monitor.onPressure({ name: "next", run: Effect.void })
+        assert.deepStrictEqual(tagsOf(yield* monitor.cleanup), ["stops itself Failed", "next Done"])
+      })
+    ))
+
+  it.effect("holds together in any order of events: one callback at a time, and everybody is answered", () =>
+    Effect.forEach(Array.from({ length: 40 }, (_, seed) => seed), (seed) =>
+      Effect.gen(function*() {
+        const random = seeded(seed)
+        const below = (count: number) => Math.floor(random() * count)
+        const monitorScope = yield* Scope.make()
+        const context = yield* Layer.buildWithScope(Layer.fresh(Monitor.layerTest), monitorScope)
+        const [monitor, test] = yield* Effect.all([ResourceMonitor, TestMonitor]).pipe(Effect.provideContext(context))
+        const scopes: Array<Scope.Closeable> = []
+        const asked: Array<Fiber.Fiber<ReadonlyArray<Monitor.CleanupResult>>> = []
+        let running = 0
+        let most = 0
+        const run = (ending: Effect.Effect<unknown, string>) =>
+          Effect.acquireUseRelease(
+            Effect.sync(() => {
+              most = Math.max(most, ++running)
+            }),
+            () => ending,
+            () => Effect.sync(() => running--)
+          )
+        const endings: ReadonlyArray<Effect.Effect<unknown, string>> = [
+          Effect.void,
+          Effect.sleep("300 millis"),
+          Effect.never,
+          Effect.fail("no"),
+          Effect.die("bug"),
+          Effect.andThen(Effect.sleep("100 millis"), test.set({ descriptors: 100 })),
+          Effect.andThen(monitor.cleanup, Effect.sleep("100 millis"))
+        ]
+        const register = Effect.gen(function*() {
+          const scope = yield* Scope.make()
+          scopes.push(scope)
+          const ending = endings[below(endings.length)] ?? Effect.void
+          const options = { priority: below(3), periodic: random() < 0.5, timeout: 500 }
+          yield* Scope.provide(monitor.onPressure({ ...options, run: run(ending) }), scope)
+        })
+        const actions: ReadonlyArray<Effect.Effect<unknown>> = [
+          register,
+          register,
+          Effect.suspend(() =>
+            Effect.forEach(scopes.splice(below(scopes.length), 1), (_) => Scope.close(_, Exit.void))
+          ),
+          Effect.map(Effect.forkDetach(monitor.cleanup, { startImmediately: true }), (fiber) => asked.push(fiber)),
+          Effect.suspend(() => Effect.forEach(asked.splice(below(asked.length), 1), Fiber.interrupt)),
+          Effect.forkDetach(test.maintain, { startImmediately: true }),
+          Effect.suspend(() => test.setLevel((["Normal", "Critical", "Exhausted"] as const)[below(3)] ?? "Normal")),
+          Effect.suspend(() => TestClock.adjust(below(600))),
+          Effect.suspend(() => TestClock.adjust(below(40_000)))
+        ]
+        for (let step = 0; step < 60; step++) {
+          yield* actions[below(actions.length)] ?? Effect.void
+          if (random() < 0.5) yield* settled
+        }
+        if (random() < 0.5) {
+          for (let i = 0; i < 40; i++) yield* Effect.andThen(TestClock.adjust("500 millis"), settled)
+        } else yield* Scope.close(monitorScope, Exit.void)
+        yield* settled
+        for (const fiber of asked) assert.isDefined(fiber.pollUnsafe(), `seed ${seed}: nobody is left waiting`)
+        // A round of maintenance that the test itself has started ends with its timeout.
+        yield* Effect.andThen(TestClock.adjust("1 second"), settled)
+        assert.isAtMost(most, 1, `seed ${seed}: one at a time`)
+        assert.strictEqual(running, 0, `seed ${seed}: nothing runs on`)
+        yield* Scope.close(monitorScope, Exit.void)
+      }), { discard: true }).pipe(Effect.provideService(References.UnhandledLogLevel, undefined)))
 
   it.effect("ends with the monitor: what has not run is skipped, and whoever waits is answered", () =>
     Effect.gen(function*() {
@@ -290,8 +367,9 @@ describe("onPressure", () => {
         yield* test.setLevel("Critical")
         yield* settled
         yield* test.setLevel("Normal")
-        yield* pass(test, 60)
+        yield* pass(test, 31)
         assert.lengthOf(ran, 1)
+        // Nor has anything begun another pause.
         yield* test.setLevel("Critical")
         yield* settled
         assert.lengthOf(ran, 2)
