@@ -1,0 +1,43 @@
+/**
+ * A program that gives something back when it runs out of descriptors: its log of alerts, its cleanup, its recovery.
+ *
+ * Run it with `node examples/pressure.ts` after `npm run build`.
+ */
+import { NodeRuntime } from "@effect/platform-node"
+import { Console, Effect, Stream } from "effect"
+import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+import * as Fs from "node:fs"
+
+/** Files that are kept open because opening them again costs time. */
+const cache: Array<number> = []
+
+const closeOldest = (count: number) => Effect.sync(() => cache.splice(0, count).forEach((file) => Fs.closeSync(file)))
+
+const program = Effect.gen(function*() {
+  const monitor = yield* ResourceMonitor.ResourceMonitor
+  yield* Effect.forkScoped(Stream.runForEach(monitor.alerts, ({ message }) => Console.log(message)), {
+    startImmediately: true
+  })
+  yield* monitor.onPressure({
+    name: "file cache",
+    // Half of what is too much, so that there is room for a while.
+    run: ({ descriptors: { limit, used } }) =>
+      used._tag === "Known" && limit._tag === "Known" ? closeOldest(used.value - limit.value / 2) : Effect.void
+  })
+  yield* Effect.addFinalizer(() => closeOldest(cache.length))
+
+  while ((yield* monitor.level) !== "Critical") cache.push(Fs.openSync("/dev/null", "r"))
+  const opened = cache.length
+
+  yield* Stream.runHead(Stream.filter(monitor.levels, (level) => level === "Normal"))
+  yield* Console.log(
+    cache.length < opened ? "some files were closed, and the others are still open" : "no file was closed"
+  )
+})
+
+// Waiting for the monitor keeps no process alive; `runMain` does.
+NodeRuntime.runMain(program.pipe(
+  Effect.scoped,
+  // A recovery is believed after ten seconds unless one says otherwise.
+  Effect.provide(ResourceMonitor.layer({ maxDescriptors: 200, recoveryHold: "1 second", recoverySamples: 1 }))
+))
