@@ -284,8 +284,8 @@ export const layerUnlimited: Layer.Layer<ResourceMonitor> = Layer.effect(
  *
  * At first nothing is used of 1000 descriptors, 1024 MiB and 100 connections. The options are the defaults. It has no timer:
  * it looks when a reading is set, when the test says `tick`, when it is asked for its level, and when the gate meets what is
- * critical. The time is that of the
- * clock, so that a level falls only after `TestClock` has gone on, or with `setLevel` at once.
+ * critical. The time is that of the clock, so that a level falls only after `TestClock` has gone on, or with `setLevel` at
+ * once.
  *
  * **Example** (A full process)
  *
