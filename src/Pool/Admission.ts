@@ -7,6 +7,13 @@
 import type { Settings } from "./PoolOptions.ts"
 import { type KeyPool, type PooledConnection, slotsOf } from "./PoolState.ts"
 
+/** How many connections so many borrowers need, also when a connection takes any number of them. */
+const neededFor = (borrowers: number, concurrency: number): number =>
+  borrowers === 0 ? 0 : Math.ceil(borrowers / Math.min(concurrency, borrowers))
+
+/** Borrowers that so many connections have room for. Without any there is none, however many may share one. */
+const roomIn = (connections: number, each: number): number => connections === 0 ? 0 : connections * each
+
 /**
  * How many more connections an endpoint may dial as far as it alone is concerned: enough for those that no dial is under
  * way for, within its own cap. The pool's cap comes after this, so that a request that its own endpoint cap blocks never
@@ -15,7 +22,7 @@ import { type KeyPool, type PooledConnection, slotsOf } from "./PoolState.ts"
 export const wantedBy = <K, A>(keyPool: KeyPool<K, A>, settings: Settings, now: number): number => {
   const { connecting, dialAt, establishment, queue } = keyPool
   if (queue.size === 0 || now < dialAt) return 0
-  const needed = Math.ceil(queue.size / settings.concurrency) - connecting
+  const needed = neededFor(queue.size, settings.concurrency) - connecting
   const dials = establishment.width - connecting
   return Math.max(0, Math.min(needed, dials, settings.maxPerEndpoint - slotsOf(keyPool)))
 }
@@ -106,5 +113,5 @@ export const isOthersTurn = <K, A>(
 /** Most borrowers that may wait for an endpoint: those that a dial may serve at once are not counted. */
 export const mostWaiting = <K, A>(keyPool: KeyPool<K, A>, settings: Settings, slots: number): number => {
   const free = Math.min(settings.maxPerEndpoint - slotsOf(keyPool), settings.maxTotal - slots)
-  return settings.maxWaiters + settings.concurrency * (keyPool.connecting + Math.max(free, 0))
+  return settings.maxWaiters + roomIn(keyPool.connecting + Math.max(free, 0), settings.concurrency)
 }

@@ -88,6 +88,19 @@ describe("several borrowers on one connection", () => {
       assert.strictEqual(openNow(), 0)
     })))
 
+  it.effect("an unbounded number of them may share one", () =>
+    test(Effect.gen(function*() {
+      const { connector, ledger } = Scripted.make()
+      const pool = yield* ConnectionPool.make({ connector, concurrency: Infinity, maxWaiters: 0 })
+      const latch = yield* Deferred.make<void>()
+      const holders = yield* Effect.forEach(Array.from({ length: 50 }), () => fork(hold(pool, "a", latch)))
+      yield* settle
+      assert.deepInclude(yield* ConnectionPool.stats(pool), { active: 1, waiting: 0 })
+      yield* Deferred.succeed(latch, undefined)
+      assert.lengthOf(yield* Fiber.joinAll(holders), 50)
+      assert.strictEqual(ledger.opened, 1)
+    })))
+
   it.effect("reserve keeps a connection for oneself until its scope ends", () =>
     test(Effect.gen(function*() {
       const { connector } = Scripted.make()
