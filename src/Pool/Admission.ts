@@ -14,6 +14,10 @@ const neededFor = (borrowers: number, concurrency: number): number =>
 /** Borrowers that so many connections have room for. Without any there is none, however many may share one. */
 const roomIn = (connections: number, each: number): number => connections === 0 ? 0 : connections * each
 
+/** Borrowers that wait for an endpoint and will not find room on a connection whose check is under way, if that passes. */
+const unservedBy = <K, A>({ proving, queue }: KeyPool<K, A>, concurrency: number): number =>
+  Math.max(queue.size - roomIn(proving, concurrency - 1), 0)
+
 /**
  * How many more connections an endpoint may dial as far as it alone is concerned: enough for those that no dial is under
  * way for, within its own cap. The pool's cap comes after this, so that a request that its own endpoint cap blocks never
@@ -22,7 +26,7 @@ const roomIn = (connections: number, each: number): number => connections === 0 
 export const wantedBy = <K, A>(keyPool: KeyPool<K, A>, settings: Settings, now: number): number => {
   const { connecting, dialAt, establishment, queue } = keyPool
   if (queue.size === 0 || now < dialAt) return 0
-  const needed = neededFor(queue.size, settings.concurrency) - connecting
+  const needed = neededFor(unservedBy(keyPool, settings.concurrency), settings.concurrency) - connecting
   const dials = establishment.width - connecting
   return Math.max(0, Math.min(needed, dials, settings.maxPerEndpoint - slotsOf(keyPool)))
 }
@@ -110,8 +114,9 @@ export const isOthersTurn = <K, A>(
   return false
 }
 
-/** Most borrowers that may wait for an endpoint: those that a dial may serve at once are not counted. */
+/** Most borrowers that may wait for an endpoint: those that a dial or a check may serve at once are not counted. */
 export const mostWaiting = <K, A>(keyPool: KeyPool<K, A>, settings: Settings, slots: number): number => {
-  const free = Math.min(settings.maxPerEndpoint - slotsOf(keyPool), settings.maxTotal - slots)
-  return settings.maxWaiters + roomIn(keyPool.connecting + Math.max(free, 0), settings.concurrency)
+  const { concurrency, maxPerEndpoint, maxTotal, maxWaiters } = settings
+  const free = Math.max(Math.min(maxPerEndpoint - slotsOf(keyPool), maxTotal - slots), 0)
+  return maxWaiters + roomIn(keyPool.connecting + free, concurrency) + roomIn(keyPool.proving, concurrency - 1)
 }

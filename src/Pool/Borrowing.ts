@@ -83,7 +83,7 @@ const prepared = <K, A>(lender: Lender<K, A>, lease: Lease<K, A>, value: A): Eff
   })
   return Effect.flatMap(inTime, (works) => {
     if (works) {
-      lease.mustCheck = false
+      core.proved(lease)
       return Effect.succeed(value)
     }
     core.reject(lease)

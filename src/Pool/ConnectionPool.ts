@@ -110,6 +110,7 @@ const emptyKeyPool = <K, A>(key: K): KeyPool<K, A> => ({
   connecting: 0,
   closing: 0,
   establishment: Establishment.healthy,
+  proving: 0,
   lastFailure: undefined,
   generation: 0,
   attempts: 0,

@@ -188,6 +188,7 @@ export class Inventory<K, A> {
   lend(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: number): void {
     if (connection.state === "Idle") {
       lease.mustCheck = this.#hasCheck && now - connection.provenAt > this.#settings.checkAfterIdle
+      if (lease.mustCheck && this.#settings.concurrency > 1) this.#setProving(connection, true)
       this.#idle.remove(connection)
       connection.state = "Lent"
     }
@@ -204,13 +205,21 @@ export class Inventory<K, A> {
     const { leases } = connection
     if (leases.length === 1) leases.pop()
     else leases.splice(leases.indexOf(lease), 1)
+    // Only one has a connection that is being proved.
+    this.#setProving(connection, false)
     if (this.#settings.concurrency > 1) this.#noteRoom(connection)
   }
 
   /** Whether it can be lent to one more. */
   hasRoom(connection: PooledConnection<K, A>): boolean {
-    return !connection.unfit && connection.state !== "Closing" && connection.reservations === 0 &&
-      connection.leases.length < this.#settings.concurrency
+    return !connection.unfit && !connection.proving && connection.state !== "Closing" &&
+      connection.reservations === 0 && connection.leases.length < this.#settings.concurrency
+  }
+
+  /** Its borrower's check has passed: others may share it. */
+  proved(connection: PooledConnection<K, A>): void {
+    this.#setProving(connection, false)
+    this.#noteRoom(connection)
   }
 
   /** Nobody has the connection: it is idle. */
@@ -234,6 +243,7 @@ export class Inventory<K, A> {
   /** Has a connection closed: now if nobody has it, when the last one gives it back otherwise. */
   discard(connection: PooledConnection<K, A>): void {
     connection.unfit = true
+    this.#setProving(connection, false)
     if (connection.hasRoom) this.#forgetRoom(connection)
     if (connection.state === "Idle") this.retire(connection)
   }
@@ -247,6 +257,7 @@ export class Inventory<K, A> {
     const { owner, slot } = connection
     if (connection.state === "Closing") return undefined
     if (connection.state === "Idle") this.#idle.remove(connection)
+    this.#setProving(connection, false)
     if (connection.hasRoom) this.#forgetRoom(connection)
     connection.state = "Closing"
     slot.state = "Closing"
@@ -291,6 +302,12 @@ export class Inventory<K, A> {
   shrink(): ReadonlyArray<Fiber.Fiber<void>> {
     const isAboveMinimum = ({ owner }: PooledConnection<K, A>) => owner.connections.size > this.#settings.minPerEndpoint
     return [...this.#idle].flatMap((connection) => isAboveMinimum(connection) ? this.#retire(connection) ?? [] : [])
+  }
+
+  #setProving(connection: PooledConnection<K, A>, proving: boolean): void {
+    if (connection.proving === proving) return
+    connection.proving = proving
+    connection.owner.proving += proving ? 1 : -1
   }
 
   #noteRoom(connection: PooledConnection<K, A>): void {

@@ -148,8 +148,20 @@ export class PoolCore<K, A> {
     lease.state = "Over"
     const { connection } = lease
     if (connection === undefined) return
+    const { proving } = connection
     if (lease.mustCheck || this.#env.isReusable?.(connection.value, exit) === false) connection.unfit = true
     this.#giveBack(lease, connection)
+    if (proving) this.#dispatch()
+  }
+
+  /** The connection of a borrow has passed its check and is ready: others that wait may share it from now on. */
+  proved(lease: Lease<K, A>): void {
+    lease.mustCheck = false
+    const { connection } = lease
+    if (connection?.proving !== true) return
+    this.#inventory.proved(connection)
+    this.#offer(connection, this.#clock.now())
+    this.#dispatch()
   }
 
   /** Takes a connection that failed its check away from a borrow, which goes on looking for another. */
@@ -157,20 +169,17 @@ export class PoolCore<K, A> {
     const { connection } = lease
     lease.mustCheck = false
     if (connection === undefined) return
+    const { proving } = connection
     connection.unfit = true
     this.#giveBack(lease, connection)
+    if (proving) this.#dispatch()
   }
 
   timeoutOf(lease: Lease<K, A>, position = 1, pool = this.#directory.counts()): PoolError {
     this.#tally.timeouts++
     this.observers.current?.timedOut()
-    return Explaining.acquireTimeout(lease, {
-      settings: this.#settings,
-      pool,
-      position,
-      now: this.#clock.now(),
-      isSuspended: this.#status === "Waiting"
-    })
+    const [now, isSuspended] = [this.#clock.now(), this.#status === "Waiting"]
+    return Explaining.acquireTimeout(lease, { settings: this.#settings, pool, position, now, isSuspended })
   }
 
   // ---- operating -----------------------------------------------------------------------------------------------------
@@ -186,14 +195,14 @@ export class PoolCore<K, A> {
 
   /** Never lends this connection again: closes it now if it is idle, on its return if it is lent. */
   invalidate(value: A): void {
-    for (const connection of this.#inventory.find(value)) this.#inventory.discard(connection)
+    for (const connection of this.#inventory.find(value)) this.#discard(connection)
   }
 
   /** Closes what is idle now, what is lent when it comes back, and what is being opened as soon as it is open. */
   evict(keyPools: ReadonlyArray<KeyPool<K, A>> = this.#directory.all()): void {
     for (const keyPool of keyPools) {
       keyPool.generation++
-      for (const connection of [...keyPool.connections]) this.#inventory.discard(connection)
+      for (const connection of [...keyPool.connections]) this.#discard(connection)
     }
   }
 
@@ -349,7 +358,14 @@ export class PoolCore<K, A> {
 
   #died(connection: PooledConnection<K, A>): void {
     if (connection.state === "Idle") this.#tally.died++
-    if (connection.state !== "Closing") this.#inventory.discard(connection)
+    if (connection.state !== "Closing") this.#discard(connection)
+  }
+
+  /** Has a connection closed. Those that would have shared it after its check need another. */
+  #discard(connection: PooledConnection<K, A>): void {
+    const { proving } = connection
+    this.#inventory.discard(connection)
+    if (proving) this.#dispatch()
   }
 
   #free(keyPool: KeyPool<K, A>, slot: Slot): void {

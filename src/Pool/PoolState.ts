@@ -54,6 +54,8 @@ export interface PooledConnection<K, A> {
   unfit: boolean
   /** Its keep-alive check is under way; it is lent to nobody meanwhile. */
   checking: boolean
+  /** Its borrower checks it, and nobody shares it before the check has passed. */
+  proving: boolean
   /** When it last came back, on the pool's steady clock. */
   idleSince: number
   /** When it was last known to work, on the pool's steady clock. */
@@ -85,6 +87,7 @@ export const makeConnection = <K, A>(
   state: "Lent",
   unfit: false,
   checking: false,
+  proving: false,
   idleSince: opened.openedAt,
   provenAt: opened.openedAt,
   leases: [],
@@ -108,6 +111,8 @@ export interface KeyPool<K, A> {
   readonly connections: Set<PooledConnection<K, A>>
   connecting: number
   closing: number
+  /** Connections that others can share as soon as their borrowers' checks have passed. */
+  proving: number
   /** Counts evictions. */
   generation: number
   establishment: Establishment

@@ -88,6 +88,123 @@ describe("several borrowers on one connection", () => {
       assert.strictEqual(openNow(), 0)
     })))
 
+  it.effect("nobody shares a connection whose check is still running; those that wait get it when the check has passed", () =>
+    test(Effect.gen(function*() {
+      let [checks, uses] = [0, 0]
+      const { connector, ledger } = Scripted.make({
+        check: () => Effect.andThen(Effect.sync(() => checks++), Effect.sleep("100 millis"))
+      })
+      // The second one finds no room, and opens nothing either.
+      const pool = yield* ConnectionPool.make({ connector, concurrency: 2, maxPerEndpoint: 2 })
+      yield* ConnectionPool.use(pool, "a", id)
+      yield* TestClock.adjust("1 second")
+      const latch = yield* Deferred.make<void>()
+      const use = ConnectionPool.use(pool, "a", (connection) => {
+        uses++
+        return Effect.as(Deferred.await(latch), connection.id)
+      })
+      const borrowers = [yield* fork(use), yield* fork(use)]
+      yield* settle
+      assert.deepStrictEqual([checks, uses], [1, 0])
+      assert.deepInclude(yield* ConnectionPool.stats(pool), { active: 1, connecting: 0, waiting: 1 })
+      yield* TestClock.adjust("100 millis")
+      yield* settle
+      assert.deepStrictEqual([checks, uses], [1, 2])
+      yield* Deferred.succeed(latch, undefined)
+      assert.deepStrictEqual(yield* Fiber.joinAll(borrowers), [1, 1])
+      assert.strictEqual(ledger.opened, 1)
+    })))
+
+  it.effect("a check that fails, or ends with its borrower, leaves nobody waiting who would have shared the connection", () =>
+    test(Effect.gen(function*() {
+      const trouble: Array<
+        (first: Fiber.Fiber<unknown, unknown>, pool: Pool, one: Scripted.Scripted) => Effect.Effect<unknown>
+      > = [
+        () => TestClock.adjust("100 millis"),
+        (first) => Fiber.interrupt(first),
+        (_, pool, one) => ConnectionPool.invalidate(pool, one),
+        (_, pool) => ConnectionPool.evict(pool, "a"),
+        (_, __, one) => Effect.sync(() => Deferred.doneUnsafe(one.died, Exit.void))
+      ]
+      for (const happens of trouble) {
+        const { connector, ledger } = Scripted.make({
+          check: () => Effect.andThen(Effect.sleep("100 millis"), Effect.fail(new Scripted.ScriptedFailure("EPIPE"))),
+          // The slot of the broken connection stays taken, so that nobody is woken by its end.
+          close: () => Effect.sleep("1 second")
+        })
+        const pool = yield* ConnectionPool.make({ connector, concurrency: 2, maxPerEndpoint: 2 })
+        yield* ConnectionPool.use(pool, "a", id)
+        yield* TestClock.adjust("1 second")
+        const first = yield* fork(ConnectionPool.use(pool, "a", id))
+        const second = yield* fork(ConnectionPool.use(pool, "a", id))
+        yield* settle
+        const [one] = ledger.live
+        assert.isDefined(one)
+        yield* happens(first, pool, one)
+        yield* settle
+        assert.isDefined(second.pollUnsafe())
+        assert.strictEqual(yield* Fiber.join(second), 2)
+        yield* Fiber.interrupt(first)
+        const closing = yield* fork(ConnectionPool.drain(pool, 0))
+        yield* TestClock.adjust("2 seconds")
+        yield* Fiber.join(closing)
+      }
+    })))
+
+  it.effect("a check that outlasts its borrower's deadline leaves the others enough of theirs", () =>
+    test(Effect.gen(function*() {
+      const { connector } = Scripted.make({ check: () => Effect.never, close: () => Effect.sleep("1 second") })
+      const pool = yield* ConnectionPool.make({ connector, concurrency: 2, acquireTimeout: "1 second" })
+      yield* ConnectionPool.use(pool, "a", id)
+      yield* TestClock.adjust("1 second")
+      const first = yield* fork(Effect.flip(ConnectionPool.use(pool, "a", id)))
+      yield* TestClock.adjust("500 millis")
+      const second = yield* fork(ConnectionPool.use(pool, "a", id))
+      yield* TestClock.adjust("500 millis")
+      yield* settle
+      assert.strictEqual(reasonOf(yield* Fiber.join(first))._tag, "AcquireTimeout")
+      assert.isDefined(second.pollUnsafe())
+      assert.strictEqual(yield* Fiber.join(second), 2)
+      const closing = yield* fork(ConnectionPool.drain(pool, 0))
+      yield* TestClock.adjust("2 seconds")
+      yield* Fiber.join(closing)
+    })))
+
+  it.effect("a connection that grows too old during its check is for nobody else", () =>
+    test(Effect.gen(function*() {
+      const { connector } = Scripted.make({ check: () => Effect.sleep("100 millis") })
+      const pool = yield* ConnectionPool.make({
+        connector,
+        concurrency: 2,
+        lifetimeJitter: 0,
+        maxLifetime: "1050 millis"
+      })
+      yield* ConnectionPool.use(pool, "a", id)
+      yield* TestClock.adjust("1 second")
+      const latch = yield* Deferred.make<void>()
+      const borrowers = [yield* fork(hold(pool, "a", latch)), yield* fork(hold(pool, "a", latch))]
+      yield* TestClock.adjust("100 millis")
+      yield* settle
+      assert.deepInclude(yield* ConnectionPool.stats(pool), { active: 2, waiting: 0 })
+      yield* Deferred.succeed(latch, undefined)
+      assert.deepStrictEqual(yield* Fiber.joinAll(borrowers), [1, 2])
+    })))
+
+  it.effect("maxWaiters does not count those that wait for a check to share its connection", () =>
+    test(Effect.gen(function*() {
+      const { connector } = Scripted.make({ check: () => Effect.sleep("100 millis") })
+      const pool = yield* ConnectionPool.make({ connector, concurrency: 3, maxPerEndpoint: 1, maxWaiters: 0 })
+      yield* ConnectionPool.use(pool, "a", id)
+      yield* TestClock.adjust("1 second")
+      const latch = yield* Deferred.make<void>()
+      const borrowers = yield* Effect.forEach([1, 2, 3], () => fork(hold(pool, "a", latch)))
+      yield* settle
+      assert.strictEqual((yield* Effect.flip(ConnectionPool.use(pool, "a", id))).reason._tag, "QueueFull")
+      yield* TestClock.adjust("100 millis")
+      yield* Deferred.succeed(latch, undefined)
+      assert.deepStrictEqual(yield* Fiber.joinAll(borrowers), [1, 1, 1])
+    })))
+
   it.effect("an unbounded number of them may share one", () =>
     test(Effect.gen(function*() {
       const { connector, ledger } = Scripted.make()

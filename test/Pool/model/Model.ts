@@ -17,8 +17,9 @@ interface Connection {
   readonly holders: Set<Borrower>
   /** How often everything had settled when it was given up: since then nobody may get it any more. */
   unfitAt: number
-  /** Its last check has not passed. */
+  /** Its last check has not passed, or is still running for this borrower. */
   unproven: boolean
+  checkedFor: Borrower | undefined
   /** One of its borrowers gave it back while its slot may have been needed elsewhere: the others have it to the end. */
   contested: boolean
 }
@@ -162,11 +163,13 @@ export class Model {
       check: (connection: Connection) =>
         Effect.flatMap(CurrentBorrower, (borrower) => {
           if (borrower !== undefined) this.#turn(borrower, connection)
+          connection.checkedFor = borrower
+          connection.unproven = true
           return Effect.onExit(act(this.#account(connection.key).checks), (exit) =>
             Effect.sync(() => {
               // A check that was cut off has proved nothing: the next borrower must not be the one to find out.
-              // One that shares it is not asked to wait for another's check.
-              connection.unproven = Exit.isFailure(exit) && this.history.options.concurrency === 1
+              connection.unproven = Exit.isFailure(exit)
+              connection.checkedFor = undefined
               if (Exit.isSuccess(exit) || borrower === undefined || borrower.cancelled) return
               // It goes back to the front of its queue, unless its time is over.
               this.#giveUp(connection)
@@ -213,6 +216,7 @@ export class Model {
           holders: new Set(),
           unfitAt: Infinity,
           unproven: false,
+          checkedFor: undefined,
           contested: false
         }
         this.opened++
@@ -242,6 +246,7 @@ export class Model {
     const others = [...connection.holders].filter(({ cancelled }) => !cancelled)
     this.expect(others.length < this.history.options.concurrency, `${place} got a full connection`)
     this.expect(connection.unfitAt >= this.#settled, `${place} got a connection that was given up`)
+    this.expect(!connection.unproven, `${place} got a connection whose check had not passed`)
     // Both were in the queue when time last stood still, so the one that came first has to be continued first.
     if (borrower.queuedAt < Infinity && !borrower.hadTurn && this.#keepsOrder) {
       const ahead = this.borrowers.find((other) => other.queuedAt < Infinity && this.#isAhead(other, borrower))
@@ -287,7 +292,6 @@ export class Model {
     return (connection: Connection): Effect.Effect<void, ScriptedFailure> =>
       Effect.suspend(() => {
         this.#turn(borrower, connection)
-        this.expect(!connection.unproven, `borrower ${borrower.number} got a connection whose check had not passed`)
         return Effect.ensuring(
           Effect.andThen(Effect.sleep(step.hold), this.#end(connection, step.ending)),
           // From here on the connection may be another's, even if this fiber takes some time to end.
@@ -496,13 +500,17 @@ export class Model {
     const counts = stats.endpoints.get(key)
     if (counts === undefined || counts.waiting === 0) return
     const { concurrency, maxLifetime } = this.history.options
-    const open = [...live].find(({ contested, holders, openedAt, unfitAt }) =>
-      unfitAt === Infinity && holders.size < (contested ? 1 : concurrency) && this.world.now < openedAt + maxLifetime
+    const fit = [...live].filter(({ unfitAt }) => unfitAt === Infinity)
+    const open = fit.find(({ checkedFor, contested, holders, openedAt }) =>
+      checkedFor === undefined && holders.size < (contested ? 1 : concurrency) &&
+      this.world.now < openedAt + maxLifetime
     )
+    // Whoever finds room when a check has passed needs no connection of its own.
+    const coming = fit.filter(({ checkedFor }) => checkedFor !== undefined).length * (concurrency - 1)
     const overCap = stats.total - stats.closing > this.maxTotal || counts.total - counts.closing > this.maxPerEndpoint
     this.expect(open === undefined || overCap, `borrowers of ${key} wait while it has a connection with room`)
     const missing = Math.min(
-      Math.ceil(counts.waiting / concurrency) - counts.connecting,
+      Math.ceil((counts.waiting - coming) / concurrency) - counts.connecting,
       (failing ? 1 : 2) - counts.connecting,
       this.maxPerEndpoint - counts.total
     )
