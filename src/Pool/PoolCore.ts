@@ -216,9 +216,9 @@ export class PoolCore<K, A> {
     return () => {
       for (const connection of connections) {
         this.#inventory.unreserve(connection)
-        if (connection.state === "Lent" && this.#inventory.hasRoom(connection)) {
-          this.#offer(connection, this.#clock.now())
-        }
+        // One that nobody has is idle, closing, or being reset for its next borrower.
+        const isShared = connection.leases.length > 0 && this.#inventory.hasRoom(connection)
+        if (isShared) this.#offer(connection, this.#clock.now())
       }
     }
   }

@@ -234,6 +234,29 @@ describe("several borrowers on one connection", () => {
         assert.strictEqual(yield* Fiber.join(waiter), 1)
       }))
     })))
+
+  it.effect("a reservation that ends while afterReturn still runs lends nothing before it has ended", () =>
+    test(Effect.gen(function*() {
+      const { connector } = Scripted.make()
+      const afterReturn = () => Effect.sleep("100 millis")
+      const pool = yield* ConnectionPool.make({ connector, concurrency: 2, maxPerEndpoint: 1, hooks: { afterReturn } })
+      const reservation = yield* Scope.make()
+      yield* ConnectionPool.use(
+        pool,
+        "a",
+        (connection) => Scope.provide(ConnectionPool.reserve(pool, connection), reservation)
+      )
+      yield* Scope.close(reservation, Exit.void)
+      const next = yield* fork(ConnectionPool.use(pool, "a", id))
+      yield* settle
+      assert.isUndefined(next.pollUnsafe())
+      assert.deepInclude(yield* ConnectionPool.stats(pool), { active: 1, idle: 0, waiting: 1 })
+      yield* TestClock.adjust("100 millis")
+      assert.strictEqual(yield* Fiber.join(next), 1)
+      yield* TestClock.adjust("100 millis")
+      yield* settle
+      assert.deepInclude(yield* ConnectionPool.stats(pool), { active: 0, idle: 1, total: 1 })
+    })))
 })
 
 describe("keeping", () => {
