@@ -298,11 +298,7 @@ export const invalidate: {
  * @since 0.1.0
  */
 export const evict = <K, A>(self: ConnectionPool<K, A>, key?: K): Effect.Effect<void> =>
-  Effect.sync(() => {
-    const { core } = self[TypeId]
-    if (key === undefined) core.evict()
-    else core.evict([core.keyPool(key)])
-  })
+  Effect.sync(() => self[TypeId].core.evict(key))
 
 /**
  * Keeps a connection that is lent to you for yourself alone until the scope ends: no further borrower shares it, and those

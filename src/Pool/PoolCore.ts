@@ -199,8 +199,9 @@ export class PoolCore<K, A> {
   }
 
   /** Closes what is idle now, what is lent when it comes back, and what is being opened as soon as it is open. */
-  evict(keyPools: ReadonlyArray<KeyPool<K, A>> = this.#directory.all()): void {
-    for (const keyPool of keyPools) {
+  evict(key?: K): void {
+    for (const keyPool of key === undefined ? this.#directory.all() : [this.#directory.find(key)]) {
+      if (keyPool === undefined) continue
       keyPool.generation++
       for (const connection of [...keyPool.connections]) this.#discard(connection)
     }

@@ -283,6 +283,19 @@ describe("keeping", () => {
       assert.strictEqual(ledger.opened, 4)
     })))
 
+  it.effect("an eviction makes no endpoint known: nothing is opened for one that nobody has used", () =>
+    test(Effect.gen(function*() {
+      const { connector, ledger } = Scripted.make()
+      const pool = yield* ConnectionPool.make({ connector, minPerEndpoint: 1 })
+      yield* ConnectionPool.evict(pool, "a")
+      yield* ConnectionPool.use(pool, "b", id)
+      yield* ConnectionPool.suspend(pool)
+      yield* ConnectionPool.resume(pool)
+      yield* settle
+      assert.deepStrictEqual([...(yield* ConnectionPool.stats(pool)).endpoints.keys()], ["b"])
+      assert.strictEqual(ledger.opened, 1)
+    })))
+
   it.effect("filling up backs off while the endpoint is down, and never evicts", () =>
     test(Effect.gen(function*() {
       let down = false
