@@ -86,7 +86,8 @@ const prepared = <K, A>(lender: Lender<K, A>, lease: Lease<K, A>, value: A): Eff
       core.proved(lease)
       return Effect.succeed(value)
     }
-    core.reject(lease)
+    const refused = core.reject(lease)
+    if (refused !== undefined) return Effect.fail(refused)
     return core.remaining(lease) > 0
       ? wait(lender, lease, "First", Effect.suspend(() => borrowed(lender, lease)))
       : Effect.fail(core.timeoutOf(lease))

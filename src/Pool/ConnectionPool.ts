@@ -70,6 +70,7 @@ export {
   type Holder,
   LeaseExpired,
   NestedAcquire,
+  NotReady,
   PoolClosed,
   PoolError,
   type PoolErrorReason,
@@ -167,6 +168,7 @@ const makePool = <K, A, E, R>(
       : (connection) => fork(reportDefects("closed")(Effect.suspend(() => closed(connection)))),
     isReusable: connector.isReusable,
     check,
+    makesReady: hooks?.beforeLend !== undefined,
     reset: probeOf("afterReturn", hooks?.afterReturn, settings, context),
     reportLease: Reporting.lease,
     warnNested: Reporting.nestedOnce(fork)

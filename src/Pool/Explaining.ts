@@ -12,6 +12,7 @@ import {
   type Counts,
   LeaseExpired,
   NestedAcquire,
+  NotReady,
   PoolClosed,
   PoolError,
   PoolSuspended,
@@ -59,6 +60,9 @@ export const poolClosed = (label: string): PoolError => new PoolError({ reason: 
 
 /** Why an opening came to nothing although the dial succeeded. */
 export const diedAtOnce = <K, A>(keyPool: KeyPool<K, A>): ConnectionDied => new ConnectionDied({ key: keyPool.label })
+
+/** Why a connection that was opened is of no use to anybody. */
+export const notReady = <K, A>(keyPool: KeyPool<K, A>): NotReady => new NotReady({ key: keyPool.label })
 
 export const connectFailed = <K, A>(keyPool: KeyPool<K, A>, cause: unknown): PoolError =>
   new PoolError({ reason: new ConnectFailed({ key: keyPool.label, cause }) })

@@ -235,9 +235,11 @@ export class Inventory<K, A> {
     this.#noteRoom(connection)
   }
 
-  unreserve(connection: PooledConnection<K, A>): void {
+  /** Ends a reservation; `true` if others may share the connection now. One that nobody has may just be being reset. */
+  unreserve(connection: PooledConnection<K, A>): boolean {
     connection.reservations--
     this.#noteRoom(connection)
+    return connection.hasRoom
   }
 
   /** Has a connection closed: now if nobody has it, when the last one gives it back otherwise. */
@@ -246,6 +248,12 @@ export class Inventory<K, A> {
     this.#setProving(connection, false)
     if (connection.hasRoom) this.#forgetRoom(connection)
     if (connection.state === "Idle") this.retire(connection)
+  }
+
+  /** Closes a connection that nobody has just now; one that somebody has, when the last one gives it back. */
+  dismiss(connection: PooledConnection<K, A>): void {
+    if (connection.leases.length === 0) this.retire(connection)
+    else this.discard(connection)
   }
 
   /** Starts closing a connection, whoever has it. */

@@ -42,8 +42,11 @@ export class KeyDirectory<K, A> {
     return made
   }
 
-  all(): ReadonlyArray<KeyPool<K, A>> {
-    return this.#index.values()
+  /** All endpoints that are known, or the one with this key if it is. */
+  all(key?: K): ReadonlyArray<KeyPool<K, A>> {
+    if (key === undefined) return this.#index.values()
+    const known = this.find(key)
+    return known === undefined ? [] : [known]
   }
 
   counts(): Counts {

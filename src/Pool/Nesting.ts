@@ -3,6 +3,10 @@
  *
  * @since 0.1.0
  */
+import * as Explaining from "./Explaining.ts"
+import type { Inventory } from "./Inventory.ts"
+import type { Environment } from "./PoolEnvironment.ts"
+import type { PoolError } from "./PoolError.ts"
 import type { Lease, PooledConnection } from "./PoolState.ts"
 
 type Holder = Lease<unknown, unknown>["fiber"]
@@ -13,7 +17,7 @@ const buckets = 256
  * Tells at once of nearly every fiber that it holds nothing. Each fiber falls into one of a few buckets, in which its leases
  * are counted; where there are none, nobody needs to look.
  */
-export class Holders {
+class Holders {
   readonly #leases = new Int32Array(buckets)
 
   add(fiber: Holder): void {
@@ -49,7 +53,7 @@ export interface Held {
  * Counts, among these connections, those that the borrower's own fiber holds. A fiber that waits gives nothing back, so
  * what it holds is out of reach for it. Nothing is known of other fibers: one that it has forked may be waited for or not.
  */
-export const heldBy = <K, A>({ fiber, owner }: Lease<K, A>, connections: Iterable<PooledConnection<K, A>>): Held => {
+const heldBy = <K, A>({ fiber, owner }: Lease<K, A>, connections: Iterable<PooledConnection<K, A>>): Held => {
   let held = nothing
   // Every borrow that waits comes through here, and nearly none of them holds anything.
   for (const connection of connections) {
@@ -77,7 +81,7 @@ const countOf = <K, A>(leases: ReadonlyArray<Lease<K, A>>, fiber: Lease<K, A>["f
  * What a nested borrow that has to wait can expect. `Never`: every connection that it could get is held by its own fiber,
  * which waits for it. `Perhaps`: others hold some; if all of them do the same, all wait for ever.
  */
-export const prospectOf = (
+const prospectOf = (
   held: Held,
   caps: { readonly maxPerEndpoint: number; readonly maxTotal: number }
 ): "Free" | "Perhaps" | "Never" =>
@@ -86,3 +90,33 @@ export const prospectOf = (
     : held.ofEndpoint >= caps.maxPerEndpoint || held.ofPool >= caps.maxTotal
     ? "Never"
     : "Perhaps"
+
+/** Finds the borrows of a pool that wait for themselves. */
+export class Nesting<K, A> {
+  readonly #env: Environment<K, A>
+  readonly #inventory: Inventory<K, A>
+  readonly #holders = new Holders()
+
+  constructor(env: Environment<K, A>, inventory: Inventory<K, A>) {
+    this.#env = env
+    this.#inventory = inventory
+  }
+
+  lent({ fiber }: Lease<K, A>): void {
+    this.#holders.add(fiber)
+  }
+
+  returned({ fiber }: Lease<K, A>): void {
+    this.#holders.remove(fiber)
+  }
+
+  /** Tells a borrower that would wait for what it holds itself; warns if it merely may. */
+  refusal(lease: Lease<K, A>): PoolError | undefined {
+    if (!this.#holders.mayHold(lease.fiber)) return undefined
+    const { settings, warnNested } = this.#env
+    const held = heldBy(lease, this.#inventory.around(lease.owner))
+    const prospect = prospectOf(held, settings)
+    if (prospect === "Perhaps") warnNested(lease)
+    return prospect === "Never" ? Explaining.nestedAcquire(lease.owner, held, settings) : undefined
+  }
+}

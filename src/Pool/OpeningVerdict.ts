@@ -6,7 +6,7 @@
 import * as Duration from "effect/Duration"
 import * as Failure from "../Retry/Failure.ts"
 import * as RetryPolicy from "../Retry/RetryPolicy.ts"
-import { ConnectionDied } from "./PoolError.ts"
+import { ConnectionDied, NotReady } from "./PoolError.ts"
 
 /** An endpoint after a failed attempt. */
 export interface Situation {
@@ -64,7 +64,9 @@ export const judge = (situation: Situation): Verdict => {
   const delay = Duration.toMillis(RetryPolicy.delay(redial, failures, u))
   // The single attempt has used up its policy, so that only this reason of a `RetryError` says that another may help.
   const isRetryError = error instanceof RetryPolicy.RetryError
-  const mayPass = isRetryError ? error.reason._tag === "AttemptsExhausted" : error instanceof ConnectionDied
+  const mayPass = isRetryError
+    ? error.reason._tag === "AttemptsExhausted"
+    : error instanceof ConnectionDied || error instanceof NotReady
   const hint = failureOf(error).retryAfter
   const patient = hint === undefined ? delay : Math.max(delay, Duration.toMillis(hint))
   return mayPass && attempts < policy.maxAttempts && elapsed + patient < Duration.toMillis(policy.deadline)

@@ -8,10 +8,12 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Tracer from "effect/Tracer"
 import * as Establishment from "./Establishment.ts"
+import * as Explaining from "./Explaining.ts"
 import type { Inventory } from "./Inventory.ts"
 import type { Demand, Opened } from "./Opening.ts"
 import { isLocal, judge } from "./OpeningVerdict.ts"
 import type { Environment } from "./PoolEnvironment.ts"
+import type { PoolError } from "./PoolError.ts"
 import { type KeyPool, makeConnection, type PooledConnection, type Slot } from "./PoolState.ts"
 import type { Tally } from "./PoolStats.ts"
 
@@ -29,7 +31,7 @@ export interface Outcomes<K, A> {
   /** What is known of an endpoint may have changed. */
   readonly judged: () => void
   /** Opening has failed for good. */
-  readonly failed: (keyPool: KeyPool<K, A>, error: unknown) => void
+  readonly failed: (keyPool: KeyPool<K, A>, error: PoolError) => void
   /** Nothing of it is left. */
   readonly freed: (keyPool: KeyPool<K, A>, slot: Slot) => void
   /** The dial has ended, whatever came of it. */
@@ -71,7 +73,7 @@ export class Openings<K, A> {
       isWanted: () => this.#outcomes.isWanted(keyPool),
       isSurplus: (failure) => this.#isSurplus(keyPool, failure),
       opened: (opened) => this.#adopt(keyPool, slot, opened),
-      failed: (error) => this.failed(keyPool, error),
+      failed: (error) => void this.failed(keyPool, error),
       freed: () => this.#outcomes.freed(keyPool, slot),
       attempts: () => keyPool.attempts,
       span: () => {
@@ -85,8 +87,31 @@ export class Openings<K, A> {
     for (const fiber of this.#fibers) fiber.interruptUnsafe()
   }
 
-  /** A connection is there and works. */
-  succeeded(keyPool: KeyPool<K, A>): void {
+  /** A connection is there. Where a hook makes it ready for those that wait, it has the last word on it. */
+  arrived(connection: PooledConnection<K, A>, isLending: boolean): void {
+    connection.untried = this.#env.makesReady && isLending && connection.owner.queue.size > 0
+    if (!connection.untried) this.#succeeded(connection.owner)
+  }
+
+  /** A connection has been made ready for a borrower. */
+  ready(connection: PooledConnection<K, A>): void {
+    if (connection.untried) this.#succeeded(connection.owner)
+    connection.untried = false
+  }
+
+  /**
+   * A connection could not be made ready for a borrower. If it is a new one, that is a failure to open it: the result is
+   * what the borrower learns, unless there will be another attempt. Two that were opened at once count as one attempt.
+   */
+  notReady(connection: PooledConnection<K, A>): PoolError | undefined {
+    const { owner, untried } = connection
+    if (!untried) return undefined
+    connection.untried = false
+    const failure = owner.lastFailure = Explaining.notReady(owner)
+    return this.#env.clock.now() < owner.dialAt ? undefined : this.failed(owner, failure)
+  }
+
+  #succeeded(keyPool: KeyPool<K, A>): void {
     // What has just been opened and what is on its way serves some of them.
     const isWanted = keyPool.queue.size > (keyPool.connecting + 1) * this.#env.settings.concurrency
     keyPool.establishment = Establishment.afterSuccess(keyPool.establishment, isWanted)
@@ -96,8 +121,8 @@ export class Openings<K, A> {
     keyPool.dialAt = 0
   }
 
-  /** An attempt has failed: the next one comes after a delay, or whoever waits learns it. */
-  failed(keyPool: KeyPool<K, A>, error: unknown): void {
+  /** An attempt has failed: the next one comes after a delay, or whoever waits learns the error, which is the result then. */
+  failed(keyPool: KeyPool<K, A>, error: unknown): PoolError | undefined {
     const { clock, random, settings } = this.#env
     const now = clock.now()
     if (keyPool.attempts++ === 0) keyPool.failingSince = now
@@ -116,9 +141,11 @@ export class Openings<K, A> {
     })
     keyPool.dialAt = now + verdict.delay
     this.#outcomes.dialAgainAt(keyPool.dialAt)
-    if (verdict._tag === "Again") return
+    if (verdict._tag === "Again") return undefined
     keyPool.attempts = 0
-    this.#outcomes.failed(keyPool, verdict.error)
+    const told = Explaining.connectFailed(keyPool, verdict.error)
+    this.#outcomes.failed(keyPool, told)
+    return told
   }
 
   #adopt(keyPool: KeyPool<K, A>, slot: Slot, opened: Opened<A>): Effect.Effect<void> {

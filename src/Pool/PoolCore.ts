@@ -17,7 +17,7 @@ import { type Health, healthOf } from "./Health.ts"
 import { Inventory } from "./Inventory.ts"
 import { KeyDirectory } from "./KeyDirectory.ts"
 import { type LeaseWatch, watchLeases } from "./LeaseWatch.ts"
-import { heldBy, Holders, prospectOf } from "./Nesting.ts"
+import { Nesting } from "./Nesting.ts"
 import { Observers } from "./Observers.ts"
 import { Openings } from "./Openings.ts"
 import type { Environment } from "./PoolEnvironment.ts"
@@ -37,7 +37,7 @@ export class PoolCore<K, A> {
   readonly #inventory: Inventory<K, A>
   readonly #waiting = new WaitingLine<K, A>()
   readonly #continuations = new Continuations<K, A>()
-  readonly #holders = new Holders()
+  readonly #nesting: Nesting<K, A>
   readonly #sites = new CallSites()
   readonly watch: LeaseWatch<K, A>
   readonly #openings: Openings<K, A>
@@ -66,12 +66,13 @@ export class PoolCore<K, A> {
       isReusable: env.isReusable,
       close: (connection) => fork(env.close(connection, () => this.#free(connection.owner, connection.slot)))
     })
+    this.#nesting = new Nesting(env, this.#inventory)
     this.#openings = new Openings(env, this.#inventory, this.#tally, {
       isWanted: (keyPool) => this.#status === "Open" && isStillWanted(keyPool, settings),
       arrived: (connection) => this.#arrive(connection),
       dialAgainAt: (moment) => this.#upkeep.at(moment),
       judged: () => this.observers.current?.judged(),
-      failed: (keyPool, error) => this.#failAll(keyPool, Explaining.connectFailed(keyPool, error)),
+      failed: (keyPool, error) => this.#failAll(keyPool, error),
       freed: (keyPool, slot) => this.#free(keyPool, slot),
       ended: () => this.#dispatch()
     })
@@ -122,7 +123,7 @@ export class PoolCore<K, A> {
   enqueue(lease: Lease<K, A>, place: "Last" | "First"): PoolError | undefined {
     if (lease.owner.isForgotten) lease.owner = this.keyPool(lease.owner.key)
     const most = place === "First" ? Infinity : mostWaiting(lease.owner, this.#settings, this.#inventory.slots)
-    const refusal = Explaining.refusal(lease.owner, this.#status, most, this.#settings) ?? this.#nesting(lease)
+    const refusal = Explaining.refusal(lease.owner, this.#status, most, this.#settings) ?? this.#nesting.refusal(lease)
     if (refusal !== undefined) return refusal
     if (place === "Last") this.#tally.waited++
     lease.waitingSince = this.#clock.now()
@@ -158,21 +159,28 @@ export class PoolCore<K, A> {
   proved(lease: Lease<K, A>): void {
     lease.mustCheck = false
     const { connection } = lease
-    if (connection?.proving !== true) return
+    if (connection === undefined || !(connection.proving || connection.untried)) return
+    this.#openings.ready(connection)
     this.#inventory.proved(connection)
     this.#offer(connection, this.#clock.now())
     this.#dispatch()
   }
 
-  /** Takes a connection that failed its check away from a borrow, which goes on looking for another. */
-  reject(lease: Lease<K, A>): void {
+  /**
+   * Takes a connection that failed its check away from a borrow, which goes on looking for another, unless the result says
+   * why it shall not: a new connection that cannot be made ready is a failure to open one.
+   */
+  reject(lease: Lease<K, A>): PoolError | undefined {
     const { connection } = lease
     lease.mustCheck = false
-    if (connection === undefined) return
+    if (connection === undefined) return undefined
     const { proving } = connection
     connection.unfit = true
+    // The failure is counted before the slot is free, so that the next dial waits for its delay.
+    const error = this.remaining(lease) > 0 ? this.#openings.notReady(connection) : undefined
     this.#giveBack(lease, connection)
     if (proving) this.#dispatch()
+    return error
   }
 
   timeoutOf(lease: Lease<K, A>, position = 1, pool = this.#directory.counts()): PoolError {
@@ -200,8 +208,7 @@ export class PoolCore<K, A> {
 
   /** Closes what is idle now, what is lent when it comes back, and what is being opened as soon as it is open. */
   evict(key?: K): void {
-    for (const keyPool of key === undefined ? this.#directory.all() : [this.#directory.find(key)]) {
-      if (keyPool === undefined) continue
+    for (const keyPool of this.#directory.all(key)) {
       keyPool.generation++
       for (const connection of [...keyPool.connections]) this.#discard(connection)
     }
@@ -216,10 +223,7 @@ export class PoolCore<K, A> {
     for (const connection of connections) this.#inventory.reserve(connection)
     return () => {
       for (const connection of connections) {
-        this.#inventory.unreserve(connection)
-        // One that nobody has is idle, closing, or being reset for its next borrower.
-        const isShared = connection.leases.length > 0 && this.#inventory.hasRoom(connection)
-        if (isShared) this.#offer(connection, this.#clock.now())
+        if (this.#inventory.unreserve(connection)) this.#offer(connection, this.#clock.now())
       }
     }
   }
@@ -275,7 +279,7 @@ export class PoolCore<K, A> {
 
   #lend(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: number): void {
     this.#inventory.lend(connection, lease, now)
-    this.#holders.add(lease.fiber)
+    this.#nesting.lent(lease)
     if (this.watch.isOn) this.#upkeep.at(this.watch.add(lease))
   }
 
@@ -285,23 +289,17 @@ export class PoolCore<K, A> {
     if (this.watch.isOn) this.watch.remove(lease, now)
     this.observers.current?.used(now - lease.borrowedAt)
     this.#inventory.takeBack(connection, lease)
-    this.#holders.remove(lease.fiber)
+    this.#nesting.returned(lease)
     if (connection.state === "Closing") return
-    if (this.#mustClose(connection, now)) return this.#dismiss(connection)
+    if (this.#mustClose(connection, now)) return this.#inventory.dismiss(connection)
     if (this.#contended && isOthersTurn(connection, this.#waiting.turns, this.#settings, now)) {
       // Its own borrowers go to the end of the line, so that the slot is not taken back at once.
       this.#waiting.rotate(connection.owner)
-      return this.#dismiss(connection)
+      return this.#inventory.dismiss(connection)
     }
     const { reset } = this.#env
     if (reset === undefined || connection.leases.length > 0) this.#place(connection, now)
     else this.#probing.run(connection, reset, () => this.#offer(connection, this.#clock.now()))
-  }
-
-  /** Closes a connection as soon as nobody has it. */
-  #dismiss(connection: PooledConnection<K, A>): void {
-    if (connection.leases.length === 0) this.#inventory.retire(connection)
-    else this.#inventory.discard(connection)
   }
 
   #mustClose(connection: PooledConnection<K, A>, now: number): boolean {
@@ -315,7 +313,7 @@ export class PoolCore<K, A> {
   /** The connection is for those that wait for its endpoint, or else for whoever comes next. */
   #offer(connection: PooledConnection<K, A>, now: number): void {
     if (connection.state === "Closing") return
-    if (this.#mustClose(connection, now)) return this.#dismiss(connection)
+    if (this.#mustClose(connection, now)) return this.#inventory.dismiss(connection)
     this.#place(connection, now)
   }
 
@@ -352,7 +350,7 @@ export class PoolCore<K, A> {
       this.#openings.failed(owner, Explaining.diedAtOnce(owner))
       return this.#inventory.retire(connection)
     }
-    this.#openings.succeeded(owner)
+    this.#openings.arrived(connection, this.#status === "Open")
     // Whoever has waited for it is served before it can be another endpoint's turn.
     this.#offer(connection, this.#clock.now())
   }
@@ -445,15 +443,6 @@ export class PoolCore<K, A> {
       missing--
     }
     return unclaimed
-  }
-
-  /** A borrower that holds what it waits for is told so. */
-  #nesting(lease: Lease<K, A>): PoolError | undefined {
-    if (!this.#holders.mayHold(lease.fiber)) return undefined
-    const held = heldBy(lease, this.#inventory.around(lease.owner))
-    const prospect = prospectOf(held, this.#settings)
-    if (prospect === "Perhaps") this.#env.warnNested(lease)
-    return prospect === "Never" ? Explaining.nestedAcquire(lease.owner, held, this.#settings) : undefined
   }
 
   /** The deadline is set once; going back to the queue does not arm it again. */

@@ -36,7 +36,9 @@ export interface Environment<K, A> {
   readonly isReusable: Connector<K, A>["isReusable"]
   /** Asks whether an idle connection still works. */
   readonly check: Probe<A> | undefined
-  /** Makes a connection ready for its next borrower. */
+  /** Whether a hook makes each connection ready before it is lent, which may fail. */
+  readonly makesReady: boolean
+  /** Cleans a connection up for its next borrower. */
   readonly reset: Probe<A> | undefined
   /** Tells whoever operates the program about a lease that is held for too long, or has come back after all. */
   readonly reportLease: (lease: Lease<K, A>, what: "Held" | "Returned", millis: number) => Effect.Effect<void>

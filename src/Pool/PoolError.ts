@@ -208,6 +208,20 @@ export class ConnectionDied extends Data.TaggedError("ConnectionDied")<{ readonl
 }
 
 /**
+ * The hook `beforeLend` failed on a connection that had just been opened for a borrower. It is the `cause` of a
+ * `ConnectFailed`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class NotReady extends Data.TaggedError("NotReady")<{ readonly key: string }> {
+  readonly isRetryable = true
+  override get message(): string {
+    return `the connection to ${this.key} was opened, but beforeLend failed`
+  }
+}
+
+/**
  * Opening a connection failed for good, which is what all that waited for the endpoint learn. `cause` is the connector's
  * failure as the retry policy wrapped it.
  *

@@ -19,7 +19,7 @@ import * as RetryPolicy from "../Retry/RetryPolicy.ts"
 export interface Hooks<in A, out E = never, out R = never> {
   /** After it was opened, as the last step of opening: its failure is a failure to open. */
   readonly afterOpen?: ((connection: A) => Effect.Effect<void, E, R>) | undefined
-  /** Each time before it is lent, within the borrow's deadline. */
+  /** Each time before it is lent, within the borrow's deadline. On a new connection its failure is a failure to open. */
   readonly beforeLend?: ((connection: A) => Effect.Effect<void, E, R>) | undefined
   /** Each time its last borrower has given it back, before anybody else gets it. */
   readonly afterReturn?: ((connection: A) => Effect.Effect<void, E, R>) | undefined

@@ -56,6 +56,8 @@ export interface PooledConnection<K, A> {
   checking: boolean
   /** Its borrower checks it, and nobody shares it before the check has passed. */
   proving: boolean
+  /** It went from its dial straight to those that waited, and none of them has had it made ready yet. */
+  untried: boolean
   /** When it last came back, on the pool's steady clock. */
   idleSince: number
   /** When it was last known to work, on the pool's steady clock. */
@@ -88,6 +90,7 @@ export const makeConnection = <K, A>(
   unfit: false,
   checking: false,
   proving: false,
+  untried: false,
   idleSince: opened.openedAt,
   provenAt: opened.openedAt,
   leases: [],

@@ -526,6 +526,107 @@ describe("hooks", () => {
       assert.strictEqual(ledger.live.size, 1)
     })))
 
+  it.effect("beforeLend that fails on every new connection is a failure to open, with its backoff, and no storm of dials", () =>
+    test(Effect.gen(function*() {
+      const { connector, ledger } = Scripted.make()
+      const pool = yield* ConnectionPool.make({
+        connector,
+        maxPerEndpoint: 1,
+        retry: RetryPolicy.make({ maxAttempts: 3, initialDelay: 100, factor: 2, jitter: 0 }),
+        hooks: { beforeLend: () => Effect.fail(new Scripted.ScriptedFailure("EPIPE")) }
+      })
+      const borrowers = yield* Effect.forEach([1, 2, 3], () => fork(Effect.flip(ConnectionPool.use(pool, "a", id))))
+      const openedAt: Array<number> = []
+      for (let turn = 0; turn < 50; turn++) {
+        yield* settle
+        openedAt.push(ledger.opened)
+        yield* TestClock.adjust("10 millis")
+      }
+      // At once, after 100 ms, and after 200 ms more.
+      assert.deepStrictEqual([openedAt[0], openedAt[9], openedAt[11], openedAt[29], openedAt[31]], [1, 1, 2, 2, 3])
+      for (const borrower of borrowers) {
+        assert.isDefined(borrower.pollUnsafe())
+        const reason = reasonOf(yield* Fiber.join(borrower))
+        assert.strictEqual(reason._tag, "ConnectFailed")
+        assert.include(reason.message, "no connection to a: the connection to a was opened, but beforeLend failed")
+      }
+      assert.strictEqual(ledger.opened, 3)
+      assert.deepInclude(yield* ConnectionPool.stats(pool), { total: 0, waiting: 0 })
+    })))
+
+  it.effect("a new connection that beforeLend has made ready ends the backoff of its endpoint", () =>
+    test(Effect.gen(function*() {
+      let failures = 3
+      const { connector, ledger } = Scripted.make({ open: () => Effect.sleep("10 millis") })
+      const pool = yield* ConnectionPool.make({
+        connector,
+        maxPerEndpoint: 3,
+        retry: RetryPolicy.make({ maxAttempts: 3, initialDelay: 100, factor: 2, jitter: 0 }),
+        hooks: {
+          beforeLend: () => failures-- > 0 ? Effect.fail(new Scripted.ScriptedFailure("EPIPE")) : Effect.void
+        }
+      })
+      const latch = yield* Deferred.make<void>()
+      const borrowers = yield* Effect.forEach([1, 2, 3], () => fork(hold(pool, "a", latch)))
+      const dialling: Array<number> = []
+      for (let turn = 0; turn < 40; turn++) {
+        yield* settle
+        dialling.push((yield* ConnectionPool.stats(pool)).connecting)
+        yield* TestClock.adjust("5 millis")
+      }
+      // Two at once and a third come to nothing, which counts as one attempt; a tenth of a second later one, and two again.
+      assert.deepStrictEqual(dialling.filter((count, turn) => count !== dialling[turn - 1]), [2, 1, 0, 1, 2, 0])
+      assert.deepStrictEqual([dialling.indexOf(0), dialling.lastIndexOf(0, 25)], [4, 21])
+      assert.deepInclude(yield* ConnectionPool.stats(pool), { active: 3, waiting: 0 })
+      assert.strictEqual(ledger.opened, 6)
+      yield* Deferred.succeed(latch, undefined)
+      yield* Fiber.joinAll(borrowers)
+    })))
+
+  it.effect("a connection that became idle before anybody had it is no new one", () =>
+    test(Effect.gen(function*() {
+      const { connector, ledger } = Scripted.make({
+        open: () => Effect.sleep("100 millis"),
+        check: (connection) => connection.id === 1 ? Effect.fail(new Scripted.ScriptedFailure("EPIPE")) : Effect.void
+      })
+      const pool = yield* ConnectionPool.make({
+        connector,
+        retry: RetryPolicy.make({ maxAttempts: 1 }),
+        hooks: { beforeLend: () => Effect.void }
+      })
+      const borrower = yield* fork(ConnectionPool.use(pool, "a", id))
+      yield* settle
+      yield* ConnectionPool.suspend(pool)
+      yield* TestClock.adjust("1 second")
+      yield* settle
+      assert.deepInclude(yield* ConnectionPool.stats(pool), { idle: 1, waiting: 1 })
+      yield* ConnectionPool.resume(pool)
+      yield* TestClock.adjust("100 millis")
+      yield* settle
+      // Its check fails, which says nothing about the next dial.
+      assert.isDefined(borrower.pollUnsafe())
+      assert.strictEqual(yield* Fiber.join(borrower), 2)
+      assert.strictEqual(ledger.opened, 2)
+    })))
+
+  it.effect("beforeLend that is cut off by a borrower's deadline is no failure of the endpoint", () =>
+    test(Effect.gen(function*() {
+      let hangs = true
+      const { connector } = Scripted.make()
+      const pool = yield* ConnectionPool.make({
+        connector,
+        acquireTimeout: "1 second",
+        retry: RetryPolicy.make({ maxAttempts: 1 }),
+        hooks: { beforeLend: () => hangs ? Effect.never : Effect.void }
+      })
+      const first = yield* fork(Effect.flip(ConnectionPool.use(pool, "a", id)))
+      yield* settle
+      hangs = false
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(reasonOf(yield* Fiber.join(first))._tag, "AcquireTimeout")
+      assert.strictEqual(yield* ConnectionPool.use(pool, "a", id), 2)
+    })))
+
   it.effect("afterReturn resets a connection before anybody else gets it; one that dies in it is closed", () =>
     test(Effect.gen(function*() {
       const reset: Array<number> = []
