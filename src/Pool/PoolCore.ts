@@ -208,10 +208,10 @@ export class PoolCore<K, A> {
 
   /** Closes what is idle now, what is lent when it comes back, and what is being opened as soon as it is open. */
   evict(key?: K): void {
-    for (const keyPool of this.#directory.all(key)) {
-      keyPool.generation++
-      for (const connection of [...keyPool.connections]) this.#discard(connection)
-    }
+    const keyPools = this.#directory.all(key)
+    for (const keyPool of keyPools) keyPool.generation++
+    // What is opened because of the slots that this frees is none of what is evicted.
+    for (const connection of keyPools.flatMap(({ connections }) => [...connections])) this.#discard(connection)
   }
 
   /** Closes what is idle above the minimum; the result ends when that is done. */

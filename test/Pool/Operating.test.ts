@@ -283,6 +283,21 @@ describe("keeping", () => {
       assert.strictEqual(ledger.opened, 4)
     })))
 
+  it.effect("an eviction spares what is opened in its place while it goes on", () =>
+    test(Effect.gen(function*() {
+      const { connector, ledger } = Scripted.make()
+      const pool = yield* ConnectionPool.make({ connector, minPerEndpoint: 2, maxPerEndpoint: 2, maxTotal: 3 })
+      yield* ConnectionPool.use(pool, "a", id)
+      yield* settle
+      yield* ConnectionPool.use(pool, "b", id)
+      yield* settle
+      assert.strictEqual(ledger.opened, 3)
+      yield* ConnectionPool.evict(pool)
+      yield* settle
+      assert.strictEqual(ledger.opened, 6)
+      assert.strictEqual(ledger.live.size, 3)
+    })))
+
   it.effect("an eviction makes no endpoint known: nothing is opened for one that nobody has used", () =>
     test(Effect.gen(function*() {
       const { connector, ledger } = Scripted.make()
