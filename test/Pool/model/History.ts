@@ -4,26 +4,40 @@
 
 export const keys = ["a", "b", "c", "d", "e"] as const
 
-/** What happens in a dial, or in a check. */
+/** What is scripted for an endpoint: its dials, its checks (on borrow and while idle), and the pool's three hooks. */
+export const scripted = ["dials", "checks", "afterOpen", "beforeLend", "afterReturn"] as const
+
+export type Scripted = typeof scripted[number]
+
+/** What happens in a dial, a check or a hook. */
 export type Conduct = "works" | "is slow" | "fails" | "fails slowly" | "hangs" | "dies"
 
 export type Ending = "succeeds" | "fails" | "dies" | "invalidates" | "is killed" | "never ends"
 
+/** Whether a borrower keeps its connection for itself alone: as long as it has it, or even longer. */
+export type Reservation = "none" | "while held" | "beyond"
+
+export interface Borrow {
+  readonly do: "borrow"
+  readonly key: string
+  readonly hold: number
+  readonly ending: Ending
+  readonly by: "use" | "get"
+  readonly reserves: Reservation
+  /** What the same fiber borrows while it holds this one. */
+  readonly inner: Borrow | undefined
+}
+
 export type Step =
-  | {
-    readonly do: "borrow"
-    readonly key: string
-    readonly hold: number
-    readonly ending: Ending
-    readonly by: "use" | "get"
-  }
+  | Borrow
   | { readonly do: "cancel" | "invalidate" | "kill"; readonly which: number }
   | { readonly do: "pass"; readonly millis: number }
   | { readonly do: "evict"; readonly key: string | undefined }
   | { readonly do: "resize"; readonly maxPerEndpoint: number; readonly maxTotal: number }
   | { readonly do: "suspend"; readonly mode: "wait" | "fail" }
-  | { readonly do: "resume" | "settle" }
-  | { readonly do: "dials" | "checks"; readonly key: string; readonly conduct: Conduct }
+  | { readonly do: "resume" }
+  | { readonly do: "settle" }
+  | { readonly do: Scripted; readonly key: string; readonly conduct: Conduct }
   | { readonly do: "closes"; readonly key: string; readonly millis: number }
 
 export interface History {
@@ -36,8 +50,12 @@ export interface History {
     readonly idleTimeout: number
     readonly maxLifetime: number
     readonly checkAfterIdle: number
+    readonly keepalive: number
+    readonly minPerEndpoint: number
     readonly maxAttempts: number
   }
+  /** The hooks that the pool has. */
+  readonly hooks: ReadonlyArray<"afterOpen" | "beforeLend" | "afterReturn">
   readonly opsBeforeYield: number
   readonly steps: ReadonlyArray<Step>
   /** Drains the pool in the middle of everything, or lets everybody finish first. */
@@ -78,12 +96,14 @@ export const make = (seed: number): History => {
     const maxPerEndpoint = 1 + upTo(2)
     return { maxPerEndpoint, maxTotal: Math.max(maxPerEndpoint, 1 + upTo(5)) }
   }
-  const borrow = (): Step => ({
+  const borrow = (depth = 0): Borrow => ({
     do: "borrow",
     key: key(),
     hold: oneOf(0, 0, 1, 5, 12),
     ending: oneOf(...endings as [Ending, ...Array<Ending>]),
-    by: oneOf("use", "get")
+    by: oneOf("use", "get"),
+    reserves: oneOf<Reservation>("none", "none", "none", "none", "while held", "beyond"),
+    inner: depth < 2 && next() < 0.15 ? borrow(depth + 1) : undefined
   })
   const trouble = (): Step =>
     oneOf<() => Step>(
@@ -94,6 +114,7 @@ export const make = (seed: number): History => {
       () => ({ do: "resume" }),
       () => ({ do: "dials", key: key(), conduct: oneOf("works", ...conducts) }),
       () => ({ do: "checks", key: key(), conduct: oneOf("works", ...conducts) }),
+      () => ({ do: oneOf(...scripted), key: key(), conduct: oneOf("works", ...conducts) }),
       () => ({ do: "closes", key: key(), millis: oneOf(0, 3, 20) })
     )()
   const step = (): Step => {
@@ -106,17 +127,23 @@ export const make = (seed: number): History => {
       ? { do: "settle" }
       : trouble()
   }
+  const first = caps()
   return {
     seed,
     options: {
-      ...caps(),
-      concurrency: oneOf(1, 1, 2),
+      ...first,
+      minPerEndpoint: Math.min(oneOf(0, 0, 0, 1, 2), first.maxPerEndpoint),
+      keepalive: oneOf(Infinity, Infinity, 7),
+      concurrency: oneOf(1, 1, 2, 3),
       acquireTimeout: oneOf(25, 60, 200),
       idleTimeout: oneOf(20, 60_000),
       maxLifetime: oneOf(40, 60_000),
       checkAfterIdle: oneOf(0, 4),
       maxAttempts: oneOf(1, 2, 3)
     },
+    hooks: oneOf(true, false)
+      ? []
+      : (["afterOpen", "beforeLend", "afterReturn"] as const).filter(() => oneOf(true, false)),
     opsBeforeYield: oneOf(2048, 2048, 2048, 3 + upTo(40)),
     steps: Array.from({ length: 10 + upTo(oneOf(0, 4, 20)) }, step),
     end: oneOf("drain", "drain", "finish")
@@ -136,6 +163,9 @@ export const shrink = async (history: History, fails: (history: History) => Prom
   return shortest
 }
 
+const show = (value: unknown): string =>
+  JSON.stringify(value, (_, part: unknown) => part === Infinity ? "Infinity" : part)
+
 /** The history as text, one step a line. */
 export const format = ({ steps, ...rest }: History): string =>
-  [JSON.stringify(rest), ...steps.map((step) => `  ${JSON.stringify(step)}`)].join("\n")
+  [show(rest), ...steps.map((step) => `  ${show(step)}`)].join("\n")
