@@ -135,6 +135,8 @@ export class PoolCore<K, A> {
     const canBeServed = this.#inventory.available(owner, waitingSince) !== undefined ||
       wantedBy(owner, this.#settings, waitingSince) > 0
     if (canBeServed) this.#dispatch()
+    // Nobody may have waited for the next dial so far.
+    else if (owner.dialAt > waitingSince) this.#upkeep.at(owner.dialAt)
     return undefined
   }
 

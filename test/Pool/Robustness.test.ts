@@ -210,6 +210,29 @@ describe("servers that misbehave", () => {
       assert.strictEqual(yield* Fiber.join(borrower), 2)
     })))
 
+  it.effect("it also comes for a borrower who came when nobody waited for it any more", () =>
+    test(Effect.gen(function*() {
+      let down = true
+      const { connector } = Scripted.make({
+        open: (key) => key === "a" && down ? Effect.fail(new Scripted.ScriptedFailure("ECONNREFUSED")) : Effect.void
+      })
+      const retry = RetryPolicy.make({ maxAttempts: 1, initialDelay: 1000, maxDelay: 1000, factor: 1, jitter: 0 })
+      const pool = yield* ConnectionPool.make({ connector, retry, idleTimeout: "300 millis" })
+      yield* ConnectionPool.use(pool, "b", id)
+      assert.strictEqual((yield* Effect.flip(ConnectionPool.use(pool, "a", id))).reason._tag, "ConnectFailed")
+      down = false
+      // The end of the other endpoint's connection is due in between, and takes the pool's one timer.
+      yield* TestClock.adjust("500 millis")
+      yield* settle
+      const borrower = yield* fork(ConnectionPool.use(pool, "a", id))
+      yield* settle
+      assert.isUndefined(borrower.pollUnsafe())
+      yield* TestClock.adjust("500 millis")
+      yield* settle
+      assert.isDefined(borrower.pollUnsafe())
+      assert.strictEqual(yield* Fiber.join(borrower), 2)
+    })))
+
   it.effect("endpoints that are down leave their slots to others between two attempts", () =>
     test(Effect.gen(function*() {
       const { connector } = Scripted.make({
