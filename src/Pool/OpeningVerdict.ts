@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
+import { atLeast } from "../Retry/Backoff.ts"
 import * as Failure from "../Retry/Failure.ts"
 import * as RetryPolicy from "../Retry/RetryPolicy.ts"
 import { ConnectionDied, NotReady } from "./PoolError.ts"
@@ -68,7 +69,7 @@ export const judge = (situation: Situation): Verdict => {
     ? error.reason._tag === "AttemptsExhausted"
     : error instanceof ConnectionDied || error instanceof NotReady
   const hint = failureOf(error).retryAfter
-  const patient = hint === undefined ? delay : Math.max(delay, Duration.toMillis(hint))
+  const patient = atLeast(delay, hint === undefined ? undefined : Duration.toMillis(hint), u)
   return mayPass && attempts < policy.maxAttempts && elapsed + patient < Duration.toMillis(policy.deadline)
     ? { _tag: "Again", delay: patient }
     : { _tag: "GiveUp", delay: patient, error: summed(error, situation) }
