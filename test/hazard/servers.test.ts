@@ -238,7 +238,7 @@ describe("Redis through node-redis", () => {
       const full = yield* refusalOfCrowd(connecting(server.port), (client) => client.close())
       isClassed(full, ["RemoteSaturated", "MAXCLIENTS"])
 
-      const id = String(yield* Effect.promise(run(other, "CLIENT", "ID")))
+      const id = String(Number(yield* Effect.promise(run(other, "CLIENT", "ID"))))
       const unblocked = yield* Effect.forkChild(errorOf(run(other, "BLPOP", "none", "5")), { startImmediately: true })
       yield* Effect.sleep("50 millis")
       yield* does("CLIENT", "UNBLOCK", id, "ERROR")
