@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Data, Duration, Effect, Fiber, pipe } from "effect"
+import { Data, Duration, Effect, Exit, Fiber, pipe } from "effect"
 import * as Failure from "effect-sluice/Failure"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import * as RetryPolicy from "effect-sluice/RetryPolicy"
@@ -139,6 +139,16 @@ describe("classifiers in a policy", () => {
       assert.strictEqual((yield* run({ code: "E_MINE" }, { classify })).calls, 3)
       assert.strictEqual((yield* run({ code: "ECONNREFUSED" }, { classify })).calls, 3)
       assert.strictEqual((yield* run({ code: "EACCES" }, { classify })).calls, 1)
+    }))
+
+  it.effect("one that throws ends the effect as a defect", () =>
+    Effect.gen(function*() {
+      const mistake = new Error("mistake")
+      const classify = () => {
+        throw mistake
+      }
+      const exit = yield* Effect.exit(run({ code: "EPIPE" }, { classify }))
+      assert.isTrue(Exit.hasDies(exit))
     }))
 
   it.effect("Ambiguous is retried only when nothing was sent, or when the policy says that it may be done twice", () =>

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Data, Duration, Effect, Schema } from "effect"
-import { ConnectFailed, PoolError } from "effect-sluice/ConnectionPool"
+import { AcquireTimeout, ConnectFailed, PoolClosed, PoolError } from "effect-sluice/ConnectionPool"
 import * as Failure from "effect-sluice/Failure"
 import { ResourceExhausted } from "effect-sluice/ResourceMonitor"
 import * as HttpClientError from "effect/http/HttpClientError"
@@ -101,6 +101,7 @@ const databases: ReadonlyArray<Row> = [
   ...each("NOAUTH WRONGPASS NOPERM CROSSSLOT EXECABORT WRONGTYPE BUSYKEY ERR", "Fatal", reply),
   ["Redis with too many clients", named("ReplyError", "ERR max number of clients reached"), "RemoteSaturated"],
   ["words of Redis in another error", named("Error", "LOADING in some words"), "Fatal"],
+  ["MongoDB's network", named("MongoNetworkError", "connection 1 closed"), "Ambiguous"],
   ["MongoDB under overload", { code: 462, errorLabels: ["RetryableError", "SystemOverloadedError"] }, "RemoteSaturated"]
 ]
 
@@ -191,6 +192,21 @@ const noRoom = new ResourceExhausted({
   level: "Exhausted"
 })
 
+const none = { total: 0, active: 0, idle: 0, connecting: 0, closing: 0, waiting: 0 }
+const acquireTimeout = (cause: unknown) =>
+  new AcquireTimeout({
+    key: "k",
+    after: Duration.seconds(1),
+    stalledBy: "Connecting",
+    position: 1,
+    endpoint: none,
+    pool: none,
+    holders: [],
+    cause
+  })
+
+const closed = (code: string) => new Socket.SocketError({ reason: new Socket.SocketCloseError({ code: Number(code) }) })
+
 const interrupted = new RetryPolicy.RetryError({
   reason: new RetryPolicy.DeadlineExceeded({
     label: "x",
@@ -231,16 +247,10 @@ const effects: ReadonlyArray<Row> = [
     new Socket.SocketError({ reason: new Socket.SocketReadError({ cause: new Error("?") }) }),
     "Ambiguous"
   ],
-  [
-    "SocketError, closed 1013",
-    new Socket.SocketError({ reason: new Socket.SocketCloseError({ code: 1013 }) }),
-    "RemoteSaturated"
-  ],
-  [
-    "SocketError, closed 1008",
-    new Socket.SocketError({ reason: new Socket.SocketCloseError({ code: 1008 }) }),
-    "Fatal"
-  ],
+  ...each("1013", "RemoteSaturated", closed),
+  ...each("1001 1012", "Transient", closed),
+  ...each("1000 1005 1006 1011 1014", "Ambiguous", closed),
+  ...each("1002 1003 1007 1008 1009 1010 1015 4000", "Fatal", closed),
   ["SqlError, connection", sql(SqlError.ConnectionError, new Error("?")), "Ambiguous"],
   ["SqlError, connecting", sql(SqlError.ConnectionError, new Error("?"), "connect"), "Transient"],
   ["SqlError, connection lost under a query", sql(SqlError.ConnectionError, coded("57P01"), "query"), "Ambiguous"],
@@ -282,6 +292,10 @@ const effects: ReadonlyArray<Row> = [
     "Ambiguous"
   ],
   ["isRetryable: false around another primary", new Stated({ isRetryable: false, cause: coded("25006") }), "Redirect"],
+  ["AcquireTimeout", new PoolError({ reason: acquireTimeout(undefined) }), "Transient"],
+  ["AcquireTimeout after a full server", new PoolError({ reason: acquireTimeout(coded("53300")) }), "RemoteSaturated"],
+  ["AcquireTimeout after a broken login", new PoolError({ reason: acquireTimeout(coded("EPIPE")) }), "Transient"],
+  ["PoolClosed", new PoolError({ reason: new PoolClosed({ key: "k" }) }), "Fatal"],
   [
     "a pool that gave up dialling",
     new PoolError({ reason: new ConnectFailed({ key: "k", cause: coded("EPIPE") }) }),
