@@ -72,7 +72,7 @@ const fieldsOf = (bytes: Uint8Array): ReadonlyArray<Field> => {
     const length = kind === 2 ? varint() : kind === 1 ? 8 : kind === 5 ? 4 : 0
     const value = kind === 0 ? varint() : bytes.subarray(at, at + length)
     at += length
-    if (!(at <= bytes.length) || (kind !== 0 && length === 0 && kind !== 2)) break
+    if (!(at <= bytes.length)) break
     fields.push({ id: Math.floor(key / 8), value })
   }
   return fields

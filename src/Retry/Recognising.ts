@@ -61,7 +61,7 @@ export const namesOf = (node: object): ReadonlyArray<string> =>
 const callOf = (node: object): "connect" | "transfer" | undefined => {
   const call = readString(node, "syscall")
   if (call === "read" || call === "write") return "transfer"
-  const dialled = call === "connect" || call === "getaddrinfo" || (call === undefined && has(node, "localAddress"))
+  const dialled = call === "connect" || (call === undefined && has(node, "localAddress"))
   return dialled ? "connect" : undefined
 }
 

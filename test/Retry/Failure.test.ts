@@ -338,6 +338,11 @@ const wrapped: ReadonlyArray<Row> = [
     new AggregateError(Array.from({ length: 60 }, (_, i) => i < 59 ? {} : coded("EMFILE"))),
     "LocalExhausted"
   ],
+  [
+    "a wrapper that repeats the code of a dial",
+    coded("ECONNRESET", { cause: coded("ECONNRESET", connect) }),
+    "Transient"
+  ],
   ["an AggregateError with nothing known", new AggregateError([new Error("?")]), "Fatal"]
 ]
 
@@ -424,6 +429,16 @@ describe("Failure", () => {
     ]
 
     it("cycles, depth and width do no harm", () => {
+      const nested = (depth: number): object => depth === 1 ? coded("EMFILE") : { cause: nested(depth - 1) }
+      assert.deepStrictEqual([classOf(nested(8)), classOf(nested(9))], ["LocalExhausted", "Fatal"])
+      let asked = 0
+      const shared = {
+        get reason() {
+          return void asked++
+        }
+      }
+      classOf({ cause: shared, errors: [shared, { cause: shared }] })
+      assert.strictEqual(asked, 1)
       const cycle: { cause?: unknown } = {}
       cycle.cause = { cause: cycle, errors: [cycle] }
       assert.strictEqual(classOf(cycle), "Fatal")
@@ -431,8 +446,10 @@ describe("Failure", () => {
       for (let i = 0; i < 10_000; i++) deep = { cause: deep }
       assert.strictEqual(classOf(deep), "Fatal")
       assert.strictEqual(classOf(new AggregateError(Array.from({ length: 10_000 }, () => new Error("?")))), "Fatal")
+      let made = 0
       const endless = (): object => ({
         get cause() {
+          made++
           return endless()
         },
         get errors() {
@@ -440,6 +457,7 @@ describe("Failure", () => {
         }
       })
       assert.strictEqual(classOf(endless()), "Fatal")
+      assert.isAtMost(made, 200)
     })
 
     it("a list of a thousand million holes costs nothing", () => {

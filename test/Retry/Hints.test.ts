@@ -90,7 +90,9 @@ describe("Failure's retryAfter", () => {
 
   it("prefers retry-after-ms, which is more exact", () => {
     assert.strictEqual(waitOf(answer({ "retry-after-ms": "120", "retry-after": "1" })), 120)
-    assert.strictEqual(waitOf(answer({ "retry-after-ms": "soon", "retry-after": "1" })), 1000)
+    for (const millis of ["soon", "-1", "9".repeat(400)]) {
+      assert.strictEqual(waitOf(answer({ "retry-after-ms": millis, "retry-after": "1" })), 1000)
+    }
   })
 
   it("makes 503 saturation, and changes no other class", () => {
@@ -154,7 +156,8 @@ describe("Failure's retryAfter of gRPC", () => {
   it("survives every cut and every changed byte of a status", () => {
     const details = status(any("DebugInfo", text("stack")), any("RetryInfo", retryInfo(3, 5_000_000)))
     for (let at = 0; at < details.length; at++) {
-      assert.strictEqual(Failure.classify(grpc({ "grpc-status-details-bin": details.slice(0, at) })).class, "Transient")
+      const cut = grpc({ "grpc-status-details-bin": details.slice(0, at) })
+      assert.deepStrictEqual(Failure.classify(cut), { class: "Transient", code: "UNAVAILABLE" })
       for (const byte of [0, 7, 127, 128, 255]) {
         const broken = details.with(at, byte)
         const wait = waitOf(grpc({ "grpc-status-details-bin": broken }))
