@@ -160,17 +160,20 @@ export const grpcStatuses: ReadonlyArray<string> =
  * `_tag`, `name` or class of errors that carry no code of their own: Effect's, the DOM's, node-redis', MongoDB's and ours.
  */
 export const tags: Table = table({
-  Unsent: "SocketOpenError ConnectTimeout CircuitOpen CircuitHalfOpen ClientOfflineError ConnectionTimeoutError " +
+  Unsent: "SocketOpenError ConnectTimeout ClientOfflineError ConnectionTimeoutError " +
     "RootNodesUnavailableError",
   LocalExhausted: "ResourceExhausted",
-  RemoteSaturated: "RateLimitExceeded RateLimitError",
+  RemoteSaturated: "RateLimitExceeded RateLimitError CircuitOpen CircuitHalfOpen",
   Ambiguous: "TimeoutError DeadlineExceeded SocketReadError SocketWriteError ConnectionError TransportError " +
     "ConnectionClosed ReadFailed WriteFailed RequestTimeout ConnectionLost " +
     "SocketClosedUnexpectedlyError SocketTimeoutError DisconnectsClientError MongoNetworkError MongoNetworkTimeoutError",
   Fatal: "AbortError SocketUpgradeError ClientClosedError"
 })
 
-/** Tags of failures to establish a connection: nothing was sent, so what is `Ambiguous` in their cause is `Transient`. */
+/**
+ * Tags of failures to establish a connection, and of refusals on this side: nothing was sent, so what is `Ambiguous` in
+ * their cause is `Transient`.
+ */
 export const unsentTags: ReadonlySet<string> = new Set([
   "ConnectFailed",
   "ConnectTimeout",
@@ -178,7 +181,9 @@ export const unsentTags: ReadonlySet<string> = new Set([
   "HandshakeFailed",
   "AcquireTimeout",
   "QueueFull",
-  "PoolSuspended"
+  "PoolSuspended",
+  "CircuitOpen",
+  "CircuitHalfOpen"
 ])
 
 /** What marks the reasons of Effect's `SqlError`. */

@@ -272,7 +272,7 @@ const effects: ReadonlyArray<Row> = [
   ["HttpClientError, transport, refused", transportError(coded("ECONNREFUSED", connect)), "Transient"],
   ["HttpClientError, transport, unknown", transportError(new Error("?")), "Ambiguous"],
   ["RateLimiterError", rateLimited, "RemoteSaturated"],
-  ["CircuitBreakerError", circuitOpen, "Transient"],
+  ["CircuitBreakerError", circuitOpen, "RemoteSaturated"],
   ["ResourceExhausted of the monitor", noRoom, "LocalExhausted"],
   ["an error around ResourceExhausted", {
     _tag: "PoolError",
@@ -394,9 +394,10 @@ describe("Failure", () => {
         coded("57P03"),
         http2("STREAM", "NGHTTP2_REFUSED_STREAM"),
         { errorLabels: ["SystemOverloadedError"] },
+        circuitOpen,
         { sent: false, code: "EPIPE" }
       ].map(sentOf),
-      [false, false, false, false, false, false, false]
+      [false, false, false, false, false, false, false, false]
     )
     assert.isTrue(sentOf({ _tag: "ConnectionLost", sent: true }))
     for (const error of [coded("EPIPE"), coded("40001"), { status: 429 }, new Error("?")]) {
