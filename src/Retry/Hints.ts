@@ -44,7 +44,7 @@ export const retryAfter = (headers: object | undefined, now: number | undefined)
   if (seconds !== undefined) return finite(seconds * 1000)
   const moment = date(value)
   const from = date(text(header(headers, "date"))) ?? now
-  return moment === undefined || from === undefined ? undefined : Math.max(0, moment - from)
+  return moment === undefined || from === undefined ? undefined : finite(Math.max(0, moment - from))
 }
 
 /** A field of a message of protocol buffers: a number, or the bytes of a text or of a message. */

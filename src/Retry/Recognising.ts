@@ -26,8 +26,6 @@ const maxDepth = 8
 /** A bound on what one error may cost, whatever its `errors` hold. */
 const maxNodes = 64
 
-const isList = (node: object): boolean => readArray(node, "errors", 1).length > 0
-
 const childrenOf = (node: object): ReadonlyArray<unknown> => [
   read(node, "reason"),
   read(node, "cause"),
@@ -71,11 +69,12 @@ const during = (call: "connect" | "transfer" | undefined, means: Meaning): Meani
   return call === "connect" ? "Unsent" : call === "transfer" ? "Ambiguous" : means
 }
 
-/** A wrapper that repeats the code of its cause, without the system call that says what the code means. */
-const repeatsCause = (node: object, code: string): boolean => {
-  const cause = readObject(node, "cause")
-  return cause !== undefined && read(node, "syscall") === undefined && read(cause, "code") === code
-}
+/** A wrapper that repeats the code of its cause, or of the first of several, without the system call that tells its meaning. */
+const isRepeated = (node: object, code: string): boolean =>
+  read(node, "syscall") === undefined &&
+  [read(node, "cause"), ...readArray(node, "errors", 1)].some((inner) =>
+    isObject(inner) && read(inner, "code") === code
+  )
 
 /** Node keeps the code of HTTP/2 in the last word of a message that it writes itself. */
 const http2Code = (node: object): string | undefined => {
@@ -93,10 +92,10 @@ const sqlState = (node: object, code: string): Meaning | undefined => {
   return Codes.sqlStates.get(code) ?? Codes.sqlStateClasses.get(code.slice(0, 2)) ?? "Fatal"
 }
 
-/** The code of an error. An aggregate repeats the code of its first member: its members are asked instead. */
+/** The code of an error. Where it repeats that of what it wraps, this is asked instead. */
 const codeOf = (node: object): string | undefined => {
   const code = readString(node, "code")
-  return code === undefined || isList(node) || repeatsCause(node, code) ? undefined : code
+  return code === undefined || isRepeated(node, code) ? undefined : code
 }
 
 const byCode = (node: object): Failure | undefined => {

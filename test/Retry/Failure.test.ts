@@ -338,6 +338,7 @@ const wrapped: ReadonlyArray<Row> = [
     new AggregateError(Array.from({ length: 60 }, (_, i) => i < 59 ? {} : coded("EMFILE"))),
     "LocalExhausted"
   ],
+  ["a code beside a list of details", coded("ECONNREFUSED", { errors: [{ field: "x" }] }), "Transient"],
   [
     "a wrapper that repeats the code of a dial",
     coded("ECONNRESET", { cause: coded("ECONNRESET", connect) }),

@@ -84,6 +84,7 @@ describe("Failure's retryAfter", () => {
     const headers = { "retry-after": "Wed, 21 Oct 2015 07:28:30 GMT" }
     assert.isUndefined(waitOf(answer(headers)))
     assert.strictEqual(waitOf(answer(headers), { now: Date.UTC(2015, 9, 21, 7, 28, 0) }), 30_000)
+    assert.isUndefined(waitOf(answer(headers), { now: NaN }))
     const wrong = { ...headers, "date": "Wed, 21 Oct 2015 07:28:10 GMT" }
     assert.strictEqual(waitOf(answer(wrong), { now: 0 }), 20_000)
   })
