@@ -3,7 +3,6 @@
  *
  * @since 0.1.0
  */
-import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -11,7 +10,6 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import type * as Socket from "effect/socket/Socket"
 import type * as Tls from "node:tls"
 import { closeOnFailure } from "../internal/CloseOnFailure.ts"
 import { checkOptions } from "../internal/Options.ts"
@@ -19,7 +17,8 @@ import { TrackedByPool } from "../internal/Tracked.ts"
 import { ResourceMonitor } from "../Monitor/Service.ts"
 import * as Connector from "./Connector.ts"
 import type { Endpoint } from "./Endpoint.ts"
-import { ConnectFailed, ConnectionClosed, ReadFailed, TcpConnectionError, WriteFailed } from "./TcpConnectionError.ts"
+import * as TcpBytes from "./TcpBytes.ts"
+import { ConnectFailed, TcpConnectionError } from "./TcpConnectionError.ts"
 import { dial, type DialSettings, type Ending, type TcpSocket } from "./TcpSocket.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
@@ -123,44 +122,10 @@ const explained = (endpoint: Endpoint, error: TcpConnectionError): Effect.Effect
     )
   })
 
-const encoder = new TextEncoder()
-
-const toBytes = (data: Uint8Array | string): Uint8Array => typeof data === "string" ? encoder.encode(data) : data
-
-const concat = (chunks: ReadonlyArray<Uint8Array | string>): Uint8Array => {
-  const [first] = chunks
-  return chunks.length === 1 && first !== undefined ? toBytes(first) : Buffer.concat(chunks.map(toBytes))
-}
-
-const closedError = (socket: TcpSocket): TcpConnectionError =>
-  new TcpConnectionError({
-    reason: new ConnectionClosed({ endpoint: socket.endpoint, bytesRead: socket.raw.bytesRead })
-  })
-
-const readError = (socket: TcpSocket) => (error: Socket.SocketError): TcpConnectionError =>
-  error.reason._tag === "SocketCloseError"
-    ? closedError(socket)
-    : new TcpConnectionError({ reason: new ReadFailed({ endpoint: socket.endpoint, cause: error.reason.cause }) })
-
-const writeError = (socket: TcpSocket) => (error: Socket.SocketError): TcpConnectionError =>
-  error.reason._tag === "SocketCloseError"
-    ? closedError(socket)
-    : new TcpConnectionError({ reason: new WriteFailed({ endpoint: socket.endpoint, cause: error.reason.cause }) })
-
-const fromSocket = (
-  socket: TcpSocket,
-  reader: Socket.Reader,
-  writer: Socket.Writer
-): TcpConnection => ({
+const fromSocket = (socket: TcpSocket): TcpConnection => ({
   endpoint: socket.endpoint,
-  read: reader.pull.pipe(Effect.map(concat), Effect.mapError(readError(socket))),
-  write: (data) =>
-    Effect.suspend(() =>
-      // A write to a socket that has ended would wait for a `drain` that never comes.
-      socket.raw.writable
-        ? Effect.mapError(writer.write(data), writeError(socket))
-        : Effect.fail(closedError(socket))
-    ),
+  read: TcpBytes.read(socket),
+  write: (data) => TcpBytes.write(socket, data),
   hasUnread: () => socket.raw.readableLength > 0,
   dead: Deferred.await(socket.dead),
   closed: Deferred.await(socket.closed)
@@ -174,10 +139,7 @@ const open = (
     // The ledger entry is the first to be made and so the last to go: the connection counts until it is really closed.
     yield* track(endpoint)
     const socket = yield* Effect.catch(dial(endpoint, settings), (error) => explained(endpoint, error))
-    const adapter = yield* NodeSocket.fromDuplex(Effect.succeed(socket.raw))
-    const reader = yield* Effect.mapError(adapter.reader, readError(socket))
-    const writer = yield* adapter.writer
-    return fromSocket(socket, reader, writer)
+    return fromSocket(socket)
   }))
 
 /**

@@ -54,6 +54,8 @@ export interface TcpSocket {
   connected: boolean
   /** Claims the descriptor's room again if the opening goes on without it. */
   readonly reclaim: () => void
+  /** It is being closed, and what still arrives is discarded: a reader would keep it from flowing. */
+  closing: boolean
   forced: boolean
   errorCode: string | undefined
 }
@@ -116,6 +118,7 @@ const watch = (endpoint: Endpoint, raw: Net.Socket, claim: Claim): TcpSocket => 
     closed: Deferred.makeUnsafe(),
     connected: false,
     reclaim: settleClaim(claim, endpoint, raw),
+    closing: false,
     forced: false,
     errorCode: undefined
   }
@@ -152,11 +155,12 @@ const closeGracefully = (socket: TcpSocket, closeTimeout: Duration.Duration): Ef
     socket.reclaim()
     if (!socket.connected) return destroy(socket)
     const { raw } = socket
+    socket.closing = true
     raw.end()
     // Unread bytes would keep the peer's end from being seen, so whatever still arrives is discarded. A stream with a
-    // `readable` listener does not flow.
+    // `readable` listener does not flow, and one that has just lost its last is stopped again unless it has one for `data`.
     raw.removeAllListeners("readable")
-    raw.resume()
+    raw.on("data", () => undefined).resume()
     return Deferred.await(socket.closed).pipe(
       // A finalizer is uninterruptible, and so would be the wait that the timeout has to end.
       Effect.interruptible,

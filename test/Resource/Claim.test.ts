@@ -13,17 +13,17 @@ import * as TcpConnection from "effect-sluice/TcpConnection"
 import * as Net from "node:net"
 import * as Os from "node:os"
 import * as Path from "node:path"
-import { countDescriptors } from "../support/descriptors.ts"
+import { countSockets } from "../support/descriptors.ts"
 import * as TcpServer from "../support/TcpServer.ts"
 
-/** A claim that writes down how many descriptors there are whenever something is said to it. */
+/** A claim that writes down how many sockets there are whenever something is said to it. */
 const witness = () => {
   const opened: Array<number> = []
   const undone: Array<number> = []
   const claim: ResourceMonitor.Claim = {
     descriptorOpened: () => {
-      opened.push(countDescriptors())
-      return () => void undone.push(countDescriptors())
+      opened.push(countSockets())
+      return () => void undone.push(countSockets())
     }
   }
   return { opened, undone, claim }
@@ -43,7 +43,7 @@ describe("the claim of a connection", () => {
   const connects = (endpoint: Endpoint.Endpoint, options: TcpConnection.Options = {}) =>
     Effect.gen(function*() {
       const { claim, opened, undone } = witness()
-      const before = countDescriptors()
+      const before = countSockets()
       const scope = yield* Scope.make()
       // A TLS handshake with a server that does not speak it never ends; its descriptor is there all the same.
       const fiber = yield* TcpConnection.connect(endpoint, options).pipe(
@@ -58,6 +58,8 @@ describe("the claim of a connection", () => {
       yield* Fiber.interrupt(fiber)
       yield* Scope.close(scope, Exit.void)
       assert.strictEqual(opened.length, 1)
+      // The server's side is closed a little later.
+      yield* TcpServer.eventually(() => countSockets() === before)
       return { before, undone }
     })
 
