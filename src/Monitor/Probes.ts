@@ -63,11 +63,11 @@ const heldCount = (reader: ProcReader, descriptor: number, files: HeldFiles): Pr
   cheap: true
 })
 
-// The listing needs a descriptor of its own while it reads, and finds it among the entries.
+// The listing needs a descriptor of its own while it reads, in the place of the spare, and finds it among the entries.
 const listed = (reader: ProcReader, path: string, files: HeldFiles, now: number): Reading.Reading =>
   guarded(path, () => {
-    const entries = reader.entries(path)
-    return entries > 0 ? Reading.known(entries - 1 - files.count, now, path) : Reading.unknown("Unsupported", path)
+    const { entries, held } = files.inPlaceOfSpare(() => ({ entries: reader.entries(path), held: files.count }))
+    return entries > 0 ? Reading.known(entries - 1 - held, now, path) : Reading.unknown("Unsupported", path)
   })
 
 const listedCount = (reader: ProcReader, files: HeldFiles): Probe => ({

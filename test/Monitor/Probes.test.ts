@@ -131,6 +131,21 @@ describe("Probes on a scripted system", () => {
       assert.isFalse((yield* read({ size: 0 })).cheap)
     }))
 
+  it.effect("a listing takes the place of the spare: it works when nothing is left, and takes nothing from others", () =>
+    Effect.gen(function*() {
+      const { calls, reader, script } = system({
+        size: 0,
+        entries: { "/proc/self/fd": 30 },
+        files: { "/dev/null": "" }
+      })
+      const { descriptors, held } = yield* Effect.provideService(Probes.make, ProcReader, reader)
+      assert.strictEqual(held, 3)
+      script.room = held
+      calls.most = 0
+      assert.deepStrictEqual(brief(descriptors.read(7)), [30 - 1 - 2, "/proc/self/fd"])
+      assert.strictEqual(calls.most, 3)
+    }))
+
   it.effect("nothing throws when every call fails, at the start or later", () =>
     Effect.gen(function*() {
       for (const code of ["EMFILE", "ENFILE", "ENOENT", "EACCES", "EBADF", "EIO"]) {

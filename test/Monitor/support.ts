@@ -149,7 +149,7 @@ export const system = (overrides: Partial<Script> = {}) => {
     names: (path) => briefly(path, () => namesIn(path)),
     entries: (path) => {
       calls.entries++
-      return orThrow(script.entries[path] ?? "ENOENT")
+      return briefly(path, () => orThrow(script.entries[path] ?? "ENOENT"))
     },
     target: (path) => script.targets[path] ?? orThrow("ENOENT"),
     rss: () => {
