@@ -32,7 +32,7 @@ export interface OpeningSite {
  * @category models
  * @since 0.1.0
  */
-export interface Figures {
+export interface AlertFigures {
   readonly resource: Resource
   /** Wall-clock time in milliseconds since 1970. */
   readonly at: number
@@ -56,12 +56,12 @@ const shown = (resource: Resource, value: number | undefined): string => {
   return resource === "memory" ? mebibytes(value) : String(value)
 }
 
-const share = ({ limit, reserved, used }: Figures): string =>
+const share = ({ limit, reserved, used }: AlertFigures): string =>
   used === undefined || limit === undefined || !(limit > 0 && limit < Infinity)
     ? ""
     : ` (${percent(used + reserved, limit)})`
 
-const stock = (figures: Figures): string => {
+const stock = (figures: AlertFigures): string => {
   const { code, limit, reserved, resource, used } = figures
   const claims = reserved > 0 ? ` + ${reserved} reserved` : ""
   const count = code === undefined ? `${shown(resource, used)} used` : `${code} while counting,`
@@ -78,7 +78,7 @@ const openers = (sites: ReadonlyArray<OpeningSite>): string =>
  * @since 0.1.0
  */
 export class Raised extends Data.TaggedClass("Raised")<
-  Figures & {
+  AlertFigures & {
     /** The level that it has now. */
     readonly level: Level
     /** The level that it had. */
@@ -99,7 +99,7 @@ export class Raised extends Data.TaggedClass("Raised")<
  * @since 0.1.0
  */
 export class Recovered extends Data.TaggedClass("Recovered")<
-  Figures & {
+  AlertFigures & {
     /** The level that it has now. */
     readonly level: Level
     /** The level that it had. */
@@ -125,7 +125,7 @@ export class Recovered extends Data.TaggedClass("Recovered")<
  * @since 0.1.0
  */
 export class Projected extends Data.TaggedClass("Projected")<
-  Figures & {
+  AlertFigures & {
     /** The level that it has now. */
     readonly level: Level
     /** How much it grows in a second. */

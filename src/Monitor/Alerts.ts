@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
-import type { Figures, OpeningSite, Resource } from "./Alert.ts"
+import type { AlertFigures, OpeningSite, Resource } from "./Alert.ts"
 import { type Alert, Projected, Raised, Recovered } from "./Alert.ts"
 import * as Hysteresis from "./Hysteresis.ts"
 import * as Projection from "./Projection.ts"
@@ -99,7 +99,7 @@ const rising = ["Warning", "Critical", "Exhausted"] as const
 export const levelOf = (state: State): Level =>
   resources.reduce<Level>((worst, resource) => worse(worst, state[resource].hysteresis.level), "Normal")
 
-interface Figure extends Figures {
+interface Figure extends AlertFigures {
   readonly share: number | undefined
   /** What is in use, with what is reserved: the limit where the count met `EMFILE`. */
   readonly amount: number | undefined
@@ -123,7 +123,7 @@ const figureOf = (resource: Resource, { at, now, own, usage }: Observation): Fig
   return { resource, at, used, code, reserved, limit, share: gaugeShare(gauge, extra + reserved), amount, now }
 }
 
-const figuresOf = ({ at, code, limit, reserved, resource, used }: Figure): Figures => ({
+const figuresOf = ({ at, code, limit, reserved, resource, used }: Figure): AlertFigures => ({
   resource,
   at,
   used,

@@ -44,6 +44,18 @@ export const kindOf = (target: string): string => {
   return target.startsWith("/") ? "file" : "other"
 }
 
+/**
+ * A look in one line, the most frequent kind first.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const describe = ({ isComplete, kinds }: DeepLook): string => {
+  const counts = Array.from(kinds).toSorted(([, left], [, right]) => right - left)
+  const list = counts.map(([kind, count]) => `${count} ${kind}`).join(", ")
+  return `the open descriptors by kind: ${list}${isComplete ? "" : ", and others beyond these"}`
+}
+
 /** One look goes through no more descriptors than these: about a tenth of a second of work, spread over the time it takes. */
 const mostLookedAt = 16_384
 

@@ -37,10 +37,20 @@ import type { Usage } from "./Usage.ts"
 import * as Watch from "./Watch.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
-export { type Alert, type Figures, type OpeningSite, Projected, Raised, Recovered, type Resource } from "./Alert.ts"
+export {
+  type Alert,
+  type AlertFigures,
+  type OpeningSite,
+  Projected,
+  Raised,
+  Recovered,
+  type Resource
+} from "./Alert.ts"
 export { type Claim, CurrentClaim } from "./Claim.ts"
 export type { PressureCallback } from "./Cleanup.ts"
 export { type CleanupResult, Died, Done, Failed, Skipped, TimedOut } from "./CleanupResult.ts"
+export type { DeepLook } from "./DeepLook.ts"
+export type { Figures } from "./Figures.ts"
 export { ResourceExhausted } from "./Gate.ts"
 export type { ReserveRequest } from "./Gate.ts"
 export { constrained, defaultHeadroom, highPerformance } from "./Options.ts"
@@ -50,6 +60,7 @@ export { ResourceMonitor } from "./Service.ts"
 export type { ShortageRequest, TrackRequest } from "./Service.ts"
 export { TestMonitor } from "./TestMonitor.ts"
 export type { TestReadings } from "./TestMonitor.ts"
+export type { Cost } from "./Thrift.ts"
 export { isAtLeast, level } from "./Usage.ts"
 export type { Gauge, Level, Thresholds, Usage } from "./Usage.ts"
 
@@ -124,7 +135,8 @@ const trackOf = ({ ledger }: Parts, gate: Reserving.Gate): Shape["track"] => ({ 
 const makeMonitor = (
   parts: Parts,
   { announcements, cleanup, level, look }: Watch.Watch,
-  gate: Reserving.Gate
+  gate: Reserving.Gate,
+  { cost, deepLook, sampleNow }: Pick<Sampler.Sampler, "cost" | "deepLook" | "sampleNow">
 ): Shape => {
   return ResourceMonitor.of({
     usage: Effect.clockWith((clock) => Effect.sync(() => observation(parts, clock)(false).usage)),
@@ -135,6 +147,9 @@ const makeMonitor = (
     levels: announcements.levels,
     alerts: announcements.alerts,
     recentAlerts: (count = Infinity) => Effect.sync(() => announcements.recent(count)),
+    figures: Effect.sync(() => sampleNow().figures),
+    cost: Effect.sync(cost),
+    deepLook,
     sample: Effect.sync(() => look(true)),
     reserve: gate.reserve,
     shortage: gate.shortage,
@@ -180,7 +195,7 @@ const every = (interval: Duration.Duration, act: Effect.Effect<unknown>): Effect
 const start = Effect.fnUntraced(function*(parts: Parts, probes: Probes.Probes) {
   const running = yield* watch(parts)
   const gate = yield* gateOf(parts, running)
-  yield* Sampler.make({
+  const sampler = yield* Sampler.make({
     probes,
     connections: () => parts.ledger.labels,
     onSample: ({ figures }) => {
@@ -188,10 +203,11 @@ const start = Effect.fnUntraced(function*(parts: Parts, probes: Probes.Probes) {
       running.look(false)
       gate.look()
     },
-    secondsToLimit: running.secondsToLimit
+    secondsToLimit: running.secondsToLimit,
+    isUnderPressure: () => isAtLeast(running.level(), "Critical")
   })
   yield* every(parts.options.maintenanceInterval, Effect.suspend(() => running.cleanup.maintain()))
-  return makeMonitor(parts, running, gate)
+  return makeMonitor(parts, running, gate, sampler)
 })
 
 const make = Effect.fnUntraced(function*(given: Options) {
@@ -221,7 +237,8 @@ const make = Effect.fnUntraced(function*(given: Options) {
  * - descriptors used + reserved + requested are more than the limit less the headroom. The limit is the smaller of
  *   `maxDescriptors` and the process's soft limit;
  * - the connections in the ledger, those that are being opened and this one are more than `maxConnections`;
- * - resident memory has reached `maxMemory`. Below that it raises the level and refuses nothing;
+ * - resident memory has reached `maxMemory`, or the container's memory its limit, whichever is nearer. Below that it raises
+ *   the level and refuses nothing;
  * - it is a retry (`attempt` above 0) and descriptors or connections are at `Critical`;
  * - others wait for room before it.
  *
@@ -272,7 +289,7 @@ export const layerUnlimited: Layer.Layer<ResourceMonitor> = Layer.effect(
   Effect.gen(function*() {
     const ledger = Ledger.make()
     const probes = yield* Probes.make
-    const source = Source.withoutLimits(Source.fromProbes(probes, ledger, defaults))
+    const source = Source.withoutLimits(Source.fromProbes(probes, ledger, defaults), probes)
     return yield* start({ source, ledger, options: defaults }, probes)
   })
 )
@@ -311,11 +328,12 @@ export const layerUnlimited: Layer.Layer<ResourceMonitor> = Layer.effect(
 export const layerTest: Layer.Layer<ResourceMonitor | TestMonitor> = Layer.effectContext(
   Effect.gen(function*() {
     const ledger = Ledger.make()
-    const { handle, source } = makeTest(ledger)
+    const clock = yield* Effect.clockWith(Effect.succeed)
+    const { handle, sampler, source } = makeTest(ledger, clock)
     const parts = { source, ledger, options: defaults }
     const running = yield* watch(parts)
     const gate = yield* gateOf(parts, running)
-    return Context.make(ResourceMonitor, makeMonitor(parts, running, gate)).pipe(
+    return Context.make(ResourceMonitor, makeMonitor(parts, running, gate, sampler)).pipe(
       Context.add(TestMonitor, handle(running, gate))
     )
   })

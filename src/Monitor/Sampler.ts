@@ -53,7 +53,7 @@ export interface SamplerOptions {
   readonly secondsToLimit?: (() => number) | undefined
   /** Whether it is worth while to know what the descriptors are. It is asked at each slow tick. */
   readonly isUnderPressure?: (() => boolean) | undefined
-  /** Is called with each deep look that pressure has caused, at most once a minute. */
+  /** Is called with each deep look that pressure has caused, at most once a minute. Without it they are logged. */
   readonly onDeepLook?: ((look: DeepLook.DeepLook) => void) | undefined
   /** Is called with each zombie, once. Without it they are logged. */
   readonly onZombie?: ((zombie: Zombies.Zombie) => void) | undefined
@@ -69,8 +69,8 @@ export interface Sampler {
   /** The last sample. */
   readonly latest: () => Sample
   /**
-   * Takes all figures now, slow ones included, and calls `onSample`. The timer goes on as it was; the figures of the event
-   * loop are those of its last window.
+   * Takes all figures now, slow ones included, and calls `onSample`. The timer goes on as it was, the figures of the event
+   * loop are those of its last window, and the cost is that of whoever asks.
    */
   readonly sampleNow: () => Sample
   readonly cost: () => Cost
@@ -140,7 +140,8 @@ class Ticker {
     // The first tick does without, for it is the longest anyway: everything is compiled in it.
     this.#children = notLooked
     this.#latest = this.#read(at)
-    this.#tell(this.#due)
+    this.#guarded(() => parts.options.onSample(this.#latest))
+    this.#book(this.#due)
     this.#alarm.at(this.#next())
   }
 
@@ -158,20 +159,18 @@ class Ticker {
 
   /** Takes the figures, all of them when `isSlow`. */
   tick(isSlow: boolean): Sample {
-    const began = this.#monotonic()
     const at = this.#parts.clock.currentTimeMillisUnsafe()
     const { children, options } = this.#parts
     if (isSlow) this.#slow = options.probes.slow(at)
-    if (isSlow || children.isPending || this.#children === notLooked) this.#lookForZombies(began, at)
+    if (isSlow || children.isPending || this.#children === notLooked) this.#lookForZombies(this.#monotonic(), at)
     this.#latest = this.#read(at)
     if (isSlow) this.#lookDeeper()
-    this.#tell(began)
+    this.#guarded(() => options.onSample(this.#latest))
     return this.#latest
   }
 
-  /** Tells of the latest sample, and books the tick that began then. */
-  #tell(began: number): void {
-    this.#guarded(() => this.#parts.options.onSample(this.#latest))
+  /** Books the tick that began then. */
+  #book(began: number): void {
     const ended = this.#monotonic()
     this.#judge(this.#thrift.tick(ended - began, ended))
   }
@@ -185,9 +184,11 @@ class Ticker {
   }
 
   #ring(): number {
+    const began = this.#monotonic()
     this.#closeWindow()
     this.#ticks += 1
     this.tick(this.#ticks % ticksPerSlowTick === 0)
+    this.#book(began)
     return this.#next()
   }
 
@@ -228,8 +229,13 @@ class Ticker {
   #lookDeeper(): void {
     const { fork, looker, options } = this.#parts
     if (!looker.isDue() || this.#guarded(() => options.isUnderPressure?.()) !== true) return
+    const { onDeepLook } = options
     fork(looker.look.pipe(
-      Effect.map((look) => this.#guarded(() => options.onDeepLook?.(look))),
+      Effect.flatMap((look) =>
+        onDeepLook === undefined
+          ? Effect.logInfo(DeepLook.describe(look))
+          : Effect.sync(() => this.#guarded(() => onDeepLook(look)))
+      ),
       // A look that cannot be taken says nothing that the readings have not said.
       Effect.ignore
     ))

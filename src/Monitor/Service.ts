@@ -14,7 +14,11 @@ import type { Alert } from "./Alert.ts"
 import type { Claim } from "./Claim.ts"
 import type { PressureCallback } from "./Cleanup.ts"
 import type { CleanupResult } from "./CleanupResult.ts"
+import type { DeepLook } from "./DeepLook.ts"
+import type { Figures } from "./Figures.ts"
 import type { ReserveRequest, ResourceExhausted } from "./Gate.ts"
+import type { Saturated, Unknown } from "./Reading.ts"
+import type { Cost } from "./Thrift.ts"
 import type { Level, Usage } from "./Usage.ts"
 
 /**
@@ -74,6 +78,18 @@ export class ResourceMonitor extends Context.Service<ResourceMonitor, {
    * It dies with `InvalidOption` when `count` is not a whole number of at least 0, or `Infinity`.
    */
   readonly recentAlerts: (count?: number) => Effect.Effect<ReadonlyArray<Alert>>
+  /**
+   * Every figure of the process, those included that no level follows from, such as pressure, threads and zombies. They are
+   * read anew, in about half a millisecond; the figures of the event loop are those of the last window.
+   */
+  readonly figures: Effect.Effect<Figures>
+  /** What the monitor's own looks at the readings cost. */
+  readonly cost: Effect.Effect<Cost>
+  /**
+   * What the open descriptors are, by kind. All who ask within a minute share one look, which is taken off the event loop. It
+   * fails with the reading that says why they cannot be looked at.
+   */
+  readonly deepLook: Effect.Effect<DeepLook, Saturated | Unknown>
   /** Takes every reading at once, however dear it is, draws the conclusions that the timer draws, and returns them. */
   readonly sample: Effect.Effect<Usage>
   /**

@@ -141,12 +141,12 @@ export const fromProbes = (probes: Probes, ledger: Ledger.Ledger, options: Resol
  * @category constructors
  * @since 0.1.0
  */
-export const withoutLimits = (source: Source): Source => {
+export const withoutLimits = (source: Source, { memory }: Probes): Source => {
   const limit = Reading.unlimited("layerUnlimited")
   return {
     descriptors: (now, anew) => ({ used: source.descriptors(now, anew).used, limit, own: 0 }),
     learn: source.learn,
-    memory: (now) => ({ used: source.memory(now).used, limit }),
+    memory: (now) => ({ used: memory.read(now), limit }),
     connectionLimit: () => limit
   }
 }

@@ -3,16 +3,24 @@
  *
  * @since 0.1.0
  */
+import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type { Alert } from "./Alert.ts"
+import type { Figures } from "./Figures.ts"
 import * as Ledger from "./Ledger.ts"
 import { defaults } from "./Options.ts"
 import * as Reading from "./Reading.ts"
 import type { Gate } from "./Reserving.ts"
+import type { Sample, Sampler } from "./Sampler.ts"
 import type { Source } from "./Source.ts"
 import type { Level } from "./Usage.ts"
 import type { Watch } from "./Watch.ts"
+
+/** Each figure that no level follows from. At first none of them is known. */
+type OtherReadings = Partial<
+  Readonly<Record<Exclude<keyof Figures, "connections">, number | Reading.Reading | undefined>>
+>
 
 /**
  * The readings to set. A number is a `Known` reading at the time of the clock; what is left out stays as it is.
@@ -20,7 +28,7 @@ import type { Watch } from "./Watch.ts"
  * @category models
  * @since 0.1.0
  */
-export interface TestReadings {
+export interface TestReadings extends OtherReadings {
   /** Open descriptors. At first 0. */
   readonly descriptors?: number | Reading.Reading | undefined
   /** At first 1000. */
@@ -65,7 +73,7 @@ export class TestMonitor extends Context.Service<TestMonitor, {
   readonly waiting: Effect.Effect<number>
 }>()("effect-sluice/Monitor/TestMonitor") {}
 
-const initial: Required<TestReadings> = {
+const initial: TestReadings = {
   descriptors: 0,
   descriptorLimit: defaults.maxDescriptors,
   memory: 0,
@@ -75,6 +83,27 @@ const initial: Required<TestReadings> = {
 
 const readingOf = (value: number | Reading.Reading | undefined, now: number): Reading.Reading =>
   typeof value === "number" ? Reading.known(value, now, "test") : value ?? Reading.unknown("Missing", "test")
+
+const mapNames = (
+  read: (name: Exclude<keyof Figures, "connections">) => Reading.Reading
+): Omit<Figures, "connections"> => ({
+  descriptors: read("descriptors"),
+  descriptorLimit: read("descriptorLimit"),
+  memory: read("memory"),
+  heap: read("heap"),
+  heapLimit: read("heapLimit"),
+  containerMemory: read("containerMemory"),
+  containerMemoryLimit: read("containerMemoryLimit"),
+  memoryPressure: read("memoryPressure"),
+  cpuPressure: read("cpuPressure"),
+  ioPressure: read("ioPressure"),
+  loopDelay: read("loopDelay"),
+  loopUtilization: read("loopUtilization"),
+  sockets: read("sockets"),
+  threads: read("threads"),
+  processLimit: read("processLimit"),
+  zombies: read("zombies")
+})
 
 const given = (readings: TestReadings): TestReadings =>
   Object.fromEntries(Object.entries(readings).filter(([, value]) => value !== undefined))
@@ -101,8 +130,13 @@ const beginningOf = (level: Level, limit: TestReadings["descriptorLimit"]): numb
  * @since 0.1.0
  */
 export const make = (
-  ledger: Ledger.Ledger
-): { readonly handle: (watch: Watch, gate: Gate) => TestMonitor["Service"]; readonly source: Source } => {
+  ledger: Ledger.Ledger,
+  clock: Clock.Clock
+): {
+  readonly handle: (watch: Watch, gate: Gate) => TestMonitor["Service"]
+  readonly source: Source
+  readonly sampler: Pick<Sampler, "cost" | "deepLook" | "sampleNow">
+} => {
   let current: TestReadings = initial
   const gauge = (used: keyof TestReadings, limit: keyof TestReadings, now: number) => ({
     used: readingOf(current[used], now),
@@ -137,5 +171,16 @@ export const make = (
     memory: (now) => gauge("memory", "memoryLimit", now),
     connectionLimit: () => readingOf(current.connectionLimit, 0)
   }
-  return { handle, source }
+  const sampleNow = (): Sample => {
+    const at = clock.currentTimeMillisUnsafe()
+    const read = (name: keyof TestReadings) => readingOf(current[name], at)
+    const figures = { ...mapNames(read), connections: new Map(ledger.labels) }
+    return { at, monotonic: Number(clock.monotonicTimeNanosUnsafe()) / 1e6, figures }
+  }
+  const sampler = {
+    sampleNow,
+    cost: () => ({ share: 0, ticks: 0, worstTick: 0, slowdown: 1 }),
+    deepLook: Effect.fail(Reading.unknown("Missing", "test"))
+  }
+  return { handle, source, sampler }
 }

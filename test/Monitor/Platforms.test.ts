@@ -2,15 +2,16 @@
  * What every figure is on each platform: docs/monitor.md says the same. No platform is asked for its version.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, type Scope } from "effect"
+import { Effect, Layer, Logger, type Scope } from "effect"
+import * as Monitor from "effect-sluice/ResourceMonitor"
 import { TestClock } from "effect/testing"
 import * as Probes from "../../src/Monitor/Probes.ts"
 import { ProcReader } from "../../src/Monitor/ProcReader.ts"
-import type { Reading } from "../../src/Monitor/Reading.ts"
+import * as Reading from "../../src/Monitor/Reading.ts"
 import * as Sampler from "../../src/Monitor/Sampler.ts"
 import { type Script, system, withoutProc } from "./support.ts"
 
-const brief = (reading: Reading): string => {
+const brief = (reading: Reading.Reading): string => {
   switch (reading._tag) {
     case "Known":
       return `${reading.value} ${reading.exact ? "exact" : "estimated"} from ${reading.source}`
@@ -190,4 +191,76 @@ describe("every figure", () => {
         deepLook: "Missing"
       })
     }))
+})
+
+describe("the monitor", () => {
+  it.effect("gives every figure, its own cost, and what the descriptors are", () =>
+    Effect.gen(function*() {
+      const monitor = yield* Monitor.ResourceMonitor
+      yield* monitor.track({ label: "db" })
+      const figures = yield* monitor.figures
+      assert.deepStrictEqual(brief(figures.threads), "7 exact from /proc/self/task")
+      assert.deepStrictEqual(figures.connections, new Map([["db", 1]]))
+      assert.deepInclude(yield* monitor.cost, { ticks: 1, slowdown: 1 })
+      // Whoever asks pays for it himself.
+      yield* monitor.figures
+      assert.deepInclude(yield* monitor.cost, { ticks: 1 })
+      assert.deepStrictEqual(Object.fromEntries((yield* monitor.deepLook).kinds), { device: 1, pipe: 1, socket: 1 })
+    }).pipe(Effect.scoped, Effect.provide(Layer.fresh(Monitor.layer()).pipe(Layer.provide(system(linux).layer)))))
+
+  it.effect("takes a deep look by itself when descriptors are Critical, and says what it saw", () => {
+    const said: Array<string> = []
+    const { layer, script } = system({ ...linux, size: 113 })
+    return Effect.gen(function*() {
+      yield* Monitor.ResourceMonitor
+      const pass = Effect.forEach(
+        Array.from({ length: 240 }),
+        () => Effect.andThen(TestClock.adjust(250), Effect.yieldNow)
+      )
+      yield* pass
+      assert.deepStrictEqual(said, [])
+      script.size = 960
+      yield* pass
+      assert.deepStrictEqual(said.filter((line) => line.includes("kind")), [
+        "the open descriptors by kind: 1 device, 1 pipe, 1 socket"
+      ])
+    }).pipe(
+      Effect.provide(
+        Layer.fresh(Monitor.layer()).pipe(
+          Layer.provide(layer),
+          Layer.provideMerge(Logger.layer([Logger.make(({ message }) => said.push(String(message)))]))
+        )
+      )
+    )
+  })
+
+  it.effect("of a test has the figures that the test sets, and none beside them", () =>
+    Effect.gen(function*() {
+      const monitor = yield* Monitor.ResourceMonitor
+      const test = yield* Monitor.TestMonitor
+      const { connections, ...others } = yield* monitor.figures
+      assert.strictEqual(connections.size, 0)
+      const given = new Set(["descriptors", "descriptorLimit", "memory"])
+      for (const [name, reading] of Object.entries(others)) {
+        assert.strictEqual(reading._tag, given.has(name) ? "Known" : "Unknown", name)
+      }
+      for (const name of Object.keys(others)) {
+        yield* test.set({ [name]: 17 })
+        assert.deepInclude((yield* monitor.figures)[name as keyof typeof others], { _tag: "Known", value: 17 }, name)
+      }
+      yield* test.set({ zombies: Reading.unknown("Denied", "test") })
+      assert.strictEqual(brief((yield* monitor.figures).zombies), "Denied")
+      assert.deepInclude(yield* Effect.flip(monitor.deepLook), { reason: "Missing" })
+      assert.strictEqual((yield* monitor.cost).ticks, 0)
+    }).pipe(Effect.provide(Layer.fresh(Monitor.layerTest))))
+
+  it.effect("without limits tells the memory of the process, not the container's", () =>
+    Effect.gen(function*() {
+      const monitor = yield* Monitor.ResourceMonitor
+      const { memory } = yield* monitor.usage
+      assert.deepStrictEqual([memory.used, memory.limit].map(brief), [
+        "20480000 exact from /proc/self/statm",
+        "Unlimited"
+      ])
+    }).pipe(Effect.provide(Layer.fresh(Monitor.layerUnlimited).pipe(Layer.provide(system(linux).layer)))))
 })
