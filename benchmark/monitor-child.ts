@@ -1,18 +1,22 @@
 /**
  * Measures what sampling costs, alone in its process, and prints what it found as JSON.
  *
- * Arguments: `none`, `far` or `near`: no sampler, one that is far from every limit, one that is so near that it ticks as
- * often as it may; how many descriptors are open; for how many seconds.
+ * Arguments: `none`, `far` or `near`: no monitor, a whole one that is far from every limit, or a sampler alone that believes
+ * itself so near to one that it ticks as often as it may; how many descriptors are open; for how many seconds.
  */
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import { subscribe } from "node:diagnostics_channel"
 import { openSync } from "node:fs"
 import { monitorEventLoopDelay } from "node:perf_hooks"
 import * as DeepLook from "../src/Monitor/DeepLook.ts"
 import * as Probes from "../src/Monitor/Probes.ts"
+import * as ResourceMonitor from "../src/Monitor/ResourceMonitor.ts"
 import * as Sampler from "../src/Monitor/Sampler.ts"
+import type { Cost } from "../src/Monitor/Thrift.ts"
 import { median } from "./measure.ts"
 import type { MonitorFigures } from "./monitor.ts"
 
@@ -23,7 +27,7 @@ const pause = (millis: number) => new Promise<void>((resolve) => setTimeout(reso
 
 /** Bytes of the heap and beside it that are in use, after everything that is due has run and the rest was collected. */
 const bytesInUse = async (): Promise<number> => {
-  for (let left = 5; left > 0; left--) {
+  for (let left = 10; left > 0; left--) {
     await pause(50)
     globalThis.gc?.()
   }
@@ -38,16 +42,45 @@ subscribe("child_process", () => processes++)
 
 const scope = Scope.makeUnsafe()
 
-const start = Effect.gen(function*() {
+/** What is running, and what it says of its own cost. */
+interface Running {
+  readonly cost: Effect.Effect<Cost>
+  readonly probes: Probes.Probes
+}
+
+const whole: Effect.Effect<Running, Error, Scope.Scope> = Effect.gen(function*() {
+  const services = yield* Layer.build(ResourceMonitor.layer({ maxDescriptors: Infinity, maxMemory: Infinity }))
+  const { cost } = Context.get(services, ResourceMonitor.ResourceMonitor)
+  // These are for the deep looks, which are measured one by one.
+  return { cost, probes: yield* Effect.provideService(Probes.make, Scope.Scope, Scope.makeUnsafe()) }
+})
+
+const alone: Effect.Effect<Running, Error, Scope.Scope> = Effect.gen(function*() {
   const probes = yield* Probes.make
   const sampler = yield* Sampler.make({
     probes,
     connections: () => new Map(),
     onSample: () => {},
-    secondsToLimit: () => mode === "near" ? 0 : Infinity
+    secondsToLimit: () => 0
   })
-  return { probes, sampler }
+  return { cost: Effect.sync(sampler.cost), probes }
 })
+
+const ways: Record<string, Effect.Effect<Running | undefined, Error, Scope.Scope>> = {
+  none: Effect.undefined,
+  far: whole,
+  near: alone
+}
+
+const furtherOnes = 20
+
+/** What each further monitor keeps. What the first one keeps is mostly its code, compiled. */
+const bytesOfFurther = async (way: Effect.Effect<unknown, Error, Scope.Scope>): Promise<number> => {
+  const before = await bytesInUse()
+  const several = Effect.forEach(Array.from({ length: furtherOnes }), () => way)
+  await Effect.runPromise(Scope.provide(several, scope))
+  return (await bytesInUse() - before) / furtherOnes
+}
 
 /** What every program that uses Effect has in memory anyway. */
 const useEffect = Effect.gen(function*() {
@@ -76,16 +109,19 @@ const lookDeep = async ({ files, reader }: Probes.Probes) => {
 }
 
 const measured = async (): Promise<MonitorFigures> => {
+  const way = ways[mode]
+  if (way === undefined) throw new Error(`no such way: ${mode}`)
   await Effect.runPromise(useEffect)
   const before = await bytesInUse()
-  const running = mode === "none" ? undefined : await Effect.runPromise(Scope.provide(start, scope))
+  const running = await Effect.runPromise(Scope.provide(way, scope))
   const cpuBefore = process.cpuUsage()
   const began = performance.now()
   await pause(millis)
   const { system, user } = process.cpuUsage(cpuBefore)
   const share = (system + user) / 1000 / (performance.now() - began)
-  const cost = running?.sampler.cost()
+  const cost = running === undefined ? undefined : await Effect.runPromise(running.cost)
   const bytes = await bytesInUse() - before
+  const furtherBytes = running === undefined ? 0 : await bytesOfFurther(way)
   const deep = running === undefined ? undefined : await lookDeep(running.probes)
   await Effect.runPromise(Scope.close(scope, Exit.void))
   return {
@@ -94,6 +130,7 @@ const measured = async (): Promise<MonitorFigures> => {
     ticks: cost?.ticks ?? 0,
     worstTick: cost?.worstTick ?? 0,
     bytes,
+    furtherBytes,
     processes,
     deep
   }

@@ -27,20 +27,27 @@ export interface Started {
 const isRunning = ({ exitCode, pid, signalCode }: ChildProcess): boolean =>
   pid !== undefined && exitCode === null && signalCode === null
 
+// A process that has ended is kept until the next look, or until there are this many, or twice as many as are running.
+const fewestKept = 64
+
 /** Hears of each process that this thread starts from now on. */
 export const watchStarted = (): Started => {
-  const children = new Set<ChildProcess>()
+  let children = new Set<ChildProcess>()
+  let mostKept = fewestKept
+  const forgetEnded = (): void => {
+    children = new Set(Array.from(children).filter(isRunning))
+    mostKept = Math.max(2 * children.size, fewestKept)
+  }
   const hear = (message: unknown): void => {
+    if (children.size >= mostKept) forgetEnded()
     // Documented: the message holds the new process, which has no pid yet.
     children.add((message as { readonly process: ChildProcess }).process)
   }
   DiagnosticsChannel.subscribe("child_process", hear)
   return {
     pids: () => {
-      const running = Array.from(children).filter(isRunning)
-      children.clear()
-      running.forEach((child) => children.add(child))
-      return new Set(running.flatMap(({ pid }) => pid === undefined ? [] : [pid]))
+      forgetEnded()
+      return new Set(Array.from(children).flatMap(({ pid }) => pid === undefined ? [] : [pid]))
     },
     close: () => {
       DiagnosticsChannel.unsubscribe("child_process", hear)
@@ -76,8 +83,11 @@ interface Self {
 
 const tasks = "/proc/self/task"
 
-// A look costs about 10 microseconds for each process that it reads, and a tick is to stay under 5 ms.
-const mostRead = 200
+// A look costs 10 to 20 microseconds for each process that it reads, and a tick is to stay under 5 ms.
+const mostRead = 100
+
+// Where there is no list of children, every process of the system is read.
+const mostScanned = 200
 
 // A thread or a process that is gone by now is no failure, and one that may not be read is not ours to wait for.
 const unlessSaturated = <A>(read: () => A): A | undefined => {
@@ -111,7 +121,7 @@ const statIn = (files: HeldFiles, pid: number) =>
 /** Every process that names this one as its parent. Which of its threads has it is not to be seen. */
 const scannedEntries = (files: HeldFiles, self: Self): ReadonlyArray<Entry> => {
   const pids = files.names("/proc").filter((name) => /^\d+$/.test(name)).map(Number)
-  if (pids.length > mostRead) throw new Error(`${pids.length} processes are too many to look through on a timer`)
+  if (pids.length > mostScanned) throw new Error(`${pids.length} processes are too many to look through on a timer`)
   return pids
     .filter((pid) => statIn(files, pid)?.parent === self.pid)
     .map((pid) => ({ pid, thread: self.thread }))
@@ -193,8 +203,6 @@ export class Children {
     let read = 0
     return [...entries.slice(first), ...entries.slice(0, first)].flatMap(({ pid, thread }) => {
       const before = known.get(pid)
-      // What was found to be a zombie stays one for as long as it is listed.
-      if (before?.isReported === true) return [{ ...before.child, thread }]
       if (read >= mostRead) return before === undefined ? [] : [{ ...before.child, thread }]
       read += 1
       this.#offset += entries.length > mostRead ? 1 : 0

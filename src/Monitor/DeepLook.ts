@@ -5,10 +5,12 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import type { HeldFiles } from "./HeldFiles.ts"
 import type { Failure, ProcReader } from "./ProcReader.ts"
+import { unknown } from "./Reading.ts"
 
 /**
  * The open descriptors of a process by kind.
@@ -136,6 +138,8 @@ export const take = (reader: ProcReader, files: HeldFiles): Effect.Effect<DeepLo
     Effect.catchTag("Unknown", () => lookAt(reader, files, "/dev/fd"))
   )
 
+const closed = unknown("Stale", "the monitor is closed")
+
 /** Two looks begin at least this many milliseconds apart. */
 const leastApart = 60_000
 
@@ -170,7 +174,9 @@ export const make = (reader: ProcReader, files: HeldFiles): Effect.Effect<Looker
       return Effect.map(Effect.forkIn(take(reader, files), scope), (fiber) => last = { at, fiber })
     })
     const look = Effect.suspend(() => last === undefined || isDue() ? begin : Effect.succeed(last)).pipe(
-      Effect.flatMap(({ fiber }) => Fiber.join(fiber))
+      Effect.flatMap(({ fiber }) => Fiber.await(fiber)),
+      // Whoever waits is not to be interrupted because the monitor is.
+      Effect.flatMap((exit) => Exit.hasInterrupts(exit) ? Effect.fail(closed) : exit)
     )
     return { isDue, look }
   })

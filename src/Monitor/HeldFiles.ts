@@ -59,6 +59,12 @@ export class HeldFiles {
     return this.#held.has(descriptor)
   }
 
+  /** A descriptor, for as long as it is held: then its number may be that of somebody else's file, and this throws. */
+  held(descriptor: number): number {
+    if (!this.#held.has(descriptor)) throw new Error("the monitor is closed")
+    return descriptor
+  }
+
   /** Opens a path and holds it. It throws what the system throws. */
   open(path: string): number {
     const descriptor = this.#reader.open(path)
@@ -85,7 +91,7 @@ export class HeldFiles {
     try {
       if (isHeld) {
         const descriptor = this.open(path)
-        return { path, text: () => this.#reader.text(descriptor) }
+        return { path, text: () => this.#reader.text(this.held(descriptor)) }
       }
       byPath.text()
       return byPath

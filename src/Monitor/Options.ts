@@ -50,7 +50,7 @@ export interface Options {
   readonly maxConnections?: number | undefined
   /**
    * Descriptors that stay free for whatever does not pass the gate: a whole number of at least 0 and below the limit. The
-   * monitor's own, three at most, are among them.
+   * monitor's own are among them, up to four; where it holds more, those come on top.
    *
    * @default the smaller of 24 and a quarter of the limit; see {@link defaultHeadroom}
    */

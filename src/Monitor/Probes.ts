@@ -55,7 +55,7 @@ const sockstat = "/proc/self/net/sockstat"
 const heldCount = (reader: ProcReader, descriptor: number, files: HeldFiles): Probe => ({
   read: (now) =>
     guarded(openTable, () => {
-      const size = reader.size(descriptor)
+      const size = reader.size(files.held(descriptor))
       return size > 0
         ? Reading.known(size - files.count, now, openTable)
         : Reading.unknown("Unsupported", openTable)
@@ -117,7 +117,7 @@ const reportedMemory = (reader: ProcReader): Probe => ({
 const memoryProbe = (reader: ProcReader, files: HeldFiles): Probe => {
   const descriptor = attempt(() => files.open(statm))
   if (descriptor === undefined) return reportedMemory(reader)
-  const pages = () => residentPages(reader.text(descriptor))
+  const pages = () => residentPages(reader.text(files.held(descriptor)))
   const page = attempt(() => pageSize(pages(), reader.rss()))
   if (page === undefined) return reportedMemory(reader)
   return {
@@ -163,13 +163,21 @@ const threadsReader = (reader: ProcReader, files: HeldFiles, isHeld: boolean) =>
   const counts = descriptor !== undefined && (attempt(() => reader.links(descriptor)) ?? 0) > 2
   if (descriptor !== undefined && !counts) files.release(descriptor)
   const count = counts
-    ? () => reader.links(descriptor) - 2
+    ? () => reader.links(files.held(descriptor)) - 2
     : () => files.names(tasks).length
   return (now: number): Reading.Reading => guarded(tasks, () => amountReading(count(), now, tasks, 1))
 }
 
 const processesIn = (file: SmallFile, now: number): Reading.Reading =>
   guarded(limits, () => limitReading(softLimitOf(file.text(), "Max processes"), now, limits, 1))
+
+/**
+ * What the probes hold at most where there are few descriptors to share.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const fewestHeld = 4
 
 // With fewer descriptors than this to share, the monitor takes only what the gate and the fast tick read.
 const roomyLimit = 512

@@ -90,9 +90,12 @@ const usageOf = (
   return { ...readings, level: level({ ...readings, reserved: reserved + own }, options) }
 }
 
-// The monitor's own descriptors are part of the headroom, for nobody else can have them.
-const headroomOf = ({ own, limit }: Source.DescriptorGauge, options: Resolved): number =>
-  Math.max(own, options.headroom ?? (limit._tag === "Known" ? defaultHeadroom(limit.value) : 0))
+// The monitor's own descriptors are part of the headroom, for nobody else can have them: the few that it must have, so that
+// small limits stay usable. What it holds beyond these comes on top, so that what the headroom is for is still there.
+const headroomOf = ({ own, limit }: Source.DescriptorGauge, options: Resolved): number => {
+  const headroom = options.headroom ?? (limit._tag === "Known" ? defaultHeadroom(limit.value) : 0)
+  return Math.max(own, headroom + Math.max(own - Probes.fewestHeld, 0))
+}
 
 const situationNow = (parts: Parts, now: number): Situation => {
   const { ledger, options } = parts

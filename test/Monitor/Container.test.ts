@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Context, Effect, Exit, Layer } from "effect"
 import * as Monitor from "effect-sluice/ResourceMonitor"
 import * as Fs from "node:fs"
 import type { Figures, SlowFigures } from "../../src/Monitor/Figures.ts"
@@ -361,6 +361,33 @@ describe("descriptors for the slow figures", () => {
         assert.strictEqual(brief(descriptors), 60 - 14)
       }))
       assert.strictEqual(open.size, 0)
+    }))
+
+  it.effect("take nothing from the headroom but the 4 that are always held", () =>
+    Effect.gen(function*() {
+      /** How many descriptors may be used for one more to be let in. */
+      const mostUsed = (limit: number, held: number, options: Monitor.Options) =>
+        Effect.gen(function*() {
+          const limits = small.replaceAll("128", String(limit))
+          const { layer, script: given } = system({ ...script, limits })
+          const monitor = yield* Effect.map(
+            Layer.build(
+              Layer.fresh(Monitor.layer({ maxDescriptors: Infinity, ...options })).pipe(Layer.provide(layer))
+            ),
+            Context.get(Monitor.ResourceMonitor)
+          )
+          let most = -1
+          for (let used = 0; used < limit; used++) {
+            given.size = used + held
+            const exit = yield* Effect.exit(Effect.scoped(monitor.reserve({ label: "db" })))
+            if (Exit.isSuccess(exit)) most = used
+          }
+          return most
+        })
+      assert.strictEqual(yield* mostUsed(600, 14, {}), 600 - 24 - 10 - 1)
+      assert.strictEqual(yield* mostUsed(128, 4, {}), 128 - 24 - 1)
+      assert.strictEqual(yield* mostUsed(600, 14, { headroom: 0 }), 600 - 14 - 1)
+      assert.strictEqual(yield* mostUsed(128, 4, { headroom: 0 }), 128 - 4 - 1)
     }))
 
   it.effect("with a limit of 128, 4 are held, and never one more is used", () =>

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
+import { Effect, Exit, Fiber, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
@@ -174,6 +174,17 @@ describe("the shared deep look", () => {
       yield* Fiber.interrupt(first)
       assert.deepStrictEqual(inOrder(yield* Fiber.join(second)), { socket: 1 })
       assert.strictEqual(lists(), 1)
+    }))
+
+  it.effect("fails when the monitor is closed before it ends, or before it begins", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const { sampler } = yield* Scope.provide(sampling(), scope)
+      const looking = yield* Effect.forkChild(Effect.flip(sampler.deepLook), { startImmediately: true })
+      yield* Scope.close(scope, Exit.void)
+      assert.deepInclude(yield* Fiber.join(looking), { reason: "Stale" })
+      yield* TestClock.adjust("1 minute")
+      assert.deepInclude(yield* Effect.flip(sampler.deepLook), { reason: "Stale" })
     }))
 
   it.effect("is taken by the sampler only under pressure", () =>

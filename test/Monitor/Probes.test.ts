@@ -191,6 +191,22 @@ describe("Probes on a scripted system", () => {
       assert.deepStrictEqual([calls.opened, calls.closed], [3, 3])
     }))
 
+  it.effect("a monitor that is closed reads nothing from descriptors that may be somebody else's by now", () =>
+    Effect.gen(function*() {
+      const made = system({ names: { "/proc/self/task": ["1"] } })
+      const { calls, reader, script } = made
+      const probes = yield* Effect.scoped(Effect.provideService(Probes.make, ProcReader, reader))
+      script.size = 123_456
+      const before = { ...calls }
+      const { descriptors, memory } = probes.fast(7)
+      const { descriptorLimit, threads } = probes.slow(7)
+      assert.deepStrictEqual(
+        [descriptors, memory, descriptorLimit, threads].map(({ _tag }) => _tag),
+        ["Unknown", "Unknown", "Unknown", "Unknown"]
+      )
+      assert.deepStrictEqual([calls.size, calls.text, calls.opened], [before.size, before.text, before.opened])
+    }))
+
   it.effect("a directory that has no size is closed at once", () =>
     Effect.gen(function*() {
       const { calls, reader } = system({ size: 0 })

@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { Children } from "../../src/Monitor/Children.ts"
+import * as ChildProcess from "node:child_process"
+import * as DiagnosticsChannel from "node:diagnostics_channel"
+import { Children, watchStarted } from "../../src/Monitor/Children.ts"
 import * as Probes from "../../src/Monitor/Probes.ts"
 import { ProcReader } from "../../src/Monitor/ProcReader.ts"
 import type { Reading } from "../../src/Monitor/Reading.ts"
@@ -240,13 +242,23 @@ describe("the children of a process", () => {
       const reported: Array<number> = []
       let first = children.look(0, 7)
       assert.deepInclude(first.zombies, { value: 0, exact: false })
-      for (let at = 1; at < 10; at++) {
+      for (let at = 1; at < 15; at++) {
         turn()
         first = children.look(at, 7)
         reported.push(...first.fresh.map(({ pid }) => pid))
       }
       assert.deepInclude(first.zombies, { value: 450, exact: true })
       assert.deepStrictEqual(reported.toSorted((left, right) => left - right), pids)
+    }))
+
+  it.effect("that got the pid of a zombie that is gone are none", () =>
+    Effect.gen(function*() {
+      const { children, script, turn } = yield* watching()
+      children.look(0, 7)
+      turn()
+      assert.strictEqual(brief(children.look(1, 7).zombies), 1)
+      script.files["/proc/77/stat"] = stat(77, "S", { start: 9000 })
+      assert.strictEqual(brief(children.look(2, 7).zombies), 0)
     }))
 
   const failures: ReadonlyArray<readonly [string, Partial<Script>, string | number]> = [
@@ -277,4 +289,51 @@ describe("the children of a process", () => {
       turn()
       assert.deepStrictEqual(children.look(1, 7).fresh.map(({ pid }) => pid), [77])
     }))
+})
+
+describe("the processes that this thread has started", () => {
+  it.live("are known by pid until they have ended, and none is kept for long", () =>
+    Effect.gen(function*() {
+      const started = watchStarted()
+      const long = ChildProcess.spawn("sleep", ["10"])
+      const refs: Array<WeakRef<ChildProcess.ChildProcess>> = []
+      const ended = Promise.all(Array.from({ length: 10 }, () => {
+        const short = ChildProcess.spawn("true")
+        refs.push(new WeakRef(short))
+        return new Promise((resolve) => short.once("exit", resolve))
+      }))
+      const failed = ChildProcess.spawn("/no/such/program")
+      failed.once("error", () => {})
+      assert.strictEqual(started.pids().size, 11)
+      yield* Effect.promise(() => ended)
+      assert.deepStrictEqual(started.pids(), new Set([long.pid ?? -1]))
+      started.close()
+      const later = ChildProcess.spawn("true")
+      assert.strictEqual(started.pids().size, 0)
+      yield* Effect.promise(() => new Promise((resolve) => later.once("exit", resolve)))
+      long.kill()
+    }))
+
+  it("are forgotten when they have ended, although nobody looks", () => {
+    const started = watchStarted()
+    const channel = DiagnosticsChannel.channel("child_process")
+    let reads = 0
+    for (let i = 0; i < 10_000; i++) {
+      const process = {
+        pid: i,
+        signalCode: null,
+        get exitCode() {
+          reads++
+          return 0
+        }
+      }
+      channel.publish({ process })
+    }
+    // Each was looked at about once while it was kept, and not again and again.
+    assert.isAtLeast(reads, 9900)
+    assert.isAtMost(reads, 10_000)
+    assert.strictEqual(started.pids().size, 0)
+    assert.isAtMost(reads, 10_000)
+    started.close()
+  })
 })
