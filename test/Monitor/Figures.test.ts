@@ -43,3 +43,28 @@ describe("when every descriptor is used", () => {
       }))
   }
 })
+
+describe("a process that only samples", () => {
+  it.live("ends by itself", () =>
+    Effect.gen(function*() {
+      const module = (name: string) => Path.join(import.meta.dirname, "..", "..", "src", "Monitor", name)
+      const program = `
+        import { Effect, Scope } from "effect"
+        import * as Probes from ${JSON.stringify(module("Probes.ts"))}
+        import * as Sampler from ${JSON.stringify(module("Sampler.ts"))}
+        let samples = 0
+        const make = Effect.flatMap(Probes.make, (probes) =>
+          Sampler.make({ probes, connections: () => new Map(), onSample: () => samples++, secondsToLimit: () => 0 }))
+        await Effect.runPromise(Scope.provide(make, Scope.makeUnsafe()))
+        setTimeout(() => {}, 400)
+        process.on("exit", () => console.log(samples))
+      `
+      const samples = yield* Effect.callback<number>((resume) => {
+        const args = ["--no-warnings", "--input-type=module", "-e", program]
+        ChildProcess.execFile(process.execPath, args, { timeout: 10_000 }, (error, stdout) =>
+          resume(error === null ? Effect.succeed(Number(stdout)) : Effect.die(error)))
+      })
+      // One when it was made, and one 250 ms later.
+      assert.isAtLeast(samples, 2)
+    }))
+})

@@ -4,11 +4,11 @@ import { TestClock } from "effect/testing"
 import * as Probes from "../../src/Monitor/Probes.ts"
 import { ProcReader } from "../../src/Monitor/ProcReader.ts"
 import * as Sampler from "../../src/Monitor/Sampler.ts"
-import { system } from "./support.ts"
+import { type Script, system } from "./support.ts"
 
-const sampling = (options: Partial<Sampler.SamplerOptions> = {}) =>
+const sampling = (options: Partial<Sampler.SamplerOptions> = {}, overrides: Partial<Script> = {}) =>
   Effect.gen(function*() {
-    const { calls, reader, script } = system()
+    const { calls, reader, script } = system(overrides)
     const samples: Array<Sampler.Sample> = []
     const probes = yield* Effect.provideService(Probes.make, ProcReader, reader)
     const sampler = yield* Sampler.make({
@@ -115,6 +115,50 @@ const skippingClock = Effect.clockWith((clock) => {
     unseen += BigInt(millis * 1e6)
   }
   return Effect.succeed({ clock: skipping, passUnseen })
+})
+
+describe("zombies", () => {
+  const stat = (state: string) => `77 (sleep) ${state} 4242 2 3 0 -1 4 5 6 7 8 9 10 11 12 20 0 1 0 6000 0 0\n`
+  const files = {
+    "/proc/self/stat": "4242 (node) R 1 2 3 0 -1 4 5 6 7 8 9 10 11 12 20 0 7 0 1000 0 0\n",
+    "/proc/self/task/4242/children": "77 ",
+    "/proc/77/stat": stat("S")
+  }
+  const names = { "/proc/self/task": ["4242"] }
+
+  it.effect("are reported with the tick after the slow one that saw them first, once", () =>
+    Effect.gen(function*() {
+      const reported: Array<number> = []
+      const { sampler, script } = yield* sampling({
+        secondsToLimit: () => 0,
+        onZombie: ({ pid }) => reported.push(pid)
+      }, { files, names })
+      yield* pass(1000)
+      script.files["/proc/77/stat"] = stat("Z")
+      yield* pass(1250)
+      assert.deepInclude(sampler.latest().figures.zombies, { value: 0 })
+      // The tenth tick is the slow one.
+      yield* pass(250)
+      assert.deepStrictEqual(reported, [])
+      yield* pass(250)
+      assert.deepStrictEqual(reported, [77])
+      assert.deepInclude(sampler.latest().figures.zombies, { value: 1 })
+      yield* pass(10_000)
+      assert.deepStrictEqual(reported, [77])
+    }))
+
+  it.effect("are logged where nobody asks for them", () => {
+    const said: Array<string> = []
+    return Effect.gen(function*() {
+      yield* sampling({ secondsToLimit: () => 0 }, { files: { ...files, "/proc/77/stat": stat("Z") }, names })
+      yield* pass(5000)
+      assert.strictEqual(said.length, 1)
+      assert.match(
+        said[0] ?? "",
+        /^child 77 \(sleep\), begun .* ago, is a zombie: .* it is the only one\. To prevent more, /
+      )
+    }).pipe(Effect.provide(Logger.layer([Logger.make(({ message }) => said.push(String(message)))])))
+  })
 })
 
 describe("the cost of sampling", () => {
