@@ -71,15 +71,23 @@ export interface Request<K, A, E, R> {
   readonly demand: Demand<A>
 }
 
-/** Closes one scope with the other. What it remembers lives as long as a connection, so it knows nothing but the scopes. */
-const closesWith = (outer: Scope.Scope, scope: Scope.Closeable): Effect.Effect<void> =>
-  Scope.addFinalizerExit(outer, (exit) => Scope.close(scope, exit))
+/** How a connection that the pool has not taken over is closed: within bounds, because nobody else sets any. */
+interface Unclaimed {
+  close: Effect.Effect<void> | undefined
+}
+
+/** Closes one scope with the other. What it remembers lives as long as a connection, so it knows hardly more than the scopes. */
+const closesWith = (outer: Scope.Scope, scope: Scope.Closeable, unclaimed: Unclaimed): Effect.Effect<void> =>
+  Scope.addFinalizerExit(outer, (exit) => unclaimed.close ?? Scope.close(scope, exit))
 
 /**
  * One dial, in a scope of its own. Neither a connector that cannot be interrupted nor a finalizer that hangs can hold up
  * the pool: they are left behind, and what such a dial still opens is closed at once, because its scope is closed by then.
  */
-const dial = <K, A, E, R>({ afterOpen, connector, key, label, settings }: Request<K, A, E, R>) =>
+const dial = <K, A, E, R>(
+  { afterOpen, connector, key, label, settings }: Request<K, A, E, R>,
+  unclaimed: Unclaimed
+) =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
       const outer = yield* Effect.scope
@@ -94,7 +102,8 @@ const dial = <K, A, E, R>({ afterOpen, connector, key, label, settings }: Reques
       const bounds = { within: after, patience: patienceOf(settings.closeTimeout) }
       const exit = yield* Effect.onInterrupt(restore(supervised(complete, bounds)), () => Effect.asVoid(close))
       if (exit !== undefined && Exit.isSuccess(exit)) {
-        yield* closesWith(outer, scope)
+        unclaimed.close = Effect.asVoid(close)
+        yield* closesWith(outer, scope, unclaimed)
         return exit.value
       }
       yield* close
@@ -104,14 +113,14 @@ const dial = <K, A, E, R>({ afterOpen, connector, key, label, settings }: Reques
     })
   )
 
-const open = <K, A, E, R>(request: Request<K, A, E, R>) => {
+const open = <K, A, E, R>(request: Request<K, A, E, R>, unclaimed: Unclaimed) => {
   const { demand, label, settings } = request
   const ifWanted = <B, E2, R2>(effect: Effect.Effect<B, E2, R2>) =>
     Effect.suspend((): Effect.Effect<B | undefined, E2, R2> => demand.isWanted() ? effect : Effect.undefined)
   // The ledger's entry is made before the dial and is so the last to go: a connection counts until it is really closed.
   const tracked = Effect.andThen(
     Effect.flatMap(ResourceMonitor, (monitor) => monitor.track({ label })),
-    Effect.map(Effect.provideService(dial(request), TrackedByPool, true), (value) => ({ value }))
+    Effect.map(Effect.provideService(dial(request, unclaimed), TrackedByPool, true), (value) => ({ value }))
   )
   const budgeted = Effect.andThen(Effect.flatMap(ConnectionBudget, (budget) => budget.take(label)), ifWanted(tracked))
   const attempt = Effect.catchCauseIf(
@@ -145,8 +154,9 @@ export const openConnection = <K, A, E, R>(
     Effect.gen(function*() {
       const { demand, settings } = request
       const scope = Scope.makeUnsafe()
+      const unclaimed: Unclaimed = { close: undefined }
       yield* Scope.addFinalizer(scope, Effect.sync(demand.freed))
-      const exit = yield* open(request).pipe(
+      const exit = yield* open(request, unclaimed).pipe(
         Scope.provide(scope),
         Effect.provideService(CloseTimeout, settings.closeTimeout),
         Effect.provideService(RetryPolicy.InsideRetry, false),
@@ -157,7 +167,10 @@ export const openConnection = <K, A, E, R>(
       const outcome: Exit.Exit<unknown, unknown> = opened === undefined
         ? exit
         : yield* Effect.exit(demand.opened({ value: opened.value, scope }))
-      if (opened !== undefined && Exit.isSuccess(outcome)) return
+      if (opened !== undefined && Exit.isSuccess(outcome)) {
+        unclaimed.close = undefined
+        return
+      }
       if (Exit.isFailure(outcome)) demand.failed(Cause.squash(outcome.cause))
       yield* Effect.provideService(Scope.close(scope, Exit.void), CloseTimeout, settings.closeTimeout)
     })
