@@ -15,6 +15,8 @@ export class HandDriven {
   /** Fibers yield after so many operations: the fewer, the more interleavings. */
   opsBeforeYield = 2048
   #tasks: Array<() => void> = []
+  /** What is left of the tasks that run in one turn, one by one. */
+  #turn: Array<() => void> = []
   readonly #sleepers: Array<{ readonly due: number; readonly wake: () => void }> = []
 
   /** Timers that wait. */
@@ -40,6 +42,11 @@ export class HandDriven {
     )
   }
 
+  /** Runs the tasks that are there now, and those that they add, but nothing that runs in microtasks. */
+  flush(): void {
+    while (this.#runTasks() > 0);
+  }
+
   /** Runs whatever can run without time passing. */
   async settle(): Promise<void> {
     let ran = 0
@@ -54,21 +61,45 @@ export class HandDriven {
     this.onSettled()
   }
 
+  /**
+   * Runs one task, or what runs in microtasks when those of this turn have run, or lets time pass up to the next timer when
+   * nothing else can run. `false` if there is nothing left at all.
+   */
+  async step(): Promise<boolean> {
+    const task = this.#turn.shift()
+    if (task !== undefined) {
+      task()
+      return true
+    }
+    for (let quiet = 0; quiet < 4 && this.#tasks.length === 0; quiet++) await Promise.resolve()
+    this.#turn = this.#tasks
+    this.#tasks = []
+    return this.#turn.length > 0 || this.#wakeNext()
+  }
+
+  #wakeNext(): boolean {
+    const next = this.#sleepers[0]
+    if (next === undefined) return false
+    this.now = next.due
+    const due = this.#sleepers.findIndex((sleeper) => sleeper.due > this.now)
+    for (const { wake } of this.#sleepers.splice(0, due < 0 ? this.#sleepers.length : due)) wake()
+    return true
+  }
+
   /** Runs what can run now, and then lets time pass, from one timer to the next. */
   async advance(millis: number): Promise<void> {
     const end = this.now + millis
     await this.settle()
     for (let next = this.#sleepers[0]; next !== undefined && next.due <= end; next = this.#sleepers[0]) {
-      this.now = next.due
-      const due = this.#sleepers.findIndex((sleeper) => sleeper.due > this.now)
-      for (const { wake } of this.#sleepers.splice(0, due < 0 ? this.#sleepers.length : due)) wake()
+      this.#wakeNext()
       await this.settle()
     }
     this.now = end
   }
 
   #runTasks(): number {
-    const tasks = this.#tasks
+    const tasks = [...this.#turn, ...this.#tasks]
+    this.#turn = []
     this.#tasks = []
     for (const task of tasks) task()
     return tasks.length

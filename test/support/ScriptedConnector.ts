@@ -2,7 +2,7 @@
  * A connector whose every move a test decides, and which keeps its own account of what is open.
  */
 import { Deferred, Effect, Exit } from "effect"
-import * as Connector from "effect-sluice/Connector"
+import * as Connector from "../../src/Resource/Connector.ts"
 
 export interface Scripted {
   readonly key: string
