@@ -27,7 +27,8 @@ const after = (account: Account): string => `after ${count(account.attempts)} in
 const last = (failure: Failure, cause: unknown): string => {
   const text = textOf(cause)
   const code = failure.code === undefined || text.includes(failure.code) ? "" : ` ${failure.code}`
-  return `last failure (${failure.class}${code}): ${text}`
+  const advice = failure.advice === undefined ? "" : `; ${failure.advice}`
+  return `last failure (${failure.class}${code}): ${text}${advice}`
 }
 
 /**

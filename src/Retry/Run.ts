@@ -14,6 +14,7 @@ import * as Scope from "effect/Scope"
 import type { ReserveRequest, ResourceExhausted as NoRoom } from "../Monitor/Gate.ts"
 import { ResourceMonitor } from "../Monitor/Service.ts"
 import { attempt, Failed, failureOf, Refused, TimeUp } from "./Attempt.ts"
+import * as Backoff from "./Backoff.ts"
 import * as Decision from "./Decision.ts"
 import type { Failure } from "./Failure.ts"
 import * as Failures from "./Failure.ts"
@@ -53,7 +54,10 @@ export interface Run {
   readonly monitor: ResourceMonitor["Service"]
   readonly scope: Scope.Scope | undefined
   readonly nested: boolean
-  readonly random: Random.Random
+  /** The random numbers of this run alone. */
+  readonly random: () => number
+  /** The time of the day, in milliseconds since 1970. */
+  readonly now: () => number
   /** Milliseconds since the start, by the monotonic clock. */
   readonly elapsed: () => number
 }
@@ -76,7 +80,8 @@ export const begin = (context: Context.Context<ResourceMonitor>, policy: RetryPo
     monitor: Context.get(context, ResourceMonitor),
     scope: Context.getOrUndefined(context, Scope.Scope),
     nested: Context.get(context, InsideRetry),
-    random: Context.get(context, Random.Random),
+    random: Backoff.session(() => Context.get(context, Random.Random).nextDoubleUnsafe()),
+    now: () => clock.currentTimeMillisUnsafe(),
     elapsed: () => Number(clock.monotonicTimeNanosUnsafe() - start) / 1e6
   }
 }
@@ -90,7 +95,7 @@ export const requestOf = (run: Run, progress: Decision.Progress): ReserveRequest
 })
 
 /** A custom `classify` is asked about what an inner retry wraps as well, since that is the failure itself. */
-export const classify = (policy: RetryPolicy, error: unknown): Failure => {
+export const classify = ({ now, policy }: Run, error: unknown): Failure => {
   let current = error
   while (policy.classify !== undefined) {
     const own = policy.classify(current)
@@ -98,7 +103,7 @@ export const classify = (policy: RetryPolicy, error: unknown): Failure => {
     if (!(current instanceof RetryError)) break
     current = current.cause
   }
-  return Failures.classify(error)
+  return Failures.classify(error, { now: now() })
 }
 
 /**
@@ -106,7 +111,7 @@ export const classify = (policy: RetryPolicy, error: unknown): Failure => {
  * then the look-up of a name fails as if there were no such name, and nothing was sent.
  */
 export const diagnose = (run: Run, error: unknown): Effect.Effect<Failure> => {
-  const failure = classify(run.policy, error)
+  const failure = classify(run, error)
   if (failure.class !== "Transient") return Effect.succeed(failure)
   return Effect.map(
     run.monitor.shortage({ label: run.label, cause: error }),
@@ -120,7 +125,7 @@ const situationOf = (run: Run, progress: Decision.Progress, failure: Failure, el
   failure,
   elapsed,
   nested: run.nested,
-  u: run.random.nextDoubleUnsafe()
+  u: run.random()
 })
 
 /** The situation after a failure of the effect, which is counted. */
