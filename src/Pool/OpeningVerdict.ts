@@ -34,8 +34,11 @@ export type Verdict =
   | { readonly _tag: "Again"; readonly delay: number }
   | { readonly _tag: "GiveUp"; readonly delay: number; readonly error: unknown }
 
-const failureOf = (error: unknown): Failure.Failure =>
-  Failure.classify(error instanceof RetryPolicy.RetryError ? error.cause : error)
+/** The policy may have its own classifier, so that what it has found counts, where it has found anything. */
+const failureOf = (error: unknown): Failure.Failure => {
+  if (!(error instanceof RetryPolicy.RetryError)) return Failure.classify(error)
+  return "failure" in error.reason ? error.reason.failure : Failure.classify(error.cause)
+}
 
 /** Whether an attempt failed for want of something of our own, such as descriptors. */
 export const isLocal = (error: unknown): boolean =>
