@@ -40,6 +40,7 @@ import type * as Scope from "effect/Scope"
 import { supervised } from "../internal/Bounded.ts"
 import type { CallSite } from "../internal/CallSite.ts"
 import type { InvalidOption } from "../internal/InvalidOption.ts"
+import { whileOpen } from "../internal/WhileOpen.ts"
 import { ResourceMonitor } from "../Monitor/Service.ts"
 import * as Borrowing from "./Borrowing.ts"
 import { closeConnection, reportDefects } from "./Closing.ts"
@@ -52,6 +53,7 @@ import { PoolCore } from "./PoolCore.ts"
 import type { Probe } from "./PoolEnvironment.ts"
 import type { PoolError } from "./PoolError.ts"
 import { type Options, resizedCaps, type Settings, settingsOf } from "./PoolOptions.ts"
+import { PoolRegistry, registered, type RegisteredPool } from "./PoolRegistry.ts"
 import type { KeyPool } from "./PoolState.ts"
 import type { Stats } from "./PoolStats.ts"
 import * as Reporting from "./Reporting.ts"
@@ -79,7 +81,7 @@ export {
   type StalledBy
 } from "./PoolError.ts"
 export type { Hooks, Options } from "./PoolOptions.ts"
-export { defaults, highThroughput, lowLatency } from "./PoolPresets.ts"
+export { defaults, highThroughput, lowLatency, serverless } from "./PoolPresets.ts"
 export type { Stats, Totals } from "./PoolStats.ts"
 
 /**
@@ -89,7 +91,10 @@ export type { Stats, Totals } from "./PoolStats.ts"
  * @since 0.1.0
  */
 export interface ConnectionPool<in out K, in out A> extends Pipeable {
-  readonly [TypeId]: Borrowing.Lender<K, A> & { readonly drain: (timeout: number) => Effect.Effect<void> }
+  readonly [TypeId]: Borrowing.Lender<K, A> & {
+    readonly drain: (timeout: number) => Effect.Effect<void>
+    readonly registered: RegisteredPool
+  }
 }
 
 /** A key's text. An object without a prototype has none. */
@@ -150,9 +155,10 @@ const makePool = <K, A, E, R>(
   const check = probeOf("check", connector.check, settings, context)
   // The borrower's scope and span are none of the pool's: what the pool starts lives as long as the pool.
   const fork = Effect.runForkWith(context)
+  const clock = new SteadyClock(Context.get(context, Clock.Clock))
   const core = new PoolCore<K, A>({
     settings,
-    clock: new SteadyClock(Context.get(context, Clock.Clock)),
+    clock,
     random: () => random.nextDoubleUnsafe(),
     fork,
     makeKeyPool: emptyKeyPool,
@@ -173,13 +179,15 @@ const makePool = <K, A, E, R>(
     reportLease: Reporting.lease,
     warnNested: Reporting.nestedOnce(fork)
   })
+  const drain = Draining.make(core)
   return {
     [TypeId]: {
       core,
       check,
       beforeLend: probeOf("beforeLend", hooks?.beforeLend, settings, context),
       limitsLeases: settings.maxLease < Infinity,
-      drain: Draining.make(core)
+      drain,
+      registered: registered({ core, clock, settings, hasCheck: check !== undefined, drain })
     },
     pipe() {
       return pipeArguments(this, arguments)
@@ -197,6 +205,14 @@ const underPressure = <K, A>(pool: ConnectionPool<K, A>) => ({
 const refused = <A>(evaluate: () => A): Effect.Effect<A, InvalidOption> =>
   // The checks of options throw nothing else.
   Effect.try({ try: evaluate, catch: (error) => error as InvalidOption })
+
+/** Makes a pool known, if anybody wants to know, until the scope ends. */
+const announced = (pool: RegisteredPool): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.flatMap(PoolRegistry, (registry) => {
+    if (registry === undefined) return Effect.void
+    let forget: () => void
+    return whileOpen(() => forget = registry.add(pool), () => forget())
+  })
 
 /**
  * Makes a pool that lives until the scope ends. Then it lends nothing more, waits up to `drainTimeout` for what is lent,
@@ -219,6 +235,7 @@ export const make = <K, A, E = never, R = never>(
     const settings = yield* refused(() => settingsOf(options))
     const context = yield* Effect.context<R | ResourceMonitor>()
     const pool = makePool(options, settings, context)
+    yield* announced(pool[TypeId].registered)
     yield* Effect.addFinalizer(() => pool[TypeId].drain(settings.drainTimeout))
     yield* Context.get(context, ResourceMonitor).onPressure(underPressure(pool))
     return pool

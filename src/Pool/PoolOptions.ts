@@ -117,7 +117,8 @@ export interface Settings {
   readonly idleTimeout: number
   readonly maxLifetime: number
   readonly lifetimeJitter: number
-  readonly closeTimeout: Duration.Duration
+  /** It may be shortened while the pool runs. */
+  closeTimeout: Duration.Duration
   readonly maxWaiters: number
   readonly checkAfterIdle: number
   /** When to dial again after a failure, and how often. */
@@ -126,7 +127,8 @@ export interface Settings {
   readonly redial: RetryPolicy.RetryPolicy
   /** The same for a single attempt. */
   readonly dial: RetryPolicy.RetryPolicy
-  readonly drainTimeout: number
+  /** It may be shortened while the pool runs. */
+  drainTimeout: number
 }
 
 const defaultTotal = 5

@@ -47,3 +47,29 @@ export const lowLatency = {
   idleTimeout: "2 minutes",
   maxLifetime: "30 minutes"
 } as const
+
+/**
+ * For functions, which many instances run at once and whose platform may stop them between two requests: one connection for
+ * each instance, none that is kept, connecting within 2 s, idle for 30 s, alive for 5 minutes. Borrowing takes at most 5 s,
+ * the end of the pool waits 100 ms for borrowers, and closing a connection takes at most 200 ms, so that all is closed
+ * before the platform ends the process.
+ *
+ * **Details**
+ *
+ * A stopped instance closes nothing. So the server has to end what was idle for longer than `idleTimeout`, by a limit of
+ * its own that is a little above it: the pool then knows before it lends a connection that the server has ended it.
+ *
+ * @category presets
+ * @since 0.1.0
+ */
+export const serverless = {
+  maxPerEndpoint: 1,
+  maxTotal: 1,
+  minPerEndpoint: 0,
+  acquireTimeout: "5 seconds",
+  connectTimeout: "2 seconds",
+  idleTimeout: "30 seconds",
+  maxLifetime: "5 minutes",
+  closeTimeout: "200 millis",
+  drainTimeout: "100 millis"
+} as const
