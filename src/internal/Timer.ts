@@ -48,6 +48,16 @@ export const afterTurn = (act: () => void): void => {
 }
 
 /**
+ * Lets the event loop go round once: what the platform had to report by now, such as the end of a connection, has been
+ * reported when it completes.
+ */
+export const loopTurn: Effect.Effect<void> = Effect.callback<void>((resume) => {
+  // oxlint-disable-next-line effecttsgo/global-timers
+  const turn = setImmediate(() => resume(Effect.void))
+  return Effect.sync(() => clearImmediate(turn))
+})
+
+/**
  * One timer that many things share: it knows the earliest moment at which something is due, and asks for the next one
  * when that moment has come. It keeps the process alive only while it is held.
  */

@@ -1,0 +1,70 @@
+/**
+ * Why an invocation has no answer of its own.
+ *
+ * @since 0.1.0
+ */
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+
+/**
+ * The invocation ran out of time and was interrupted before the platform would have killed the process.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvocationTimeout extends Data.TaggedError("InvocationTimeout")<{
+  /** How long it was allowed to run: the time that was left, less the margin. */
+  readonly after: Duration.Duration
+  /** Whether it had ended, its finalizers included, when the answer was given; else it goes on, with its connections closed. */
+  readonly hasEnded: boolean
+}> {
+  /** Nobody knows what it has done. */
+  readonly isRetryable = false
+  override get message(): string {
+    return `the invocation was interrupted after ${Duration.format(this.after)}, before the platform's own timeout` +
+      (this.hasEnded ? "" : "; it has not ended, and its connections were closed under it")
+  }
+}
+
+/**
+ * The platform is ending this instance.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InstanceClosing extends Data.TaggedError("InstanceClosing")<{
+  /** The invocation had begun, and was interrupted. */
+  readonly hasBegun: boolean
+}> {
+  get isRetryable(): boolean {
+    return !this.hasBegun
+  }
+  override get message(): string {
+    return this.hasBegun
+      ? "the invocation was interrupted, because the platform is ending this instance"
+      : "the invocation was not begun, because the platform is ending this instance"
+  }
+}
+
+/**
+ * Why an invocation has no answer of its own.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type InvocationErrorReason = InvocationTimeout | InstanceClosing
+
+/**
+ * An invocation has no answer of its own; `reason` says why.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvocationError extends Data.TaggedError("InvocationError")<{ readonly reason: InvocationErrorReason }> {
+  override get message(): string {
+    return this.reason.message
+  }
+  get isRetryable(): boolean {
+    return this.reason.isRetryable
+  }
+}

@@ -1,0 +1,82 @@
+/**
+ * The services of a layer, built when somebody first needs them and kept until they are closed.
+ *
+ * @since 0.1.0
+ */
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
+
+/** One attempt to build the layer, and what came of it. */
+interface Build<R, E> {
+  readonly scope: Scope.Closeable
+  readonly fiber: Fiber.Fiber<Context.Context<R>, E>
+  /** Who waits for it. */
+  waiting: number
+}
+
+/**
+ * Unlike a `ManagedRuntime`, which remembers a build that failed and fails ever after, this one forgets it: an instance
+ * whose first connect was refused must not be lost for all the requests that follow. A build that nobody waits for any more
+ * is given up for the same reason: it may hang.
+ */
+export class LazyRuntime<R, E> {
+  readonly #layer: Layer.Layer<R, E>
+  readonly #context: Context.Context<never>
+  #build: Build<R, E> | undefined
+
+  /** The layer is built in this context, whoever asks first. */
+  constructor(layer: Layer.Layer<R, E>, context: Context.Context<never>) {
+    this.#layer = layer
+    this.#context = context
+  }
+
+  /** The services. All that ask while the layer is being built wait for the same build. */
+  readonly services: Effect.Effect<Context.Context<R>, E> = Effect.suspend(() => {
+    const build = this.#build ?? this.#start()
+    const ended = build.fiber.pollUnsafe()
+    if (ended !== undefined) return ended
+    build.waiting++
+    return Effect.onExit(Fiber.join(build.fiber), () =>
+      Effect.sync(() => {
+        build.waiting--
+        if (build.waiting === 0 && build.fiber.pollUnsafe() === undefined) this.#giveUp(build)
+      }))
+  })
+
+  /** Closes what was built, and gives up what is being built. The next who asks has it built anew. */
+  readonly close: Effect.Effect<void> = Effect.suspend(() => {
+    const build = this.#build
+    if (build === undefined) return Effect.void
+    this.#build = undefined
+    return Effect.andThen(Fiber.interrupt(build.fiber), Scope.close(build.scope, Exit.void))
+  })
+
+  #start(): Build<R, E> {
+    const scope = Scope.makeUnsafe()
+    const built = Layer.buildWithMemoMap(this.#layer, Layer.makeMemoMapUnsafe(), scope)
+    const fiber = Effect.runForkWith(this.#context)(
+      Effect.onExit(built, (exit) => Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void)
+    )
+    const build: Build<R, E> = { scope, fiber, waiting: 0 }
+    this.#build = build
+    fiber.addObserver((exit) => {
+      const isCurrent = this.#build === build
+      if (Exit.isFailure(exit)) {
+        if (isCurrent) this.#build = undefined
+      } else if (!isCurrent) {
+        // It was given up and could not be interrupted any more: nobody will ever use what it has built.
+        Effect.runForkWith(this.#context)(Scope.close(scope, Exit.void))
+      }
+    })
+    return build
+  }
+
+  #giveUp(build: Build<R, E>): void {
+    if (this.#build === build) this.#build = undefined
+    build.fiber.interruptUnsafe()
+  }
+}

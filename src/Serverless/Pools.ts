@@ -1,0 +1,56 @@
+/**
+ * All pools of one instance, which are prepared for what the platform does at once.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import type { PoolRegistry, RegisteredPool } from "../Pool/PoolRegistry.ts"
+import type { Pause } from "./Pause.ts"
+
+/** Bounds on the end of a pool, in milliseconds. */
+export interface Limits {
+  readonly drainTimeout: number
+  readonly closeTimeout: number
+}
+
+export class Pools implements PoolRegistry {
+  readonly #pools = new Set<RegisteredPool>()
+  #limits: Limits | undefined
+
+  add(pool: RegisteredPool): () => void {
+    this.#pools.add(pool)
+    if (this.#limits !== undefined) pool.hurry(this.#limits)
+    return () => void this.#pools.delete(pool)
+  }
+
+  /** Connections in any state, of all pools. */
+  get connections(): number {
+    let total = 0
+    for (const pool of this.#pools) total += pool.stats().total
+    return total
+  }
+
+  /** Has every pool look at its connections with the time that has really passed. */
+  judge(pause: Pause): void {
+    for (const pool of this.#pools) pool.judge(pause)
+  }
+
+  /** From now on no pool takes longer than this to end. */
+  hurry(limits: Limits): void {
+    this.#limits = limits
+    for (const pool of this.#pools) pool.hurry(limits)
+  }
+
+  force(): void {
+    for (const pool of this.#pools) pool.force()
+  }
+
+  readonly closeIdle: Effect.Effect<void> = this.#forAll((pool) => pool.closeIdle)
+
+  /** Drains all at once, without waiting for borrowers. */
+  readonly drain: Effect.Effect<void> = this.#forAll((pool) => pool.drain(0))
+
+  #forAll(f: (pool: RegisteredPool) => Effect.Effect<void>): Effect.Effect<void> {
+    return Effect.suspend(() => Effect.forEach(this.#pools, f, { concurrency: "unbounded", discard: true }))
+  }
+}

@@ -1,0 +1,203 @@
+/**
+ * One warm instance of a function, on whatever platform: its services, its invocations, and its end.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import type * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import { endsWithin, supervised } from "../internal/Bounded.ts"
+import { loopTurn } from "../internal/Timer.ts"
+import { PoolRegistry } from "../Pool/PoolRegistry.ts"
+import { InstanceClosing, InvocationError, InvocationTimeout } from "./InvocationError.ts"
+import { LazyRuntime } from "./LazyRuntime.ts"
+import { type Moment, momentOf, pauseBetween } from "./Pause.ts"
+import { Pools } from "./Pools.ts"
+import { type InvocationWindows, shutdownWindows } from "./Windows.ts"
+
+/**
+ * What becomes of the connections between two invocations.
+ *
+ * - `keep`: they stay, and are judged before the next invocation gets one.
+ * - `closeIdle`: the pools close what is idle, and the services stay.
+ * - `closeAll`: the layer is closed, and built anew for the next invocation.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Between = "keep" | "closeIdle" | "closeAll"
+
+/** How a shutdown went. */
+export interface Shutdown {
+  /** Everything was closed in time. */
+  readonly isComplete: boolean
+  /** Connections that were still open. */
+  readonly connections: number
+  readonly millis: number
+}
+
+/**
+ * How often the loop goes round before connections are judged. The end of a connection is read in the first turn, wakes the
+ * fiber that waits for it in the second, and that one has the pool drop the connection; a client with a step more in
+ * between has the third.
+ */
+const turns = 3
+
+const settle = Effect.forEach(Array.from({ length: turns }), () => loopTurn, { discard: true })
+
+const within = <A, E>(fiber: Fiber.Fiber<A, E>, millis: number): Effect.Effect<boolean> =>
+  fiber.pollUnsafe() !== undefined
+    ? Effect.succeed(true)
+    : Effect.map(
+      Effect.timeoutOption(Effect.interruptible(Fiber.await(fiber)), Duration.millis(Math.max(millis, 0))),
+      Option.isSome
+    )
+
+export class WarmInstance<R, E> {
+  readonly #pools = new Pools()
+  readonly #runtime: LazyRuntime<R, E>
+  readonly #context: Context.Context<never>
+  readonly #clock: Clock.Clock
+  readonly #between: Between
+  readonly #running = new Set<Fiber.Fiber<unknown, unknown>>()
+  #active = 0
+  #lastActive: Moment
+  #isClosing = false
+  #shutdown: Fiber.Fiber<Shutdown> | undefined
+
+  /** The context is that of the process; what an invocation adds to it stays with the invocation. */
+  constructor(options: {
+    readonly layer: Layer.Layer<R, E>
+    readonly between: Between
+    readonly context: Context.Context<never>
+  }) {
+    this.#between = options.between
+    this.#context = Context.add(options.context, PoolRegistry, this.#pools)
+    this.#clock = Context.get(options.context, Clock.Clock)
+    this.#runtime = new LazyRuntime(options.layer, this.#context)
+    this.#lastActive = momentOf(this.#clock)
+  }
+
+  /**
+   * Runs an effect as one invocation, in a scope of its own. It fails with `InvocationError` if the effect did not end in
+   * time or the instance is being closed, and never takes longer than `windows.total`.
+   */
+  invoke<A, E2>(
+    effect: Effect.Effect<A, E2, R | Scope.Scope>,
+    windows: InvocationWindows
+  ): Effect.Effect<A, E | E2 | InvocationError> {
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.suspend(() => {
+        if (this.#isClosing) return refuse(new InstanceClosing({ hasBegun: false }))
+        if (windows.run <= 0) return refuse(new InvocationTimeout({ after: Duration.zero, hasEnded: true }))
+        const deadline = momentOf(this.#clock).monotonic + windows.total
+        this.#active++
+        return Effect.onExit(restore(this.#supervise(effect, windows)), () => this.#end(deadline))
+      })
+    )
+  }
+
+  /** Ends the instance within so many milliseconds, whatever hangs. Calling it again joins the shutdown that is under way. */
+  shutdown(window: number): Effect.Effect<Shutdown> {
+    return Effect.suspend(() => {
+      this.#isClosing = true
+      this.#shutdown ??= Effect.runForkWith(this.#context)(this.#close(window))
+      return Fiber.join(this.#shutdown)
+    })
+  }
+
+  #supervise<A, E2>(
+    effect: Effect.Effect<A, E2, R | Scope.Scope>,
+    windows: InvocationWindows
+  ): Effect.Effect<A, E | E2 | InvocationError> {
+    let fiber: Fiber.Fiber<unknown, unknown> | undefined
+    const whole = Effect.withFiber<A, E | E2>((own) => {
+      fiber = own
+      this.#running.add(own)
+      own.addObserver(() => this.#running.delete(own))
+      return this.#run(effect)
+    })
+    const bounds = { within: Duration.millis(windows.run), patience: Duration.millis(windows.finalize) }
+    return Effect.flatMap(supervised(whole, bounds), (exit): Effect.Effect<A, E | E2 | InvocationError> => {
+      if (exit === undefined) return this.#timedOut(fiber, windows)
+      // An invocation that a shutdown has interrupted has no answer, although nobody has interrupted who waits for it.
+      return this.#isClosing && Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
+        ? refuse(new InstanceClosing({ hasBegun: true }))
+        : exit
+    })
+  }
+
+  #run<A, E2>(effect: Effect.Effect<A, E2, R | Scope.Scope>): Effect.Effect<A, E | E2> {
+    const ready = this.#active > 1 ? Effect.void : this.#thaw
+    return Effect.andThen(ready, this.#runtime.services).pipe(
+      Effect.flatMap((services) => Effect.provideContext(Effect.scoped(effect), services)),
+      Effect.provideService(PoolRegistry, this.#pools)
+    )
+  }
+
+  /**
+   * Between two invocations the process may have been stopped. What became known of its connections meanwhile is only now
+   * being reported, possibly after the next invocation; so that is waited for.
+   */
+  readonly #thaw: Effect.Effect<void> = Effect.suspend(() => {
+    if (this.#pools.connections === 0) return Effect.void
+    return Effect.map(settle, () => this.#pools.judge(pauseBetween(this.#lastActive, momentOf(this.#clock))))
+  })
+
+  #timedOut(
+    fiber: Fiber.Fiber<unknown, unknown> | undefined,
+    windows: InvocationWindows
+  ): Effect.Effect<never, InvocationError> {
+    const after = Duration.millis(windows.run)
+    const fail = (hasEnded: boolean) => refuse(new InvocationTimeout({ after, hasEnded }))
+    if (fiber === undefined || fiber.pollUnsafe() !== undefined) return fail(true)
+    // What hangs is most often waiting for a peer. With its connections gone it may still end in order; that they are all
+    // its own is certain only if no other invocation runs.
+    if (this.#active > 1) return fail(false)
+    this.#pools.force()
+    return Effect.flatMap(within(fiber, windows.force), () => fail(false))
+  }
+
+  #end(deadline: number): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.#active--
+      const now = momentOf(this.#clock)
+      this.#lastActive = now
+      if (this.#active > 0 || this.#isClosing || this.#between === "keep") return Effect.void
+      const close = this.#between === "closeIdle" ? this.#pools.closeIdle : this.#runtime.close
+      return Effect.asVoid(endsWithin(close, Duration.millis(Math.max(deadline - now.monotonic, 0))))
+    })
+  }
+
+  #close(window: number): Effect.Effect<Shutdown> {
+    const windows = shutdownWindows(window)
+    return Effect.gen({ self: this }, function*() {
+      const start = momentOf(this.#clock).monotonic
+      this.#pools.hurry({ drainTimeout: windows.drain, closeTimeout: windows.close })
+      const running = [...this.#running]
+      for (const fiber of running) fiber.interruptUnsafe()
+      yield* endsWithin(Fiber.awaitAll(running), Duration.millis(windows.invocations))
+      const closing = yield* Effect.forkDetach(Effect.uninterruptible(this.#runtime.close), { startImmediately: true })
+      if (!(yield* within(closing, windows.layers))) {
+        // Something in the layer holds up the rest: no pool waits for its turn any longer.
+        yield* endsWithin(this.#pools.drain, Duration.millis(windows.pools))
+        yield* within(closing, start + window * 0.95 - momentOf(this.#clock).monotonic)
+      }
+      return {
+        isComplete: closing.pollUnsafe() !== undefined,
+        connections: this.#pools.connections,
+        millis: momentOf(this.#clock).monotonic - start
+      }
+    })
+  }
+}
+
+const refuse = (reason: InstanceClosing | InvocationTimeout): Effect.Effect<never, InvocationError> =>
+  Effect.fail(new InvocationError({ reason }))

@@ -1,0 +1,478 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Clock, Context, Deferred, Duration, Effect, Exit, Fiber, Layer, Scope } from "effect"
+import * as ConnectionPool from "effect-sluice/ConnectionPool"
+import * as Connector from "effect-sluice/Connector"
+import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+import { TestClock } from "effect/testing"
+import type { InvocationError, InvocationTimeout } from "../../src/Serverless/InvocationError.ts"
+import { pauseBetween } from "../../src/Serverless/Pause.ts"
+import { WarmInstance } from "../../src/Serverless/WarmInstance.ts"
+import { invocationWindows, shutdownWindows } from "../../src/Serverless/Windows.ts"
+import * as Scripted from "../support/ScriptedConnector.ts"
+
+const fork = Effect.forkChild({ startImmediately: true })
+
+/** The loop really goes round, so that what waits for that goes on; the clock stands still. */
+const settle = TestClock.withLive(Effect.sleep("5 millis"))
+
+/** Lets time pass in small steps, in each of which everything that can run has run. */
+const advance = (millis: number, step = 5) =>
+  Effect.gen(function*() {
+    yield* settle
+    for (let passed = 0; passed < millis; passed += step) {
+      yield* TestClock.adjust(Math.min(step, millis - passed))
+      yield* settle
+    }
+  })
+
+type Databases = ConnectionPool.ConnectionPool<string, Scripted.Scripted>
+class Database extends Context.Service<Database, Databases>()("test/Database") {}
+
+const windows = invocationWindows(3000, 300)
+
+const reasonOf = (exit: Exit.Exit<unknown, unknown>) => {
+  assert.isTrue(Exit.isFailure(exit), "it succeeded")
+  const [reason] = (exit as Exit.Failure<unknown, unknown>).cause.reasons
+  return (reason as unknown as { readonly error: InvocationError }).error.reason
+}
+
+const poolLayer = (
+  connector: Connector.Connector<string, Scripted.Scripted, Scripted.ScriptedFailure>,
+  options: Partial<ConnectionPool.Options<string, Scripted.Scripted, never, never>> = {}
+) =>
+  Layer.effect(
+    Database,
+    ConnectionPool.make({ ...ConnectionPool.serverless, maxPerEndpoint: 50, maxTotal: 50, ...options, connector })
+  ).pipe(Layer.provide(ResourceMonitor.layerUnlimited))
+
+const instanceOf = <R, E>(layer: Layer.Layer<R, E>, between: "keep" | "closeIdle" | "closeAll" = "keep") =>
+  Effect.map(Clock.Clock, (clock) => new WarmInstance({ layer, between, context: Context.make(Clock.Clock, clock) }))
+
+const use = <A, E, R>(f: (connection: Scripted.Scripted) => Effect.Effect<A, E, R>) =>
+  Effect.flatMap(Database, (pool) => ConnectionPool.use(pool, "db", f))
+
+const id = use((connection) => Effect.succeed(connection.id))
+
+/** Opens so many connections at once and gives them back. */
+const open = (count: number) => {
+  const latch = Deferred.makeUnsafe<void>()
+  let held = 0
+  const hold = use(() =>
+    Effect.andThen(
+      Effect.sync(() => ++held === count ? void Deferred.doneUnsafe(latch, Exit.void) : undefined),
+      Deferred.await(latch)
+    )
+  )
+  return Effect.forEach(Array.from({ length: count }), () => hold, { concurrency: "unbounded", discard: true })
+}
+
+describe("the windows", () => {
+  it("of an invocation end before the platform's timeout, and keep back no more than half of what is left", () => {
+    for (const remaining of [-5, 0, 1, 10, 299, 600, 601, 3000, 900_000]) {
+      for (const margin of [0, 1, 300, 1e6]) {
+        const { finalize, force, run, total } = invocationWindows(remaining, margin)
+        const left = Math.max(remaining, 0)
+        assert.isAtMost(run + finalize + force, total + 1e-9)
+        assert.isAtMost(total, left)
+        assert.isAtLeast(run, left / 2)
+        assert.isAtLeast(run, left - margin)
+      }
+    }
+    assert.deepStrictEqual(invocationWindows(3000, 300), { run: 2700, finalize: 150, force: 30, total: 2955 })
+  })
+
+  it("of a shutdown end before the window does", () => {
+    const { close, drain, invocations, layers, pools } = shutdownWindows(300)
+    assert.isAtMost(invocations + layers + pools, 270)
+    assert.isAtMost(drain + close, pools)
+  })
+})
+
+describe("a pause", () => {
+  const before = { wall: 1000, monotonic: 50 }
+
+  it("is as long as the clock says that says more", () => {
+    assert.strictEqual(pauseBetween(before, { wall: 61_000, monotonic: 60 }).millis, 60_000)
+    assert.strictEqual(pauseBetween(before, { wall: 900, monotonic: 60_050 }).millis, 60_000)
+  })
+
+  it("stopped the machine only if the monotonic clock stood still", () => {
+    assert.isTrue(pauseBetween(before, { wall: 61_000, monotonic: 60 }).wasStopped)
+    assert.isFalse(pauseBetween(before, { wall: 61_000, monotonic: 60_050 }).wasStopped)
+    assert.isFalse(pauseBetween(before, { wall: 900, monotonic: 60_050 }).wasStopped)
+  })
+})
+
+describe("the services", () => {
+  it.effect("are built by the first invocation and kept", () =>
+    Effect.gen(function*() {
+      const { connector, ledger } = Scripted.make()
+      const instance = yield* instanceOf(poolLayer(connector))
+      assert.strictEqual(ledger.attempts, 0)
+      assert.deepStrictEqual([yield* instance.invoke(id, windows), yield* instance.invoke(id, windows)], [1, 1])
+    }))
+
+  it.effect("are built anew after a failure, and invocations that wait for one build share it", () =>
+    Effect.gen(function*() {
+      let builds = 0
+      let closed = 0
+      const layer = Layer.effect(
+        Database,
+        Effect.gen(function*() {
+          const build = ++builds
+          yield* Effect.addFinalizer(() => Effect.sync(() => closed++))
+          yield* Effect.sleep("10 millis")
+          if (build === 1) return yield* Effect.fail("refused" as const)
+          return { build } as never
+        })
+      )
+      const instance = yield* instanceOf(layer)
+      const both = yield* fork(Effect.all(
+        [Effect.exit(instance.invoke(Effect.void, windows)), Effect.exit(instance.invoke(Effect.void, windows))],
+        { concurrency: 2 }
+      ))
+      yield* advance(20)
+      const failures: ReadonlyArray<unknown> = yield* Fiber.join(both)
+      assert.deepStrictEqual(failures, [Exit.fail("refused"), Exit.fail("refused")])
+      assert.deepStrictEqual([builds, closed], [1, 1])
+      const third = yield* fork(instance.invoke(Effect.as(Database, "fine"), windows))
+      yield* advance(20)
+      assert.strictEqual(yield* Fiber.join(third), "fine")
+      assert.deepStrictEqual([builds, closed], [2, 1])
+    }))
+
+  it.effect("of a build that hangs are given up with the last invocation that waits for them", () =>
+    Effect.gen(function*() {
+      let builds = 0
+      let closed = 0
+      const layer = Layer.effectDiscard(Effect.gen(function*() {
+        yield* Effect.addFinalizer(() => Effect.sync(() => closed++))
+        if (++builds === 1) return yield* Effect.never
+      }))
+      const instance = yield* instanceOf(layer)
+      const first = yield* fork(Effect.exit(instance.invoke(Effect.void, invocationWindows(100, 20))))
+      yield* advance(90)
+      assert.strictEqual(reasonOf(yield* Fiber.join(first))._tag, "InvocationTimeout")
+      assert.deepStrictEqual([builds, closed], [1, 1])
+      assert.strictEqual(yield* instance.invoke(Effect.succeed("fine"), windows), "fine")
+    }))
+
+  it.effect("of a build that ends after it was given up are closed", () =>
+    Effect.gen(function*() {
+      let builds = 0
+      let closed = 0
+      const layer = Layer.effectDiscard(Effect.gen(function*() {
+        yield* Effect.addFinalizer(() => Effect.sync(() => closed++))
+        if (++builds === 1) yield* Effect.uninterruptible(Effect.sleep("1 second"))
+      }))
+      const instance = yield* instanceOf(layer)
+      const first = yield* fork(Effect.exit(instance.invoke(Effect.void, invocationWindows(100, 20))))
+      yield* advance(100)
+      yield* Fiber.join(first)
+      yield* instance.invoke(Effect.void, windows)
+      assert.deepStrictEqual([builds, closed], [2, 0])
+      yield* advance(1000, 100)
+      assert.deepStrictEqual([builds, closed], [2, 1])
+    }))
+})
+
+describe("an invocation", () => {
+  it.effect("has a scope of its own, which is closed before it answers", () =>
+    Effect.gen(function*() {
+      const events: Array<string> = []
+      const instance = yield* instanceOf(Layer.empty)
+      const note = (what: string) => Effect.sync(() => void events.push(what))
+      const invocation = instance.invoke(
+        Effect.andThen(Effect.addFinalizer(() => note("finalized")), note("ran")),
+        windows
+      )
+      yield* Effect.andThen(invocation, note("answered"))
+      assert.deepStrictEqual(events, ["ran", "finalized", "answered"])
+    }))
+
+  it.effect("is interrupted in time, and its finalizers run before the answer", () =>
+    Effect.gen(function*() {
+      const { connector, ledger } = Scripted.make()
+      const instance = yield* instanceOf(poolLayer(connector))
+      let finalized = false
+      const slow = use(() => Effect.onInterrupt(Effect.never, () => Effect.sync(() => finalized = true)))
+      const fiber = yield* fork(Effect.exit(instance.invoke(slow, windows)))
+      yield* advance(2690, 100)
+      assert.isUndefined(fiber.pollUnsafe())
+      yield* advance(20)
+      const reason = reasonOf(yield* Fiber.join(fiber))
+      assert.deepInclude(reason, { _tag: "InvocationTimeout", hasEnded: true, isRetryable: false })
+      assert.deepStrictEqual((reason as InvocationTimeout).after, Duration.millis(2700))
+      assert.isTrue(finalized)
+      assert.strictEqual(yield* instance.invoke(id, windows), 1)
+      assert.strictEqual(ledger.opened, 1)
+    }))
+
+  it.effect("that cannot be interrupted is answered for in time, and its connections are closed under it", () =>
+    Effect.gen(function*() {
+      const { connector, openNow } = Scripted.make()
+      const instance = yield* instanceOf(poolLayer(connector))
+      const stuck = use(() => Effect.uninterruptible(Effect.never))
+      const fiber = yield* fork(Effect.exit(instance.invoke(stuck, windows)))
+      yield* advance(2800, 100)
+      assert.strictEqual(openNow(), 1)
+      assert.isUndefined(fiber.pollUnsafe())
+      yield* advance(100)
+      const reason = reasonOf(yield* Fiber.join(fiber))
+      assert.deepInclude(reason, { _tag: "InvocationTimeout", hasEnded: false })
+      assert.strictEqual(openNow(), 0)
+    }))
+
+  it.effect("that hangs does not cost another one its connection", () =>
+    Effect.gen(function*() {
+      const { connector, openNow } = Scripted.make()
+      const instance = yield* instanceOf(poolLayer(connector))
+      const other = yield* fork(Effect.exit(instance.invoke(use(() => Effect.never), windows)))
+      const stuck = use(() => Effect.uninterruptible(Effect.never))
+      const fiber = yield* fork(Effect.exit(instance.invoke(stuck, invocationWindows(300, 100))))
+      yield* advance(300, 20)
+      assert.deepInclude(reasonOf(yield* Fiber.join(fiber)), { _tag: "InvocationTimeout", hasEnded: false })
+      assert.strictEqual(openNow(), 2)
+      assert.isUndefined(other.pollUnsafe())
+      yield* Fiber.interrupt(other)
+    }))
+
+  it.effect("without any time left is not begun", () =>
+    Effect.gen(function*() {
+      const instance = yield* instanceOf(Layer.empty)
+      let begun = false
+      const exit = yield* Effect.exit(instance.invoke(Effect.sync(() => begun = true), invocationWindows(0, 300)))
+      assert.strictEqual(reasonOf(exit)._tag, "InvocationTimeout")
+      assert.isFalse(begun)
+    }))
+
+  it.effect("that is interrupted by its caller leaves the instance usable", () =>
+    Effect.gen(function*() {
+      const { connector, openNow } = Scripted.make()
+      const instance = yield* instanceOf(poolLayer(connector), "closeIdle")
+      for (let turn = 0; turn < 20; turn++) {
+        const fiber = yield* fork(instance.invoke(use(() => Effect.never), windows))
+        if (turn % 2 === 0) yield* settle
+        yield* Fiber.interrupt(fiber)
+        assert.strictEqual(openNow(), 0)
+      }
+      assert.strictEqual(typeof (yield* instance.invoke(id, windows)), "number")
+    }))
+})
+
+describe("between two invocations", () => {
+  it.effect("closeIdle closes the connections and keeps the services; closeAll closes both", () =>
+    Effect.gen(function*() {
+      for (const [between, builds] of [["keep", 1], ["closeIdle", 1], ["closeAll", 2]] as const) {
+        const { connector, ledger, openNow } = Scripted.make({ close: () => Effect.sleep("20 millis") })
+        let built = 0
+        const counted = Layer.effectDiscard(Effect.sync(() => built++))
+        const instance = yield* instanceOf(Layer.merge(poolLayer(connector), counted), between)
+        for (let turn = 0; turn < 2; turn++) {
+          const fiber = yield* fork(instance.invoke(id, windows))
+          yield* advance(30)
+          yield* Fiber.join(fiber)
+          assert.strictEqual(openNow(), between === "keep" ? 1 : 0, between)
+        }
+        assert.strictEqual(ledger.opened, between === "keep" ? 1 : 2, between)
+        assert.strictEqual(built, builds, between)
+      }
+    }))
+
+  it.effect("a peer that does not let a connection close holds no answer past the platform's time", () =>
+    Effect.gen(function*() {
+      const { connector } = Scripted.make({ close: () => Effect.never })
+      const instance = yield* instanceOf(poolLayer(connector, { closeTimeout: "1 minute" }), "closeIdle")
+      const fiber = yield* fork(instance.invoke(id, invocationWindows(1000, 200)))
+      yield* advance(960, 20)
+      assert.isUndefined(fiber.pollUnsafe())
+      yield* advance(20)
+      assert.strictEqual(yield* Fiber.join(fiber), 1)
+    }))
+
+  it.effect("other invocations keep what they have", () =>
+    Effect.gen(function*() {
+      const { connector, openNow } = Scripted.make()
+      const instance = yield* instanceOf(poolLayer(connector), "closeAll")
+      const latch = yield* Deferred.make<void>()
+      const long = yield* fork(instance.invoke(use(() => Deferred.await(latch)), windows))
+      yield* settle
+      yield* instance.invoke(id, windows)
+      assert.strictEqual(openNow(), 2)
+      yield* Deferred.succeed(latch, undefined)
+      yield* Fiber.join(long)
+      assert.strictEqual(openNow(), 0)
+    }))
+})
+
+describe("after a thaw", () => {
+  it.effect("no invocation gets a connection whose end was reported late", () =>
+    Effect.gen(function*() {
+      const { connector, kill, ledger } = Scripted.make()
+      const instance = yield* instanceOf(poolLayer(connector))
+      yield* instance.invoke(id, windows)
+      for (let turn = 1; turn <= 50; turn++) {
+        const [connection] = ledger.live
+        assert.isDefined(connection)
+        // The invocation comes first, and the report of the dead connection in the same turn of the loop, as after SIGCONT.
+        const next = yield* fork(instance.invoke(id, windows))
+        setImmediate(() => void Effect.runFork(kill(connection as Scripted.Scripted)))
+        assert.strictEqual(yield* Fiber.join(next), turn + 1)
+      }
+    }))
+
+  it.effect("connections are as old as the wall clock says, although the monotonic clock stood still", () =>
+    Effect.gen(function*() {
+      const { connector, ledger } = Scripted.make()
+      const clock = yield* Clock.Clock
+      let frozen = 0
+      const skewed: Clock.Clock = {
+        ...clock,
+        currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe() + frozen,
+        monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe(),
+        currentTimeNanosUnsafe: () => clock.currentTimeNanosUnsafe() + BigInt(frozen) * 1_000_000n,
+        sleep: (duration) => clock.sleep(duration)
+      }
+      const unchecked = { open: connector.open, closed: connector.closed }
+      const instanceWith = (options: { readonly isChecked: boolean }) =>
+        new WarmInstance({
+          layer: poolLayer(options.isChecked ? connector : unchecked),
+          between: "keep",
+          context: Context.make(Clock.Clock, skewed)
+        })
+      const checked = instanceWith({ isChecked: true })
+      assert.deepStrictEqual([yield* checked.invoke(id, windows), yield* checked.invoke(id, windows)], [1, 1])
+      frozen += 2000
+      // It is younger than its idle time, and its connector can ask the server whether it still works.
+      assert.strictEqual(yield* checked.invoke(id, windows), 1)
+      frozen += 31_000
+      assert.strictEqual(yield* checked.invoke(id, windows), 2)
+      // Nobody can ask, and the machine was deaf: the connection is replaced.
+      const trusting = instanceWith({ isChecked: false })
+      assert.deepStrictEqual([yield* trusting.invoke(id, windows), yield* trusting.invoke(id, windows)], [3, 3])
+      frozen += 2000
+      assert.strictEqual(yield* trusting.invoke(id, windows), 4)
+      assert.strictEqual(ledger.opened, 4)
+    }))
+})
+
+describe("a shutdown", () => {
+  it.effect("closes 50 idle connections at once, and refuses invocations from then on", () =>
+    Effect.gen(function*() {
+      const { connector, openNow } = Scripted.make({ close: () => Effect.sleep("20 millis") })
+      const instance = yield* instanceOf(poolLayer(connector))
+      yield* instance.invoke(open(50), windows)
+      assert.strictEqual(openNow(), 50)
+      const shutdown = yield* fork(instance.shutdown(300))
+      yield* advance(25)
+      assert.strictEqual(openNow(), 0)
+      assert.deepStrictEqual(yield* Fiber.join(shutdown), { isComplete: true, connections: 0, millis: 20 })
+      const refused = yield* Effect.exit(instance.invoke(id, windows))
+      assert.deepInclude(reasonOf(refused), { _tag: "InstanceClosing", hasBegun: false, isRetryable: true })
+      assert.deepInclude(yield* instance.shutdown(300), { isComplete: true })
+    }))
+
+  it.effect("interrupts what runs, which answers that the instance is closing", () =>
+    Effect.gen(function*() {
+      const { connector, openNow } = Scripted.make()
+      const instance = yield* instanceOf(poolLayer(connector))
+      const events: Array<string> = []
+      const running = use(() => Effect.never).pipe(
+        // A finalizer of an invocation may still use the services.
+        Effect.onInterrupt(() => Effect.map(Effect.orDie(id), (id) => void events.push(`flushed on ${id}`)))
+      )
+      const fiber = yield* fork(Effect.exit(instance.invoke(running, windows)))
+      yield* settle
+      const shutdown = yield* fork(instance.shutdown(300))
+      yield* advance(10)
+      assert.deepInclude(reasonOf(yield* Fiber.join(fiber)), { _tag: "InstanceClosing", hasBegun: true })
+      assert.deepStrictEqual(events, ["flushed on 1"])
+      assert.deepInclude(yield* Fiber.join(shutdown), { isComplete: true })
+      assert.strictEqual(openNow(), 0)
+    }))
+
+  it.effect("lets a service that uses the pool end before the pool", () =>
+    Effect.gen(function*() {
+      const { connector } = Scripted.make()
+      const events: Array<string> = []
+      const flushing = Layer.effectDiscard(Effect.flatMap(Database, (pool) =>
+        Effect.addFinalizer(() =>
+          Effect.map(
+            Effect.exit(ConnectionPool.use(pool, "db", () => Effect.void)),
+            (exit) => void events.push(exit._tag)
+          )
+        )))
+      const instance = yield* instanceOf(Layer.provideMerge(flushing, poolLayer(connector)))
+      yield* instance.invoke(id, windows)
+      assert.deepInclude(yield* instance.shutdown(300), { isComplete: true })
+      assert.deepStrictEqual(events, ["Success"])
+    }))
+
+  it.effect("ends within its window although peers, borrowers, finalizers and invocations hang", () =>
+    Effect.gen(function*() {
+      const { connector, ledger } = Scripted.make({ close: () => Effect.never })
+      const healthy = Scripted.make()
+      const hanging = Layer.effectDiscard(Effect.addFinalizer(() => Effect.never))
+      class Other extends Context.Service<Other, Databases>()("test/Other") {}
+      const other = Layer.effect(
+        Other,
+        ConnectionPool.make({ ...ConnectionPool.serverless, connector: healthy.connector, drainTimeout: "1 minute" })
+      ).pipe(Layer.provide(ResourceMonitor.layerUnlimited))
+      // The layer that hangs is closed first, and would hold up both pools.
+      const layer = Layer.provideMerge(
+        hanging,
+        Layer.merge(other, poolLayer(connector, { closeTimeout: "1 minute", drainTimeout: "1 minute" }))
+      )
+      const instance = yield* instanceOf(layer)
+      yield* instance.invoke(open(50), windows)
+      yield* instance.invoke(
+        Effect.flatMap(Other, (pool) => ConnectionPool.use(pool, "db", () => Effect.void)),
+        windows
+      )
+      const latch = yield* Deferred.make<void>()
+      const stuck = use(() => Effect.uninterruptible(Deferred.await(latch)))
+      const invocation = yield* fork(Effect.exit(instance.invoke(stuck, windows)))
+      yield* settle
+      assert.deepStrictEqual([ledger.opened, healthy.openNow()], [50, 1])
+      const shutdown = yield* fork(instance.shutdown(300))
+      yield* advance(160)
+      // The end of every connection had begun, and the pool that could was closed, when half of the window was over.
+      assert.deepStrictEqual([ledger.live.size, healthy.openNow()], [0, 0])
+      yield* advance(140)
+      const { isComplete, millis } = yield* Fiber.join(shutdown)
+      assert.isFalse(isComplete)
+      assert.isAtMost(millis, 300)
+      yield* Deferred.succeed(latch, undefined)
+      yield* Fiber.join(invocation)
+    }))
+
+  it.effect("gives up a build that is under way", () =>
+    Effect.gen(function*() {
+      let closed = 0
+      const layer = Layer.effectDiscard(
+        Effect.andThen(Effect.addFinalizer(() => Effect.sync(() => closed++)), Effect.never)
+      )
+      const instance = yield* instanceOf(layer)
+      const fiber = yield* fork(Effect.exit(instance.invoke(Effect.void, windows)))
+      yield* settle
+      assert.deepInclude(yield* instance.shutdown(300), { isComplete: true })
+      assert.deepInclude(reasonOf(yield* Fiber.join(fiber)), { _tag: "InstanceClosing", hasBegun: true })
+      assert.strictEqual(closed, 1)
+    }))
+})
+
+describe("a pool without a registry", () => {
+  it.effect("is made as ever, and one in a scope is forgotten with the scope", () =>
+    Effect.gen(function*() {
+      const { connector } = Scripted.make()
+      const instance = yield* instanceOf(ResourceMonitor.layerUnlimited)
+      const scope = yield* Scope.make()
+      const pool = ConnectionPool.make({ connector })
+      yield* instance.invoke(
+        Effect.flatMap(Scope.provide(pool, scope), (pool) => ConnectionPool.use(pool, "db", () => Effect.void)),
+        windows
+      )
+      yield* Scope.close(scope, Exit.void)
+      assert.deepInclude(yield* instance.shutdown(300), { connections: 0, isComplete: true })
+    }))
+})
