@@ -1,0 +1,341 @@
+/**
+ * AWS Lambda: a handler whose connections survive between invocations, never outlive a freeze unnoticed, and are closed
+ * before the platform ends the process.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import { HolderId } from "../internal/HolderId.ts"
+import { checkOptions } from "../internal/Options.ts"
+import { InvocationError } from "./InvocationError.ts"
+import { isOnLambda, register, type Registration } from "./LambdaExtension.ts"
+import { type Response, type ResponseStream, ResponseWriter } from "./LambdaResponse.ts"
+import { terminator } from "./Termination.ts"
+import { type Between, WarmInstance } from "./WarmInstance.ts"
+import { invocationWindows } from "./Windows.ts"
+
+export { InvalidOption } from "../internal/InvalidOption.ts"
+export { InstanceClosing, InvocationError, type InvocationErrorReason, InvocationTimeout } from "./InvocationError.ts"
+export { type HttpHead, type Response, ResponseFailed, type ResponseStream } from "./LambdaResponse.ts"
+export type { Between } from "./WarmInstance.ts"
+
+/**
+ * What Lambda tells of an invocation.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface LambdaContext {
+  readonly awsRequestId: string
+  readonly functionName: string
+  readonly functionVersion: string
+  readonly invokedFunctionArn: string
+  readonly memoryLimitInMB: string
+  readonly logGroupName: string
+  readonly logStreamName: string
+  /** Milliseconds until the platform's timeout. */
+  readonly getRemainingTimeInMillis: () => number
+}
+
+/**
+ * How a handler lives.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options<R, E> {
+  /** The services of the function. It is built for the first invocation, and again for the next one if that fails. */
+  readonly layer: Layer.Layer<R, E>
+  /**
+   * How long before the platform's timeout an invocation is interrupted, so that its finalizers run and there is an answer.
+   * Where less than twice this is left, half of what is left is kept; 0 or more, with 0 the platform's timeout comes first.
+   * @default 300 millis
+   */
+  readonly margin?: Duration.Input | undefined
+  /** What becomes of the connections between two invocations. @default "keep" */
+  readonly between?: Between | undefined
+  /**
+   * How long closing everything may take after SIGTERM; above 0. AWS gives 500 ms, or 300 ms if the function has an external
+   * extension.
+   * @default 300 millis
+   */
+  readonly shutdownWindow?: Duration.Input | undefined
+  /**
+   * Register the internal extension without which Lambda sends no SIGTERM. With `false` everything is cut off at the end,
+   * unless another extension is there.
+   * @default true
+   */
+  readonly extension?: boolean | undefined
+}
+
+/**
+ * The function that Lambda calls.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Handler<in Event, out A> {
+  (event: Event, context: LambdaContext): Promise<A>
+  /** Closes everything, as SIGTERM does. Lambda needs no such call; a test does, and anything else that calls the handler. */
+  readonly close: () => Promise<void>
+}
+
+/**
+ * The function that Lambda calls if the response is to be streamed.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface StreamingHandler<in Event> {
+  (event: Event, stream: ResponseStream, context: LambdaContext): Promise<void>
+  /** As with {@link Handler}. */
+  readonly close: () => Promise<void>
+}
+
+/**
+ * Who this instance is to the servers that it connects to, such as in PostgreSQL's `application_name`: no two instances
+ * have the same. It is made when it is first asked for, so that a snapshot of an initialised function, from which many
+ * instances start, does not have one yet. Ask for it in `layer` or in `handle`, not while the module is loaded.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const holderId: Effect.Effect<string> = Effect.map(HolderId, (id) => id)
+
+/**
+ * Completes when Lambda knows that it has to send SIGTERM. Wait for it at the top level of the module: registration is over
+ * as soon as the module is loaded. A module that is bundled as CommonJS cannot wait; see `effect-sluice/LambdaPreload`. It
+ * never fails, and does nothing outside Lambda.
+ *
+ * **Example** (A module of a function)
+ *
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import * as Lambda from "effect-sluice/Lambda"
+ *
+ * const handler = Lambda.handler({ layer: Layer.empty, handle: () => Effect.succeed("done") })
+ *
+ * await Lambda.ready()
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const ready = (): Promise<void> => Effect.runPromise(Effect.asVoid(register))
+
+/** The options with every default filled in, in milliseconds. */
+interface Settings {
+  readonly margin: number
+  readonly window: number
+  readonly between: Between
+}
+
+const ways: ReadonlyArray<Between> = ["keep", "closeIdle", "closeAll"]
+
+const settingsOf = (options: Options<never, unknown>): Settings => {
+  const check = checkOptions("Lambda")
+  const between = options.between ?? "keep"
+  check.require(ways.includes(between), "between", between, `be one of ${ways.join(", ")}`)
+  return {
+    margin: Duration.toMillis(check.duration("margin", options.margin ?? "300 millis", { min: 0 })),
+    window: Duration.toMillis(
+      check.duration("shutdownWindow", options.shutdownWindow ?? "300 millis", { min: 0, exclusive: true })
+    ),
+    between
+  }
+}
+
+/** Says once, with the loggers of the function, what keeps SIGTERM away. */
+const warnOnce = (registration: Promise<Registration> | undefined): Effect.Effect<void> => {
+  let pending = isOnLambda()
+  return Effect.suspend(() => {
+    if (!pending) return Effect.void
+    pending = false
+    if (!terminator().isConnected()) {
+      return Effect.logWarning(
+        "Lambda: SIGTERM does not reach this worker thread, so nothing will be closed at the end. " +
+          "Set NODE_OPTIONS to \"--import effect-sluice/LambdaPreload\"."
+      )
+    }
+    return registration === undefined ? Effect.void : Effect.flatMap(Effect.promise(() => registration), warnRefused)
+  })
+}
+
+const warnRefused = (registration: Registration): Effect.Effect<void> =>
+  registration._tag !== "Refused" ? Effect.void : Effect.logWarning(
+    `Lambda: the extension was refused, so that nothing will be closed at the end: ${registration.why}. ` +
+      "Registration ends when the module is loaded: wait for it with \"await Lambda.ready()\" at its top level."
+  )
+
+/** An answer that is an error has to be an `Error`, of which the runtime passes on the name, the message and the stack. */
+const errorOf = (cause: Cause.Cause<unknown>): Error => {
+  const error = Cause.squash(cause)
+  if (error instanceof InvocationError) return error.reason
+  if (error instanceof Error) return error
+  const wrapped = new Error(typeof error === "string" ? error : Cause.pretty(cause), { cause: error })
+  if (typeof error === "object" && error !== null && "_tag" in error) wrapped.name = String(error._tag)
+  return wrapped
+}
+
+/** One handler's instance, announced to whoever ends the process. */
+interface Host<R> {
+  readonly run: <A, E2>(context: LambdaContext, effect: Effect.Effect<A, E2, R | Scope.Scope>) => Promise<A>
+  readonly close: () => Promise<void>
+}
+
+const makeHost = <R, E>(options: Options<R, E>): Host<R> => {
+  const { between, margin, window } = settingsOf(options)
+  const instance = new WarmInstance({ layer: options.layer, between, context: Context.empty() })
+  const shutdown = Effect.flatMap(
+    instance.shutdown(window),
+    ({ connections, isComplete, millis }) =>
+      isComplete ? Effect.void : Effect.logWarning(
+        `Lambda: after ${Math.round(millis)} ms not everything is closed; ${connections} connections are open`
+      )
+  )
+  if (isOnLambda()) terminator().add({ shutdown, window })
+  const warn = warnOnce(options.extension === false ? undefined : Effect.runPromise(register))
+  return {
+    run: (context, effect) => {
+      const invocation = Effect.suspend(() => {
+        // The runtimes of Node 22 and before would wait for an empty event loop, which a kept connection is not.
+        if ("callbackWaitsForEmptyEventLoop" in context) context.callbackWaitsForEmptyEventLoop = false
+        return instance.invoke(
+          Effect.andThen(warn, effect),
+          invocationWindows(context.getRemainingTimeInMillis(), margin)
+        )
+      })
+      return Effect.runPromiseExit(invocation).then((exit) => {
+        if (Exit.isSuccess(exit)) return exit.value
+        throw errorOf(exit.cause)
+      })
+    },
+    close: () => Effect.runPromise(shutdown)
+  }
+}
+
+/**
+ * Makes the function that Lambda calls.
+ *
+ * **Details**
+ *
+ * - The layer is built once for a warm instance, when the first invocation needs it. A build that fails is that
+ *   invocation's failure, and the next one builds anew.
+ * - Every invocation has a scope of its own. It is interrupted `margin` before the platform's timeout, its finalizers run,
+ *   and Lambda gets an `InvocationTimeout`; if they hang, the connections that it has borrowed are closed under it.
+ * - Before an invocation gets a connection, the pools have heard what became of their connections while the process was
+ *   frozen, and go by the clock that says more.
+ * - At SIGTERM what runs is interrupted, and everything is closed within `shutdownWindow`; then the process ends. That
+ *   Lambda sends SIGTERM at all needs {@link ready}.
+ * - A failure is thrown as it is if it is an `Error`, so that Lambda shows its name and message.
+ *
+ * It throws `InvalidOption` on options that make no sense.
+ *
+ * **Gotchas**
+ *
+ * Under the native runtime client of Node 24 a process does not end by itself, but by Lambda's SIGKILL after the window. By
+ * then everything is closed.
+ *
+ * **Example** (A function with a pool)
+ *
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import * as ConnectionPool from "effect-sluice/ConnectionPool"
+ * import * as Connector from "effect-sluice/Connector"
+ * import * as Lambda from "effect-sluice/Lambda"
+ * import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+ *
+ * let opened = 0
+ * const connector = Connector.make({
+ *   open: (name: string) => Effect.acquireRelease(Effect.sync(() => `${name} ${++opened}`), () => Effect.void)
+ * })
+ *
+ * class Databases extends ConnectionPool.Service<Databases>()("app/Databases", {
+ *   connector,
+ *   ...ConnectionPool.serverless
+ * }) {}
+ *
+ * const handler = Lambda.handler({
+ *   layer: Databases.layer.pipe(Layer.provide(ResourceMonitor.layer())),
+ *   handle: (event: { readonly database: string }) =>
+ *     Databases.withConnection(event.database, (connection) => Effect.succeed(connection))
+ * })
+ *
+ * // What Lambda does:
+ * const context = { getRemainingTimeInMillis: () => 3000 } as Lambda.LambdaContext
+ * const answers = [await handler({ database: "orders" }, context), await handler({ database: "orders" }, context)]
+ * await handler.close()
+ *
+ * answers // => ["orders 1", "orders 1"]
+ * ```
+ *
+ * @see {@link streamingHandler} for a response that is streamed
+ * @category constructors
+ * @since 0.1.0
+ */
+export const handler = <Event, A, E, R, E2>(
+  options: Options<R, E2> & {
+    readonly handle: (event: Event, context: LambdaContext) => Effect.Effect<A, E, NoInfer<R> | Scope.Scope>
+  }
+): Handler<Event, A> => {
+  const { close, run } = makeHost(options)
+  return Object.assign(
+    (event: Event, context: LambdaContext) => run(context, Effect.suspend(() => options.handle(event, context))),
+    { close }
+  )
+}
+
+/** How the runtime knows a handler that streams: what `awslambda.streamifyResponse` sets as well. */
+const streaming = { [Symbol.for("aws.lambda.runtime.handler.streaming")]: "response" }
+
+/**
+ * Makes the function that Lambda calls for a response that is streamed. Everything else is as with {@link handler}.
+ *
+ * **Details**
+ *
+ * The response ends when the effect succeeds. When it fails after the response has begun, Lambda learns of the failure and
+ * the receiver sees the response break off.
+ *
+ * **Example** (Streaming what a Stream brings)
+ *
+ * ```ts no-run
+ * import { Layer, Stream } from "effect"
+ * import * as Lambda from "effect-sluice/Lambda"
+ *
+ * export const handler = Lambda.streamingHandler({
+ *   layer: Layer.empty,
+ *   handle: (_event: unknown, response) => Stream.runForEach(Stream.make("one\n", "two\n"), (line) => response.write(line))
+ * })
+ *
+ * await Lambda.ready()
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const streamingHandler = <Event, E, R, E2>(
+  options: Options<R, E2> & {
+    readonly handle: (
+      event: Event,
+      response: Response,
+      context: LambdaContext
+    ) => Effect.Effect<void, E, NoInfer<R> | Scope.Scope>
+  }
+): StreamingHandler<Event> => {
+  const { close, run } = makeHost(options)
+  return Object.assign(
+    (event: Event, stream: ResponseStream, context: LambdaContext) => {
+      const response = new ResponseWriter(stream)
+      const handled = Effect.suspend(() => options.handle(event, response, context))
+      return run(context, Effect.andThen(handled, response.end))
+    },
+    { close },
+    streaming
+  )
+}

@@ -1,0 +1,121 @@
+/**
+ * The internal extension without which AWS Lambda ends an instance by SIGKILL.
+ *
+ * The interface is described in AWS's documentation of the Extensions API; that registration is over as soon as the runtime
+ * has asked for its first invocation is what the source of AWS's Runtime Interface Emulator shows.
+ *
+ * @since 0.1.0
+ */
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Http from "node:http"
+import { isMainThread } from "node:worker_threads"
+
+/**
+ * What came of the registration.
+ *
+ * - `Registered`: Lambda sends SIGTERM.
+ * - `Elsewhere`: this is not Lambda, or not the thread that registers.
+ * - `Refused`: Lambda will not send SIGTERM on our account; `why` says what it answered.
+ */
+export type Registration =
+  | { readonly _tag: "Registered" }
+  | { readonly _tag: "Elsewhere" }
+  | { readonly _tag: "Refused"; readonly why: string }
+
+/** It must be the only extension of this name in the function. */
+const name = "effect-sluice"
+
+/** The platform answers from the same machine. */
+const patience = Duration.seconds(1)
+
+class RequestFailed extends Data.TaggedError("RequestFailed")<{ readonly why: string }> {}
+
+interface Request {
+  readonly method: "GET" | "POST"
+  readonly path: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body?: string
+}
+
+interface Answer {
+  readonly status: number
+  readonly identifier: string
+  readonly text: string
+}
+
+const send = (api: string, { body, headers, method, path }: Request): Http.ClientRequest => {
+  // `host:port`, as the platform gives it.
+  const request = Http.request(`http://${api}/2020-01-01/extension${path}`, { method, headers, agent: false })
+  request.end(body)
+  return request
+}
+
+const ask = (api: string, request: Request): Effect.Effect<Answer, RequestFailed> =>
+  Effect.callback((resume) => {
+    const fail = (error: Error) => resume(Effect.fail(new RequestFailed({ why: error.message })))
+    const sent = send(api, request).on("error", fail).on("response", (response) => {
+      const identifier = String(response.headers["lambda-extension-identifier"] ?? "")
+      let text = ""
+      response.setEncoding("utf8").on("error", fail).on("data", (part: string) => text += part)
+      response.on("end", () => resume(Effect.succeed({ status: response.statusCode ?? 0, identifier, text })))
+    })
+    return Effect.sync(() => sent.destroy())
+  })
+
+/**
+ * Says that the extension is ready, without which the initialisation would not end. It has subscribed to no event, so that
+ * the answer never comes; nobody waits for it, and it keeps no process alive.
+ */
+const park = (api: string, identifier: string): void => {
+  const request = send(api, {
+    method: "GET",
+    path: "/event/next",
+    headers: { "Lambda-Extension-Identifier": identifier }
+  })
+  request.on("socket", (socket) => socket.unref()).on("error", () => {}).on("response", (response) => response.resume())
+}
+
+const attempt = (api: string): Effect.Effect<Registration> => {
+  const registration: Request = {
+    method: "POST",
+    path: "/register",
+    headers: { "Lambda-Extension-Name": name, "Content-Type": "application/json" },
+    body: "{\"events\":[]}"
+  }
+  return ask(api, registration).pipe(
+    Effect.timeoutOrElse({
+      duration: patience,
+      orElse: () => Effect.fail(new RequestFailed({ why: `no answer within ${Duration.format(patience)}` }))
+    }),
+    Effect.map(({ identifier, status, text }): Registration => {
+      if (status !== 200) return { _tag: "Refused", why: `${status} ${text}` }
+      park(api, identifier)
+      return { _tag: "Registered" }
+    }),
+    Effect.catchTag("RequestFailed", ({ why }) => Effect.succeed<Registration>({ _tag: "Refused", why }))
+  )
+}
+
+// The process has one registration, however many handlers and copies of this library there are in it.
+const key = Symbol.for("effect-sluice/Serverless/LambdaExtension")
+const shared: { [key]?: Promise<Registration> } & object = globalThis
+
+/** Where the interface of Lambda is, which only the environment says; `undefined` where this is not Lambda. */
+const runtimeApi = (): string | undefined => {
+  // oxlint-disable-next-line effecttsgo/process-env
+  const api = process.env["AWS_LAMBDA_RUNTIME_API"]
+  return api === "" ? undefined : api
+}
+
+/** Whether this process runs on Lambda, or something that emulates it. */
+export const isOnLambda = (): boolean => runtimeApi() !== undefined
+
+/** Registers the extension, once in a process. */
+export const register: Effect.Effect<Registration> = Effect.suspend(() => {
+  const api = runtimeApi()
+  if (api === undefined || !isMainThread) return Effect.succeed<Registration>({ _tag: "Elsewhere" })
+  const registration = shared[key] ??= Effect.runPromise(attempt(api))
+  return Effect.promise(() => registration)
+})

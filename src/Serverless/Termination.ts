@@ -1,0 +1,114 @@
+/**
+ * SIGTERM, in whichever thread the work is.
+ *
+ * Signals reach the main thread alone, and end the process there if nobody listens. So the main thread tells the workers,
+ * waits for them, and ends the process when all have closed what they had.
+ *
+ * @since 0.1.0
+ */
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import { BroadcastChannel, isMainThread, threadId } from "node:worker_threads"
+
+/** What has to end before the process does. */
+export interface Participant {
+  readonly shutdown: Effect.Effect<unknown>
+  /** It takes at most so many milliseconds. */
+  readonly window: number
+}
+
+/**
+ * What the threads tell each other. A worker says `Hello` for each of its participants and is `Welcome` if the main thread
+ * listens; `Terminate` comes with the signal, and `Done` is the worker's answer.
+ */
+type Message =
+  | { readonly _tag: "Hello"; readonly thread: number; readonly window: number }
+  | { readonly _tag: "Welcome"; readonly thread: number }
+  | { readonly _tag: "Terminate" }
+  | { readonly _tag: "Done"; readonly thread: number }
+
+/** The end of one thread. */
+export interface Terminator {
+  readonly add: (participant: Participant) => void
+  /** Whether SIGTERM reaches this thread. */
+  readonly isConnected: () => boolean
+}
+
+const openChannel = (onMessage: (message: Message) => void): BroadcastChannel => {
+  const channel = new BroadcastChannel("effect-sluice/Serverless/Termination")
+  // Nothing else is ever posted to a channel of this name.
+  channel.onmessage = ({ data }) => onMessage(data as Message)
+  channel.unref()
+  return channel
+}
+
+const shutdownAll = (participants: ReadonlyArray<Participant>): Effect.Effect<void> =>
+  Effect.forEach(participants, ({ shutdown }) => shutdown, { concurrency: "unbounded", discard: true })
+
+/** Ends the process, unless another listener of the signal may have something left to do: then that one has to end it. */
+const exit = Effect.sync(() => {
+  if (process.listenerCount("SIGTERM") <= 1) process.exit(0)
+})
+
+const makeMain = (): Terminator => {
+  const participants: Array<Participant> = []
+  /** The workers that have something to close, and how long they may take. */
+  const workers = new Map<number, number>()
+  const allDone = Deferred.makeUnsafe<void>()
+  let isTerminating = false
+  const check = () => {
+    if (isTerminating && workers.size === 0) Deferred.doneUnsafe(allDone, Exit.void)
+  }
+  const post = (message: Message) => channel.postMessage(message)
+  const channel = openChannel((message) => {
+    if (message._tag === "Hello") {
+      workers.set(message.thread, Math.max(workers.get(message.thread) ?? 0, message.window))
+      post({ _tag: "Welcome", thread: message.thread })
+    } else if (message._tag === "Done") {
+      workers.delete(message.thread)
+      check()
+    }
+  })
+  const awaitWorkers = Effect.suspend(() =>
+    Effect.timeoutOption(Deferred.await(allDone), Duration.millis(Math.max(0, ...workers.values())))
+  )
+  process.on("SIGTERM", () => {
+    if (isTerminating) return
+    isTerminating = true
+    post({ _tag: "Terminate" })
+    check()
+    Effect.runFork(Effect.andThen(
+      Effect.all([shutdownAll(participants), awaitWorkers], { concurrency: "unbounded", discard: true }),
+      exit
+    ))
+  })
+  return { add: (participant) => void participants.push(participant), isConnected: () => true }
+}
+
+const makeWorker = (): Terminator => {
+  const participants: Array<Participant> = []
+  let isConnected = false
+  const post = (message: Message) => channel.postMessage(message)
+  const channel = openChannel((message) => {
+    if (message._tag === "Welcome" && message.thread === threadId) isConnected = true
+    if (message._tag === "Terminate") {
+      Effect.runFork(Effect.map(shutdownAll(participants), () => post({ _tag: "Done", thread: threadId })))
+    }
+  })
+  return {
+    add: (participant) => {
+      participants.push(participant)
+      post({ _tag: "Hello", thread: threadId, window: participant.window })
+    },
+    isConnected: () => isConnected
+  }
+}
+
+// A signal is for the whole process, so that there is one listener, however many copies of this library there are.
+const key = Symbol.for("effect-sluice/Serverless/Termination")
+const shared: { [key]?: Terminator } & object = globalThis
+
+/** The terminator of this thread, which listens from now on. */
+export const terminator = (): Terminator => shared[key] ??= isMainThread ? makeMain() : makeWorker()
