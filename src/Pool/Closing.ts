@@ -34,7 +34,7 @@ export const closeWithin = <R>(
   options: { readonly label: string; readonly closeTimeout: Duration.Duration }
 ): Effect.Effect<boolean, never, R> => {
   const patience = patienceOf(options.closeTimeout)
-  const closing = Effect.provideService(close, CloseTimeout, options.closeTimeout)
+  const closing = Effect.provideService(close, CloseTimeout, options)
   return Effect.tap(endsWithin(closing, patience), (ended) =>
     ended
       ? Effect.void

@@ -158,7 +158,7 @@ export const openConnection = <K, A, E, R>(
       yield* Scope.addFinalizer(scope, Effect.sync(demand.freed))
       const exit = yield* open(request, unclaimed).pipe(
         Scope.provide(scope),
-        Effect.provideService(CloseTimeout, settings.closeTimeout),
+        Effect.provideService(CloseTimeout, settings),
         Effect.provideService(RetryPolicy.InsideRetry, false),
         restore,
         Effect.exit
@@ -172,6 +172,6 @@ export const openConnection = <K, A, E, R>(
         return
       }
       if (Exit.isFailure(outcome)) demand.failed(Cause.squash(outcome.cause))
-      yield* Effect.provideService(Scope.close(scope, Exit.void), CloseTimeout, settings.closeTimeout)
+      yield* Effect.provideService(Scope.close(scope, Exit.void), CloseTimeout, settings)
     })
   )

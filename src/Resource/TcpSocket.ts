@@ -215,7 +215,7 @@ export const dial = (
       catch: (cause) => connectFailed(endpoint, cause)
     }))
   const close = (socket: TcpSocket) =>
-    Effect.flatMap(CloseTimeout, (ambient) => closeGracefully(socket, settings.closeTimeout ?? ambient))
+    Effect.flatMap(CloseTimeout, (ambient) => closeGracefully(socket, settings.closeTimeout ?? ambient.closeTimeout))
   return Effect.flatMap(
     Effect.acquireRelease(make, close),
     (socket) =>

@@ -58,19 +58,12 @@ export class LazyRuntime<R, E> {
   #start(): Build<R, E> {
     const scope = Scope.makeUnsafe()
     const built = Layer.buildWithMemoMap(this.#layer, Layer.makeMemoMapUnsafe(), scope)
-    const fiber = Effect.runForkWith(this.#context)(
-      Effect.onExit(built, (exit) => Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void)
-    )
+    // A build that fails closes what it had by itself.
+    const fiber = Effect.runForkWith(this.#context)(built)
     const build: Build<R, E> = { scope, fiber, waiting: 0 }
     this.#build = build
     fiber.addObserver((exit) => {
-      const isCurrent = this.#build === build
-      if (Exit.isFailure(exit)) {
-        if (isCurrent) this.#build = undefined
-      } else if (!isCurrent) {
-        // It was given up and could not be interrupted any more: nobody will ever use what it has built.
-        Effect.runForkWith(this.#context)(Scope.close(scope, Exit.void))
-      }
+      if (Exit.isFailure(exit) && this.#build === build) this.#build = undefined
     })
     return build
   }

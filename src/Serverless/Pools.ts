@@ -15,11 +15,9 @@ export interface Limits {
 
 export class Pools implements PoolRegistry {
   readonly #pools = new Set<RegisteredPool>()
-  #limits: Limits | undefined
 
   add(pool: RegisteredPool): () => void {
     this.#pools.add(pool)
-    if (this.#limits !== undefined) pool.hurry(this.#limits)
     return () => void this.#pools.delete(pool)
   }
 
@@ -37,7 +35,6 @@ export class Pools implements PoolRegistry {
 
   /** From now on no pool takes longer than this to end. */
   hurry(limits: Limits): void {
-    this.#limits = limits
     for (const pool of this.#pools) pool.hurry(limits)
   }
 

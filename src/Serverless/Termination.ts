@@ -47,10 +47,16 @@ const openChannel = (onMessage: (message: Message) => void): BroadcastChannel =>
 const shutdownAll = (participants: ReadonlyArray<Participant>): Effect.Effect<void> =>
   Effect.forEach(participants, ({ shutdown }) => shutdown, { concurrency: "unbounded", discard: true })
 
+/** What has been interrupted is answered for after that, which is for the platform's own code to do. */
+const farewell = Duration.millis(20)
+
 /** Ends the process, unless another listener of the signal may have something left to do: then that one has to end it. */
-const exit = Effect.sync(() => {
-  if (process.listenerCount("SIGTERM") <= 1) process.exit(0)
-})
+const exit = Effect.andThen(
+  Effect.sleep(farewell),
+  Effect.sync(() => {
+    if (process.listenerCount("SIGTERM") <= 1) process.exit(0)
+  })
+)
 
 const makeMain = (): Terminator => {
   const participants: Array<Participant> = []

@@ -188,7 +188,7 @@ export class WarmInstance<R, E> {
       if (!(yield* within(closing, windows.layers))) {
         // Something in the layer holds up the rest: no pool waits for its turn any longer.
         yield* endsWithin(this.#pools.drain, Duration.millis(windows.pools))
-        yield* within(closing, start + window * 0.95 - momentOf(this.#clock).monotonic)
+        yield* within(closing, start + windows.total - momentOf(this.#clock).monotonic)
       }
       return {
         isComplete: closing.pollUnsafe() !== undefined,

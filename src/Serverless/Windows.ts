@@ -36,6 +36,8 @@ export interface ShutdownWindows {
   readonly pools: number
   readonly drain: number
   readonly close: number
+  /** All of it is over by then. The rest is for what the platform's own code does before the process ends. */
+  readonly total: number
 }
 
 export const shutdownWindows = (window: number): ShutdownWindows => ({
@@ -43,5 +45,6 @@ export const shutdownWindows = (window: number): ShutdownWindows => ({
   layers: window * 0.25,
   pools: window * 0.4,
   drain: window * 0.1,
-  close: window * 0.3
+  close: window * 0.3,
+  total: window * 0.9
 })

@@ -1,0 +1,77 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Exit, Fiber, Scope } from "effect"
+import * as ConnectionPool from "effect-sluice/ConnectionPool"
+import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+import { PoolRegistry, type RegisteredPool } from "../../src/Pool/PoolRegistry.ts"
+import * as Scripted from "../support/ScriptedConnector.ts"
+
+const fork = Effect.forkChild({ startImmediately: true })
+
+const registry = () => {
+  const pools = new Set<RegisteredPool>()
+  const add = (pool: RegisteredPool) => {
+    pools.add(pool)
+    return () => void pools.delete(pool)
+  }
+  return { pools, add }
+}
+
+const only = (pools: Set<RegisteredPool>): RegisteredPool => {
+  const [pool, ...others] = pools
+  assert.isDefined(pool)
+  assert.deepStrictEqual(others, [])
+  return pool as RegisteredPool
+}
+
+describe("a registry", () => {
+  it.effect("knows a pool from its beginning until its last connection is closed", () =>
+    Effect.gen(function*() {
+      const { add, pools } = registry()
+      const known: Array<number> = []
+      const { connector } = Scripted.make({ close: () => Effect.sync(() => void known.push(pools.size)) })
+      const scope = yield* Scope.make()
+      const made = ConnectionPool.make({ connector })
+      const pool = yield* Scope.provide(Effect.provideService(made, PoolRegistry, { add }), scope)
+      assert.strictEqual(pools.size, 1)
+      yield* ConnectionPool.use(pool, "db", () => Effect.void)
+      yield* Scope.close(scope, Exit.void)
+      assert.deepStrictEqual(known, [1])
+      assert.strictEqual(pools.size, 0)
+    }).pipe(Effect.provide(ResourceMonitor.layerUnlimited)))
+
+  it.effect("empties a pool, which goes on after that, and all who wait for that share one callback", () =>
+    Effect.gen(function*() {
+      const { add, pools } = registry()
+      const { connector, ledger } = Scripted.make()
+      const made = ConnectionPool.make({ connector })
+      const pool = yield* Effect.provideService(made, PoolRegistry, { add })
+      const { closeIdle, emptied, stats } = only(pools)
+      yield* emptied
+      const lent = yield* Deferred.make<void>()
+      const holder = yield* fork(
+        ConnectionPool.use(pool, "db", () => Effect.andThen(Deferred.succeed(lent, undefined), Effect.never))
+      )
+      yield* Deferred.await(lent)
+      const waiting = [yield* fork(closeIdle), yield* fork(closeIdle), yield* fork(emptied)]
+      for (let turn = 0; turn < 50; turn++) yield* Effect.yieldNow
+      // What is lent is closed on its return.
+      assert.deepStrictEqual(waiting.map((fiber) => fiber.pollUnsafe()), [undefined, undefined, undefined])
+      yield* Fiber.interrupt(holder)
+      yield* Fiber.joinAll(waiting)
+      assert.strictEqual(stats().total, 0)
+      assert.strictEqual(yield* ConnectionPool.use(pool, "db", (connection) => Effect.succeed(connection.id)), 2)
+      assert.strictEqual(ledger.closed, 1)
+    }).pipe(Effect.provide(ResourceMonitor.layerUnlimited)))
+})
+
+describe("the preset for functions", () => {
+  it("keeps nothing, has one connection, and closes within Lambda's window", () => {
+    const { closeTimeout, drainTimeout, maxPerEndpoint, maxTotal, minPerEndpoint } = ConnectionPool.serverless
+    assert.deepStrictEqual({ maxPerEndpoint, maxTotal, minPerEndpoint }, {
+      maxPerEndpoint: 1,
+      maxTotal: 1,
+      minPerEndpoint: 0
+    })
+    assert.deepStrictEqual([closeTimeout, drainTimeout], ["200 millis", "100 millis"])
+  })
+})
