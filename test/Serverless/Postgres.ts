@@ -1,0 +1,51 @@
+/**
+ * The real PostgreSQL of the tests, and how many sessions it says there are.
+ */
+import * as PgConnection from "@effect/sql-pg/PgConnection"
+import { Effect } from "effect"
+import type { Scope } from "effect"
+import * as Net from "node:net"
+
+export const address = { host: "127.0.0.1", port: 5432 } as const
+export const login = { database: "postgres", username: "postgres" } as const
+
+/** Whether there is a server, and one that lets us in. */
+export const isThere: boolean = await new Promise<boolean>((resolve) => {
+  const socket = Net.connect(address, () => resolve(true)).on("error", () => resolve(false))
+  socket.unref().setTimeout(1000, () => resolve(false))
+  socket.on("connect", () => socket.destroy())
+})
+
+/** A session of the test's own, which knows what the server sees. */
+export interface Observer {
+  /** Sessions with this name. */
+  readonly sessions: (application: string) => Effect.Effect<number>
+  /** The name of a session. */
+  readonly applicationOf: (pid: number) => Effect.Effect<string>
+  /** Waits until there is none, at most two seconds, and tells how many milliseconds that took. */
+  readonly gone: (application: string, within?: number) => Effect.Effect<number>
+}
+
+export const observe: Effect.Effect<Observer, never, Scope.Scope> = Effect.gen(function*() {
+  const connection = yield* PgConnection.make({ ...address, ...login, applicationName: "sluice-observer" })
+  const sessions = (application: string) =>
+    connection.query("SELECT count(*)::int AS n FROM pg_stat_activity WHERE application_name = $1", [application]).pipe(
+      Effect.map(({ rows }) => Number(rows[0]?.["n"])),
+      Effect.orDie
+    )
+  const applicationOf = (pid: number) =>
+    connection.query("SELECT application_name AS name FROM pg_stat_activity WHERE pid = $1", [pid]).pipe(
+      Effect.map(({ rows }) => String(rows[0]?.["name"])),
+      Effect.orDie
+    )
+  const gone = (application: string, within = 2000) =>
+    Effect.gen(function*() {
+      const start = performance.now()
+      while ((yield* sessions(application)) > 0) {
+        if (performance.now() - start > within) return Infinity
+        yield* Effect.sleep("1 millis")
+      }
+      return performance.now() - start
+    })
+  return { sessions, applicationOf, gone }
+}).pipe(Effect.orDie)
