@@ -40,7 +40,7 @@ export const eventually = (condition: () => boolean, millis = 2000): Effect.Effe
 
 export const make = (
   onConnection: (socket: Net.Socket) => void,
-  options: Net.ServerOpts = {}
+  options: Net.ServerOpts & { readonly port?: number } = {}
 ): Effect.Effect<TcpServer, never, Scope.Scope> =>
   Effect.gen(function*() {
     const sockets = new Set<Net.Socket>()
@@ -61,7 +61,7 @@ export const make = (
     })
     yield* Effect.acquireRelease(
       Effect.callback<void>((resume) => {
-        server.listen(0, "127.0.0.1", 1024, () => resume(Effect.void))
+        server.listen(options.port ?? 0, "127.0.0.1", 1024, () => resume(Effect.void))
       }),
       () =>
         Effect.callback<void>((resume) => {

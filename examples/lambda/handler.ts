@@ -1,0 +1,64 @@
+/**
+ * A function that asks PostgreSQL, as it would be deployed: see README.md beside it.
+ */
+import { Config, Context, Effect, Layer, Redacted } from "effect"
+import * as ConnectionPool from "effect-sluice/ConnectionPool"
+import * as Endpoint from "effect-sluice/Endpoint"
+import * as Lambda from "effect-sluice/Lambda"
+import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+import { connector, guardRailsFor, type Session } from "../postgres/PgConnector.ts"
+
+/** The same as `Timeout` in template.yaml. */
+const functionTimeout = "10 seconds"
+
+const settings = Config.all({
+  host: Config.String("PGHOST"),
+  port: Config.withDefault(Config.Port("PGPORT"), 5432),
+  database: Config.String("PGDATABASE"),
+  username: Config.String("PGUSER"),
+  password: Config.withDefault(Config.Redacted("PGPASSWORD"), Redacted.make(""))
+})
+
+/** The one thing that the rest of the function knows of the database. */
+class Database extends Context.Service<Database, {
+  readonly query: (sql: string, params: ReadonlyArray<unknown>) => ReturnType<Session["postgres"]["query"]>
+}>()("example/Database") {}
+
+const database = Layer.effect(
+  Database,
+  Effect.gen(function*() {
+    const { host, port, ...login } = yield* settings
+    const endpoint = Endpoint.tcp(host, port)
+    const pool = yield* ConnectionPool.make({
+      connector: connector({
+        ...login,
+        // Whoever looks into pg_stat_activity sees which instance holds a session.
+        applicationName: `example ${yield* Lambda.holderId}`,
+        guardRails: guardRailsFor({ idleTimeout: ConnectionPool.serverless.idleTimeout, functionTimeout })
+      }),
+      ...ConnectionPool.serverless
+    })
+    return Database.of({
+      // No query is worth more than its own failure: that there is no connection is a defect of the deployment.
+      query: (sql, params) =>
+        ConnectionPool.use(pool, endpoint, ({ postgres }) => postgres.query(sql, params)).pipe(
+          Effect.catchTag("PoolError", (error) => Effect.die(error))
+        )
+    })
+  })
+).pipe(Layer.provide(ResourceMonitor.layer({ maxDescriptors: 1000 })))
+
+interface Event {
+  readonly name: string
+}
+
+const handle = (event: Event) =>
+  Effect.gen(function*() {
+    const { query } = yield* Database
+    const { rows } = yield* query("SELECT 'hello ' || $1 AS greeting, pg_backend_pid() AS session", [event.name])
+    return rows[0]
+  })
+
+export const handler = Lambda.handler({ layer: database, handle })
+
+await Lambda.ready()

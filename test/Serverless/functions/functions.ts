@@ -1,0 +1,153 @@
+/**
+ * The functions that the tests deploy to the emulator.
+ */
+import { Context, Data, Deferred, Effect, Exit, Layer } from "effect"
+import * as ConnectionPool from "effect-sluice/ConnectionPool"
+import * as Endpoint from "effect-sluice/Endpoint"
+import * as Lambda from "effect-sluice/Lambda"
+import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+import * as TcpConnection from "effect-sluice/TcpConnection"
+import { threadId } from "node:worker_threads"
+import * as PgConnector from "../../../examples/postgres/PgConnector.ts"
+
+const env = (name: string): string => process.env[name] ?? ""
+
+const common = {
+  extension: env("EXTENSION") !== "no",
+  margin: Number(env("MARGIN") || 300)
+}
+
+// ---- a pool of PostgreSQL sessions -----------------------------------------------------------------------------------
+
+const database = Endpoint.tcp("127.0.0.1", 5432)
+
+class Postgres extends ConnectionPool.Service<Postgres>()("test/Postgres", {
+  connector: PgConnector.connector({
+    database: "postgres",
+    username: "postgres",
+    applicationName: env("APPLICATION"),
+    guardRails: PgConnector.guardRailsFor({ idleTimeout: "30 seconds", functionTimeout: "3 seconds" })
+  }),
+  ...ConnectionPool.serverless,
+  maxPerEndpoint: 50,
+  maxTotal: 50
+}) {}
+
+const postgres = Postgres.layer.pipe(Layer.provide(ResourceMonitor.layer()))
+
+const backend = Postgres.withConnection(
+  database,
+  ({ postgres }) => Effect.map(postgres.query("SELECT pg_backend_pid() AS pid"), ({ rows }) => Number(rows[0]?.["pid"]))
+)
+
+/** Has so many sessions open at once, by having each wait for the last. */
+const openMany = (count: number) => {
+  const all = Deferred.makeUnsafe<void>()
+  let held = 0
+  const hold = Postgres.withConnection(database, () =>
+    Effect.suspend(() => {
+      if (++held === count) Deferred.doneUnsafe(all, Exit.void)
+      return Deferred.await(all)
+    }))
+  return Effect.forEach(Array.from({ length: count }), () => hold, { concurrency: "unbounded", discard: true })
+}
+
+interface Query {
+  readonly open?: number
+  readonly sleep?: number
+}
+
+const query = () =>
+  Lambda.handler({
+    ...common,
+    layer: postgres,
+    handle: ({ open = 0, sleep = 0 }: Query) =>
+      Effect.gen(function*() {
+        if (open > 0) yield* openMany(open)
+        if (sleep > 0) {
+          yield* Postgres.withConnection(database, ({ postgres }) => postgres.query(`SELECT pg_sleep(${sleep})`))
+        }
+        const { opened, total } = yield* Postgres.stats
+        return { pid: yield* backend, opened, total, holder: yield* Lambda.holderId }
+      })
+  })
+
+// ---- a pool of plain connections -------------------------------------------------------------------------------------
+
+class Lines extends ConnectionPool.Service<Lines>()("test/Lines", {
+  connector: TcpConnection.connector({ connectTimeout: "1 second" }),
+  ...ConnectionPool.serverless
+}) {}
+
+const echo = Effect.suspend(() =>
+  Lines.withConnection(
+    Endpoint.tcp("127.0.0.1", Number(env("PORT"))),
+    (connection) =>
+      Effect.andThen(connection.write("x"), Effect.map(connection.read, (bytes) => new TextDecoder().decode(bytes)))
+  )
+)
+
+const lines = () =>
+  Lambda.handler({ ...common, layer: Lines.layer.pipe(Layer.provide(ResourceMonitor.layer())), handle: () => echo })
+
+/** Connects while its services are built, as a careless layer does. */
+class Eager extends Context.Service<Eager, TcpConnection.TcpConnection>()("test/Eager") {}
+
+const eager = () =>
+  Lambda.handler({
+    ...common,
+    layer: Layer.effect(
+      Eager,
+      Effect.suspend(() => TcpConnection.connect(Endpoint.tcp("127.0.0.1", Number(env("PORT")))))
+    ),
+    handle: () => Effect.flatMap(Eager, (connection) => Effect.as(connection.write("x"), "written"))
+  })
+
+// ---- everything else -------------------------------------------------------------------------------------------------
+
+class NoMore extends Data.TaggedError("NoMore") {}
+
+/** Streams two parts, with a connection that stays open and a timer that keeps the event loop alive. */
+const stream = () =>
+  Lambda.streamingHandler({
+    ...common,
+    layer: Lines.layer.pipe(Layer.provide(ResourceMonitor.layer())),
+    handle: ({ fail = false, hang = false, large = 0 }: { fail?: boolean; hang?: boolean; large?: number }, response) =>
+      Effect.gen(function*() {
+        setInterval(() => {}, 1000)
+        yield* response.contentType("text/plain")
+        yield* response.write("one ")
+        yield* response.write(yield* echo)
+        if (hang) return yield* Effect.never
+        if (fail) return yield* new NoMore()
+        for (let part = 0; part < large; part++) yield* response.write("y".repeat(1_000_000))
+      })
+  })
+
+/** Notes when it is closed, and in which thread. */
+const noting = () =>
+  Lambda.handler({
+    ...common,
+    layer: Layer.effectDiscard(
+      Effect.addFinalizer(() => Effect.sync(() => process.stderr.write(`closed in thread ${threadId}\n`)))
+    ),
+    handle: ({ hold = false }: { hold?: boolean }) =>
+      (hold ? Effect.never : Effect.void).pipe(
+        Effect.onInterrupt(() => Effect.sync(() => process.stderr.write(`interrupted in thread ${threadId}\n`))),
+        Effect.as({ thread: threadId })
+      )
+  })
+
+/** Cannot be interrupted. */
+const stuck = () =>
+  Lambda.handler({
+    ...common,
+    layer: postgres,
+    handle: () =>
+      Postgres.withConnection(
+        database,
+        () => Effect.onExit(Effect.never, (exit) => Exit.isFailure(exit) ? Effect.never : Effect.void)
+      )
+  })
+
+export const functions = { query, lines, eager, stream, noting, stuck }

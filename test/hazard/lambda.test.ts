@@ -1,0 +1,303 @@
+/**
+ * The real runtime client of AWS Lambda against an emulator of its Runtime API, a real PostgreSQL and real sockets.
+ *
+ * It needs `npm ci --prefix test/Serverless/ric` and a PostgreSQL on 127.0.0.1:5432, and is skipped without them.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import type { Scope } from "effect"
+import * as ChildProcess from "node:child_process"
+import { once } from "node:events"
+import * as Http from "node:http"
+import type * as Net from "node:net"
+import * as Path from "node:path"
+import * as Postgres from "../Serverless/Postgres.ts"
+import { hasRuntimeClient, Instance, type Options } from "../Serverless/RuntimeApi.ts"
+import * as TcpServer from "../support/TcpServer.ts"
+
+const preload = Path.join(import.meta.dirname, "../../src/Serverless/LambdaPreload.ts")
+
+/** An instance that is gone when the test ends, whatever happened. */
+const start = (options: Options): Effect.Effect<Instance, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.promise(() => Instance.start(options)),
+    (instance) => Effect.promise(() => instance.close())
+  )
+
+const invoke = (instance: Instance, event: unknown, timeout?: number) =>
+  Effect.promise(() => instance.invoke(event, timeout))
+
+let applications = 0
+/** A name under which the server knows the sessions of one test. */
+const newApplication = () => `sluice-lambda-${process.pid}-${++applications}`
+
+interface Queried {
+  readonly pid: number
+  readonly opened: number
+  readonly total: number
+  readonly holder: string
+}
+
+const queried = (text: string): Queried => JSON.parse(text)
+
+const clients = [["native", false], ["HTTP", true]] as const
+
+describe.skipIf(!hasRuntimeClient || !Postgres.isThere)("on Lambda", () => {
+  it.live("three invocations share one connection, and the instance has one name", () =>
+    Effect.gen(function*() {
+      const instance = yield* start({ function: "query", env: { APPLICATION: newApplication() } })
+      assert.deepStrictEqual(instance.registrations, ["registered"])
+      const answers: Array<Queried> = []
+      for (let turn = 0; turn < 3; turn++) answers.push(queried((yield* invoke(instance, {})).text))
+      const [first] = answers
+      for (const { holder, pid } of answers) {
+        assert.deepStrictEqual({ holder, pid }, { holder: first?.holder, pid: first?.pid })
+      }
+      assert.deepInclude(answers[2], { opened: 1, total: 1 })
+    }))
+
+  it.live.each(clients)(
+    "no invocation gets what the server closed during a freeze, with the %s client",
+    ([, alternativeClient]) =>
+      Effect.gen(function*() {
+        const server = yield* TcpServer.echo
+        const env = { PORT: String(server.endpoint.port) }
+        const instance = yield* start({ function: "lines", env, alternativeClient })
+        assert.strictEqual((yield* invoke(instance, {})).text, "\"x\"")
+        for (let turn = 1; turn <= 20; turn++) {
+          yield* Effect.promise(() => instance.freeze())
+          // One turn by a FIN, the next by a reset.
+          for (const socket of server.sockets) {
+            if (turn % 2 === 0) socket.resetAndDestroy()
+            else socket.end()
+          }
+          const answer = yield* invoke(instance, {})
+          assert.deepInclude(answer, { how: "response", text: "\"x\"" })
+          assert.strictEqual(server.account.opened, turn + 1)
+        }
+      })
+  )
+
+  it.live("an invocation that runs too long is answered before the platform's timeout, and its session ends", () =>
+    Effect.gen(function*() {
+      const application = newApplication()
+      const observer = yield* Postgres.observe
+      const instance = yield* start({ function: "query", env: { APPLICATION: application } })
+      yield* invoke(instance, {})
+      const answer = yield* invoke(instance, { sleep: 30 }, 1500)
+      assert.deepInclude(answer, { how: "error", errorType: "InvocationTimeout" })
+      assert.match(answer.text, /was interrupted after 1s (200|1\d\d)ms, before the platform's own timeout"/)
+      assert.isBelow(answer.millis, 1500)
+      assert.isBelow(yield* observer.gone(application), 500)
+      assert.isTrue(instance.isAlive)
+      assert.strictEqual((yield* invoke(instance, {})).how, "response")
+    }))
+
+  it.live("an invocation that cannot be interrupted is answered in time as well, and its session ends", () =>
+    Effect.gen(function*() {
+      const application = newApplication()
+      const observer = yield* Postgres.observe
+      const instance = yield* start({ function: "stuck", env: { APPLICATION: application, MARGIN: "900" } })
+      const answer = yield* invoke(instance, {}, 2000)
+      assert.deepInclude(answer, { how: "error", errorType: "InvocationTimeout" })
+      assert.match(answer.text, /its connections were closed under it/)
+      assert.isBelow(answer.millis, 2000)
+      assert.isBelow(yield* observer.gone(application), 500)
+    }))
+
+  it.live.each(clients)(
+    "at SIGTERM 50 sessions are gone within 150 ms, with the %s client",
+    ([, alternativeClient]) =>
+      Effect.gen(function*() {
+        const observer = yield* Postgres.observe
+        const attempt = Effect.gen(function*() {
+          const application = newApplication()
+          const instance = yield* start({ function: "query", env: { APPLICATION: application }, alternativeClient })
+          assert.deepInclude(queried((yield* invoke(instance, { open: 50 }, 10_000)).text), { total: 50 })
+          assert.strictEqual(yield* observer.sessions(application), 50)
+          const ended = instance.end()
+          const millis = yield* observer.gone(application)
+          yield* Effect.promise(() => ended)
+          // The native client parks a thread of the process, which waits for it: it ends by SIGKILL after the window.
+          assert.strictEqual(instance.ending, alternativeClient ? 0 : "SIGKILL")
+          return millis
+        }).pipe(Effect.scoped)
+        // What else the machine does at the moment only ever adds to it, so that the best of three is what it takes.
+        let best = Infinity
+        for (let turn = 0; turn < 3 && best >= 150; turn++) best = Math.min(best, yield* attempt)
+        console.log(`50 sessions were gone ${Math.round(best)} ms after SIGTERM`)
+        assert.isBelow(best, 150)
+      })
+  )
+
+  it.live("at SIGTERM during an invocation it is interrupted, answered for, and everything closed", () =>
+    Effect.gen(function*() {
+      const instance = yield* start({ function: "noting" })
+      const answer = instance.invoke({ hold: true }, 10_000)
+      yield* Effect.sleep("100 millis")
+      yield* Effect.promise(() => instance.end())
+      assert.deepInclude(yield* Effect.promise(() => answer), { how: "error", errorType: "InstanceClosing" })
+      assert.match(instance.output, /interrupted in thread 0\n[^]*closed in thread 0\n/)
+    }))
+
+  it.live("a first connect that is refused does not cost the instance its next invocation", () =>
+    Effect.gen(function*() {
+      const port = yield* Effect.scoped(Effect.map(TcpServer.echo, ({ endpoint }) => endpoint.port))
+      const instance = yield* start({ function: "eager", env: { PORT: String(port) } })
+      assert.deepInclude(yield* invoke(instance, {}), { how: "error", errorType: "TcpConnectionError" })
+      yield* TcpServer.make((socket) => socket.resume(), { port })
+      assert.deepInclude(yield* invoke(instance, {}), { how: "response", text: "\"written\"" })
+    }))
+
+  it.live.each(clients)(
+    "a streaming handler ends, whatever stays open, with the %s client",
+    ([, alternativeClient]) =>
+      Effect.gen(function*() {
+        const server = yield* TcpServer.echo
+        const env = { PORT: String(server.endpoint.port) }
+        const instance = yield* start({ function: "stream", env, alternativeClient })
+        for (let turn = 0; turn < 2; turn++) {
+          const answer = yield* invoke(instance, {})
+          assert.deepInclude(answer, { how: "response", text: "one x" })
+          assert.isBelow(answer.millis, 1500)
+        }
+        assert.strictEqual((yield* invoke(instance, { large: 20 }, 10_000)).text.length, 20_000_005)
+        assert.deepInclude(yield* invoke(instance, { fail: true }), {
+          how: "error",
+          text: "one x",
+          errorType: "NoMore"
+        })
+        const late = yield* invoke(instance, { hang: true }, 1000)
+        assert.deepInclude(late, { how: "error", text: "one x", errorType: "InvocationTimeout" })
+        assert.isBelow(late.millis, 1000)
+        assert.strictEqual(server.account.opened, 1)
+      })
+  )
+
+  it.live("without an extension an instance is killed, and nothing of it is told", () =>
+    Effect.gen(function*() {
+      const application = newApplication()
+      const observer = yield* Postgres.observe
+      const env = { APPLICATION: application, EXTENSION: "no", READY: "no" }
+      const instance = yield* start({ function: "query", env })
+      assert.isFalse(instance.hasExtension)
+      yield* invoke(instance, { open: 10 }, 10_000)
+      const ended = instance.end()
+      const millis = yield* observer.gone(application)
+      yield* Effect.promise(() => ended)
+      assert.strictEqual(instance.ending, "SIGKILL")
+      console.log(`10 sessions were gone ${Math.round(millis)} ms after SIGKILL, because the kernel was still there`)
+      const noting = yield* start({ function: "noting", env: { EXTENSION: "no", READY: "no" } })
+      yield* invoke(noting, {})
+      yield* Effect.promise(() => noting.end())
+      assert.notInclude(noting.output, "closed")
+    }))
+
+  it.live("a registration that comes too late is told once, and the preload makes sure that it does not", () =>
+    Effect.gen(function*() {
+      // Whether it is too late is a race without `ready`; here it is lost for certain.
+      const late = yield* start({ function: "noting", isRegistrationOver: true })
+      yield* invoke(late, {})
+      yield* invoke(late, {})
+      assert.deepStrictEqual(late.registrations, ["Extension.RegistrationClosed"])
+      assert.strictEqual(late.output.match(/the extension was refused/g)?.length, 1)
+      for (let turn = 0; turn < 3; turn++) {
+        const instance = yield* start({ function: "noting", env: { READY: "no" }, preload })
+        assert.deepStrictEqual(instance.registrations, ["registered"])
+        yield* Effect.promise(() => instance.close())
+      }
+    }))
+
+  it.live("on managed instances SIGTERM reaches every worker thread", () =>
+    Effect.gen(function*() {
+      const instance = yield* start({ function: "noting", workers: 4, alternativeClient: true, preload })
+      assert.deepStrictEqual(instance.registrations, ["registered"])
+      // The first four go to one worker each and stay, the others end.
+      const held = Array.from({ length: 4 }, () => instance.invoke({ hold: true }, 10_000))
+      for (let turn = 0; turn < 4; turn++) assert.strictEqual((yield* invoke(instance, {})).how, "response")
+      const begin = performance.now()
+      yield* Effect.promise(() => instance.end())
+      console.log(`4 workers had closed ${Math.round(performance.now() - begin)} ms after SIGTERM`)
+      assert.strictEqual(instance.ending, 0)
+      for (const answer of held) {
+        assert.deepInclude(yield* Effect.promise(() => answer), { how: "error", errorType: "InstanceClosing" })
+      }
+      const threadsOf = (what: string) =>
+        new Set(instance.output.match(new RegExp(`${what} in thread [1-9]\\d*`, "g"))).size
+      assert.deepStrictEqual([threadsOf("interrupted"), threadsOf("closed")], [4, 4])
+    }))
+
+  it.live("the example answers through one session that bears its instance's name, and closes it at SIGTERM", () =>
+    Effect.gen(function*() {
+      const observer = yield* Postgres.observe
+      const instance = yield* start({
+        function: { module: Path.join(import.meta.dirname, "../Serverless/functions/example.mjs"), name: "handler" },
+        env: { PGHOST: Postgres.address.host, PGDATABASE: Postgres.login.database, PGUSER: Postgres.login.username }
+      })
+      assert.deepStrictEqual(instance.registrations, ["registered"])
+      const answers: Array<{ readonly greeting: string; readonly session: number }> = []
+      for (const name of ["one", "two"]) answers.push(JSON.parse((yield* invoke(instance, { name })).text))
+      assert.deepStrictEqual(answers.map(({ greeting }) => greeting), ["hello one", "hello two"])
+      assert.strictEqual(answers[0]?.session, answers[1]?.session)
+      const application = yield* observer.applicationOf(answers[0]?.session ?? 0)
+      assert.match(application, /^example [0-9a-f-]{36}\/0$/)
+      const ended = instance.end()
+      assert.isBelow(yield* observer.gone(application), 300)
+      yield* Effect.promise(() => ended)
+    }))
+
+  it.live("a frozen instance is closed as well, once it is let go on to be ended", () =>
+    Effect.gen(function*() {
+      const application = newApplication()
+      const observer = yield* Postgres.observe
+      const instance = yield* start({ function: "query", env: { APPLICATION: application } })
+      yield* invoke(instance, { open: 10 }, 10_000)
+      yield* Effect.promise(() => instance.freeze())
+      yield* Effect.sleep("300 millis")
+      assert.strictEqual(yield* observer.sessions(application), 10)
+      const ended = instance.end()
+      assert.isBelow(yield* observer.gone(application), 300)
+      yield* Effect.promise(() => ended)
+    }))
+})
+
+describe("the preload", () => {
+  it("starts although the platform's interface does not answer", async () => {
+    const server = Http.createServer(() => {}).listen(0, "127.0.0.1")
+    await once(server, "listening")
+    try {
+      const { port } = server.address() as Net.AddressInfo
+      const child = ChildProcess.spawnSync(
+        process.execPath,
+        [
+          "--import",
+          "./test/support/sources.mjs",
+          "--import",
+          "./src/Serverless/LambdaPreload.ts",
+          "-e",
+          "console.log('on')"
+        ],
+        { encoding: "utf8", env: { ...process.env, AWS_LAMBDA_RUNTIME_API: "127.0.0.1:9" } }
+      )
+      assert.deepStrictEqual([child.status, child.stdout], [0, "on\n"], child.stderr)
+      const silent = ChildProcess.spawn(
+        process.execPath,
+        [
+          "--import",
+          "./test/support/sources.mjs",
+          "--import",
+          "./src/Serverless/LambdaPreload.ts",
+          "-e",
+          "console.log('on')"
+        ],
+        { env: { ...process.env, AWS_LAMBDA_RUNTIME_API: `127.0.0.1:${port}` } }
+      )
+      const start = performance.now()
+      assert.deepStrictEqual(await once(silent, "exit"), [0, null])
+      assert.isAbove(performance.now() - start, 900)
+    } finally {
+      server.closeAllConnections()
+      server.close()
+    }
+  })
+})
