@@ -10,6 +10,7 @@ import { isSaturation } from "./HeldFiles.ts"
 import { attempt } from "./Probe.ts"
 import type { ProcReader } from "./ProcReader.ts"
 import { childrenOf, statOf } from "./ProcText.ts"
+import type { ProcessStat } from "./ProcText.ts"
 import * as Reading from "./Reading.ts"
 import * as Zombies from "./Zombies.ts"
 
@@ -69,8 +70,13 @@ export interface Found {
   readonly fresh: ReadonlyArray<Zombies.Zombie>
 }
 
-/** A child and the thread that has it. */
-interface Entry {
+/**
+ * A child and the thread that has it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Entry {
   readonly pid: number
   readonly thread: number
 }
@@ -80,6 +86,9 @@ interface Self {
   readonly thread: number
   readonly start: number
 }
+
+/** What children are read with. */
+type Files = Pick<HeldFiles, "contents" | "names">
 
 const tasks = "/proc/self/task"
 
@@ -106,25 +115,41 @@ const selfOf = (reader: ProcReader, files: HeldFiles): Self => {
   return { pid: stat.pid, start: stat.start, thread: Number.isInteger(thread) ? thread : stat.pid }
 }
 
-const listedEntries = (files: HeldFiles, self: Self): ReadonlyArray<Entry> | undefined => {
+/**
+ * The children of the process whose threads are in this directory, from what the kernel lists for each thread. `thread` is
+ * one that is there. `undefined` where the kernel was built without these lists.
+ *
+ * @category parsing
+ * @since 0.1.0
+ */
+export const listedEntries = (files: Files, tasks: string, thread: number): ReadonlyArray<Entry> | undefined => {
   const listOf = (thread: number) => unlessSaturated(() => files.contents(`${tasks}/${thread}/children`))
-  // A kernel may be built without these files. This thread is there, so its file is if any is.
-  if (listOf(self.thread) === undefined) return undefined
+  // This thread is there, so its file is if any is.
+  if (listOf(thread) === undefined) return undefined
   return files.names(tasks).map(Number).flatMap((thread) =>
     childrenOf(listOf(thread) ?? "").map((pid) => ({ pid, thread }))
   )
 }
 
-const statIn = (files: HeldFiles, pid: number) =>
+/** The `stat` file of a process, `undefined` when it is gone or not to be read. */
+export const statIn = (files: Files, pid: number): ProcessStat | undefined =>
   statOf(unlessSaturated(() => files.contents(`/proc/${pid}/stat`)) ?? "")
 
-/** Every process that names this one as its parent. Which of its threads has it is not to be seen. */
-const scannedEntries = (files: HeldFiles, self: Self): ReadonlyArray<Entry> => {
+/**
+ * Every process that names this one as its parent, as long as there are no more than `most` to ask. Which of its threads
+ * has it is not to be seen.
+ *
+ * @category parsing
+ * @since 0.1.0
+ */
+export const scannedEntries = (
+  files: Files,
+  { pid: parent, thread }: Pick<Self, "pid" | "thread">,
+  most: number
+): ReadonlyArray<Entry> => {
   const pids = files.names("/proc").filter((name) => /^\d+$/.test(name)).map(Number)
-  if (pids.length > mostScanned) throw new Error(`${pids.length} processes are too many to look through on a timer`)
-  return pids
-    .filter((pid) => statIn(files, pid)?.parent === self.pid)
-    .map((pid) => ({ pid, thread: self.thread }))
+  if (pids.length > most) throw new Error(`${pids.length} processes are too many to look through on a timer`)
+  return pids.filter((pid) => statIn(files, pid)?.parent === parent).map((pid) => ({ pid, thread }))
 }
 
 /** The looks at the children of one process. */
@@ -163,7 +188,8 @@ export class Children {
     if (this.#reader.platform === "win32") return { zombies: Reading.known(0, now, "win32"), fresh: [] }
     try {
       const self = this.#self ??= selfOf(this.#reader, this.#files)
-      const entries = listedEntries(this.#files, self) ?? scannedEntries(this.#files, self)
+      const entries = listedEntries(this.#files, tasks, self.thread) ??
+        scannedEntries(this.#files, self, mostScanned)
       const children = this.#read(entries)
       const { count, fresh, history } = Zombies.step(this.#history, children, this.#turn(at), this.#parent(self))
       this.#history = history

@@ -35,7 +35,8 @@ interface Groups {
   readonly pressure: Readonly<Record<Resource, SmallFile>>
 }
 
-const membership = "/proc/self/cgroup"
+/** The groups of this process. */
+const ownMembership = "/proc/self/cgroup"
 const mounts = "/proc/self/mountinfo"
 
 /**
@@ -74,7 +75,19 @@ const limited = (files: HeldFiles, hierarchy: Hierarchy | undefined, name: strin
     return i === 0 || guarded(path, () => limitReading(files.contents(path), 0, path, 1))._tag === "Known"
   })
 
-const locate = (files: HeldFiles, isHeld: boolean): Groups => {
+interface ContainerOptions {
+  /** Whether the files stay open. */
+  readonly isHeld: boolean
+  readonly resident: (now: number) => Reading.Reading
+  /**
+   * The file that says which groups the process is in.
+   *
+   * @default "/proc/self/cgroup"
+   */
+  readonly membership?: string | undefined
+}
+
+const locate = (files: HeldFiles, membership: string, isHeld: boolean): Groups => {
   const cgroup = files.contents(membership)
   const mountinfo = files.contents(mounts)
   const memory = hierarchyOf("memory", cgroup, mountinfo)
@@ -101,7 +114,7 @@ const withoutFile = (limit: Reading.Reading): Reading.Reading =>
   limit._tag === "Unknown" && limit.reason === "Missing" ? Reading.unlimited(limit.source) : limit
 
 // Where no group is mounted here there may be limits all the same.
-const unseen = Reading.unknown("Missing", membership)
+const unseen = Reading.unknown("Missing", ownMembership)
 
 /**
  * The gauge of the group that has the least room, of one's own where none is limited.
@@ -132,19 +145,19 @@ export const lambdaLimit = (text: string | undefined, now: number): Reading.Read
 /** Where a platform has no containers of this kind, nothing limits through them: that is known. */
 const platformsWithoutGroups: ReadonlySet<string> = new Set(["darwin", "win32"])
 
-const withoutGroups = (platform: string, cause: unknown): Gauge => ({
+const withoutGroups = (platform: string, membership: string, cause: unknown): Gauge => ({
   used: Reading.fromFailure(cause, membership),
   limit: platformsWithoutGroups.has(platform) ? Reading.unlimited(platform) : Reading.fromFailure(cause, membership)
 })
 
 /** Finds the groups once. Where that fails for want of descriptors only, the next reading tries again. */
-const found = (files: HeldFiles, isHeld: boolean) => {
+const found = (files: HeldFiles, membership: string, isHeld: boolean) => {
   let groups: Groups | undefined
   let failure: { readonly cause: unknown } | undefined
   const find = (): Groups => {
     if (failure !== undefined) throw failure.cause
     try {
-      return groups ??= locate(files, isHeld)
+      return groups ??= locate(files, membership, isHeld)
     } catch (cause) {
       if (!isSaturation(cause)) failure = { cause }
       throw cause
@@ -171,14 +184,14 @@ const found = (files: HeldFiles, isHeld: boolean) => {
 export const make = (
   reader: ProcReader,
   files: HeldFiles,
-  options: { readonly isHeld: boolean; readonly resident: (now: number) => Reading.Reading }
+  { isHeld, membership = ownMembership, resident: residentMemory }: ContainerOptions
 ): Container => {
-  const groups = found(files, options.isHeld)
+  const groups = found(files, membership, isHeld)
   const ofGroups = (now: number): Gauge => {
     try {
       return tightest(groups().memory.map((level) => level(now)))
     } catch (cause) {
-      return withoutGroups(reader.platform, cause)
+      return withoutGroups(reader.platform, membership, cause)
     }
   }
   return {
@@ -186,7 +199,7 @@ export const make = (
       const gauge = ofGroups(now)
       const stated = lambdaLimit(attempt(() => reader.environment(lambdaMemory)), now)
       if (stated._tag !== "Known" || smaller(stated, gauge.limit) !== stated) return gauge
-      const resident = options.resident(now)
+      const resident = residentMemory(now)
       const used = resident._tag === "Known" ? { ...resident, exact: false } : resident
       return { used: gauge.used._tag === "Known" ? gauge.used : used, limit: stated }
     },

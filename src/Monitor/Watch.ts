@@ -48,7 +48,13 @@ export interface Watch {
 
 const sitesShown = 5
 
-const rulesOf = (options: Resolved): Alerts.Rules => ({
+/**
+ * When alerts are due, with these options.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const rulesOf = (options: Resolved): Alerts.Rules => ({
   warningThreshold: options.warningThreshold,
   errorThreshold: options.errorThreshold,
   band: options.recoveryBand,

@@ -106,10 +106,16 @@ export interface Parent {
   readonly watchedSince: number
   /** The processes that this thread has started and not seen the end of. */
   readonly started: ReadonlySet<number>
+  /**
+   * For how many milliseconds a child of another thread must have ended, whose loop cannot be asked whether it has turned:
+   * one that is blocked for longer is stuck.
+   *
+   * @default 60000
+   */
+  readonly patience?: number | undefined
 }
 
-// The loop of another thread cannot be asked whether it has turned. One that is blocked for longer than this is stuck.
-const patience = 60_000
+const defaultPatience = 60_000
 
 const keyOf = ({ pid, start }: Child): string => `${pid}:${start}`
 
@@ -139,7 +145,7 @@ const causes: Readonly<Record<Cause, string>> = {
 
 const isOverdue = ({ child, ended }: Known, look: Look, parent: Parent): boolean =>
   ended !== undefined && ended !== look &&
-  (child.thread === parent.thread ? ended.hasTurned() : look.at - ended.at >= patience)
+  (child.thread === parent.thread ? ended.hasTurned() : look.at - ended.at >= (parent.patience ?? defaultPatience))
 
 const updated = (before: Known | undefined, child: Child, look: Look): Known => ({
   child,

@@ -2,10 +2,12 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Layer } from "effect"
 import * as Monitor from "effect-sluice/ResourceMonitor"
 import * as Fs from "node:fs"
+import * as Container from "../../src/Monitor/Container.ts"
 import type { Figures, SlowFigures } from "../../src/Monitor/Figures.ts"
+import { HeldFiles } from "../../src/Monitor/HeldFiles.ts"
 import * as Probes from "../../src/Monitor/Probes.ts"
 import { ProcReader } from "../../src/Monitor/ProcReader.ts"
-import type { Reading } from "../../src/Monitor/Reading.ts"
+import * as Reading from "../../src/Monitor/Reading.ts"
 import { type Script, system, withoutProc } from "./support.ts"
 
 const slowly = (overrides: Partial<Script>, later: (script: Script) => void = () => {}) =>
@@ -16,7 +18,7 @@ const slowly = (overrides: Partial<Script>, later: (script: Script) => void = ()
     return probes.slow(7)
   })
 
-const brief = (reading: Reading): unknown => {
+const brief = (reading: Reading.Reading): unknown => {
   switch (reading._tag) {
     case "Known":
       return reading.value
@@ -48,6 +50,27 @@ const version1 = {
 }
 const box = "/sys/fs/cgroup/pod/box"
 const limitedBox = { ...version2, [`${box}/memory.current`]: "900\n", [`${box}/memory.max`]: "1000\n" }
+
+describe("another process", () => {
+  it("has the limits of its own groups", () => {
+    const there = "/sys/fs/cgroup/pod/there"
+    const { reader } = system({
+      files: {
+        ...limitedBox,
+        "/proc/77/cgroup": "0::/pod/there\n",
+        [`${there}/memory.current`]: "50\n",
+        [`${there}/memory.max`]: "100\n",
+        [`${there}/pids.max`]: "20\n"
+      }
+    })
+    const files = new HeldFiles(reader)
+    const resident = () => Reading.unknown("Missing", "")
+    const container = Container.make(reader, files, { isHeld: false, resident, membership: "/proc/77/cgroup" })
+    const { limit, used } = container.memory(7)
+    assert.deepStrictEqual([used, limit, container.processLimit(7)].map(brief), [50, 100, 20])
+    files.close()
+  })
+})
 
 describe("the memory of the container", () => {
   const rows: ReadonlyArray<readonly [string, Partial<Script>, memory: ReadonlyArray<unknown>]> = [
@@ -348,7 +371,8 @@ describe("descriptors for the slow figures", () => {
     ...Object.fromEntries(["memory", "cpu", "io"].map((name) => [`/proc/pressure/${name}`, "some avg10=1.00 \n"]))
   }
   const script = { files: everything, names: { "/proc/self/task": ["1"] }, size: 60 }
-  const known = (slow: SlowFigures) => Object.values<Reading>({ ...slow }).filter(({ _tag }) => _tag === "Known").length
+  const known = (slow: SlowFigures) =>
+    Object.values<Reading.Reading>({ ...slow }).filter(({ _tag }) => _tag === "Known").length
   const small = "Max open files            128                 128               files     \n"
 
   it.effect("14 are held, and all are given back", () =>

@@ -96,6 +96,14 @@ describe("a zombie", () => {
     )
   })
 
+  it("of another thread is one as soon as the given patience is over", () => {
+    const children = [child(1, { thread: 4243 })]
+    assert.deepStrictEqual(
+      looks([[children, turned(0)], [children, turned(999)], [children, turned(1000)]], { patience: 1000 }),
+      [[0, []], [0, []], [1, [[1, "Unknown"]]]]
+    )
+  })
+
   it("that came from a thread that has ended was left by a worker", () => {
     assert.deepStrictEqual(
       looks(
