@@ -8,14 +8,12 @@ import * as Flag from "effect/cli/Flag"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Result from "effect/Result"
 import * as Runtime from "effect/Runtime"
-import * as Schema from "effect/Schema"
 import * as ResourceMonitor from "../Monitor/ResourceMonitor.ts"
-import * as Endpoint from "../Resource/Endpoint.ts"
 import * as DemoReport from "./DemoReport.ts"
 import * as DemoRun from "./DemoRun.ts"
-import { write } from "./Output.ts"
+import { endpointRule, flag, parseEndpoint } from "./Flags.ts"
+import { printJson, write } from "./Output.ts"
 
 /**
  * The demo ran, and not every promise was kept. The report, which is printed before this failure, says which.
@@ -34,11 +32,7 @@ export class DemoFailed extends Data.TaggedError("DemoFailed")<{ readonly broken
 const endpoint = Flag.String("endpoint").pipe(
   Flag.withMetavar("host:port"),
   Flag.withDescription("Run the load against your own JSON-RPC server (method ping) instead"),
-  Flag.mapTryCatch(
-    (text) => Result.getOrThrow(Endpoint.parseResult(text)),
-    // The command line's own message quotes the text and goes on with what was expected.
-    (error) => error instanceof Endpoint.EndpointError ? `${error.rule} at position ${error.position}` : String(error)
-  ),
+  Flag.mapTryCatch(parseEndpoint, endpointRule),
   Flag.optional
 )
 
@@ -48,9 +42,6 @@ const positive = (name: string, byDefault: number, most: number, description: st
     Flag.withDefault(byDefault),
     Flag.withDescription(`${description} (default ${byDefault})`)
   )
-
-const flag = (name: string, description: string): Flag.Flag<boolean> =>
-  Flag.Boolean(name).pipe(Flag.withDefault(false), Flag.withDescription(description))
 
 const flags = {
   naive: flag("naive", "Dial for each operation, as if there were no pool, for comparison"),
@@ -64,12 +55,8 @@ const flags = {
   json: flag("json", "Print the report as one JSON object; progress goes to standard error either way")
 }
 
-const encode = Schema.encodeEffect(Schema.fromJsonString(Schema.Unknown))
-
 const print = (report: DemoReport.Report, json: boolean): Effect.Effect<void> =>
-  json
-    ? Effect.flatMap(Effect.orDie(encode(report)), (line) => write(process.stdout, `${line}\n`))
-    : write(process.stdout, DemoReport.text(report))
+  json ? printJson(report) : write(process.stdout, DemoReport.text(report))
 
 /**
  * The naive way is no part of the promise: it ran, and its report says how far it was from it.

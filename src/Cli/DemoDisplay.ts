@@ -3,7 +3,6 @@
  *
  * @since 0.1.0
  */
-import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
@@ -11,19 +10,13 @@ import { time } from "./DemoReport.ts"
 import type { Tally, Target } from "./DemoTally.ts"
 import * as DemoTally from "./DemoTally.ts"
 import { write } from "./Output.ts"
+import * as Terminal from "./Terminal.ts"
 
 /** What there is to show at one moment. */
 export interface Moment {
   readonly tally: Tally
   readonly elapsed: number
   readonly descriptors: number | undefined
-}
-
-const barWidth = 24
-
-const bar = (share: number): string => {
-  const full = Math.round(Math.min(1, share) * barWidth)
-  return "#".repeat(full) + ".".repeat(barWidth - full)
 }
 
 const health = (target: Target): string =>
@@ -39,7 +32,7 @@ export const lines = ({ descriptors, elapsed, tally }: Moment): ReadonlyArray<st
   const share = tally.planned === 0 ? 1 : finished / tally.planned
   const width = Math.max(...tally.targets.map((target) => target.label.length))
   return [
-    `${finished}/${tally.planned}  ${time(elapsed)}  [${bar(share)}]`,
+    `${finished}/${tally.planned}  ${time(elapsed)}  [${Terminal.bar(share)}]`,
     `requests     ${DemoTally.succeeded(tally)} ok, ${DemoTally.failed(tally)} failed, ` +
     `${tally.started - finished} under way, ${DemoTally.retries(tally)} retries`,
     `connections  ${DemoTally.open(tally)} open, ${tally.busy} busy, ${tally.opened} opened so far`,
@@ -54,40 +47,10 @@ export const line = ({ descriptors, elapsed, tally }: Moment): string =>
   `${DemoTally.retries(tally)} retries, ${DemoTally.open(tally)} connections open of ${tally.opened} opened, ` +
   `${descriptors ?? "unknown"} descriptors`
 
-/** A terminal wraps a line that reaches its last column, and a wrapped line could not be redrawn in place. */
-export const fit = (text: string, columns: number): string => text.slice(0, Math.max(1, columns - 1))
-
-/**
- * The control sequences that put a frame where the last one was. `drawn` are the lines of the last frame: a terminal that
- * has become narrower since has wrapped them.
- */
-export const frame = (
-  texts: ReadonlyArray<string>,
-  drawn: ReadonlyArray<string>,
-  columns: number
-): string => {
-  const rows = drawn.reduce((total, text) => total + Math.max(1, Math.ceil(text.length / columns)), 0)
-  return `${rows > 0 ? `\u001b[${rows}A` : ""}\r\u001b[J${texts.map((text) => `${text}\n`).join("")}`
-}
-
 const colours: Readonly<Record<string, string>> = { refuses: "\u001b[31m", up: "\u001b[32m", idle: "\u001b[2m" }
 
 const coloured = (text: string): string =>
   text.replace(/ {2}(refuses|up|idle) /, (all, word: string) => `${colours[word] ?? ""}${all}\u001b[0m`)
-
-const drawing = (stream: NodeJS.WriteStream) => {
-  let drawn: ReadonlyArray<string> = []
-  return (moment: Moment): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      const columns = stream.columns || 80
-      const next = lines(moment).slice(0, Math.max(1, (stream.rows || 24) - 1)).map((text) => fit(text, columns))
-      // `hasColors` knows NO_COLOR.
-      const shown = stream.hasColors() ? next.map(coloured) : next
-      const text = frame(shown, drawn, columns)
-      drawn = next
-      return write(stream, text)
-    })
-}
 
 /**
  * Shows what `moment` says on standard error until the scope closes: five times a second in place on a terminal, and a
@@ -96,12 +59,9 @@ const drawing = (stream: NodeJS.WriteStream) => {
 export const show = (moment: Effect.Effect<Moment>): Effect.Effect<void, never, Scope.Scope> =>
   Effect.gen(function*() {
     const stream = process.stderr
-    const dumb = yield* Config.String("TERM").pipe(
-      Config.map((term) => term === "dumb"),
-      Effect.orElseSucceed(() => false)
-    )
-    if (stream.isTTY && !dumb) {
-      const draw = Effect.flatMap(moment, drawing(stream))
+    if (yield* Terminal.isTerminal(stream)) {
+      const redraw = Terminal.drawing(stream, coloured)
+      const draw = Effect.flatMap(moment, (moment) => redraw(lines(moment)))
       yield* Effect.forkScoped(Effect.repeat(draw, Schedule.spaced("200 millis")))
       // The last frame stands above the report.
       yield* Effect.addFinalizer(() => draw)

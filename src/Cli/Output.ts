@@ -5,12 +5,20 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { printableJson } from "./ProbeText.ts"
 
 /** Hands a text to the stream and waits until it is written, or cannot be. */
 export const write = (stream: NodeJS.WriteStream, text: string): Effect.Effect<void> =>
   Effect.callback((resume) => {
     stream.write(text, () => resume(Effect.void))
   })
+
+const encode = Schema.encodeEffect(Schema.fromJsonString(Schema.Unknown))
+
+/** Prints a value as one line of JSON in which nothing is left that a terminal could act on. */
+export const printJson = (value: object): Effect.Effect<void> =>
+  Effect.flatMap(Effect.orDie(encode(value)), (line) => write(process.stdout, `${printableJson(line)}\n`))
 
 const isFailure = (error: NodeJS.ErrnoException): boolean => error.code !== "EPIPE"
 

@@ -12,21 +12,17 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
 import * as ResourceMonitor from "../Monitor/ResourceMonitor.ts"
-import * as Endpoint from "../Resource/Endpoint.ts"
-import { write } from "./Output.ts"
+import { endpointRule, flag, parseEndpoint } from "./Flags.ts"
+import { printJson, write } from "./Output.ts"
 import * as ProbeReport from "./ProbeReport.ts"
 import * as ProbeRun from "./ProbeRun.ts"
-import { parseEscapes, printableJson } from "./ProbeText.ts"
+import { parseEscapes } from "./ProbeText.ts"
 import { openSpare } from "./SpareDescriptor.ts"
 
 const endpoint = Argument.String("endpoint").pipe(
   Argument.withDescription("host:port, [ipv6]:port, unix:path or /path"),
-  Argument.mapTryCatch(
-    (text) => Result.getOrThrow(Endpoint.parseResult(text)),
-    (error) => error instanceof Endpoint.EndpointError ? `${error.rule}, at position ${error.position}` : String(error)
-  )
+  Argument.mapTryCatch(parseEndpoint, endpointRule)
 )
 
 const bytes = (name: string, description: string): Flag.Flag<Option.Option<Uint8Array>> =>
@@ -36,9 +32,6 @@ const bytes = (name: string, description: string): Flag.Flag<Option.Option<Uint8
     Flag.mapTryCatch((text) => Result.getOrThrow(parseEscapes(text)), String),
     Flag.optional
   )
-
-const flag = (name: string, description: string): Flag.Flag<boolean> =>
-  Flag.Boolean(name).pipe(Flag.withDefault(false), Flag.withDescription(description))
 
 const config = {
   endpoint,
@@ -78,11 +71,6 @@ const settingsOf = (input: Input): Effect.Effect<ProbeRun.Settings, CliError.Sho
   }
   return Effect.succeed({ endpoint, count, mcp, tls, send, expect, timeout: Duration.seconds(input.timeout) })
 }
-
-const encode = Schema.encodeEffect(Schema.fromJsonString(Schema.Unknown))
-
-const printJson = (value: object): Effect.Effect<void> =>
-  Effect.flatMap(Effect.orDie(encode(value)), (line) => write(process.stdout, `${printableJson(line)}\n`))
 
 const checkDescriptors = ({ descriptors: { after, before } }: ProbeReport.Report) =>
   before === null || after === null || before === after

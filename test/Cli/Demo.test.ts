@@ -2,10 +2,11 @@ import { assert, beforeAll, describe, it } from "@effect/vitest"
 import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { fit, frame, lines } from "../../src/Cli/DemoDisplay.ts"
+import { lines } from "../../src/Cli/DemoDisplay.ts"
 import type { Report } from "../../src/Cli/DemoReport.ts"
 import { fateOf, outagesOf, ports } from "../../src/Cli/DemoSchedule.ts"
 import * as DemoTally from "../../src/Cli/DemoTally.ts"
+import { fit, frame } from "../../src/Cli/Terminal.ts"
 import * as Endpoint from "../../src/Resource/Endpoint.ts"
 
 const main = Path.resolve(import.meta.dirname, "../../src/Cli/main.ts")

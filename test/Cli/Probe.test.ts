@@ -237,9 +237,9 @@ describe.concurrent("sluice probe", () => {
       [
         [
           ["probe", "localhost:notaport"],
-          "\"localhost:notaport\". Expected: a port, a whole number from 1 to 65535, at position 10"
+          "\"localhost:notaport\". Expected: a port, a whole number from 1 to 65535 at position 10"
         ],
-        [["probe", "localhost"], "a colon and a port after the host, at position 9"],
+        [["probe", "localhost"], "a colon and a port after the host at position 9"],
         [["probe"], "Missing required argument: endpoint"],
         [["probe", "a:1", "b:2"], "Unexpected positional argument"],
         [["probe", "a:1", "--bogus"], "Unrecognized flag: --bogus"],
