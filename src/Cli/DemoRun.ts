@@ -22,9 +22,9 @@ import * as DemoLoad from "./DemoLoad.ts"
 import * as DemoReport from "./DemoReport.ts"
 import type { DemoServer, DemoServerFailed } from "./DemoServerProcess.ts"
 import * as DemoServerProcess from "./DemoServerProcess.ts"
-import * as DemoSignal from "./DemoSignal.ts"
 import type { Tally, Target } from "./DemoTally.ts"
 import * as DemoTally from "./DemoTally.ts"
+import { firstSignal } from "./Signal.ts"
 import { openSpare } from "./SpareDescriptor.ts"
 
 /** What to run. */
@@ -142,7 +142,6 @@ export const run = (
 ): Effect.Effect<Outcome, DemoServerFailed | InvalidOption, ResourceMonitor> =>
   Effect.gen(function*() {
     const monitor = yield* ResourceMonitor
-    const signal = yield* DemoSignal.watch
     yield* openSpare
     const before = yield* descriptors(monitor)
     const begin = yield* now
@@ -163,7 +162,7 @@ export const run = (
     if (Exit.isFailure(exit) && !interrupted) return yield* Effect.failCause(exit.cause)
     const { endpoint, mode } = options
     const { tally } = progress
-    const name = interrupted ? signal() ?? "an interruption" : undefined
+    const name = interrupted ? firstSignal() ?? "an interruption" : undefined
     const withServer = endpoint === undefined
     const facts = { mode, tally, elapsed, interrupted: name, before, after, withServer, server }
     return { report: DemoReport.make(facts), interrupted }

@@ -20,6 +20,7 @@ import { demo } from "./Demo.ts"
 import { reportFailures, write } from "./Output.ts"
 import { probe } from "./Probe.ts"
 import { oneLine } from "./ProbeText.ts"
+import * as Signal from "./Signal.ts"
 
 const sluice = Command.make("sluice").pipe(
   Command.withDescription("Connections that open, close, on every exit path"),
@@ -54,21 +55,15 @@ const isWrongCall = (exit: Exit.Exit<unknown, unknown>): boolean => {
 
 reportFailures()
 
-let signal: NodeJS.Signals | undefined
-const note = (name: NodeJS.Signals): void => {
-  signal ??= name
-}
-
 const teardown: Runtime.Teardown = (exit, onExit) =>
   Runtime.defaultTeardown(
     exit,
-    (code) => onExit(code === 130 && signal === "SIGTERM" ? 143 : isWrongCall(exit) ? 2 : code)
+    (code) => onExit(code === 130 && Signal.firstSignal() === "SIGTERM" ? 143 : isWrongCall(exit) ? 2 : code)
   )
 
 /** Runs the command that the process was called with. From here on a signal interrupts it, and it closes what it opened. */
 export const run = (): void => {
-  process.once("SIGINT", note)
-  process.once("SIGTERM", note)
+  Signal.listen()
   Command.run(sluice, { version }).pipe(
     Effect.tapCause(explain),
     Effect.provideService(CliOutput.Presenter, presenter),
