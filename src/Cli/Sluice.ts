@@ -1,8 +1,8 @@
 /**
  * The `sluice` command and its subcommands.
  *
- * Exit status: 0 when all is well, 1 when a command failed, 2 when it was called wrongly, 130 after SIGINT, 143 after
- * SIGTERM. What went wrong is one line on standard error, never a stack trace.
+ * Exit status: 0 when all is well, 1 when a command failed, 2 when it was called wrongly, 3 when a watched process is at
+ * `Critical` or worse at the end, 130 after SIGINT, 143 after SIGTERM. What went wrong is one line on standard error, never a stack trace.
  *
  * @since 0.1.0
  */
@@ -21,10 +21,11 @@ import { reportFailures, write } from "./Output.ts"
 import { probe } from "./Probe.ts"
 import { oneLine } from "./ProbeText.ts"
 import * as Signal from "./Signal.ts"
+import { watch } from "./Watch.ts"
 
 const sluice = Command.make("sluice").pipe(
   Command.withDescription("Connections that open, close, on every exit path"),
-  Command.withSubcommands([probe, demo])
+  Command.withSubcommands([probe, demo, watch])
 )
 
 const complain = (text: string): Effect.Effect<void> => write(process.stderr, `${oneLine(text)}\n`)

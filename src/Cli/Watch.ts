@@ -1,0 +1,227 @@
+/**
+ * `sluice watch`: what another process has open, how near it is to its limits, and how soon it will be there.
+ *
+ * @since 0.1.0
+ */
+import * as CliError from "effect/cli/CliError"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Config from "effect/Config"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { defaults } from "../Monitor/Options.ts"
+import { isAtLeast } from "../Monitor/Usage.ts"
+import { rulesOf } from "../Monitor/Watch.ts"
+import { flag } from "./Flags.ts"
+import { printJson } from "./Output.ts"
+import * as WatchDisplay from "./WatchDisplay.ts"
+import * as WatchError from "./WatchError.ts"
+import type { Ending } from "./WatchRun.ts"
+import * as WatchRun from "./WatchRun.ts"
+import { nameOf } from "./WatchTarget.ts"
+import type { Limits } from "./WatchTrend.ts"
+import * as WatchView from "./WatchView.ts"
+
+const mostPids = 2 ** 22
+
+const mostOf = 1_000_000_000
+
+const whole = (name: string, most: number): Flag.Flag<number> =>
+  Flag.Int(name).pipe(Flag.filter((n) => n >= 1 && n <= most, () => `a whole number from 1 to ${most}`))
+
+const units: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000 }
+
+const shortestInterval = 100
+const longestInterval = 3_600_000
+
+const intervalRule = "a time from 100ms to 60m, such as 500ms, 2s or 1m; without a unit it is in seconds"
+
+/** The milliseconds that a text says; `undefined` for any other text. */
+export const parseInterval = (text: string): number | undefined => {
+  const [, digits, unit] = /^(\d+(?:\.\d+)?)(ms|s|m)?$/.exec(text) ?? []
+  const millis = Number(digits) * (units[unit ?? "s"] ?? Number.NaN)
+  return millis >= shortestInterval && millis <= longestInterval ? millis : undefined
+}
+
+const mebibyte = 1024 * 1024
+
+/** What a number must be, on the command line or in the environment. */
+interface Rule {
+  readonly holds: (n: number) => boolean
+  readonly text: string
+}
+
+const count: Rule = {
+  holds: (n) => Number.isInteger(n) && n >= 1 && n <= mostOf,
+  text: `a whole number from 1 to ${mostOf}`
+}
+
+const share: Rule = { holds: (n) => n > 0 && n <= 1, text: "a number above 0 and at most 1" }
+
+/** A number that the environment may state as well, for the monitor of the process as for this command. */
+const number = (name: string, metavar: string, rule: Rule, description: string): Flag.Flag<Option.Option<number>> =>
+  Flag.Finite(name).pipe(
+    Flag.filter(rule.holds, () => rule.text),
+    Flag.withMetavar(metavar),
+    Flag.withDescription(description),
+    Flag.optional
+  )
+
+const [warningVariable, errorVariable] = ["FD_WARNING_THRESHOLD", "FD_ERROR_THRESHOLD"]
+const descriptorsVariable = "MAX_FILE_DESCRIPTORS"
+const memoryVariable = "MAX_MEMORY_MB"
+const connectionsVariable = "MAX_TCP_CONNECTIONS"
+
+const described = (what: string, variable: string, byDefault = "none but its own"): string =>
+  `${what} (default: ${variable}, else ${byDefault})`
+
+const config = {
+  pid: whole("pid", mostPids).pipe(Flag.withMetavar("n"), Flag.withDescription("The process to watch")),
+  interval: Flag.String("interval").pipe(
+    Flag.filterMap((text) => Option.fromUndefinedOr(parseInterval(text)), () => intervalRule),
+    Flag.withDefault(1000),
+    Flag.withMetavar("time"),
+    Flag.withDescription("The time from one look to the next (default 1s)")
+  ),
+  count: whole("count", mostOf).pipe(
+    Flag.withMetavar("n"),
+    Flag.withDescription("End after so many looks (default: when the process ends)"),
+    Flag.optional
+  ),
+  once: flag("once", "Take one look and print all of it"),
+  json: flag("json", "Print one JSON object for each look"),
+  peers: whole("peers", mostOf).pipe(
+    Flag.withDefault(5),
+    Flag.withMetavar("n"),
+    Flag.withDescription("How many peers to show, those with most connections first (default 5)")
+  ),
+  warning: number("warning-threshold", "share", share, described("Where Warning begins", warningVariable, "0.7")),
+  error: number("error-threshold", "share", share, described("Where Critical begins", errorVariable, "0.9")),
+  descriptors: number("max-descriptors", "n", count, described("Descriptors to stay under", descriptorsVariable)),
+  memory: number("max-memory", "MiB", count, described("Resident memory to stay under", memoryVariable)),
+  connections: number("max-connections", "n", count, described("TCP connections to stay under", connectionsVariable))
+}
+
+interface Input {
+  readonly pid: number
+  readonly interval: number
+  readonly count: Option.Option<number>
+  readonly once: boolean
+  readonly json: boolean
+  readonly peers: number
+  readonly warning: Option.Option<number>
+  readonly error: Option.Option<number>
+  readonly descriptors: Option.Option<number>
+  readonly memory: Option.Option<number>
+  readonly connections: Option.Option<number>
+}
+
+const refuse = (userMessage: string): Effect.Effect<never, CliError.ShowHelp> =>
+  Effect.fail(
+    new CliError.ShowHelp({
+      commandPath: ["sluice", "watch"],
+      errors: [new CliError.UserError({ cause: userMessage, userMessage })]
+    })
+  )
+
+// Strict, as the monitor is with these variables: `Number` takes "" for 0 and "0x10" for 16.
+const decimal = /^-?\d+(\.\d+)?$/
+
+const numberOf = (text: string): number => decimal.test(text) ? Number(text) : Number.NaN
+
+const misfit = (variable: string, text: string, { text: rule }: Rule): string =>
+  `${variable} is ${JSON.stringify(text)}, but it must be ${rule}`
+
+const stated = (variable: string, rule: Rule): Effect.Effect<number | undefined, CliError.ShowHelp> =>
+  Effect.gen(function*() {
+    const text = (yield* Effect.orElseSucceed(Config.String(variable), () => "")).trim()
+    if (text === "") return undefined
+    const value = numberOf(text)
+    return rule.holds(value) ? value : yield* refuse(misfit(variable, text, rule))
+  })
+
+const given = (flag: Option.Option<number>, variable: string, rule: Rule, byDefault: number) =>
+  Option.isSome(flag)
+    ? Effect.succeed(flag.value)
+    : Effect.map(stated(variable, rule), (value) => value ?? byDefault)
+
+const limitsOf = (input: Input): Effect.Effect<Limits, CliError.ShowHelp> =>
+  Effect.gen(function*() {
+    const warningThreshold = yield* given(input.warning, warningVariable, share, defaults.warningThreshold)
+    const errorThreshold = yield* given(input.error, errorVariable, share, defaults.errorThreshold)
+    if (warningThreshold > errorThreshold) {
+      const rule = `be at most the error threshold, which is ${errorThreshold}`
+      return yield* refuse(`the warning threshold is ${warningThreshold}, but it must ${rule}`)
+    }
+    return {
+      maxDescriptors: yield* given(input.descriptors, descriptorsVariable, count, Infinity),
+      maxMemory: mebibyte * (yield* given(input.memory, memoryVariable, count, Infinity)),
+      maxConnections: yield* given(input.connections, connectionsVariable, count, Infinity),
+      rules: rulesOf({ ...defaults, warningThreshold, errorThreshold })
+    }
+  })
+
+const settingsOf = (input: Input): Effect.Effect<WatchRun.Settings, CliError.ShowHelp> =>
+  Effect.gen(function*() {
+    const { count, interval, once, pid } = input
+    if (once && Option.isSome(count)) return yield* refuse("--once cannot be used together with --count")
+    return {
+      pid,
+      interval: Duration.millis(interval),
+      count: once ? 1 : Option.getOrElse(count, () => Infinity),
+      limits: yield* limitsOf(input)
+    }
+  })
+
+/** The process is in danger at the end, whatever the end was. */
+const settle = ({ last }: Ending): Effect.Effect<void, WatchError.EndedInDanger> =>
+  isAtLeast(last.level, "Critical")
+    ? Effect.fail(
+      new WatchError.EndedInDanger({
+        process: nameOf(last.look.stat),
+        level: last.level,
+        figures: WatchView.worst(last)
+      })
+    )
+    : Effect.void
+
+const observe = (
+  settings: WatchRun.Settings,
+  input: Input
+): Effect.Effect<void, WatchError.WatchFailed | WatchError.EndedInDanger> =>
+  Effect.gen(function*() {
+    const display = yield* WatchDisplay.make({ json: input.json, once: settings.count === 1, mostPeers: input.peers })
+    const ending = yield* WatchRun.run(settings, display.show)
+    yield* display.end(ending)
+    yield* settle(ending)
+  }).pipe(
+    Effect.tapErrorTag("WatchFailed", ({ reason }) =>
+      input.json
+        ? printJson({ type: "error", pid: settings.pid, reason: reason._tag, error: reason.message })
+        : Effect.void)
+  )
+
+/**
+ * The command. It shows what a process has open, by pid, until that ends: redrawn in place on a terminal, one line for each
+ * look elsewhere. Its exit status is 0 if all is well at the end, 3 if the process is `Critical` or worse then, 1 if it
+ * cannot be watched, 130 after SIGINT and 143 after SIGTERM.
+ *
+ * @category commands
+ * @since 0.1.0
+ */
+export const watch = Command.make(
+  "watch",
+  config,
+  (input) => Effect.flatMap(settingsOf(input), (settings) => observe(settings, input))
+).pipe(
+  Command.withDescription("Watch what another process has open, and how near it is to its limits"),
+  Command.withExamples([
+    { command: "sluice watch --pid 4242", description: "What does it have open, and does that grow?" },
+    { command: "sluice watch --pid 4242 --once", description: "Is it well? Exit status 3 if it is not" },
+    {
+      command: "sluice watch --pid 4242 --json --interval 10s --max-descriptors 1000",
+      description: "One line of JSON every ten seconds, against a limit of one's own"
+    }
+  ])
+)
