@@ -142,7 +142,8 @@ const finite = (slope: number | undefined): number | undefined => Number.isFinit
 
 const growthOf = (trail: Trail | undefined, { limit, used }: Gauge): Growth | undefined => {
   if (trail === undefined || used._tag !== "Known") return undefined
-  const trend = finite(Projection.slope(trail.long))
+  const margin = limit._tag === "Known" ? limit.value * Alerts.newHigh : Infinity
+  const trend = finite(Projection.slope(trail.long, margin))
   const perSecond = trend ?? finite(Projection.pace(trail.short))
   if (perSecond === undefined) return undefined
   const secondsToLimit = limit._tag === "Known"

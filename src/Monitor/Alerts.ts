@@ -163,8 +163,13 @@ const crossing = (before: Memory, level: Level, figure: Figure, sites: Sites): R
   return [new Recovered({ ...figures, level, from, peak: stay?.peak, duration })]
 }
 
-/** How much higher than before a figure has to be to be higher, as a share of its limit. */
-const newHigh = 0.05
+/**
+ * How much higher than before a figure has to be to be higher, as a share of its limit.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const newHigh = 0.05
 
 /** After a projection the limit has to be far away for so many horizons before another one is told. */
 const quietHorizons = 5
