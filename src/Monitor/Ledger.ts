@@ -1,11 +1,54 @@
 /**
- * What this library has open and what it has promised, as plain counters.
+ * What this library has open, who asked for it, and what it has promised.
  *
  * @since 0.1.0
  */
 
+import { checkOptions } from "../internal/Options.ts"
+import type { OpeningSite } from "./Alert.ts"
+
 /**
- * The counters of one monitor.
+ * A connection that is open.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Entry {
+  readonly label: string
+  /** `function (file:line:column)` of the call that asked for it, unless it was not taken. */
+  readonly site: string | undefined
+  /** How many connections this one stands for at its site. */
+  readonly weight: number
+}
+
+/**
+ * A connection that a pool has lent and that has not come back.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface HeldLease {
+  readonly label: string
+  readonly site: string | undefined
+}
+
+/**
+ * A place in the program and what it has open.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SiteCount extends OpeningSite {
+  /** `function (file:line:column)`. */
+  readonly site: string
+  /** Connections that it asked for and that are open. An estimate when there are more than 2000. */
+  readonly open: number
+  /** Connections that it has borrowed from a pool and not given back. */
+  readonly leases: number
+}
+
+/**
+ * The books of one monitor.
  *
  * **Details**
  *
@@ -29,7 +72,20 @@ export interface Ledger {
   closed: number
   /** Open connections by label. */
   readonly labels: Map<string, number>
+  /** Open connections by the place that asked for them. */
+  readonly sites: Map<string, number>
+  /** Each says what one pool has lent. They are asked only when somebody wants to know, so that lending costs nothing. */
+  readonly lenders: Set<(most: number) => Iterable<HeldLease>>
 }
+
+/** So many open connections are each written down with their place. */
+const attributed = 2000
+
+/** Beyond that, one in so many stands for all of them. */
+const sampled = 16
+
+/** So many leases of each pool are looked at for the places that hold most. */
+const maxLeases = 1000
 
 /**
  * An empty ledger.
@@ -46,7 +102,9 @@ export const make = (): Ledger => ({
   refused: 0,
   opened: 0,
   closed: 0,
-  labels: new Map()
+  labels: new Map(),
+  sites: new Map(),
+  lenders: new Set()
 })
 
 /**
@@ -113,15 +171,27 @@ export const end = (ledger: Ledger): void => {
   ledger.ended += 1
 }
 
+const change = (counts: Map<string, number>, key: string, by: number): void => {
+  const left = (counts.get(key) ?? 0) + by
+  // What is gone leaves no entry: endpoints and places may be many over the life of a process.
+  if (left > 0) counts.set(key, left)
+  else counts.delete(key)
+}
+
 /**
- * Records that a connection is open.
+ * Records that a connection is open, and who asked for it.
  *
  * @category mutations
  * @since 0.1.0
  */
-export const recordOpen = (ledger: Ledger, label: string): void => {
+export const recordOpen = (ledger: Ledger, label: string, site: () => string | undefined): Entry => {
+  const isCrowd = open(ledger) >= attributed
+  const isAttributed = !isCrowd || ledger.opened % sampled === 0
+  const entry: Entry = { label, site: isAttributed ? site() : undefined, weight: isCrowd ? sampled : 1 }
   ledger.opened += 1
-  ledger.labels.set(label, (ledger.labels.get(label) ?? 0) + 1)
+  change(ledger.labels, label, 1)
+  if (entry.site !== undefined) change(ledger.sites, entry.site, entry.weight)
+  return entry
 }
 
 /**
@@ -130,10 +200,40 @@ export const recordOpen = (ledger: Ledger, label: string): void => {
  * @category mutations
  * @since 0.1.0
  */
-export const recordClosed = (ledger: Ledger, label: string): void => {
+export const recordClosed = (ledger: Ledger, { label, site, weight }: Entry): void => {
   ledger.closed += 1
-  const left = (ledger.labels.get(label) ?? 0) - 1
-  // A label that is gone leaves no entry: endpoints may be many over the life of a process.
-  if (left > 0) ledger.labels.set(label, left)
-  else ledger.labels.delete(label)
+  change(ledger.labels, label, -1)
+  if (site !== undefined) change(ledger.sites, site, -weight)
+}
+
+const { whole } = checkOptions("ResourceMonitor.topSites")
+
+/**
+ * The places that have most connections open, at most so many, for an alert or a refusal: it asks nobody.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const topOpeners = (ledger: Ledger, count: number): ReadonlyArray<OpeningSite> =>
+  [...ledger.sites].map(([site, open]) => ({ site, open })).sort((left, right) => right.open - left.open).slice(
+    0,
+    count
+  )
+
+/**
+ * The places that have most open, connections and leases together, at most so many. A pool's connections belong to the
+ * borrower for whom they were opened, however often they have been lent since.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const topSites = (ledger: Ledger, count: number): ReadonlyArray<SiteCount> => {
+  const leases = new Map<string, number>()
+  for (const lender of ledger.lenders) {
+    for (const { site } of lender(maxLeases)) if (site !== undefined) change(leases, site, 1)
+  }
+  return [...new Set([...ledger.sites.keys(), ...leases.keys()])]
+    .map((site) => ({ site, open: ledger.sites.get(site) ?? 0, leases: leases.get(site) ?? 0 }))
+    .sort((left, right) => right.open + right.leases - left.open - left.leases)
+    .slice(0, whole("count", count, { min: 0, infinite: true }))
 }

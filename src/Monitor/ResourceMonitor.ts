@@ -21,6 +21,7 @@ import { whileOpen } from "../internal/WhileOpen.ts"
 import type { Observation } from "./Alerts.ts"
 import { CurrentClaim } from "./Claim.ts"
 import type { Situation } from "./Gate.ts"
+import * as Leaks from "./Leaks.ts"
 import * as Ledger from "./Ledger.ts"
 import { LedgerClaim } from "./LedgerClaim.ts"
 import { defaultHeadroom, defaults, requireRoom, resolve } from "./Options.ts"
@@ -53,6 +54,19 @@ export type { DeepLook } from "./DeepLook.ts"
 export type { Figures } from "./Figures.ts"
 export { ResourceExhausted } from "./Gate.ts"
 export type { ReserveRequest } from "./Gate.ts"
+export type {
+  ForeignDrift,
+  Held,
+  KindCount,
+  Leak,
+  Leakable,
+  LeakFacts,
+  LeftOpen,
+  Lost,
+  Origin,
+  Returned
+} from "./Leak.ts"
+export type { HeldLease, SiteCount } from "./Ledger.ts"
 export { constrained, defaultHeadroom, highPerformance } from "./Options.ts"
 export type { Options } from "./Options.ts"
 export { ProcReader } from "./ProcReader.ts"
@@ -70,6 +84,7 @@ interface Parts {
   readonly source: Source.Source
   readonly ledger: Ledger.Ledger
   readonly options: Resolved
+  readonly leaks: Leaks.Leaks
 }
 
 const usageOf = (
@@ -121,16 +136,19 @@ const observation = (parts: Parts, clock: Clock.Clock) => (anew: boolean): Obser
   }
 }
 
-const trackOf = ({ ledger }: Parts, gate: Reserving.Gate): Shape["track"] => ({ label }) =>
+const noSite = (): undefined => undefined
+
+const trackOf = ({ ledger }: Parts, gate: Reserving.Gate): Shape["track"] => ({ label, site }) =>
   Effect.flatMap(CurrentClaim, (claim) => {
     let opening: LedgerClaim | undefined
+    let entry: Ledger.Entry | undefined
     const opened = () => {
-      Ledger.recordOpen(ledger, label)
+      entry = Ledger.recordOpen(ledger, label, site ?? noSite)
       if (claim instanceof LedgerClaim && claim.connectionRecorded(ledger)) opening = claim
     }
     return whileOpen(opened, () => {
       opening?.connectionGone()
-      Ledger.recordClosed(ledger, label)
+      if (entry !== undefined) Ledger.recordClosed(ledger, entry)
       gate.look()
     })
   })
@@ -141,6 +159,7 @@ const makeMonitor = (
   gate: Reserving.Gate,
   { cost, deepLook, sampleNow }: Pick<Sampler.Sampler, "cost" | "deepLook" | "sampleNow">
 ): Shape => {
+  const { leaks, ledger } = parts
   return ResourceMonitor.of({
     usage: Effect.clockWith((clock) => Effect.sync(() => observation(parts, clock)(false).usage)),
     level: Effect.sync(() => {
@@ -158,12 +177,26 @@ const makeMonitor = (
     shortage: gate.shortage,
     track: trackOf(parts, gate),
     onPressure: (callback) => cleanup.register(callback),
-    cleanup: Effect.suspend(() => cleanup.demand())
+    cleanup: Effect.suspend(() => cleanup.demand()),
+    trackLeases: (held) => whileOpen(() => ledger.lenders.add(held), () => ledger.lenders.delete(held)),
+    topSites: (count) => Effect.sync(() => Ledger.topSites(ledger, count)),
+    reportLeak: leaks.report,
+    leaks: leaks.stream,
+    recentLeaks: (count = Infinity) => Effect.sync(() => leaks.recent(count))
   })
 }
 
+/** How many places a refusal names. */
+const sitesShown = 5
+
 const watch = (parts: Parts): Effect.Effect<Watch.Watch, never, Scope.Scope> =>
-  Effect.clockWith((clock) => Watch.make({ observe: observation(parts, clock), options: parts.options }))
+  Effect.clockWith((clock) =>
+    Watch.make({
+      observe: observation(parts, clock),
+      options: parts.options,
+      topSites: (count) => Ledger.topOpeners(parts.ledger, count)
+    })
+  )
 
 /**
  * The gate that decides by these readings. What it meets before the timer does, the watch is told of, in a step of its own:
@@ -186,7 +219,11 @@ const gateOf = Effect.fnUntraced(function*(parts: Parts, { level, look }: Watch.
     }
     return now
   }
-  return yield* Reserving.make({ ledger: parts.ledger, situation })
+  return yield* Reserving.make({
+    ledger: parts.ledger,
+    situation,
+    topSites: () => Ledger.topOpeners(parts.ledger, sitesShown)
+  })
 })
 
 const every = (interval: Duration.Duration, act: Effect.Effect<unknown>): Effect.Effect<void, never, Scope.Scope> =>
@@ -218,7 +255,7 @@ const make = Effect.fnUntraced(function*(given: Options) {
   const ledger = Ledger.make()
   const probes = yield* Probes.make
   const source = Source.fromProbes(probes, ledger, options)
-  const monitor = yield* start({ source, ledger, options }, probes)
+  const monitor = yield* start({ source, ledger, options, leaks: yield* Leaks.make }, probes)
   const now = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
   const { limit } = source.descriptors(now, false)
   if (limit._tag === "Known") yield* requireRoom(options, limit.value)
@@ -293,7 +330,7 @@ export const layerUnlimited: Layer.Layer<ResourceMonitor> = Layer.effect(
     const ledger = Ledger.make()
     const probes = yield* Probes.make
     const source = Source.withoutLimits(Source.fromProbes(probes, ledger, defaults), probes)
-    return yield* start({ source, ledger, options: defaults }, probes)
+    return yield* start({ source, ledger, options: defaults, leaks: yield* Leaks.make }, probes)
   })
 )
 
@@ -333,7 +370,7 @@ export const layerTest: Layer.Layer<ResourceMonitor | TestMonitor> = Layer.effec
     const ledger = Ledger.make()
     const clock = yield* Effect.clockWith(Effect.succeed)
     const { handle, sampler, source } = makeTest(ledger, clock)
-    const parts = { source, ledger, options: defaults }
+    const parts = { source, ledger, options: defaults, leaks: yield* Leaks.make }
     const running = yield* watch(parts)
     const gate = yield* gateOf(parts, running)
     return Context.make(ResourceMonitor, makeMonitor(parts, running, gate, sampler)).pipe(

@@ -17,6 +17,8 @@ import type { CleanupResult } from "./CleanupResult.ts"
 import type { DeepLook } from "./DeepLook.ts"
 import type { Figures } from "./Figures.ts"
 import type { ReserveRequest, ResourceExhausted } from "./Gate.ts"
+import type { Leak, LeakFacts } from "./Leak.ts"
+import type { HeldLease, SiteCount } from "./Ledger.ts"
 import type { Saturated, Unknown } from "./Reading.ts"
 import type { Cost } from "./Thrift.ts"
 import type { Level, Usage } from "./Usage.ts"
@@ -30,6 +32,8 @@ import type { Level, Usage } from "./Usage.ts"
 export interface TrackRequest {
   /** The endpoint's text. */
   readonly label: string
+  /** `function (file:line:column)` of the call that asked for it; it is asked for at most once. */
+  readonly site?: (() => string | undefined) | undefined
 }
 
 /**
@@ -126,4 +130,24 @@ export class ResourceMonitor extends Context.Service<ResourceMonitor, {
    * that is interrupted leaves it to the others. Inside a callback it yields what has ended so far.
    */
   readonly cleanup: Effect.Effect<ReadonlyArray<CleanupResult>>
+  /**
+   * Has the ledger know what is lent, until the scope closes: `held` returns the leases that have not come back, at most
+   * as many as it is asked for. It is called only when somebody wants to know, and must not fail.
+   */
+  readonly trackLeases: (held: (most: number) => Iterable<HeldLease>) => Effect.Effect<void, never, Scope.Scope>
+  /**
+   * The places in the program that have most open, at most `count` of them, the one that has most first. A pool's connection
+   * belongs to the borrower for whom it was opened. It dies with `InvalidOption` when `count` is not a whole number of at
+   * least 0, or `Infinity`.
+   */
+  readonly topSites: (count: number) => Effect.Effect<ReadonlyArray<SiteCount>>
+  /** Reports a leak: it is logged as a warning, remembered, and sent to `leaks`. */
+  readonly reportLeak: (leak: LeakFacts) => Effect.Effect<void>
+  /** The leaks from now on, until the monitor ends. A listener that is slow misses the oldest of more than 100. */
+  readonly leaks: Stream.Stream<Leak>
+  /**
+   * The last leaks, the oldest first: at most `count`, and never more than the 100 that are remembered, which is the default.
+   * It dies with `InvalidOption` when `count` is not a whole number of at least 0, or `Infinity`.
+   */
+  readonly recentLeaks: (count?: number) => Effect.Effect<ReadonlyArray<Leak>>
 }>()("effect-sluice/Monitor/ResourceMonitor") {}

@@ -183,6 +183,8 @@ export const get = <K, A>(
       if (core.isOver) return Effect.fail(poolClosed(String(request.key)))
       const lease = makeLease(core.keyPool(request.key), fiber, request.site)
       const end = (exit: Exit.Exit<unknown, unknown>) => Effect.sync(() => core.end(lease, exit))
+      // The fiber goes on to other things. As long as this is there, somebody can still end the lease.
+      lease.finalizer = end
       const got = Effect.onExit(
         restore(Effect.suspend(() => acquire(lender, lease))),
         (exit) => Exit.isFailure(exit) ? end(exit) : Effect.void

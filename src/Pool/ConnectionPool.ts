@@ -38,7 +38,7 @@ import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import { supervised } from "../internal/Bounded.ts"
-import type { CallSite } from "../internal/CallSite.ts"
+import { siteOf } from "../internal/CallSite.ts"
 import type { InvalidOption } from "../internal/InvalidOption.ts"
 import { whileOpen } from "../internal/WhileOpen.ts"
 import { ResourceMonitor } from "../Monitor/Service.ts"
@@ -150,6 +150,7 @@ const makePool = <K, A, E, R>(
   context: Context.Context<R | ResourceMonitor>
 ): ConnectionPool<K, A> => {
   const random = Context.get(context, Random.Random)
+  const monitor = Context.get(context, ResourceMonitor)
   const { connector, hooks } = options
   const { closed } = connector
   const check = probeOf("check", connector.check, settings, context)
@@ -176,7 +177,7 @@ const makePool = <K, A, E, R>(
     check,
     makesReady: hooks?.beforeLend !== undefined,
     reset: probeOf("afterReturn", hooks?.afterReturn, settings, context),
-    reportLease: Reporting.lease,
+    reportLease: (lease, what, millis) => monitor.reportLeak(Reporting.leakOf(lease, what, millis)),
     warnNested: Reporting.nestedOnce(fork)
   })
   const drain = Draining.make(core)
@@ -236,13 +237,11 @@ export const make = <K, A, E = never, R = never>(
     const context = yield* Effect.context<R | ResourceMonitor>()
     const pool = makePool(options, settings, context)
     yield* announced(pool[TypeId].registered)
+    yield* Effect.flatMap(ResourceMonitor, (monitor) => monitor.trackLeases((most) => pool[TypeId].core.leases(most)))
     yield* Effect.addFinalizer(() => pool[TypeId].drain(settings.drainTimeout))
     yield* Context.get(context, ResourceMonitor).onPressure(underPressure(pool))
     return pool
   })
-
-/** Where a borrow is asked for, if the pool's leases are watched. */
-const siteOf = <K, A>(self: ConnectionPool<K, A>, api: Function): CallSite | undefined => self[TypeId].core.siteOf(api)
 
 /**
  * Lends a connection to `f` and takes it back when the effect ends, however it ends.
@@ -262,21 +261,32 @@ const siteOf = <K, A>(self: ConnectionPool<K, A>, api: Function): CallSite | und
  * @category combinators
  * @since 0.1.0
  */
-export const use: {
-  <K, A, B, E, R>(
-    key: K,
-    f: (connection: A) => Effect.Effect<B, E, R>
-  ): (self: ConnectionPool<K, A>) => Effect.Effect<B, E | PoolError, R>
-  <K, A, B, E, R>(
-    self: ConnectionPool<K, A>,
-    key: K,
-    f: (connection: A) => Effect.Effect<B, E, R>
-  ): Effect.Effect<B, E | PoolError, R>
-} = dual(3, <K, A, B, E, R>(
+export function use<K, A, B, E, R>(
+  key: K,
+  f: (connection: A) => Effect.Effect<B, E, R>
+): (self: ConnectionPool<K, A>) => Effect.Effect<B, E | PoolError, R>
+export function use<K, A, B, E, R>(
   self: ConnectionPool<K, A>,
   key: K,
   f: (connection: A) => Effect.Effect<B, E, R>
-): Effect.Effect<B, E | PoolError, R> => Borrowing.use(self[TypeId], { key, site: siteOf(self, use) }, f))
+): Effect.Effect<B, E | PoolError, R>
+export function use<K, A, B, E, R>(
+  selfOrKey: ConnectionPool<K, A> | K,
+  keyOrUse: K | ((connection: A) => Effect.Effect<B, E, R>),
+  f?: (connection: A) => Effect.Effect<B, E, R>
+) {
+  // Data-last, the user's own line is on the stack now and not when the pool is known.
+  const site = siteOf(use)
+  // The overloads say which argument is which; telling them apart here would cost a borrow a tenth of what it takes.
+  return f === undefined
+    ? (self: ConnectionPool<K, A>) =>
+      Borrowing.use(
+        self[TypeId],
+        { key: selfOrKey as K, site },
+        keyOrUse as (connection: A) => Effect.Effect<B, E, R>
+      )
+    : Borrowing.use((selfOrKey as ConnectionPool<K, A>)[TypeId], { key: keyOrUse as K, site }, f)
+}
 
 /**
  * Borrows a connection until the scope ends.
@@ -285,13 +295,17 @@ export const use: {
  * @category combinators
  * @since 0.1.0
  */
-export const get: {
-  <K>(key: K): <A>(self: ConnectionPool<K, A>) => Effect.Effect<A, PoolError, Scope.Scope>
-  <K, A>(self: ConnectionPool<K, A>, key: K): Effect.Effect<A, PoolError, Scope.Scope>
-} = dual(2, <K, A>(
-  self: ConnectionPool<K, A>,
-  key: K
-): Effect.Effect<A, PoolError, Scope.Scope> => Borrowing.get(self[TypeId], { key, site: siteOf(self, get) }))
+export function get<K>(key: K): <A>(self: ConnectionPool<K, A>) => Effect.Effect<A, PoolError, Scope.Scope>
+export function get<K, A>(self: ConnectionPool<K, A>, key: K): Effect.Effect<A, PoolError, Scope.Scope>
+export function get<K, A>(...args: readonly [K] | readonly [ConnectionPool<K, A>, K]) {
+  const site = siteOf(get)
+  if (args.length === 2) {
+    const [self, key] = args
+    return Borrowing.get(self[TypeId], { key, site })
+  }
+  const [key] = args
+  return (self: ConnectionPool<K, A>) => Borrowing.get(self[TypeId], { key, site })
+}
 
 /**
  * Has a connection closed instead of lent again: at once if it is idle, when it comes back if it is lent. A value that is
@@ -472,8 +486,14 @@ export const Service = <Self>() =>
   const service = Context.Service<Self, ConnectionPool<K, A>>()(id)
   const members: ServiceMembers<Self, K, A, R> = {
     layer: Layer.effect(service, make(options)),
-    withConnection: (key, f) => Effect.flatMap(service, (pool) => use(pool, key, f)),
-    connection: (key) => Effect.flatMap(service, (pool) => get(pool, key)),
+    withConnection: (key, f) => {
+      const site = siteOf(members.withConnection)
+      return Effect.flatMap(service, (pool) => Borrowing.use(pool[TypeId], { key, site }, f))
+    },
+    connection: (key) => {
+      const site = siteOf(members.connection)
+      return Effect.flatMap(service, (pool) => Borrowing.get(pool[TypeId], { key, site }))
+    },
     stats: Effect.flatMap(service, stats)
   }
   return Object.assign(service, members)

@@ -35,7 +35,7 @@ export class Continuations<K, A> {
       // Whoever observes a borrower's fiber may throw; the other borrowers go on all the same.
       this.#queue.splice(0, turn)
       // A microtask would keep the event loop from ever turning; the scheduler lets it.
-      this.#queue[0]?.fiber.currentDispatcher.scheduleTask(this.#run, 0)
+      this.#queue[0]?.fiber?.currentDispatcher.scheduleTask(this.#run, 0)
     }
   }
 }

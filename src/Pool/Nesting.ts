@@ -9,8 +9,6 @@ import type { Environment } from "./PoolEnvironment.ts"
 import type { PoolError } from "./PoolError.ts"
 import type { Lease, PooledConnection } from "./PoolState.ts"
 
-type Holder = Lease<unknown, unknown>["fiber"]
-
 const buckets = 256
 
 /**
@@ -20,21 +18,21 @@ const buckets = 256
 class Holders {
   readonly #leases = new Int32Array(buckets)
 
-  add(fiber: Holder): void {
-    this.#change(fiber, 1)
+  add(fiberId: number): void {
+    this.#change(fiberId, 1)
   }
 
-  remove(fiber: Holder): void {
-    this.#change(fiber, -1)
+  remove(fiberId: number): void {
+    this.#change(fiberId, -1)
   }
 
   /** `false` means that the fiber holds nothing; `true`, that it has to be looked for. */
-  mayHold(fiber: Holder): boolean {
-    return this.#leases[fiber.id % buckets] !== 0
+  mayHold(fiberId: number): boolean {
+    return this.#leases[fiberId % buckets] !== 0
   }
 
-  #change(fiber: Holder, by: number): void {
-    const bucket = fiber.id % buckets
+  #change(fiberId: number, by: number): void {
+    const bucket = fiberId % buckets
     this.#leases[bucket] = (this.#leases[bucket] ?? 0) + by
   }
 }
@@ -53,11 +51,11 @@ export interface Held {
  * Counts, among these connections, those that the borrower's own fiber holds. A fiber that waits gives nothing back, so
  * what it holds is out of reach for it. Nothing is known of other fibers: one that it has forked may be waited for or not.
  */
-const heldBy = <K, A>({ fiber, owner }: Lease<K, A>, connections: Iterable<PooledConnection<K, A>>): Held => {
+const heldBy = <K, A>({ fiberId, owner }: Lease<K, A>, connections: Iterable<PooledConnection<K, A>>): Held => {
   let held = nothing
   // Every borrow that waits comes through here, and nearly none of them holds anything.
   for (const connection of connections) {
-    const own = countOf(connection.leases, fiber)
+    const own = countOf(connection.leases, fiberId)
     if (own === 0) continue
     const alone = own === connection.leases.length ? 1 : 0
     held = {
@@ -71,9 +69,9 @@ const heldBy = <K, A>({ fiber, owner }: Lease<K, A>, connections: Iterable<Poole
 
 const nothing: Held = { some: false, ofEndpoint: 0, ofPool: 0 }
 
-const countOf = <K, A>(leases: ReadonlyArray<Lease<K, A>>, fiber: Lease<K, A>["fiber"]): number => {
+const countOf = <K, A>(leases: ReadonlyArray<Lease<K, A>>, fiberId: number): number => {
   let count = 0
-  for (let index = 0; index < leases.length; index++) if (leases[index]?.fiber === fiber) count++
+  for (let index = 0; index < leases.length; index++) if (leases[index]?.fiberId === fiberId) count++
   return count
 }
 
@@ -102,17 +100,17 @@ export class Nesting<K, A> {
     this.#inventory = inventory
   }
 
-  lent({ fiber }: Lease<K, A>): void {
-    this.#holders.add(fiber)
+  lent({ fiberId }: Lease<K, A>): void {
+    this.#holders.add(fiberId)
   }
 
-  returned({ fiber }: Lease<K, A>): void {
-    this.#holders.remove(fiber)
+  returned({ fiberId }: Lease<K, A>): void {
+    this.#holders.remove(fiberId)
   }
 
   /** Tells a borrower that would wait for what it holds itself; warns if it merely may. */
   refusal(lease: Lease<K, A>): PoolError | undefined {
-    if (!this.#holders.mayHold(lease.fiber)) return undefined
+    if (!this.#holders.mayHold(lease.fiberId)) return undefined
     const { settings, warnNested } = this.#env
     const held = heldBy(lease, this.#inventory.around(lease.owner))
     const prospect = prospectOf(held, settings)

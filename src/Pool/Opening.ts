@@ -11,8 +11,10 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import type * as Tracer from "effect/Tracer"
 import { supervised } from "../internal/Bounded.ts"
+import type { CallSite } from "../internal/CallSite.ts"
 import { CloseTimeout } from "../internal/CloseTimeout.ts"
 import { TrackedByPool } from "../internal/Tracked.ts"
+import { witnessed } from "../internal/Witness.ts"
 import { ResourceMonitor } from "../Monitor/Service.ts"
 import type { Connector } from "../Resource/Connector.ts"
 import * as RetryPolicy from "../Retry/RetryPolicy.ts"
@@ -51,6 +53,8 @@ export interface Demand<A> {
   readonly freed: () => void
   /** Attempts that were made before, for those who wait: the gate stops retries earlier than first attempts. */
   readonly attempts: () => number
+  /** Where the borrower that is first in the queue asked for it. */
+  readonly site: () => CallSite | undefined
   /** The span of the borrower that is first in the queue, if it is being traced. */
   readonly span: () => Tracer.AnySpan | undefined
 }
@@ -118,10 +122,13 @@ const open = <K, A, E, R>(request: Request<K, A, E, R>, unclaimed: Unclaimed) =>
   const ifWanted = <B, E2, R2>(effect: Effect.Effect<B, E2, R2>) =>
     Effect.suspend((): Effect.Effect<B | undefined, E2, R2> => demand.isWanted() ? effect : Effect.undefined)
   // The ledger's entry is made before the dial and is so the last to go: a connection counts until it is really closed.
-  const tracked = Effect.andThen(
-    Effect.flatMap(ResourceMonitor, (monitor) => monitor.track({ label })),
-    Effect.map(Effect.provideService(dial(request, unclaimed), TrackedByPool, true), (value) => ({ value }))
-  )
+  const tracked = Effect.gen(function*() {
+    const site = demand.site()
+    const monitor = yield* ResourceMonitor
+    yield* monitor.track({ label, site: () => site?.text })
+    yield* witnessed({ label, site })
+    return { value: yield* Effect.provideService(dial(request, unclaimed), TrackedByPool, true) }
+  })
   const budgeted = Effect.andThen(Effect.flatMap(ConnectionBudget, (budget) => budget.take(label)), ifWanted(tracked))
   const attempt = Effect.catchCauseIf(
     ifWanted(budgeted),

@@ -76,6 +76,7 @@ export class Openings<K, A> {
       failed: (error) => void this.failed(keyPool, error),
       freed: () => this.#outcomes.freed(keyPool, slot),
       attempts: () => keyPool.attempts,
+      site: () => keyPool.queue.first?.site,
       span: () => {
         const first = keyPool.queue.first
         return first === undefined ? undefined : Context.getOrUndefined(first.context, Tracer.ParentSpan)

@@ -8,23 +8,22 @@
  */
 import type * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
-import { type CallSite, CallSites } from "../internal/CallSite.ts"
 import { Alarm } from "../internal/Timer.ts"
+import type { HeldLease } from "../Monitor/Ledger.ts"
 import { admit, isOthersTurn, isStillWanted, lacksMinimum, mostWaiting, nextDialOf, wantedBy } from "./Admission.ts"
 import { Continuations } from "./Continuations.ts"
+import { Custody } from "./Custody.ts"
 import * as Explaining from "./Explaining.ts"
 import { type Health, healthOf } from "./Health.ts"
 import { Inventory } from "./Inventory.ts"
 import { KeyDirectory } from "./KeyDirectory.ts"
-import { type LeaseWatch, watchLeases } from "./LeaseWatch.ts"
-import { Nesting } from "./Nesting.ts"
 import { Observers } from "./Observers.ts"
 import { Openings } from "./Openings.ts"
 import type { Environment } from "./PoolEnvironment.ts"
 import type { PoolError } from "./PoolError.ts"
 import type { Settings } from "./PoolOptions.ts"
 import { type KeyPool, type Lease, type PooledConnection, type Slot, type Status } from "./PoolState.ts"
-import { emptyTally, type Stats, statsOf, type Tally } from "./PoolStats.ts"
+import { emptyTally, heldLeases, type Stats, statsOf, type Tally } from "./PoolStats.ts"
 import { Probing } from "./Probing.ts"
 import type { SteadyClock } from "./SteadyClock.ts"
 import { WaitingLine } from "./WaitingLine.ts"
@@ -37,9 +36,7 @@ export class PoolCore<K, A> {
   readonly #inventory: Inventory<K, A>
   readonly #waiting = new WaitingLine<K, A>()
   readonly #continuations = new Continuations<K, A>()
-  readonly #nesting: Nesting<K, A>
-  readonly #sites = new CallSites()
-  readonly watch: LeaseWatch<K, A>
+  readonly #custody: Custody<K, A>
   readonly #openings: Openings<K, A>
   readonly #probing: Probing<K, A>
   readonly #tally: Tally = emptyTally()
@@ -66,7 +63,6 @@ export class PoolCore<K, A> {
       isReusable: env.isReusable,
       close: (connection) => fork(env.close(connection, () => this.#free(connection.owner, connection.slot)))
     })
-    this.#nesting = new Nesting(env, this.#inventory)
     this.#openings = new Openings(env, this.#inventory, this.#tally, {
       isWanted: (keyPool) => this.#status === "Open" && isStillWanted(keyPool, settings),
       arrived: (connection) => this.#arrive(connection),
@@ -80,7 +76,7 @@ export class PoolCore<K, A> {
       this.#upkeep.at(this.#inventory.dueAt(connection))
       this.#dispatch()
     })
-    this.watch = watchLeases(env, this.#tally, (connection) => this.#inventory.retire(connection))
+    this.#custody = new Custody(env, this.#inventory, this.#tally, (lease) => this.#lose(lease))
     const timer = { clock: clock.clock, fork }
     this.#deadlines = new Alarm({ ...timer, now: () => clock.monotonic(), onDue: () => this.#expireWaiters() })
     this.#upkeep = new Alarm({ ...timer, now: () => clock.synchronize(), onDue: () => this.#doUpkeep() })
@@ -94,11 +90,6 @@ export class PoolCore<K, A> {
     const made = this.#directory.add(key)
     this.#leaveEmpty(made)
     return made
-  }
-
-  /** The place that called `api`, for the reports of leases that are held too long. */
-  siteOf(api: Function): CallSite | undefined {
-    return this.watch.isOn ? this.#sites.callerOf(api, this.#clock.now()) : undefined
   }
 
   /** Nothing is lent any more. */
@@ -123,7 +114,7 @@ export class PoolCore<K, A> {
   enqueue(lease: Lease<K, A>, place: "Last" | "First"): PoolError | undefined {
     if (lease.owner.isForgotten) lease.owner = this.keyPool(lease.owner.key)
     const most = place === "First" ? Infinity : mostWaiting(lease.owner, this.#settings, this.#inventory.slots)
-    const refusal = Explaining.refusal(lease.owner, this.#status, most, this.#settings) ?? this.#nesting.refusal(lease)
+    const refusal = Explaining.refusal(lease.owner, this.#status, most, this.#settings) ?? this.#custody.enter(lease)
     if (refusal !== undefined) return refusal
     if (place === "Last") this.#tally.waited++
     lease.waitingSince = this.#clock.now()
@@ -148,6 +139,7 @@ export class PoolCore<K, A> {
   /** Ends a borrow, wherever it stands: it leaves the queue, or its connection goes to the next one. */
   end(lease: Lease<K, A>, exit: Exit.Exit<unknown, unknown>): void {
     if (lease.state === "Waiting") this.#leave(lease)
+    lease.unnote?.()
     lease.state = "Over"
     const { connection } = lease
     if (connection === undefined) return
@@ -196,6 +188,11 @@ export class PoolCore<K, A> {
 
   stats(): Stats {
     return statsOf(this.#directory.all(), { tally: this.#tally, settings: this.#settings, status: this.#status })
+  }
+
+  /** What is lent, at most so much of it. */
+  leases(most: number): Iterable<HeldLease> {
+    return heldLeases(this.#inventory.all(), most)
   }
 
   health(key: K): Health {
@@ -281,17 +278,15 @@ export class PoolCore<K, A> {
 
   #lend(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: number): void {
     this.#inventory.lend(connection, lease, now)
-    this.#nesting.lent(lease)
-    if (this.watch.isOn) this.#upkeep.at(this.watch.add(lease))
+    this.#upkeep.at(this.#custody.add(lease))
   }
 
   #giveBack(lease: Lease<K, A>, connection: PooledConnection<K, A>): void {
     lease.connection = undefined
     const now = this.#clock.now()
-    if (this.watch.isOn) this.watch.remove(lease, now)
+    this.#custody.remove(lease, now)
     this.observers.current?.used(now - lease.borrowedAt)
     this.#inventory.takeBack(connection, lease)
-    this.#nesting.returned(lease)
     if (connection.state === "Closing") return
     if (this.#mustClose(connection, now)) return this.#inventory.dismiss(connection)
     if (this.#contended && isOthersTurn(connection, this.#waiting.turns, this.#settings, now)) {
@@ -302,6 +297,15 @@ export class PoolCore<K, A> {
     const { reset } = this.#env
     if (reset === undefined || connection.leases.length > 0) this.#place(connection, now)
     else this.#probing.run(connection, reset, () => this.#offer(connection, this.#clock.now()))
+  }
+
+  /** Ends a borrow that nobody can end any more. */
+  #lose(lease: Lease<K, A>): void {
+    const { connection } = lease
+    lease.state = "Over"
+    if (connection === undefined) return
+    connection.unfit = true
+    this.#giveBack(lease, connection)
   }
 
   #mustClose(connection: PooledConnection<K, A>, now: number): boolean {
@@ -489,7 +493,7 @@ export class PoolCore<K, A> {
   /** One sweep for everything that age does to connections, leases and endpoints; returns when the next is due. */
   #doUpkeep(): number {
     const now = this.#clock.synchronize()
-    const nextLease = this.watch.check(now)
+    const nextLease = this.#custody.check(now)
     const nextCheck = this.#probing.checkIdle(now)
     const nextClose = this.#inventory.closeOld(now)
     const nextToForget = this.#directory.forget(now)

@@ -40,8 +40,8 @@ export interface Environment<K, A> {
   readonly makesReady: boolean
   /** Cleans a connection up for its next borrower. */
   readonly reset: Probe<A> | undefined
-  /** Tells whoever operates the program about a lease that is held for too long, or has come back after all. */
-  readonly reportLease: (lease: Lease<K, A>, what: "Held" | "Returned", millis: number) => Effect.Effect<void>
+  /** Tells the monitor about a lease that is held for too long, has come back after all, or is lost. */
+  readonly reportLease: (lease: Lease<K, A>, what: "Held" | "Returned" | "Lost", millis: number) => Effect.Effect<void>
   /** Warns, once for each endpoint, of a borrow inside a borrow that may wait for itself. */
   readonly warnNested: (lease: Lease<K, A>) => void
 }

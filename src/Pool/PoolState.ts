@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import type { CallSite } from "../internal/CallSite.ts"
+import type { Loss } from "../internal/Loss.ts"
 import type { Establishment } from "./Establishment.ts"
 import type { PoolError } from "./PoolError.ts"
 import type { WaitQueue } from "./WaitQueue.ts"
@@ -138,10 +139,15 @@ export const slotsOf = <K, A>(keyPool: KeyPool<K, A>): number =>
 /** One borrow: it waits in its endpoint's queue, then holds a connection, then it is over. */
 export interface Lease<K, A> {
   owner: KeyPool<K, A>
-  readonly fiber: Fiber.Fiber<unknown, unknown>
-  /** The context in which it was asked for, whose span names the borrower. */
-  readonly context: Context.Context<never>
-  /** Where in the program it was asked for, if leases are watched. */
+  /** Tells borrowers apart. */
+  readonly fiberId: number
+  /** The borrower, until the lease is guarded: then nothing of the pool leads to it any more. */
+  fiber: Fiber.Fiber<unknown, unknown> | undefined
+  /** What ends the lease when a scope ends, until the lease is guarded. */
+  finalizer: object | undefined
+  /** The context in which it was asked for, whose span names the borrower. Of a guarded lease it has the span alone. */
+  context: Context.Context<never>
+  /** Where in the program it was asked for, unless that is not taken at such a rate. */
   readonly site: CallSite | undefined
   state: "New" | "Waiting" | "Holding" | "Over"
   connection: PooledConnection<K, A> | undefined
@@ -155,6 +161,10 @@ export interface Lease<K, A> {
   borrowedAt: number
   /** It was reported for being held too long. */
   reported: boolean
+  /** Has a witness forget it. */
+  unnote: (() => void) | undefined
+  /** It is guarded: its holder may be garbage-collected, which ends it. */
+  loss: Loss | undefined
   /** Lets the waiting fiber go on: with the connection that it has been lent, or with what the wait has failed with. */
   goOn: ((failure: PoolError | undefined) => void) | undefined
   /** What the waiting fiber is about to go on with. */
@@ -173,7 +183,9 @@ export const makeLease = <K, A>(
   site: CallSite | undefined
 ): Lease<K, A> => ({
   owner,
+  fiberId: fiber.id,
   fiber,
+  finalizer: undefined,
   context: fiber.context,
   site,
   state: "New",
@@ -183,6 +195,8 @@ export const makeLease = <K, A>(
   waitingSince: 0,
   borrowedAt: 0,
   reported: false,
+  unnote: undefined,
+  loss: undefined,
   goOn: undefined,
   failure: undefined,
   expire: undefined,

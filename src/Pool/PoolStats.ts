@@ -3,12 +3,12 @@
  *
  * @since 0.1.0
  */
-import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
-import * as Tracer from "effect/Tracer"
+import { spanNameIn } from "../internal/Witness.ts"
+import type { HeldLease } from "../Monitor/Ledger.ts"
 import type { Counts, Holder } from "./PoolError.ts"
 import type { Settings } from "./PoolOptions.ts"
-import { type KeyPool, type Lease, slotsOf, type Status } from "./PoolState.ts"
+import { type KeyPool, type Lease, type PooledConnection, slotsOf, type Status } from "./PoolState.ts"
 
 /**
  * What has happened since the pool was made. Numbers only grow.
@@ -39,6 +39,8 @@ export interface Totals {
   readonly leaksReported: number
   /** Leases that were ended because they were held for longer than `maxLease`. */
   readonly leasesExpired: number
+  /** Leases whose borrowers were garbage-collected without giving them back. Their connections were closed. */
+  readonly leasesLost: number
 }
 
 /**
@@ -71,7 +73,8 @@ export const emptyTally = (): Tally => ({
   expired: 0,
   died: 0,
   leaksReported: 0,
-  leasesExpired: 0
+  leasesExpired: 0,
+  leasesLost: 0
 })
 
 export const countsOf = <K, A>(keyPool: KeyPool<K, A>): Counts => ({
@@ -117,9 +120,20 @@ export const statsOf = <K, A>(
   }
 }
 
-export const spanOf = <K, A>(lease: Lease<K, A>): string | undefined => {
-  const span = Context.getOrUndefined(lease.context, Tracer.ParentSpan)
-  return span?._tag === "Span" ? span.name : undefined
+export const spanOf = <K, A>(lease: Lease<K, A>): string | undefined => spanNameIn(lease.context)
+
+/** What is lent, at most so much of it, for the monitor's ledger. */
+export const heldLeases = function*<K, A>(
+  connections: Iterable<PooledConnection<K, A>>,
+  most: number
+): Iterable<HeldLease> {
+  let left = most
+  for (const { leases, owner } of connections) {
+    for (const { site } of leases) {
+      if (left-- <= 0) return
+      yield { label: owner.label, site: site?.text }
+    }
+  }
 }
 
 /** Who has held connections of an endpoint for the longest, at most `most`. */

@@ -5,24 +5,22 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type { LeakFacts } from "../Monitor/Leak.ts"
 import type { KeyPool, Lease } from "./PoolState.ts"
 import { spanOf } from "./PoolStats.ts"
 
 const borrowerOf = <K, A>(lease: Lease<K, A>): string =>
   [spanOf(lease), lease.site?.text].filter((part) => part !== undefined).join(" ") || "a borrower without a span"
 
-/** Reports a lease that is held for too long, and the same lease when it has come back after all. */
-export const lease = <K, A>(lease: Lease<K, A>, what: "Held" | "Returned", millis: number): Effect.Effect<void> => {
-  const age = Duration.format(Duration.millis(Math.round(millis)))
-  const { label } = lease.owner
-  return what === "Held"
-    ? Effect.logWarning(`ConnectionPool: a connection to ${label} has been held for ${age} by ${borrowerOf(lease)}`)
-    : Effect.logWarning(
-      `ConnectionPool: the connection to ${label} that was held too long has come back after ${age} from ${
-        borrowerOf(lease)
-      }: it was no leak`
-    )
-}
+/** What a lease is to the monitor: a leak, or the end of what was taken for one. */
+export const leakOf = <K, A>(lease: Lease<K, A>, what: "Held" | "Returned" | "Lost", millis: number): LeakFacts => ({
+  _tag: what,
+  kind: "Lease",
+  label: lease.owner.label,
+  site: lease.site?.text,
+  span: spanOf(lease),
+  age: Duration.millis(millis)
+})
 
 /** Warns of a nested borrow that may wait for itself, once for each endpoint. */
 export const nestedOnce = (fork: (effect: Effect.Effect<void>) => unknown) => {

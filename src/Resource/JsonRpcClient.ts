@@ -9,8 +9,10 @@ import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { siteOf } from "../internal/CallSite.ts"
 import { closeOnFailure } from "../internal/CloseOnFailure.ts"
 import { checkOptions, type OptionCheck } from "../internal/Options.ts"
+import { AskedFrom } from "../internal/Tracked.ts"
 import type * as Connector from "./Connector.ts"
 import type { Endpoint } from "./Endpoint.ts"
 import { HandshakeFailed, JsonRpcError, RequestTimeout } from "./JsonRpcError.ts"
@@ -237,7 +239,7 @@ export const connect = (
   endpoint: Endpoint,
   options: Options = {}
 ): Effect.Effect<JsonRpcClient, JsonRpcError | TcpConnection.TcpConnectionError, Scope.Scope> =>
-  open(endpoint, settingsOf(options))
+  Effect.provideService(open(endpoint, settingsOf(options)), AskedFrom, siteOf(connect))
 
 /** Any answer will do, also one that says that there is no `ping`: whoever answers is alive. */
 const ping = (client: JsonRpcClient): Effect.Effect<void, JsonRpcError> =>

@@ -11,12 +11,15 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type * as Tls from "node:tls"
+import { type CallSite, siteOf } from "../internal/CallSite.ts"
 import { closeOnFailure } from "../internal/CloseOnFailure.ts"
 import { checkOptions } from "../internal/Options.ts"
-import { TrackedByPool } from "../internal/Tracked.ts"
+import { AskedFrom, TrackedByPool } from "../internal/Tracked.ts"
+import { witnessed } from "../internal/Witness.ts"
 import { ResourceMonitor } from "../Monitor/Service.ts"
 import * as Connector from "./Connector.ts"
 import type { Endpoint } from "./Endpoint.ts"
+import { type Asked, type Keeper, keeping } from "./Keeping.ts"
 import * as TcpBytes from "./TcpBytes.ts"
 import { ConnectFailed, TcpConnectionError } from "./TcpConnectionError.ts"
 import { dial, type DialSettings, type Ending, type TcpSocket } from "./TcpSocket.ts"
@@ -95,13 +98,15 @@ const settingsOf = (options: Options): DialSettings => {
   }
 }
 
-/** Records the connection in the monitor's ledger, if there is a monitor and no pool does it. */
-const track = (endpoint: Endpoint): Effect.Effect<void, never, Scope.Scope> =>
-  Effect.gen(function*() {
-    if (yield* TrackedByPool) return
-    const monitor = yield* Effect.serviceOption(ResourceMonitor)
-    if (Option.isSome(monitor)) yield* monitor.value.track({ label: String(endpoint) })
-  })
+/** Records the connection in the monitor's ledger, if there is a monitor. */
+const track = ({ label, site }: Asked): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.flatMap(
+    Effect.serviceOption(ResourceMonitor),
+    Option.match({
+      onNone: () => Effect.void,
+      onSome: (monitor) => monitor.track({ label, site: () => site?.text })
+    })
+  )
 
 /**
  * Puts a failure to connect down to this host, if no descriptor is free: then the look-up of a name fails as if there were
@@ -122,25 +127,42 @@ const explained = (endpoint: Endpoint, error: TcpConnectionError): Effect.Effect
     )
   })
 
-const fromSocket = (socket: TcpSocket): TcpConnection => ({
+type Hold = Keeper<TcpSocket>["hold"]
+
+/** `hold` keeps what has to stay while somebody reads or writes. */
+const fromSocket = (socket: TcpSocket, hold: Hold): TcpConnection => ({
   endpoint: socket.endpoint,
-  read: TcpBytes.read(socket),
-  write: (data) => TcpBytes.write(socket, data),
+  read: hold(TcpBytes.read(socket)),
+  write: (data) => hold(TcpBytes.write(socket, data)),
   hasUnread: () => socket.raw.readableLength > 0,
   dead: Deferred.await(socket.dead),
   closed: Deferred.await(socket.closed)
 })
 
-const open = (
+const fromKeeper = (keeper: Keeper<TcpSocket>): TcpConnection =>
+  fromSocket(keeper.kept, (effect) => keeper.hold(effect))
+
+const connected = (
   endpoint: Endpoint,
   settings: DialSettings
+): Effect.Effect<TcpSocket, TcpConnectionError, Scope.Scope> =>
+  Effect.catch(dial(endpoint, settings), (error) => explained(endpoint, error))
+
+const open = (
+  endpoint: Endpoint,
+  settings: DialSettings,
+  site: CallSite | undefined
 ): Effect.Effect<TcpConnection, TcpConnectionError, Scope.Scope> =>
-  closeOnFailure(Effect.gen(function*() {
+  Effect.gen(function*() {
+    if (yield* TrackedByPool) {
+      const socket = yield* closeOnFailure(connected(endpoint, settings))
+      return fromSocket(socket, (effect) => effect)
+    }
+    const asked = { label: String(endpoint), site: site ?? (yield* AskedFrom) }
     // The ledger entry is the first to be made and so the last to go: the connection counts until it is really closed.
-    yield* track(endpoint)
-    const socket = yield* Effect.catch(dial(endpoint, settings), (error) => explained(endpoint, error))
-    return fromSocket(socket)
-  }))
+    const recorded = Effect.andThen(track(asked), witnessed(asked))
+    return yield* keeping(asked, Effect.andThen(recorded, connected(endpoint, settings)), fromKeeper)
+  })
 
 /**
  * Opens a connection that is closed when the scope ends: what was written is flushed, our side is ended, the peer's end
@@ -185,7 +207,7 @@ const open = (
 export const connect = (
   endpoint: Endpoint,
   options: Options = {}
-): Effect.Effect<TcpConnection, TcpConnectionError, Scope.Scope> => open(endpoint, settingsOf(options))
+): Effect.Effect<TcpConnection, TcpConnectionError, Scope.Scope> => open(endpoint, settingsOf(options), siteOf(connect))
 
 /** Whether a borrower came to an end of its own: one that was cut off may have asked for something that is still to come. */
 const endedByItself = (exit: Exit.Exit<unknown, unknown>): boolean =>
@@ -206,7 +228,7 @@ const endedByItself = (exit: Exit.Exit<unknown, unknown>): boolean =>
 export const connector = (options: Options = {}): Connector.Connector<Endpoint, TcpConnection, TcpConnectionError> => {
   const settings = settingsOf(options)
   return Connector.make({
-    open: (endpoint: Endpoint) => open(endpoint, settings),
+    open: (endpoint: Endpoint) => open(endpoint, settings, undefined),
     closed: (connection) => connection.dead,
     isReusable: (connection, exit) => !connection.hasUnread() && (exit === undefined || endedByItself(exit))
   })

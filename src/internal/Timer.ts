@@ -22,7 +22,7 @@ const maxTimerMillis = 2 ** 31 - 1
  * the one place where a timer of the platform is used directly. Any other clock, such as that of a test, is asked.
  */
 // oxlint-disable-next-line effecttsgo/global-timers
-const startTimer = (ring: () => void, millis: number) => setTimeout(ring, Math.min(millis, maxTimerMillis))
+export const startTimer = (ring: () => void, millis: number) => setTimeout(ring, Math.min(millis, maxTimerMillis))
 
 /** Sleeps at most this many whole milliseconds, on the Effect clock, without keeping the process alive. */
 export const sleepUnref = (millis: number): Effect.Effect<void> =>

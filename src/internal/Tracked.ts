@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
+import type { CallSite } from "./CallSite.ts"
 
 /**
  * `true` while a pool opens a connection: the pool records it, and the connector must not record it again.
@@ -11,4 +12,10 @@ import * as Context from "effect/Context"
 export const TrackedByPool: Context.Reference<boolean> = Context.Reference<boolean>(
   "effect-sluice/internal/TrackedByPool",
   { defaultValue: () => false }
+)
+
+/** The call that asked for a connection, where whoever opens it was not called by the user itself. */
+export const AskedFrom: Context.Reference<CallSite | undefined> = Context.Reference<CallSite | undefined>(
+  "effect-sluice/internal/AskedFrom",
+  { defaultValue: () => undefined }
 )

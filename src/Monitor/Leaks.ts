@@ -1,0 +1,57 @@
+/**
+ * The leaks that were found: the last ones, and whoever wants to hear of the next.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as PubSub from "effect/PubSub"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { checkOptions } from "../internal/Options.ts"
+import { fromFacts } from "./Leak.ts"
+import type { Leak, LeakFacts } from "./Leak.ts"
+
+/** How many leaks are remembered, and how many wait for a listener that is slow before it misses the oldest. */
+const remembered = 100
+
+/**
+ * The leaks of one monitor.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Leaks {
+  /** Remembers a leak, tells whoever listens, and logs it as a warning. */
+  readonly report: (facts: LeakFacts) => Effect.Effect<void>
+  /** The last `count` leaks, the oldest first. */
+  readonly recent: (count: number) => ReadonlyArray<Leak>
+  /** The leaks from now on. */
+  readonly stream: Stream.Stream<Leak>
+}
+
+const { whole } = checkOptions("ResourceMonitor.recentLeaks")
+
+/**
+ * No leaks yet. The stream ends with the scope.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make: Effect.Effect<Leaks, never, Scope.Scope> = Effect.gen(function*() {
+  const hub = yield* Effect.acquireRelease(PubSub.sliding<Leak>(remembered), PubSub.shutdown)
+  const found: Array<Leak> = []
+  return {
+    report: (facts) =>
+      Effect.suspend(() => {
+        const leak = fromFacts(facts)
+        found.push(leak)
+        if (found.length > remembered) found.shift()
+        return Effect.andThen(PubSub.publish(hub, leak), Effect.logWarning(leak.message))
+      }),
+    recent: (count) => {
+      const wanted = whole("count", count, { min: 0, infinite: true })
+      return found.slice(Math.max(found.length - wanted, 0))
+    },
+    stream: Stream.fromPubSub(hub)
+  }
+})
