@@ -35,7 +35,7 @@ const dial = (server: Server) =>
     const since = (yield* Clock.currentTimeMillis) - server.back
     const second = Math.floor(since / 1000)
     const taken = server.taken.get(second) ?? 0
-    if (since < 0 || taken >= perSecond) return yield* Effect.fail(new Scripted.ScriptedFailure("ECONNREFUSED"))
+    if (since < 0 || taken >= perSecond) return yield* new Scripted.ScriptedFailure("ECONNREFUSED")
     server.taken.set(second, taken + 1)
     server.open++
   })

@@ -40,7 +40,7 @@ describe("outage", () => {
         dials.push(yield* Clock.currentTimeMillis)
         peak = Math.max(peak, ++dialling)
         yield* Effect.sleep(connect)
-        if (down) return yield* Effect.fail(new Scripted.ScriptedFailure("ECONNREFUSED"))
+        if (down) return yield* new Scripted.ScriptedFailure("ECONNREFUSED")
       })
       const scripted = Scripted.make({ open: () => Effect.ensuring(dial, Effect.sync(() => dialling--)) })
       const retry = RetryPolicy.make({

@@ -1,0 +1,56 @@
+/**
+ * What one check has seen opened and not yet closed.
+ *
+ * @since 0.1.0
+ */
+import type * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { startTimer } from "../internal/Timer.ts"
+import type { Opened, Witness } from "../internal/Witness.ts"
+import { LeftOpen } from "../Monitor/Leak.ts"
+
+export class Account implements Witness {
+  readonly #clock: Clock.Clock
+  /** What is open, and since when. */
+  readonly #open = new Map<Opened, number>()
+  readonly #onEmptied = new Set<() => void>()
+
+  constructor(clock: Clock.Clock) {
+    this.#clock = clock
+  }
+
+  add(opened: Opened): void {
+    this.#open.set(opened, this.#clock.currentTimeMillisUnsafe())
+  }
+
+  delete(opened: Opened): void {
+    this.#open.delete(opened)
+    if (this.#open.size === 0) { for (const callback of [...this.#onEmptied]) callback() }
+  }
+
+  /**
+   * Waits until nothing is open, at most so many milliseconds. The time is real: what closes is real too, and nobody moves a
+   * test's clock any more when the test has ended. The timer keeps the process alive, because somebody waits for it.
+   */
+  settle(within: number): Effect.Effect<void> {
+    return Effect.callback((resume) => {
+      if (this.#open.size === 0) return resume(Effect.void)
+      const end = () => {
+        this.#onEmptied.delete(end)
+        clearTimeout(timer)
+        resume(Effect.void)
+      }
+      const timer = startTimer(end, within)
+      this.#onEmptied.add(end)
+    })
+  }
+
+  /** What is open now, in the order in which it was opened. */
+  leftOpen(): ReadonlyArray<LeftOpen> {
+    const now = this.#clock.currentTimeMillisUnsafe()
+    return [...this.#open].map(([{ kind, label, site, span }, since]) =>
+      new LeftOpen({ kind, label, site: site?.text, span, age: Duration.millis(Math.max(now - since, 0)) })
+    )
+  }
+}

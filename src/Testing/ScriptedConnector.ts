@@ -1,0 +1,187 @@
+/**
+ * A connector whose every move a test decides, and which keeps its own account of what is open.
+ *
+ * **When to use**
+ *
+ * Use where a test is about what a program does with its connections, and a socket would only make it slow.
+ *
+ * **Example** (A server that refuses the first dial)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import * as ConnectionPool from "effect-sluice/ConnectionPool"
+ * import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+ * import { ScriptedConnector } from "effect-sluice/Testing"
+ *
+ * const { connector, ledger } = ScriptedConnector.make({
+ *   open: (_key, attempt) =>
+ *     attempt === 1 ? Effect.fail(new ScriptedConnector.ScriptedFailure("ECONNREFUSED")) : Effect.void
+ * })
+ *
+ * const program = Effect.gen(function*() {
+ *   const pool = yield* ConnectionPool.make({ connector })
+ *   return yield* ConnectionPool.use(pool, "db", (connection) => Effect.succeed(connection.id))
+ * }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layer()))
+ *
+ * const id = await Effect.runPromise(program)
+ * const seen = [id, ledger.attempts, ledger.opened, ledger.closed]
+ * seen // => [1, 2, 1, 1]
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Data from "effect/Data"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Connector from "../Resource/Connector.ts"
+
+/**
+ * A connection that a script has opened.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Scripted {
+  readonly key: string
+  /** 1 for the first connection of its connector, then 2 and so on. */
+  readonly id: number
+  /** Completes when the connection dies; {@link ScriptedConnector.kill} completes it. */
+  readonly died: Deferred.Deferred<void>
+}
+
+/**
+ * What happens in each step. A step that is left out succeeds at once. Steps may be replaced while connections are open.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Script {
+  /** What happens in a dial, before the connection is there. `attempt` counts all dials from 1. */
+  open: (key: string, attempt: number) => Effect.Effect<void, ScriptedFailure>
+  /** What an idle connection answers. */
+  check: (connection: Scripted) => Effect.Effect<void, ScriptedFailure>
+  /** What happens while a connection closes. */
+  close: (connection: Scripted) => Effect.Effect<void>
+}
+
+/**
+ * The failure of a step, with a code as Node's errors have it: `ECONNREFUSED` is retried, `EACCES` is not.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ScriptedFailure extends Data.TaggedError("ScriptedFailure")<{ readonly code: string }> {
+  constructor(code: string) {
+    super({ code })
+  }
+  override get message(): string {
+    return `scripted ${this.code}`
+  }
+}
+
+/**
+ * What a connector has done. Counts of what is open include connections that are being dialled: a socket exists from the
+ * first step of its dial.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Ledger {
+  attempts: number
+  opened: number
+  closed: number
+  /** Open and not yet closed, by key. */
+  readonly open: Map<string, number>
+  dialling: number
+  peakDialling: number
+  /** Most connections that were dialled or open at once: of one key, and of all. */
+  peakPerKey: number
+  peakTotal: number
+  /** The connections that are open and not yet closing. */
+  readonly live: Set<Scripted>
+}
+
+/**
+ * A connector, and what a test needs to drive it and to see what it did.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ScriptedConnector {
+  readonly connector: Connector.Connector<string, Scripted, ScriptedFailure>
+  readonly ledger: Ledger
+  /** The steps, to be replaced as the test goes on. */
+  readonly steps: Script
+  /** Has a connection die, as if its peer had closed it. */
+  readonly kill: (connection: Scripted) => Effect.Effect<void>
+  /** Connections that are dialled or open now. */
+  readonly openNow: () => number
+}
+
+const sum = (counts: Iterable<number>): number => [...counts].reduce((total, count) => total + count, 0)
+
+const emptyLedger = (): Ledger => ({
+  attempts: 0,
+  opened: 0,
+  closed: 0,
+  open: new Map(),
+  dialling: 0,
+  peakDialling: 0,
+  peakPerKey: 0,
+  peakTotal: 0,
+  live: new Set()
+})
+
+const change = (ledger: Ledger, key: string, by: number): void => {
+  ledger.open.set(key, (ledger.open.get(key) ?? 0) + by)
+  ledger.peakPerKey = Math.max(ledger.peakPerKey, ledger.open.get(key) ?? 0)
+  ledger.peakTotal = Math.max(ledger.peakTotal, sum(ledger.open.values()))
+}
+
+const opening = (ledger: Ledger, steps: Script, key: string) =>
+  Effect.gen(function*() {
+    const attempt = ++ledger.attempts
+    // A socket exists from the first step of its dial, so it is acquired before anything can go wrong.
+    yield* Effect.acquireRelease(
+      Effect.sync(() => change(ledger, key, 1)),
+      () => Effect.sync(() => change(ledger, key, -1))
+    )
+    ledger.dialling++
+    ledger.peakDialling = Math.max(ledger.peakDialling, ledger.dialling)
+    yield* Effect.ensuring(Effect.suspend(() => steps.open(key, attempt)), Effect.sync(() => ledger.dialling--))
+    return yield* Effect.acquireRelease(
+      Effect.sync((): Scripted => {
+        const connection = { key, id: ++ledger.opened, died: Deferred.makeUnsafe<void>() }
+        ledger.live.add(connection)
+        return connection
+      }),
+      (connection) =>
+        Effect.suspend(() => {
+          ledger.live.delete(connection)
+          return Effect.andThen(Effect.suspend(() => steps.close(connection)), Effect.sync(() => ledger.closed++))
+        })
+    )
+  })
+
+/**
+ * Makes a connector that follows a script.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (script: Partial<Script> = {}): ScriptedConnector => {
+  const steps: Script = { open: () => Effect.void, check: () => Effect.void, close: () => Effect.void, ...script }
+  const ledger = emptyLedger()
+  return {
+    connector: Connector.make({
+      open: (key: string) => opening(ledger, steps, key),
+      check: (connection: Scripted) => Effect.suspend(() => steps.check(connection)),
+      closed: (connection: Scripted) => Deferred.await(connection.died)
+    }),
+    ledger,
+    steps,
+    kill: (connection) => Effect.sync(() => void Deferred.doneUnsafe(connection.died, Exit.void)),
+    openNow: () => sum(ledger.open.values())
+  }
+}

@@ -1,0 +1,14 @@
+/**
+ * What a user's own tests need.
+ *
+ * - {@link LeakCheck} fails a test that leaves something open, and names the line that asked for it.
+ * - {@link ScriptedConnector} is a connector whose every move the test decides.
+ * - {@link FaultProxy} breaks real connections: it delays, cuts, resets, freezes and refuses.
+ *
+ * `ResourceMonitor.layerTest` drives the readings of a monitor.
+ *
+ * @since 0.1.0
+ */
+export * as FaultProxy from "./FaultProxy.ts"
+export * as LeakCheck from "./LeakCheck.ts"
+export * as ScriptedConnector from "./ScriptedConnector.ts"
