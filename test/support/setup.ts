@@ -1,0 +1,20 @@
+/**
+ * Compares what descriptors the process of a test file has before its first test and after its last one: each file has a
+ * process of its own, in which files run one after another.
+ */
+import * as Effect from "effect/Effect"
+import { afterAll, beforeAll } from "vitest"
+import * as Descriptors from "../../src/Testing/Descriptors.ts"
+import * as LeakCheck from "../../src/Testing/LeakCheck.ts"
+
+let comparison: Descriptors.Comparison | undefined
+
+beforeAll(() => {
+  comparison = Descriptors.compare()
+})
+
+afterAll(async () => {
+  if (comparison === undefined) return
+  const leaks = await Effect.runPromise(comparison.settle(2000))
+  if (leaks.length > 0) throw new LeakCheck.LeakError({ leaks })
+})
