@@ -3,6 +3,7 @@ import { Clock, Context, Deferred, Duration, Effect, Exit, Fiber, Layer, Scope }
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
 import * as Connector from "effect-sluice/Connector"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+import { LeakCheck } from "effect-sluice/Testing"
 import { TestClock } from "effect/testing"
 import { CloseTimeout } from "../../src/internal/CloseTimeout.ts"
 import { loopTurn } from "../../src/internal/Timer.ts"
@@ -11,6 +12,9 @@ import { pauseBetween } from "../../src/Serverless/Pause.ts"
 import { WarmInstance } from "../../src/Serverless/WarmInstance.ts"
 import { invocationWindows, shutdownWindows } from "../../src/Serverless/Windows.ts"
 import * as Scripted from "../support/ScriptedConnector.ts"
+import { leavesDescriptors } from "../support/setup.ts"
+
+leavesDescriptors("a warm instance keeps what it has, its monitor included, until the platform ends it")
 
 const fork = Effect.forkChild({ startImmediately: true })
 
@@ -224,7 +228,8 @@ describe("an invocation", () => {
       const reason = reasonOf(yield* Fiber.join(fiber))
       assert.deepInclude(reason, { _tag: "InvocationTimeout", hasEnded: false })
       assert.strictEqual(openNow(), 0)
-    }))
+      // What cannot be ended goes on after the test.
+    }).pipe(LeakCheck.ignore))
 
   it.effect("that hangs does not cost another one its connection", () =>
     Effect.gen(function*() {
@@ -238,7 +243,8 @@ describe("an invocation", () => {
       assert.strictEqual(openNow(), 2)
       assert.isUndefined(other.pollUnsafe())
       yield* Fiber.interrupt(other)
-    }))
+      // What cannot be ended goes on after the test.
+    }).pipe(LeakCheck.ignore))
 
   it.effect("without any time left is not begun", () =>
     Effect.gen(function*() {

@@ -7,6 +7,13 @@ import { afterAll, beforeAll } from "vitest"
 import * as Descriptors from "../../src/Testing/Descriptors.ts"
 import * as LeakCheck from "../../src/Testing/LeakCheck.ts"
 
+let isExpected = false
+
+/** Says of a test file that it leaves descriptors open, and why that is right. */
+export const leavesDescriptors = (_why: string): void => {
+  isExpected = true
+}
+
 let comparison: Descriptors.Comparison | undefined
 
 beforeAll(() => {
@@ -14,7 +21,7 @@ beforeAll(() => {
 })
 
 afterAll(async () => {
-  if (comparison === undefined) return
+  if (comparison === undefined || isExpected) return
   const leaks = await Effect.runPromise(comparison.settle(2000))
   if (leaks.length > 0) throw new LeakCheck.LeakError({ leaks })
 })
