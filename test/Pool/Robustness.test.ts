@@ -413,6 +413,35 @@ describe("callers that misbehave", () => {
 })
 
 describe("the event loop", () => {
+  it.live("turns between the borrowers of a crowd that are served at once, in batches and in their order", () =>
+    test(Effect.gen(function*() {
+      const crowd = 1000
+      const opened = yield* Deferred.make<void>()
+      const { connector } = Scripted.make({ open: () => Deferred.await(opened) })
+      const pool = yield* ConnectionPool.make({ connector, concurrency: Infinity })
+      const served: Array<number> = []
+      const borrowers = yield* Effect.forEach(
+        Array.from({ length: crowd }, (_, number) => number),
+        (number) => fork(ConnectionPool.use(pool, "a", () => Effect.sync(() => served.push(number))))
+      )
+      assert.strictEqual((yield* ConnectionPool.stats(pool)).waiting, crowd)
+      // Other work of the process: it counts how many borrowers go on before its turn comes.
+      const seen = yield* Effect.callback<ReadonlyArray<number>>((resume) => {
+        const counts: Array<number> = []
+        const look = () => {
+          counts.push(served.length)
+          if (served.length < crowd) setImmediate(look)
+          else resume(Effect.succeed(counts))
+        }
+        setImmediate(look)
+        Deferred.doneUnsafe(opened, Exit.void)
+      })
+      yield* Fiber.joinAll(borrowers)
+      const batches = seen.map((count, turn) => count - (seen[turn - 1] ?? 0)).filter((count) => count > 0)
+      assert.deepStrictEqual(batches, [256, 256, 256, 232])
+      assert.deepStrictEqual(served, served.toSorted((left, right) => left - right))
+    })))
+
   const run = (program: string) =>
     Effect.callback<{ readonly status: number | null; readonly millis: number; readonly stdout: string }>((resume) => {
       const start = performance.now()
