@@ -17,12 +17,16 @@ Error.stackTraceLimit = 0
 const program = Effect.gen(function*() {
   const services = yield* Effect.context<ResourceMonitor.ResourceMonitor | ResourceMonitor.TestMonitor>()
   const monitor = Context.get(services, ResourceMonitor.TestMonitor)
-  const tracked = () => JSON.stringify([...Effect.runSyncWith(services)(monitor.tracked)])
+  const account = Effect.all([monitor.tracked, monitor.reserved, monitor.waiting])
+  const counted = () => {
+    const [tracked, reserved, waiting] = Effect.runSyncWith(services)(account)
+    return JSON.stringify({ tracked: [...tracked], reserved, waiting })
+  }
   const violation = async (history: History.History): Promise<string | undefined> => {
-    const before = tracked()
+    const before = counted()
     try {
       await new Model(history, services).run()
-      return tracked() === before ? undefined : `the monitor tracked ${before} before and ${tracked()} after`
+      return counted() === before ? undefined : `the monitor counted ${before} before and ${counted()} after`
     } catch (error) {
       return error instanceof Error ? error.message : String(error)
     }

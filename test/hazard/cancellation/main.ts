@@ -49,15 +49,20 @@ const sweeps = function*(): Generator<Sweep> {
 const program = Effect.gen(function*() {
   const services = yield* Effect.context<ResourceMonitor.ResourceMonitor | ResourceMonitor.TestMonitor>()
   const monitor = Context.get(services, ResourceMonitor.TestMonitor)
-  const tracked = () => JSON.stringify([...Effect.runSyncWith(services)(monitor.tracked)])
+  // What is left behind with its socket goes on to count, and must not be what the gate goes by in later trials.
+  yield* monitor.set({ descriptorLimit: 1e9, connectionLimit: 1e9 })
+  const account = Effect.all([monitor.tracked, monitor.reserved, monitor.waiting])
+  const counted = () => {
+    const [tracked, reserved, waiting] = Effect.runSyncWith(services)(account)
+    return JSON.stringify({ tracked: [...tracked], reserved, waiting })
+  }
   let [trials, number] = [0, 0]
   const run = async (trial: Case, after: number): Promise<boolean> => {
-    const before = tracked()
+    const before = counted()
     const goesOn = await new Trial(trial, services).run(after)
     trials++
-    // What is left behind with its socket goes on to count.
-    if (tracked() === before || isStuck(trial)) return goesOn
-    throw new Error(`the monitor tracked ${before} before and ${tracked()} after`)
+    if (counted() === before || isStuck(trial)) return goesOn
+    throw new Error(`the monitor counted ${before} before and ${counted()} after`)
   }
   const sweep = async ({ every, first, trial }: Sweep): Promise<void> => {
     for (let after = first;; after += every) {
