@@ -53,7 +53,7 @@ import { PoolCore } from "./PoolCore.ts"
 import type { Probe } from "./PoolEnvironment.ts"
 import type { PoolError } from "./PoolError.ts"
 import { type Options, resizedCaps, type Settings, settingsOf } from "./PoolOptions.ts"
-import { PoolRegistry, registered, type RegisteredPool } from "./PoolRegistry.ts"
+import { PoolRegistry, type RegisteredPool } from "./PoolRegistry.ts"
 import type { KeyPool } from "./PoolState.ts"
 import type { Stats } from "./PoolStats.ts"
 import * as Reporting from "./Reporting.ts"
@@ -188,7 +188,7 @@ const makePool = <K, A, E, R>(
       beforeLend: probeOf("beforeLend", hooks?.beforeLend, settings, context),
       limitsLeases: settings.maxLease < Infinity,
       drain,
-      registered: registered({ core, clock, settings, hasCheck: check !== undefined, drain })
+      registered: { core, clock, settings, hasCheck: check !== undefined, drain }
     },
     pipe() {
       return pipeArguments(this, arguments)

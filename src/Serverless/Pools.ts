@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import type { PoolRegistry, RegisteredPool } from "../Pool/PoolRegistry.ts"
+import * as PoolRegistry from "../Pool/PoolRegistry.ts"
 import type { Pause } from "./Pause.ts"
 
 /** Bounds on the end of a pool, in milliseconds. */
@@ -13,10 +13,10 @@ export interface Limits {
   readonly closeTimeout: number
 }
 
-export class Pools implements PoolRegistry {
-  readonly #pools = new Set<RegisteredPool>()
+export class Pools implements PoolRegistry.PoolRegistry {
+  readonly #pools = new Set<PoolRegistry.RegisteredPool>()
 
-  add(pool: RegisteredPool): () => void {
+  add(pool: PoolRegistry.RegisteredPool): () => void {
     this.#pools.add(pool)
     return () => void this.#pools.delete(pool)
   }
@@ -24,30 +24,30 @@ export class Pools implements PoolRegistry {
   /** Connections in any state, of all pools. */
   get connections(): number {
     let total = 0
-    for (const pool of this.#pools) total += pool.stats().total
+    for (const pool of this.#pools) total += pool.core.stats().total
     return total
   }
 
   /** Has every pool look at its connections with the time that has really passed. */
   judge(pause: Pause): void {
-    for (const pool of this.#pools) pool.judge(pause)
+    for (const pool of this.#pools) PoolRegistry.judge(pool, pause)
   }
 
   /** From now on no pool takes longer than this to end. */
   hurry(limits: Limits): void {
-    for (const pool of this.#pools) pool.hurry(limits)
+    for (const pool of this.#pools) PoolRegistry.hurry(pool, limits)
   }
 
   force(): void {
-    for (const pool of this.#pools) pool.force()
+    for (const pool of this.#pools) pool.core.force()
   }
 
-  readonly closeIdle: Effect.Effect<void> = this.#forAll((pool) => pool.closeIdle)
+  readonly closeIdle: Effect.Effect<void> = this.#forAll(PoolRegistry.closeIdle)
 
   /** Drains all at once, without waiting for borrowers. */
   readonly drain: Effect.Effect<void> = this.#forAll((pool) => pool.drain(0))
 
-  #forAll(f: (pool: RegisteredPool) => Effect.Effect<void>): Effect.Effect<void> {
+  #forAll(f: (pool: PoolRegistry.RegisteredPool) => Effect.Effect<void>): Effect.Effect<void> {
     return Effect.suspend(() => Effect.forEach(this.#pools, f, { concurrency: "unbounded", discard: true }))
   }
 }

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Scope } from "effect"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
-import { PoolRegistry, type RegisteredPool } from "../../src/Pool/PoolRegistry.ts"
+import { closeIdle, emptied, PoolRegistry, type RegisteredPool } from "../../src/Pool/PoolRegistry.ts"
 import * as Scripted from "../support/ScriptedConnector.ts"
 
 const fork = Effect.forkChild({ startImmediately: true })
@@ -45,20 +45,33 @@ describe("a registry", () => {
       const { connector, ledger } = Scripted.make()
       const made = ConnectionPool.make({ connector })
       const pool = yield* Effect.provideService(made, PoolRegistry, { add })
-      const { closeIdle, emptied, stats } = only(pools)
-      yield* emptied
+      const registered = only(pools)
+      let callbacks = 0
+      const whenEmptied = registered.core.whenEmptied.bind(registered.core)
+      Object.assign(registered.core, {
+        whenEmptied: (callback: () => void) => {
+          callbacks++
+          whenEmptied(callback)
+        }
+      })
+      yield* emptied(registered)
       const lent = yield* Deferred.make<void>()
       const holder = yield* fork(
         ConnectionPool.use(pool, "db", () => Effect.andThen(Deferred.succeed(lent, undefined), Effect.never))
       )
       yield* Deferred.await(lent)
-      const waiting = [yield* fork(closeIdle), yield* fork(closeIdle), yield* fork(emptied)]
+      const waiting = [
+        yield* fork(closeIdle(registered)),
+        yield* fork(closeIdle(registered)),
+        yield* fork(emptied(registered))
+      ]
       for (let turn = 0; turn < 50; turn++) yield* Effect.yieldNow
       // What is lent is closed on its return.
       assert.deepStrictEqual(waiting.map((fiber) => fiber.pollUnsafe()), [undefined, undefined, undefined])
       yield* Fiber.interrupt(holder)
       yield* Fiber.joinAll(waiting)
-      assert.strictEqual(stats().total, 0)
+      assert.strictEqual(callbacks, 2)
+      assert.strictEqual((yield* ConnectionPool.stats(pool)).total, 0)
       assert.strictEqual(yield* ConnectionPool.use(pool, "db", (connection) => Effect.succeed(connection.id)), 2)
       assert.strictEqual(ledger.closed, 1)
     }).pipe(Effect.provide(ResourceMonitor.layerUnlimited)))
