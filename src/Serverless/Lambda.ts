@@ -18,7 +18,7 @@ import { isOnLambda, register, type Registration } from "./LambdaExtension.ts"
 import { type Response, type ResponseStream, ResponseWriter } from "./LambdaResponse.ts"
 import { terminator } from "./Termination.ts"
 import { type Between, WarmInstance } from "./WarmInstance.ts"
-import { invocationWindows } from "./Windows.ts"
+import { invocationWindows, shutdownWindows } from "./Windows.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
 export { InstanceClosing, InvocationError, type InvocationErrorReason, InvocationTimeout } from "./InvocationError.ts"
@@ -199,7 +199,7 @@ const makeHost = <R, E>(options: Options<R, E>): Host<R> => {
         `Lambda: after ${Math.round(millis)} ms not everything is closed; ${connections} connections are open`
       )
   )
-  if (isOnLambda()) terminator().add({ shutdown, window })
+  if (isOnLambda()) terminator().add({ shutdown, window: shutdownWindows(window).total })
   const warn = warnOnce(options.extension === false ? undefined : Effect.runPromise(register))
   return {
     run: (context, effect) => {

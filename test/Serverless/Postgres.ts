@@ -20,6 +20,8 @@ export const isThere: boolean = await new Promise<boolean>((resolve) => {
 export interface Observer {
   /** Sessions with this name. */
   readonly sessions: (application: string) => Effect.Effect<number>
+  /** Ends all sessions with this name, and waits until they are gone. */
+  readonly terminate: (application: string) => Effect.Effect<void>
   /** The name of a session. */
   readonly applicationOf: (pid: number) => Effect.Effect<string>
   /** Waits until there is none, at most two seconds, and tells how many milliseconds that took. */
@@ -47,5 +49,13 @@ export const observe: Effect.Effect<Observer, never, Scope.Scope> = Effect.gen(f
       }
       return performance.now() - start
     })
-  return { sessions, applicationOf, gone }
+  const terminate = (application: string) =>
+    Effect.andThen(
+      Effect.orDie(connection.query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1",
+        [application]
+      )),
+      Effect.asVoid(gone(application))
+    )
+  return { sessions, applicationOf, gone, terminate }
 }).pipe(Effect.orDie)

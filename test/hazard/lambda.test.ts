@@ -78,6 +78,22 @@ describe.skipIf(!hasRuntimeClient || !Postgres.isThere)("on Lambda", () => {
       })
   )
 
+  it.live("no invocation gets a session that the server ended during a freeze", () =>
+    Effect.gen(function*() {
+      const application = newApplication()
+      const observer = yield* Postgres.observe
+      const instance = yield* start({ function: "query", env: { APPLICATION: application } })
+      const sessions = new Set([queried((yield* invoke(instance, {})).text).pid])
+      for (let turn = 1; turn <= 10; turn++) {
+        yield* Effect.promise(() => instance.freeze())
+        yield* observer.terminate(application)
+        const answer = yield* invoke(instance, {})
+        assert.strictEqual(answer.how, "response", answer.text)
+        sessions.add(queried(answer.text).pid)
+        assert.strictEqual(sessions.size, turn + 1)
+      }
+    }))
+
   it.live("an invocation that runs too long is answered before the platform's timeout, and its session ends", () =>
     Effect.gen(function*() {
       const application = newApplication()
@@ -129,6 +145,32 @@ describe.skipIf(!hasRuntimeClient || !Postgres.isThere)("on Lambda", () => {
         assert.isBelow(best, 150)
       })
   )
+
+  it.live("at SIGTERM 50 peers that never end their side are told at once, and cost no more than the window", () =>
+    Effect.gen(function*() {
+      let ended = 0
+      const server = yield* TcpServer.make((socket) => void socket.resume().on("end", () => ended++), {
+        allowHalfOpen: true
+      })
+      const env = { PORT: String(server.endpoint.port) }
+      const instance = yield* start({ function: "many", env, alternativeClient: true })
+      assert.strictEqual(JSON.parse((yield* invoke(instance, {}, 10_000)).text).total, 50)
+      const begin = performance.now()
+      const gone = instance.end(2000)
+      yield* TcpServer.eventually(() => ended === 50)
+      const told = performance.now() - begin
+      yield* Effect.promise(() => gone)
+      const over = performance.now() - begin
+      console.log(
+        `50 hung peers were told after ${Math.round(told)} ms, and the process had ended after ${Math.round(over)} ms`
+      )
+      assert.strictEqual(instance.ending, 0)
+      assert.strictEqual(ended, 50)
+      assert.isBelow(told, 150)
+      // The deadline of each, a third of the window, runs beside those of the others.
+      assert.isBelow(over, 300)
+      assert.notInclude(instance.output, "not everything is closed")
+    }))
 
   it.live("at SIGTERM during an invocation it is interrupted, answered for, and everything closed", () =>
     Effect.gen(function*() {
@@ -225,6 +267,23 @@ describe.skipIf(!hasRuntimeClient || !Postgres.isThere)("on Lambda", () => {
       const threadsOf = (what: string) =>
         new Set(instance.output.match(new RegExp(`${what} in thread [1-9]\\d*`, "g"))).size
       assert.deepStrictEqual([threadsOf("interrupted"), threadsOf("closed")], [4, 4])
+    }))
+
+  it.live("without the preload a worker thread says that SIGTERM does not reach it", () =>
+    Effect.gen(function*() {
+      const instance = yield* start({ function: "noting", workers: 1, alternativeClient: true })
+      yield* invoke(instance, {})
+      yield* invoke(instance, {})
+      assert.strictEqual(instance.output.match(/SIGTERM does not reach this worker thread/g)?.length, 1)
+    }))
+
+  it.live("whoever else listens for SIGTERM ends the process, after everything is closed", () =>
+    Effect.gen(function*() {
+      const instance = yield* start({ function: "noting", alternativeClient: true, env: { LISTENER: "yes" } })
+      yield* invoke(instance, {})
+      yield* Effect.promise(() => instance.end())
+      assert.match(instance.output, /closed in thread 0\n[^]*the other listener has ended\n/)
+      assert.strictEqual(instance.ending, 7)
     }))
 
   it.live("the example answers through one session that bears its instance's name, and closes it at SIGTERM", () =>

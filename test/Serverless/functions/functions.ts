@@ -17,6 +17,15 @@ const common = {
   margin: Number(env("MARGIN") || 300)
 }
 
+// Something else in the process that has to end in order.
+if (env("LISTENER") !== "") {
+  process.on("SIGTERM", () =>
+    setTimeout(() => {
+      process.stderr.write("the other listener has ended\n")
+      process.exit(7)
+    }, 150))
+}
+
 // ---- a pool of PostgreSQL sessions -----------------------------------------------------------------------------------
 
 const database = Endpoint.tcp("127.0.0.1", 5432)
@@ -40,16 +49,15 @@ const backend = Postgres.withConnection(
   ({ postgres }) => Effect.map(postgres.query("SELECT pg_backend_pid() AS pid"), ({ rows }) => Number(rows[0]?.["pid"]))
 )
 
-/** Has so many sessions open at once, by having each wait for the last. */
-const openMany = (count: number) => {
+/** Runs so many effects at once, each of which is given something that ends when all have it. */
+const atOnce = <E, R>(count: number, f: (hold: Effect.Effect<void>) => Effect.Effect<void, E, R>) => {
   const all = Deferred.makeUnsafe<void>()
   let held = 0
-  const hold = Postgres.withConnection(database, () =>
-    Effect.suspend(() => {
-      if (++held === count) Deferred.doneUnsafe(all, Exit.void)
-      return Deferred.await(all)
-    }))
-  return Effect.forEach(Array.from({ length: count }), () => hold, { concurrency: "unbounded", discard: true })
+  const hold = Effect.suspend(() => {
+    if (++held === count) Deferred.doneUnsafe(all, Exit.void)
+    return Deferred.await(all)
+  })
+  return Effect.forEach(Array.from({ length: count }), () => f(hold), { concurrency: "unbounded", discard: true })
 }
 
 interface Query {
@@ -63,7 +71,7 @@ const query = () =>
     layer: postgres,
     handle: ({ open = 0, sleep = 0 }: Query) =>
       Effect.gen(function*() {
-        if (open > 0) yield* openMany(open)
+        if (open > 0) yield* atOnce(open, (hold) => Postgres.withConnection(database, () => hold))
         if (sleep > 0) {
           yield* Postgres.withConnection(database, ({ postgres }) => postgres.query(`SELECT pg_sleep(${sleep})`))
         }
@@ -79,9 +87,12 @@ class Lines extends ConnectionPool.Service<Lines>()("test/Lines", {
   ...ConnectionPool.serverless
 }) {}
 
+/** The test's own server. */
+const server = () => Endpoint.tcp("127.0.0.1", Number(env("PORT")))
+
 const echo = Effect.suspend(() =>
   Lines.withConnection(
-    Endpoint.tcp("127.0.0.1", Number(env("PORT"))),
+    server(),
     (connection) =>
       Effect.andThen(connection.write("x"), Effect.map(connection.read, (bytes) => new TextDecoder().decode(bytes)))
   )
@@ -89,6 +100,22 @@ const echo = Effect.suspend(() =>
 
 const lines = () =>
   Lambda.handler({ ...common, layer: Lines.layer.pipe(Layer.provide(ResourceMonitor.layer())), handle: () => echo })
+
+/** Has so many connections open at once, and keeps them, with closing times that are longer than any window. */
+class Many extends ConnectionPool.Service<Many>()("test/Many", {
+  connector: TcpConnection.connector(),
+  maxPerEndpoint: 50,
+  maxTotal: 50,
+  closeTimeout: "1 minute",
+  drainTimeout: "1 minute"
+}) {}
+
+const many = () =>
+  Lambda.handler({
+    ...common,
+    layer: Many.layer.pipe(Layer.provide(ResourceMonitor.layer())),
+    handle: () => Effect.andThen(atOnce(50, (hold) => Many.withConnection(server(), () => hold)), Many.stats)
+  })
 
 /** Connects while its services are built, as a careless layer does. */
 class Eager extends Context.Service<Eager, TcpConnection.TcpConnection>()("test/Eager") {}
@@ -98,7 +125,7 @@ const eager = () =>
     ...common,
     layer: Layer.effect(
       Eager,
-      Effect.suspend(() => TcpConnection.connect(Endpoint.tcp("127.0.0.1", Number(env("PORT")))))
+      Effect.suspend(() => TcpConnection.connect(server()))
     ),
     handle: () => Effect.flatMap(Eager, (connection) => Effect.as(connection.write("x"), "written"))
   })
@@ -150,4 +177,4 @@ const stuck = () =>
       )
   })
 
-export const functions = { query, lines, eager, stream, noting, stuck }
+export const functions = { query, lines, many, eager, stream, noting, stuck }
