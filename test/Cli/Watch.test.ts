@@ -9,12 +9,9 @@ import * as Path from "node:path"
 import type * as Stream from "node:stream"
 import { parseInterval, watch as watchCommand } from "../../src/Cli/Watch.ts"
 import { lookOf } from "../../src/Cli/WatchReport.ts"
-import * as WatchRun from "../../src/Cli/WatchRun.ts"
-import type { Moment } from "../../src/Cli/WatchTrend.ts"
 import * as WatchView from "../../src/Cli/WatchView.ts"
-import { defaults } from "../../src/Monitor/Options.ts"
-import { rulesOf } from "../../src/Monitor/Watch.ts"
 import { eventually } from "../support/TcpServer.ts"
+import { settings, watch } from "./watching.ts"
 
 const main = Path.resolve(import.meta.dirname, "../../src/Cli/main.ts")
 const watchedPath = Path.join(import.meta.dirname, "children/watched.mjs")
@@ -64,27 +61,6 @@ const watched = (
         }),
       end: () => child.stdin.end()
     }
-  })
-
-const settings = (pid: number, given: Partial<WatchRun.Settings> = {}): WatchRun.Settings => ({
-  pid,
-  interval: Duration.millis(100),
-  count: 1,
-  limits: { maxDescriptors: Infinity, maxMemory: Infinity, maxConnections: Infinity, rules: rulesOf(defaults) },
-  ...given
-})
-
-/** Watches, and tells what each look came to. `act` is called after each. */
-const watch = (given: WatchRun.Settings, act: (moment: Moment) => Effect.Effect<void> = () => Effect.void) =>
-  Effect.gen(function*() {
-    const moments: Array<Moment> = []
-    const show = (moment: Moment) =>
-      Effect.suspend(() => {
-        moments.push(moment)
-        return Effect.as(act(moment), true)
-      })
-    const ending = yield* WatchRun.run(given, show)
-    return { moments, ending }
   })
 
 interface Outcome {
