@@ -21,6 +21,11 @@ export class Pools implements PoolRegistry.PoolRegistry {
     return () => void this.#pools.delete(pool)
   }
 
+  /** Those that have not ended. */
+  get all(): Iterable<RegisteredPool> {
+    return this.#pools
+  }
+
   /** Connections in any state, of all pools. */
   get connections(): number {
     let total = 0

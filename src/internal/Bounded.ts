@@ -10,7 +10,7 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 
 /** Waits for a fiber, at most so long, also where the waiting fiber itself is uninterruptible. */
-const awaitWithin = <A, E>(
+export const awaitWithin = <A, E>(
   fiber: Fiber.Fiber<A, E>,
   patience: Duration.Duration
 ): Effect.Effect<Exit.Exit<A, E> | undefined> =>

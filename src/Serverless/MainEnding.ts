@@ -1,0 +1,103 @@
+/**
+ * Why a program ends, what its exit status is, and what is said about it, as pure functions.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Exit from "effect/Exit"
+import * as Runtime from "effect/Runtime"
+import type { Stats } from "../Pool/PoolStats.ts"
+
+/** The signals that end a program. */
+export type EndingSignal = "SIGINT" | "SIGTERM"
+
+/** What came first. */
+export type Ending =
+  | { readonly _tag: "Ended"; readonly exit: Exit.Exit<unknown, unknown> }
+  | { readonly _tag: "Signalled"; readonly signal: EndingSignal }
+  | { readonly _tag: "Uncaught"; readonly error: unknown; readonly origin: NodeJS.UncaughtExceptionOrigin }
+  /** The event loop is empty: nothing will ever wake the program again. */
+  | { readonly _tag: "Starved" }
+
+/** The statuses of the signals, as shells have them: 128 and the signal's number. */
+export const signalStatuses: Record<EndingSignal, number> = { SIGINT: 130, SIGTERM: 143 }
+
+/** Node's own status for a program that waits for what can never come. */
+const starved = 13
+
+const statusOfExit = (exit: Exit.Exit<unknown, unknown>): number => {
+  if (Exit.isSuccess(exit)) return 0
+  if (Cause.hasInterruptsOnly(exit.cause)) return signalStatuses.SIGINT
+  return Runtime.getErrorExitCode(Cause.squash(exit.cause))
+}
+
+export const statusOf = (ending: Ending, ofSignal: Record<EndingSignal, number>): number => {
+  switch (ending._tag) {
+    case "Ended":
+      return statusOfExit(ending.exit)
+    case "Signalled":
+      return ofSignal[ending.signal]
+    case "Uncaught":
+      return 1
+    case "Starved":
+      return starved
+  }
+}
+
+/** A failure that nobody has been told of yet; `undefined` if there is none. */
+export const failureText = (exit: Exit.Exit<unknown, unknown>): string | undefined =>
+  Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause) || !Runtime.getErrorReported(Cause.squash(exit.cause))
+    ? undefined
+    : Cause.pretty(exit.cause)
+
+const uncaughtText = (error: unknown, origin: NodeJS.UncaughtExceptionOrigin): string =>
+  `${origin === "unhandledRejection" ? "Unhandled rejection" : "Uncaught exception"}: ${Cause.pretty(Cause.die(error))}`
+
+/** What is said as soon as the program begins to end; `undefined` if that needs no word. */
+export const endingText = (ending: Ending): string | undefined => {
+  switch (ending._tag) {
+    case "Ended":
+      return failureText(ending.exit)
+    case "Signalled":
+      return undefined
+    case "Uncaught":
+      return uncaughtText(ending.error, ending.origin)
+    case "Starved":
+      return "The program waits, and nothing is left that could wake it: the event loop is empty."
+  }
+}
+
+/** What a process has at the moment at which it is asked. */
+export interface Holdings {
+  readonly pools: ReadonlyArray<Stats>
+  /** Kinds of what keeps the event loop of Node alive, one for each thing. */
+  readonly resources: ReadonlyArray<string>
+}
+
+const plural = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`
+
+const states = ["active", "idle", "connecting", "closing"] as const
+
+const connectionTexts = ({ pools }: Holdings): ReadonlyArray<string> =>
+  pools.flatMap((pool) =>
+    Array.from(pool.endpoints).filter(([, counts]) => counts.total > 0).map(([endpoint, counts]) => {
+      const inStates = states.filter((state) => counts[state] > 0).map((state) => `${counts[state]} ${state}`)
+      return `${plural(counts.total, "connection")} to ${endpoint} (${inStates.join(", ")})`
+    })
+  )
+
+const resourceTexts = ({ resources }: Holdings): ReadonlyArray<string> => {
+  const counts = new Map<string, number>()
+  for (const kind of resources) counts.set(kind, (counts.get(kind) ?? 0) + 1)
+  return Array.from(counts, ([kind, count]) => `${count} ${kind}`)
+}
+
+/** Names what is open. */
+export const holdingsText = (holdings: Holdings): string => {
+  const connections = connectionTexts(holdings)
+  const resources = resourceTexts(holdings)
+  return [
+    `In pools: ${connections.length === 0 ? "nothing" : connections.join("; ")}.`,
+    `In the event loop: ${resources.length === 0 ? "nothing" : resources.join(", ")}.`
+  ].join(" ")
+}

@@ -1,0 +1,86 @@
+/**
+ * Programs under `Main` that do not end as they should. Each prints what it closes.
+ *
+ * Usage: node main-child.ts CASE
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Runtime from "effect/Runtime"
+import * as Fs from "node:fs"
+import * as ResourceMonitor from "../../src/Monitor/ResourceMonitor.ts"
+import * as ConnectionPool from "../../src/Pool/ConnectionPool.ts"
+import * as Connector from "../../src/Resource/Connector.ts"
+import * as Main from "../../src/Serverless/Main.ts"
+
+const print = (text: string) => Effect.sync(() => Fs.writeSync(1, `${text}\n`))
+
+const kill = (signal: NodeJS.Signals) => Effect.sync(() => void process.kill(process.pid, signal))
+
+const onEnd = (finalizer: Effect.Effect<unknown>) => Effect.addFinalizer(() => finalizer)
+
+/** A pool of things whose closing is an effect, with one of them idle. */
+const pool = (id: string, close: Effect.Effect<void>) =>
+  Layer.effectDiscard(Effect.gen(function*() {
+    const made = yield* ConnectionPool.make({
+      connector: Connector.make({ open: (name: string) => Effect.acquireRelease(Effect.succeed(name), () => close) })
+    })
+    yield* ConnectionPool.use(made, id, () => Effect.void)
+  })).pipe(Layer.provide(ResourceMonitor.layerUnlimited))
+
+const slow = Effect.andThen(Effect.sleep("300 millis"), print("closed"))
+
+class Unlucky extends Error {
+  override readonly [Runtime.errorExitCode] = 42
+}
+
+const forever = Effect.sleep("1 hour")
+
+const programs: Record<string, () => void> = {
+  "a connection that never closes": () =>
+    Main.run(Effect.void, { layer: pool("db", Effect.never), cleanupTimeout: "400 millis" }),
+  "pools that depend on each other": () => {
+    const pools = ["a", "b", "c", "d", "e"].map((id) => pool(id, slow))
+    const layer = pools.reduce((all, one) => Layer.provideMerge(one, all))
+    Main.run(Effect.andThen(kill("SIGTERM"), forever), { layer, cleanupTimeout: "1 second" })
+  },
+  "a body that cannot be interrupted": () => {
+    const body = Effect.uninterruptible(Effect.andThen(kill("SIGTERM"), forever))
+    Main.run(Effect.andThen(onEnd(print("finalized")), body), {
+      layer: pool("db", print("closed")),
+      cleanupTimeout: "400 millis"
+    })
+  },
+  "a signal that comes twice": () => {
+    const twice = Effect.andThen(kill("SIGINT"), kill("SIGINT"))
+    Main.run(Effect.andThen(Effect.andThen(onEnd(slow), twice), forever))
+  },
+  "a finalizer that dies": () => {
+    const body = Effect.andThen(onEnd(Effect.die(new Error("the finalizer died"))), kill("SIGTERM"))
+    Main.run(Effect.andThen(body, forever), { layer: pool("db", print("closed")) })
+  },
+  "an exception while closing": () => {
+    const fault = Effect.sync(() =>
+      setTimeout(() => {
+        throw new Error("too late")
+      }, 1)
+    )
+    Main.run(Effect.andThen(onEnd(slow), onEnd(fault)))
+  },
+  "a program that fails with a status of its own": () => Main.run(Effect.fail(new Unlucky("unlucky"))),
+  "a program that sets its status": () =>
+    Main.run(Effect.sync(() => {
+      process.exitCode = 3
+    })),
+  "a layer that fails": () => Main.launch(Layer.effectDiscard(Effect.fail(new Unlucky("no layer")))),
+  "a layer": () => {
+    const server = Layer.effectDiscard(Effect.gen(function*() {
+      yield* onEnd(print("closed"))
+      yield* Effect.forkScoped(Effect.andThen(kill("SIGTERM"), forever))
+    }))
+    Main.launch(server)
+  },
+  "a failure that nobody wants to read": () =>
+    Main.run(Effect.fail(new Unlucky("unlucky")), { disableErrorReporting: true })
+}
+
+programs[process.argv[2] ?? ""]?.()
