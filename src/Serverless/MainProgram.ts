@@ -22,11 +22,12 @@ import {
   failureText,
   type Holdings,
   holdingsText,
+  type MainWindows,
+  mainWindows,
   statusOf
 } from "./MainEnding.ts"
 import { momentOf } from "./Pause.ts"
 import { Pools } from "./Pools.ts"
-import { type MainWindows, mainWindows } from "./Windows.ts"
 
 /** How a program runs and ends, with every default filled in. */
 export interface MainSettings {

@@ -61,7 +61,7 @@ const within = <A, E>(fiber: Fiber.Fiber<A, E>, millis: number): Effect.Effect<b
     )
 
 export class WarmInstance<R, E> {
-  readonly #pools = new Pools()
+  readonly #pools: Pools
   readonly #runtime: LazyRuntime<R, E>
   readonly #context: Context.Context<never>
   readonly #clock: Clock.Clock
@@ -77,7 +77,10 @@ export class WarmInstance<R, E> {
     readonly layer: Layer.Layer<R, E>
     readonly between: Between
     readonly context: Context.Context<never>
+    /** Where its pools are known, if that is of use to anybody else. */
+    readonly pools?: Pools | undefined
   }) {
+    this.#pools = options.pools ?? new Pools()
     this.#between = options.between
     this.#context = Context.add(options.context, PoolRegistry, this.#pools)
     this.#clock = Context.get(options.context, Clock.Clock)

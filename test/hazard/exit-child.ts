@@ -4,6 +4,7 @@
  *
  * Usage: node exit-child.ts WAY STATE PORT
  */
+import type * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -48,7 +49,9 @@ const three = Effect.gen(function*() {
 })
 
 /** Borrows a connection and keeps it for good. */
-const held = (use: (connection: TcpConnection.TcpConnection) => Effect.Effect<unknown, unknown>) =>
+const held = (
+  use: (connection: TcpConnection.TcpConnection) => Effect.Effect<unknown, TcpConnection.TcpConnectionError>
+) =>
   Effect.gen(function*() {
     const begun = yield* Deferred.make<void>()
     const one = Peers.withConnection(
@@ -60,8 +63,10 @@ const held = (use: (connection: TcpConnection.TcpConnection) => Effect.Effect<un
     yield* Effect.sleep("100 millis")
   })
 
+type Unprepared = ConnectionPool.PoolError | TcpConnection.TcpConnectionError
+
 /** Brings the connections into their state. */
-const prepare: Record<State, Effect.Effect<unknown, unknown, Peers>> = {
+const prepare: Record<State, Effect.Effect<unknown, Unprepared, Peers>> = {
   "idle connections": three,
   "a hung peer": three,
   "a connection in use": held((connection) =>
@@ -90,7 +95,7 @@ const letGo = Effect.sync(() => {
 
 const onTimer = (act: () => void) => Effect.andThen(Effect.sync(() => setTimeout(act, 1)), forever)
 
-const end: Record<Way, Effect.Effect<unknown, unknown>> = {
+const end: Record<Way, Effect.Effect<unknown, Failed | Cause.TimeoutError>> = {
   "success": Effect.void,
   "typed failure": Effect.fail(new Failed()),
   "defect": Effect.die(new Error("a defect")),

@@ -1,0 +1,172 @@
+/**
+ * Services, jobs and functions on Cloud Run, which ends an instance with SIGTERM and kills it 10 seconds later.
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import { checkOptions } from "../internal/Options.ts"
+import type { ConnectionPool } from "../Pool/ConnectionPool.ts"
+import { attached, type Attachment, isSet, targetOf } from "./Attachment.ts"
+import { signalStatuses } from "./MainEnding.ts"
+import { MainProgram } from "./MainProgram.ts"
+import { promiseOf } from "./Promises.ts"
+import type { Between } from "./WarmInstance.ts"
+import { invocationWindows } from "./Windows.ts"
+
+export { InvalidOption } from "../internal/InvalidOption.ts"
+export type { Attachment } from "./Attachment.ts"
+export { InstanceClosing, InvocationError, type InvocationErrorReason, InvocationTimeout } from "./InvocationError.ts"
+export type { RunOptions } from "./Promises.ts"
+export type { Between } from "./WarmInstance.ts"
+
+/**
+ * How a service or a job runs and ends.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /** How long closing everything may take after SIGTERM, or after the program's own end; above 0. @default 9 seconds */
+  readonly shutdownWindow?: Duration.Input | undefined
+}
+
+/**
+ * How the instance of a function lives.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface AttachOptions extends Options {
+  /** The service's own request timeout; above 0. @default 300 seconds */
+  readonly timeout?: Duration.Input | undefined
+  /** How long before that a request is interrupted, so that there is an answer; 0 or more. @default 1 second */
+  readonly margin?: Duration.Input | undefined
+  /** What becomes of the connections between two requests. @default "keep" */
+  readonly between?: Between | undefined
+}
+
+const check = checkOptions("CloudRun")
+
+const windowOf = (options: Options): number =>
+  Duration.toMillis(
+    check.duration("shutdownWindow", options.shutdownWindow ?? "9 seconds", { min: 0, exclusive: true })
+  )
+
+const start = <A, E, R, E2>(
+  program: Effect.Effect<A, E, R | Scope.Scope>,
+  layer: Layer.Layer<R, E2>,
+  options: Options
+): void =>
+  new MainProgram(program, layer, {
+    window: windowOf(options),
+    // The platform asks every instance to end sooner or later: doing so in time is no failure.
+    statuses: { ...signalStatuses, SIGTERM: 0 },
+    isSilent: false
+  }).start()
+
+/**
+ * Runs a layer as a service: a server that listens on `PORT`, and what it needs. At SIGTERM everything is closed within
+ * `shutdownWindow`, and the process ends with status 0, or with 1 if something was left open. All else is as with
+ * `Main.launch`.
+ *
+ * **Gotchas**
+ *
+ * - A finalizer that closes an HTTP server lets the requests finish that it has begun, if you write it so; they have half of
+ *   `shutdownWindow` for that.
+ * - With request-based billing an instance gets hardly any CPU between two requests. Connections then die unnoticed until
+ *   the next request; `checkAfterIdle` and a connector with a `check` find out before one is lent.
+ * - None of this has been tried on Cloud Run itself: it goes by what its documentation says.
+ *
+ * **Example** (A service)
+ *
+ * ```ts no-run
+ * import { Effect, Layer } from "effect"
+ * import * as CloudRun from "effect-sluice/CloudRun"
+ * import { createServer } from "node:http"
+ *
+ * CloudRun.launch(Layer.effectDiscard(Effect.acquireRelease(
+ *   Effect.sync(() => createServer((_, response) => response.end("hello")).listen(process.env["PORT"] ?? 8080)),
+ *   (server) => Effect.callback<void>((resume) => void server.close(() => resume(Effect.void)))
+ * )))
+ * ```
+ *
+ * @see {@link run} for a job
+ * @category constructors
+ * @since 0.1.0
+ */
+export const launch = <R, E>(layer: Layer.Layer<R, E>, options: Options = {}): void =>
+  start(Effect.never, layer, options)
+
+/**
+ * Runs an effect as a job. It ends as `Main.run` says, but with status 0 after SIGTERM.
+ *
+ * @see {@link launch} for a service
+ * @category constructors
+ * @since 0.1.0
+ */
+export const run = <A, E, R, E2>(
+  program: Effect.Effect<A, E, R | Scope.Scope>,
+  options: Options & { readonly layer: Layer.Layer<R, E2> }
+): void => start(program, options.layer, options)
+
+/**
+ * Looks after the connections of a function whose server is somebody else's, such as the Functions Framework: those of the
+ * pools of a layer, which it builds for the first request, or those of one pool that you have made yourself. Call it once,
+ * where the module is loaded.
+ *
+ * **Details**
+ *
+ * - A request is interrupted `margin` before `timeout`, its finalizers run, and it fails with `InvocationTimeout`.
+ * - Before a request gets a connection, the pools have heard what became of their connections while the instance had no CPU.
+ * - At SIGTERM what runs is interrupted, and everything is closed within `shutdownWindow`. If nobody else listens for
+ *   SIGTERM, the process ends then.
+ *
+ * It throws `InvalidOption` on options that make no sense.
+ *
+ * **Example** (A function)
+ *
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import * as CloudRun from "effect-sluice/CloudRun"
+ *
+ * const instance = CloudRun.attach(Layer.empty)
+ *
+ * // What the framework calls.
+ * const hello = (_: unknown, response: { send: (text: string) => void }) =>
+ *   instance.run(Effect.succeed("hello")).then((text) => response.send(text))
+ *
+ * let sent = ""
+ * await hello({}, { send: (text) => sent = text })
+ *
+ * sent // => "hello"
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const attach: {
+  <R, E>(layer: Layer.Layer<R, E>, options?: AttachOptions): Attachment<R>
+  <K, A>(pool: ConnectionPool<K, A>, options?: AttachOptions): Attachment<never>
+} = <R, E, K, A>(
+  target: Layer.Layer<R, E> | ConnectionPool<K, A>,
+  options: AttachOptions | undefined
+): Attachment<R> => {
+  const timeout = Duration.toMillis(
+    check.duration("timeout", options?.timeout ?? "300 seconds", { min: 0, exclusive: true })
+  )
+  const margin = Duration.toMillis(check.duration("margin", options?.margin ?? "1 second", { min: 0 }))
+  const { close, instance } = attached({
+    name: "CloudRun",
+    target: targetOf(target),
+    between: options?.between ?? "keep",
+    window: windowOf(options ?? {}),
+    listens: isSet("K_SERVICE")
+  })
+  return {
+    run: (effect, runOptions) => promiseOf(instance.invoke(effect, invocationWindows(timeout, margin)), runOptions),
+    close
+  }
+}

@@ -1,0 +1,153 @@
+/**
+ * Platforms on which a socket belongs to the request that has opened it, such as Cloudflare Workers.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import { checkOptions } from "../internal/Options.ts"
+import { promiseOf } from "./Promises.ts"
+import { WarmInstance } from "./WarmInstance.ts"
+
+export { InvalidOption } from "../internal/InvalidOption.ts"
+export { InstanceClosing, InvocationError, type InvocationErrorReason, InvocationTimeout } from "./InvocationError.ts"
+
+/**
+ * What of a request is of interest here.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface EdgeRequest {
+  /** Its abort, when the client has gone, interrupts the request. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * What the platform gives with a request.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface EdgeContext {
+  /** The request is not over until the promise is settled, although it has been answered. */
+  readonly waitUntil?: ((promise: Promise<unknown>) => void) | undefined
+}
+
+/**
+ * How a request lives.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options<Env, R, E> {
+  /** The services of one request, which are built for it and closed after it; they may depend on what the platform binds. */
+  readonly layer: Layer.Layer<R, E> | ((env: Env) => Layer.Layer<R, E>)
+  /** A request that takes longer is interrupted; above 0. @default 30 seconds */
+  readonly timeout?: Duration.Input | undefined
+  /** How long closing everything may take after a request; above 0. @default 1 second */
+  readonly closeWindow?: Duration.Input | undefined
+}
+
+/**
+ * The function that the platform calls.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Handler<in Request, in Env, out A> = (request: Request, env?: Env, context?: EdgeContext) => Promise<A>
+
+/**
+ * Makes a function that builds everything anew for each request, and closes it with the request: no socket outlives the
+ * request that has opened it, and none is ever seen by another one.
+ *
+ * **Details**
+ *
+ * - The effect ends, its finalizers run, and then the layer is closed within `closeWindow`, whatever the effect came to. With
+ *   the `waitUntil` of the context the answer does not wait for that; without it, it does.
+ * - A request that takes longer than `timeout` fails with `InvocationTimeout`. When the client goes away it is interrupted.
+ * - What it fails with is what the promise is rejected with.
+ *
+ * It throws `InvalidOption` on options that make no sense.
+ *
+ * **Gotchas**
+ *
+ * - A body that still reads from a connection when the effect ends is cut off. Read it first.
+ * - Cloudflare allows 6 connections at once for a request: keep `maxTotal` at that or below.
+ * - `TcpConnection` needs `node:net`, which Workers have with the flag `nodejs_compat`. None of this has been tried on a
+ *   platform at its edge: it goes by what its documentation says.
+ *
+ * **Example** (A worker)
+ *
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import * as ConnectionPool from "effect-sluice/ConnectionPool"
+ * import * as Connector from "effect-sluice/Connector"
+ * import * as Edge from "effect-sluice/Edge"
+ * import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+ *
+ * const seen: Array<string> = []
+ * const connector = Connector.make({
+ *   open: (name: string) =>
+ *     Effect.acquireRelease(Effect.sync(() => seen.push(`open ${name}`)), () => Effect.sync(() => seen.push("close")))
+ * })
+ *
+ * class Databases extends ConnectionPool.Service<Databases>()("app/Databases", {
+ *   connector,
+ *   ...ConnectionPool.serverless
+ * }) {}
+ *
+ * const worker = {
+ *   fetch: Edge.handler({
+ *     layer: Databases.layer.pipe(Layer.provide(ResourceMonitor.layerUnlimited)),
+ *     handle: (_request: Request) => Databases.withConnection("orders", () => Effect.succeed(new Response("two orders")))
+ *   })
+ * }
+ *
+ * // What the platform does:
+ * for (const path of ["first", "second"]) await worker.fetch(new Request(`http://localhost/${path}`))
+ *
+ * seen // => ["open orders", "close", "open orders", "close"]
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const handler = <Request extends EdgeRequest, A, E, R, E2, Env = unknown>(
+  options: Options<Env, R, E2> & {
+    readonly handle: (request: Request, env: Env, context: EdgeContext) => Effect.Effect<A, E, NoInfer<R> | Scope.Scope>
+  }
+): Handler<Request, Env, A> => {
+  const check = checkOptions("Edge")
+  const millis = (option: "timeout" | "closeWindow", fallback: Duration.Input) =>
+    Duration.toMillis(check.duration(option, options[option] ?? fallback, { min: 0, exclusive: true }))
+  const window = millis("closeWindow", "1 second")
+  const timeout = millis("timeout", "30 seconds")
+  // The time for the request's own finalizers is what the layer leaves of the window.
+  const windows = { run: timeout, finalize: window * 0.5, force: window * 0.1, total: timeout + window }
+  const { handle, layer } = options
+  return (request, env, context = {}) => {
+    // A platform that binds nothing calls without it, and then nobody asks for it.
+    const bound = env as Env
+    const instance = new WarmInstance({
+      layer: typeof layer === "function" ? layer(bound) : layer,
+      between: "keep",
+      context: Context.empty()
+    })
+    const invocation = instance.invoke(Effect.suspend(() => handle(request, bound, context)), windows)
+    const close = closing(instance, window)
+    const end = context.waitUntil === undefined
+      ? close
+      : Effect.sync(() => context.waitUntil?.(Effect.runPromise(close)))
+    return promiseOf(Effect.onExit(invocation, () => end), request)
+  }
+}
+
+const closing = <R, E>(instance: WarmInstance<R, E>, window: number): Effect.Effect<void> =>
+  Effect.flatMap(instance.shutdown(window), ({ connections, isComplete }) =>
+    isComplete
+      ? Effect.void
+      : Effect.logWarning(`Edge: after ${window} ms ${connections} connections of the request are open`))

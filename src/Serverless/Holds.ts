@@ -1,0 +1,57 @@
+/**
+ * How long an instance has to stay awake for the sake of its idle connections.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import { endsWithin } from "../internal/Bounded.ts"
+import { sleepUnref } from "../internal/Timer.ts"
+import type { RegisteredPool } from "../Pool/PoolRegistry.ts"
+
+interface Hold {
+  /** On the monotonic clock, in milliseconds. */
+  readonly deadline: number
+  /** Another request holds the instance for the same pool, for as long or longer. */
+  readonly replaced: Deferred.Deferred<void>
+}
+
+const monotonic = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos) / 1e6)
+
+/**
+ * The holds of one instance: one for each pool, so that a pool with a short idle time ends none but its own. Of the requests
+ * that need the same pool, the one that may hold longest does.
+ */
+export class Holds {
+  readonly #current = new WeakMap<RegisteredPool, Hold>()
+
+  /**
+   * Completes when the instance need not stay awake for this pool any more: nothing of it is open, or another request
+   * holds the instance. After so many milliseconds what is still idle is closed, which may take `grace` more.
+   */
+  hold(pool: RegisteredPool, limits: { readonly millis: number; readonly grace: number }): Effect.Effect<void> {
+    return Effect.flatMap(monotonic, (now) => {
+      const deadline = now + limits.millis
+      const current = this.#current.get(pool)
+      if (current !== undefined && current.deadline > deadline) return Effect.void
+      const hold: Hold = { deadline, replaced: Deferred.makeUnsafe() }
+      this.#current.set(pool, hold)
+      if (current !== undefined) Deferred.doneUnsafe(current.replaced, Exit.void)
+      const closeIdle = Effect.andThen(
+        sleepUnref(Math.max(Math.ceil(limits.millis), 0)),
+        endsWithin(pool.closeIdle, Duration.millis(limits.grace))
+      )
+      return Effect.asVoid(
+        Effect.ensuring(
+          Effect.raceAllFirst([pool.emptied, Deferred.await(hold.replaced), closeIdle]),
+          Effect.sync(() => {
+            if (this.#current.get(pool) === hold) this.#current.delete(pool)
+          })
+        )
+      )
+    })
+  }
+}

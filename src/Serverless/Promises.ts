@@ -1,0 +1,26 @@
+/**
+ * The way from an effect to the promise that a platform wants.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+
+/**
+ * How one request runs.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RunOptions {
+  /** Its abort interrupts the request. @default none */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Runs an effect as a promise that is rejected with what the effect fails with. */
+export const promiseOf = <A, E>(effect: Effect.Effect<A, E>, options?: RunOptions): Promise<A> =>
+  Effect.runPromiseExit(effect, options?.signal === undefined ? {} : { signal: options.signal }).then((exit) => {
+    if (Exit.isSuccess(exit)) return exit.value
+    throw Cause.squash(exit.cause)
+  })

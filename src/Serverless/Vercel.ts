@@ -1,0 +1,201 @@
+/**
+ * Functions on Vercel, whose instances serve many requests, stand still when none is there, and end with SIGTERM.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
+import { checkOptions } from "../internal/Options.ts"
+import type { ConnectionPool } from "../Pool/ConnectionPool.ts"
+import { attached, type Attachment, isSet, targetOf } from "./Attachment.ts"
+import { Holds } from "./Holds.ts"
+import type { Pools } from "./Pools.ts"
+import { promiseOf } from "./Promises.ts"
+import { invocationWindows } from "./Windows.ts"
+
+export { InvalidOption } from "../internal/InvalidOption.ts"
+export type { Attachment } from "./Attachment.ts"
+export { InstanceClosing, InvocationError, type InvocationErrorReason, InvocationTimeout } from "./InvocationError.ts"
+export type { RunOptions } from "./Promises.ts"
+
+/**
+ * Has the platform keep an instance awake until a promise is settled.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type WaitUntil = (promise: Promise<unknown>) => void
+
+/**
+ * How an instance lives.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /**
+   * The function's own `maxDuration`, which bounds a request and how long it may hold the instance; above 0. If the platform
+   * says when the request ends, the earlier of both counts. @default 300 seconds
+   */
+  readonly maxDuration?: Duration.Input | undefined
+  /**
+   * How long before that a request is interrupted and idle connections are closed, so that there is an answer and nothing is
+   * left open; 0 or more. @default 1 second
+   */
+  readonly margin?: Duration.Input | undefined
+  /** How long closing everything may take after SIGTERM; above 0. @default 400 millis */
+  readonly shutdownWindow?: Duration.Input | undefined
+  /** How to hold the instance. @default what the platform offers to the request, if anything */
+  readonly waitUntil?: WaitUntil | undefined
+}
+
+/** What the platform tells of a request: `getContext` of `@vercel/functions` 3.9.9 reads the same. */
+interface RequestContext {
+  readonly waitUntil?: WaitUntil | undefined
+  /** When the request ends at the latest. */
+  readonly deadline?: string | number | undefined
+}
+
+const key = Symbol.for("@vercel/request-context")
+const platform: { readonly [key]?: { readonly get?: () => RequestContext | undefined } } & object = globalThis
+
+const requestContext = (): RequestContext => platform[key]?.get?.() ?? {}
+
+/** Milliseconds until the request ends, as the platform says; `Infinity` if it says nothing that makes sense. */
+const remainingOf = ({ deadline }: RequestContext, now: number): number => {
+  const end = typeof deadline === "string" ? Date.parse(deadline) : deadline
+  return end === undefined || Number.isNaN(end) ? Infinity : Math.max(end - now, 0)
+}
+
+/** The options with every default filled in, in milliseconds. */
+const settingsOf = (options: Options) => {
+  const check = checkOptions("Vercel")
+  const millis = (option: "maxDuration" | "margin" | "shutdownWindow", fallback: Duration.Input, exclusive: boolean) =>
+    Duration.toMillis(check.duration(option, options[option] ?? fallback, { min: 0, exclusive }))
+  return {
+    maxDuration: millis("maxDuration", "300 seconds", true),
+    margin: millis("margin", "1 second", false),
+    window: millis("shutdownWindow", "400 millis", true)
+  }
+}
+
+const clock = Context.get(Context.empty(), Clock.Clock)
+
+/**
+ * Looks after the connections of an instance: those of the pools of a layer, which it builds for the first request, or those
+ * of one pool that you have made yourself. Call it once, where the module is loaded.
+ *
+ * **Details**
+ *
+ * - Vercel stops an instance that has no request, and a stopped one closes nothing. So a request that has ended holds the
+ *   instance, with `waitUntil`, until its pools have closed what was idle for their `idleTimeout`: each pool for its own
+ *   time. Of many requests the last one holds.
+ * - No request holds longer than its own time: `margin` before it is up, what is still idle is closed.
+ * - At SIGTERM what runs is interrupted, and everything is closed within `shutdownWindow`.
+ * - A layer that cannot be built is the failure of that request, and the next one builds it anew.
+ *
+ * It throws `InvalidOption` on options that make no sense.
+ *
+ * **Gotchas**
+ *
+ * - The time of the hold is billed as far as it takes CPU. A short `idleTimeout`, such as 5 seconds, keeps it short; with
+ *   `minPerEndpoint` above 0 connections are never idle for too long, and each request holds the instance to its own end.
+ * - With a pool of your own, only what runs in `run` is bounded and holds the instance.
+ * - Where there is no `waitUntil`, nothing is held. On Vercel that is logged once.
+ * - None of this has been tried on Vercel itself: it goes by what its documentation and `@vercel/functions` say.
+ *
+ * **Example** (A route with a pool)
+ *
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import * as ConnectionPool from "effect-sluice/ConnectionPool"
+ * import * as Connector from "effect-sluice/Connector"
+ * import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+ * import * as Vercel from "effect-sluice/Vercel"
+ *
+ * const connector = Connector.make({
+ *   open: (name: string) => Effect.acquireRelease(Effect.succeed(`connection to ${name}`), () => Effect.void)
+ * })
+ *
+ * class Databases extends ConnectionPool.Service<Databases>()("app/Databases", {
+ *   connector,
+ *   ...ConnectionPool.serverless,
+ *   idleTimeout: "20 millis"
+ * }) {}
+ *
+ * const held: Array<Promise<unknown>> = []
+ * const instance = Vercel.attach(Databases.layer.pipe(Layer.provide(ResourceMonitor.layer())), {
+ *   // On Vercel this is not needed.
+ *   waitUntil: (promise) => held.push(promise)
+ * })
+ *
+ * const GET = () => instance.run(Databases.withConnection("orders", (connection) => Effect.succeed(connection)))
+ *
+ * const answer = await GET()
+ * await Promise.all(held)
+ * await instance.close()
+ *
+ * answer // => "connection to orders"
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const attach: {
+  <R, E>(layer: Layer.Layer<R, E>, options?: Options): Attachment<R>
+  <K, A>(pool: ConnectionPool<K, A>, options?: Options): Attachment<never>
+} = <R, E, K, A>(target: Layer.Layer<R, E> | ConnectionPool<K, A>, options: Options | undefined): Attachment<R> => {
+  const { margin, maxDuration, window } = settingsOf(options ?? {})
+  const isOnVercel = isSet("VERCEL")
+  const { close, instance, pools } = attached({
+    name: "Vercel",
+    target: targetOf(target),
+    between: "keep",
+    window,
+    listens: isOnVercel
+  })
+  const holds = new Holds()
+  let warns = isOnVercel
+  const unheld = Effect.suspend(() => {
+    if (!warns) return Effect.void
+    warns = false
+    return Effect.logWarning(
+      "Vercel: there is no waitUntil, so idle connections are not closed before the instance stops"
+    )
+  })
+  return {
+    // What the platform offers belongs to the request, and is to be had only where the request has just come in.
+    run: (effect, runOptions) => {
+      const context = requestContext()
+      const waitUntil = options?.waitUntil ?? context.waitUntil
+      const remaining = Math.min(maxDuration, remainingOf(context, clock.currentTimeMillisUnsafe()))
+      const windows = invocationWindows(remaining, margin)
+      const end = monotonicNow() + windows.run
+      const hold = Effect.suspend(() =>
+        waitUntil === undefined
+          ? unheld
+          : holdAll({ pools, holds, waitUntil, millis: end - monotonicNow(), grace: remaining - windows.run })
+      )
+      return promiseOf(Effect.onExit(instance.invoke(effect, windows), () => hold), runOptions)
+    },
+    close
+  }
+}
+
+const monotonicNow = (): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+
+const holdAll = (options: {
+  readonly pools: Pools
+  readonly holds: Holds
+  readonly waitUntil: WaitUntil
+  readonly millis: number
+  readonly grace: number
+}): Effect.Effect<void> =>
+  Effect.sync(() => {
+    for (const pool of options.pools.all) {
+      if (pool.stats().total > 0) options.waitUntil(Effect.runPromise(options.holds.hold(pool, options)))
+    }
+  })

@@ -1,0 +1,182 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Layer, Scope } from "effect"
+import * as ConnectionPool from "effect-sluice/ConnectionPool"
+import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+import * as TcpConnection from "effect-sluice/TcpConnection"
+import * as Vercel from "effect-sluice/Vercel"
+import { echo, eventually, type TcpServer } from "../support/TcpServer.ts"
+
+/** What was given to `waitUntil`, and when each was settled, in milliseconds from the start. */
+class Platform {
+  readonly start = performance.now()
+  readonly held: Array<{ settledAt: number | undefined; readonly promise: Promise<unknown> }> = []
+  readonly waitUntil = (promise: Promise<unknown>): void => {
+    const one = {
+      settledAt: undefined as number | undefined,
+      promise: promise.then(() => {
+        one.settledAt = performance.now() - this.start
+      })
+    }
+    this.held.push(one)
+  }
+  get isHeld(): boolean {
+    return this.held.some(({ settledAt }) => settledAt === undefined)
+  }
+  readonly released = Effect.promise(() => Promise.all(this.held.map(({ promise }) => promise)))
+}
+
+const poolOptions = {
+  connector: TcpConnection.connector(),
+  ...ConnectionPool.serverless
+}
+
+class Short extends ConnectionPool.Service<Short>()("test/Short", { ...poolOptions, idleTimeout: "100 millis" }) {}
+class Long extends ConnectionPool.Service<Long>()("test/Long", { ...poolOptions, idleTimeout: "900 millis" }) {}
+
+const both = Layer.mergeAll(Short.layer, Long.layer).pipe(Layer.provide(ResourceMonitor.layerUnlimited))
+
+const ask = (connection: TcpConnection.TcpConnection) => Effect.andThen(connection.write("x"), connection.read)
+
+const short = ({ endpoint }: TcpServer) => Short.withConnection(endpoint, ask)
+const long = ({ endpoint }: TcpServer) => Long.withConnection(endpoint, ask)
+
+const attach = <R, E>(layer: Layer.Layer<R, E>, options: Vercel.Options) =>
+  Effect.acquireRelease(
+    Effect.sync(() => Vercel.attach(layer, options)),
+    ({ close }) => Effect.promise(close)
+  )
+
+const inRequest = <A>(context: object, f: () => A): A => {
+  const key = Symbol.for("@vercel/request-context")
+  const global: { [key]?: unknown } & object = globalThis
+  global[key] = { get: () => context }
+  try {
+    return f()
+  } finally {
+    delete global[key]
+  }
+}
+
+describe("Vercel.attach", () => {
+  it.live("holds the instance for each of two pools for its own idle time", () =>
+    Effect.gen(function*() {
+      const server = yield* echo
+      const platform = new Platform()
+      const { run } = yield* attach(both, { waitUntil: platform.waitUntil })
+      yield* Effect.promise(() => run(Effect.all([short(server), long(server)])))
+      assert.strictEqual(platform.held.length, 2)
+      assert.strictEqual(server.sockets.size, 2)
+      yield* platform.released
+      const times = platform.held.map(({ settledAt }) => settledAt ?? 0).sort((a, b) => a - b)
+      assert.isAtLeast(times[0] ?? 0, 100)
+      assert.isBelow(times[0] ?? 0, 900)
+      assert.isAtLeast(times[1] ?? 0, 900)
+      yield* server.drained
+      assert.deepInclude(server.account, { opened: 2, graceful: 2, broken: 0 })
+    }))
+
+  it.live("does not let a request of the short pool shorten the hold of the long one", () =>
+    Effect.gen(function*() {
+      const server = yield* echo
+      const platform = new Platform()
+      const { run } = yield* attach(both, { waitUntil: platform.waitUntil })
+      yield* Effect.promise(() => run(long(server)))
+      yield* Effect.promise(() => run(short(server)))
+      yield* Effect.sleep("400 millis")
+      assert.isTrue(platform.isHeld)
+      assert.strictEqual(server.sockets.size, 1)
+      yield* platform.released
+      assert.strictEqual(server.sockets.size, 0)
+    }))
+
+  it.live("has the last of many requests hold, and keeps the connection for them", () =>
+    Effect.gen(function*() {
+      const server = yield* echo
+      const platform = new Platform()
+      const { run } = yield* attach(both, { waitUntil: platform.waitUntil })
+      for (let i = 0; i < 5; i++) yield* Effect.promise(() => run(short(server)))
+      yield* eventually(() => platform.held.filter(({ settledAt }) => settledAt === undefined).length === 1)
+      assert.strictEqual(platform.held.length, 5)
+      assert.isUndefined(platform.held[4]?.settledAt)
+      yield* platform.released
+      assert.deepInclude(server.account, { opened: 1, graceful: 1 })
+    }))
+
+  it.live("holds no longer than the request may last, and closes what is idle by then", () =>
+    Effect.gen(function*() {
+      const server = yield* echo
+      const platform = new Platform()
+      const { run } = yield* attach(both, {
+        waitUntil: platform.waitUntil,
+        maxDuration: "500 millis",
+        margin: "200 millis"
+      })
+      yield* Effect.promise(() => run(long(server)))
+      yield* platform.released
+      const [hold] = platform.held
+      assert.isAtLeast(hold?.settledAt ?? 0, 300)
+      assert.isAtMost(hold?.settledAt ?? 0, 500)
+      assert.deepInclude(server.account, { opened: 1, graceful: 1 })
+    }))
+
+  it.live("takes waitUntil and the deadline from the platform, where the request comes in", () =>
+    Effect.gen(function*() {
+      const server = yield* echo
+      const platform = new Platform()
+      const { run } = yield* attach(both, { margin: "100 millis" })
+      const context = { waitUntil: platform.waitUntil, deadline: new Date(Date.now() + 400).toISOString() }
+      yield* Effect.promise(() => inRequest(context, () => run(long(server))))
+      yield* platform.released
+      assert.isAtMost(platform.held[0]?.settledAt ?? Infinity, 450)
+      assert.deepInclude(server.account, { opened: 1, graceful: 1 })
+    }))
+
+  it.live("holds nothing for a request that needs no connection", () =>
+    Effect.gen(function*() {
+      const platform = new Platform()
+      const { run } = yield* attach(both, { waitUntil: platform.waitUntil })
+      assert.strictEqual(yield* Effect.promise(() => run(Effect.succeed("nothing"))), "nothing")
+      assert.deepStrictEqual(platform.held, [])
+    }))
+
+  it.live("interrupts a request before its time is up, and says so", () =>
+    Effect.gen(function*() {
+      const { run } = yield* attach(Layer.empty, { maxDuration: "200 millis", margin: "100 millis" })
+      const error = yield* Effect.promise(() => run(Effect.never).catch((error: unknown) => error))
+      assert.instanceOf(error, Vercel.InvocationError)
+      assert.strictEqual(error.reason._tag, "InvocationTimeout")
+    }))
+
+  it.live("looks after a pool that somebody else has made", () =>
+    Effect.gen(function*() {
+      const server = yield* echo
+      const platform = new Platform()
+      const scope = yield* Scope.make()
+      const pool = yield* ConnectionPool.make({ ...poolOptions, idleTimeout: "100 millis" }).pipe(
+        Scope.provide(scope),
+        Effect.provide(ResourceMonitor.layerUnlimited)
+      )
+      const instance = Vercel.attach(pool, { waitUntil: platform.waitUntil })
+      const request = ConnectionPool.use(pool, server.endpoint, ask)
+      yield* Effect.promise(() => instance.run(request))
+      assert.isTrue(platform.isHeld)
+      yield* platform.released
+      assert.strictEqual(server.sockets.size, 0)
+      yield* Effect.promise(() => instance.run(request))
+      assert.strictEqual(server.sockets.size, 1)
+      yield* Effect.promise(instance.close)
+      yield* server.drained
+      assert.deepInclude(server.account, { opened: 2, graceful: 2, broken: 0 })
+      yield* Scope.close(scope, Exit.void)
+    }))
+
+  it.each(
+    [
+      [{ maxDuration: 0 }, "maxDuration"],
+      [{ margin: -1 }, "margin"],
+      [{ shutdownWindow: Infinity }, "shutdownWindow"]
+    ] as const
+  )("refuses %j", (options, name) => {
+    assert.throws(() => Vercel.attach(Layer.empty, options), new RegExp(`^Vercel: option ${name} is `))
+  })
+})
