@@ -116,7 +116,7 @@ export type Handler<in Request, in Env, out A> = (request: Request, env?: Env, c
  * @category constructors
  * @since 0.1.0
  */
-export const handler = <Request extends EdgeRequest, A, E, R, E2, Env = unknown>(
+export const handler = <A, E, R, E2, Request extends EdgeRequest = EdgeRequest, Env = unknown>(
   options: Options<Env, R, E2> & {
     readonly handle: (request: Request, env: Env, context: EdgeContext) => Effect.Effect<A, E, NoInfer<R> | Scope.Scope>
   }

@@ -22,11 +22,14 @@ const on = (endpoint: Endpoint.Endpoint) => Peers.withConnection(endpoint, ask)
 const failureOf = (request: () => Promise<unknown>): Effect.Effect<unknown> =>
   Effect.promise(() => request().then(() => assert.fail("it succeeded"), (error: unknown) => error))
 
+/** A client that can go away. */
+const makeClient = () => new AbortController()
+
 describe("Edge.handler", () => {
   it.live("has no socket outlive its request, and opens one for the next", () =>
     Effect.gen(function*() {
       const server = yield* echo
-      const fetch = Edge.handler({ layer, handle: (_: Edge.EdgeRequest) => on(server.endpoint) })
+      const fetch = Edge.handler({ layer, handle: () => on(server.endpoint) })
       for (let request = 1; request <= 3; request++) {
         assert.strictEqual(yield* Effect.promise(() => fetch({})), "x")
         yield* eventually(() => server.sockets.size === 0, 100)
@@ -40,7 +43,7 @@ describe("Edge.handler", () => {
       let kept: TcpConnection.TcpConnection | undefined
       const fetch = Edge.handler({
         layer,
-        handle: (_: Edge.EdgeRequest) =>
+        handle: () =>
           Effect.gen(function*() {
             if (kept !== undefined) return yield* kept.write("y")
             yield* Peers.withConnection(server.endpoint, (connection) => Effect.sync(() => void (kept = connection)))
@@ -58,7 +61,7 @@ describe("Edge.handler", () => {
       const server = yield* make((socket) => {
         socket.on("data", (data) => socket.write(data)).on("end", () => setTimeout(() => socket.end(), 100))
       }, { allowHalfOpen: true })
-      const fetch = Edge.handler({ layer, handle: (_: Edge.EdgeRequest) => on(server.endpoint) })
+      const fetch = Edge.handler({ layer, handle: () => on(server.endpoint) })
       const held: Array<Promise<unknown>> = []
       assert.strictEqual(
         yield* Effect.promise(() => fetch({}, undefined, { waitUntil: (promise) => held.push(promise) })),
@@ -79,7 +82,7 @@ describe("Edge.handler", () => {
       const fetch = Edge.handler({
         layer,
         closeWindow: "300 millis",
-        handle: (_: Edge.EdgeRequest) => on(server.endpoint)
+        handle: () => on(server.endpoint)
       })
       const start = performance.now()
       yield* Effect.promise(() => fetch({}))
@@ -89,8 +92,8 @@ describe("Edge.handler", () => {
   it.live("interrupts a request whose client has gone, and closes its connection", () =>
     Effect.gen(function*() {
       const server = yield* make((socket) => void socket.resume())
-      const fetch = Edge.handler({ layer, handle: (_: Edge.EdgeRequest) => on(server.endpoint) })
-      const client = new AbortController()
+      const fetch = Edge.handler({ layer, handle: () => on(server.endpoint) })
+      const client = makeClient()
       const answer = failureOf(() => fetch({ signal: client.signal }))
       const aborted = Effect.andThen(eventually(() => server.sockets.size === 1), Effect.sync(() => client.abort()))
       yield* Effect.all([answer, aborted], { concurrency: "unbounded" })
@@ -101,7 +104,7 @@ describe("Edge.handler", () => {
   it.live("interrupts a request that takes too long, and closes its connection", () =>
     Effect.gen(function*() {
       const server = yield* make((socket) => void socket.resume())
-      const fetch = Edge.handler({ layer, timeout: "100 millis", handle: (_: Edge.EdgeRequest) => on(server.endpoint) })
+      const fetch = Edge.handler({ layer, timeout: "100 millis", handle: () => on(server.endpoint) })
       const error = yield* failureOf(() => fetch({}))
       assert.instanceOf(error, Edge.InvocationError)
       assert.strictEqual(error.reason._tag, "InvocationTimeout")
@@ -118,7 +121,7 @@ describe("Edge.handler", () => {
           bound = env.host
           return layer
         },
-        handle: (_: Edge.EdgeRequest, env) => Effect.map(on(server.endpoint), (answer) => answer + env.host)
+        handle: (_request: Edge.EdgeRequest, env) => Effect.map(on(server.endpoint), (answer) => answer + env.host)
       })
       assert.strictEqual(yield* Effect.promise(() => fetch({}, { host: "y" })), "xy")
       assert.strictEqual(bound, "y")

@@ -1,0 +1,38 @@
+/**
+ * What the examples for platforms have in common: a pool of connections to JSON-RPC servers, which speak one line a message.
+ * Copy it beside the example that you deploy.
+ */
+import { Config, Context, Duration, Effect, Layer } from "effect"
+import * as ConnectionPool from "effect-sluice/ConnectionPool"
+import * as Endpoint from "effect-sluice/Endpoint"
+import * as JsonRpcClient from "effect-sluice/JsonRpcClient"
+import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+
+/** The one thing that a request knows of the servers. */
+export class Agents extends Context.Service<Agents, {
+  readonly double: (n: number) => Effect.Effect<unknown, JsonRpcClient.JsonRpcError | ConnectionPool.PoolError>
+}>()("example/Agents") {}
+
+/** Many requests at once share one connection, which JSON-RPC allows. */
+const options = { ...ConnectionPool.serverless, concurrency: 100 }
+
+/** The pool, for the server at this endpoint. */
+export const layerOf = (
+  text: string,
+  times: { readonly idleTimeout: Duration.Input } = options
+): Layer.Layer<Agents, Endpoint.EndpointError | ConnectionPool.InvalidOption, ResourceMonitor.ResourceMonitor> =>
+  Layer.effect(
+    Agents,
+    Effect.gen(function*() {
+      const endpoint = yield* Endpoint.parse(text)
+      const connector = JsonRpcClient.connector({ requestTimeout: "5 seconds" })
+      const pool = yield* ConnectionPool.make({ connector, ...options, ...times })
+      return Agents.of({
+        double: (n) => ConnectionPool.use(pool, endpoint, (client) => client.request("double", { n }))
+      })
+    })
+  )
+
+/** The pool, for the server that the environment names, such as `agents.internal:9500`. */
+export const layer = (times?: { readonly idleTimeout: Duration.Input }) =>
+  Layer.unwrap(Effect.map(Config.String("AGENTS_ENDPOINT"), (text) => layerOf(text, times)))

@@ -1,0 +1,39 @@
+/**
+ * A service on Cloud Run, as it would be deployed: see README.md beside it.
+ */
+import { Config, Context, Effect, Layer } from "effect"
+import * as CloudRun from "effect-sluice/CloudRun"
+import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+import * as Http from "node:http"
+import { Agents, layer } from "../agents/Agents.ts"
+
+const agents = layer({ idleTimeout: "1 minute" }).pipe(Layer.provide(ResourceMonitor.layer()))
+
+const answer = (request: Http.IncomingMessage, response: Http.ServerResponse) =>
+  Effect.gen(function*() {
+    const n = Number(new URL(request.url ?? "/", "http://localhost").searchParams.get("n"))
+    const { double } = yield* Agents
+    const doubled = yield* double(n)
+    response.setHeader("content-type", "application/json").end(JSON.stringify({ doubled }))
+  }).pipe(
+    // What a pool or a peer fails with says whether it is worth a retry.
+    Effect.catch((error) => Effect.sync(() => response.writeHead(503).end(error.message)))
+  )
+
+/** Listens, and at its end lets the requests finish that have come in. */
+const server = Layer.effectDiscard(Effect.gen(function*() {
+  const port = yield* Config.withDefault(Config.Port("PORT"), 8080)
+  const context: Context.Context<Agents> = yield* Effect.context<Agents>()
+  const fork = Effect.runForkWith(context)
+  const server = Http.createServer((request, response) => void fork(answer(request, response)))
+  yield* Effect.acquireRelease(
+    Effect.callback<void>((resume) => void server.listen(port, () => resume(Effect.void))),
+    () =>
+      Effect.callback<void>((resume) => {
+        server.close(() => resume(Effect.void))
+        server.closeIdleConnections()
+      })
+  )
+}))
+
+CloudRun.launch(Layer.provide(server, agents))

@@ -1,0 +1,25 @@
+/**
+ * A route on Vercel, as it would be deployed: see README.md beside it.
+ */
+import { Effect, Layer } from "effect"
+import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+import * as Vercel from "effect-sluice/Vercel"
+import { Agents, layer } from "../../agents/Agents.ts"
+
+/** A short idle time: for so long the last request holds the instance. */
+const agents = layer({ idleTimeout: "5 seconds" }).pipe(Layer.provide(ResourceMonitor.layer({ maxDescriptors: 1000 })))
+
+/** The same as `maxDuration` in vercel.json. */
+const instance = Vercel.attach(agents, { maxDuration: "30 seconds" })
+
+const double = (request: Request) =>
+  Effect.gen(function*() {
+    const n = Number(new URL(request.url).searchParams.get("n"))
+    const { double } = yield* Agents
+    return Response.json({ doubled: yield* double(n) })
+  }).pipe(
+    // What a pool or a peer fails with says whether it is worth a retry.
+    Effect.catch((error) => Effect.succeed(Response.json({ error: error.message }, { status: 503 })))
+  )
+
+export const GET = (request: Request): Promise<Response> => instance.run(double(request), { signal: request.signal })
