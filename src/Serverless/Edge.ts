@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { checkOptions } from "../internal/Options.ts"
+import { report } from "../internal/Unhandled.ts"
 import { promiseOf } from "./Promises.ts"
 import { WarmInstance } from "./WarmInstance.ts"
 
@@ -141,7 +142,11 @@ export const handler = <A, E, R, E2, Request extends EdgeRequest = EdgeRequest, 
     const close = closing(instance, window)
     const end = context.waitUntil === undefined
       ? close
-      : Effect.sync(() => context.waitUntil?.(Effect.runPromise(close)))
+      : Effect.catchCause(
+        Effect.sync(() => context.waitUntil?.(Effect.runPromise(close))),
+        // The request has its answer, and is not to lose it.
+        (cause) => report("Edge: waitUntil failed, so nobody waits for the connections to close", cause)
+      )
     return promiseOf(Effect.onExit(invocation, () => end), request)
   }
 }

@@ -9,6 +9,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import { checkOptions } from "../internal/Options.ts"
+import { report } from "../internal/Unhandled.ts"
 import type { ConnectionPool } from "../Pool/ConnectionPool.ts"
 import { attached, type Attachment, isSet, targetOf } from "./Attachment.ts"
 import { Holds } from "./Holds.ts"
@@ -170,7 +171,7 @@ export const attach: {
     // What the platform offers belongs to the request, and is to be had only where the request has just come in.
     run: (effect, runOptions) => {
       const context = requestContext()
-      const waitUntil = options?.waitUntil ?? context.waitUntil
+      const waitUntil = options?.waitUntil ?? context.waitUntil?.bind(context)
       const remaining = Math.min(maxDuration, remainingOf(context, clock.currentTimeMillisUnsafe()))
       const windows = invocationWindows(remaining, margin)
       const end = monotonicNow() + windows.run
@@ -198,4 +199,9 @@ const holdAll = (options: {
     for (const pool of options.pools.all) {
       if (pool.stats().total > 0) options.waitUntil(Effect.runPromise(options.holds.hold(pool, options)))
     }
-  })
+  }).pipe(
+    // The request has its answer, and is not to lose it.
+    Effect.catchCause((cause) =>
+      report("Vercel: waitUntil failed, so idle connections may be open when the instance stops", cause)
+    )
+  )

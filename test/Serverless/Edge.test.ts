@@ -74,6 +74,18 @@ describe("Edge.handler", () => {
       assert.deepInclude(server.account, { opened: 1, graceful: 1 })
     }))
 
+  it.live("gives the answer and closes although waitUntil throws", () =>
+    Effect.gen(function*() {
+      const server = yield* echo
+      const fetch = Edge.handler({ layer, handle: () => on(server.endpoint) })
+      const waitUntil = () => {
+        throw new Error("not in a request")
+      }
+      assert.strictEqual(yield* Effect.promise(() => fetch({}, undefined, { waitUntil })), "x")
+      yield* eventually(() => server.sockets.size === 0)
+      assert.deepInclude(server.account, { opened: 1, graceful: 1 })
+    }))
+
   it.live("closes within the window although the peer hangs", () =>
     Effect.gen(function*() {
       const server = yield* make((socket) => void socket.on("data", (data) => socket.write(data)), {

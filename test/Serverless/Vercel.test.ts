@@ -124,7 +124,14 @@ describe("Vercel.attach", () => {
       const server = yield* echo
       const platform = new Platform()
       const { run } = yield* attach(both, { margin: "100 millis" })
-      const context = { waitUntil: platform.waitUntil, deadline: new Date(Date.now() + 400).toISOString() }
+      const context = {
+        // As a method, which it is there.
+        waitUntil(this: unknown, promise: Promise<unknown>) {
+          assert.strictEqual(this, context)
+          platform.waitUntil(promise)
+        },
+        deadline: new Date(Date.now() + 400).toISOString()
+      }
       yield* Effect.promise(() => inRequest(context, () => run(long(server))))
       yield* platform.released
       assert.isAtMost(platform.held[0]?.settledAt ?? Infinity, 450)
@@ -137,6 +144,18 @@ describe("Vercel.attach", () => {
       const { run } = yield* attach(both, { waitUntil: platform.waitUntil })
       assert.strictEqual(yield* Effect.promise(() => run(Effect.succeed("nothing"))), "nothing")
       assert.deepStrictEqual(platform.held, [])
+    }))
+
+  it.live("gives the answer although waitUntil throws", () =>
+    Effect.gen(function*() {
+      const server = yield* echo
+      const { run } = yield* attach(both, {
+        waitUntil: () => {
+          throw new Error("not in a request")
+        }
+      })
+      yield* Effect.promise(() => run(short(server)))
+      assert.strictEqual(server.account.opened, 1)
     }))
 
   it.live("interrupts a request before its time is up, and says so", () =>
