@@ -7,9 +7,12 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Runtime from "effect/Runtime"
 import * as Fs from "node:fs"
+import * as Net from "node:net"
 import * as ResourceMonitor from "../../src/Monitor/ResourceMonitor.ts"
 import * as ConnectionPool from "../../src/Pool/ConnectionPool.ts"
 import * as Connector from "../../src/Resource/Connector.ts"
+import * as Endpoint from "../../src/Resource/Endpoint.ts"
+import * as TcpConnection from "../../src/Resource/TcpConnection.ts"
 import * as Main from "../../src/Serverless/Main.ts"
 
 const print = (text: string) => Effect.sync(() => Fs.writeSync(1, `${text}\n`))
@@ -27,6 +30,15 @@ const pool = (id: string, close: Effect.Effect<void>) =>
     yield* ConnectionPool.use(made, id, () => Effect.void)
   })).pipe(Layer.provide(ResourceMonitor.layerUnlimited))
 
+/** A server in the same process that never ends its side, and keeps nothing alive. */
+const hung = Effect.callback<Endpoint.Endpoint>((resume) => {
+  const server = Net.createServer({ allowHalfOpen: true }, (socket) => void socket.unref())
+  server.listen(0, "127.0.0.1", () => {
+    server.unref()
+    resume(Effect.succeed(Endpoint.tcp("127.0.0.1", (server.address() as Net.AddressInfo).port)))
+  })
+})
+
 const slow = Effect.andThen(Effect.sleep("300 millis"), print("closed"))
 
 class Unlucky extends Error {
@@ -42,6 +54,21 @@ const programs: Record<string, () => void> = {
     const pools = ["a", "b", "c", "d", "e"].map((id) => pool(id, slow))
     const layer = pools.reduce((all, one) => Layer.provideMerge(one, all))
     Main.run(Effect.andThen(kill("SIGTERM"), forever), { layer, cleanupTimeout: "1 second" })
+  },
+  "a hung peer of a pool that would wait for longer": () => {
+    const layer = Layer.effectDiscard(Effect.gen(function*() {
+      const options = { connector: TcpConnection.connector(), closeTimeout: "1 minute" } as const
+      const made = yield* ConnectionPool.make(options)
+      yield* ConnectionPool.use(made, yield* hung, () => Effect.void)
+    }))
+    Main.run(Effect.void, {
+      layer: Layer.provide(layer, ResourceMonitor.layerUnlimited),
+      cleanupTimeout: "1 second"
+    })
+  },
+  "hung peers of connections without a pool": () => {
+    const connect = Effect.flatMap(hung, (endpoint) => TcpConnection.connect(endpoint))
+    Main.run(Effect.andThen(connect, connect), { cleanupTimeout: "1 second" })
   },
   "a body that cannot be interrupted": () => {
     const body = Effect.uninterruptible(Effect.andThen(kill("SIGTERM"), forever))

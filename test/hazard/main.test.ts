@@ -37,6 +37,14 @@ describe.concurrent("Main", () => {
     })
   })
 
+  it.each([
+    "a hung peer of a pool that would wait for longer",
+    "hung peers of connections without a pool"
+  ])("does not wait longer than there is time for %s", async (name) => {
+    // A pool and the connections would wait for a minute and for twice 2 seconds, of the one that there is.
+    assert.deepStrictEqual(await run(name), { status: 0, stdout: "", stderr: "" })
+  })
+
   it("closes everything under a body that cannot be interrupted", async () => {
     const { status, stderr, stdout } = await run("a body that cannot be interrupted")
     assert.strictEqual(status, 143)
