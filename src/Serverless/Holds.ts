@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { endsWithin } from "../internal/Bounded.ts"
 import { sleepUnref } from "../internal/Timer.ts"
-import type { RegisteredPool } from "../Pool/PoolRegistry.ts"
+import * as PoolRegistry from "../Pool/PoolRegistry.ts"
 
 interface Hold {
   /** On the monotonic clock, in milliseconds. */
@@ -26,13 +26,16 @@ const monotonic = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos) 
  * that need the same pool, the one that may hold longest does.
  */
 export class Holds {
-  readonly #current = new WeakMap<RegisteredPool, Hold>()
+  readonly #current = new WeakMap<PoolRegistry.RegisteredPool, Hold>()
 
   /**
    * Completes when the instance need not stay awake for this pool any more: nothing of it is open, or another request
    * holds the instance. After so many milliseconds what is still idle is closed, which may take `grace` more.
    */
-  hold(pool: RegisteredPool, limits: { readonly millis: number; readonly grace: number }): Effect.Effect<void> {
+  hold(
+    pool: PoolRegistry.RegisteredPool,
+    limits: { readonly millis: number; readonly grace: number }
+  ): Effect.Effect<void> {
     return Effect.flatMap(monotonic, (now) => {
       const deadline = now + limits.millis
       const current = this.#current.get(pool)
@@ -42,11 +45,11 @@ export class Holds {
       if (current !== undefined) Deferred.doneUnsafe(current.replaced, Exit.void)
       const closeIdle = Effect.andThen(
         sleepUnref(Math.max(Math.ceil(limits.millis), 0)),
-        endsWithin(pool.closeIdle, Duration.millis(limits.grace))
+        endsWithin(PoolRegistry.closeIdle(pool), Duration.millis(limits.grace))
       )
       return Effect.asVoid(
         Effect.ensuring(
-          Effect.raceAllFirst([pool.emptied, Deferred.await(hold.replaced), closeIdle]),
+          Effect.raceAllFirst([PoolRegistry.emptied(pool), Deferred.await(hold.replaced), closeIdle]),
           Effect.sync(() => {
             if (this.#current.get(pool) === hold) this.#current.delete(pool)
           })

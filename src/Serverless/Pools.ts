@@ -22,7 +22,7 @@ export class Pools implements PoolRegistry.PoolRegistry {
   }
 
   /** Those that have not ended. */
-  get all(): Iterable<RegisteredPool> {
+  get all(): Iterable<PoolRegistry.RegisteredPool> {
     return this.#pools
   }
 
