@@ -197,7 +197,7 @@ export class MainProgram<A, E, R, E2> {
 
   #holdings(): Holdings {
     return {
-      pools: Array.from(this.#pools.all, (pool) => pool.stats()),
+      pools: Array.from(this.#pools.all, (pool) => pool.core.stats()),
       resources: process.getActiveResourcesInfo()
     }
   }

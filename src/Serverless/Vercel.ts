@@ -197,7 +197,7 @@ const holdAll = (options: {
 }): Effect.Effect<void> =>
   Effect.sync(() => {
     for (const pool of options.pools.all) {
-      if (pool.stats().total > 0) options.waitUntil(Effect.runPromise(options.holds.hold(pool, options)))
+      if (pool.core.stats().total > 0) options.waitUntil(Effect.runPromise(options.holds.hold(pool, options)))
     }
   }).pipe(
     // The request has its answer, and is not to lose it.
