@@ -11,13 +11,13 @@ import type * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import { checkOptions } from "../internal/Options.ts"
 import type { OpeningSite } from "./Alert.ts"
-import type { Claim } from "./Claim.ts"
+import { Allowance } from "./Allowance.ts"
 import type { ReserveRequest, Situation } from "./Gate.ts"
 import { ResourceExhausted, shortageOf } from "./Gate.ts"
 import { GateQueue, lookMillis, monotonic } from "./GateQueue.ts"
 import type * as Ledger from "./Ledger.ts"
 import { LedgerClaim } from "./LedgerClaim.ts"
-import type { ShortageRequest } from "./Service.ts"
+import type { Reserve, ReserveUnsafe, ShortageRequest } from "./Service.ts"
 
 const check = checkOptions("ResourceMonitor.reserve")
 
@@ -65,9 +65,33 @@ const enter = (
       : Effect.fail(queue.refuse(request, answer))
   })
 
+const reserveWith = (queue: GateQueue) => (request: ReserveRequest) =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(Effect.scope, (scope) =>
+      Effect.flatMap(
+        enter(queue, request, restore),
+        (claim) => Effect.as(Scope.addFinalizer(scope, Effect.sync(() => queue.end(claim))), claim)
+      ))
+  )
+
+/** The same in one step, without waiting. */
+const unsafeOf = (queue: GateQueue, ledger: Ledger.Ledger, allowance: Allowance | undefined): ReserveUnsafe => ({
+  claim: (request, now) => {
+    if (queue.waiting === 0 && allowance?.covers(request, now) === true) {
+      return new LedgerClaim(ledger, request.descriptors ?? 1)
+    }
+    maxWaitOf(request)
+    const answer = queue.ask(request)
+    return answer instanceof LedgerClaim ? answer : undefined
+  },
+  end: (claim) => {
+    if (claim instanceof LedgerClaim) queue.end(claim)
+  }
+})
+
 /** The gate of one monitor. */
 export interface Gate {
-  readonly reserve: (request: ReserveRequest) => Effect.Effect<Claim, ResourceExhausted, Scope.Scope>
+  readonly reserve: Reserve
   readonly shortage: (request: ShortageRequest) => Effect.Effect<ResourceExhausted | undefined>
   /** Looks whether there is room for those that wait; to be called when there may be more than before. */
   readonly look: () => void
@@ -80,6 +104,8 @@ export interface Parts {
   readonly ledger: Ledger.Ledger
   readonly situation: () => Situation
   readonly topSites?: (() => ReadonlyArray<OpeningSite>) | undefined
+  /** How long one look may answer for several requests, in nanoseconds; `undefined` for not at all. */
+  readonly standsFor?: bigint | undefined
 }
 
 type TopSites = () => ReadonlyArray<OpeningSite>
@@ -100,23 +126,26 @@ const remembering = (topSites: TopSites, clock: Clock.Clock): TopSites => {
   }
 }
 
+/** The readings, from which the allowance learns each time that they are taken. */
+const learning = (situation: () => Situation, allowance: Allowance | undefined, clock: Clock.Clock) => () => {
+  const readings = situation()
+  allowance?.learn(readings, clock.monotonicTimeNanosUnsafe())
+  return readings
+}
+
 /** Makes a gate. When its scope ends, whoever waits is refused. */
 export const make = (parts: Parts): Effect.Effect<Gate, never, Scope.Scope> =>
   Effect.gen(function*() {
     const clock = yield* Effect.clockWith(Effect.succeed)
     const fork = Effect.runForkWith(yield* Effect.context<never>())
     const topSites = remembering(parts.topSites ?? nobody, clock)
-    const queue = new GateQueue({ ...parts, topSites, clock, fork })
+    const { ledger, standsFor } = parts
+    const allowance = standsFor === undefined ? undefined : new Allowance(ledger, standsFor)
+    const situation = learning(parts.situation, allowance, clock)
+    const queue = new GateQueue({ ledger, situation, topSites, clock, fork })
     yield* Effect.addFinalizer(() => Effect.sync(() => queue.close()))
     return {
-      reserve: (request) =>
-        Effect.uninterruptibleMask((restore) =>
-          Effect.flatMap(Effect.scope, (scope) =>
-            Effect.flatMap(
-              enter(queue, request, restore),
-              (claim) => Effect.as(Scope.addFinalizer(scope, Effect.sync(() => queue.end(claim))), claim)
-            ))
-        ),
+      reserve: Object.assign(reserveWith(queue), { unsafe: unsafeOf(queue, ledger, allowance) }),
       shortage: ({ cause, label }) =>
         Effect.sync(() => {
           const shortage = shortageOf(parts.situation())

@@ -9,7 +9,7 @@
  *
  * @since 0.1.0
  */
-import type * as Clock from "effect/Clock"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -19,6 +19,7 @@ import type { InvalidOption } from "../internal/InvalidOption.ts"
 import { sleepUnref } from "../internal/Timer.ts"
 import { whileOpen } from "../internal/WhileOpen.ts"
 import type { Observation } from "./Alerts.ts"
+import { standsFor, standsForEver } from "./Allowance.ts"
 import { CurrentClaim } from "./Claim.ts"
 import type { Situation } from "./Gate.ts"
 import * as Leaks from "./Leaks.ts"
@@ -27,6 +28,7 @@ import { LedgerClaim } from "./LedgerClaim.ts"
 import { defaultHeadroom, defaults, requireRoom, resolve } from "./Options.ts"
 import type { Options, Resolved } from "./Options.ts"
 import * as Probes from "./Probes.ts"
+import { ProcReader } from "./ProcReader.ts"
 import * as Reading from "./Reading.ts"
 import * as Reserving from "./Reserving.ts"
 import * as Sampler from "./Sampler.ts"
@@ -199,10 +201,10 @@ const watch = (parts: Parts): Effect.Effect<Watch.Watch, never, Scope.Scope> =>
   )
 
 /**
- * The gate that decides by these readings. What it meets before the timer does, the watch is told of, in a step of its own:
+ * The gate that decides by these readings, which stand for so many nanoseconds. What it meets before the timer does, the watch is told of, in a step of its own:
  * nothing may come between a decision and its claim.
  */
-const gateOf = Effect.fnUntraced(function*(parts: Parts, { level, look }: Watch.Watch) {
+const gateOf = Effect.fnUntraced(function*(parts: Parts, { level, look }: Watch.Watch, standsFor?: bigint) {
   const clock = yield* Effect.clockWith(Effect.succeed)
   const fork = Effect.runForkWith(yield* Effect.context<never>())
   let isToLook = false
@@ -222,6 +224,7 @@ const gateOf = Effect.fnUntraced(function*(parts: Parts, { level, look }: Watch.
   return yield* Reserving.make({
     ledger: parts.ledger,
     situation,
+    standsFor,
     topSites: () => Ledger.topOpeners(parts.ledger, sitesShown)
   })
 })
@@ -232,9 +235,9 @@ const every = (interval: Duration.Duration, act: Effect.Effect<unknown>): Effect
     : Effect.void
 
 /** The monitor with what it does by itself until the scope ends. */
-const start = Effect.fnUntraced(function*(parts: Parts, probes: Probes.Probes) {
+const start = Effect.fnUntraced(function*(parts: Parts, probes: Probes.Probes, standsFor: bigint | undefined) {
   const running = yield* watch(parts)
-  const gate = yield* gateOf(parts, running)
+  const gate = yield* gateOf(parts, running, standsFor)
   const sampler = yield* Sampler.make({
     probes,
     connections: () => parts.ledger.labels,
@@ -250,12 +253,22 @@ const start = Effect.fnUntraced(function*(parts: Parts, probes: Probes.Probes) {
   return makeMonitor(parts, running, gate, sampler)
 })
 
+const isByDefault = <A>(context: Context.Context<never>, reference: Context.Reference<A>): boolean =>
+  Context.get(context, reference) === Context.get(Context.empty(), reference)
+
+/** Readings and a time that a test makes up may change in no time at all, so that each one is looked at. */
+const readingsStandFor = Effect.map(
+  Effect.context<never>(),
+  (context) => isByDefault(context, ProcReader) && isByDefault(context, Clock.Clock) ? standsFor : undefined
+)
+
 const make = Effect.fnUntraced(function*(given: Options) {
   const options = yield* resolve(given)
   const ledger = Ledger.make()
   const probes = yield* Probes.make
   const source = Source.fromProbes(probes, ledger, options)
-  const monitor = yield* start({ source, ledger, options, leaks: yield* Leaks.make }, probes)
+  const parts = { source, ledger, options, leaks: yield* Leaks.make }
+  const monitor = yield* start(parts, probes, yield* readingsStandFor)
   const now = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
   const { limit } = source.descriptors(now, false)
   if (limit._tag === "Known") yield* requireRoom(options, limit.value)
@@ -330,7 +343,8 @@ export const layerUnlimited: Layer.Layer<ResourceMonitor> = Layer.effect(
     const ledger = Ledger.make()
     const probes = yield* Probes.make
     const source = Source.withoutLimits(Source.fromProbes(probes, ledger, defaults), probes)
-    return yield* start({ source, ledger, options: defaults, leaks: yield* Leaks.make }, probes)
+    // Without a limit there is nothing to be read before an opening.
+    return yield* start({ source, ledger, options: defaults, leaks: yield* Leaks.make }, probes, standsForEver)
   })
 )
 

@@ -37,6 +37,37 @@ export interface TrackRequest {
 }
 
 /**
+ * How room is claimed.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Reserve {
+  (request: ReserveRequest): Effect.Effect<Claim, ResourceExhausted, Scope.Scope>
+  /**
+   * The same for whoever pays for each step: it claims in the call itself, and whoever calls it ends the claim, once and on
+   * every path. A monitor may do without it.
+   */
+  readonly unsafe?: ReserveUnsafe | undefined
+}
+
+/**
+ * Claiming without an Effect and without a scope.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ReserveUnsafe {
+  /**
+   * Claims what there is room for, else it is `undefined` and nothing has happened: then the effect is asked. `now` is the
+   * time in nanoseconds of the monotonic clock.
+   */
+  readonly claim: (request: ReserveRequest, now: bigint) => Claim | undefined
+  /** Ends a claim of {@link claim}. */
+  readonly end: (claim: Claim) => void
+}
+
+/**
  * A failure that lack of room may have caused.
  *
  * @category models
@@ -105,7 +136,7 @@ export class ResourceMonitor extends Context.Service<ResourceMonitor, {
    * behind. It dies with `InvalidOption` when `descriptors` is not a whole number of at least 0, or `maxWait` not a finite
    * duration.
    */
-  readonly reserve: (request: ReserveRequest) => Effect.Effect<Claim, ResourceExhausted, Scope.Scope>
+  readonly reserve: Reserve
   /**
    * What a failure has to do with lack of room: `ResourceExhausted`, with the failure as its cause, when fewer descriptors
    * are free now than the headroom; else `undefined`. At that point a look-up of a name says `ENOTFOUND` or `ECONNREFUSED`

@@ -56,6 +56,8 @@ const summed = (last: unknown, { attempts, elapsed, policy }: Situation): unknow
       attempts,
       maxAttempts: policy.maxAttempts,
       elapsed: Duration.sum(Duration.millis(Math.round(elapsed)), reason.elapsed),
+      retryAfter: reason.retryAfter,
+      history: reason.history,
       failure: reason.failure,
       cause: reason.cause
     })

@@ -1,5 +1,17 @@
 /**
- * What follows a failed attempt, as one pure function.
+ * What follows a failed attempt, as pure functions.
+ *
+ * The order of one decision is part of the contract:
+ *
+ * 1. the class of the failure: is it retried at all, or does it wait for room on this host?
+ * 2. the guard: inside another retry that one decides;
+ * 3. the attempts that the policy grants;
+ * 4. the deadline: the delay and a typical attempt must fit;
+ * 5. the budget, before anybody sleeps;
+ * 6. a look at the breaker: would it let the attempt in after the delay?
+ *
+ * Then the delay is slept, the gate is asked for room, the breaker lets the attempt in, and the attempt begins. The gate
+ * comes before the breaker, so that no probe's place is held by somebody who waits for a descriptor.
  *
  * @since 0.1.0
  */
@@ -51,13 +63,27 @@ export const failed = (progress: Progress, failure: Failure, elapsed: number): P
     : { attempts: progress.attempts + 1, runs, localFailures: 0, localSince: 0 }
 }
 
-/** Why a run ends. */
-export type StopReason = "NotRetryable" | "DeadlineExceeded" | "AttemptsExhausted" | "ResourceExhausted"
+/** Why a run ends after a failure. */
+export type StopReason =
+  | "NotRetryable"
+  | "AttemptsExhausted"
+  | "DeadlineExceeded"
+  | "BudgetExhausted"
+  | "ResourceExhausted"
+  | "CircuitOpen"
 
-/** What follows: another attempt after a wait in milliseconds, or the end, with its reason. */
-export type Decision<Reason extends StopReason = StopReason> =
-  | { readonly _tag: "Wait"; readonly delay: number }
-  | { readonly _tag: "Stop"; readonly reason: Reason }
+/** Another attempt after a wait in milliseconds. */
+export interface Wait {
+  readonly _tag: "Wait"
+  readonly delay: number
+}
+
+/** The end. `retryAfter` is when it makes sense to try again, in milliseconds from now, where that is known. */
+export interface Stop<Reason extends StopReason = StopReason> {
+  readonly _tag: "Stop"
+  readonly reason: Reason
+  readonly retryAfter: number | undefined
+}
 
 /** What a decision depends on. */
 export interface Situation {
@@ -67,6 +93,8 @@ export interface Situation {
   readonly failure: Failure
   /** Milliseconds since the start of the run. */
   readonly elapsed: number
+  /** How long an attempt takes, as far as is known, in milliseconds. */
+  readonly typical: number
   /** Whether an outer retry decides instead. */
   readonly nested: boolean
   /** A random number from 0 (inclusive) to 1 (exclusive). */
@@ -76,8 +104,14 @@ export interface Situation {
 /** Without a deadline, a run that finds no room on this host for this long gives up. */
 export const maxLocalWait = 30_000
 
-const wait = (delay: number): Decision<never> => ({ _tag: "Wait", delay })
-const stop = <Reason extends StopReason>(reason: Reason): Decision<Reason> => ({ _tag: "Stop", reason })
+const wait = (delay: number): Wait => ({ _tag: "Wait", delay })
+
+/** The end, for this reason. */
+export const stop = <Reason extends StopReason>(reason: Reason, retryAfter: number | undefined): Stop<Reason> => ({
+  _tag: "Stop",
+  reason,
+  retryAfter
+})
 
 const isRefused = (failure: Failure, rules: Rules): boolean =>
   failure.class === "Fatal" || failure.class === "Redirect" ||
@@ -95,23 +129,37 @@ export const localPatience = (rules: Rules, { localFailures, localSince }: Progr
  * Decides what follows when this host has no room: wait for it, for as long as the run may. A gate that keeps requests
  * waiting has used up that time; after a failure, or with a gate that does not, the next request comes after a pause.
  */
-export const decideLocal = (situation: Situation): Decision<"ResourceExhausted"> => {
+export const decideLocal = (situation: Situation): Wait | Stop<"ResourceExhausted"> => {
   const { elapsed, nested, progress, rules, u } = situation
-  if (nested) return stop("ResourceExhausted")
   const pause = delay(rules.localBackoff, progress.localFailures, u)
-  return elapsed + pause > localLimit(rules, progress.localSince) ? stop("ResourceExhausted") : wait(pause)
+  if (nested) return stop("ResourceExhausted", pause)
+  return elapsed + pause > localLimit(rules, progress.localSince) ? stop("ResourceExhausted", pause) : wait(pause)
 }
 
-/**
- * Decides what follows a failure. The order is part of the contract: class, nested retry, attempts, deadline. Whoever
- * acts on a `Wait` sleeps, then asks the gate, then runs the attempt.
- */
-export const decide = (situation: Situation): Decision => {
-  const { elapsed, failure, nested, progress, rules, u } = situation
+/** How long the server asked us to wait, in milliseconds, if it did. */
+export const hintOf = ({ retryAfter }: Failure): number | undefined =>
+  retryAfter === undefined ? undefined : Duration.toMillis(retryAfter)
+
+/** Steps 1 to 4. Whoever acts on a `Wait` asks the budget and the breaker before. */
+export const decide = (situation: Situation): Wait | Stop => {
+  const { elapsed, failure, nested, progress, rules, typical, u } = situation
   if (failure.class === "LocalExhausted") return decideLocal(situation)
-  if (isRefused(failure, rules)) return stop("NotRetryable")
-  if (nested || progress.attempts >= rules.maxAttempts) return stop("AttemptsExhausted")
-  const hint = failure.retryAfter === undefined ? undefined : Duration.toMillis(failure.retryAfter)
-  const pause = atLeast(delay(rules.backoff, progress.attempts, u), hint, u)
-  return elapsed + pause >= rules.deadline ? stop("DeadlineExceeded") : wait(pause)
+  if (isRefused(failure, rules)) return stop("NotRetryable", undefined)
+  const pause = atLeast(delay(rules.backoff, progress.attempts, u), hintOf(failure), u)
+  if (nested || progress.attempts >= rules.maxAttempts) return stop("AttemptsExhausted", pause)
+  return elapsed + pause + typical >= rules.deadline ? stop("DeadlineExceeded", pause) : wait(pause)
 }
+
+/** The code of a failure that is a refusal of an inner breaker: nothing was sent. */
+export const circuitOpenCode = "CircuitOpen"
+
+/**
+ * Whether the failure says that more load does the remote side no good: what costs a retry budget. A refusal of this host's
+ * own making does not, nor does an answer that is not retried.
+ */
+export const isRemote = (failure: Failure): boolean =>
+  (failure.class === "Transient" || failure.class === "RemoteSaturated" || failure.class === "Ambiguous") &&
+  failure.code !== circuitOpenCode
+
+/** Whether the failure says that the remote side is not there. One that is busy, or that answers, is there. */
+export const isDown = (failure: Failure): boolean => failure.class === "Transient" || failure.class === "Ambiguous"

@@ -7,8 +7,11 @@ import * as Duration from "effect/Duration"
 import * as Pipeable from "effect/Pipeable"
 import { checkOptions } from "../internal/Options.ts"
 import * as Backoff from "./Backoff.ts"
+import { type Breaker, TypeId as breakerTypeId } from "./Breaker.ts"
 import type { Rules } from "./Decision.ts"
 import type { Failure } from "./Failure.ts"
+import { type RetryBudget, TypeId as budgetTypeId } from "./RetryBudget.ts"
+import type { RetryObserver } from "./RetryObserver.ts"
 
 /**
  * Marks a policy, and holds what it was decoded to.
@@ -74,6 +77,19 @@ export interface Options {
    */
   readonly deadline?: Duration.Input | undefined
   /**
+   * Bounds retries to a share of the successes: `RetryBudget.make` or `RetryBudget.makeKeyed`. `undefined` for no bound
+   * besides `maxAttempts`.
+   *
+   * @default undefined
+   */
+  readonly budget?: RetryBudget | undefined
+  /**
+   * Stops asking an endpoint that does not answer: `Breaker.make`. `undefined` for none.
+   *
+   * @default undefined
+   */
+  readonly breaker?: Breaker | undefined
+  /**
    * Classes failures before `Failure.classify` does; `undefined` leaves the failure to it.
    *
    * @default () => undefined
@@ -93,6 +109,12 @@ export interface Options {
    * @default false
    */
   readonly idempotent?: boolean | undefined
+  /**
+   * Is told what retries under this policy do. `RetryTelemetry.record` makes one.
+   *
+   * @default undefined
+   */
+  readonly observer?: RetryObserver | undefined
 }
 
 /**
@@ -110,9 +132,12 @@ export interface RetryPolicy extends Pipeable.Pipeable {
   readonly jitter: number | "full"
   readonly maxAttempts: number
   readonly deadline: Duration.Duration
+  readonly budget: RetryBudget | undefined
+  readonly breaker: Breaker | undefined
   readonly classify: ((error: unknown) => Failure | undefined) | undefined
   readonly descriptors: number
   readonly idempotent: boolean
+  readonly observer: RetryObserver | undefined
 }
 
 const check = checkOptions("RetryPolicy")
@@ -137,6 +162,9 @@ const checkMaxDelay = (value: unknown, initialDelay: Duration.Duration): Duratio
 
 /** Asking this host for room again costs next to nothing, so that waits for it need not grow longer than this. */
 const maxLocalDelay = 5_000
+
+const isMarked = (value: unknown, mark: string): boolean =>
+  value === undefined || (typeof value === "object" && value !== null && mark in value)
 
 const rulesOf = (policy: Omit<RetryPolicy, TypeId | "pipe">): Rules => {
   const backoff: Backoff.Backoff = {
@@ -178,8 +206,10 @@ const rulesOf = (policy: Omit<RetryPolicy, TypeId | "pipe">): Rules => {
  */
 export const make = (options: Options = {}): RetryPolicy => {
   const initialDelay = check.duration("initialDelay", options.initialDelay ?? 100, { min: 0, exclusive: true })
-  const { classify } = options
+  const { breaker, budget, classify } = options
   check.require(classify === undefined || typeof classify === "function", "classify", classify, "be a function")
+  check.require(isMarked(budget, budgetTypeId), "budget", budget, "be made by RetryBudget")
+  check.require(isMarked(breaker, breakerTypeId), "breaker", breaker, "be made by Breaker")
   const policy = {
     initialDelay,
     maxDelay: checkMaxDelay(options.maxDelay ?? 30_000, initialDelay),
@@ -187,9 +217,12 @@ export const make = (options: Options = {}): RetryPolicy => {
     jitter: checkJitter(options.jitter ?? 0.1),
     maxAttempts: check.whole("maxAttempts", options.maxAttempts ?? 3, { min: 1, infinite: true }),
     deadline: check.duration("deadline", options.deadline ?? Infinity, { min: 0, exclusive: true, infinite: true }),
+    budget,
+    breaker,
     classify,
     descriptors: check.whole("descriptors", options.descriptors ?? 1, { min: 0 }),
-    idempotent: options.idempotent ?? false
+    idempotent: options.idempotent ?? false,
+    observer: options.observer
   }
   const self: RetryPolicy = Object.assign(Object.create(Pipeable.Prototype), policy, { [TypeId]: rulesOf(policy) })
   return Object.freeze(self)

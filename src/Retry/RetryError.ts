@@ -8,6 +8,23 @@ import * as Duration from "effect/Duration"
 import type { ResourceExhausted as NoRoom } from "../Monitor/Gate.ts"
 import type { Failure } from "./Failure.ts"
 
+/**
+ * One run of the effect, and how it failed.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface AttemptRecord {
+  /** The number of the run, from 1. Runs that found no room on this host are counted too. */
+  readonly run: number
+  /** From the start of the first run to that of this one. */
+  readonly begunAfter: Duration.Duration
+  readonly took: Duration.Duration
+  readonly failure: Failure
+  /** The message of the error, at most 200 characters of it. */
+  readonly message: string
+}
+
 /** What every reason carries. */
 interface Account {
   /** What was retried. */
@@ -17,6 +34,19 @@ interface Account {
   /** From the start of the first attempt to the end. */
   readonly elapsed: Duration.Duration
 }
+
+/** What a reason carries besides; a reason that is made by hand may leave it out. */
+interface Circumstances {
+  /**
+   * When it makes sense to try again, at the earliest, as far as is known: what the server, the breaker, the gate or the
+   * budget said, or else the next delay of the policy. `undefined` where trying again does not help, or nobody knows.
+   */
+  readonly retryAfter: Duration.Duration | undefined
+  /** The runs that failed, the oldest first: the first one and the last nine, if there were more. */
+  readonly history: ReadonlyArray<AttemptRecord>
+}
+
+const unknownCircumstances: Circumstances = { retryAfter: undefined, history: [] }
 
 const textOf = (cause: unknown): string => cause instanceof Error ? cause.message || cause.name : String(cause)
 
@@ -31,25 +61,35 @@ const last = (failure: Failure, cause: unknown): string => {
   return `last failure (${failure.class}${code}): ${text}${advice}`
 }
 
+interface AttemptsExhaustedFields<E> extends Account {
+  /** What the policy grants, the first attempt included. 1 inside another retry. */
+  readonly maxAttempts: number
+  readonly failure: Failure
+  readonly cause: E
+}
+
 /**
  * Every attempt that the policy grants was made. Inside another retry that is one attempt.
  *
  * @category errors
  * @since 0.1.0
  */
-export class AttemptsExhausted<E = unknown> extends Data.TaggedError("AttemptsExhausted")<
-  Account & {
-    /** What the policy grants, the first attempt included. 1 inside another retry. */
-    readonly maxAttempts: number
-    readonly failure: Failure
-    readonly cause: E
+export class AttemptsExhausted<E = unknown>
+  extends Data.TaggedError("AttemptsExhausted")<AttemptsExhaustedFields<E> & Circumstances>
+{
+  constructor(props: AttemptsExhaustedFields<E> & Partial<Circumstances>) {
+    super({ ...unknownCircumstances, ...props })
   }
-> {
   /** The failure may pass: a later call may succeed. */
   readonly isRetryable = true
   override get message(): string {
     return `${this.label} failed ${after(this)}, of at most ${this.maxAttempts}; ${last(this.failure, this.cause)}`
   }
+}
+
+interface NotRetryableFields<E> extends Account {
+  readonly failure: Failure
+  readonly cause: E
 }
 
 /**
@@ -59,16 +99,22 @@ export class AttemptsExhausted<E = unknown> extends Data.TaggedError("AttemptsEx
  * @category errors
  * @since 0.1.0
  */
-export class NotRetryable<E = unknown> extends Data.TaggedError("NotRetryable")<
-  Account & {
-    readonly failure: Failure
-    readonly cause: E
+export class NotRetryable<E = unknown> extends Data.TaggedError("NotRetryable")<NotRetryableFields<E> & Circumstances> {
+  constructor(props: NotRetryableFields<E> & Partial<Circumstances>) {
+    super({ ...unknownCircumstances, ...props })
   }
-> {
   readonly isRetryable = false
   override get message(): string {
     return `${this.label} failed ${after(this)} and is not retried; ${last(this.failure, this.cause)}`
   }
+}
+
+interface DeadlineExceededFields<E> extends Account {
+  readonly deadline: Duration.Duration
+  /** `true` when an attempt was running at the deadline and was interrupted. */
+  readonly interrupted: boolean
+  /** The last failure, or `undefined` when the deadline interrupted the first attempt. */
+  readonly cause: E | undefined
 }
 
 /**
@@ -77,15 +123,12 @@ export class NotRetryable<E = unknown> extends Data.TaggedError("NotRetryable")<
  * @category errors
  * @since 0.1.0
  */
-export class DeadlineExceeded<E = unknown> extends Data.TaggedError("DeadlineExceeded")<
-  Account & {
-    readonly deadline: Duration.Duration
-    /** `true` when an attempt was running at the deadline and was interrupted. */
-    readonly interrupted: boolean
-    /** The last failure, or `undefined` when the deadline interrupted the first attempt. */
-    readonly cause: E | undefined
+export class DeadlineExceeded<E = unknown>
+  extends Data.TaggedError("DeadlineExceeded")<DeadlineExceededFields<E> & Circumstances>
+{
+  constructor(props: DeadlineExceededFields<E> & Partial<Circumstances>) {
+    super({ ...unknownCircumstances, ...props })
   }
-> {
   readonly isRetryable = true
   override get message(): string {
     const what = this.interrupted ? "was interrupted at" : "has no time for another attempt within"
@@ -94,25 +137,91 @@ export class DeadlineExceeded<E = unknown> extends Data.TaggedError("DeadlineExc
   }
 }
 
+interface ResourceExhaustedFields<E> extends Account {
+  /** How long the run has waited for room. */
+  readonly waited: Duration.Duration
+  readonly failure: Failure
+  /** The gate's refusal, or the failure that says that there is no room. */
+  readonly cause: E | NoRoom
+}
+
 /**
  * There was no room on this host for the whole time that the run could wait.
  *
  * @category errors
  * @since 0.1.0
  */
-export class ResourceExhausted<E = unknown> extends Data.TaggedError("ResourceExhausted")<
-  Account & {
-    /** How long the run has waited for room. */
-    readonly waited: Duration.Duration
-    readonly failure: Failure
-    /** The gate's refusal, or the failure that says that there is no room. */
-    readonly cause: E | NoRoom
+export class ResourceExhausted<E = unknown>
+  extends Data.TaggedError("ResourceExhausted")<ResourceExhaustedFields<E> & Circumstances>
+{
+  constructor(props: ResourceExhaustedFields<E> & Partial<Circumstances>) {
+    super({ ...unknownCircumstances, ...props })
   }
-> {
   readonly isRetryable = true
   override get message(): string {
     return `${this.label} found no room for ${Duration.format(this.waited)} ${after(this)}; ` +
       last(this.failure, this.cause)
+  }
+}
+
+interface BudgetExhaustedFields<E> extends Account {
+  /** Tokens that are left. */
+  readonly balance: number
+  /** Tokens that a full budget has. Half of them must be left for a retry. */
+  readonly capacity: number
+  readonly failure: Failure
+  readonly cause: E
+}
+
+/**
+ * The retry budget of the policy is spent: too many failures in relation to successes. The attempts that are left to the
+ * policy were not made, because the retries of many clients are what keeps a server from recovering.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class BudgetExhausted<E = unknown>
+  extends Data.TaggedError("BudgetExhausted")<BudgetExhaustedFields<E> & Circumstances>
+{
+  constructor(props: BudgetExhaustedFields<E> & Partial<Circumstances>) {
+    super({ ...unknownCircumstances, ...props })
+  }
+  /** The failure may pass, and successes fill the budget again. */
+  readonly isRetryable = true
+  override get message(): string {
+    const left = `${Number(this.balance.toFixed(2))} of ${this.capacity} tokens`
+    return `${this.label} failed ${after(this)} and may not be retried with ${left} left in its budget; ` +
+      last(this.failure, this.cause)
+  }
+}
+
+interface CircuitOpenFields<E> extends Account {
+  readonly state: "Open" | "HalfOpen" | "Closed"
+  /** The last failure, or `undefined` when no attempt was made. */
+  readonly cause: E | undefined
+}
+
+/**
+ * The circuit of the endpoint is open, or its probe is under way, or it has just closed and lets in few: the attempt that
+ * would have followed was not made.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class CircuitOpen<E = unknown> extends Data.TaggedError("CircuitOpen")<CircuitOpenFields<E> & Circumstances> {
+  constructor(props: CircuitOpenFields<E> & Partial<Circumstances>) {
+    super({ ...unknownCircumstances, ...props })
+  }
+  readonly isRetryable = true
+  override get message(): string {
+    const state = this.state === "Open"
+      ? "is open"
+      : this.state === "HalfOpen"
+      ? "is being probed"
+      : "has just closed and lets in few"
+    const again = this.retryAfter === undefined ? "" : `, to be asked again in ${Duration.format(this.retryAfter)}`
+    const why = this.cause === undefined ? "" : `; last failure: ${textOf(this.cause)}`
+    return `${this.label} was not tried again ${after(this)}, because its circuit ${state}${again}${why}`
   }
 }
 
@@ -125,8 +234,10 @@ export class ResourceExhausted<E = unknown> extends Data.TaggedError("ResourceEx
 export type RetryErrorReason<E = unknown> =
   | AttemptsExhausted<E>
   | NotRetryable<E>
+  | BudgetExhausted<E>
   | DeadlineExceeded<E>
   | ResourceExhausted<E>
+  | CircuitOpen<E>
 
 /**
  * A retried effect failed; `reason` says why the retrying ended, and its `cause` is the last failure.

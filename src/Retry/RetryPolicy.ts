@@ -9,11 +9,12 @@
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import { dual } from "effect/Function"
 import * as Schedule from "effect/Schedule"
 import { checkOptions } from "../internal/Options.ts"
 import type { ResourceMonitor } from "../Monitor/Service.ts"
-import * as Decision from "./Decision.ts"
+import { run } from "./Attempt.ts"
 import type { RetryPolicy } from "./Policy.ts"
 import type { RetryError } from "./RetryError.ts"
 import * as Run from "./Run.ts"
@@ -21,6 +22,7 @@ import * as Run from "./Run.ts"
 export { InvalidOption } from "../internal/InvalidOption.ts"
 export * from "./Policy.ts"
 export * from "./RetryError.ts"
+export type { Ending, RetryObserver } from "./RetryObserver.ts"
 export { InsideRetry } from "./Run.ts"
 
 /**
@@ -137,23 +139,17 @@ export const retry: {
     effect: Effect.Effect<A, E, R>,
     policy: RetryPolicy,
     options?: RetryOptions
-  ): Effect.Effect<A, RetryError<E>, R | ResourceMonitor> => Run.run(effect, policy, checked(options))
+  ): Effect.Effect<A, RetryError<E>, R | ResourceMonitor> => run(effect, policy, checked(options))
 )
 
 /** Waits at the gate until it grants the claim, which is given back at once. Ends with the schedule's end. */
-const waitForRoom = Effect.fnUntraced(function*(
-  run: Run.Run,
-  before: Decision.Progress
-): Effect.fn.Return<void, Cause.Done<number>> {
-  let progress = before
+const waitForRoom = Effect.fnUntraced(function*(run: Run.Run): Effect.fn.Return<void, Cause.Done<number>> {
   while (true) {
     const asked = run.elapsed()
-    const granted = yield* Effect.result(Effect.scoped(run.monitor.reserve(Run.requestOf(run, progress))))
+    const granted = yield* Effect.result(Effect.scoped(run.monitor.reserve(run.patientRequest(asked))))
     if (granted._tag === "Success") return
-    const situation = Run.situationRefused(run, progress, asked)
-    const decision = Decision.decideLocal(situation)
-    if (decision._tag === "Stop") return yield* Cause.done(progress.attempts)
-    progress = situation.progress
+    const { decision } = run.afterRefusal(asked)
+    if (decision._tag === "Stop") return yield* Cause.done(run.progress.attempts)
     yield* Effect.sleep(decision.delay)
   }
 })
@@ -207,18 +203,20 @@ export const schedule = (
 ): Schedule.Schedule<number, unknown, never, ResourceMonitor> => {
   const runOptions = checked(options)
   return Schedule.fromStep(Effect.map(Effect.context<ResourceMonitor>(), (context) => {
-    const run = Run.begin(context, policy, runOptions)
-    let progress = Decision.started
+    const run = new Run.Run(context, policy, runOptions)
     return Effect.fnUntraced(function*(
       _now: number,
       error: unknown
     ): Effect.fn.Return<[number, Duration.Duration], Cause.Done<number>> {
-      const situation = Run.situationAfter(run, progress, yield* Run.diagnose(run, error))
-      const decision = Decision.decide(situation)
-      progress = situation.progress
-      if (decision._tag === "Stop") return yield* Cause.done(progress.attempts)
-      yield* waitForRoom(run, progress)
-      return [progress.attempts, Duration.millis(decision.delay)]
+      const { decision } = run.afterFailure(yield* run.diagnose(error))
+      if (decision._tag === "Stop") return yield* Cause.done(run.progress.attempts)
+      yield* Effect.onExitPrimitive(waitForRoom(run), (exit) => {
+        // Once there is room the attempt follows, as far as a schedule can tell.
+        if (Exit.isSuccess(exit)) run.spend()
+        else run.refund()
+        return undefined
+      })
+      return [run.progress.attempts, Duration.millis(decision.delay)]
     })
   }))
 }

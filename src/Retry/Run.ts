@@ -1,5 +1,5 @@
 /**
- * The loop of attempts: it acts on what `Decision` decides.
+ * One run of a policy: what it needs to know, and what it decides after a failure.
  *
  * @since 0.1.0
  */
@@ -7,20 +7,24 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Random from "effect/Random"
-import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
-import type { ReserveRequest, ResourceExhausted as NoRoom } from "../Monitor/Gate.ts"
+import { millisOf, monotonicMillis } from "../internal/MonotonicTime.ts"
+import type { ReserveRequest } from "../Monitor/Gate.ts"
 import { ResourceMonitor } from "../Monitor/Service.ts"
-import { attempt, Failed, failureOf, Refused, TimeUp } from "./Attempt.ts"
-import * as Backoff from "./Backoff.ts"
+import { session } from "./Backoff.ts"
+import { type Breaker, TypeId as breakerTypeId } from "./Breaker.ts"
+import type { BreakerCircuit } from "./BreakerCircuit.ts"
+import type { Bucket, Withdrawal } from "./Bucket.ts"
 import * as Decision from "./Decision.ts"
 import type { Failure } from "./Failure.ts"
 import * as Failures from "./Failure.ts"
+import { History } from "./History.ts"
 import type { RetryPolicy } from "./Policy.ts"
 import { TypeId } from "./Policy.ts"
-import { AttemptsExhausted, DeadlineExceeded, NotRetryable, ResourceExhausted, RetryError } from "./RetryError.ts"
+import { type RetryBudget, TypeId as budgetTypeId } from "./RetryBudget.ts"
+import { RetryError } from "./RetryError.ts"
+import type { RetryObserver } from "./RetryObserver.ts"
 
 /**
  * Whether this code runs inside an attempt of {@link retry}. There a `retry` makes one attempt only, so that nested
@@ -28,8 +32,8 @@ import { AttemptsExhausted, DeadlineExceeded, NotRetryable, ResourceExhausted, R
  *
  * **Details**
  *
- * The inner `retry` still asks the gate and keeps its deadline. It fails with a `RetryError` whose `cause` is the failure,
- * and the outer one decides by that failure.
+ * The inner `retry` still asks the gate and its breaker, and keeps its deadline; its budget is left alone. It fails with a
+ * `RetryError` whose `cause` is the failure, and the outer one decides by that failure.
  *
  * **Gotchas**
  *
@@ -45,22 +49,25 @@ export const InsideRetry: Context.Reference<boolean> = Context.Reference("effect
   defaultValue: () => false
 })
 
-/** What does not change during a run. */
-export interface Run {
-  readonly policy: RetryPolicy
-  readonly rules: Decision.Rules
-  readonly label: string
-  readonly previousAttempts: number
-  readonly monitor: ResourceMonitor["Service"]
-  readonly scope: Scope.Scope | undefined
-  readonly nested: boolean
-  /** The random numbers of this run alone. */
-  readonly random: () => number
-  /** The time of the day, in milliseconds since 1970. */
-  readonly now: () => number
-  /** Milliseconds since the start, by the monotonic clock. */
-  readonly elapsed: () => number
+/** A circuit that has let in the attempt that is running, and those around it. */
+export interface Passed {
+  readonly circuit: BreakerCircuit
+  readonly outer: Passed | undefined
 }
+
+/**
+ * The circuits that have let in the attempts that this code runs in. An inner retry with the same breaker and label does not
+ * ask again: the outer attempt may be the probe, and would be in its own way.
+ */
+export const PassedCircuits: Context.Reference<Passed | undefined> = Context.Reference<Passed | undefined>(
+  "effect-sluice/Retry/PassedCircuits",
+  { defaultValue: () => undefined }
+)
+
+const isPassed = (circuit: BreakerCircuit, passed: Passed | undefined): boolean =>
+  passed !== undefined && (passed.circuit === circuit || isPassed(circuit, passed.outer))
+
+const bucketOf = (budget: RetryBudget, label: string): Bucket => budget[budgetTypeId].bucketOf(label)
 
 /** What a run is told besides its policy. */
 export interface Options {
@@ -68,180 +75,199 @@ export interface Options {
   readonly previousAttempts?: number | undefined
 }
 
-/** Begins a run now. */
-export const begin = (context: Context.Context<ResourceMonitor>, policy: RetryPolicy, options: Options): Run => {
-  const clock = Context.get(context, Clock.Clock)
-  const start = clock.monotonicTimeNanosUnsafe()
-  return {
-    policy,
-    rules: policy[TypeId],
-    label: options.label ?? "effect",
-    previousAttempts: options.previousAttempts ?? 0,
-    monitor: Context.get(context, ResourceMonitor),
-    scope: Context.getOrUndefined(context, Scope.Scope),
-    nested: Context.get(context, InsideRetry),
-    random: Backoff.session(() => Context.get(context, Random.Random).nextDoubleUnsafe()),
-    now: () => clock.currentTimeMillisUnsafe(),
-    elapsed: () => Number(clock.monotonicTimeNanosUnsafe() - start) / 1e6
-  }
-}
-
-/** What an attempt asks of the gate at this moment: it waits for room there for as long as the run may. */
-export const requestOf = (run: Run, progress: Decision.Progress): ReserveRequest => ({
-  label: run.label,
-  descriptors: run.policy.descriptors,
-  attempt: run.previousAttempts + progress.runs,
-  maxWait: Duration.millis(run.nested ? 0 : Decision.localPatience(run.rules, progress, run.elapsed()))
-})
-
 /** A custom `classify` is asked about what an inner retry wraps as well, since that is the failure itself. */
-export const classify = ({ now, policy }: Run, error: unknown): Failure => {
+export const classify = (policy: RetryPolicy, error: unknown, now: number): Failure => {
   let current = error
-  while (policy.classify !== undefined) {
-    const own = policy.classify(current)
+  while (true) {
+    const own = policy.classify?.(current)
     if (own !== undefined) return own
     if (!(current instanceof RetryError)) break
-    current = current.cause
+    const { reason } = current
+    if (reason._tag === "CircuitOpen") {
+      return Failures.make("RemoteSaturated", { code: Decision.circuitOpenCode, retryAfter: reason.retryAfter })
+    }
+    current = reason.cause
   }
-  return Failures.classify(error, { now: now() })
-}
-
-/**
- * What a failure asks for, told where it happened. One that may pass is put down to this host if no descriptor is free:
- * then the look-up of a name fails as if there were no such name, and nothing was sent.
- */
-export const diagnose = (run: Run, error: unknown): Effect.Effect<Failure> => {
-  const failure = classify(run, error)
-  if (failure.class !== "Transient") return Effect.succeed(failure)
-  return Effect.map(
-    run.monitor.shortage({ label: run.label, cause: error }),
-    (shortage) => shortage === undefined ? failure : Failures.make("LocalExhausted", { code: failure.code })
-  )
-}
-
-const situationOf = (run: Run, progress: Decision.Progress, failure: Failure, elapsed: number): Decision.Situation => ({
-  rules: run.rules,
-  progress,
-  failure,
-  elapsed,
-  nested: run.nested,
-  u: run.random()
-})
-
-/** The situation after a failure of the effect, which is counted. */
-export const situationAfter = (run: Run, before: Decision.Progress, failure: Failure): Decision.Situation => {
-  const elapsed = run.elapsed()
-  return situationOf(run, Decision.failed(before, failure, elapsed), failure, elapsed)
+  return Failures.classify(error, { now })
 }
 
 /** The class of every refusal of the gate. */
 const noRoom: Failure = Failures.make("LocalExhausted", { code: "ResourceExhausted" })
 
-/** The situation after a refusal of the gate, which was asked at this time of the run, and which is counted. */
-export const situationRefused = (run: Run, before: Decision.Progress, asked: number): Decision.Situation =>
-  situationOf(run, Decision.refused(before, asked), noRoom, run.elapsed())
+type LocalDecision = ReturnType<typeof Decision.decideLocal>
 
-const duration = (millis: number): Duration.Duration => Duration.millis(Math.round(millis))
+/** What follows a failure. */
+export interface Verdict {
+  readonly situation: Decision.Situation
+  readonly decision: Decision.Wait | Decision.Stop
+}
 
-const deadlineExceeded = <E>(
-  run: Run,
-  attempts: number,
-  details: { readonly interrupted: boolean; readonly cause: E | undefined }
-): RetryError<E> =>
-  new RetryError({
-    reason: new DeadlineExceeded({
-      label: run.label,
-      attempts,
-      elapsed: duration(run.elapsed()),
-      deadline: run.policy.deadline,
-      ...details
-    })
-  })
+/** What a run needs only when something goes wrong, or when its policy says so, is found out then. */
+export class Run {
+  readonly policy: RetryPolicy
+  readonly label: string
+  readonly previousAttempts: number
+  readonly context: Context.Context<never>
+  readonly clock: Clock.Clock
+  readonly monitor: ResourceMonitor["Service"]
+  /** Whether the successes and failures of this run count in its budget. Inside another retry that one counts. */
+  readonly bucket: Bucket | undefined
+  /** The circuit to ask, unless an outer attempt has passed it. */
+  readonly circuit: BreakerCircuit | undefined
+  /** By the monotonic clock, in nanoseconds. */
+  readonly startedAt: bigint
+  progress = Decision.started
+  /** The token of the retry that comes next. */
+  withdrawal: Withdrawal | undefined
+  #history: History | undefined
+  #random: (() => number) | undefined
 
-const resourceExhausted = <E>(run: Run, situation: Decision.Situation, cause: E | NoRoom): RetryError<E> =>
-  new RetryError<E>({
-    reason: new ResourceExhausted({
-      label: run.label,
-      attempts: situation.progress.attempts,
-      elapsed: duration(situation.elapsed),
-      waited: duration(situation.elapsed - situation.progress.localSince),
-      failure: situation.failure,
-      cause
-    })
-  })
+  /** Begins now. */
+  constructor(context: Context.Context<never>, policy: RetryPolicy, options: Options) {
+    this.policy = policy
+    this.label = options.label ?? "effect"
+    this.previousAttempts = options.previousAttempts ?? 0
+    this.context = context
+    this.clock = Context.get(context, Clock.Clock)
+    // The type of whatever makes a run requires the monitor.
+    this.monitor = Context.getUnsafe(context, ResourceMonitor)
+    this.startedAt = this.clock.monotonicTimeNanosUnsafe()
+    this.bucket = policy.budget === undefined || this.nested ? undefined : bucketOf(policy.budget, this.label)
+    this.circuit = policy.breaker === undefined ? undefined : this.#circuitOf(policy.breaker)
+  }
 
-const stopped = <E>(run: Run, situation: Decision.Situation, reason: Decision.StopReason, cause: E): RetryError<E> => {
-  const { elapsed, failure, progress } = situation
-  const fields = { label: run.label, attempts: progress.attempts, elapsed: duration(elapsed), failure, cause }
-  switch (reason) {
-    case "ResourceExhausted":
-      return resourceExhausted(run, situation, cause)
-    case "DeadlineExceeded":
-      return deadlineExceeded(run, progress.attempts, { interrupted: false, cause })
-    case "NotRetryable":
-      return new RetryError<E>({ reason: new NotRetryable(fields) })
-    case "AttemptsExhausted":
-      return new RetryError<E>({
-        reason: new AttemptsExhausted({ ...fields, maxAttempts: run.nested ? 1 : run.rules.maxAttempts })
-      })
+  get observer(): RetryObserver | undefined {
+    return this.policy.observer
+  }
+
+  get rules(): Decision.Rules {
+    return this.policy[TypeId]
+  }
+
+  /** Whether an outer retry decides instead. */
+  get nested(): boolean {
+    return Context.get(this.context, InsideRetry)
+  }
+
+  /** Milliseconds of the monotonic clock. */
+  now(): number {
+    return monotonicMillis(this.clock)
+  }
+
+  /** Milliseconds from the start until then. */
+  since(nanos: bigint): number {
+    return Number(nanos - this.startedAt) / 1e6
+  }
+
+  /** Milliseconds since the start. */
+  elapsed(): number {
+    return this.since(this.clock.monotonicTimeNanosUnsafe())
+  }
+
+  /** The random numbers of this run are its own, whatever others draw meanwhile. */
+  random(): number {
+    this.#random ??= session(() => Context.get(this.context, Random.Random).nextDoubleUnsafe())
+    return this.#random()
+  }
+
+  get scope(): Scope.Scope | undefined {
+    return Context.getOrUndefined(this.context, Scope.Scope)
+  }
+
+  get history(): History {
+    return this.#history ??= new History()
+  }
+
+  /** What the next attempt asks of the gate. */
+  get request(): ReserveRequest {
+    const { label, policy, previousAttempts, progress } = this
+    return { label, descriptors: policy.descriptors, attempt: previousAttempts + progress.runs }
+  }
+
+  /** The same, so long after the start of the run, and it waits for room there for as long as the run may. */
+  patientRequest(elapsed: number): ReserveRequest {
+    const patience = this.nested ? 0 : Decision.localPatience(this.rules, this.progress, elapsed)
+    return { ...this.request, maxWait: Duration.millis(patience) }
+  }
+
+  /**
+   * What a failure asks for, told where it happened. One that may pass is put down to this host if no descriptor is free:
+   * then the look-up of a name fails as if there were no such name, and nothing was sent. So is one that nobody knows, where
+   * the effect may be done twice. Where the other side has spoken, it is believed.
+   */
+  diagnose(error: unknown): Effect.Effect<Failure> {
+    const failure = classify(this.policy, error, this.clock.currentTimeMillisUnsafe())
+    const isUnknown = failure.class === "Fatal" && failure.code === undefined && this.rules.idempotent
+    if (failure.class !== "Transient" && !isUnknown) return Effect.succeed(failure)
+    return Effect.map(
+      this.monitor.shortage({ label: this.label, cause: error }),
+      (shortage) => shortage === undefined ? failure : Failures.make("LocalExhausted", { code: failure.code })
+    )
+  }
+
+  /** Counts a refusal of the gate, which was asked at this time of the run, and decides what follows. */
+  afterRefusal(asked: number): { readonly situation: Decision.Situation; readonly decision: LocalDecision } {
+    this.progress = Decision.refused(this.progress, asked)
+    const situation = this.#situation(noRoom, this.elapsed())
+    return { situation, decision: Decision.decideLocal(situation) }
+  }
+
+  /** Counts a failure of the effect, and decides what follows. */
+  afterFailure(failure: Failure): Verdict {
+    const elapsed = this.elapsed()
+    this.progress = Decision.failed(this.progress, failure, elapsed)
+    const situation = this.#situation(failure, elapsed)
+    return { situation, decision: this.#asked(Decision.decide(situation), situation) }
+  }
+
+  /** The attempt whose token was taken has begun. */
+  spend(): void {
+    this.withdrawal?.spend()
+    this.withdrawal = undefined
+  }
+
+  /** The attempt whose token was taken will not be made. */
+  refund(): void {
+    this.withdrawal?.refund()
+    this.withdrawal = undefined
+  }
+
+  /** Asks the budget, then the breaker, about a retry that nothing else speaks against. */
+  #asked(decision: Decision.Wait | Decision.Stop, { failure }: Decision.Situation): Decision.Wait | Decision.Stop {
+    const now = this.now()
+    if (Decision.isRemote(failure)) {
+      if (decision._tag === "Stop") this.bucket?.failed()
+      else if (this.bucket !== undefined) {
+        this.withdrawal = this.bucket.withdraw(now)
+        if (this.withdrawal === undefined) return Decision.stop("BudgetExhausted", this.#budgetAfter(now, decision))
+      }
+    }
+    if (decision._tag === "Stop" || this.circuit === undefined) return decision
+    const refusedFor = this.circuit.refusedFor(now)
+    if (refusedFor <= decision.delay) return decision
+    this.refund()
+    return Decision.stop("CircuitOpen", refusedFor)
+  }
+
+  #budgetAfter(now: number, { delay }: Decision.Wait): number | undefined {
+    const refusedFor = this.bucket?.refusedFor(now) ?? 0
+    return refusedFor === Infinity ? undefined : Math.max(refusedFor, delay)
+  }
+
+  #circuitOf(breaker: Breaker): BreakerCircuit | undefined {
+    const circuit = breaker[breakerTypeId].circuitOf(this.label, millisOf(this.startedAt))
+    return isPassed(circuit, Context.get(this.context, PassedCircuits)) ? undefined : circuit
+  }
+
+  #situation(failure: Failure, elapsed: number): Decision.Situation {
+    return {
+      rules: this.rules,
+      progress: this.progress,
+      failure,
+      elapsed,
+      typical: this.#history?.typical ?? 0,
+      nested: this.nested,
+      u: this.random()
+    }
   }
 }
-
-/** What follows an attempt that did not succeed. */
-type Next<E> =
-  | { readonly _tag: "Again"; readonly delay: number; readonly progress: Decision.Progress }
-  | { readonly _tag: "End"; readonly error: RetryError<E> }
-
-const afterRefusal = <E>(run: Run, before: Decision.Progress, asked: number, error: NoRoom): Next<E> => {
-  const situation = situationRefused(run, before, asked)
-  const decision = Decision.decideLocal(situation)
-  return decision._tag === "Wait"
-    ? { _tag: "Again", delay: decision.delay, progress: situation.progress }
-    : { _tag: "End", error: resourceExhausted<E>(run, situation, error) }
-}
-
-const afterFailure = <E>(run: Run, before: Decision.Progress, { error, failure }: Failed<E>): Next<E> => {
-  const situation = situationAfter(run, before, failure)
-  const decision = Decision.decide(situation)
-  return decision._tag === "Wait"
-    ? { _tag: "Again", delay: decision.delay, progress: situation.progress }
-    : { _tag: "End", error: stopped(run, situation, decision.reason, error) }
-}
-
-/** Runs an effect under a policy. */
-export const run = Effect.fnUntraced(function*<A, E, R>(
-  effect: Effect.Effect<A, E, R>,
-  policy: RetryPolicy,
-  options: Options
-): Effect.fn.Return<A, RetryError<E>, R | ResourceMonitor> {
-  const run = begin(yield* Effect.context<ResourceMonitor>(), policy, options)
-  const inside = Effect.provideService(effect, InsideRetry, true)
-  let progress = Decision.started
-  let last: E | undefined
-  while (true) {
-    const asked = run.elapsed()
-    if (asked >= run.rules.deadline) {
-      return yield* deadlineExceeded(run, progress.attempts, { interrupted: false, cause: last })
-    }
-    const exit = yield* Effect.exit(attempt(inside, {
-      ...run,
-      remaining: () => run.rules.deadline - run.elapsed(),
-      request: requestOf(run, progress),
-      diagnose: (error) => diagnose(run, error)
-    }))
-    if (Exit.isSuccess(exit)) return exit.value
-    const failure = failureOf(exit.cause)
-    if (Result.isFailure(failure)) return yield* Effect.failCause(failure.failure)
-    const error = failure.success
-    if (error instanceof TimeUp) {
-      return yield* deadlineExceeded(run, progress.attempts + 1, { interrupted: true, cause: last })
-    }
-    const next = error instanceof Refused
-      ? afterRefusal<E>(run, progress, asked, last === undefined ? error.error : error.error.after(last))
-      : afterFailure(run, progress, error)
-    if (next._tag === "End") return yield* next.error
-    if (error instanceof Failed) last = error.error
-    progress = next.progress
-    yield* Effect.sleep(next.delay)
-  }
-})

@@ -133,6 +133,20 @@ describe("a failure while no descriptor is free", () => {
       }
     }).pipe(Effect.provide(ResourceMonitor.layerTest)))
 
+  it.effect("is suspected behind an error that nobody knows, where the effect may be done twice", () =>
+    Effect.gen(function*() {
+      const test = yield* TestMonitor
+      for (const idempotent of [false, true]) {
+        const { calls, effect } = failing(new Error("could not connect"), test)
+        const fiber = yield* start(Effect.flip(RetryPolicy.retry(effect, policy({ idempotent }))))
+        yield* pass(1000)
+        yield* test.set({ descriptors: 0 })
+        yield* pass(1000)
+        assert.strictEqual((yield* Fiber.join(fiber)).reason._tag, "NotRetryable")
+        assert.strictEqual(calls.count, idempotent ? 2 : 1)
+      }
+    }).pipe(Effect.provide(ResourceMonitor.layerTest)))
+
   it.effect("is told by a schedule too", () =>
     Effect.gen(function*() {
       const test = yield* TestMonitor

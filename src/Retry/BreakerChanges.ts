@@ -1,0 +1,46 @@
+/**
+ * The changes of a breaker's circuits as a stream, apart from the breaker: who does not use the stream ships none.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
+import * as Stream from "effect/Stream"
+import { type Breaker, type Change, TypeId } from "./Breaker.ts"
+
+/**
+ * The changes from now on, without end. A reader that is slow misses the oldest when more than 1000 wait for it.
+ *
+ * **Example** (Watching an endpoint go down)
+ *
+ * ```ts
+ * import { Effect, Fiber, Stream } from "effect"
+ * import * as Breaker from "effect-sluice/Breaker"
+ * import * as BreakerChanges from "effect-sluice/BreakerChanges"
+ * import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+ * import * as RetryPolicy from "effect-sluice/RetryPolicy"
+ *
+ * const breaker = Breaker.make({ consecutiveFailures: 1 })
+ * const policy = RetryPolicy.make({ maxAttempts: 1, breaker })
+ *
+ * const program = Effect.gen(function*() {
+ *   const first = yield* BreakerChanges.changes(breaker).pipe(
+ *     Stream.runHead,
+ *     Effect.forkChild({ startImmediately: true })
+ *   )
+ *   yield* Effect.fail({ code: "ECONNREFUSED" }).pipe(RetryPolicy.retry(policy, { label: "db:5432" }), Effect.ignore)
+ *   return yield* Fiber.join(first)
+ * }).pipe(Effect.flatMap(Effect.fromOption), Effect.provide(ResourceMonitor.layerUnlimited))
+ *
+ * await Effect.runPromise(program) // => { label: "db:5432", from: "Closed", to: "Open" }
+ * ```
+ *
+ * @category streams
+ * @since 0.1.0
+ */
+export const changes = (self: Breaker): Stream.Stream<Change> =>
+  Stream.callback<Change>((queue) =>
+    Effect.acquireRelease(
+      Effect.sync(() => self[TypeId].listen((change) => Queue.offerUnsafe(queue, change))),
+      (stop) => Effect.sync(stop)
+    ), { bufferSize: 1000, strategy: "sliding" })

@@ -1,0 +1,169 @@
+/**
+ * The tokens of a retry budget. Everything here is synchronous, and is told the time: milliseconds of the monotonic clock.
+ *
+ * @since 0.1.0
+ */
+
+/** One token, in the unit of all amounts here: a millionth. Sums of whole numbers are exact, sums of tenths are not. */
+export const token = 1_000_000
+
+/** How tokens are earned and kept: whole numbers of millionths. */
+export interface Rules {
+  readonly capacity: number
+  readonly deposit: number
+}
+
+/** The balance after a success. */
+export const afterSuccess = (balance: number, { capacity, deposit }: Rules): number =>
+  Math.min(capacity, balance + deposit)
+
+/** The balance after a failure. */
+export const afterFailure = (balance: number): number => Math.max(0, balance - token)
+
+/** Whether the balance after a failure is enough for a retry. */
+export const isEnough = (balance: number, { capacity }: Rules): boolean => balance >= capacity / 2
+
+/** One retry in so many milliseconds, however empty the buckets are that share it. */
+export class Floor {
+  readonly interval: number
+  #grantedAt = -Infinity
+
+  constructor(interval: number) {
+    this.interval = interval
+  }
+
+  /** How many milliseconds until it grants a retry: 0 when it does now. */
+  refusedFor(now: number): number {
+    return this.interval === Infinity ? Infinity : Math.max(0, this.#grantedAt + this.interval - now)
+  }
+
+  /** Grants a retry; the result takes that back. */
+  grant(now: number): () => void {
+    const before = this.#grantedAt
+    this.#grantedAt = now
+    return () => {
+      // A later grant is not undone with this one.
+      if (this.#grantedAt === now) this.#grantedAt = before
+    }
+  }
+}
+
+/** The token of one retry. It is spent when the retry begins, and given back when it never does. */
+export class Withdrawal {
+  #giveBack: (() => void) | undefined
+
+  constructor(giveBack: () => void) {
+    this.#giveBack = giveBack
+  }
+
+  spend(): void {
+    this.#giveBack = undefined
+  }
+
+  refund(): void {
+    this.#giveBack?.()
+    this.#giveBack = undefined
+  }
+}
+
+/** One count of tokens. */
+export class Bucket {
+  readonly rules: Rules
+  readonly #floor: Floor
+  #balance: number
+
+  constructor(rules: Rules, floor: Floor) {
+    this.rules = rules
+    this.#floor = floor
+    this.#balance = rules.capacity
+  }
+
+  /** In tokens. */
+  get balance(): number {
+    return this.#balance / token
+  }
+
+  /** In tokens. */
+  get capacity(): number {
+    return this.rules.capacity / token
+  }
+
+  get isFull(): boolean {
+    return this.#balance === this.rules.capacity
+  }
+
+  /** How many milliseconds until a retry after one more failure would be granted. */
+  refusedFor(now: number): number {
+    return isEnough(afterFailure(this.#balance), this.rules) ? 0 : this.#floor.refusedFor(now)
+  }
+
+  succeeded(): void {
+    this.#balance = afterSuccess(this.#balance, this.rules)
+  }
+
+  /** Counts a failure that is not retried. */
+  failed(): void {
+    this.#balance = afterFailure(this.#balance)
+  }
+
+  /** Counts a failure, and grants a retry if it may: the retry's token is the one that the failure costs. */
+  withdraw(now: number): Withdrawal | undefined {
+    const before = this.#balance
+    this.failed()
+    const giveBackToken = () => {
+      this.#balance = Math.min(this.rules.capacity, this.#balance + before - afterFailure(before))
+    }
+    if (isEnough(this.#balance, this.rules)) return new Withdrawal(giveBackToken)
+    if (this.#floor.refusedFor(now) > 0) return undefined
+    const giveBackGrant = this.#floor.grant(now)
+    return new Withdrawal(() => {
+      giveBackToken()
+      giveBackGrant()
+    })
+  }
+}
+
+const mostLabels = 1000
+
+/** A bucket for each label. */
+export class KeyedBuckets {
+  readonly #rules: Rules
+  readonly #floor: Floor
+  /** In the order in which they were made. */
+  readonly #buckets = new Map<string, Bucket>()
+
+  constructor(rules: Rules, floor: Floor) {
+    this.#rules = rules
+    this.#floor = floor
+  }
+
+  get size(): number {
+    return this.#buckets.size
+  }
+
+  /** The lowest balance of all, in tokens: that of a full bucket where none is remembered. */
+  get lowest(): number {
+    let lowest = this.#rules.capacity / token
+    for (const { balance } of this.#buckets.values()) lowest = Math.min(lowest, balance)
+    return lowest
+  }
+
+  get(label: string): Bucket {
+    const found = this.#buckets.get(label)
+    if (found !== undefined) return found
+    if (this.#buckets.size >= mostLabels) this.#makeRoom()
+    const bucket = new Bucket(this.#rules, this.#floor)
+    this.#buckets.set(label, bucket)
+    return bucket
+  }
+
+  /** Forgets what is full, for a new bucket is the same; failing that, the oldest tenth. */
+  #makeRoom(): void {
+    for (const [label, bucket] of this.#buckets) if (bucket.isFull) this.#buckets.delete(label)
+    let surplus = this.#buckets.size - mostLabels * 0.9
+    for (const label of this.#buckets.keys()) {
+      if (surplus-- <= 0) return
+      this.#buckets.delete(label)
+    }
+  }
+}

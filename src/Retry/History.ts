@@ -1,0 +1,67 @@
+/**
+ * What a run remembers of its attempts: bounded, however many there are.
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import { cut } from "../internal/Printable.ts"
+import type { Failure } from "./Failure.ts"
+import type { AttemptRecord } from "./RetryError.ts"
+
+const most = 10
+const longestMessage = 200
+
+const messageOf = (error: unknown): string => {
+  try {
+    return cut(error instanceof Error ? error.message || error.name : String(error), longestMessage)
+  } catch {
+    // An error that cannot say what it is must not make things worse.
+    return "an error without a text"
+  }
+}
+
+/** A run of the effect that failed. Times are in milliseconds since the first run began. */
+export interface FailedRun {
+  readonly run: number
+  readonly begunAt: number
+  readonly endedAt: number
+  readonly failure: Failure
+  readonly error: unknown
+}
+
+const recordOf = ({ begunAt, endedAt, error, failure, run }: FailedRun): AttemptRecord => ({
+  run,
+  begunAfter: Duration.millis(Math.round(begunAt)),
+  took: Duration.millis(Math.round(endedAt - begunAt)),
+  failure,
+  message: messageOf(error)
+})
+
+const median = (values: ReadonlyArray<number>): number =>
+  values.toSorted((left, right) => left - right)[Math.floor(values.length / 2)] ?? 0
+
+/** The runs of one retry that failed. */
+export class History {
+  readonly #records: Array<AttemptRecord> = []
+  /** How long the last attempts took, in milliseconds. */
+  readonly #took: Array<number> = []
+
+  add(run: FailedRun): void {
+    this.#records.push(recordOf(run))
+    // The first one says how it began and the last ones how it ended.
+    if (this.#records.length > most) this.#records.splice(1, 1)
+    // For lack of room on this host an attempt ends before it has begun, which says nothing about the next one.
+    if (run.failure.class === "LocalExhausted") return
+    this.#took.push(run.endedAt - run.begunAt)
+    if (this.#took.length > most) this.#took.shift()
+  }
+
+  get records(): ReadonlyArray<AttemptRecord> {
+    return [...this.#records]
+  }
+
+  /** How long an attempt takes, as far as those that failed can say: their median, and 0 before the first one. */
+  get typical(): number {
+    return median(this.#took)
+  }
+}
