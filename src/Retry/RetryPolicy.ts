@@ -59,9 +59,12 @@ const checked = (options: RetryOptions = {}): RetryOptions => {
  *
  * **Details**
  *
- * - Before each attempt, the first included, the gate of the `ResourceMonitor` is asked for the policy's `descriptors`.
- * - A failure is decided in this order: its class, an outer retry (see {@link InsideRetry}), the deadline, the number of
- *   attempts. Then the delay is slept, then the gate is asked, then the attempt begins.
+ * - Before each attempt, the first included, the gate of the `ResourceMonitor` is asked for the policy's `descriptors`, and
+ *   then the breaker, if there is one. An open circuit is told before the gate is asked, and fails with `CircuitOpen`.
+ * - A failure is decided in this order: its class, an outer retry (see {@link InsideRetry}), the number of attempts, the
+ *   deadline (the delay and an attempt as long as those before must fit), the budget, and a look at the breaker. Then the
+ *   delay is slept, then the gate is asked, then the breaker, then the attempt begins. Each refusal has a reason of its own
+ *   in {@link RetryError}, with `retryAfter` and the `history` of the attempts.
  * - `Fatal` and `Redirect` are not retried; `Ambiguous` is only if the policy says `idempotent: true`.
  * - No room on this host is no attempt: it waits up to the deadline or, without one, for 30 seconds. When the gate says
  *   so, that is in the gate's line, first come first served and retries behind first attempts; when the failure says so
@@ -171,6 +174,8 @@ const waitForRoom = Effect.fnUntraced(function*(run: Run.Run): Effect.fn.Return<
  * - It asks the gate before the delay, and cannot hold the claim through the attempt: others may take the room meanwhile.
  * - It cannot interrupt the running attempt at the deadline, nor close what a failed attempt acquired.
  * - It does not mark the attempts, so that a {@link retry} inside them multiplies. Inside a {@link retry} it is done at once.
+ * - It takes tokens from the budget, but sees no success and so earns none; interrupted in the delay, it gives none back.
+ * - It looks at the breaker, but neither asks it to let an attempt in nor tells it what came of one.
  *
  * **Example** (Retrying with a schedule)
  *

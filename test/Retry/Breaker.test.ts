@@ -3,6 +3,7 @@ import { Clock, Duration, Effect, Exit, Fiber, Stream } from "effect"
 import * as Breaker from "effect-sluice/Breaker"
 import * as BreakerChanges from "effect-sluice/BreakerChanges"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+import * as RetryBudget from "effect-sluice/RetryBudget"
 import * as RetryPolicy from "effect-sluice/RetryPolicy"
 import { TestClock } from "effect/testing"
 import { BreakerCircuit, openFor, type Phase, rampShare, type Rules } from "../../src/Retry/BreakerCircuit.ts"
@@ -359,11 +360,14 @@ describe("RetryPolicy.retry with a breaker", () => {
   it.effect("a retry whose delay ends before the circuit lets anybody in is refused before it sleeps, and refunded", () =>
     Effect.gen(function*() {
       const breaker = Breaker.make()
+      const budget = RetryBudget.make({ capacity: 20, floor: "Infinity" })
       const fiber = yield* start(
-        Effect.flip(RetryPolicy.retry(Effect.fail(down), policyWith(breaker, { maxAttempts: Infinity })))
+        Effect.flip(RetryPolicy.retry(Effect.fail(down), policyWith(breaker, { maxAttempts: Infinity, budget })))
       )
       yield* TestClock.adjust("1 minute")
       const { reason } = yield* Fiber.join(fiber)
+      // Five failures, and the token of the retry that was not made is back.
+      assert.strictEqual(yield* RetryBudget.balance(budget), 16)
       assert(reason._tag === "CircuitOpen")
       assert.strictEqual(reason.attempts, 5)
       assert.deepStrictEqual(reason.elapsed, Duration.millis(400))
