@@ -1,6 +1,6 @@
 /**
  * Compares with others. `npm run bench` prints tables; `-- --quick` takes less time and is less sure, `--json` prints the
- * same as JSON, and `--only timeouts,bare,keyed,retry,recovery,monitor` leaves tables out. A missed target is said, and is no
+ * same as JSON, and `--only timeouts,bare,keyed,retry,storm,recovery,monitor` leaves tables out. A missed target is said, and is no
  * failure.
  */
 import { cpus } from "node:os"
@@ -11,12 +11,13 @@ import { monitor } from "./monitor.ts"
 import { recovery } from "./recovery.ts"
 import { render, type Table } from "./report.ts"
 import { retry } from "./retry.ts"
+import { storm } from "./storm.ts"
 
 const { values: flags } = parseArgs({
   options: {
     quick: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
-    only: { type: "string", default: "timeouts,bare,keyed,retry,recovery,monitor" }
+    only: { type: "string", default: "timeouts,bare,keyed,retry,storm,recovery,monitor" }
   }
 })
 
@@ -30,6 +31,7 @@ const sections: Record<string, () => Promise<Table>> = {
   bare: () => withoutTimeouts(rounds, scale),
   keyed: () => keyed(endpoints, idleSeconds),
   retry: () => retry(rounds, scale),
+  storm: () => storm(flags.quick ? 1 : 3),
   recovery: () => recovery(rounds.measured),
   monitor: () => monitor(flags.quick ? 5 : 30)
 }

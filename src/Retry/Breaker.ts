@@ -95,7 +95,7 @@ export interface Options {
   /**
    * How long it takes after closing until all calls are let in again; 0 lets them in at once. Finite.
    *
-   * @default "10 seconds"
+   * @default "6 seconds"
    */
   readonly ramp?: Duration.Input | undefined
 }
@@ -190,7 +190,7 @@ const rulesOf = (options: Options): Rules => {
     openTime,
     maxOpenTime: maxOpenTimeOf(options.maxOpenTime ?? Math.max(30_000, openTime), openTime),
     probeLease: millis("probeLease", options.probeLease ?? "10 seconds", true),
-    ramp: millis("ramp", options.ramp ?? "10 seconds", false)
+    ramp: millis("ramp", options.ramp ?? "6 seconds", false)
   }
 }
 

@@ -1,0 +1,52 @@
+/**
+ * What is going to happen in a simulation, the earliest first.
+ */
+interface Event {
+  readonly at: number
+  readonly run: () => void
+}
+
+/** A binary heap. Events at the same moment come in no order. */
+export class Agenda {
+  readonly #heap: Array<Event> = []
+
+  add(at: number, run: () => void): void {
+    let index = this.#heap.push({ at, run }) - 1
+    while (index > 0 && this.#swapIfEarlier(index, (index - 1) >> 1)) index = (index - 1) >> 1
+  }
+
+  /** Takes the earliest event. */
+  next(): Event | undefined {
+    const [first] = this.#heap
+    const last = this.#heap.pop()
+    if (last !== undefined && this.#heap.length > 0) {
+      this.#heap[0] = last
+      this.#sink()
+    }
+    return first
+  }
+
+  #sink(): void {
+    let index = 0
+    while (true) {
+      const left = 2 * index + 1
+      const child = this.#at(left + 1) < this.#at(left) ? left + 1 : left
+      if (!this.#swapIfEarlier(child, index)) return
+      index = child
+    }
+  }
+
+  #at(index: number): number {
+    return this.#heap[index]?.at ?? Infinity
+  }
+
+  /** Puts an event into the place of its parent if it comes before it. */
+  #swapIfEarlier(child: number, parent: number): boolean {
+    const below = this.#heap[child]
+    const above = this.#heap[parent]
+    if (below === undefined || above === undefined || below.at >= above.at) return false
+    this.#heap[parent] = below
+    this.#heap[child] = above
+    return true
+  }
+}
