@@ -188,11 +188,15 @@ export class MainProgram<A, E, R, E2> {
     process.off("exit", this.#onExit)
     // The end of a program that has done its work leaves a status that the program has set itself.
     if (isComplete && this.#status === 0) return
-    if (!isComplete) {
-      const why = this.#isForced ? "A second signal came" : `${this.#settings.window} ms have passed`
-      say(`${why} before everything was closed. ${holdingsText(this.#holdings())}`)
+    try {
+      if (!isComplete) {
+        const why = this.#isForced ? "A second signal came" : `${this.#settings.window} ms have passed`
+        say(`${why} before everything was closed. ${holdingsText(this.#holdings())}`)
+      }
+    } finally {
+      // Whatever is wrong with the account of what was open, the process ends.
+      process.exit(this.#status === 0 ? 1 : this.#status)
     }
-    process.exit(this.#status === 0 ? 1 : this.#status)
   }
 
   #holdings(): Holdings {
