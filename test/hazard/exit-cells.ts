@@ -34,5 +34,5 @@ export type State = typeof states[number] | "unread bytes"
 export const pending = 24 * 1024 * 1024
 
 /** The times of the program, in milliseconds. */
-export const closeTimeout = 800
-export const cleanupTimeout = 3000
+export const closeTimeout = 1200
+export const cleanupTimeout = 4000
