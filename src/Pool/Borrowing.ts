@@ -25,8 +25,23 @@ export interface Lender<K, A> {
   readonly check: Probe<A> | undefined
   /** Makes a connection ready, each time before it is lent. */
   readonly beforeLend: Probe<A> | undefined
-  /** Whether leases end after some time. */
-  readonly limitsLeases: boolean
+  /** Where leases end after some time: the fibers that run in the place of borrowers, and the ids of these. */
+  readonly deputies: Deputies | undefined
+}
+
+type Deputies = WeakMap<Fiber.Fiber<unknown, unknown>, number>
+
+/** A lease for whoever borrows on a fiber, which may run in the place of another. */
+const leaseFor = <K, A>(
+  { core, deputies }: Lender<K, A>,
+  fiber: Fiber.Fiber<unknown, unknown>,
+  { key, site }: Request<K>
+): Lease<K, A> => makeLease(core.keyPool(key), { fiber, fiberId: deputies?.get(fiber) ?? fiber.id, site })
+
+/** What is borrowed, and where in the program. */
+interface Request<K> {
+  readonly key: K
+  readonly site: CallSite | undefined
 }
 
 /**
@@ -119,15 +134,20 @@ const withinLease = <K, A, B, E, R>(
   lender: Lender<K, A>,
   lease: Lease<K, A>,
   effect: Effect.Effect<B, E, R>
-): Effect.Effect<B, E | PoolError, R> => lender.limitsLeases ? untilExpired(lease, effect) : effect
+): Effect.Effect<B, E | PoolError, R> =>
+  lender.deputies === undefined ? effect : untilExpired(lender.deputies, lease, effect)
 
 const untilExpired = <K, A, B, E, R>(
+  deputies: Deputies,
   lease: Lease<K, A>,
   effect: Effect.Effect<B, E, R>
 ): Effect.Effect<B, E | PoolError, R> =>
   Effect.contextWith((context: Context.Context<R>) =>
     Effect.callback<B, E | PoolError>((resume) => {
-      const fiber = Effect.runForkWith(context)(effect)
+      const fiber = Effect.runForkWith(context)(Effect.withFiber((deputy) => {
+        deputies.set(deputy, lease.fiberId)
+        return effect
+      }))
       let expired: PoolError | undefined
       lease.expire = (error) => {
         expired = error
@@ -147,7 +167,7 @@ const wasInterrupted = (exit: Exit.Exit<unknown, unknown>): boolean =>
  */
 export const use = <K, A, B, E, R>(
   lender: Lender<K, A>,
-  request: { readonly key: K; readonly site: CallSite | undefined },
+  request: Request<K>,
   f: (connection: A) => Effect.Effect<B, E, R>
 ): Effect.Effect<B, E | PoolError, R> =>
   Effect.withFiber((fiber) => {
@@ -156,7 +176,7 @@ export const use = <K, A, B, E, R>(
     // It is run once to begin with, and once more when a wait has ended.
     const attempt: Effect.Effect<B, E | PoolError, R> = Effect.suspend(() => {
       if (lease === undefined && core.isOver) return Effect.fail(poolClosed(String(request.key)))
-      const own = lease ??= makeLease(core.keyPool(request.key), fiber, request.site)
+      const own = lease ??= leaseFor(lender, fiber, request)
       const connection = own.connection ?? core.tryLend(own)
       if (connection === undefined) return wait(lender, own, "Last", attempt)
       return own.mustCheck || lender.beforeLend !== undefined
@@ -175,13 +195,13 @@ export const use = <K, A, B, E, R>(
  */
 export const get = <K, A>(
   lender: Lender<K, A>,
-  request: { readonly key: K; readonly site: CallSite | undefined }
+  request: Request<K>
 ): Effect.Effect<A, PoolError, Scope.Scope> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.withFiber((fiber) => {
       const { core } = lender
       if (core.isOver) return Effect.fail(poolClosed(String(request.key)))
-      const lease = makeLease(core.keyPool(request.key), fiber, request.site)
+      const lease = leaseFor(lender, fiber, request)
       const end = (exit: Exit.Exit<unknown, unknown>) => Effect.sync(() => core.end(lease, exit))
       // The fiber goes on to other things. As long as this is there, somebody can still end the lease.
       lease.finalizer = end

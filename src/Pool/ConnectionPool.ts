@@ -186,7 +186,7 @@ const makePool = <K, A, E, R>(
       core,
       check,
       beforeLend: probeOf("beforeLend", hooks?.beforeLend, settings, context),
-      limitsLeases: settings.maxLease < Infinity,
+      deputies: settings.maxLease < Infinity ? new WeakMap() : undefined,
       drain,
       registered: { core, clock, settings, hasCheck: check !== undefined, drain }
     },

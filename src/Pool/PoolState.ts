@@ -139,7 +139,7 @@ export const slotsOf = <K, A>(keyPool: KeyPool<K, A>): number =>
 /** One borrow: it waits in its endpoint's queue, then holds a connection, then it is over. */
 export interface Lease<K, A> {
   owner: KeyPool<K, A>
-  /** Tells borrowers apart. */
+  /** Tells borrowers apart. A fiber of the pool's that runs in the place of a borrower borrows as that one. */
   readonly fiberId: number
   /** The borrower, until the lease is guarded: then nothing of the pool leads to it any more. */
   fiber: Fiber.Fiber<unknown, unknown> | undefined
@@ -165,7 +165,7 @@ export interface Lease<K, A> {
   unnote: (() => void) | undefined
   /** It is guarded: its holder may be garbage-collected, which ends it. */
   loss: Loss | undefined
-  /** Lets the waiting fiber go on: with the connection that it has been lent, or with what the wait has failed with. */
+  /** Lets the waiting fiber go on, once: with the connection that it has been lent, or with what the wait has failed with. */
   goOn: ((failure: PoolError | undefined) => void) | undefined
   /** What the waiting fiber is about to go on with. */
   failure: PoolError | undefined
@@ -179,11 +179,14 @@ export interface Lease<K, A> {
 /** A borrow that has not begun. */
 export const makeLease = <K, A>(
   owner: KeyPool<K, A>,
-  fiber: Fiber.Fiber<unknown, unknown>,
-  site: CallSite | undefined
+  { fiber, fiberId, site }: {
+    readonly fiber: Fiber.Fiber<unknown, unknown>
+    readonly fiberId: number
+    readonly site: CallSite | undefined
+  }
 ): Lease<K, A> => ({
   owner,
-  fiberId: fiber.id,
+  fiberId,
   fiber,
   finalizer: undefined,
   context: fiber.context,

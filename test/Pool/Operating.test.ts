@@ -476,6 +476,29 @@ describe("nested borrows", () => {
       assert.deepInclude(yield* ConnectionPool.stats(pool), { active: 0, waiting: 0 })
     })))
 
+  it.effect("one is told also where maxLease has its borrower run on a fiber of the pool's", () =>
+    test(Effect.gen(function*() {
+      const { connector } = Scripted.make()
+      const pool = yield* ConnectionPool.make({ connector, maxPerEndpoint: 2, maxTotal: 2, maxLease: "1 minute" })
+      const nested = (depth: number): Effect.Effect<number, ConnectionPool.PoolError> =>
+        ConnectionPool.use(pool, "a", (connection) => depth === 0 ? id(connection) : nested(depth - 1))
+      assert.strictEqual(yield* nested(1), 2)
+      const told = yield* fork(Effect.flip(nested(2)))
+      yield* settle
+      assert.isDefined(told.pollUnsafe())
+      assert.strictEqual((yield* Fiber.join(told)).reason._tag, "NestedAcquire")
+      // A fiber of the borrower's own is another one, as ever.
+      const forked = yield* fork(
+        ConnectionPool.use(
+          pool,
+          "a",
+          () => ConnectionPool.use(pool, "a", () => Effect.forkDetach(ConnectionPool.use(pool, "a", id)))
+        )
+      )
+      yield* settle
+      assert.isTrue(Exit.isSuccess(yield* Fiber.await(yield* Fiber.join(forked))))
+    })))
+
   it.effect("a forked borrow is not taken for a nested one: its parent may give its connection back", () =>
     test(Effect.gen(function*() {
       const { connector } = Scripted.make()
