@@ -42,6 +42,7 @@ import { siteOf } from "../internal/CallSite.ts"
 import type { InvalidOption } from "../internal/InvalidOption.ts"
 import { whileOpen } from "../internal/WhileOpen.ts"
 import { ResourceMonitor } from "../Monitor/Service.ts"
+import type { Connector } from "../Resource/Connector.ts"
 import * as Borrowing from "./Borrowing.ts"
 import { closeConnection, reportDefects } from "./Closing.ts"
 import * as Draining from "./Draining.ts"
@@ -144,6 +145,20 @@ const probeOf = <A, E, R>(
         Effect.map((exit) => exit !== undefined && Exit.isSuccess(exit))
       )
 
+/** Where `isReusable` throws, nobody knows the state of the connection, so that it is not lent again. */
+const reusableOf = <K, A, E, R>(
+  { isReusable }: Connector<K, A, E, R>,
+  fork: (effect: Effect.Effect<unknown>) => unknown
+): Connector<K, A>["isReusable"] =>
+  isReusable && ((connection, exit) => {
+    try {
+      return isReusable(connection, exit)
+    } catch (defect) {
+      fork(Effect.exit(reportDefects("isReusable")(Effect.die(defect))))
+      return false
+    }
+  })
+
 const makePool = <K, A, E, R>(
   options: Options<K, A, E, R>,
   settings: Settings,
@@ -173,7 +188,7 @@ const makePool = <K, A, E, R>(
     watch: closed === undefined
       ? undefined
       : (connection) => fork(reportDefects("closed")(Effect.suspend(() => closed(connection)))),
-    isReusable: connector.isReusable,
+    isReusable: reusableOf(connector, fork),
     check,
     makesReady: hooks?.beforeLend !== undefined,
     reset: probeOf("afterReturn", hooks?.afterReturn, settings, context),

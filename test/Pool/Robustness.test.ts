@@ -116,6 +116,33 @@ describe("connectors that misbehave", () => {
       assert.strictEqual(open, 0)
     })))
 
+  it.effect("an isReusable that throws costs its connection, neither a slot nor a borrower", () =>
+    test(Effect.gen(function*() {
+      let throws: "on return" | "on borrow" | undefined
+      const { connector, ledger } = Scripted.make()
+      const pool = yield* ConnectionPool.make({
+        connector: Connector.make({
+          ...connector,
+          isReusable: (_, exit) => {
+            if (throws === (exit === undefined ? "on borrow" : "on return")) throw new Error("rude")
+            return true
+          }
+        }),
+        maxTotal: 1
+      })
+      throws = "on return"
+      assert.strictEqual(yield* ConnectionPool.use(pool, "a", id), 1)
+      throws = undefined
+      assert.strictEqual(yield* ConnectionPool.use(pool, "a", id), 2)
+      throws = "on borrow"
+      const borrower = yield* fork(ConnectionPool.use(pool, "a", id))
+      yield* settle
+      assert.isDefined(borrower.pollUnsafe())
+      assert.strictEqual(yield* Fiber.join(borrower), 3)
+      assert.deepInclude(yield* ConnectionPool.stats(pool), { active: 0, waiting: 0, total: 1 })
+      assert.strictEqual(ledger.live.size, 1)
+    })))
+
   it.effect("a connection that is dead on arrival counts as a failed dial, with its backoff", () =>
     test(Effect.gen(function*() {
       let dials = 0
