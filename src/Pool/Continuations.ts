@@ -29,13 +29,21 @@ export class Continuations<K, A> {
       // The queue may grow while it is run.
       for (let next = this.#queue[turn]; next !== undefined && turn < maxPerTurn; next = this.#queue[turn]) {
         turn++
-        next.goOn?.(next.failure)
+        const { goOn } = next
+        next.goOn = undefined
+        goOn?.(next.failure)
       }
     } finally {
       // Whoever observes a borrower's fiber may throw; the other borrowers go on all the same.
       this.#queue.splice(0, turn)
-      // A microtask would keep the event loop from ever turning; the scheduler lets it.
-      this.#queue[0]?.fiber?.currentDispatcher.scheduleTask(this.#run, 0)
+      if (this.#queue.length > 0) this.#runLater()
     }
+  }
+
+  /** A microtask would keep the event loop from ever turning; the scheduler of whoever has one lets it. */
+  #runLater(): void {
+    const scheduled = this.#queue.find(({ fiber }) => fiber !== undefined)?.fiber
+    if (scheduled === undefined) queueMicrotask(this.#run)
+    else scheduled.currentDispatcher.scheduleTask(this.#run, 0)
   }
 }

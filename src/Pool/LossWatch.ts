@@ -55,7 +55,8 @@ export class LossWatch<K, A> {
     for (const { leases } of all) {
       for (const lease of leases) {
         if (lease.loss !== undefined) continue
-        if (now >= lease.borrowedAt + young) this.#guard(lease)
+        // A borrower that has yet to go on with its connection is reached through its lease alone.
+        if (now >= lease.borrowedAt + young && lease.goOn === undefined) this.#guard(lease)
         else hasYoung = true
       }
     }
@@ -71,7 +72,6 @@ export class LossWatch<K, A> {
     lease.loss = { onLost: () => this.#lost(lease) }
     lease.fiber = undefined
     lease.finalizer = undefined
-    lease.goOn = undefined
     lease.context = spanOnly(lease.context)
     lease.site?.release()
     guard(holder, lease.loss)

@@ -493,6 +493,28 @@ describe("the event loop", () => {
       Effect.scoped(Effect.flatMap(ConnectionPool.make(options), f)).pipe(Effect.provide(ResourceMonitor.layerUnlimited)))
   `
 
+  it.live("may stand still between two batches of a crowd, and everybody goes on all the same", () =>
+    test(Effect.gen(function*() {
+      const opened = yield* Deferred.make<void>()
+      const { connector } = Scripted.make({ open: () => Deferred.await(opened) })
+      const pool = yield* ConnectionPool.make({ connector, concurrency: Infinity, acquireTimeout: "5 seconds" })
+      // One of the second batch works for longer than it takes until a lease is no longer young.
+      const work = (number: number) =>
+        Effect.sync(() => {
+          const end = performance.now() + (number === 300 ? 1200 : 0)
+          while (performance.now() < end);
+          return number
+        })
+      const borrowers = yield* Effect.forEach(
+        Array.from({ length: 600 }, (_, number) => number),
+        (number) => fork(ConnectionPool.use(pool, "a", () => work(number)))
+      )
+      yield* Deferred.succeed(opened, undefined)
+      const numbers = yield* Effect.timeout(Fiber.joinAll(borrowers), "3 seconds")
+      assert.lengthOf(numbers, 600)
+      assert.deepInclude(yield* ConnectionPool.stats(pool), { active: 0, idle: 1, waiting: 0 })
+    })))
+
   it.live("is not kept alive by an idle pool", () =>
     Effect.gen(function*() {
       const { millis, status } = yield* run(`${prelude}
