@@ -15,14 +15,14 @@ import * as Duration from "effect/Duration"
 export class InvocationTimeout extends Data.TaggedError("InvocationTimeout")<{
   /** How long it was allowed to run: the time that was left, less the margin. */
   readonly after: Duration.Duration
-  /** Whether it had ended, its finalizers included, when the answer was given; else it goes on, with its connections closed. */
+  /** Whether it had ended, its finalizers included, when the answer was given. */
   readonly hasEnded: boolean
 }> {
   /** Nobody knows what it has done. */
   readonly isRetryable = false
   override get message(): string {
     return `the invocation was interrupted after ${Duration.format(this.after)}, before the platform's own timeout` +
-      (this.hasEnded ? "" : "; it has not ended, and its connections were closed under it")
+      (this.hasEnded ? "" : "; it does not end, and goes on")
   }
 }
 

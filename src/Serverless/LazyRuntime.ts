@@ -9,6 +9,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
+import { report } from "../internal/Unhandled.ts"
 
 /** One attempt to build the layer, and what came of it. */
 interface Build<R, E> {
@@ -26,6 +27,7 @@ interface Build<R, E> {
 export class LazyRuntime<R, E> {
   readonly #layer: Layer.Layer<R, E>
   readonly #context: Context.Context<never>
+  readonly #ending = new Set<Fiber.Fiber<void>>()
   #build: Build<R, E> | undefined
 
   /** The layer is built in this context, whoever asks first. */
@@ -47,13 +49,25 @@ export class LazyRuntime<R, E> {
       }))
   })
 
-  /** Closes what was built, and gives up what is being built. The next who asks has it built anew. */
+  /**
+   * Closes what was built, and gives up what is being built. It completes when nothing is left, of an earlier call neither.
+   * The next who asks has it built anew.
+   */
   readonly close: Effect.Effect<void> = Effect.suspend(() => {
-    const build = this.#build
-    if (build === undefined) return Effect.void
+    if (this.#build !== undefined) this.#end(this.#build)
     this.#build = undefined
-    return Effect.andThen(Fiber.interrupt(build.fiber), Scope.close(build.scope, Exit.void))
+    return Effect.asVoid(Fiber.awaitAll([...this.#ending]))
   })
+
+  #end(build: Build<R, E>): void {
+    // Whoever closes it is not who made it, and has no use for the failure of a finalizer.
+    const ended = Effect.andThen(Fiber.interrupt(build.fiber), Scope.close(build.scope, Exit.void)).pipe(
+      Effect.catchCause((cause) => report("WarmInstance: closing the layer failed", cause))
+    )
+    const fiber = Effect.runForkWith(this.#context)(Effect.uninterruptible(ended))
+    this.#ending.add(fiber)
+    fiber.addObserver(() => this.#ending.delete(fiber))
+  }
 
   #start(): Build<R, E> {
     const scope = Scope.makeUnsafe()

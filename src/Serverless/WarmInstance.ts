@@ -15,6 +15,7 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { endsWithin, supervised } from "../internal/Bounded.ts"
 import { loopTurn } from "../internal/Timer.ts"
+import { report } from "../internal/Unhandled.ts"
 import { PoolRegistry } from "../Pool/PoolRegistry.ts"
 import { InstanceClosing, InvocationError, InvocationTimeout } from "./InvocationError.ts"
 import { LazyRuntime } from "./LazyRuntime.ts"
@@ -68,6 +69,8 @@ export class WarmInstance<R, E> {
   readonly #between: Between
   readonly #running = new Set<Fiber.Fiber<unknown, unknown>>()
   #active = 0
+  /** Invocations that wait for what a pause has to tell; those that come meanwhile wait as well. */
+  #thawing = 0
   #lastActive: Moment
   #isClosing = false
   #shutdown: Fiber.Fiber<Shutdown> | undefined
@@ -138,7 +141,7 @@ export class WarmInstance<R, E> {
   }
 
   #run<A, E2>(effect: Effect.Effect<A, E2, R | Scope.Scope>): Effect.Effect<A, E | E2> {
-    const ready = this.#active > 1 ? Effect.void : this.#thaw
+    const ready = this.#active > 1 && this.#thawing === 0 ? Effect.void : this.#thaw
     return Effect.andThen(ready, this.#runtime.services).pipe(
       Effect.flatMap((services) => Effect.provideContext(Effect.scoped(effect), services)),
       Effect.provideService(PoolRegistry, this.#pools)
@@ -151,7 +154,13 @@ export class WarmInstance<R, E> {
    */
   readonly #thaw: Effect.Effect<void> = Effect.suspend(() => {
     if (this.#pools.connections === 0) return Effect.void
-    return Effect.map(settle, () => this.#pools.judge(pauseBetween(this.#lastActive, momentOf(this.#clock))))
+    this.#thawing++
+    const judged = Effect.map(settle, () => {
+      const now = momentOf(this.#clock)
+      this.#pools.judge(pauseBetween(this.#lastActive, now))
+      this.#lastActive = now
+    })
+    return Effect.ensuring(judged, Effect.sync(() => this.#thawing--))
   })
 
   #timedOut(
@@ -165,7 +174,7 @@ export class WarmInstance<R, E> {
     // its own is certain only if no other invocation runs.
     if (this.#active > 1) return fail(false)
     this.#pools.force()
-    return Effect.flatMap(within(fiber, windows.force), () => fail(false))
+    return Effect.flatMap(within(fiber, windows.force), fail)
   }
 
   #end(deadline: number): Effect.Effect<void> {
@@ -175,7 +184,13 @@ export class WarmInstance<R, E> {
       this.#lastActive = now
       if (this.#active > 0 || this.#isClosing || this.#between === "keep") return Effect.void
       const close = this.#between === "closeIdle" ? this.#pools.closeIdle : this.#runtime.close
-      return Effect.asVoid(endsWithin(close, Duration.millis(Math.max(deadline - now.monotonic, 0))))
+      const patience = Duration.millis(Math.max(Math.floor(deadline - now.monotonic), 0))
+      return Effect.flatMap(endsWithin(close, patience), (ended) =>
+        ended ? Effect.void : report(
+          `WarmInstance: ${this.#between} has not ended within ${
+            Duration.format(patience)
+          }, and goes on after the answer`
+        ))
     })
   }
 

@@ -21,7 +21,8 @@ export interface InvocationWindows {
  * kept back at most.
  */
 export const invocationWindows = (remaining: number, margin: number): InvocationWindows => {
-  const left = Math.max(remaining, 0)
+  // What is not a number is no time at all.
+  const left = remaining > 0 ? remaining : 0
   const kept = Math.min(margin, left / 2)
   return { run: left - kept, finalize: kept * 0.5, force: kept * 0.1, total: left - kept * 0.15 }
 }

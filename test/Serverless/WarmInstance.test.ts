@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Context, Deferred, Duration, Effect, Exit, Fiber, Layer, Scope } from "effect"
+import { Cause, Clock, Context, Deferred, Duration, Effect, Exit, Fiber, Layer, Logger, Scheduler, Scope } from "effect"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
 import * as Connector from "effect-sluice/Connector"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
@@ -8,6 +8,7 @@ import { TestClock } from "effect/testing"
 import { CloseTimeout } from "../../src/internal/CloseTimeout.ts"
 import { loopTurn } from "../../src/internal/Timer.ts"
 import type { InvocationError } from "../../src/Serverless/InvocationError.ts"
+import { LazyRuntime } from "../../src/Serverless/LazyRuntime.ts"
 import { pauseBetween } from "../../src/Serverless/Pause.ts"
 import { WarmInstance } from "../../src/Serverless/WarmInstance.ts"
 import { invocationWindows, shutdownWindows } from "../../src/Serverless/Windows.ts"
@@ -84,6 +85,8 @@ describe("the windows", () => {
         assert.isAtLeast(run, left - margin)
       }
     }
+    assert.strictEqual(invocationWindows(Number.NaN, 300).run, 0)
+    assert.strictEqual(invocationWindows(Infinity, 300).run, Infinity)
     assert.deepStrictEqual(invocationWindows(3000, 300), { run: 2700, finalize: 150, force: 30, total: 2955 })
   })
 
@@ -164,6 +167,19 @@ describe("the services", () => {
       assert.strictEqual(yield* instance.invoke(Effect.succeed("fine"), windows), "fine")
     }))
 
+  it.effect("that are being built are given up when they are closed, whoever waits for them", () =>
+    Effect.gen(function*() {
+      let closed = 0
+      const layer = Layer.effectDiscard(
+        Effect.andThen(Effect.addFinalizer(() => Effect.sync(() => closed++)), Effect.never)
+      )
+      const runtime = new LazyRuntime(layer, Context.empty())
+      const waiting = yield* fork(Effect.exit(runtime.services))
+      yield* runtime.close
+      assert.isTrue(Exit.isFailure(yield* Fiber.join(waiting)))
+      assert.strictEqual(closed, 1)
+    }))
+
   it.effect("of a build that ends after it was given up are closed", () =>
     Effect.gen(function*() {
       let builds = 0
@@ -231,6 +247,17 @@ describe("an invocation", () => {
       // What cannot be ended goes on after the test.
     }).pipe(LeakCheck.ignore))
 
+  it.effect("that waits for its peer alone ends when its connection is closed under it", () =>
+    Effect.gen(function*() {
+      const closed = yield* Deferred.make<void>()
+      const { connector } = Scripted.make({ close: () => Effect.asVoid(Deferred.succeed(closed, undefined)) })
+      const instance = yield* instanceOf(poolLayer(connector))
+      const waiting = use(() => Effect.uninterruptible(Deferred.await(closed)))
+      const fiber = yield* fork(Effect.exit(instance.invoke(waiting, windows)))
+      yield* advance(2900, 100)
+      assert.deepInclude(reasonOf(yield* Fiber.join(fiber)), { _tag: "InvocationTimeout", hasEnded: true })
+    }))
+
   it.effect("that hangs does not cost another one its connection", () =>
     Effect.gen(function*() {
       const { connector, openNow } = Scripted.make()
@@ -266,6 +293,40 @@ describe("an invocation", () => {
         assert.strictEqual(openNow(), 0)
       }
       assert.strictEqual(typeof (yield* instance.invoke(id, windows)), "number")
+    }))
+})
+
+describe("an interruption at any step", () => {
+  it.effect("leaves nothing open and nobody counted, whatever the budget of operations", () =>
+    Effect.gen(function*() {
+      let steps = 0
+      for (const maxOps of [3, 7]) {
+        for (let yields = 0; yields < 30; yields++) {
+          const { connector, ledger, openNow } = Scripted.make({ open: () => Effect.yieldNow })
+          let built = 0
+          let ended = 0
+          const counted = Layer.effectDiscard(Effect.acquireRelease(
+            Effect.sync(() => built++),
+            () => Effect.sync(() => ended++)
+          ))
+          const instance = yield* instanceOf(Layer.provideMerge(counted, poolLayer(connector)), "closeAll")
+          const fiber = yield* fork(
+            instance.invoke(use(() => Effect.andThen(Effect.yieldNow, Effect.yieldNow)), windows).pipe(
+              Effect.provideService(Scheduler.MaxOpsBeforeYield, maxOps)
+            )
+          )
+          for (let turn = 0; turn < yields; turn++) yield* Effect.yieldNow
+          if (fiber.pollUnsafe() === undefined) steps++
+          yield* Fiber.interrupt(fiber)
+          yield* settle
+          assert.deepStrictEqual([openNow(), ended], [0, built], `${maxOps} operations, ${yields} yields`)
+          assert.strictEqual(ledger.opened, ledger.closed)
+          // If it still counted, nothing would be closed after the next one.
+          yield* instance.invoke(id, windows)
+          assert.deepStrictEqual([openNow(), ended], [0, built], `after ${maxOps} operations, ${yields} yields`)
+        }
+      }
+      assert.isAbove(steps, 20)
     }))
 })
 
@@ -330,6 +391,23 @@ describe("after a thaw", () => {
       }
     }))
 
+  it.effect("nor does another one that comes with it", () =>
+    Effect.gen(function*() {
+      const { connector, ledger } = Scripted.make()
+      const instance = yield* instanceOf(poolLayer(connector))
+      for (let turn = 0; turn < 20; turn++) {
+        yield* instance.invoke(open(2), windows)
+        const dead = [...ledger.live]
+        assert.lengthOf(dead, 2)
+        const borrow = use((connection) => Effect.andThen(loopTurn, Effect.succeed(connection)))
+        const both = [yield* fork(instance.invoke(borrow, windows)), yield* fork(instance.invoke(borrow, windows))]
+        setImmediate(() => {
+          for (const { died } of dead) Deferred.doneUnsafe(died, Exit.void)
+        })
+        for (const connection of yield* Fiber.joinAll(both)) assert.notInclude(dead, connection)
+      }
+    }))
+
   it.effect("connections are as old as the wall clock says, although the monotonic clock stood still", () =>
     Effect.gen(function*() {
       const { connector, ledger } = Scripted.make()
@@ -368,6 +446,14 @@ describe("after a thaw", () => {
       steppedBack += 31_000
       assert.strictEqual(yield* trusting.invoke(id, windows), 5)
       assert.strictEqual(ledger.opened, 5)
+      // One pause costs each connection once, however many invocations come after it.
+      frozen += 2000
+      const both = [yield* fork(trusting.invoke(id, windows)), yield* fork(trusting.invoke(id, windows))]
+      yield* Fiber.joinAll(both)
+      const last = ledger.opened
+      assert.isAtMost(last, 7)
+      for (let turn = 0; turn < 2; turn++) yield* trusting.invoke(id, windows)
+      assert.strictEqual(ledger.opened, last)
     }))
 })
 
@@ -421,6 +507,21 @@ describe("a shutdown", () => {
       yield* instance.invoke(id, windows)
       assert.deepInclude(yield* instance.shutdown(300), { isComplete: true })
       assert.deepStrictEqual(events, ["Success"])
+    }))
+
+  it.effect("waits for what an invocation had begun to close", () =>
+    Effect.gen(function*() {
+      const { connector, openNow } = Scripted.make({ close: () => Effect.sleep("50 millis") })
+      const instance = yield* instanceOf(poolLayer(connector), "closeAll")
+      const fiber = yield* fork(instance.invoke(id, windows))
+      yield* advance(10)
+      assert.isUndefined(fiber.pollUnsafe())
+      const shutdown = yield* fork(instance.shutdown(300))
+      yield* advance(30)
+      assert.isUndefined(shutdown.pollUnsafe())
+      yield* advance(20)
+      assert.deepInclude(yield* Fiber.join(shutdown), { isComplete: true, connections: 0 })
+      assert.deepStrictEqual([yield* Fiber.join(fiber), openNow()], [1, 0])
     }))
 
   it.effect("ends within its window although peers, borrowers, finalizers and invocations hang", () =>
@@ -481,6 +582,23 @@ describe("a shutdown", () => {
       yield* advance(130)
       const { drain, close } = shutdownWindows(300)
       assert.deepStrictEqual(yield* Fiber.join(shutdown), { isComplete: true, connections: 0, millis: drain + close })
+    }))
+
+  it.effect("tells of a finalizer that fails, which nobody can receive, and goes on", () =>
+    Effect.gen(function*() {
+      const lines: Array<string> = []
+      const logger = Logger.make(({ cause, message }) => void lines.push(`${String(message)}: ${Cause.pretty(cause)}`))
+      const clock = yield* Clock.Clock
+      const context = Context.make(Clock.Clock, clock).pipe(Context.add(Logger.CurrentLoggers, new Set([logger])))
+      const { connector, openNow } = Scripted.make()
+      const failing = Layer.effectDiscard(Effect.addFinalizer(() => Effect.die(new Error("the flush failed"))))
+      const layer = Layer.provideMerge(failing, poolLayer(connector))
+      const instance = new WarmInstance({ layer, between: "keep", context })
+      yield* instance.invoke(id, windows)
+      assert.deepInclude(yield* instance.shutdown(300), { isComplete: true, connections: 0 })
+      assert.strictEqual(openNow(), 0)
+      assert.lengthOf(lines, 1)
+      assert.match(lines[0] ?? "", /^WarmInstance: closing the layer failed: Error: the flush failed/)
     }))
 
   it.effect("gives up a build that is under way", () =>
