@@ -21,7 +21,7 @@ const bundles = [
   { name: "bare-effect", what: "Effect's own pool, nothing of ours" },
   { name: "pool", what: "a pool", aim: 30, budget: 46.5 },
   { name: "pool-and-tcp", what: "a pool of TCP connections", aim: 45, budget: 52 },
-  { name: "pool-and-monitor", what: "a pool with the monitor", budget: 71.5 }
+  { name: "pool-and-monitor", what: "a pool with the monitor", budget: 67.5 }
 ]
 
 const withRolldown = async (input) => {

@@ -4,11 +4,11 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import * as PubSub from "effect/PubSub"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import { checkOptions } from "../internal/Options.ts"
 import type { Alert } from "./Alert.ts"
+import * as Listeners from "./Listeners.ts"
 import type { Level } from "./Usage.ts"
 
 /**
@@ -37,57 +37,35 @@ export interface Announcements {
 
 const { whole } = checkOptions("ResourceMonitor.recentAlerts")
 
-/** A listener may look at the monitor while it is told something, and so bring about the next thing to tell. */
-const inOrder = () => {
-  const queue: Array<() => void> = []
-  let isBusy = false
-  return (what: () => void): void => {
-    queue.push(what)
-    if (isBusy) return
-    isBusy = true
-    try {
-      for (let next = queue.shift(); next !== undefined; next = queue.shift()) next()
-    } finally {
-      isBusy = false
-    }
-  }
-}
-
 /**
- * Hubs that live until the scope ends, which ends the streams.
+ * Nothing was told yet. The streams end with the scope.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const make = (initial: Level): Effect.Effect<Announcements, never, Scope.Scope> =>
   Effect.gen(function*() {
-    const runSync = Effect.runSyncWith(yield* Effect.context<never>())
-    const levels = yield* Effect.acquireRelease(PubSub.sliding<Level>({ capacity: 16, replay: 1 }), PubSub.shutdown)
-    const alerts = yield* Effect.acquireRelease(PubSub.sliding<Alert>(remembered), PubSub.shutdown)
-    yield* PubSub.publish(levels, initial)
-    const history: Array<Alert> = []
     let last = initial
-    // A hub that slides takes everything at once, so that nothing here waits.
-    const publish = <A>(hub: PubSub.PubSub<A>, value: A) => runSync(PubSub.publish(hub, value))
-    const enqueue = inOrder()
+    const history: Array<Alert> = []
+    const levels = yield* Listeners.make<Level>(16, () => [last])
+    const alerts = yield* Listeners.make<Alert>(remembered)
     const tellAlert = (alert: Alert) => {
       history.push(alert)
       if (history.length > remembered) history.shift()
-      publish(alerts, alert)
+      alerts.tell(alert)
     }
     return {
-      levels: Stream.fromPubSub(levels),
-      alerts: Stream.fromPubSub(alerts),
+      levels: levels.stream,
+      alerts: alerts.stream,
       recent: (count) => {
         const wanted = whole("count", count, { min: 0, infinite: true })
         return history.slice(Math.max(history.length - wanted, 0))
       },
-      tell: (level, told) =>
-        enqueue(() => {
-          for (const alert of told) tellAlert(alert)
-          if (level === last) return
-          last = level
-          publish(levels, level)
-        })
+      tell: (level, told) => {
+        for (const alert of told) tellAlert(alert)
+        if (level === last) return
+        last = level
+        levels.tell(level)
+      }
     }
   })

@@ -4,12 +4,12 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import * as PubSub from "effect/PubSub"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import { checkOptions } from "../internal/Options.ts"
 import { fromFacts } from "./Leak.ts"
 import type { Leak, LeakFacts } from "./Leak.ts"
+import * as Listeners from "./Listeners.ts"
 
 /** How many leaks are remembered, and how many wait for a listener that is slow before it misses the oldest. */
 const remembered = 100
@@ -38,7 +38,7 @@ const { whole } = checkOptions("ResourceMonitor.recentLeaks")
  * @since 0.1.0
  */
 export const make: Effect.Effect<Leaks, never, Scope.Scope> = Effect.gen(function*() {
-  const hub = yield* Effect.acquireRelease(PubSub.sliding<Leak>(remembered), PubSub.shutdown)
+  const listeners = yield* Listeners.make<Leak>(remembered)
   const found: Array<Leak> = []
   return {
     report: (facts) =>
@@ -46,12 +46,13 @@ export const make: Effect.Effect<Leaks, never, Scope.Scope> = Effect.gen(functio
         const leak = fromFacts(facts)
         found.push(leak)
         if (found.length > remembered) found.shift()
-        return Effect.andThen(PubSub.publish(hub, leak), Effect.logWarning(leak.message))
+        listeners.tell(leak)
+        return Effect.logWarning(leak.message)
       }),
     recent: (count) => {
       const wanted = whole("count", count, { min: 0, infinite: true })
       return found.slice(Math.max(found.length - wanted, 0))
     },
-    stream: Stream.fromPubSub(hub)
+    stream: listeners.stream
   }
 })

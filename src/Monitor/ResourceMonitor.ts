@@ -337,9 +337,9 @@ export const layer = (options: Options = {}): Layer.Layer<ResourceMonitor, Inval
  * @category layers
  * @since 0.1.0
  */
-export const layerUnlimited: Layer.Layer<ResourceMonitor> = Layer.effect(
+export const layerUnlimited: Layer.Layer<ResourceMonitor> = /*#__PURE__*/ Layer.effect(
   ResourceMonitor,
-  Effect.gen(function*() {
+  /*#__PURE__*/ Effect.gen(function*() {
     const ledger = Ledger.make()
     const probes = yield* Probes.make
     const source = Source.withoutLimits(Source.fromProbes(probes, ledger, defaults), probes)
@@ -379,8 +379,8 @@ export const layerUnlimited: Layer.Layer<ResourceMonitor> = Layer.effect(
  * @category layers
  * @since 0.1.0
  */
-export const layerTest: Layer.Layer<ResourceMonitor | TestMonitor> = Layer.effectContext(
-  Effect.gen(function*() {
+export const layerTest: Layer.Layer<ResourceMonitor | TestMonitor> = /*#__PURE__*/ Layer.effectContext(
+  /*#__PURE__*/ Effect.gen(function*() {
     const ledger = Ledger.make()
     const clock = yield* Effect.clockWith(Effect.succeed)
     const { handle, sampler, source } = makeTest(ledger, clock)

@@ -331,6 +331,29 @@ describe("levels", () => {
       yield* test.set({ descriptors: 950 })
       assert.strictEqual(yield* monitor.level, "Critical")
       assert.deepStrictEqual([levels.seen, alerts.seen], [["Normal"], []])
+      const late = yield* Effect.all([Stream.runCollect(monitor.levels), Stream.runCollect(monitor.alerts)])
+      assert.deepStrictEqual(late, [[], []])
+    }))
+
+  it.effect("whoever listens to the end is told what was told before it", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const context = yield* Layer.buildWithScope(Monitor.layerTest, scope)
+      const [monitor, test] = yield* Effect.all([ResourceMonitor, TestMonitor]).pipe(Effect.provideContext(context))
+      const levels = yield* collected(monitor.levels)
+      const alerts = yield* collected(monitor.alerts)
+      yield* settled
+      for (let i = 0; i < 60; i++) {
+        yield* test.setLevel("Critical")
+        yield* test.setLevel("Normal")
+      }
+      yield* test.set({ descriptors: 950 })
+      yield* Scope.close(scope, Exit.void)
+      yield* Fiber.join(levels.fiber)
+      yield* Fiber.join(alerts.fiber)
+      assert.strictEqual(levels.seen.at(-1), "Critical")
+      assert.lengthOf(alerts.seen, 100)
+      assert.deepStrictEqual(alerts.seen, yield* monitor.recentAlerts())
     }))
 
   it.effect("a listener that is slow misses older ones, never the last, and nobody waits for it", () =>
