@@ -332,7 +332,7 @@ export function get<K, A>(...args: readonly [K] | readonly [ConnectionPool<K, A>
 export const invalidate: {
   <A>(connection: A): <K>(self: ConnectionPool<K, A>) => Effect.Effect<void>
   <K, A>(self: ConnectionPool<K, A>, connection: A): Effect.Effect<void>
-} = dual(
+} = /*#__PURE__*/ dual(
   2,
   <K, A>(self: ConnectionPool<K, A>, connection: A): Effect.Effect<void> =>
     Effect.sync(() => self[TypeId].core.invalidate(connection))
@@ -358,7 +358,7 @@ export const evict = <K, A>(self: ConnectionPool<K, A>, key?: K): Effect.Effect<
 export const reserve: {
   <A>(connection: A): <K>(self: ConnectionPool<K, A>) => Effect.Effect<void, never, Scope.Scope>
   <K, A>(self: ConnectionPool<K, A>, connection: A): Effect.Effect<void, never, Scope.Scope>
-} = dual(
+} = /*#__PURE__*/ dual(
   2,
   <K, A>(self: ConnectionPool<K, A>, connection: A): Effect.Effect<void, never, Scope.Scope> =>
     Effect.asVoid(Effect.acquireRelease(
@@ -416,7 +416,7 @@ export const resize = <K, A>(
 export const drain: {
   (deadline: Duration.Input): <K, A>(self: ConnectionPool<K, A>) => Effect.Effect<void>
   <K, A>(self: ConnectionPool<K, A>, deadline: Duration.Input): Effect.Effect<void>
-} = dual(
+} = /*#__PURE__*/ dual(
   2,
   <K, A>(self: ConnectionPool<K, A>, deadline: Duration.Input): Effect.Effect<void> =>
     self[TypeId].drain(Duration.toMillis(deadline))
@@ -441,7 +441,7 @@ export const stats = <K, A>(self: ConnectionPool<K, A>): Effect.Effect<Stats> =>
 export const health: {
   <K>(key: K): <A>(self: ConnectionPool<K, A>) => Effect.Effect<Health>
   <K, A>(self: ConnectionPool<K, A>, key: K): Effect.Effect<Health>
-} = dual(
+} = /*#__PURE__*/ dual(
   2,
   <K, A>(self: ConnectionPool<K, A>, key: K): Effect.Effect<Health> => Effect.sync(() => self[TypeId].core.health(key))
 )

@@ -234,7 +234,7 @@ export const make = (options: Options = {}): RetryPolicy => {
  * @category presets
  * @since 0.1.0
  */
-export const standard: RetryPolicy = make()
+export const standard: RetryPolicy = /*#__PURE__*/ make()
 
 /**
  * For calls over a network: 5 attempts, 250 ms doubling up to 15 s, jitter 0.2.
@@ -242,7 +242,7 @@ export const standard: RetryPolicy = make()
  * @category presets
  * @since 0.1.0
  */
-export const network: RetryPolicy = make({
+export const network: RetryPolicy = /*#__PURE__*/ make({
   maxAttempts: 5,
   initialDelay: 250,
   maxDelay: 15_000,
@@ -256,7 +256,7 @@ export const network: RetryPolicy = make({
  * @category presets
  * @since 0.1.0
  */
-export const tcpConnection: RetryPolicy = make({
+export const tcpConnection: RetryPolicy = /*#__PURE__*/ make({
   maxAttempts: 6,
   initialDelay: 500,
   maxDelay: 60_000,
@@ -271,7 +271,7 @@ export const tcpConnection: RetryPolicy = make({
  * @category presets
  * @since 0.1.0
  */
-export const websocket: RetryPolicy = make({
+export const websocket: RetryPolicy = /*#__PURE__*/ make({
   maxAttempts: 4,
   initialDelay: 200,
   maxDelay: 10_000,
@@ -291,7 +291,7 @@ export const websocket: RetryPolicy = make({
  * @category presets
  * @since 0.1.0
  */
-export const mcpOperations: RetryPolicy = make({
+export const mcpOperations: RetryPolicy = /*#__PURE__*/ make({
   maxAttempts: 3,
   initialDelay: 150,
   maxDelay: 5_000,

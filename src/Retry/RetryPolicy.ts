@@ -136,7 +136,7 @@ export const retry: {
     policy: RetryPolicy,
     options?: RetryOptions
   ): Effect.Effect<A, RetryError<E>, R | ResourceMonitor>
-} = dual(
+} = /*#__PURE__*/ dual(
   (args) => Effect.isEffect(args[0]),
   <A, E, R>(
     effect: Effect.Effect<A, E, R>,
@@ -146,7 +146,7 @@ export const retry: {
 )
 
 /** Waits at the gate until it grants the claim, which is given back at once. Ends with the schedule's end. */
-const waitForRoom = Effect.fnUntraced(function*(run: Run.Run): Effect.fn.Return<void, Cause.Done<number>> {
+const waitForRoom = /*#__PURE__*/ Effect.fnUntraced(function*(run: Run.Run): Effect.fn.Return<void, Cause.Done<number>> {
   while (true) {
     const asked = run.elapsed()
     const granted = yield* Effect.result(Effect.scoped(run.monitor.reserve(run.patientRequest(asked))))

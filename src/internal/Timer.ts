@@ -51,7 +51,7 @@ export const afterTurn = (act: () => void): void => {
  * Lets the event loop go round once: what the platform had to report by now, such as the end of a connection, has been
  * reported when it completes.
  */
-export const loopTurn: Effect.Effect<void> = Effect.callback<void>((resume) => {
+export const loopTurn: Effect.Effect<void> = /*#__PURE__*/ Effect.callback<void>((resume) => {
   // oxlint-disable-next-line effecttsgo/global-timers
   const turn = setImmediate(() => resume(Effect.void))
   return Effect.sync(() => clearImmediate(turn))
