@@ -1,11 +1,12 @@
 /**
  * Compares with others. `npm run bench` prints tables; `-- --quick` takes less time and is less sure, `--json` prints the
- * same as JSON, and `--only timeouts,bare,keyed,retry,storm,recovery,monitor` leaves tables out. A missed target is said, and is no
+ * same as JSON, and `--only timeouts,bare,keyed,retry,storm,recovery,monitor,import` leaves tables out. A missed target is said, and is no
  * failure.
  */
 import { cpus } from "node:os"
 import { parseArgs } from "node:util"
 import { withoutTimeouts, withTimeouts } from "./borrowing.ts"
+import { importing } from "./import.ts"
 import { keyed } from "./keyed.ts"
 import { monitor } from "./monitor.ts"
 import { recovery } from "./recovery.ts"
@@ -17,7 +18,7 @@ const { values: flags } = parseArgs({
   options: {
     quick: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
-    only: { type: "string", default: "timeouts,bare,keyed,retry,storm,recovery,monitor" }
+    only: { type: "string", default: "timeouts,bare,keyed,retry,storm,recovery,monitor,import" }
   }
 })
 
@@ -33,7 +34,8 @@ const sections: Record<string, () => Promise<Table>> = {
   retry: () => retry(rounds, scale),
   storm: () => storm(flags.quick ? 1 : 3),
   recovery: () => recovery(rounds.measured),
-  monitor: () => monitor(flags.quick ? 5 : 30)
+  monitor: () => monitor(flags.quick ? 5 : 30),
+  import: () => importing(rounds.measured)
 }
 
 const machine = `Node ${process.version}, ${cpus().length} x ${cpus()[0]?.model ?? "unknown processor"}`

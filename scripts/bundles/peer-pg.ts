@@ -1,0 +1,2 @@
+// What a pool of pg is made of.
+export { default as program } from "pg"
