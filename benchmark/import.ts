@@ -57,6 +57,14 @@ const programs: ReadonlyArray<Program> = [
     bundle: "pool-and-monitor",
     modules: [...ours("ConnectionPool", "Connector", "ResourceMonitor"), ...effect("Effect")]
   },
+  {
+    name: "effect-sluice: a Lambda function with all of them",
+    bundle: "lambda",
+    modules: [
+      ...ours("ConnectionPool", "Endpoint", "Lambda", "ResourceMonitor", "TcpConnection"),
+      ...effect("Effect", "Layer")
+    ]
+  },
   peer("serverless-mysql"),
   withDriver("serverless-mysql", "mysql2"),
   peer("serverless-postgres"),

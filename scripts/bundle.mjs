@@ -8,6 +8,7 @@ const bundles = [
   { name: "pool", what: "a pool", aim: 30, budget: 46 },
   { name: "pool-and-tcp", what: "a pool of TCP connections", aim: 45, budget: 51.5 },
   { name: "pool-and-monitor", what: "a pool with the monitor", budget: 67 },
+  { name: "lambda", what: "a Lambda function with all of them", budget: 76.5 },
   { name: "retry-policy", what: "a retry policy alone", aim: 30, budget: 22.5 },
   { name: "endpoint", what: "an endpoint alone", aim: 30, budget: 12.5 }
 ]
