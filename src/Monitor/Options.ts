@@ -94,6 +94,13 @@ export interface Options {
    * @default 30 seconds
    */
   readonly maintenanceInterval?: Duration.Input | undefined
+  /**
+   * Descriptors that are not in the ledger are reported as `ForeignDrift` when the least number of them rises over three such
+   * windows in a row: a duration above 0; `Infinity` reports none.
+   *
+   * @default 5 minutes
+   */
+  readonly driftWindow?: Duration.Input | undefined
 }
 
 /**
@@ -113,6 +120,7 @@ export interface Resolved extends Thresholds {
   readonly projectionHorizon: Duration.Duration
   readonly cleanupCooldown: Duration.Duration
   readonly maintenanceInterval: Duration.Duration
+  readonly driftWindow: Duration.Duration
 }
 
 const mebibyte = 1024 * 1024
@@ -135,7 +143,8 @@ export const defaults: Resolved = {
   recoveryHold: Duration.seconds(10),
   projectionHorizon: Duration.minutes(1),
   cleanupCooldown: Duration.seconds(30),
-  maintenanceInterval: Duration.seconds(30)
+  maintenanceInterval: Duration.seconds(30),
+  driftWindow: Duration.minutes(5)
 }
 
 /**
@@ -188,15 +197,14 @@ const { duration, require, whole } = checkOptions("ResourceMonitor")
 const timesOf = (options: Options) => {
   const time = (option: "recoveryHold" | "projectionHorizon" | "cleanupCooldown") =>
     duration(option, options[option] ?? defaults[option], { min: 0 })
+  const interval = (option: "maintenanceInterval" | "driftWindow") =>
+    duration(option, options[option] ?? defaults[option], { min: 0, exclusive: true, infinite: true })
   return {
     recoveryHold: time("recoveryHold"),
     projectionHorizon: time("projectionHorizon"),
     cleanupCooldown: time("cleanupCooldown"),
-    maintenanceInterval: duration("maintenanceInterval", options.maintenanceInterval ?? defaults.maintenanceInterval, {
-      min: 0,
-      exclusive: true,
-      infinite: true
-    })
+    maintenanceInterval: interval("maintenanceInterval"),
+    driftWindow: interval("driftWindow")
   }
 }
 

@@ -14,6 +14,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type { InvalidOption } from "../internal/InvalidOption.ts"
 import { sleepUnref } from "../internal/Timer.ts"
@@ -21,6 +22,7 @@ import { whileOpen } from "../internal/WhileOpen.ts"
 import type { Observation } from "./Alerts.ts"
 import { standsFor, standsForEver } from "./Allowance.ts"
 import { CurrentClaim } from "./Claim.ts"
+import * as Drift from "./Drift.ts"
 import type { Situation } from "./Gate.ts"
 import * as Leaks from "./Leaks.ts"
 import * as Ledger from "./Ledger.ts"
@@ -191,14 +193,44 @@ const makeMonitor = (
 /** How many places a refusal names. */
 const sitesShown = 5
 
-const watch = (parts: Parts): Effect.Effect<Watch.Watch, never, Scope.Scope> =>
-  Effect.clockWith((clock) =>
-    Watch.make({
-      observe: observation(parts, clock),
-      options: parts.options,
-      topSites: (count) => Ledger.topOpeners(parts.ledger, count)
-    })
-  )
+/** Has each reading that is taken for the watch looked at for descriptors of others that become more and more. */
+const drifting = (
+  { ledger, options }: Parts,
+  observe: (anew: boolean) => Observation,
+  tell: (found: Drift.Found) => void
+) => {
+  const window = Duration.toMillis(options.driftWindow)
+  let state = Drift.initial
+  return (anew: boolean): Observation => {
+    const observation = observe(anew)
+    const { used } = observation.usage.descriptors
+    if (used._tag === "Known") {
+      const foreign = used.value - Ledger.open(ledger)
+      const next = Drift.observe(state, { foreign, now: observation.now }, window)
+      state = next.state
+      if (next.found !== undefined) tell(next.found)
+    }
+    return observation
+  }
+}
+
+/** Reports what has drifted, with what the descriptors are if that can be seen. */
+const driftOf = ({ leaks }: Parts, deepLook: Sampler.Sampler["deepLook"], found: Drift.Found): Effect.Effect<void> =>
+  Effect.flatMap(Effect.option(deepLook), (look) => {
+    const counts = Option.match(look, { onNone: () => undefined, onSome: ({ kinds }) => [...kinds] })
+    const kinds = counts?.map(([kind, count]) => ({ kind, count })).sort((left, right) => right.count - left.count)
+    return leaks.report({ ...found, _tag: "ForeignDrift", kinds })
+  })
+
+const watch = Effect.fnUntraced(function*(parts: Parts, deepLook: Sampler.Sampler["deepLook"]) {
+  const clock = yield* Effect.clockWith(Effect.succeed)
+  const fork = Effect.runForkWith(yield* Effect.context<never>())
+  return yield* Watch.make({
+    observe: drifting(parts, observation(parts, clock), (found) => void fork(driftOf(parts, deepLook, found))),
+    options: parts.options,
+    topSites: (count) => Ledger.topOpeners(parts.ledger, count)
+  })
+})
 
 /**
  * The gate that decides by these readings, which stand for so many nanoseconds. What it meets before the timer does, the watch is told of, in a step of its own:
@@ -229,6 +261,8 @@ const gateOf = Effect.fnUntraced(function*(parts: Parts, { level, look }: Watch.
   })
 })
 
+const noLook: Sampler.Sampler["deepLook"] = Effect.fail(Reading.unknown("Missing", "sampler"))
+
 const every = (interval: Duration.Duration, act: Effect.Effect<unknown>): Effect.Effect<void, never, Scope.Scope> =>
   Duration.isFinite(interval)
     ? Effect.asVoid(Effect.forkScoped(Effect.forever(Effect.andThen(sleepUnref(Duration.toMillis(interval)), act))))
@@ -236,9 +270,11 @@ const every = (interval: Duration.Duration, act: Effect.Effect<unknown>): Effect
 
 /** The monitor with what it does by itself until the scope ends. */
 const start = Effect.fnUntraced(function*(parts: Parts, probes: Probes.Probes, standsFor: bigint | undefined) {
-  const running = yield* watch(parts)
+  // The sampler and the watch need each other; nothing drifts before both are there.
+  let sampler: Sampler.Sampler | undefined
+  const running = yield* watch(parts, Effect.suspend(() => sampler?.deepLook ?? noLook))
   const gate = yield* gateOf(parts, running, standsFor)
-  const sampler = yield* Sampler.make({
+  sampler = yield* Sampler.make({
     probes,
     connections: () => parts.ledger.labels,
     onSample: ({ figures }) => {
@@ -385,7 +421,7 @@ export const layerTest: Layer.Layer<ResourceMonitor | TestMonitor> = /*#__PURE__
     const clock = yield* Effect.clockWith(Effect.succeed)
     const { handle, sampler, source } = makeTest(ledger, clock)
     const parts = { source, ledger, options: defaults, leaks: yield* Leaks.make }
-    const running = yield* watch(parts)
+    const running = yield* watch(parts, sampler.deepLook)
     const gate = yield* gateOf(parts, running)
     return Context.make(ResourceMonitor, makeMonitor(parts, running, gate, sampler)).pipe(
       Context.add(TestMonitor, handle(running, gate))
