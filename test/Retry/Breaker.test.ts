@@ -479,7 +479,7 @@ describe("RetryPolicy.retry with a breaker", () => {
 
   it.effect("after it was open, the load returns in steps", () =>
     Effect.gen(function*() {
-      const breaker = Breaker.make()
+      const breaker = Breaker.make({ ramp: "10 seconds" })
       yield* trip(breaker)
       yield* TestClock.adjust(1000)
       const crowd = Effect.map(
