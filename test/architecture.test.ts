@@ -221,3 +221,16 @@ describe("the source tree", () => {
     assert.deepStrictEqual(paths, expected)
   })
 })
+
+it("importing TcpConnection does not load Node's TLS, which costs more than the rest", () => {
+  const module = new URL("../src/Resource/TcpConnection.ts", import.meta.url).href
+  const loaded = (after: string) =>
+    ChildProcess.execFileSync(process.execPath, [
+      "--input-type=module",
+      "-e",
+      `await import(${JSON.stringify(module)}); ${after}; console.log(process.moduleLoadList.includes("NativeModule tls"))`
+    ], { encoding: "utf8" }).trim()
+  assert.strictEqual(loaded(""), "false")
+  // That this list tells.
+  assert.strictEqual(loaded(`await import("node:tls")`), "true")
+})

@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import * as Net from "node:net"
-import * as Tls from "node:tls"
+import type * as Tls from "node:tls"
 import { CloseTimeout } from "../internal/CloseTimeout.ts"
 import { type Claim, CurrentClaim } from "../Monitor/Claim.ts"
 import type { Endpoint } from "./Endpoint.ts"
@@ -60,6 +60,9 @@ export interface TcpSocket {
   errorCode: string | undefined
 }
 
+/** Node's TLS is loaded with the first connection that uses it: that takes as long as all the rest of a pool's bundle. */
+const loadTls = () => process.getBuiltinModule("node:tls")
+
 const createRaw = (endpoint: Endpoint, settings: DialSettings): Net.Socket => {
   const options = {
     ...(endpoint._tag === "UnixEndpoint" ? { path: endpoint.path } : { host: endpoint.host, port: endpoint.port }),
@@ -70,7 +73,7 @@ const createRaw = (endpoint: Endpoint, settings: DialSettings): Net.Socket => {
   if (settings.tls === undefined) return Net.createConnection(options)
   // An IP address is no server name: RFC 6066 forbids it in the TLS extension.
   const named = endpoint._tag === "TcpEndpoint" && Net.isIP(endpoint.host) === 0
-  return Tls.connect({ ...(named ? { servername: endpoint.host } : {}), ...options, ...settings.tls })
+  return loadTls().connect({ ...(named ? { servername: endpoint.host } : {}), ...options, ...settings.tls })
 }
 
 /**
