@@ -228,7 +228,9 @@ it("importing TcpConnection does not load Node's TLS, which costs more than the 
     ChildProcess.execFileSync(process.execPath, [
       "--input-type=module",
       "-e",
-      `await import(${JSON.stringify(module)}); ${after}; console.log(process.moduleLoadList.includes("NativeModule tls"))`
+      `await import(${
+        JSON.stringify(module)
+      }); ${after}; console.log(process.moduleLoadList.includes("NativeModule tls"))`
     ], { encoding: "utf8" }).trim()
   assert.strictEqual(loaded(""), "false")
   // That this list tells.
