@@ -7,7 +7,7 @@
  * Interrupted are the borrower, the borrower while the pool is drained, or whoever drains it. These 270 cases run with each
  * budget of operations from 3 to 64 (`Scheduler.MaxOpsBeforeYield`), which makes 16 740 of them, and each of them is
  * interrupted at every so many scheduling steps, others for each budget: some 36 000 trials. Interrupted at each scheduling
- * step of all, as `node test/hazard/cancellation/main.ts 0 1 every` does, it would be half a million.
+ * step of all, as `node test/hazard/cancellation/main.ts 0 1 every` does, it would be a quarter of a million.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"

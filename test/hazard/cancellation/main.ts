@@ -4,8 +4,8 @@
  *
  * Usage: node main.ts SHARE SHARES [every]
  *
- * With `every`, each case is interrupted at each scheduling step. That takes half a million trials, which is too much for every
- * day; without it, each case is interrupted at every so many, others for each budget of operations.
+ * With `every`, each case is interrupted at each scheduling step. That takes a quarter of a million trials, which is too much
+ * for every day; without it, each case is interrupted at every so many, others for each budget of operations.
  */
 import { Context, Effect } from "effect"
 import * as ResourceMonitor from "../../../src/Monitor/ResourceMonitor.ts"
