@@ -12,7 +12,7 @@ import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import type { CallSite } from "../internal/CallSite.ts"
-import { poolClosed } from "./Explaining.ts"
+import { labelOf, poolClosed } from "./Explaining.ts"
 import type { PoolCore } from "./PoolCore.ts"
 import type { Probe } from "./PoolEnvironment.ts"
 import type { PoolError } from "./PoolError.ts"
@@ -175,7 +175,7 @@ export const use = <K, A, B, E, R>(
     let lease: Lease<K, A> | undefined
     // It is run once to begin with, and once more when a wait has ended.
     const attempt: Effect.Effect<B, E | PoolError, R> = Effect.suspend(() => {
-      if (lease === undefined && core.isOver) return Effect.fail(poolClosed(String(request.key)))
+      if (lease === undefined && core.isOver) return Effect.fail(poolClosed(labelOf(request.key)))
       const own = lease ??= leaseFor(lender, fiber, request)
       const connection = own.connection ?? core.tryLend(own)
       if (connection === undefined) return wait(lender, own, "Last", attempt)
@@ -200,7 +200,7 @@ export const get = <K, A>(
   Effect.uninterruptibleMask((restore) =>
     Effect.withFiber((fiber) => {
       const { core } = lender
-      if (core.isOver) return Effect.fail(poolClosed(String(request.key)))
+      if (core.isOver) return Effect.fail(poolClosed(labelOf(request.key)))
       const lease = leaseFor(lender, fiber, request)
       const end = (exit: Exit.Exit<unknown, unknown>) => Effect.sync(() => core.end(lease, exit))
       // The fiber goes on to other things. As long as this is there, somebody can still end the lease.

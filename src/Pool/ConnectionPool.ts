@@ -47,6 +47,7 @@ import * as Borrowing from "./Borrowing.ts"
 import { closeConnection, reportDefects } from "./Closing.ts"
 import * as Draining from "./Draining.ts"
 import * as Establishment from "./Establishment.ts"
+import * as Explaining from "./Explaining.ts"
 import type { Health } from "./Health.ts"
 import * as Holding from "./Holding.ts"
 import { openConnection } from "./Opening.ts"
@@ -98,18 +99,9 @@ export interface ConnectionPool<in out K, in out A> extends Pipeable {
   }
 }
 
-/** A key's text. An object without a prototype has none. */
-const labelOf = (key: unknown): string => {
-  try {
-    return String(key)
-  } catch {
-    return Object.prototype.toString.call(key)
-  }
-}
-
 const emptyKeyPool = <K, A>(key: K): KeyPool<K, A> => ({
   key,
-  label: labelOf(key),
+  label: Explaining.labelOf(key),
   queue: new WaitQueue(),
   idle: [],
   roomy: [],

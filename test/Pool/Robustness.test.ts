@@ -412,6 +412,11 @@ describe("callers that misbehave", () => {
       yield* ConnectionPool.use(pool, second, Effect.succeed)
       assert.strictEqual((yield* ConnectionPool.stats(pool)).total, 2)
       yield* ConnectionPool.drain(pool, "1 second")
+      for (const borrow of [ConnectionPool.use(pool, first, Effect.succeed), ConnectionPool.get(pool, first)]) {
+        const { reason } = yield* Effect.flip(borrow)
+        assert.strictEqual(reason._tag, "PoolClosed")
+        assert.include(reason.message, "[object Object]")
+      }
       const before = (yield* ConnectionPool.stats(pool)).endpoints.size
       for (let index = 0; index < 10; index++) yield* Effect.exit(ConnectionPool.use(pool, { index }, Effect.succeed))
       assert.strictEqual((yield* ConnectionPool.stats(pool)).endpoints.size, before)
