@@ -97,10 +97,7 @@ const prepared = <K, A>(lender: Lender<K, A>, lease: Lease<K, A>, value: A): Eff
     orElse: () => Effect.succeed(false)
   })
   return Effect.flatMap(inTime, (works) => {
-    if (works) {
-      core.proved(lease)
-      return Effect.succeed(value)
-    }
+    if (works && core.proved(lease)) return Effect.succeed(value)
     const refused = core.reject(lease)
     if (refused !== undefined) return Effect.fail(refused)
     return core.remaining(lease) > 0

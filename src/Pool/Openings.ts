@@ -105,8 +105,8 @@ export class Openings<K, A> {
    * what the borrower learns, unless there will be another attempt. Two that were opened at once count as one attempt.
    */
   notReady(connection: PooledConnection<K, A>): PoolError | undefined {
-    const { owner, untried } = connection
-    if (!untried) return undefined
+    const { owner, state, untried } = connection
+    if (!untried || state === "Closing") return undefined
     connection.untried = false
     const failure = owner.lastFailure = Explaining.notReady(owner)
     return this.#env.clock.now() < owner.dialAt ? undefined : this.failed(owner, failure)

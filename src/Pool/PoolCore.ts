@@ -22,7 +22,7 @@ import { Openings } from "./Openings.ts"
 import type { Environment } from "./PoolEnvironment.ts"
 import type { PoolError } from "./PoolError.ts"
 import type { Settings } from "./PoolOptions.ts"
-import { type KeyPool, type Lease, type PooledConnection, type Slot, type Status } from "./PoolState.ts"
+import { isGone, type KeyPool, type Lease, type PooledConnection, type Slot, type Status } from "./PoolState.ts"
 import { emptyTally, heldLeases, type Stats, statsOf, type Tally } from "./PoolStats.ts"
 import { Probing } from "./Probing.ts"
 import type { SteadyClock } from "./SteadyClock.ts"
@@ -76,7 +76,7 @@ export class PoolCore<K, A> {
       this.#upkeep.at(this.#inventory.dueAt(connection))
       this.#dispatch()
     })
-    this.#custody = new Custody(env, this.#inventory, this.#tally, (lease) => this.#lose(lease))
+    this.#custody = new Custody(env, this.#inventory, this.#tally, (lease) => this.#finish(lease, true))
     const timer = { clock: clock.clock, fork }
     this.#deadlines = new Alarm({ ...timer, now: () => clock.monotonic(), onDue: () => this.#expireWaiters() })
     this.#upkeep = new Alarm({ ...timer, now: () => clock.synchronize(), onDue: () => this.#doUpkeep() })
@@ -140,24 +140,27 @@ export class PoolCore<K, A> {
   end(lease: Lease<K, A>, exit: Exit.Exit<unknown, unknown>): void {
     if (lease.state === "Waiting") this.#leave(lease)
     lease.unnote?.()
-    lease.state = "Over"
-    const { connection } = lease
-    if (connection === undefined) return
-    const { proving } = connection
-    if (lease.mustCheck || this.#env.isReusable?.(connection.value, exit) === false) connection.unfit = true
-    this.#giveBack(lease, connection)
-    if (proving) this.#dispatch()
+    const { connection, mustCheck } = lease
+    const isReusable = mustCheck || connection === undefined
+      ? undefined
+      : this.#env.isReusable?.(connection.value, exit)
+    this.#finish(lease, mustCheck || isReusable === false)
   }
 
-  /** The connection of a borrow has passed its check and is ready: others that wait may share it from now on. */
-  proved(lease: Lease<K, A>): void {
-    lease.mustCheck = false
+  /**
+   * The connection of a borrow has passed its check and is ready: others that wait may share it from now on. `false` if it
+   * has died, or was closed, meanwhile.
+   */
+  proved(lease: Lease<K, A>): boolean {
     const { connection } = lease
-    if (connection === undefined || !(connection.proving || connection.untried)) return
+    if (connection === undefined || isGone(connection)) return false
+    lease.mustCheck = false
+    if (!connection.proving && !connection.untried) return true
     this.#openings.ready(connection)
     this.#inventory.proved(connection)
     this.#offer(connection, this.#clock.now())
     this.#dispatch()
+    return true
   }
 
   /**
@@ -168,12 +171,9 @@ export class PoolCore<K, A> {
     const { connection } = lease
     lease.mustCheck = false
     if (connection === undefined) return undefined
-    const { proving } = connection
-    connection.unfit = true
     // The failure is counted before the slot is free, so that the next dial waits for its delay.
     const error = this.remaining(lease) > 0 ? this.#openings.notReady(connection) : undefined
-    this.#giveBack(lease, connection)
-    if (proving) this.#dispatch()
+    this.#finish(lease, true)
     return error
   }
 
@@ -299,13 +299,15 @@ export class PoolCore<K, A> {
     else this.#probing.run(connection, reset, () => this.#offer(connection, this.#clock.now()))
   }
 
-  /** Ends a borrow that nobody can end any more. */
-  #lose(lease: Lease<K, A>): void {
+  /** Ends a borrow. If it leaves its connection broken, or nobody knows in which state, that is not lent again. */
+  #finish(lease: Lease<K, A>, isBroken: boolean): void {
     const { connection } = lease
     lease.state = "Over"
     if (connection === undefined) return
-    connection.unfit = true
+    const { proving } = connection
+    connection.unfit ||= isBroken
     this.#giveBack(lease, connection)
+    if (proving) this.#dispatch()
   }
 
   #mustClose(connection: PooledConnection<K, A>, now: number): boolean {

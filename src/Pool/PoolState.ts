@@ -101,6 +101,10 @@ export const makeConnection = <K, A>(
   warmer: undefined
 })
 
+/** Whether nobody can use a connection any more, whoever has it: it has died, or was closed under its borrowers. */
+export const isGone = <K, A>({ state, watcher }: PooledConnection<K, A>): boolean =>
+  state === "Closing" || watcher?.pollUnsafe() !== undefined
+
 /** What the pool has for one key. */
 export interface KeyPool<K, A> {
   readonly key: K

@@ -647,6 +647,78 @@ describe("hooks", () => {
       assert.strictEqual(ledger.opened, 2)
     })))
 
+  it.effect("a connection that is gone when its check or its beforeLend has passed is not lent", () =>
+    test(Effect.gen(function*() {
+      for (const step of ["check", "beforeLend"]) {
+        for (const event of ["dies", "is closed by maxLease"]) {
+          let isSlow = false
+          const slowly = Effect.suspend(() => isSlow ? Effect.sleep("100 millis") : Effect.void)
+          const { connector, kill, ledger } = Scripted.make({ check: () => step === "check" ? slowly : Effect.void })
+          const pool = yield* ConnectionPool.make({
+            // Without anything that notices its death, only the pool knows that it was closed.
+            connector: event === "dies" ? connector : { ...connector, closed: undefined },
+            hooks: step === "check" ? {} : { beforeLend: () => slowly },
+            retry: RetryPolicy.make({ maxAttempts: 1 }),
+            maxLease: event === "dies" ? "Infinity" : "50 millis"
+          })
+          yield* ConnectionPool.use(pool, "a", id)
+          yield* TestClock.adjust("1 second")
+          isSlow = true
+          const borrower = yield* fork(ConnectionPool.use(pool, "a", id))
+          yield* settle
+          if (event === "dies") yield* Effect.forEach(ledger.live, kill)
+          isSlow = false
+          yield* TestClock.adjust("100 millis")
+          yield* settle
+          assert.isDefined(borrower.pollUnsafe())
+          assert.strictEqual(yield* Fiber.join(borrower), 2, `its ${step} passes, but it ${event}`)
+          assert.deepStrictEqual([...ledger.live].map((_) => _.id), [2])
+        }
+      }
+    })))
+
+  it.effect("a new connection that is closed by a drain while it is made ready is no failure of its endpoint", () =>
+    test(Effect.gen(function*() {
+      const { connector } = Scripted.make()
+      const hooks = { beforeLend: () => Effect.sleep("100 millis") }
+      const pool = yield* ConnectionPool.make({ connector, hooks, retry: RetryPolicy.make({ maxAttempts: 1 }) })
+      const borrower = yield* fork(Effect.flip(ConnectionPool.use(pool, "a", id)))
+      yield* settle
+      const drain = yield* fork(ConnectionPool.drain(pool, "50 millis"))
+      yield* TestClock.adjust("100 millis")
+      assert.strictEqual(reasonOf(yield* Fiber.join(borrower))._tag, "PoolClosed")
+      yield* Fiber.join(drain)
+    })))
+
+  it.effect("a connection that is only to be closed when it comes back is lent when its check has passed", () =>
+    test(Effect.gen(function*() {
+      const { connector, ledger } = Scripted.make({ check: () => Effect.sleep("100 millis") })
+      const pool = yield* ConnectionPool.make({ connector })
+      yield* ConnectionPool.use(pool, "a", id)
+      yield* TestClock.adjust("1 second")
+      const borrower = yield* fork(ConnectionPool.use(pool, "a", id))
+      yield* settle
+      yield* ConnectionPool.evict(pool)
+      yield* TestClock.adjust("100 millis")
+      assert.strictEqual(yield* Fiber.join(borrower), 1)
+      yield* settle
+      assert.strictEqual(ledger.live.size, 0)
+    })))
+
+  it.effect("a connection that is closed under a check fails its borrower with PoolClosed", () =>
+    test(Effect.gen(function*() {
+      const { connector } = Scripted.make({ check: () => Effect.sleep("100 millis") })
+      const pool = yield* ConnectionPool.make({ connector })
+      yield* ConnectionPool.use(pool, "a", id)
+      yield* TestClock.adjust("1 second")
+      const borrower = yield* fork(Effect.flip(ConnectionPool.use(pool, "a", id)))
+      yield* settle
+      const drain = yield* fork(ConnectionPool.drain(pool, "50 millis"))
+      yield* TestClock.adjust("100 millis")
+      assert.strictEqual(reasonOf(yield* Fiber.join(borrower))._tag, "PoolClosed")
+      yield* Fiber.join(drain)
+    })))
+
   it.effect("beforeLend that is cut off by a borrower's deadline is no failure of the endpoint", () =>
     test(Effect.gen(function*() {
       let hangs = true

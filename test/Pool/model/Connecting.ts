@@ -126,11 +126,20 @@ const check = (referee: Referee, account: Account, connection: Connection): Effe
         connection.unproven = Exit.isFailure(exit)
         // Where it has to be made ready as well, others share it after that.
         if (!referee.history.hooks.includes("beforeLend")) referee.proved(connection)
-        if (Exit.isSuccess(exit) || borrower.task.cancelled) return
+        if (borrower.task.cancelled) return
+        if (Exit.isSuccess(exit)) {
+          if (!referee.history.hooks.includes("beforeLend")) sendBackIfGone(referee, borrower, connection)
+          return
+        }
         referee.giveUp(connection)
         referee.sendBack(borrower)
       }))
   })
+
+/** What dies while it is prepared for a borrower is not lent, unless the pool has yet to learn of it. */
+const sendBackIfGone = (referee: Referee, borrower: Borrower, connection: Connection): void => {
+  if (Deferred.isDoneUnsafe(connection.died)) referee.sendBack(borrower)
+}
 
 /** What the pool does with a connection that nobody has. */
 const tend = (
@@ -178,6 +187,7 @@ const makeReady = (referee: Referee, account: Account, connection: Connection): 
           connection.tried = true
           // A failure that came after it may still count.
           if (account.failedAt < connection.openedAt) account.failing = false
+          if (!borrower.task.cancelled) sendBackIfGone(referee, borrower, connection)
           return
         }
         referee.giveUp(connection)

@@ -165,6 +165,7 @@ export class Model {
     this.#giveUp(connection)
     // One that dies before anybody has seen it alive is a failure to open.
     if (connection.phase === "Open" && connection.openedAt === this.world.now) this.#fail(this.#account(connection.key))
+    connection.diedAt = Math.min(connection.diedAt, this.#settled)
     Deferred.doneUnsafe(connection.died, Exit.void)
   }
 
@@ -187,7 +188,8 @@ export class Model {
     this.expect(!isReserved || others.length === 0, `${place} got a connection that somebody has for himself`)
     const idle = connection.holders.size > 0 || isChecked ? 0 : this.world.now - connection.provenAt
     this.expect(idle <= checkAfterIdle, `${place} got a connection that was not checked for ${idle} ms`)
-    const isDirty = concurrency === 1 && connection.used && this.history.hooks.includes("afterReturn")
+    const isDirty = concurrency === 1 && connection.used && borrower.readied !== connection &&
+      this.history.hooks.includes("afterReturn")
     this.expect(!isDirty, `${place} got a connection that was not cleaned up`)
     this.#expectOrder(borrower, place)
     borrower.state = "Holding"
@@ -243,6 +245,7 @@ export class Model {
       Effect.suspend(() => {
         this.#turn(borrower, connection, false)
         const isReady = borrower.readied === connection || !this.history.hooks.includes("beforeLend")
+        this.expect(connection.diedAt >= this.#settled, `borrower ${borrower.number} got a connection that had died`)
         this.expect(isReady, `borrower ${borrower.number} got a connection that was not made ready for it`)
         const { inner } = step
         const holds = inner === undefined

@@ -18,6 +18,8 @@ export interface Connection {
   provenAt: number
   /** How often everything had settled when it was given up: since then nobody may get it any more. */
   unfitAt: number
+  /** How often everything had settled when it died. */
+  diedAt: number
   /** A check or a hook that nobody but the pool asks for runs on it. */
   tended: "no" | "keepalive" | "afterReturn"
   /** Its last check has not passed, or is still running. */
@@ -100,6 +102,7 @@ export const makeConnection = (key: string): Connection => ({
   usedAt: -1,
   provenAt: -1,
   unfitAt: Infinity,
+  diedAt: Infinity,
   tended: "no",
   unproven: false,
   checkedFor: undefined,
