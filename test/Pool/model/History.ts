@@ -105,6 +105,10 @@ export const make = (seed: number): History => {
     reserves: oneOf<Reservation>("none", "none", "none", "none", "while held", "beyond"),
     inner: depth < 2 && next() < 0.15 ? borrow(depth + 1) : undefined
   })
+  const hooks = oneOf(true, false)
+    ? []
+    : (["afterOpen", "beforeLend", "afterReturn"] as const).filter(() => oneOf(true, false))
+  const anyHook = (): Scripted => hooks[upTo(hooks.length - 1)] ?? "checks"
   const trouble = (): Step =>
     oneOf<() => Step>(
       () => ({ do: oneOf("cancel", "cancel", "invalidate", "kill"), which: upTo(20) }),
@@ -114,7 +118,8 @@ export const make = (seed: number): History => {
       () => ({ do: "resume" }),
       () => ({ do: "dials", key: key(), conduct: oneOf("works", ...conducts) }),
       () => ({ do: "checks", key: key(), conduct: oneOf("works", ...conducts) }),
-      () => ({ do: oneOf(...scripted), key: key(), conduct: oneOf("works", ...conducts) }),
+      () => ({ do: anyHook(), key: key(), conduct: oneOf("works", "is slow", ...conducts) }),
+      () => ({ do: anyHook(), key: key(), conduct: oneOf("works", "is slow", ...conducts) }),
       () => ({ do: "closes", key: key(), millis: oneOf(0, 3, 20) })
     )()
   const step = (): Step => {
@@ -141,9 +146,7 @@ export const make = (seed: number): History => {
       checkAfterIdle: oneOf(0, 4),
       maxAttempts: oneOf(1, 2, 3)
     },
-    hooks: oneOf(true, false)
-      ? []
-      : (["afterOpen", "beforeLend", "afterReturn"] as const).filter(() => oneOf(true, false)),
+    hooks,
     opsBeforeYield: oneOf(2048, 2048, 2048, 3 + upTo(40)),
     steps: Array.from({ length: 10 + upTo(oneOf(0, 4, 20)) }, step),
     end: oneOf("drain", "drain", "finish")
