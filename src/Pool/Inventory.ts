@@ -276,6 +276,7 @@ export class Inventory<K, A> {
     this.#lifetimes.remove(connection)
     this.#tally.closed++
     connection.watcher?.interruptUnsafe()
+    connection.probe?.interruptUnsafe()
     return this.#close(connection)
   }
 

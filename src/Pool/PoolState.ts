@@ -50,6 +50,8 @@ export interface PooledConnection<K, A> {
   dispose: Effect.Effect<void>
   /** Waits for its death. */
   watcher: Fiber.Fiber<void> | undefined
+  /** Checks or resets it while nobody has it. */
+  probe: Fiber.Fiber<boolean> | undefined
   state: "Idle" | "Lent" | "Closing"
   /** It must not be lent again: it died, was evicted or was declared broken. */
   unfit: boolean
@@ -87,6 +89,7 @@ export const makeConnection = <K, A>(
   lifetime: opened.lifetime,
   dispose: Effect.void,
   watcher: undefined,
+  probe: undefined,
   state: "Lent",
   unfit: false,
   checking: false,

@@ -366,6 +366,31 @@ describe("keeping", () => {
       assert.strictEqual(ledger.live.size, 0)
     })))
 
+  it.effect("neither a keep-alive check nor a reset outlives the pool", () =>
+    test(Effect.gen(function*() {
+      for (const what of ["check", "afterReturn"]) {
+        let [begun, ended] = [0, 0]
+        const hangs = Effect.acquireUseRelease(
+          Effect.sync(() => begun++),
+          () => Effect.never,
+          () => Effect.sync(() => ended++)
+        )
+        const { connector } = Scripted.make({ check: () => what === "check" ? hangs : Effect.void })
+        const pool = yield* ConnectionPool.make({
+          connector,
+          keepalive: "10 seconds",
+          connectTimeout: "1 minute",
+          hooks: what === "check" ? {} : { afterReturn: () => hangs }
+        })
+        yield* ConnectionPool.use(pool, "a", id)
+        yield* TestClock.adjust("10 seconds")
+        yield* settle
+        assert.deepStrictEqual([begun, ended], [1, 0], what)
+        yield* ConnectionPool.drain(pool, 0)
+        assert.deepStrictEqual([begun, ended], [1, 1], what)
+      }
+    })))
+
   it.effect("after a freeze, a wall-clock jump or a step back, nothing over-age is lent", () =>
     test(Effect.gen(function*() {
       const live = yield* Clock.Clock
