@@ -91,10 +91,10 @@ export interface FaultProxy {
   readonly accepted: Effect.Effect<number>
 }
 
-/** What waits to be passed on: bytes, the end of a side, or the news that it broke. */
+/** What waits to be passed on: bytes, the end of a side, or the news that it broke or is gone. */
 interface Parcel {
   readonly dueAt: number
-  readonly content: Uint8Array | "End" | "Reset"
+  readonly content: Uint8Array | "End" | "Reset" | "Gone"
 }
 
 /** So many bytes of one direction are kept before the sender has to wait, as a network's buffers would. */
@@ -140,11 +140,14 @@ const pump = (state: State, from: Net.Socket, to: Net.Socket): Effect.Effect<voi
     })
     from.on("end", () => send("End"))
     from.on("error", () => send("Reset"))
+    // After an end or an error nobody is there any more to take it.
+    from.on("close", () => send("Gone"))
     for (;;) {
       const { content, dueAt } = yield* Queue.take(parcels)
       const wait = dueAt - state.clock.currentTimeMillisUnsafe()
       if (wait > 0) yield* Effect.sleep(Duration.millis(wait))
       yield* state.flow.await
+      if (content === "Gone") return
       if (content === "Reset") return void to.resetAndDestroy()
       if (content === "End") return void to.end()
       yield* write(to, content)

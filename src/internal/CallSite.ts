@@ -5,22 +5,28 @@
  */
 import { startTimer } from "./Timer.ts"
 
+interface Captured {
+  readonly stack?: unknown
+}
+
 /** A place in the program that is put into words only when somebody reads it, which few are. */
 export class CallSite {
   // V8 puts it into words when it is read for the first time, which takes several times as long as capturing it. Until
   // then it keeps the calling function and its `this` alive, and with them whatever they can reach.
-  #captured: { readonly stack?: string } | undefined
+  #captured: Captured | undefined
   #text: string | undefined
 
-  constructor(captured: { readonly stack?: string }) {
+  constructor(captured: Captured) {
     this.#captured = captured
   }
 
   /** `function (file:line:column)`, or `undefined` if the platform keeps no stack. */
   get text(): string | undefined {
     if (this.#captured !== undefined) {
-      this.#text = this.#captured.stack?.split("\n")[1]?.trim().replace(/^at /, "")
+      const { stack } = this.#captured
       this.#captured = undefined
+      // A program may have stacks prepared as something else than text.
+      if (typeof stack === "string") this.#text = stack.split("\n")[1]?.trim().replace(/^at /, "")
     }
     return this.#text
   }
@@ -36,12 +42,15 @@ const canLimit = (): boolean => {
   return own === undefined ? Object.isExtensible(Error) : own.writable === true || own.set !== undefined
 }
 
-// A program may freeze its intrinsics. Then the whole stack is taken, which costs more and says the same.
+// A program may freeze its intrinsics. Then the whole stack is taken, which costs more and says the same. It may also take
+// away what only V8 has, and then there is no place.
 const isLimitable = canLimit()
+const canCapture = typeof Error.captureStackTrace === "function"
 
 /** The place that called `api`. It has to be taken while the call is on the stack: inside an Effect the stack shows only the run loop. */
 export const callerOf = (api: Function): CallSite => {
-  const captured: { readonly stack?: string } = {}
+  const captured: Captured = {}
+  if (!canCapture) return new CallSite(captured)
   const limit = Error.stackTraceLimit
   if (isLimitable) Error.stackTraceLimit = 1
   Error.captureStackTrace(captured, api)

@@ -9,8 +9,9 @@ import * as Monitor from "effect-sluice/ResourceMonitor"
 import { ResourceMonitor } from "effect-sluice/ResourceMonitor"
 import * as TcpConnection from "effect-sluice/TcpConnection"
 import { TestClock } from "effect/testing"
+import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
-import { type CallSite, CallSites } from "../../src/internal/CallSite.ts"
+import { callerOf, type CallSite, CallSites } from "../../src/internal/CallSite.ts"
 import * as Scripted from "../support/ScriptedConnector.ts"
 import * as TcpServer from "../support/TcpServer.ts"
 
@@ -160,6 +161,34 @@ describe("a pool with idle connections", () => {
 })
 
 describe("taking places", () => {
+  it("says nothing where stacks are prepared as something else than text", () => {
+    const before = Object.getOwnPropertyDescriptor(Error, "prepareStackTrace")
+    try {
+      Error.prepareStackTrace = (_error, sites) => sites
+      const ask = (): CallSite => callerOf(ask)
+      assert.isUndefined(ask().text)
+    } finally {
+      if (before === undefined) Reflect.deleteProperty(Error, "prepareStackTrace")
+      else Object.defineProperty(Error, "prepareStackTrace", before)
+    }
+  })
+
+  it.each([
+    ["frozen intrinsics", "Object.freeze(Error)", true],
+    ["no captureStackTrace", "delete Error.captureStackTrace", false]
+  ])("works with %s", (_name, before, hasPlace) => {
+    const module = new URL("../../src/internal/CallSite.ts", import.meta.url)
+    const code = `${before}
+      const { callerOf } = await import(${JSON.stringify(module)})
+      const ask = () => callerOf(ask)
+      process.stdout.write(String(ask().text))`
+    const text = ChildProcess.execFileSync(process.execPath, ["--no-warnings", "--input-type=module", "-e", code], {
+      encoding: "utf8"
+    })
+    if (hasPlace) assert.match(text, /\[eval1\]:4:\d+/)
+    else assert.strictEqual(text, "undefined")
+  })
+
   it("is bounded in what it costs: beyond the quota, one call in 1024 is asked where it comes from", () => {
     const sites = new CallSites()
     const ask = (): CallSite | undefined => sites.callerOf(ask)

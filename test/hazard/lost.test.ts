@@ -55,6 +55,13 @@ describe.concurrent("a dropped lease", () => {
       assert.include(leaks[0]?.message, lineWith("    ConnectionPool.get(pool, endpoint).pipe"))
     }))
 
+  it.live("that was reported for being held too long has not come back after all", () =>
+    Effect.gen(function*() {
+      const { found, leaks } = yield* run("held")
+      assert.isTrue(found)
+      assert.deepStrictEqual(leaks.map(({ _tag }) => _tag), ["Held", "Lost"])
+    }))
+
   it.live("is found although the calling object leads to its scope", () =>
     Effect.gen(function*() {
       const { found, leaks, seen } = yield* run("owner")

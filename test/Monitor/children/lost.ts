@@ -2,7 +2,7 @@
  * A real process that drops what it has borrowed or opened, collects its garbage, and prints one line of JSON: what was
  * reported, and what the server saw while the process was still alive.
  *
- * Usage: node --expose-gc lost.ts scope | owner | fiber | shared | kept | tcp | reading
+ * Usage: node --expose-gc lost.ts scope | held | owner | fiber | shared | kept | tcp | reading
  */
 import { Effect, Layer, Logger, Scope } from "effect"
 import * as Net from "node:net"
@@ -43,7 +43,8 @@ const makePool = () =>
       maxPerEndpoint: 1,
       maxTotal: 1,
       acquireTimeout: "2 seconds",
-      concurrency: mode === "shared" ? 2 : 1
+      concurrency: mode === "shared" ? 2 : 1,
+      leakThreshold: mode === "held" ? "300 millis" : Infinity
     }).pipe(Scope.provide(Scope.makeUnsafe()))
   )
 
@@ -112,6 +113,7 @@ class Owner {
 const outcome = async () => {
   switch (mode) {
     case "scope":
+    case "held":
       return inPool(droppedScope)
     case "owner":
       // The connection is there already, so that nobody has asked yet where the borrow comes from.
@@ -126,7 +128,7 @@ const outcome = async () => {
       return inPool(async (pool) => {
         await droppedScope(pool)
         Effect.runFork(
-          Effect.provideContext(ConnectionPool.use(pool, endpoint, () => Effect.never), context)
+          Effect.provideContext(ConnectionPool.use(pool, endpoint, () => Effect.sleep("1 minute")), context)
         )
       })
     case "kept": {
