@@ -146,16 +146,18 @@ export const retry: {
 )
 
 /** Waits at the gate until it grants the claim, which is given back at once. Ends with the schedule's end. */
-const waitForRoom = /*#__PURE__*/ Effect.fnUntraced(function*(run: Run.Run): Effect.fn.Return<void, Cause.Done<number>> {
-  while (true) {
-    const asked = run.elapsed()
-    const granted = yield* Effect.result(Effect.scoped(run.monitor.reserve(run.patientRequest(asked))))
-    if (granted._tag === "Success") return
-    const { decision } = run.afterRefusal(asked)
-    if (decision._tag === "Stop") return yield* Cause.done(run.progress.attempts)
-    yield* Effect.sleep(decision.delay)
+const waitForRoom = /*#__PURE__*/ Effect.fnUntraced(
+  function*(run: Run.Run): Effect.fn.Return<void, Cause.Done<number>> {
+    while (true) {
+      const asked = run.elapsed()
+      const granted = yield* Effect.result(Effect.scoped(run.monitor.reserve(run.patientRequest(asked))))
+      if (granted._tag === "Success") return
+      const { decision } = run.afterRefusal(asked)
+      if (decision._tag === "Stop") return yield* Cause.done(run.progress.attempts)
+      yield* Effect.sleep(decision.delay)
+    }
   }
-})
+)
 
 /**
  * A policy as a plain `Schedule`, for `Effect.retry` and whatever else takes one. Its output is the number of attempts
