@@ -75,7 +75,11 @@ const reserveWith = (queue: GateQueue) => (request: ReserveRequest) =>
   )
 
 /** The same in one step, without waiting. */
-const unsafeOf = (queue: GateQueue, ledger: Ledger.Ledger, allowance: Allowance | undefined): ReserveUnsafe => ({
+const unsafeOf = (
+  queue: GateQueue,
+  { ledger, situation }: Parts,
+  allowance: Allowance | undefined
+): ReserveUnsafe => ({
   claim: (request, now) => {
     if (queue.waiting === 0 && allowance?.covers(request, now) === true) {
       return new LedgerClaim(ledger, request.descriptors ?? 1)
@@ -86,7 +90,8 @@ const unsafeOf = (queue: GateQueue, ledger: Ledger.Ledger, allowance: Allowance 
   },
   end: (claim) => {
     if (claim instanceof LedgerClaim) queue.end(claim)
-  }
+  },
+  isShort: () => shortageOf(situation()) !== undefined
 })
 
 /** The gate of one monitor. */
@@ -145,7 +150,7 @@ export const make = (parts: Parts): Effect.Effect<Gate, never, Scope.Scope> =>
     const queue = new GateQueue({ ledger, situation, topSites, clock, fork })
     yield* Effect.addFinalizer(() => Effect.sync(() => queue.close()))
     return {
-      reserve: Object.assign(reserveWith(queue), { unsafe: unsafeOf(queue, ledger, allowance) }),
+      reserve: Object.assign(reserveWith(queue), { unsafe: unsafeOf(queue, parts, allowance) }),
       shortage: ({ cause, label }) =>
         Effect.sync(() => {
           const shortage = shortageOf(parts.situation())

@@ -65,6 +65,8 @@ export interface ReserveUnsafe {
   readonly claim: (request: ReserveRequest, now: bigint) => Claim | undefined
   /** Ends a claim of {@link claim}. */
   readonly end: (claim: Claim) => void
+  /** Whether fewer descriptors are free now than the headroom. */
+  readonly isShort: () => boolean
 }
 
 /**

@@ -77,10 +77,9 @@ const within = <A, E, R>(effect: Effect.Effect<A, E, R>, millis: number): Effect
 /**
  * One run of the effect after the other, until one succeeds or the policy ends.
  *
- * What an attempt holds is given back once, on every path, in one of two ways. Where that is one step, as with a claim that
- * was made without an Effect, it is done by the continuation of the attempt, which the run loop calls in the same step in
- * which the attempt ends. Where it is not, because something has to be closed, there is a hook around the attempt. Both
- * are in place before anything is claimed, so that an interruption between two steps finds them.
+ * What an attempt holds is given back once, on every path, by one hook around it. The hook is in place before anything is
+ * claimed, so that an interruption between two steps finds it; and it runs where a continuation would not, when the fiber is
+ * interrupted.
  */
 class Attempts<A, E, R> extends Run {
   readonly #effect: Effect.Effect<A, E, R>
@@ -92,16 +91,15 @@ class Attempts<A, E, R> extends Run {
   /** When the gate was asked, and when the effect was begun. */
   #askedAt: bigint
   #begunAt: bigint | undefined
-  /** The claim that is given back in one step. */
   #claim: Claim | undefined
-  /** Holds the claim that is not, and what the effect acquires, if the caller has a scope. */
+  /** Holds the claim of an attempt that has waited for it. */
   #claimScope: Scope.Closeable | undefined
+  /** Holds what the effect acquires, if the caller has a scope. */
   #acquired: Scope.Closeable | undefined
   #ticket: Ticket | undefined
-  /** Whether there is a hook around it. */
-  #isGuarded = false
-  /** What the failure asks for. */
+  /** What the failure asks for, and what went wrong while that was found out. */
   #failure = unknownFailure
+  #defect: { readonly value: unknown } | undefined
 
   constructor(
     effect: Effect.Effect<A, E, R>,
@@ -117,119 +115,129 @@ class Attempts<A, E, R> extends Run {
 
   /** An attempt, and whatever follows it. */
   start(): Effect.Effect<A, RetryError<E>, R> {
-    return Effect.matchCauseEffect(Effect.suspend(() => this.#enter()), {
-      onSuccess: (value) => this.#succeeded(value),
-      onFailure: (cause) => this.#didNotSucceed(cause)
-    })
+    return Effect.catchCause(
+      Effect.onExitPrimitive(Effect.suspend(() => this.#enter()), (exit) => this.#leave(exit)),
+      (cause) => this.#didNotSucceed(cause)
+    )
   }
 
   #enter(): Effect.Effect<A, E | NoAttempt, R> {
     const { circuit, rules } = this
     const now = this.#isFirst ? this.startedAt : this.clock.monotonicTimeNanosUnsafe()
     this.#askedAt = now
-    this.#isGuarded = false
     if (rules.deadline !== Infinity && this.since(now) >= rules.deadline) return Effect.fail(new TimeUp(false))
-    if (circuit === undefined && this.scope === undefined) {
-      this.#claim = this.monitor.reserve.unsafe?.claim(this.request, now)
-      if (this.#claim !== undefined) return this.#begin(now, this.#claim, this.context)
-    }
-    this.#isGuarded = true
-    return Effect.onExitPrimitive(Effect.suspend(() => this.#enterGuarded(now)), (exit) => this.#leave(exit))
-  }
-
-  #enterGuarded(now: bigint): Effect.Effect<A, E | NoAttempt, R> {
-    const { circuit, monitor: { reserve }, request } = this
     const refusedFor = circuit === undefined ? 0 : circuit.refusedFor(millisOf(now))
     if (refusedFor > 0) return Effect.fail(new NotAdmitted(refusedFor))
-    this.#claim = reserve.unsafe?.claim(request, now)
-    if (this.#claim !== undefined) return this.#admit(now, this.#claim)
+    this.#claim = this.monitor.reserve.unsafe?.claim(this.request, now)
+    if (this.#claim !== undefined) return this.#begin(now, this.#claim)
+    return this.#wait(now)
+  }
+
+  /** Waits at the gate, or asks one that cannot be asked in one step. */
+  #wait(now: bigint): Effect.Effect<A, E | NoAttempt, R> {
     const scope = this.#claimScope = Scope.makeUnsafe()
-    const reserving = Scope.provide(reserve(this.patientRequest(this.since(now))), scope)
+    const reserving = Scope.provide(this.monitor.reserve(this.patientRequest(this.since(now))), scope)
     return Effect.flatMap(
       Effect.mapError(reserving, (error) => new Refused(error)),
-      (claim) => this.#admit(this.clock.monotonicTimeNanosUnsafe(), claim)
+      (claim) => this.#begin(this.clock.monotonicTimeNanosUnsafe(), claim)
     )
   }
 
   /** There is room: the breaker is the last to be asked. */
-  #admit(now: bigint, claim: Claim): Effect.Effect<A, E | NoAttempt, R> {
-    const { circuit, scope } = this
-    let { context } = this
+  #begin(now: bigint, claim: Claim): Effect.Effect<A, E | NoAttempt, R> {
+    const { circuit, rules: { deadline }, scope } = this
+    let context = Context.add(Context.add(this.context, InsideRetry, true), CurrentClaim, claim)
     if (circuit !== undefined) {
       this.#ticket = circuit.admit(millisOf(now))
       if (this.#ticket === undefined) return Effect.fail(new NotAdmitted(circuit.retryAfter(millisOf(now))))
       context = Context.add(context, PassedCircuits, { circuit, outer: Context.get(context, PassedCircuits) })
     }
-    if (scope !== undefined) context = Context.add(context, Scope.Scope, this.#acquired = Scope.forkUnsafe(scope))
-    return this.#begin(now, claim, context)
-  }
-
-  #begin(now: bigint, claim: Claim, context: Context.Context<never>): Effect.Effect<A, E | NoAttempt, R> {
-    const { deadline } = this.rules
-    this.observer?.passedGate(millisOf(now - this.#askedAt))
+    this.policy.observer?.passedGate(millisOf(now - this.#askedAt))
     this.spend()
     this.#begunAt = now
-    this.#fiber.setContext(Context.add(Context.add(context, InsideRetry, true), CurrentClaim, claim))
+    if (scope !== undefined) context = Context.add(context, Scope.Scope, this.#acquired = Scope.forkUnsafe(scope))
+    this.#fiber.setContext(context)
     return deadline === Infinity ? this.#effect : within(this.#effect, deadline - this.since(now))
   }
 
-  /** Gives back the claim that is given back in one step, and has the context be what it was. */
-  #giveBack(): void {
-    if (this.#begunAt !== undefined) this.#fiber.setContext(this.context)
-    const claim = this.#claim
-    if (claim === undefined) return
-    this.#claim = undefined
-    this.monitor.reserve.unsafe?.end(claim)
-  }
-
-  /** The attempt has succeeded, and holds nothing any more, or what is to live as long as the caller's scope. */
-  #succeeded(value: A): Effect.Effect<A> {
-    this.#giveBack()
-    this.bucket?.succeeded()
-    if (this.#isWatched) this.#tell("Succeeded", undefined)
-    return Effect.succeed(value)
-  }
-
-  /** What an attempt holds that is not given back in one step. */
   #leave(exit: Exit.Exit<A, E | NoAttempt>): Effect.Effect<void> | undefined {
-    if (this.#begunAt === undefined) return this.#close(exit)
+    if (this.#begunAt === undefined) return this.#giveBack()
     this.#fiber.setContext(this.context)
-    if (Exit.isFailure(exit)) {
-      // Whatever happens in there, what the attempt holds is given back.
-      return Effect.onExitPrimitive(this.#diagnose(exit.cause), () => this.#close(exit))
-    }
-    this.#settle("Success", undefined)
+    if (Exit.isFailure(exit)) return this.#leaveFailed(exit)
+    if (this.#ticket !== undefined) this.#settle("Success", undefined)
     // What holds nothing is closed: a scope that lives as long as the program would otherwise grow with every call.
-    if (this.#acquired !== undefined && this.#acquired.state._tag !== "Open") Scope.closeUnsafe(this.#acquired, exit)
-    this.#acquired = undefined
-    return this.#close(exit)
+    if (this.#acquired?.state._tag === "Empty") Scope.closeUnsafe(this.#acquired, exit)
+    this.bucket?.succeeded()
+    const givenBack = this.#giveBack()
+    if (!this.#isWatched) return givenBack
+    const tell = Effect.sync(() => this.#tell("Succeeded", undefined))
+    return givenBack === undefined ? tell : Effect.andThen(givenBack, tell)
   }
 
-  /** Closes what a failed attempt has acquired, and only then gives back its claim. */
-  #close(exit: Exit.Exit<A, E | NoAttempt>): Effect.Effect<void> | undefined {
-    this.#settle("Ignored", undefined)
+  /** What the failed attempt has acquired is closed, and only then its claim is given back. */
+  #leaveFailed(exit: Exit.Failure<A, E | NoAttempt>): Effect.Effect<void> | undefined {
+    const isQuick = this.monitor.reserve.unsafe !== undefined
+    if (isQuick) this.#diagnoseNow(exit.cause)
     const closing = this.#acquired === undefined ? undefined : Scope.closeUnsafe(this.#acquired, exit)
-    this.#acquired = undefined
-    return closing === undefined ? this.#closeClaim() : Effect.onExitPrimitive(closing, () => this.#closeClaim())
+    if (isQuick && closing === undefined) return this.#giveBack()
+    return Effect.onExitPrimitive(
+      isQuick ? closing ?? Effect.void : Effect.ensuring(this.#diagnose(exit.cause), closing ?? Effect.void),
+      () => this.#giveBack()
+    )
   }
 
-  #closeClaim(): Effect.Effect<void> | undefined {
-    this.#giveBack()
+  /** Gives back the claim, and the place of a probe of which nothing was learnt. */
+  #giveBack(): Effect.Effect<void> | undefined {
+    this.#acquired = undefined
+    if (this.#ticket !== undefined) this.#settle("Ignored", undefined)
+    const claim = this.#claim
+    this.#claim = undefined
+    if (claim !== undefined) this.monitor.reserve.unsafe?.end(claim)
     const scope = this.#claimScope
+    if (scope === undefined) return undefined
     this.#claimScope = undefined
-    return scope === undefined ? undefined : Scope.closeUnsafe(scope, Exit.void)
+    return Scope.closeUnsafe(scope, Exit.void)
+  }
+
+  #didNotSucceed(cause: Cause.Cause<E | NoAttempt>): Effect.Effect<A, RetryError<E>, R> {
+    const next = Effect.suspend(() => this.#next(cause))
+    if (!this.#isFirst) return next
+    this.#isFirst = false
+    // Whatever interrupts the wait for a retry gives its token back. It is one hook for all retries of this run.
+    return Effect.onExitPrimitive(next, () => {
+      this.refund()
+      return undefined
+    })
   }
 
   /** Looks into a failure where it happens, before anything that the effect has acquired is closed. */
   #diagnose(cause: Cause.Cause<E | NoAttempt>): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const found = failureOf(cause)
-      if (Result.isFailure(found)) return Effect.sync(() => this.#tell("Passed", undefined))
-      const error = found.success
-      if (error instanceof TimeUp) return Effect.sync(() => this.#timedOut(error))
-      if (error instanceof Refused || error instanceof NotAdmitted) return Effect.void
-      return Effect.map(this.diagnose(error), (failure) => this.#note(error, failure))
+      const error = this.#errorOf(cause)
+      if (error === undefined) return Effect.void
+      return Effect.map(this.diagnose(error.value), (failure) => this.#note(error.value, failure))
     })
+  }
+
+  /** The same in one step. */
+  #diagnoseNow(cause: Cause.Cause<E | NoAttempt>): void {
+    try {
+      const error = this.#errorOf(cause)
+      if (error !== undefined) this.#note(error.value, this.diagnoseNow(error.value))
+    } catch (value) {
+      this.#defect = { value }
+    }
+  }
+
+  /** The failure of the effect that is to be looked into, if it is one. */
+  #errorOf(cause: Cause.Cause<E | NoAttempt>): { readonly value: E } | undefined {
+    const found = failureOf(cause)
+    if (Result.isFailure(found)) this.#tell("Passed", undefined)
+    else if (found.success instanceof TimeUp) this.#timedOut(found.success)
+    else if (!(found.success instanceof Refused || found.success instanceof NotAdmitted)) {
+      return { value: found.success }
+    }
+    return undefined
   }
 
   /** The time was up while the effect was running: whoever was asked did not answer in it. */
@@ -283,24 +291,11 @@ class Attempts<A, E, R> extends Run {
     })
   }
 
-  #didNotSucceed(cause: Cause.Cause<E | NoAttempt>): Effect.Effect<A, RetryError<E>, R> {
-    this.#giveBack()
-    const isUnknown = !this.#isGuarded && this.#begunAt !== undefined
-    const decide = Effect.suspend(() => this.#next(cause))
-    const next = isUnknown ? Effect.andThen(this.#diagnose(cause), decide) : decide
-    if (!this.#isFirst) return next
-    this.#isFirst = false
-    // Whatever interrupts the wait for a retry gives its token back. It is one hook for all retries of this run.
-    return Effect.onExitPrimitive(next, () => {
-      this.refund()
-      return undefined
-    })
-  }
-
   /** What follows an attempt that did not succeed. */
   #next(cause: Cause.Cause<E | NoAttempt>): Effect.Effect<A, RetryError<E>, R> {
     const found = failureOf(cause)
     if (Result.isFailure(found)) return Effect.failCause(found.failure)
+    if (this.#defect !== undefined) return Effect.die(this.#defect.value)
     const error = found.success
     if (error instanceof TimeUp) {
       return Effect.fail(deadlineExceeded(this, { interrupted: error.interrupted, cause: this.#last }))

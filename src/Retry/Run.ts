@@ -91,6 +91,8 @@ export const classify = (policy: RetryPolicy, error: unknown, now: number): Fail
   return Failures.classify(error, { now })
 }
 
+const asLocal = ({ code }: Failure): Failure => Failures.make("LocalExhausted", { code })
+
 /** The class of every refusal of the gate. */
 const noRoom: Failure = Failures.make("LocalExhausted", { code: "ResourceExhausted" })
 
@@ -196,13 +198,27 @@ export class Run {
    * the effect may be done twice. Where the other side has spoken, it is believed.
    */
   diagnose(error: unknown): Effect.Effect<Failure> {
-    const failure = classify(this.policy, error, this.clock.currentTimeMillisUnsafe())
-    const isUnknown = failure.class === "Fatal" && failure.code === undefined && this.rules.idempotent
-    if (failure.class !== "Transient" && !isUnknown) return Effect.succeed(failure)
+    const failure = this.#classify(error)
+    if (!this.#mayBeLocal(failure)) return Effect.succeed(failure)
     return Effect.map(
       this.monitor.shortage({ label: this.label, cause: error }),
-      (shortage) => shortage === undefined ? failure : Failures.make("LocalExhausted", { code: failure.code })
+      (shortage) => shortage === undefined ? failure : asLocal(failure)
     )
+  }
+
+  /** The same in one step, of a monitor that can be asked so. */
+  diagnoseNow(error: unknown): Failure {
+    const failure = this.#classify(error)
+    return this.#mayBeLocal(failure) && this.monitor.reserve.unsafe?.isShort() === true ? asLocal(failure) : failure
+  }
+
+  #classify(error: unknown): Failure {
+    return classify(this.policy, error, this.clock.currentTimeMillisUnsafe())
+  }
+
+  #mayBeLocal(failure: Failure): boolean {
+    return failure.class === "Transient" ||
+      failure.class === "Fatal" && failure.code === undefined && this.rules.idempotent
   }
 
   /** Counts a refusal of the gate, which was asked at this time of the run, and decides what follows. */

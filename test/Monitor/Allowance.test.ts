@@ -143,6 +143,21 @@ describe("a gate that is asked in one step", () => {
       assert.isUndefined(askedNow(monitor, { label: "db" }))
     }).pipe(Effect.provide(ResourceMonitor.layerTest)))
 
+  it.live("believes no reader that a test has made up either", () =>
+    Effect.gen(function*() {
+      const own = Context.get(yield* Effect.context<never>(), ResourceMonitor.ProcReader)
+      let size = 100
+      yield* Effect.gen(function*() {
+        const monitor = yield* ResourceMonitor.ResourceMonitor
+        assert.isDefined(askedNow(monitor, { label: "db" }))
+        size = 5000
+        assert.isUndefined(askedNow(monitor, { label: "db" }))
+      }).pipe(
+        Effect.provide(ResourceMonitor.layer({ maxMemory: Infinity })),
+        Effect.provideService(ResourceMonitor.ProcReader, Object.assign(Object.create(own), { size: () => size }))
+      )
+    }))
+
   it.effect("ends a claim once, however often it is told to", () =>
     Effect.gen(function*() {
       const monitor = yield* ResourceMonitor.ResourceMonitor

@@ -3,7 +3,7 @@
  * token, no connection, no fiber and no timer.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Fiber, Layer, Metric, Scheduler, Scope } from "effect"
+import { Context, Duration, Effect, Fiber, Layer, Metric, Scheduler, Scope } from "effect"
 import * as Breaker from "effect-sluice/Breaker"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import { TestMonitor } from "effect-sluice/ResourceMonitor"
@@ -18,6 +18,10 @@ type Failed = { readonly code: string } | RetryPolicy.RetryError<Failed> | Retry
 
 const yields = (count: number) =>
   Effect.forEach(Array.from({ length: count }), () => Effect.yieldNow, { discard: true })
+
+/** A test has a scope of its own, which a retry would use. */
+const withoutScope = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.updateContext(effect, (context: Context.Context<R>) => Context.omit(Scope.Scope)(context) as typeof context)
 
 /** Counts the fibers that run in this context. */
 const countingFibers = () => {
@@ -83,7 +87,7 @@ const interruptAfter = (way: Way, { operations, turns }: { readonly operations: 
     const scope = yield* Scope.make()
     const retried = RetryPolicy.retry(failing, policy, { label: "db" })
     const running = Effect.provideService(
-      way.scoped ? Scope.provide(retried, scope) : retried,
+      way.scoped ? Scope.provide(retried, scope) : withoutScope(retried),
       Scheduler.MaxOpsBeforeYield,
       operations
     )
@@ -167,7 +171,10 @@ describe("interruption", () => {
         "as the probe": RetryPolicy.retry(Effect.never, policy({ breaker: Breaker.make() })),
         "asleep in a schedule": Effect.retry(failing, RetryPolicy.schedule(policy()))
       }
-      for (const [name, effect] of Object.entries(states)) {
+      const all = Object.entries(states).flatMap(([name, effect]) =>
+        [[name, effect], [`${name}, without a scope`, withoutScope(effect)]] as const
+      )
+      for (const [name, effect] of all) {
         yield* Effect.gen(function*() {
           const before = timers()
           const fibers = countingFibers()
