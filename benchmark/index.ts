@@ -1,6 +1,6 @@
 /**
  * Compares with others. `npm run bench` prints tables; `-- --quick` takes less time and is less sure, `--json` prints the
- * same as JSON, and `--only timeouts,bare,keyed,retry,storm,recovery,monitor,import` leaves tables out. A missed target is said, and is no
+ * same as JSON, and `--only timeouts,bare,keyed,retry,storm,queueing,recovery,monitor,import` leaves tables out. A missed target is said, and is no
  * failure.
  */
 import { cpus } from "node:os"
@@ -9,6 +9,7 @@ import { withoutTimeouts, withTimeouts } from "./borrowing.ts"
 import { importing } from "./import.ts"
 import { keyed } from "./keyed.ts"
 import { monitor } from "./monitor.ts"
+import { queueing } from "./queueing.ts"
 import { recovery } from "./recovery.ts"
 import { render, type Table } from "./report.ts"
 import { retry } from "./retry.ts"
@@ -18,7 +19,7 @@ const { values: flags } = parseArgs({
   options: {
     quick: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
-    only: { type: "string", default: "timeouts,bare,keyed,retry,storm,recovery,monitor,import" }
+    only: { type: "string", default: "timeouts,bare,keyed,retry,storm,queueing,recovery,monitor,import" }
   }
 })
 
@@ -33,6 +34,7 @@ const sections: Record<string, () => Promise<Table>> = {
   keyed: () => keyed(endpoints, idleSeconds),
   retry: () => retry(rounds, scale),
   storm: () => storm(flags.quick ? 1 : 3),
+  queueing: () => queueing(flags.quick ? 1 : 3),
   recovery: () => recovery(rounds.measured),
   monitor: () => monitor(flags.quick ? 5 : 30),
   import: () => importing(rounds.measured)
