@@ -38,7 +38,10 @@ describe("pressure", () => {
         assert.deepStrictEqual(report.levels, ["Normal", "Critical"])
         assert.isAtLeast(report.usedAtPeak, 122)
         assert.isAtMost(report.usedAfter, report.usedAtPeak - 39)
-        assert.match(report.alerts[0] ?? "", /^descriptors: Normal -> Critical, \d+ used of 128 \(9\d(\.\d)? %\)$/)
+        assert.match(
+          report.alerts[0] ?? "",
+          /^descriptors: Normal -> Critical, \d+ used of 128 \(9\d(\.\d)? %\); open from .*pressure-child\.ts:\d+:\d+ \(40\)$/
+        )
         assert.lengthOf(report.alerts, 1)
         // Whoever had the highest priority hung and could not be interrupted; what came after the pool was not needed.
         assert.deepStrictEqual(report.ran, ["hangs", "fails"])
