@@ -3,24 +3,21 @@
  *
  * @since 0.1.0
  */
-import * as CliError from "effect/cli/CliError"
+import type * as CliError from "effect/cli/CliError"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { defaults } from "../Monitor/Options.ts"
 import { isAtLeast } from "../Monitor/Usage.ts"
-import { rulesOf } from "../Monitor/Watch.ts"
 import { flag } from "./Flags.ts"
 import { printJson } from "./Output.ts"
 import * as WatchDisplay from "./WatchDisplay.ts"
 import * as WatchError from "./WatchError.ts"
+import * as WatchLimits from "./WatchLimits.ts"
 import type { Ending } from "./WatchRun.ts"
 import * as WatchRun from "./WatchRun.ts"
 import { nameOf } from "./WatchTarget.ts"
-import type { Limits } from "./WatchTrend.ts"
 import * as WatchView from "./WatchView.ts"
 
 const mostPids = 2 ** 22
@@ -44,38 +41,6 @@ export const parseInterval = (text: string): number | undefined => {
   return millis >= shortestInterval && millis <= longestInterval ? millis : undefined
 }
 
-const mebibyte = 1024 * 1024
-
-/** What a number must be, on the command line or in the environment. */
-interface Rule {
-  readonly holds: (n: number) => boolean
-  readonly text: string
-}
-
-const count: Rule = {
-  holds: (n) => Number.isInteger(n) && n >= 1 && n <= mostOf,
-  text: `a whole number from 1 to ${mostOf}`
-}
-
-const share: Rule = { holds: (n) => n > 0 && n <= 1, text: "a number above 0 and at most 1" }
-
-/** A number that the environment may state as well, for the monitor of the process as for this command. */
-const number = (name: string, metavar: string, rule: Rule, description: string): Flag.Flag<Option.Option<number>> =>
-  Flag.Finite(name).pipe(
-    Flag.filter(rule.holds, () => rule.text),
-    Flag.withMetavar(metavar),
-    Flag.withDescription(description),
-    Flag.optional
-  )
-
-const [warningVariable, errorVariable] = ["FD_WARNING_THRESHOLD", "FD_ERROR_THRESHOLD"]
-const descriptorsVariable = "MAX_FILE_DESCRIPTORS"
-const memoryVariable = "MAX_MEMORY_MB"
-const connectionsVariable = "MAX_TCP_CONNECTIONS"
-
-const described = (what: string, variable: string, byDefault = "none but its own"): string =>
-  `${what} (default: ${variable}, else ${byDefault})`
-
 const config = {
   pid: whole("pid", mostPids).pipe(Flag.withMetavar("n"), Flag.withDescription("The process to watch")),
   interval: Flag.String("interval").pipe(
@@ -96,81 +61,27 @@ const config = {
     Flag.withMetavar("n"),
     Flag.withDescription("How many peers to show, those with most connections first (default 5)")
   ),
-  warning: number("warning-threshold", "share", share, described("Where Warning begins", warningVariable, "0.7")),
-  error: number("error-threshold", "share", share, described("Where Critical begins", errorVariable, "0.9")),
-  descriptors: number("max-descriptors", "n", count, described("Descriptors to stay under", descriptorsVariable)),
-  memory: number("max-memory", "MiB", count, described("Resident memory to stay under", memoryVariable)),
-  connections: number("max-connections", "n", count, described("TCP connections to stay under", connectionsVariable))
+  ...WatchLimits.flags
 }
 
-interface Input {
+interface Input extends WatchLimits.Given {
   readonly pid: number
   readonly interval: number
   readonly count: Option.Option<number>
   readonly once: boolean
   readonly json: boolean
   readonly peers: number
-  readonly warning: Option.Option<number>
-  readonly error: Option.Option<number>
-  readonly descriptors: Option.Option<number>
-  readonly memory: Option.Option<number>
-  readonly connections: Option.Option<number>
 }
-
-const refuse = (userMessage: string): Effect.Effect<never, CliError.ShowHelp> =>
-  Effect.fail(
-    new CliError.ShowHelp({
-      commandPath: ["sluice", "watch"],
-      errors: [new CliError.UserError({ cause: userMessage, userMessage })]
-    })
-  )
-
-// Strict, as the monitor is with these variables: `Number` takes "" for 0 and "0x10" for 16.
-const decimal = /^-?\d+(\.\d+)?$/
-
-const numberOf = (text: string): number => decimal.test(text) ? Number(text) : Number.NaN
-
-const misfit = (variable: string, text: string, { text: rule }: Rule): string =>
-  `${variable} is ${JSON.stringify(text)}, but it must be ${rule}`
-
-const stated = (variable: string, rule: Rule): Effect.Effect<number | undefined, CliError.ShowHelp> =>
-  Effect.gen(function*() {
-    const text = (yield* Effect.orElseSucceed(Config.String(variable), () => "")).trim()
-    if (text === "") return undefined
-    const value = numberOf(text)
-    return rule.holds(value) ? value : yield* refuse(misfit(variable, text, rule))
-  })
-
-const given = (flag: Option.Option<number>, variable: string, rule: Rule, byDefault: number) =>
-  Option.isSome(flag)
-    ? Effect.succeed(flag.value)
-    : Effect.map(stated(variable, rule), (value) => value ?? byDefault)
-
-const limitsOf = (input: Input): Effect.Effect<Limits, CliError.ShowHelp> =>
-  Effect.gen(function*() {
-    const warningThreshold = yield* given(input.warning, warningVariable, share, defaults.warningThreshold)
-    const errorThreshold = yield* given(input.error, errorVariable, share, defaults.errorThreshold)
-    if (warningThreshold > errorThreshold) {
-      const rule = `be at most the error threshold, which is ${errorThreshold}`
-      return yield* refuse(`the warning threshold is ${warningThreshold}, but it must ${rule}`)
-    }
-    return {
-      maxDescriptors: yield* given(input.descriptors, descriptorsVariable, count, Infinity),
-      maxMemory: mebibyte * (yield* given(input.memory, memoryVariable, count, Infinity)),
-      maxConnections: yield* given(input.connections, connectionsVariable, count, Infinity),
-      rules: rulesOf({ ...defaults, warningThreshold, errorThreshold })
-    }
-  })
 
 const settingsOf = (input: Input): Effect.Effect<WatchRun.Settings, CliError.ShowHelp> =>
   Effect.gen(function*() {
     const { count, interval, once, pid } = input
-    if (once && Option.isSome(count)) return yield* refuse("--once cannot be used together with --count")
+    if (once && Option.isSome(count)) return yield* WatchLimits.refuse("--once cannot be used together with --count")
     return {
       pid,
       interval: Duration.millis(interval),
       count: once ? 1 : Option.getOrElse(count, () => Infinity),
-      limits: yield* limitsOf(input)
+      limits: yield* WatchLimits.limitsOf(input)
     }
   })
 
