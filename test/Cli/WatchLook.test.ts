@@ -123,6 +123,7 @@ const process = (given: Partial<Script> = {}) =>
     ...given,
     files: {
       "/proc/self/stat": statOf({ pid: 4242 }),
+      "/dev/null": "",
       "/proc/uptime": "110.00 200.00\n",
       [`/proc/${pid}/stat`]: statOf(),
       [`/proc/${pid}/status`]: statusText(),
@@ -141,10 +142,10 @@ const lookAt = ({ layer }: System) =>
     Effect.provide(layer)
   )
 
-/** So many looks, one each second, of the test's clock. `act` is called after each. */
-const looks = (system: System, count: number, act: (moment: Moment) => void) =>
+/** So many looks, one each second of the test's clock. `act` is called after each. */
+const looks = (system: System, count: number, act: (moment: Moment) => void, interval = Duration.seconds(1)) =>
   Effect.gen(function*() {
-    const given = settings(pid, { count, interval: Duration.seconds(1) })
+    const given = settings(pid, { count, interval })
     const run = watch(given, (moment) => Effect.sync(() => act(moment))).pipe(Effect.provide(system.layer))
     const fiber = yield* Effect.forkChild(run, { startImmediately: true })
     for (let i = 0; i < count * 2 && fiber.pollUnsafe() === undefined; i++) yield* TestClock.adjust("1 second")
@@ -328,6 +329,26 @@ describe("watching", () => {
       }
     }))
 
+  it.effect("closes what it has opened, however it ends", () =>
+    Effect.gen(function*() {
+      const system = process({ ...holding(100, [1, 2]), files: { [`/proc/${pid}/net/tcp`]: head } })
+      yield* looks(system, 2, () => {})
+      assert.deepStrictEqual([...system.open], [])
+      const run = watch(settings(pid, { count: Infinity })).pipe(Effect.provide(system.layer))
+      for (let i = 0; i < 20; i++) {
+        const fiber = yield* Effect.forkChild(run, { startImmediately: true })
+        for (let step = 0; step < i; step++) yield* Effect.yieldNow
+        yield* Fiber.interrupt(fiber)
+        assert.deepStrictEqual([...system.open], [])
+      }
+      for (system.script.room = 0; system.script.room < 5; system.script.room++) {
+        yield* Effect.exit(lookAt(system))
+        assert.deepStrictEqual([...system.open], [])
+      }
+      assert.isAbove(system.calls.opened, 20)
+      assert.strictEqual(system.calls.opened, system.calls.closed)
+    }))
+
   it.effect("finds the zombies that there are at two looks a second apart", () =>
     Effect.gen(function*() {
       const child = (state: string, given = {}) => statOf({ pid: 90, parent: pid, state, start: 2000, ...given })
@@ -336,17 +357,18 @@ describe("watching", () => {
         files: { [list]: "90 91 ", "/proc/90/stat": child("Z"), "/proc/91/stat": child("S", { pid: 91 }) }
       })
       const counts: Array<unknown> = []
-      const { moments } = yield* looks(system, 4, ({ look: { zombies } }) => {
+      const { moments } = yield* looks(system, 5, ({ look: { zombies } }) => {
         counts.push(zombies.count._tag === "Known" ? zombies.count.value : zombies.count._tag)
-        if (counts.length === 3) system.script.files[list] = "91 "
-      })
-      assert.deepStrictEqual(counts, [0, 1, 1, 0])
+        if (counts.length === 4) system.script.files[list] = "91 "
+      }, Duration.millis(500))
+      assert.deepStrictEqual(counts, [0, 0, 1, 1, 0])
       assert.deepStrictEqual(
         moments.map(({ look }) => look.zombies.all.map(({ age, cause, pid }) => [pid, age, cause])),
         [
           [],
+          [],
           [[90, 90_000, "Unknown"]],
-          [[90, 91_000, "Unknown"]],
+          [[90, 90_500, "Unknown"]],
           []
         ]
       )
