@@ -65,6 +65,9 @@ export interface Observer {
 /** The loop of another process cannot be asked whether it has turned. It has this many milliseconds to wait for a child. */
 const patience = 1000
 
+/** So many threads in a row may end while they are looked at; then the process is taken to have ended. */
+const mostAttempts = 5
+
 // A process is asked in about 20 microseconds.
 const mostScanned = 10_000
 
@@ -72,7 +75,10 @@ const uptime = (reader: ProcReader): number =>
   Number(attempt(() => reader.contents("/proc/uptime"))?.split(" ")[0]) * 1000 || 0
 
 /** The pid that the process has for itself: 1 in a container whose first process it is. */
-const innerPid = (status: string, pid: number): number => Number(statusOf(status, "NSpid")?.split(/\s+/).at(-1) ?? pid)
+const innerPid = (reader: ProcReader, pid: number): number => {
+  const status = attempt(() => reader.contents(`/proc/${pid}/status`)) ?? ""
+  return Number(statusOf(status, "NSpid")?.split(/\s+/).at(-1) ?? pid)
+}
 
 const childrenOf = (reader: ProcReader, pid: number): ReadonlyArray<Zombies.Child> => {
   const entries = listedEntries(reader, `/proc/${pid}/task`, pid) ??
@@ -100,19 +106,19 @@ class ZombieWatch {
     return Zombies.isPending(this.#history)
   }
 
-  look(stat: ProcessStat, status: string, at: number): Look["zombies"] {
+  look(stat: ProcessStat, at: number): Look["zombies"] {
     const source = `/proc/${stat.pid}/task`
-    const count = guarded(source, () => Reading.known(this.#step(stat, status), at, source))
+    const count = guarded(source, () => Reading.known(this.#step(stat), at, source))
     const now = this.#now()
     const all = this.#found.map(({ since, zombie }) => ({ ...zombie, age: zombie.age + now - since }))
     return { count, all: count._tag === "Known" ? all : [] }
   }
 
-  #step(stat: ProcessStat, status: string): number {
+  #step(stat: ProcessStat): number {
     const children = childrenOf(this.#reader, stat.pid)
     const now = this.#now()
     const step = Zombies.step(this.#history, children, { at: now, hasTurned: () => this.#now() - now >= patience }, {
-      pid: innerPid(status, stat.pid),
+      pid: innerPid(this.#reader, stat.pid),
       thread: stat.pid,
       start: stat.start,
       age: uptime(this.#reader) - stat.start * 10,
@@ -177,14 +183,12 @@ export const make = (reader: ProcReader, target: Target): Effect.Effect<Observer
     let memory: Reading.Reading = Reading.unknown("Missing", `/proc/${target.pid}/status`)
     const container = containerOf(reader, files, target.pid, () => memory)
 
-    const read = (stat: ProcessStat): Effect.Effect<Look> =>
+    const read = ({ directory, stat }: WatchTarget.Present): Effect.Effect<Look> =>
       Effect.gen(function*() {
         const at = yield* Clock.currentTimeMillis
-        const directory = WatchTarget.directoryOf(reader, stat)
         const descriptors = yield* WatchDescriptors.look(reader, directory, at)
         const limits = limitsOf(reader, directory, at)
         const path = `${directory}/status`
-        const status = attempt(textOf(reader, path)) ?? ""
         memory = guarded(path, () => amountReading(residentOf(reader.contents(path)), at, path))
         return {
           at,
@@ -194,24 +198,27 @@ export const make = (reader: ProcReader, target: Target): Effect.Effect<Observer
           descriptorLimit: limits.descriptors,
           memory,
           container: container.memory(at),
-          zombies: children.look(stat, status, at),
+          zombies: children.look(stat, at),
           processLimit: smaller(limits.processes, container.processLimit(at))
         }
       })
 
-    /** A process that ends during a look leaves figures that mean nothing. */
-    const checked = (look: Look): Effect.Effect<Look | undefined, WatchFailed> =>
-      Effect.flatMap(WatchTarget.present(reader, target), (stat) => {
-        if (stat === undefined) return Effect.undefined
-        const failure = fatal(look)
-        return failure === undefined
-          ? Effect.succeed(look)
-          : WatchTarget.refuse(failure, WatchTarget.nameOf(stat))
-      })
+    const checked = (look: Look): Effect.Effect<Look, WatchFailed> => {
+      const failure = fatal(look)
+      return failure === undefined
+        ? Effect.succeed(look)
+        : WatchTarget.refuse(failure, WatchTarget.nameOf(look.stat))
+    }
 
     const once = Effect.gen(function*() {
-      const stat = yield* WatchTarget.present(reader, target)
-      return stat === undefined ? undefined : yield* checked(yield* read(stat))
+      // A thread that ended during a look leaves figures that mean nothing; another one may go on.
+      for (let i = 0; i < mostAttempts; i++) {
+        const present = yield* WatchTarget.present(reader, target)
+        if (present === undefined) return undefined
+        const look = yield* read(present)
+        if (yield* WatchTarget.isIntact(reader, present)) return yield* checked(look)
+      }
+      return undefined
     })
 
     return {

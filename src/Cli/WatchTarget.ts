@@ -12,7 +12,7 @@ import { statOf } from "../Monitor/ProcText.ts"
 import type { ProcessStat } from "../Monitor/ProcText.ts"
 import * as Reading from "../Monitor/Reading.ts"
 import * as WatchError from "./WatchError.ts"
-import { programOf, statusOf } from "./WatchText.ts"
+import { isEnding, programOf, statusOf } from "./WatchText.ts"
 
 /**
  * A process. A pid is given to another process later; together with the moment at which it began it names one for good.
@@ -67,18 +67,22 @@ const textOf = (reader: ProcReader, path: string, process: string) =>
     }
   })
 
+interface Stat extends ProcessStat {
+  /** Its memory and its descriptors are gone already, or will be in a moment. */
+  readonly isEnding: boolean
+}
+
 /** Its entry is still in the table of processes, but nothing else is. Other threads may outlive the first one. */
 const isOver = ({ state, threads }: ProcessStat): boolean => state === "X" || state === "Z" && threads <= 1
 
-/**
- * The `stat` file with the name of the program that was called: the one there may be that of the first thread, and Node calls
- * it `MainThread`. Arguments are left out, for they may hold secrets.
- */
-const readStat = (reader: ProcReader, pid: number): Effect.Effect<ProcessStat | undefined, WatchError.WatchFailed> =>
-  Effect.map(textOf(reader, `/proc/${pid}/stat`, `process ${pid}`), (text) => {
+const readStat = (
+  reader: ProcReader,
+  directory: string,
+  process: string
+): Effect.Effect<Stat | undefined, WatchError.WatchFailed> =>
+  Effect.map(textOf(reader, `${directory}/stat`, process), (text) => {
     const stat = text === undefined ? undefined : statOf(text)
-    const name = programOf(attempt(() => reader.contents(`/proc/${pid}/cmdline`)) ?? "")
-    return stat === undefined || name === "" ? stat : { ...stat, command: name }
+    return text === undefined || stat === undefined ? undefined : { ...stat, isEnding: isEnding(text) }
   })
 
 /**
@@ -91,7 +95,7 @@ export const find = (reader: ProcReader, pid: number): Effect.Effect<Target, Wat
   Effect.gen(function*() {
     const { platform } = reader
     if (platform !== "linux") return yield* failed(new WatchError.UnsupportedPlatform({ platform }))
-    const stat = yield* readStat(reader, pid)
+    const stat = yield* readStat(reader, `/proc/${pid}`, `process ${pid}`)
     if (stat === undefined) {
       const hasProc = attempt(() => reader.contents("/proc/self/stat")) !== undefined
       return yield* failed(
@@ -110,7 +114,48 @@ export const find = (reader: ProcReader, pid: number): Effect.Effect<Target, Wat
   })
 
 /**
- * What the kernel says of the process now; `undefined` when it has ended, also when another one has its pid since.
+ * A process that is there.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Present {
+  /** The name in it is that of the program which was called. */
+  readonly stat: ProcessStat
+  /**
+   * The directory that has the figures of the process. Where the first thread has ended and others go on, only they have
+   * them.
+   */
+  readonly directory: string
+  /** When the thread began whose figures these are. */
+  readonly start: number
+}
+
+/** A thread that goes on while the first one ends, and has what that has given up. */
+const livingThread = (
+  reader: ProcReader,
+  { pid }: ProcessStat
+): Effect.Effect<Omit<Present, "stat"> | undefined, WatchError.WatchFailed> =>
+  Effect.gen(function*() {
+    const tasks = `/proc/${pid}/task`
+    for (const thread of attempt(() => reader.names(tasks)) ?? []) {
+      const directory = `${tasks}/${thread}`
+      const stat = yield* readStat(reader, directory, `process ${pid}`)
+      if (stat !== undefined && !stat.isEnding) return { directory, start: stat.start }
+    }
+    return undefined
+  })
+
+/**
+ * The first thread may have a name of its own: Node calls it `MainThread`. Arguments are left out, for they may hold secrets.
+ */
+const named = (reader: ProcReader, stat: ProcessStat, directory: string): ProcessStat => {
+  const name = programOf(attempt(() => reader.contents(`${directory}/cmdline`)) ?? "")
+  return name === "" ? stat : { ...stat, command: name }
+}
+
+/**
+ * The process as it is now; `undefined` when it has ended, also when another one has its pid since.
  *
  * @category getters
  * @since 0.1.0
@@ -118,21 +163,27 @@ export const find = (reader: ProcReader, pid: number): Effect.Effect<Target, Wat
 export const present = (
   reader: ProcReader,
   { pid, start }: Target
-): Effect.Effect<ProcessStat | undefined, WatchError.WatchFailed> =>
-  Effect.map(
-    readStat(reader, pid),
-    (stat) => stat === undefined || stat.start !== start || isOver(stat) ? undefined : stat
-  )
+): Effect.Effect<Present | undefined, WatchError.WatchFailed> =>
+  Effect.gen(function*() {
+    const first = `/proc/${pid}`
+    const stat = yield* readStat(reader, first, `process ${pid}`)
+    if (stat === undefined || stat.start !== start || isOver(stat)) return undefined
+    const living = stat.isEnding ? yield* livingThread(reader, stat) : { directory: first, start }
+    return living === undefined ? undefined : { ...living, stat: named(reader, stat, living.directory) }
+  })
 
 /**
- * The directory that has the figures of the process. Where the first thread has ended and others go on, only they have them.
+ * Whether what was read of a process was still its own: a thread that ends gives up its descriptors first, and is seen with
+ * none for a moment.
  *
  * @category getters
  * @since 0.1.0
  */
-export const directoryOf = (reader: ProcReader, { pid, state }: ProcessStat): string => {
-  const tasks = `/proc/${pid}/task`
-  const others = state === "Z" ? attempt(() => reader.names(tasks)) ?? [] : []
-  const living = others.find((thread) => thread !== String(pid))
-  return living === undefined ? `/proc/${pid}` : `${tasks}/${living}`
-}
+export const isIntact = (
+  reader: ProcReader,
+  { directory, start, stat: { pid } }: Present
+): Effect.Effect<boolean, WatchError.WatchFailed> =>
+  Effect.map(
+    readStat(reader, directory, `process ${pid}`),
+    (stat) => stat !== undefined && stat.start === start && !stat.isEnding
+  )

@@ -102,7 +102,8 @@ const fieldsOf = (line: string): ReadonlyArray<string> => line.trim().split(/\s+
 const linesOf = (text: string): ReadonlyArray<string> => text.split("\n").slice(1)
 
 /**
- * The rows of `/proc/N/net/tcp` or `tcp6` that are among these sockets. A line that makes no sense is none.
+ * The rows of `/proc/N/net/tcp` or `tcp6` that are among these sockets. A line that makes no sense is none. A table that
+ * changes while it is read may have a row twice, and lack another.
  *
  * @category parsing
  * @since 0.1.0
@@ -133,13 +134,14 @@ export const listeningPortsOf = (text: string): ReadonlyArray<number> =>
 const inodeColumns = { udp: 9, unix: 6 } as const
 
 /**
- * How many of these sockets a table of another kind has.
+ * How many of these sockets a table of another kind has. A table that changes while it is read may have a row twice.
  *
  * @category parsing
  * @since 0.1.0
  */
 export const countIn = (text: string, kind: "udp" | "unix", inodes: ReadonlySet<number>): number =>
-  linesOf(text).filter((line) => inodes.has(Number(fieldsOf(line)[inodeColumns[kind]]))).length
+  new Set(linesOf(text).map((line) => Number(fieldsOf(line)[inodeColumns[kind]])).filter((inode) => inodes.has(inode)))
+    .size
 
 /**
  * The number of the socket that a descriptor's link points to, `undefined` for other descriptors.
@@ -170,6 +172,20 @@ export const statusOf = (text: string, name: "Tgid" | "NSpid" | "VmRSS"): string
 export const residentOf = (text: string): number | undefined => {
   const kibibytes = /^(\d+) kB$/.exec(statusOf(text, "VmRSS") ?? "")?.[1]
   return kibibytes === undefined ? undefined : Number(kibibytes) * 1024
+}
+
+/** The kernel's `PF_EXITING`. */
+const endingFlag = 4
+
+/**
+ * Whether a thread is ending, from its `stat` file: from then on it has no memory and no descriptors to show.
+ *
+ * @category parsing
+ * @since 0.1.0
+ */
+export const isEnding = (stat: string): boolean => {
+  const flags = Number(stat.slice(stat.lastIndexOf(") ") + 2).split(" ")[6])
+  return (flags & endingFlag) !== 0
 }
 
 /**

@@ -98,8 +98,18 @@ describe("the name of a program", () => {
 
 const pid = 77
 
-const statOf = (given: { pid?: number; state?: string; threads?: number; start?: number; parent?: number } = {}) =>
-  `${given.pid ?? pid} (some thing) ${given.state ?? "S"} ${given.parent ?? 1} 0 0 0 0 0 0 0 0 0 0 0 0 0 20 0 ` +
+interface Stat {
+  readonly pid?: number
+  readonly state?: string
+  readonly threads?: number
+  readonly start?: number
+  readonly parent?: number
+  readonly flags?: number
+}
+
+const statOf = (given: Stat = {}) =>
+  `${given.pid ?? pid} (some thing) ${given.state ?? "S"} ${given.parent ?? 1} 0 0 0 0 ${given.flags ?? 4194304} ` +
+  `0 0 0 0 0 0 0 0 20 0 ` +
   `${given.threads ?? 1} 0 ${given.start ?? 1000} 0 0`
 
 const limitsText = (soft: string): string =>
@@ -209,7 +219,8 @@ describe("a look", () => {
         names: { ...names, [`/proc/${pid}/task`]: [String(pid), "78"] },
         targets: targets ?? {},
         files: {
-          [`/proc/${pid}/stat`]: statOf({ state: "Z", threads: 2 }),
+          [`/proc/${pid}/stat`]: statOf({ state: "Z", threads: 2, flags: 4 }),
+          [`${directory}/stat`]: statOf({ pid: 78, threads: 2, start: 1001 }),
           [`${directory}/status`]: statusText(),
           [`${directory}/limits`]: limitsText("50")
         }
@@ -327,6 +338,69 @@ describe("watching", () => {
         })
         assert.deepStrictEqual([ending.reason, moments.length], ["ProcessEnded", 1])
       }
+    }))
+
+  it.effect("does not take a process that is ending for one that has nothing open", () =>
+    Effect.gen(function*() {
+      const system = process({ ...holding(95) })
+      const { list } = system.reader
+      let listings = 0
+      // It gives up its descriptors while it is looked at, and is not a zombie yet.
+      const dying = (path: string) => {
+        if (++listings === 2) {
+          setFiles(system, 0)
+          system.script.files[`/proc/${pid}/stat`] = statOf({ state: "R", flags: 4194304 | 4 })
+        }
+        return list(path)
+      }
+      Object.assign(system.reader, { list: dying })
+      const { ending, moments } = yield* looks(system, 10, () => {})
+      assert.deepStrictEqual([ending.reason, moments.length, ending.last.level], ["ProcessEnded", 1, "Critical"])
+    }))
+
+  it.effect("goes on with another thread when the one that is looked at ends", () =>
+    Effect.gen(function*() {
+      const system = process({ ...holding(95) })
+      const directory = `/proc/${pid}/task/78`
+      const { list } = system.reader
+      let listings = 0
+      const dying = (path: string) => {
+        if (++listings === 1) {
+          const { names, targets } = holding(40, [], directory)
+          Object.assign(system.script, { targets, names: { ...names, [`/proc/${pid}/task`]: [`${pid}`, "78"] } })
+          Object.assign(system.script.names, { [`/proc/${pid}/fd`]: [] })
+          Object.assign(system.script.files, {
+            [`/proc/${pid}/stat`]: statOf({ state: "R", threads: 2, flags: 4 }),
+            [`${directory}/stat`]: statOf({ pid: 78, start: 1005 }),
+            [`${directory}/limits`]: limitsText("50"),
+            [`${directory}/status`]: statusText()
+          })
+        }
+        return list(path)
+      }
+      Object.assign(system.reader, { list: dying })
+      const report = yield* lookAt(system)
+      assert.deepInclude(report.descriptors, { used: 40, limit: 50 })
+    }))
+
+  it.effect("counts each socket once, and finds one that a table lacked because it changed while it was read", () =>
+    Effect.gen(function*() {
+      const path = `/proc/${pid}/net/tcp`
+      const [first, second] = [row(here, there, "01", 1), row(here, there, "08", 2)]
+      const twice = process({ ...holding(0, [1, 2]), files: { [path]: head + first + second + first } })
+      assert.deepInclude((yield* lookAt(twice)).sockets, { tcp: { ESTABLISHED: 1, CLOSE_WAIT: 1 }, other: 0 })
+      const lacking = process({ ...holding(0, [1, 2]), files: { [path]: head + first } })
+      const { contents } = lacking.reader
+      const changing = (at: string) => {
+        const text = contents(at)
+        if (at === path) lacking.script.files[path] = head + second
+        return text
+      }
+      Object.assign(lacking.reader, { contents: changing })
+      assert.deepInclude((yield* lookAt(lacking)).sockets, { tcp: { ESTABLISHED: 1, CLOSE_WAIT: 1 }, other: 0 })
+      const udp = head + row(here, there, "07", 3) + row(here, there, "07", 3)
+      const files = { [path]: head, [`/proc/${pid}/net/udp`]: udp }
+      assert.deepInclude((yield* lookAt(process({ ...holding(0, [3]), files }))).sockets, { udp: 1, other: 0 })
     }))
 
   it.effect("closes what it has opened, however it ends", () =>
