@@ -13,6 +13,9 @@ import * as Net from "node:net"
 import * as Postgres from "pg"
 import { createClient } from "redis"
 import * as Servers from "../support/Servers.ts"
+import { leavesDescriptors } from "../support/setup.ts"
+
+leavesDescriptors("some drivers close a socket that was refused only when it is collected")
 
 /** The error that a promise is rejected with. */
 const errorOf = (promise: () => Promise<unknown>): Effect.Effect<unknown> =>
