@@ -118,10 +118,12 @@ const check = (referee: Referee, account: Account, connection: Connection): Effe
   Effect.flatMap(CurrentBorrower, (borrower) => {
     if (borrower === undefined) return tend(referee, account, connection, "keepalive")
     referee.turn(borrower, connection, true)
+    borrower.stage = "preparing"
     connection.checkedFor = borrower
     connection.unproven = true
     return Effect.onExit(act(account.conduct.checks), (exit) =>
       Effect.sync(() => {
+        borrower.stage = "none"
         // A check that was cut off has proved nothing: the next borrower must not be the one to find out.
         connection.unproven = Exit.isFailure(exit)
         // Where it has to be made ready as well, others share it after that.
@@ -178,8 +180,10 @@ const makeReady = (referee: Referee, account: Account, connection: Connection): 
   Effect.flatMap(CurrentBorrower, (borrower) => {
     if (borrower === undefined) return Effect.die(new Error("a connection is made ready for nobody"))
     referee.turn(borrower, connection, false)
+    borrower.stage = "preparing"
     return Effect.onExit(act(account.conduct.beforeLend), (exit) =>
       Effect.sync(() => {
+        borrower.stage = "none"
         if (connection.checkedFor === borrower) referee.proved(connection)
         if (Exit.isSuccess(exit)) {
           borrower.readied = connection
@@ -192,8 +196,6 @@ const makeReady = (referee: Referee, account: Account, connection: Connection): 
         }
         referee.giveUp(connection)
         if (borrower.task.cancelled) return
-        // A new connection that is of no use counts as a failure to open one.
-        if (!connection.tried) referee.fail(account)
         referee.sendBack(borrower)
       }))
   })

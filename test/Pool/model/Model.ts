@@ -115,10 +115,7 @@ export class Model {
         this.#offered(connection)
       },
       giveUp: (connection) => this.#giveUp(connection),
-      sendBack: (borrower) => {
-        this.#letGo(borrower, "Waiting")
-        borrower.waitedAt = this.#settled
-      }
+      sendBack: (borrower) => this.#sendBack(borrower)
     }
   }
 
@@ -135,8 +132,9 @@ export class Model {
     connection.openedAt = this.world.now
     this.#used(connection)
     this.opened++
-    // Where it has to be made ready for its borrower, that has the last word.
-    if (!this.history.hooks.includes("beforeLend")) this.#account(connection.key).failing = false
+    // Where it has to be made ready for its borrower, that has the last word. What was evicted meanwhile tells nothing.
+    const tells = connection.unfitAt === Infinity && !this.history.hooks.includes("beforeLend")
+    if (tells) this.#account(connection.key).failing = false
   }
 
   #used(connection: Connection): void {
@@ -225,7 +223,17 @@ export class Model {
   #letGo(borrower: Borrower, state: "Waiting" | "Done"): void {
     if (borrower.connection !== undefined) this.#leave(borrower.connection, borrower)
     borrower.connection = undefined
+    borrower.stage = "none"
     borrower.state = state
+  }
+
+  #sendBack(borrower: Borrower): void {
+    // A new connection that is of no use to whom it was made ready for counts as a failure to open one.
+    if (borrower.connection?.isNew === true && this.history.hooks.includes("beforeLend")) {
+      this.#fail(this.#account(borrower.key))
+    }
+    this.#letGo(borrower, "Waiting")
+    borrower.waitedAt = this.#settled
   }
 
   /** A fiber that yields often may come to the queue later than one that was started after it. */
@@ -244,6 +252,8 @@ export class Model {
     return (connection: Connection): Effect.Effect<void, ScriptedFailure> =>
       Effect.suspend(() => {
         this.#turn(borrower, connection, false)
+        borrower.stage = "working"
+        connection.isNew = false
         const isReady = borrower.readied === connection || !this.history.hooks.includes("beforeLend")
         this.expect(connection.diedAt >= this.#settled, `borrower ${borrower.number} got a connection that had died`)
         this.expect(isReady, `borrower ${borrower.number} got a connection that was not made ready for it`)
@@ -322,6 +332,7 @@ export class Model {
         task,
         state: "Waiting",
         connection: undefined,
+        stage: "none",
         readied: undefined,
         cameAt: this.#settled,
         queuedAt: Infinity,
@@ -442,8 +453,14 @@ export class Model {
 
   #cancel(borrower: Borrower | undefined): void {
     if (borrower === undefined) return
-    borrower.task.cancelled = true
-    borrower.task.fiber?.interruptUnsafe()
+    const { task } = borrower
+    task.cancelled = true
+    task.fiber?.interruptUnsafe()
+    // Where fibers yield often, it may have got a connection that nobody has heard of yet, and leaves it to those who share it.
+    if (this.#keepsOrder) return
+    for (const { key } of task.borrowers) {
+      for (const connection of this.#account(key).connections) connection.contested = true
+    }
   }
 
   // ---- what must be true ---------------------------------------------------------------------------------------------
@@ -459,6 +476,11 @@ export class Model {
   /** Everything that could run has run. */
   #check(): void {
     const { stats } = this
+    // Some connections died when all that prepared them had passed, and before they were lent for good.
+    for (const borrower of this.borrowers) {
+      const isDead = borrower.connection !== undefined && Deferred.isDoneUnsafe(borrower.connection.died)
+      if (isDead && borrower.stage === "none") this.#sendBack(borrower)
+    }
     this.#settled++
     const situation: Situation = {
       ...this.caps,

@@ -30,6 +30,8 @@ export interface Connection {
   used: boolean
   /** It was made ready for somebody at least once. */
   tried: boolean
+  /** Nobody has worked with it so far. */
+  isNew: boolean
   /** Borrowers that keep it for themselves, and how often everything had settled when the last of them came. */
   reservations: number
   reservedAt: number
@@ -51,6 +53,8 @@ export interface Borrower {
   readonly task: Task
   state: "Waiting" | "Holding" | "Done"
   connection: Connection | undefined
+  /** What goes on with its connection: between the two, the pool has yet to lend it for good. */
+  stage: "none" | "preparing" | "working"
   /** The connection that was made ready for it. */
   readied: Connection | undefined
   /** How often everything had settled when it came, and when it was first seen in the queue. */
@@ -108,6 +112,7 @@ export const makeConnection = (key: string): Connection => ({
   checkedFor: undefined,
   used: false,
   tried: false,
+  isNew: true,
   reservations: 0,
   reservedAt: Infinity,
   contested: false
