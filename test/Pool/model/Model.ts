@@ -129,6 +129,8 @@ export class Model {
 
   #opened(connection: Connection): void {
     connection.phase = "Open"
+    // Of one that died before it was open the pool learns now, or as soon as its watcher runs.
+    if (connection.diedAt < Infinity) connection.diedAt = connection.unfitAt = this.#settled
     connection.openedAt = this.world.now
     this.#used(connection)
     this.opened++
