@@ -22,6 +22,6 @@ beforeAll(() => {
 
 afterAll(async () => {
   if (comparison === undefined || isExpected) return
-  const leaks = await Effect.runPromise(comparison.settle(5000))
+  const leaks = await Effect.runPromise(comparison.settle(2000))
   if (leaks.length > 0) throw new LeakCheck.LeakError({ leaks })
 })
