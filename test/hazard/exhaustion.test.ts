@@ -25,6 +25,7 @@ interface Reports {
   readonly "used-up": {
     readonly code: string
     readonly full: Usage
+    readonly counted: number
     readonly refusal: string
     readonly medianMicros: number
     readonly maxMicros: number
@@ -145,7 +146,10 @@ describe("under ulimit -n 64, when all descriptors are used", () => {
         const report = yield* underLimit(64, "used-up")
         assert.strictEqual(report.code, "EMFILE")
         assert.strictEqual(report.full.level, "Exhausted")
-        assert.isAtLeast(used(report.full) + 3, 64)
+        // Below 512 the monitor holds four of its own, which it does not report. A descriptor that this process was given
+        // when it started may have a number above the limit, so that there are more than 64.
+        assert.isAtLeast(report.counted, 64)
+        assert.strictEqual(used(report.full) + 4, report.counted)
         assert.match(report.refusal, /descriptors used \+ 0 reserved \+ 1 requested > limit 64 .*\(level Exhausted\)/)
         assert.isBelow(report.medianMicros, 1000)
         assert.deepStrictEqual(report.early, [])
