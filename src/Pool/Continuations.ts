@@ -18,7 +18,8 @@ export class Continuations<K, A> {
   readonly #run = (): void => this.#continue()
 
   add(lease: Lease<K, A>, failure: PoolError | undefined): void {
-    lease.failure = failure
+    const { goOn } = lease
+    if (failure !== undefined && goOn !== undefined) lease.goOn = () => goOn(failure)
     this.#queue.push(lease)
     if (this.#queue.length === 1) queueMicrotask(this.#run)
   }
@@ -31,11 +32,12 @@ export class Continuations<K, A> {
         turn++
         const { goOn } = next
         next.goOn = undefined
-        goOn?.(next.failure)
+        goOn?.(undefined)
       }
     } finally {
       // Whoever observes a borrower's fiber may throw; the other borrowers go on all the same.
-      this.#queue.splice(0, turn)
+      if (turn === this.#queue.length) this.#queue.length = 0
+      else this.#queue.splice(0, turn)
       if (this.#queue.length > 0) this.#runLater()
     }
   }

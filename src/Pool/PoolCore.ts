@@ -113,7 +113,8 @@ export class PoolCore<K, A> {
    */
   enqueue(lease: Lease<K, A>, place: "Last" | "First"): PoolError | undefined {
     if (lease.owner.isForgotten) lease.owner = this.keyPool(lease.owner.key)
-    const most = place === "First" ? Infinity : mostWaiting(lease.owner, this.#settings, this.#inventory.slots)
+    const mayBeMany = place === "First" || this.#settings.maxWaiters === Infinity
+    const most = mayBeMany ? Infinity : mostWaiting(lease.owner, this.#settings, this.#inventory.slots)
     const refusal = Explaining.refusal(lease.owner, this.#status, most, this.#settings) ?? this.#custody.enter(lease)
     if (refusal !== undefined) return refusal
     if (place === "Last") this.#tally.waited++

@@ -174,8 +174,6 @@ export interface Lease<K, A> {
   loss: Loss | undefined
   /** Lets the waiting fiber go on, once: with the connection that it has been lent, or with what the wait has failed with. */
   goOn: ((failure: PoolError | undefined) => void) | undefined
-  /** What the waiting fiber is about to go on with. */
-  failure: PoolError | undefined
   /** Ends the borrower's effect, if leases are limited. */
   expire: ((error: PoolError) => void) | undefined
   /** Neighbours in the queue. */
@@ -208,7 +206,6 @@ export const makeLease = <K, A>(
   unnote: undefined,
   loss: undefined,
   goOn: undefined,
-  failure: undefined,
   expire: undefined,
   ahead: undefined,
   behind: undefined

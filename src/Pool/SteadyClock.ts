@@ -7,7 +7,7 @@ import type { Clock } from "effect/Clock"
 
 /**
  * A clock whose difference between two readings is the larger of what the wall clock and the monotonic clock say, in
- * milliseconds.
+ * whole milliseconds since it was made. Such small numbers are kept in place by V8, where a date takes an object of its own.
  *
  * **Details**
  *
@@ -18,10 +18,11 @@ import type { Clock } from "effect/Clock"
  */
 export class SteadyClock {
   readonly clock: Clock
-  #offset = 0
-  #last: number
+  /** What is added to the wall clock. */
+  #offset: number
+  #last = 0
   /** The time on both clocks when they were last brought together. */
-  #together: number
+  #together = 0
   #togetherMonotonic: number
   /** The last monotonic reading that was taken for a deadline, and the time at which it was. */
   #readAt = -Infinity
@@ -29,8 +30,7 @@ export class SteadyClock {
 
   constructor(clock: Clock) {
     this.clock = clock
-    this.#last = clock.currentTimeMillisUnsafe()
-    this.#together = this.#last
+    this.#offset = -clock.currentTimeMillisUnsafe()
     this.#togetherMonotonic = this.monotonic()
   }
 
@@ -62,14 +62,16 @@ export class SteadyClock {
   /** Reads both clocks, and returns the time. */
   synchronize(): number {
     const monotonic = this.monotonic()
-    const least = this.#together + monotonic - this.#togetherMonotonic
+    const exact = this.#together + monotonic - this.#togetherMonotonic
+    const least = Math.floor(exact)
     const now = this.now()
     if (now < least) {
       this.#offset += least - now
       this.#last = least
     }
     this.#together = this.#last
-    this.#togetherMonotonic = monotonic
+    // The rest of a millisecond is not lost, however often the clocks are brought together.
+    this.#togetherMonotonic = monotonic - Math.max(exact - this.#last, 0)
     return this.#last
   }
 }
