@@ -38,19 +38,27 @@ export interface Case {
   readonly outcome: Outcome
   readonly by: "use" | "get"
   readonly subject: typeof subjects[number]
+  /** Leases are watched: one is reported after a while, and ended a while later. */
+  readonly watched: boolean
   readonly maxOps: number
   /** Scheduling steps of the borrow before the drain begins. */
   readonly drainAfter: number
 }
 
-export const describeCase = ({ by, drainAfter, maxOps, outcome, step, subject }: Case): string =>
-  `${step} ${outcome}, by ${by}, interrupting the ${subject}, maxOps ${maxOps}, drained after ${drainAfter}`
+export const describeCase = ({ by, drainAfter, maxOps, outcome, step, subject, watched }: Case): string =>
+  `${step} ${outcome}, by ${by}${
+    watched ? " of a watched lease" : ""
+  }, interrupting the ${subject}, maxOps ${maxOps}, ` +
+  `drained after ${drainAfter}`
 
 /** A finalizer that never ends is left behind with its socket. */
 export const isStuck = ({ outcome, step }: Case): boolean => step === "close" && outcome === "never"
 
 /** Neither a timeout nor a close takes longer, in ms. */
 const longEnough = 2000
+
+/** A check that hangs is cut off after a while, and so outlasts a lease that is watched. */
+const watch = { leakThreshold: 5, maxLease: 15 }
 
 const slowly = Effect.gen(function*() {
   for (let turn = 0; turn < 3; turn++) yield* Effect.yieldNow
@@ -98,14 +106,14 @@ export class Trial {
       check: () => this.#misbehave("check"),
       close: () => Effect.ignore(this.#misbehave("close"))
     })
-    const made = this.#fork(Scope.provide(this.#make(trial.step), this.#scope))
+    const made = this.#fork(Scope.provide(this.#make(trial), this.#scope))
     this.#world.flush()
     const exit = made.pollUnsafe()
     if (exit === undefined || Exit.isFailure(exit)) throw new Error("a pool is made without waiting")
     this.#pool = exit.value
   }
 
-  #make(step: Step) {
+  #make({ step, watched }: Case) {
     const hook = () => this.#misbehave(step)
     return ConnectionPool.make({
       connector: this.#scripted.connector,
@@ -116,6 +124,8 @@ export class Trial {
       connectTimeout: 20,
       closeTimeout: 20,
       retry: RetryPolicy.make({ maxAttempts: 2, initialDelay: 5, maxDelay: 5, jitter: 0 }),
+      // Where leases are limited, each is used by a fiber of the pool's.
+      ...(watched ? watch : {}),
       // A pool without hooks lends along another path than one with them.
       hooks: step === "afterOpen" || step === "beforeLend" || step === "afterReturn" ? { [step]: hook } : {}
     })
@@ -174,6 +184,7 @@ export class Trial {
     }
     const target = drain !== undefined && subject === "drain" ? drain : borrower
     const isReached = await this.#steps(after, target)
+    if (!isReached) this.#expectLimit(target)
     target.interruptUnsafe()
     await this.#world.settle()
     this.#expect(target.pollUnsafe() !== undefined, "the interruption is held up")
@@ -259,6 +270,14 @@ export class Trial {
     const isEarly = this.#case.step === "permit" && connecting > 0
     this.#expect(total === openNow() || isEarly, `${openNow()} are open, but stats says ${JSON.stringify(this.#stats)}`)
     this.#expect(ledger.peakPerKey <= 1 && ledger.peakTotal <= 2, `${ledger.peakPerKey} or ${ledger.peakTotal} at once`)
+  }
+
+  /** Left to itself, a lease that is watched has ended, and with it the effect of a borrower that has its connection by `use`. */
+  #expectLimit(borrower: Fiber.Fiber<unknown>): void {
+    const { by, outcome, step, subject, watched } = this.#case
+    if (!watched || step !== "use" || outcome !== "never" || subject !== "borrower") return
+    this.#expect(this.#stats.leasesExpired > 0, "a lease is held for longer than maxLease")
+    this.#expect(by === "get" || borrower.pollUnsafe() !== undefined, "an effect outlives its lease")
   }
 
   #expect(condition: boolean, otherwise: string): void {

@@ -4,7 +4,7 @@
  *
  * Usage: node main.ts SHARE SHARES [every]
  *
- * With `every`, each case is interrupted at each scheduling step. That takes a quarter of a million trials, which is too much
+ * With `every`, each case is interrupted at each scheduling step. That takes half a million trials, which is too much
  * for every day; without it, each case is interrupted at every so many, others for each budget of operations.
  */
 import { Context, Effect } from "effect"
@@ -35,10 +35,12 @@ const sweeps = function*(): Generator<Sweep> {
       for (const outcome of outcomes) {
         for (const by of ["use", "get"] as const) {
           for (const subject of subjects) {
-            // A prime, so that a case starts elsewhere with every budget.
-            const mixed = number++ * 7919
-            const drainAfter = mixed % Math.ceil(operations / maxOps / 2)
-            yield { trial: { step, outcome, by, subject, maxOps, drainAfter }, first: mixed % every, every }
+            for (const watched of [false, true]) {
+              // A prime, so that a case starts elsewhere with every budget.
+              const mixed = number++ * 7919
+              const drainAfter = mixed % Math.ceil(operations / maxOps / 2)
+              yield { trial: { step, outcome, by, subject, watched, maxOps, drainAfter }, first: mixed % every, every }
+            }
           }
         }
       }
