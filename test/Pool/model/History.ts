@@ -58,6 +58,8 @@ export interface History {
   readonly hooks: ReadonlyArray<"afterOpen" | "beforeLend" | "afterReturn">
   readonly opsBeforeYield: number
   readonly steps: ReadonlyArray<Step>
+  /** Leases are reported after a while, or limited: then a `use` runs on a fiber of the pool's. No history takes as long as the limit. */
+  readonly watch: { readonly leakThreshold?: number; readonly maxLease?: number }
   /** Drains the pool in the middle of everything, or lets everybody finish first. */
   readonly end: "drain" | "finish"
 }
@@ -149,7 +151,8 @@ export const make = (seed: number): History => {
     hooks,
     opsBeforeYield: oneOf(2048, 2048, 2048, 3 + upTo(40)),
     steps: Array.from({ length: 10 + upTo(oneOf(0, 4, 20)) }, step),
-    end: oneOf("drain", "drain", "finish")
+    end: oneOf("drain", "drain", "finish"),
+    watch: { ...oneOf({}, { leakThreshold: 6 }), ...oneOf({}, {}, { maxLease: 1e7 }) }
   }
 }
 

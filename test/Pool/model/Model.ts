@@ -76,6 +76,7 @@ export class Model {
       ConnectionPool.make({
         ...Connecting.make(this.#referee()),
         ...options,
+        ...history.watch,
         lifetimeJitter: 0,
         connectTimeout: 15,
         closeTimeout: 50,
