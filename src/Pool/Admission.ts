@@ -114,9 +114,20 @@ export const isOthersTurn = <K, A>(
   return false
 }
 
-/** Most borrowers that may wait for an endpoint: those that a dial or a check may serve at once are not counted. */
-export const mostWaiting = <K, A>(keyPool: KeyPool<K, A>, settings: Settings, slots: number): number => {
+/**
+ * Most borrowers that may wait for an endpoint. Those are not counted that are served without anybody giving anything back:
+ * by a dial or a check that is under way, or by a slot that is free, is about to be, or that an idle connection gives way to.
+ */
+export const mostWaiting = <K, A>(
+  keyPool: KeyPool<K, A>,
+  settings: Settings,
+  pool: { readonly slots: number; readonly closing: number; readonly hasVictim: boolean }
+): number => {
   const { concurrency, maxPerEndpoint, maxTotal, maxWaiters } = settings
-  const free = Math.max(Math.min(maxPerEndpoint - slotsOf(keyPool), maxTotal - slots), 0)
-  return maxWaiters + roomIn(keyPool.connecting + free, concurrency) + roomIn(keyPool.proving, concurrency - 1)
+  const ofEndpoint = maxPerEndpoint - (slotsOf(keyPool) - keyPool.closing)
+  const ofPool = maxTotal - (pool.slots - pool.closing) + (pool.hasVictim ? 1 : 0)
+  const free = Math.max(Math.min(ofEndpoint, ofPool), 0)
+  // An own idle connection that is not lent at once is being checked.
+  return maxWaiters + roomIn(keyPool.connecting + keyPool.idle.length + free, concurrency) +
+    roomIn(keyPool.proving, concurrency - 1)
 }

@@ -97,7 +97,7 @@ const prepared = <K, A>(lender: Lender<K, A>, lease: Lease<K, A>, value: A): Eff
     orElse: () => Effect.succeed(false)
   })
   return Effect.flatMap(inTime, (works) => {
-    if (works && core.proved(lease)) return Effect.succeed(value)
+    if (works && core.proved(lease)) return Effect.succeed(inUse(lease, value))
     const refused = core.reject(lease)
     if (refused !== undefined) return Effect.fail(refused)
     return core.remaining(lease) > 0
@@ -111,7 +111,13 @@ const borrowed = <K, A>(lender: Lender<K, A>, lease: Lease<K, A>): Effect.Effect
   if (connection === undefined) return Effect.die(new Error("a borrow went on without a connection"))
   return lease.mustCheck || lender.beforeLend !== undefined
     ? prepared(lender, lease, connection.value)
-    : Effect.succeed(connection.value)
+    : Effect.succeed(inUse(lease, connection.value))
+}
+
+/** From now on the connection is in its borrower's hands. */
+const inUse = <K, A>(lease: Lease<K, A>, value: A): A => {
+  lease.isInUse = true
+  return value
 }
 
 /**
@@ -150,13 +156,17 @@ const untilExpired = <K, A, B, E, R>(
         expired = error
         fiber.interruptUnsafe()
       }
-      fiber.addObserver((exit) => resume(expired !== undefined && wasInterrupted(exit) ? Effect.fail(expired) : exit))
+      fiber.addObserver((exit) => resume(expired === undefined ? exit : expiredIn(exit, expired)))
       return Fiber.interrupt(fiber)
     })
   )
 
-const wasInterrupted = (exit: Exit.Exit<unknown, unknown>): boolean =>
-  Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
+/** What a borrower whose lease has ended ends with: that, and whatever else went wrong in its finalizers. */
+const expiredIn = <B, E>(exit: Exit.Exit<B, E>, expired: PoolError): Exit.Exit<B, E | PoolError> => {
+  if (Exit.isSuccess(exit) || !Cause.hasInterrupts(exit.cause)) return exit
+  const others = exit.cause.reasons.filter((reason) => !Cause.isInterruptReason(reason))
+  return Exit.failCause(Cause.fromReasons<E | PoolError>([Cause.makeFailReason(expired), ...others]))
+}
 
 /**
  * Lends a connection to `f`. The exit handler stands before anything is taken, so an interruption between any two steps
@@ -178,7 +188,7 @@ export const use = <K, A, B, E, R>(
       if (connection === undefined) return wait(lender, own, "Last", attempt)
       return own.mustCheck || lender.beforeLend !== undefined
         ? Effect.flatMap(prepared(lender, own, connection.value), (value) => withinLease(lender, own, f(value)))
-        : withinLease(lender, own, f(connection.value))
+        : withinLease(lender, own, f(inUse(own, connection.value)))
     })
     return Effect.onExitPrimitive(attempt, (exit) => {
       if (lease !== undefined) core.end(lease, exit)

@@ -34,7 +34,10 @@ export const closeWithin = <R>(
   options: { readonly label: string; readonly closeTimeout: Duration.Duration }
 ): Effect.Effect<boolean, never, R> => {
   const patience = patienceOf(options.closeTimeout)
-  const closing = Effect.provideService(close, CloseTimeout, options)
+  const closing = close.pipe(
+    Effect.tapCause((cause) => report(`ConnectionPool: closing a connection to ${options.label} has failed`, cause)),
+    Effect.provideService(CloseTimeout, options)
+  )
   return Effect.tap(endsWithin(closing, patience), (ended) =>
     ended
       ? Effect.void

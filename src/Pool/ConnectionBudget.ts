@@ -58,6 +58,9 @@ export const makeInMemory = (connections: number): ConnectionBudget => {
   return { take: () => permits.takeScoped(1) }
 }
 
+/** The default, which a pool need not ask. */
+export const unlimited: ConnectionBudget = { take: () => Effect.void }
+
 /**
  * The budget of the pools that are made in this context. By default it has no end: a pool keeps its own caps.
  *
@@ -66,5 +69,5 @@ export const makeInMemory = (connections: number): ConnectionBudget => {
  */
 export const ConnectionBudget: Context.Reference<ConnectionBudget> = Context.Reference<ConnectionBudget>(
   "effect-sluice/Pool/ConnectionBudget",
-  { defaultValue: () => ({ take: () => Effect.void }) }
+  { defaultValue: () => unlimited }
 )

@@ -26,6 +26,7 @@ export class Custody<K, A> {
   readonly #nesting: Nesting<K, A>
   readonly #watch: LeaseWatch<K, A>
   readonly #losses: LossWatch<K, A>
+  readonly #makesReady: boolean
 
   /** `lost` ends a lease that nobody can end any more. */
   constructor(
@@ -35,6 +36,7 @@ export class Custody<K, A> {
     lost: (lease: Lease<K, A>) => void
   ) {
     this.#inventory = inventory
+    this.#makesReady = env.makesReady
     this.#nesting = new Nesting(env, inventory)
     this.#watch = watchLeases(env, tally, (connection) => inventory.retire(connection))
     this.#losses = new LossWatch((lease) => {
@@ -52,14 +54,19 @@ export class Custody<K, A> {
     this.#begin(lease)
     this.#nesting.lent(lease)
     const due = this.#losses.add(lease.borrowedAt)
-    return this.#watch.isOn ? Math.min(due, this.#watch.add(lease)) : due
+    return lease.mustCheck || this.#makesReady ? due : Math.min(due, this.entrust(lease, lease.borrowedAt))
+  }
+
+  /** A connection is in its borrower's hands, and what it takes to check it has passed; returns when that is too long. */
+  entrust(lease: Lease<K, A>, now: number): number {
+    return this.#watch.isOn ? this.#watch.add(lease, now) : Infinity
   }
 
   /** A lease has given its connection back; the borrow may go on with another. */
-  remove(lease: Lease<K, A>, now: number): void {
+  remove(lease: Lease<K, A>): void {
     this.#nesting.returned(lease)
     this.#losses.remove(lease)
-    if (this.#watch.isOn) this.#watch.remove(lease, now)
+    if (this.#watch.isOn) this.#watch.remove(lease)
   }
 
   /** Does what is due, and returns when the next is. */

@@ -10,6 +10,7 @@ import {
   ConnectFailed,
   ConnectionDied,
   type Counts,
+  type Holder,
   LeaseExpired,
   NestedAcquire,
   NotReady,
@@ -20,7 +21,7 @@ import {
   type StalledBy
 } from "./PoolError.ts"
 import type { Settings } from "./PoolOptions.ts"
-import { type KeyPool, type Lease, slotsOf, type Status } from "./PoolState.ts"
+import { type KeyPool, type Lease, type PooledConnection, slotsOf, type Status } from "./PoolState.ts"
 import { countsOf, longestHolders, spanOf } from "./PoolStats.ts"
 
 /** A key's text. An object without a prototype has none. */
@@ -40,23 +41,43 @@ const stalledBy = <K, A>(lease: Lease<K, A>, settings: Settings, isSuspended: bo
   return slotsOf(keyPool) >= settings.maxPerEndpoint ? "EndpointCap" : "TotalCap"
 }
 
-export const acquireTimeout = <K, A>(lease: Lease<K, A>, options: {
+/** What the errors of one moment have in common. A crowd whose time is up together looks through the holders once. */
+export interface Moment<K, A> {
   readonly settings: Settings
   readonly pool: Counts
-  readonly now: number
   readonly isSuspended: boolean
-  readonly position: number
-}): PoolError => {
+  /** Who has held connections for the longest: those of an endpoint, or of the pool. */
+  readonly holders: (keyPool: KeyPool<K, A> | undefined) => ReadonlyArray<Holder>
+}
+
+/** The moment in which a pool has these connections, idle and lent. */
+export const momentOf = <K, A>(
+  { now, ...shared }: Omit<Moment<K, A>, "holders"> & { readonly now: number },
+  all: () => Iterable<PooledConnection<K, A>>
+): Moment<K, A> => {
+  const found = new Map<KeyPool<K, A> | undefined, ReadonlyArray<Holder>>()
+  return {
+    ...shared,
+    holders: (keyPool) => {
+      const known = found.get(keyPool) ?? longestHolders(keyPool?.connections ?? all(), now, 3)
+      found.set(keyPool, known)
+      return known
+    }
+  }
+}
+
+export const acquireTimeout = <K, A>(lease: Lease<K, A>, position: number, moment: Moment<K, A>): PoolError => {
   const { owner } = lease
+  const stalled = stalledBy(lease, moment.settings, moment.isSuspended)
   return new PoolError({
     reason: new AcquireTimeout({
       key: owner.label,
-      after: Duration.millis(options.settings.acquireTimeout),
-      stalledBy: stalledBy(lease, options.settings, options.isSuspended),
-      position: options.position,
+      after: Duration.millis(moment.settings.acquireTimeout),
+      stalledBy: stalled,
+      position,
       endpoint: countsOf(owner),
-      pool: options.pool,
-      holders: longestHolders(owner, options.now, 3),
+      pool: moment.pool,
+      holders: moment.holders(stalled === "TotalCap" ? undefined : owner),
       cause: owner.lastFailure
     })
   })

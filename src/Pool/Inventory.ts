@@ -5,6 +5,7 @@
  */
 import type * as Fiber from "effect/Fiber"
 import type { Connector } from "../Resource/Connector.ts"
+import { mostWaiting } from "./Admission.ts"
 import { IdleList } from "./IdleList.ts"
 import { Lifetimes } from "./Lifetimes.ts"
 import type { Settings } from "./PoolOptions.ts"
@@ -229,17 +230,22 @@ export class Inventory<K, A> {
     this.#idle.add(connection, now)
   }
 
-  /** Keeps a connection for the borrowers that it has until the reservation ends. */
-  reserve(connection: PooledConnection<K, A>): void {
-    connection.reservations++
-    this.#noteRoom(connection)
+  /** Keeps the connections with this value for the borrowers that they have, until the reservation ends. */
+  reserve(value: A): ReadonlyArray<PooledConnection<K, A>> {
+    const connections = this.find(value)
+    for (const connection of connections) this.#reserve(connection, 1)
+    return connections
   }
 
-  /** Ends a reservation; `true` if others may share the connection now. One that nobody has may just be being reset. */
-  unreserve(connection: PooledConnection<K, A>): boolean {
-    connection.reservations--
+  /** Ends a reservation; returns those that others may share now. One that nobody has may just be being reset. */
+  unreserve(connections: ReadonlyArray<PooledConnection<K, A>>): ReadonlyArray<PooledConnection<K, A>> {
+    for (const connection of connections) this.#reserve(connection, -1)
+    return connections.filter(({ hasRoom }) => hasRoom)
+  }
+
+  #reserve(connection: PooledConnection<K, A>, by: number): void {
+    connection.reservations += by
     this.#noteRoom(connection)
-    return connection.hasRoom
   }
 
   /** Has a connection closed: now if nobody has it, when the last one gives it back otherwise. */
@@ -254,6 +260,11 @@ export class Inventory<K, A> {
   dismiss(connection: PooledConnection<K, A>): void {
     if (connection.leases.length === 0) this.retire(connection)
     else this.discard(connection)
+  }
+
+  /** Starts closing all connections, whoever has them. */
+  retireAll(): void {
+    for (const connection of this.all()) this.retire(connection)
   }
 
   /** Starts closing a connection, whoever has it. */
@@ -294,6 +305,19 @@ export class Inventory<K, A> {
       last ??= connection
     }
     return last
+  }
+
+  /** Closes an idle connection that gives way to another endpoint. */
+  evict(victim: PooledConnection<K, A>): void {
+    this.#tally.evicted++
+    this.retire(victim)
+  }
+
+  /** Most borrowers that may wait for an endpoint. Who gives way to it is only looked for where that is limited. */
+  mostWaiting(keyPool: KeyPool<K, A>): number {
+    if (this.#settings.maxWaiters === Infinity) return Infinity
+    const hasVictim = this.victimFor(keyPool) !== undefined
+    return mostWaiting(keyPool, this.#settings, { slots: this.#slots, closing: this.#closing, hasVictim })
   }
 
   /** There are more connections than the caps allow, as after a cap was lowered. */

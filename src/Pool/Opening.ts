@@ -14,12 +14,13 @@ import { supervised } from "../internal/Bounded.ts"
 import type { CallSite } from "../internal/CallSite.ts"
 import { CloseTimeout } from "../internal/CloseTimeout.ts"
 import { TrackedByPool } from "../internal/Tracked.ts"
+import { report } from "../internal/Unhandled.ts"
 import { witnessed } from "../internal/Witness.ts"
 import { ResourceMonitor } from "../Monitor/Service.ts"
 import type { Connector } from "../Resource/Connector.ts"
 import * as RetryPolicy from "../Retry/RetryPolicy.ts"
 import { closeWithin, patienceOf } from "./Closing.ts"
-import { ConnectionBudget } from "./ConnectionBudget.ts"
+import { ConnectionBudget, unlimited } from "./ConnectionBudget.ts"
 import type { Settings } from "./PoolOptions.ts"
 
 /**
@@ -43,6 +44,11 @@ export class ConnectTimeout extends Data.TaggedError("ConnectTimeout")<{
 export interface Demand<A> {
   /** Whether somebody still wants the connection. It is asked again before each dial. */
   readonly isWanted: () => boolean
+  /** Completes when nobody wants it any more, until the dial has begun: a dial outlives the borrower that it was meant for. */
+  readonly unwanted: Effect.Effect<void>
+  readonly dialling: () => void
+  /** The budget has nothing left: an idle connection of another endpoint may give its permit up. */
+  readonly crowded: () => void
   /** The attempt failed; `true` if another one of the endpoint is under way, which carries on. */
   readonly isSurplus: (failure: unknown) => boolean
   /** The connection is open. It is taken over in the same uninterruptible step. */
@@ -84,6 +90,12 @@ interface Unclaimed {
 const closesWith = (outer: Scope.Scope, scope: Scope.Closeable, unclaimed: Unclaimed): Effect.Effect<void> =>
   Scope.addFinalizerExit(outer, (exit) => unclaimed.close ?? Scope.close(scope, exit))
 
+const leftBehind = (what: string, label: string, patience: Duration.Duration) =>
+  report(
+    `ConnectionPool: ${what} to ${label} was interrupted and has not ended within ${Duration.format(patience)}. ` +
+      "It is left behind, and what it still opens is closed at once."
+  )
+
 /**
  * One dial, in a scope of its own. Neither a connector that cannot be interrupted nor a finalizer that hangs can hold up
  * the pool: they are left behind, and what such a dial still opens is closed at once, because its scope is closed by then.
@@ -103,7 +115,8 @@ const dial = <K, A, E, R>(
       })
       const opened = Effect.suspend(() => connector.open(key))
       const complete = Scope.provide(afterOpen === undefined ? opened : Effect.tap(opened, afterOpen), scope)
-      const bounds = { within: after, patience: patienceOf(settings.closeTimeout) }
+      const patience = patienceOf(settings.closeTimeout)
+      const bounds = { within: after, patience, leftBehind: leftBehind("opening a connection", label, patience) }
       const exit = yield* Effect.onInterrupt(restore(supervised(complete, bounds)), () => Effect.asVoid(close))
       if (exit !== undefined && Exit.isSuccess(exit)) {
         unclaimed.close = Effect.asVoid(close)
@@ -117,6 +130,37 @@ const dial = <K, A, E, R>(
     })
   )
 
+/** How long a budget may keep a dial waiting before an idle connection of another endpoint gives its permit up. */
+const patienceWithBudget = Duration.millis(100)
+
+/**
+ * Takes a permit from a budget, in a scope of its own that closes with the connection's. A budget that hangs, whether it is asked
+ * for a permit or given one back, cannot hold up the pool.
+ */
+const permitted = (
+  budget: ConnectionBudget,
+  { demand, label, settings }: Pick<Request<never, never, never, never>, "demand" | "label" | "settings">
+) =>
+  Effect.gen(function*() {
+    const scope = Scope.makeUnsafe()
+    const patience = patienceOf(settings.closeTimeout)
+    const give = closeWithin(Effect.suspend(() => Scope.close(scope, Exit.void)), {
+      label: `the budget's permit for ${label}`,
+      closeTimeout: settings.closeTimeout
+    })
+    yield* Effect.addFinalizer(() => Effect.asVoid(give))
+    const asking = Effect.sleep(patienceWithBudget).pipe(
+      Effect.andThen(Effect.sync(demand.crowded)),
+      Effect.andThen(Effect.never)
+    )
+    const exit = yield* supervised(Effect.raceFirst(Scope.provide(budget.take(label), scope), asking), {
+      within: Duration.infinity,
+      patience,
+      leftBehind: leftBehind("taking a permit for a connection", label, patience)
+    })
+    if (exit !== undefined && Exit.isFailure(exit)) return yield* Effect.failCause(exit.cause)
+  })
+
 const open = <K, A, E, R>(request: Request<K, A, E, R>, unclaimed: Unclaimed) => {
   const { demand, label, settings } = request
   const ifWanted = <B, E2, R2>(effect: Effect.Effect<B, E2, R2>) =>
@@ -127,16 +171,22 @@ const open = <K, A, E, R>(request: Request<K, A, E, R>, unclaimed: Unclaimed) =>
     const monitor = yield* ResourceMonitor
     yield* monitor.track({ label, site: () => site?.text })
     yield* witnessed({ label, site })
+    demand.dialling()
     return { value: yield* Effect.provideService(dial(request, unclaimed), TrackedByPool, true) }
   })
-  const budgeted = Effect.andThen(Effect.flatMap(ConnectionBudget, (budget) => budget.take(label)), ifWanted(tracked))
+  const budgeted = Effect.flatMap(
+    ConnectionBudget,
+    (budget) => budget === unlimited ? ifWanted(tracked) : Effect.andThen(permitted(budget, request), ifWanted(tracked))
+  )
   const attempt = Effect.catchCauseIf(
     ifWanted(budgeted),
     // An opener that is not needed any more ends here; the one that goes on carries the failure.
     (cause) => demand.isSurplus(Cause.squash(cause)),
     () => Effect.undefined
   )
-  const dialled = RetryPolicy.retry(attempt, settings.dial, { label, previousAttempts: demand.attempts() })
+  const tried = RetryPolicy.retry(attempt, settings.dial, { label, previousAttempts: demand.attempts() })
+  // Whoever waits at the gate or for the budget has a slot of both caps, which others can use when nobody wants it here.
+  const dialled = Effect.raceFirst(tried, Effect.as(demand.unwanted, undefined))
   const parent = demand.span()
   return parent === undefined
     ? dialled

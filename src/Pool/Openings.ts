@@ -30,6 +30,8 @@ export interface Outcomes<K, A> {
   readonly dialAgainAt: (moment: number) => void
   /** What is known of an endpoint may have changed. */
   readonly judged: () => void
+  /** There is no permit for this endpoint because others, this pool's perhaps, have all of them. */
+  readonly crowded: (keyPool: KeyPool<K, A>) => void
   /** Opening has failed for good. */
   readonly failed: (keyPool: KeyPool<K, A>, error: PoolError) => void
   /** Nothing of it is left. */
@@ -48,6 +50,8 @@ export class Openings<K, A> {
   readonly #tally: Tally
   readonly #outcomes: Outcomes<K, A>
   readonly #fibers = new Set<Fiber.Fiber<unknown>>()
+  /** What waits to dial an endpoint, and how each of them learns that it need not. */
+  readonly #waiting = new Map<KeyPool<K, A>, Set<() => void>>()
 
   constructor(env: Environment<K, A>, inventory: Inventory<K, A>, tally: Tally, outcomes: Outcomes<K, A>) {
     this.#env = env
@@ -69,8 +73,12 @@ export class Openings<K, A> {
 
   /** It lives as long as the connection, and so must not know the fiber that dials. */
   #demandFor(keyPool: KeyPool<K, A>, slot: Slot): Demand<A> {
+    let isDialling = false
     return {
       isWanted: () => this.#outcomes.isWanted(keyPool),
+      unwanted: this.#unwanted(keyPool, () => isDialling),
+      dialling: () => void (isDialling = true),
+      crowded: () => this.#outcomes.crowded(keyPool),
       isSurplus: (failure) => this.#isSurplus(keyPool, failure),
       opened: (opened) => this.#adopt(keyPool, slot, opened),
       failed: (error) => void this.failed(keyPool, error),
@@ -82,6 +90,30 @@ export class Openings<K, A> {
         return first === undefined ? undefined : Context.getOrUndefined(first.context, Tracer.ParentSpan)
       }
     }
+  }
+
+  /** Completes when the endpoint needs no dial any more. */
+  #unwanted(keyPool: KeyPool<K, A>, isDialling: () => boolean): Effect.Effect<void> {
+    return Effect.callback<void>((resume) => {
+      const waiting = this.#waiting.get(keyPool) ?? new Set()
+      const tell = () => {
+        if (!isDialling() && !this.#outcomes.isWanted(keyPool)) resume(Effect.void)
+      }
+      waiting.add(tell)
+      this.#waiting.set(keyPool, waiting)
+      return Effect.sync(() => this.#stopWaiting(keyPool, tell))
+    })
+  }
+
+  #stopWaiting(keyPool: KeyPool<K, A>, tell: () => void): void {
+    const waiting = this.#waiting.get(keyPool)
+    if (waiting?.delete(tell) === true && waiting.size === 0) this.#waiting.delete(keyPool)
+  }
+
+  /** Somebody has left the queue of an endpoint: what waits to dial it may not be wanted any more. */
+  reconsider(keyPool: KeyPool<K, A>): void {
+    const waiting = this.#waiting.get(keyPool)
+    if (waiting !== undefined && !this.#outcomes.isWanted(keyPool)) { for (const tell of [...waiting]) tell() }
   }
 
   interruptAll(): void {

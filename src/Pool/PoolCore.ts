@@ -10,9 +10,10 @@ import type * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import { Alarm } from "../internal/Timer.ts"
 import type { HeldLease } from "../Monitor/Ledger.ts"
-import { admit, isOthersTurn, isStillWanted, lacksMinimum, mostWaiting, nextDialOf, wantedBy } from "./Admission.ts"
+import { admit, isOthersTurn, isStillWanted, lacksMinimum, nextDialOf, wantedBy } from "./Admission.ts"
 import { Continuations } from "./Continuations.ts"
 import { Custody } from "./Custody.ts"
+import { Deadlines } from "./Deadlines.ts"
 import * as Explaining from "./Explaining.ts"
 import { type Health, healthOf } from "./Health.ts"
 import { Inventory } from "./Inventory.ts"
@@ -40,7 +41,7 @@ export class PoolCore<K, A> {
   readonly #openings: Openings<K, A>
   readonly #probing: Probing<K, A>
   readonly #tally: Tally = emptyTally()
-  readonly #deadlines: Alarm
+  readonly #deadlines: Deadlines<K, A>
   readonly #upkeep: Alarm
   readonly #onEmptied: Array<() => void> = []
   /** The last dispatch left an endpoint without a connection because every slot was in use. */
@@ -68,6 +69,10 @@ export class PoolCore<K, A> {
       arrived: (connection) => this.#arrive(connection),
       dialAgainAt: (moment) => this.#upkeep.at(moment),
       judged: () => this.observers.current?.judged(),
+      crowded: (keyPool) => {
+        const victim = this.#inventory.victimFor(keyPool)
+        if (victim !== undefined) this.#inventory.evict(victim)
+      },
       failed: (keyPool, error) => this.#failAll(keyPool, error),
       freed: (keyPool, slot) => this.#free(keyPool, slot),
       ended: () => this.#dispatch()
@@ -77,9 +82,9 @@ export class PoolCore<K, A> {
       this.#dispatch()
     })
     this.#custody = new Custody(env, this.#inventory, this.#tally, (lease) => this.#finish(lease, true))
-    const timer = { clock: clock.clock, fork }
-    this.#deadlines = new Alarm({ ...timer, now: () => clock.monotonic(), onDue: () => this.#expireWaiters() })
-    this.#upkeep = new Alarm({ ...timer, now: () => clock.synchronize(), onDue: () => this.#doUpkeep() })
+    this.#deadlines = new Deadlines(env, (now) => this.#expireWaiters(now))
+    const now = () => clock.synchronize()
+    this.#upkeep = new Alarm({ clock: clock.clock, fork, now, onDue: () => this.#doUpkeep() })
   }
 
   // ---- borrowing -----------------------------------------------------------------------------------------------------
@@ -113,14 +118,12 @@ export class PoolCore<K, A> {
    */
   enqueue(lease: Lease<K, A>, place: "Last" | "First"): PoolError | undefined {
     if (lease.owner.isForgotten) lease.owner = this.keyPool(lease.owner.key)
-    const mayBeMany = place === "First" || this.#settings.maxWaiters === Infinity
-    const most = mayBeMany ? Infinity : mostWaiting(lease.owner, this.#settings, this.#inventory.slots)
+    const most = place === "First" ? Infinity : this.#inventory.mostWaiting(lease.owner)
     const refusal = Explaining.refusal(lease.owner, this.#status, most, this.#settings) ?? this.#custody.enter(lease)
     if (refusal !== undefined) return refusal
     if (place === "Last") this.#tally.waited++
     lease.waitingSince = this.#clock.now()
-    this.#deadlines.at(this.#deadlineOf(lease, lease.waitingSince))
-    this.#deadlines.hold(true)
+    this.#deadlines.wait(lease, lease.waitingSince)
     this.#waiting.join(lease, place)
     // One more borrower changes nothing for the others, and nothing at all when no connection can be had for it.
     const { owner, waitingSince } = lease
@@ -134,15 +137,16 @@ export class PoolCore<K, A> {
 
   /** What is left of a borrow's time, in milliseconds. */
   remaining(lease: Lease<K, A>): number {
-    return Math.max(this.#deadlineOf(lease, this.#clock.now()) - this.#clock.monotonic(), 0)
+    return this.#deadlines.remaining(lease)
   }
 
   /** Ends a borrow, wherever it stands: it leaves the queue, or its connection goes to the next one. */
   end(lease: Lease<K, A>, exit: Exit.Exit<unknown, unknown>): void {
     if (lease.state === "Waiting") this.#leave(lease)
     lease.unnote?.()
-    const { connection, mustCheck } = lease
-    const isReusable = mustCheck || connection === undefined
+    const { connection, isInUse, mustCheck } = lease
+    // A borrower that was interrupted before it went on with its connection has left nothing behind on it.
+    const isReusable = mustCheck || !isInUse || connection === undefined
       ? undefined
       : this.#env.isReusable?.(connection.value, exit)
     this.#finish(lease, mustCheck || isReusable === false)
@@ -156,6 +160,7 @@ export class PoolCore<K, A> {
     const { connection } = lease
     if (connection === undefined || isGone(connection)) return false
     lease.mustCheck = false
+    this.#upkeep.at(this.#custody.entrust(lease, this.#clock.now()))
     if (!connection.proving && !connection.untried) return true
     this.#openings.ready(connection)
     this.#inventory.proved(connection)
@@ -178,11 +183,10 @@ export class PoolCore<K, A> {
     return error
   }
 
-  timeoutOf(lease: Lease<K, A>, position = 1, pool = this.#directory.counts()): PoolError {
+  timeoutOf(lease: Lease<K, A>, position = 1, moment = this.#moment()): PoolError {
     this.#tally.timeouts++
     this.observers.current?.timedOut()
-    const [now, isSuspended] = [this.#clock.now(), this.#status === "Waiting"]
-    return Explaining.acquireTimeout(lease, { settings: this.#settings, pool, position, now, isSuspended })
+    return Explaining.acquireTimeout(lease, position, moment)
   }
 
   // ---- operating -----------------------------------------------------------------------------------------------------
@@ -219,12 +223,9 @@ export class PoolCore<K, A> {
 
   /** Keeps a connection for the borrowers that it has; the result ends that. */
   reserve(value: A): () => void {
-    const connections = this.#inventory.find(value)
-    for (const connection of connections) this.#inventory.reserve(connection)
+    const connections = this.#inventory.reserve(value)
     return () => {
-      for (const connection of connections) {
-        if (this.#inventory.unreserve(connection)) this.#offer(connection, this.#clock.now())
-      }
+      for (const connection of this.#inventory.unreserve(connections)) this.#offer(connection, this.#clock.now())
     }
   }
 
@@ -257,9 +258,7 @@ export class PoolCore<K, A> {
   }
 
   /** Closes the connections that are still lent, under their borrowers. */
-  force(): void {
-    for (const connection of this.#inventory.all()) this.#inventory.retire(connection)
-  }
+  readonly force = () => this.#inventory.retireAll()
 
   /** Calls back once, as soon as nothing is open, opening or closing. */
   whenEmptied(callback: () => void): void {
@@ -285,7 +284,7 @@ export class PoolCore<K, A> {
   #giveBack(lease: Lease<K, A>, connection: PooledConnection<K, A>): void {
     lease.connection = undefined
     const now = this.#clock.now()
-    this.#custody.remove(lease, now)
+    this.#custody.remove(lease)
     this.observers.current?.used(now - lease.borrowedAt)
     this.#inventory.takeBack(connection, lease)
     if (connection.state === "Closing") return
@@ -439,8 +438,7 @@ export class PoolCore<K, A> {
         break
       }
       if (victim !== undefined) {
-        this.#tally.evicted++
-        this.#inventory.retire(victim)
+        this.#inventory.evict(victim)
         // What closes at once has freed its slot, which is then there for this endpoint and nobody else.
         if (this.#inventory.slots < this.#settings.maxTotal) continue
       }
@@ -454,12 +452,6 @@ export class PoolCore<K, A> {
     return unclaimed
   }
 
-  /** The deadline is set once; going back to the queue does not arm it again. */
-  #deadlineOf(lease: Lease<K, A>, now: number): number {
-    if (lease.deadline === Infinity) lease.deadline = this.#clock.deadlineAfter(this.#settings.acquireTimeout, now)
-    return lease.deadline
-  }
-
   #leave(lease: Lease<K, A>): void {
     this.#leaveQueue(lease)
     this.#leaveEmpty(lease.owner)
@@ -467,7 +459,8 @@ export class PoolCore<K, A> {
 
   #leaveQueue(lease: Lease<K, A>): void {
     this.#waiting.leave(lease)
-    if (this.#waiting.isEmpty) this.#deadlines.hold(false)
+    if (this.#waiting.isEmpty) this.#deadlines.release()
+    if (lease.owner.connecting > 0 && lease.owner.queue.size === 0) this.#openings.reconsider(lease.owner)
   }
 
   #refuseAll(refusal: (keyPool: KeyPool<K, A>) => PoolError): void {
@@ -486,11 +479,17 @@ export class PoolCore<K, A> {
 
   // ---- time ----------------------------------------------------------------------------------------------------------
 
-  #expireWaiters(): number {
-    const { late, next } = this.#waiting.expired(this.#clock.monotonic())
-    const counts = this.#directory.counts()
-    for (const { lease, position } of late) this.#fail(lease, this.timeoutOf(lease, position, counts))
+  #expireWaiters(now: number): number {
+    const { late, next } = this.#waiting.expired(now)
+    const moment = this.#moment()
+    for (const { lease, position } of late) this.#fail(lease, this.timeoutOf(lease, position, moment))
     return next
+  }
+
+  #moment(): Explaining.Moment<K, A> {
+    const [now, isSuspended] = [this.#clock.now(), this.#status === "Waiting"]
+    const pool = this.#directory.counts()
+    return Explaining.momentOf({ settings: this.#settings, pool, now, isSuspended }, () => this.#inventory.all())
   }
 
   /** One sweep for everything that age does to connections, leases and endpoints; returns when the next is due. */

@@ -63,7 +63,10 @@ export interface Options<K, A, E, R> {
   readonly lifetimeJitter?: number | undefined
   /** How long closing a connection gracefully may take; 0 or more. @default 2 seconds */
   readonly closeTimeout?: Duration.Input | undefined
-  /** Most borrowers that wait for one endpoint: a whole number of at least 0, or `Infinity`. @default Infinity */
+  /**
+   * Most borrowers that wait for one endpoint until another one gives something back: a whole number of at least 0, or
+   * `Infinity`. @default Infinity
+   */
   readonly maxWaiters?: number | undefined
   /**
    * A connection that was idle longer than this is checked before it is lent, if the connector has a `check`; 0 or more.
@@ -82,7 +85,8 @@ export interface Options<K, A, E, R> {
   readonly leakThreshold?: Duration.Input | undefined
   /**
    * A lease that is held for longer is ended: the effect of its `use` is interrupted and fails with `LeaseExpired`, and its
-   * connection is closed; above 0, `"Infinity"` for never. @default "Infinity"
+   * connection is closed; above 0, `"Infinity"` for never. The time that its check took is not counted.
+   * @default "Infinity"
    */
   readonly maxLease?: Duration.Input | undefined
   /** What is done with a connection on its way from and to its borrowers. @default none */

@@ -160,6 +160,8 @@ export interface Lease<K, A> {
   connection: PooledConnection<K, A> | undefined
   /** The connection has to be checked, or made ready, before it is used, and has not passed yet. */
   mustCheck: boolean
+  /** The borrower has gone on with its connection. */
+  isInUse: boolean
   /** The absolute deadline of the whole borrow on the monotonic clock; it is set once, when the borrow has to wait. */
   deadline: number
   /** When it began to wait, on the pool's steady clock. */
@@ -199,6 +201,7 @@ export const makeLease = <K, A>(
   state: "New",
   connection: undefined,
   mustCheck: false,
+  isInUse: false,
   deadline: Infinity,
   waitingSince: 0,
   borrowedAt: 0,

@@ -55,7 +55,7 @@ export interface Stats extends Counts, Totals {
   readonly maxTotal: number
   readonly minPerEndpoint: number
   readonly isSuspended: boolean
-  /** The counts of each endpoint, by its text. */
+  /** The counts of each endpoint, by its text. Endpoints with the same text are counted together. */
   readonly endpoints: ReadonlyMap<string, Counts>
 }
 
@@ -108,15 +108,20 @@ export const statsOf = <K, A>(
   keyPools: ReadonlyArray<KeyPool<K, A>>,
   { settings, status, tally }: { readonly tally: Tally; readonly settings: Settings; readonly status: Status }
 ): Stats => {
-  const endpoints = keyPools.map((keyPool) => [keyPool.label, countsOf(keyPool)] as const)
+  const endpoints = new Map<string, Counts>()
+  for (const keyPool of keyPools) {
+    // Keys that are not equal may have the same text.
+    const others = endpoints.get(keyPool.label)
+    endpoints.set(keyPool.label, others === undefined ? countsOf(keyPool) : sumOf([others, countsOf(keyPool)]))
+  }
   return {
-    ...sumOf(endpoints.map(([, counts]) => counts)),
+    ...sumOf(endpoints.values()),
     ...tally,
     maxPerEndpoint: settings.maxPerEndpoint,
     maxTotal: settings.maxTotal,
     minPerEndpoint: settings.minPerEndpoint,
     isSuspended: status === "Waiting" || status === "Refusing",
-    endpoints: new Map(endpoints)
+    endpoints
   }
 }
 
@@ -136,10 +141,14 @@ export const heldLeases = function*<K, A>(
   }
 }
 
-/** Who has held connections of an endpoint for the longest, at most `most`. */
-export const longestHolders = <K, A>(keyPool: KeyPool<K, A>, now: number, most: number): ReadonlyArray<Holder> => {
+/** Who has held these connections for the longest, at most `most`. */
+export const longestHolders = <K, A>(
+  connections: Iterable<PooledConnection<K, A>>,
+  now: number,
+  most: number
+): ReadonlyArray<Holder> => {
   const held: Array<{ readonly span: string | undefined; readonly millis: number }> = []
-  for (const { leases } of keyPool.connections) {
+  for (const { leases } of connections) {
     for (const lease of leases) held.push({ span: spanOf(lease), millis: now - lease.borrowedAt })
   }
   return held

@@ -36,8 +36,13 @@ const metricsOf = (name: string) => {
   const attributes = { "db.client.connection.pool.name": name }
   const gauge = (id: string, description: string, extra: Record<string, string> = {}) =>
     Metric.gauge(`db.client.connection.${id}`, { description, attributes: { ...attributes, ...extra } })
+  // Effect's exporters take the unit from this attribute, and export it as such.
   const seconds = (id: string, description: string) =>
-    Metric.histogram(`db.client.connection.${id}`, { description, attributes, boundaries })
+    Metric.histogram(`db.client.connection.${id}`, {
+      description,
+      attributes: { ...attributes, unit: "s" },
+      boundaries
+    })
   const state = "db.client.connection.state"
   return {
     idle: gauge("count", "Connections in this state", { [state]: "idle" }),
@@ -105,17 +110,18 @@ export const record = <K, A>(
   const metrics = metricsOf(options.name)
   const interval = intervalOf(options.interval)
   const { core } = pool[TypeId]
-  const readCounts = Effect.contextWith((context: Context.Context<never>) =>
-    Effect.sync(() => {
-      const { active, idle, maxTotal, minPerEndpoint, waiting } = core.stats()
-      metrics.idle.updateUnsafe(idle, context)
-      metrics.used.updateUnsafe(active, context)
-      metrics.idleMin.updateUnsafe(minPerEndpoint, context)
-      metrics.idleMax.updateUnsafe(maxTotal, context)
-      metrics.max.updateUnsafe(maxTotal, context)
-      metrics.pending.updateUnsafe(waiting, context)
-    })
-  )
+  const write = ({ active, idle, maxTotal, minPerEndpoint, waiting }: Gauged) =>
+    Effect.contextWith((context: Context.Context<never>) =>
+      Effect.sync(() => {
+        metrics.idle.updateUnsafe(idle, context)
+        metrics.used.updateUnsafe(active, context)
+        metrics.idleMin.updateUnsafe(minPerEndpoint, context)
+        metrics.idleMax.updateUnsafe(maxTotal, context)
+        metrics.max.updateUnsafe(maxTotal, context)
+        metrics.pending.updateUnsafe(waiting, context)
+      })
+    )
+  const readCounts = Effect.suspend(() => write(core.stats()))
   return Effect.gen(function*() {
     const context = yield* Effect.context<never>()
     yield* Effect.acquireRelease(
@@ -130,6 +136,8 @@ export const record = <K, A>(
       ),
       (stop) => Effect.sync(stop)
     )
+    // A pool that is closed has nothing; one that is no longer recorded is not known to have anything.
+    yield* Effect.addFinalizer(() => write(noCounts))
     yield* readCounts.pipe(
       Effect.andThen(sleepUnref(interval)),
       Effect.forever,
@@ -137,6 +145,11 @@ export const record = <K, A>(
     )
   })
 }
+
+/** What gauges show. */
+type Gauged = Pick<Stats, "active" | "idle" | "maxTotal" | "minPerEndpoint" | "waiting">
+
+const noCounts: Gauged = { active: 0, idle: 0, maxTotal: 0, minPerEndpoint: 0, waiting: 0 }
 
 const intervalOf = (interval: Duration.Input | undefined): number =>
   Math.ceil(Duration.toMillis(

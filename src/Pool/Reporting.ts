@@ -6,7 +6,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { LeakFacts } from "../Monitor/Leak.ts"
-import type { KeyPool, Lease } from "./PoolState.ts"
+import type { Lease } from "./PoolState.ts"
 import { spanOf } from "./PoolStats.ts"
 
 const borrowerOf = <K, A>(lease: Lease<K, A>): string =>
@@ -22,17 +22,17 @@ export const leakOf = <K, A>(lease: Lease<K, A>, what: "Held" | "Returned" | "Lo
   age: Duration.millis(millis)
 })
 
-/** Warns of a nested borrow that may wait for itself, once for each endpoint. */
+/** Warns of a nested borrow that may wait for itself, once for each place in the program. Those without one are one place. */
 export const nestedOnce = (fork: (effect: Effect.Effect<void>) => unknown) => {
-  const warned = new WeakSet<object>()
+  const warned = new Set<string | undefined>()
   return <K, A>(lease: Lease<K, A>): void => {
-    const owner: KeyPool<K, A> = lease.owner
-    if (warned.has(owner)) return
-    warned.add(owner)
+    const place = lease.site?.text ?? spanOf(lease)
+    if (warned.has(place)) return
+    warned.add(place)
     fork(Effect.logWarning(
       `ConnectionPool: ${
         borrowerOf(lease)
-      } holds a connection and waits for another, to ${owner.label}. If all borrowers ` +
+      } holds a connection and waits for another, to ${lease.owner.label}. If all borrowers ` +
         "do that, all of them wait until their deadlines. Pass the connection on instead of borrowing again, or raise the caps"
     ))
   }

@@ -13,7 +13,7 @@ import type { Clock } from "effect/Clock"
  *
  * A frozen process may find the monotonic clock standing still, and a wall clock may step back; whichever says more is
  * right about a connection's age. Reading the monotonic clock costs several times what reading the wall clock does, and a
- * pool reads on every borrow and every return. So {@link now} reads the wall clock alone and never goes back, and
+ * pool reads on every borrow and every return. So {@link now} reads the wall clock alone unless that goes back, and
  * {@link synchronize}, which is called wherever something waits or a timer rings, makes up for what a step had hidden.
  */
 export class SteadyClock {
@@ -37,9 +37,7 @@ export class SteadyClock {
   /** A time that never goes back. */
   now(): number {
     const now = this.clock.currentTimeMillisUnsafe() + this.#offset
-    if (now >= this.#last) return this.#last = now
-    this.#offset += this.#last - now
-    return this.#last
+    return now >= this.#last ? this.#last = now : this.#stepBack(now)
   }
 
   /** Milliseconds of the monotonic clock, for deadlines: a wall clock that steps forward must not fail anybody. */
@@ -57,6 +55,12 @@ export class SteadyClock {
       this.#read = this.monotonic()
     }
     return this.#read + millis
+  }
+
+  /** The wall clock was set back, so that it says nothing of how long ago the last reading was. */
+  #stepBack(now: number): number {
+    this.#offset += this.#last - now
+    return this.synchronize()
   }
 
   /** Reads both clocks, and returns the time. */

@@ -39,6 +39,8 @@ export const endsWithin = <R>(
 export interface Bounds {
   readonly within: Duration.Duration
   readonly patience: Duration.Duration
+  /** What follows when it has not ended by then either. */
+  readonly leftBehind?: Effect.Effect<void> | undefined
   /** How time passes: `Effect.sleep`, which keeps the process alive, unless another one is given. */
   readonly sleep?: ((duration: Duration.Duration) => Effect.Effect<void>) | undefined
 }
@@ -50,7 +52,7 @@ export interface Bounds {
  */
 export const supervised = <A, E, R>(
   effect: Effect.Effect<A, E, R>,
-  { patience, sleep = Effect.sleep, within }: Bounds
+  { leftBehind = Effect.void, patience, sleep = Effect.sleep, within }: Bounds
 ): Effect.Effect<Exit.Exit<A, E> | undefined, never, R> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
@@ -59,7 +61,7 @@ export const supervised = <A, E, R>(
       if (atOnce !== undefined) return atOnce
       const giveUp = Effect.suspend(() => {
         fiber.interruptUnsafe()
-        return awaitWithin(fiber, patience)
+        return Effect.tap(awaitWithin(fiber, patience), (exit) => exit === undefined ? leftBehind : Effect.void)
       })
       const ended = yield* Effect.onInterrupt(
         restore(Effect.raceFirst(Effect.asSome(Fiber.await(fiber)), Effect.as(sleep(within), Option.none()))),

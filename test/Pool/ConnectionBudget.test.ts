@@ -1,0 +1,102 @@
+/**
+ * A budget that hangs, or has nothing left, costs nobody a slot, and does not hold up the end of the pool.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Fiber } from "effect"
+import * as ConnectionBudget from "effect-sluice/ConnectionBudget"
+import * as ConnectionPool from "effect-sluice/ConnectionPool"
+import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+import * as RetryPolicy from "effect-sluice/RetryPolicy"
+import { TestClock } from "effect/testing"
+import { fork, id, settle, test } from "../support/Pools.ts"
+import * as Scripted from "../support/ScriptedConnector.ts"
+
+const once = RetryPolicy.make({ maxAttempts: 1 })
+
+describe("a budget that hangs", () => {
+  it.effect("a release that hangs after a failed dial keeps neither the borrowers in the dark nor the slot", () =>
+    test(Effect.gen(function*() {
+      const over = yield* Deferred.make<void>()
+      const budget = { take: () => Effect.addFinalizer(() => Deferred.await(over)) }
+      const { connector } = Scripted.make({ open: () => Effect.fail(new Scripted.ScriptedFailure("ECONNREFUSED")) })
+      const pool = yield* ConnectionPool.make({ connector, maxTotal: 1, retry: once }).pipe(
+        Effect.provideService(ConnectionBudget.ConnectionBudget, budget)
+      )
+      const borrower = yield* fork(Effect.flip(ConnectionPool.use(pool, "a", id)))
+      yield* settle
+      yield* TestClock.adjust("5 seconds")
+      const told = borrower.pollUnsafe() !== undefined
+      const { total } = yield* ConnectionPool.stats(pool)
+      const drain = yield* fork(ConnectionPool.drain(pool, 0))
+      yield* TestClock.adjust("10 seconds")
+      const drained = drain.pollUnsafe() !== undefined
+      yield* Deferred.succeed(over, undefined)
+      assert.deepStrictEqual({ told, total, drained }, { told: true, total: 0, drained: true })
+    })))
+
+  it.effect("a take that cannot be interrupted does not hold up the drain", () =>
+    test(Effect.gen(function*() {
+      const over = yield* Deferred.make<void>()
+      const budget = { take: () => Effect.uninterruptible(Deferred.await(over)) }
+      const { connector } = Scripted.make()
+      const pool = yield* ConnectionPool.make({ connector, retry: once }).pipe(
+        Effect.provideService(ConnectionBudget.ConnectionBudget, budget)
+      )
+      const borrower = yield* fork(Effect.flip(ConnectionPool.use(pool, "a", id)))
+      yield* settle
+      const drain = yield* fork(ConnectionPool.drain(pool, 0))
+      yield* TestClock.adjust("10 seconds")
+      const drained = drain.pollUnsafe() !== undefined
+      yield* Deferred.succeed(over, undefined)
+      assert.strictEqual((yield* Fiber.join(borrower)).reason._tag, "PoolClosed")
+      assert.isTrue(drained)
+    })))
+})
+
+describe("a budget that refuses", () => {
+  it.effect("a dial that waits for the budget gives its slot to others when nobody wants it any more", () =>
+    test(Effect.gen(function*() {
+      const budget = { take: (label: string) => label === "a" ? Effect.never : Effect.void }
+      const { connector } = Scripted.make()
+      const pool = yield* ConnectionPool.make({ connector, maxTotal: 1, acquireTimeout: "1 second" }).pipe(
+        Effect.provideService(ConnectionBudget.ConnectionBudget, budget)
+      )
+      const first = yield* fork(Effect.flip(ConnectionPool.use(pool, "a", id)))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* Fiber.join(first)).reason._tag, "AcquireTimeout")
+      const next = yield* fork(Effect.result(ConnectionPool.use(pool, "b", id)))
+      yield* settle
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* Fiber.join(next))._tag, "Success")
+    })))
+
+  it.effect("an idle connection of another endpoint gives way also where the budget is what is full", () =>
+    test(Effect.gen(function*() {
+      const { connector } = Scripted.make()
+      const pool = yield* ConnectionPool.make({ connector, acquireTimeout: "5 seconds" }).pipe(
+        Effect.provideService(ConnectionBudget.ConnectionBudget, ConnectionBudget.makeInMemory(1))
+      )
+      assert.strictEqual(yield* ConnectionPool.use(pool, "a", id), 1)
+      const other = yield* fork(Effect.result(ConnectionPool.use(pool, "b", id)))
+      yield* settle
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual((yield* Fiber.join(other))._tag, "Success")
+    })))
+
+  it.effect("a dial that waits at the gate gives its slot to others when nobody wants it any more", () =>
+    Effect.gen(function*() {
+      const monitor = yield* ResourceMonitor.ResourceMonitor
+      const closed: ResourceMonitor.ResourceMonitor["Service"] = {
+        ...monitor,
+        reserve: (request) => request.label === "a" ? Effect.never : monitor.reserve(request)
+      }
+      const { connector } = Scripted.make()
+      const pool = yield* ConnectionPool.make({ connector, maxTotal: 1, acquireTimeout: "1 second" }).pipe(
+        Effect.provideService(ResourceMonitor.ResourceMonitor, closed)
+      )
+      const first = yield* fork(Effect.flip(ConnectionPool.use(pool, "a", id)))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* Fiber.join(first)).reason._tag, "AcquireTimeout")
+      assert.strictEqual(yield* ConnectionPool.use(pool, "b", id), 1)
+    }).pipe(Effect.provide(ResourceMonitor.layerUnlimited)))
+})

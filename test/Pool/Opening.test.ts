@@ -1,0 +1,46 @@
+/**
+ * What no caller can receive of an opening is logged.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber } from "effect"
+import * as ConnectionPool from "effect-sluice/ConnectionPool"
+import * as Connector from "effect-sluice/Connector"
+import * as RetryPolicy from "effect-sluice/RetryPolicy"
+import { TestClock } from "effect/testing"
+import { collectLogs, fork, settle, test } from "../support/Pools.ts"
+import * as Scripted from "../support/ScriptedConnector.ts"
+
+const once = RetryPolicy.make({ maxAttempts: 1 })
+
+describe("what no caller can receive", () => {
+  it.effect("a connector that is left behind is reported", () => {
+    const { layer, lines } = collectLogs()
+    return test(Effect.gen(function*() {
+      const { connector } = Scripted.make({ open: () => Effect.uninterruptible(Effect.never) })
+      const pool = yield* ConnectionPool.make({ connector, connectTimeout: "1 second", retry: once })
+      const borrower = yield* fork(Effect.flip(ConnectionPool.use(pool, "a", () => Effect.void)))
+      yield* settle
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual((yield* Fiber.join(borrower)).reason._tag, "ConnectFailed")
+      assert.lengthOf(lines, 1)
+    })).pipe(Effect.provide(layer))
+  })
+
+  it.effect("a finalizer that dies after a failed dial is reported", () => {
+    const { layer, lines } = collectLogs()
+    return test(Effect.gen(function*() {
+      const connector = Connector.make({
+        open: (key: string) =>
+          Effect.andThen(
+            Effect.addFinalizer(() => Effect.die(new Error(`half open: ${key}`))),
+            Effect.fail(new Scripted.ScriptedFailure("ECONNREFUSED"))
+          )
+      })
+      const pool = yield* ConnectionPool.make({ connector, retry: once })
+      const borrower = yield* fork(Effect.flip(ConnectionPool.use(pool, "a", () => Effect.void)))
+      yield* settle
+      assert.strictEqual((yield* Fiber.join(borrower)).reason._tag, "ConnectFailed")
+      assert.lengthOf(lines, 1)
+    })).pipe(Effect.provide(layer))
+  })
+})
