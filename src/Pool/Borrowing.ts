@@ -25,18 +25,21 @@ export interface Lender<K, A> {
   readonly check: Probe<A> | undefined
   /** Makes a connection ready, each time before it is lent. */
   readonly beforeLend: Probe<A> | undefined
-  /** Where leases end after some time: the fibers that run in the place of borrowers, and the ids of these. */
+  /**
+   * Where leases end after some time: the ids of the fibers that run in the place of borrowers, and the ids of these. Each is
+   * taken out when it ends, as it will with its lease at the latest. A weak map of fibers would cost several times a borrow.
+   */
   readonly deputies: Deputies | undefined
 }
 
-type Deputies = WeakMap<Fiber.Fiber<unknown, unknown>, number>
+type Deputies = Map<number, number>
 
 /** A lease for whoever borrows on a fiber, which may run in the place of another. */
 const leaseFor = <K, A>(
   { core, deputies }: Lender<K, A>,
   fiber: Fiber.Fiber<unknown, unknown>,
   { key, site }: Request<K>
-): Lease<K, A> => makeLease(core.keyPool(key), { fiber, fiberId: deputies?.get(fiber) ?? fiber.id, site })
+): Lease<K, A> => makeLease(core.keyPool(key), { fiber, fiberId: deputies?.get(fiber.id) ?? fiber.id, site })
 
 /** What is borrowed, and where in the program. */
 interface Request<K> {
@@ -148,7 +151,7 @@ const untilExpired = <K, A, B, E, R>(
   Effect.contextWith((context: Context.Context<R>) =>
     Effect.callback<B, E | PoolError>((resume) => {
       const fiber = Effect.runForkWith(context)(Effect.withFiber((deputy) => {
-        deputies.set(deputy, lease.fiberId)
+        deputies.set(deputy.id, lease.fiberId)
         return effect
       }))
       let expired: PoolError | undefined
@@ -156,7 +159,10 @@ const untilExpired = <K, A, B, E, R>(
         expired = error
         fiber.interruptUnsafe()
       }
-      fiber.addObserver((exit) => resume(expired === undefined ? exit : expiredIn(exit, expired)))
+      fiber.addObserver((exit) => {
+        deputies.delete(fiber.id)
+        resume(expired === undefined ? exit : expiredIn(exit, expired))
+      })
       return Fiber.interrupt(fiber)
     })
   )

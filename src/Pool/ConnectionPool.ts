@@ -193,7 +193,7 @@ const makePool = <K, A, E, R>(
       core,
       check,
       beforeLend: probeOf("beforeLend", hooks?.beforeLend, settings, context),
-      deputies: settings.maxLease < Infinity ? new WeakMap() : undefined,
+      deputies: settings.maxLease < Infinity ? new Map() : undefined,
       drain,
       registered: { core, clock, settings, hasCheck: check !== undefined, drain }
     },
