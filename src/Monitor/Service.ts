@@ -67,6 +67,11 @@ export interface ReserveUnsafe {
   readonly end: (claim: Claim) => void
   /** Whether fewer descriptors are free now than the headroom. */
   readonly isShort: () => boolean
+  /**
+   * What stands in the way of a request now, `undefined` when it would be granted. It claims nothing and counts as no refusal:
+   * it is for whoever has waited at the gate for as long as possible and has to say what for.
+   */
+  readonly obstacle?: ((request: ReserveRequest) => ResourceExhausted | undefined) | undefined
 }
 
 /**
