@@ -135,7 +135,7 @@ export const make = (
 ): {
   readonly handle: (watch: Watch, gate: Gate) => TestMonitor["Service"]
   readonly source: Source
-  readonly sampler: Pick<Sampler, "cost" | "deepLook" | "sampleNow">
+  readonly sampler: Pick<Sampler, "cost" | "deepLook" | "sampleNow" | "zombies">
 } => {
   let current: TestReadings = initial
   const gauge = (used: keyof TestReadings, limit: keyof TestReadings, now: number) => ({
@@ -179,6 +179,7 @@ export const make = (
   }
   const sampler = {
     sampleNow,
+    zombies: () => [],
     cost: () => ({ share: 0, ticks: 0, worstTick: 0, slowdown: 1 }),
     deepLook: Effect.fail(Reading.unknown("Missing", "test"))
   }

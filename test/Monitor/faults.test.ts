@@ -80,6 +80,9 @@ describe("faults of the earlier implementation", () => {
         // The loop that would wait for it has to have had a turn to do so.
         yield* Effect.promise(() => new Promise<void>((resolve) => setTimeout(resolve, 20)))
         assert.deepInclude(yield* count, { value: 1 })
+        const zombies = yield* monitor.zombies
+        assert.deepStrictEqual(zombies.map(({ command, pid }) => [pid, command]), [[79, "sh"]])
+        assert.match(zombies[0]?.remedy ?? "", /wait for its exit|wait for the exit/)
       }).pipe(Effect.provide(Layer.fresh(Monitor.layer()).pipe(Layer.provide(layer))))
     }))
 
