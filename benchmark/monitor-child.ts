@@ -12,6 +12,7 @@ import * as Scope from "effect/Scope"
 import { subscribe } from "node:diagnostics_channel"
 import { openSync } from "node:fs"
 import { monitorEventLoopDelay } from "node:perf_hooks"
+import { getHeapCodeStatistics } from "node:v8"
 import * as DeepLook from "../src/Monitor/DeepLook.ts"
 import * as Probes from "../src/Monitor/Probes.ts"
 import * as ResourceMonitor from "../src/Monitor/ResourceMonitor.ts"
@@ -35,6 +36,12 @@ const bytesInUse = async (): Promise<number> => {
   return heapUsed + external
 }
 
+/** Bytes of these that are instructions and byte code, by V8's own account. What belongs to them beside that is as much again. */
+const codeInUse = (): number => {
+  const { bytecode_and_metadata_size: byteCode, code_and_metadata_size: machineCode } = getHeapCodeStatistics()
+  return byteCode + machineCode
+}
+
 for (let left = Number(descriptorsText); left > 0; left--) openSync("/dev/null", "r")
 
 let processes = 0
@@ -45,14 +52,12 @@ const scope = Scope.makeUnsafe()
 /** What is running, and what it says of its own cost. */
 interface Running {
   readonly cost: Effect.Effect<Cost>
-  readonly probes: Probes.Probes
 }
 
 const whole: Effect.Effect<Running, Error, Scope.Scope> = Effect.gen(function*() {
   const services = yield* Layer.build(ResourceMonitor.layer({ maxDescriptors: Infinity, maxMemory: Infinity }))
   const { cost } = Context.get(services, ResourceMonitor.ResourceMonitor)
-  // These are for the deep looks, which are measured one by one.
-  return { cost, probes: yield* Effect.provideService(Probes.make, Scope.Scope, Scope.makeUnsafe()) }
+  return { cost }
 })
 
 const alone: Effect.Effect<Running, Error, Scope.Scope> = Effect.gen(function*() {
@@ -63,7 +68,7 @@ const alone: Effect.Effect<Running, Error, Scope.Scope> = Effect.gen(function*()
     onSample: () => {},
     secondsToLimit: () => 0
   })
-  return { cost: Effect.sync(sampler.cost), probes }
+  return { cost: Effect.sync(sampler.cost) }
 })
 
 const ways: Record<string, Effect.Effect<Running | undefined, Error, Scope.Scope>> = {
@@ -74,7 +79,7 @@ const ways: Record<string, Effect.Effect<Running | undefined, Error, Scope.Scope
 
 const furtherOnes = 20
 
-/** What each further monitor keeps. What the first one keeps is mostly its code, compiled. */
+/** What each further monitor keeps: its own data. What the first one keeps is mostly code, compiled. */
 const bytesOfFurther = async (way: Effect.Effect<unknown, Error, Scope.Scope>): Promise<number> => {
   const before = await bytesInUse()
   const several = Effect.forEach(Array.from({ length: furtherOnes }), () => way)
@@ -82,16 +87,27 @@ const bytesOfFurther = async (way: Effect.Effect<unknown, Error, Scope.Scope>): 
   return (await bytesInUse() - before) / furtherOnes
 }
 
-/** What every program that uses Effect has in memory anyway. */
-const useEffect = Effect.gen(function*() {
-  yield* Effect.acquireRelease(Effect.void, () => Effect.void)
-  yield* Effect.forkScoped(Effect.sleep(1))
-  const fork = Effect.runForkWith(yield* Effect.context<never>())
-  fork(Effect.clockWith((clock) => clock.currentTimeMillis))
-}).pipe(Effect.scoped)
+class Any extends Context.Service<Any, { readonly get: Effect.Effect<number> }>()("benchmark/Any") {}
+
+const anyLayer = Layer.effect(
+  Any,
+  Effect.gen(function*() {
+    yield* Effect.acquireRelease(Effect.void, () => Effect.void)
+    yield* Effect.forkScoped(Effect.sleep(1))
+    const fork = Effect.runForkWith(yield* Effect.context<never>())
+    fork(Effect.clockWith((clock) => clock.currentTimeMillis))
+    return Any.of({ get: Effect.succeed(1) })
+  })
+)
+
+/** What of Effect every program has compiled that has a service in a layer. */
+const useEffect = Effect.flatMap(Layer.build(anyLayer), (services) => Context.get(services, Any).get).pipe(
+  Effect.scoped
+)
 
 /** How long a look at all descriptors takes, and for how long at most it holds up the loop: medians of five looks. */
-const lookDeep = async ({ files, reader }: Probes.Probes) => {
+const lookDeep = async () => {
+  const { files, reader } = await Effect.runPromise(Scope.provide(Probes.make, scope))
   const looks: Array<{ readonly took: number; readonly longest: number }> = []
   for (let left = 6; left > 0; left--) {
     const histogram = monitorEventLoopDelay({ resolution: 1 })
@@ -113,6 +129,7 @@ const measured = async (): Promise<MonitorFigures> => {
   if (way === undefined) throw new Error(`no such way: ${mode}`)
   await Effect.runPromise(useEffect)
   const before = await bytesInUse()
+  const codeBefore = codeInUse()
   const running = await Effect.runPromise(Scope.provide(way, scope))
   const cpuBefore = process.cpuUsage()
   const began = performance.now()
@@ -121,8 +138,9 @@ const measured = async (): Promise<MonitorFigures> => {
   const share = (system + user) / 1000 / (performance.now() - began)
   const cost = running === undefined ? undefined : await Effect.runPromise(running.cost)
   const bytes = await bytesInUse() - before
+  const codeBytes = codeInUse() - codeBefore
   const furtherBytes = running === undefined ? 0 : await bytesOfFurther(way)
-  const deep = running === undefined ? undefined : await lookDeep(running.probes)
+  const deep = running === undefined ? undefined : await lookDeep()
   await Effect.runPromise(Scope.close(scope, Exit.void))
   return {
     share,
@@ -130,6 +148,7 @@ const measured = async (): Promise<MonitorFigures> => {
     ticks: cost?.ticks ?? 0,
     worstTick: cost?.worstTick ?? 0,
     bytes,
+    codeBytes,
     furtherBytes,
     processes,
     deep

@@ -13,8 +13,13 @@ export interface MonitorFigures {
   readonly ticks: number
   /** In milliseconds. */
   readonly worstTick: number
-  /** Of the heap and beside it, that were not there before. */
+  /**
+   * Of the heap and beside it, that were not there before: the monitor's data, and its code as far as it was compiled, with
+   * everything of Node and of Effect that nobody had run before it. The modules were loaded before.
+   */
   readonly bytes: number
+  /** Of these, machine code and byte code. */
+  readonly codeBytes: number
   /** The same for each further one in the same process. */
   readonly furtherBytes: number
   /** Child processes that were started. */
@@ -52,7 +57,7 @@ export const monitor = async (seconds: number): Promise<Table> => {
   const own = far ?? found[0]?.[2]
   const targets = own === undefined ? [] : [
     { what: "% of a core, above that of none", ratio: (own.share - idle) * 100, atMost: 0.1 },
-    { what: "KB of memory, compiled code included", ratio: own.bytes / 1000, atMost: 300 },
+    { what: "KB of memory, the code that is compiled at the first use included", ratio: own.bytes / 1000, atMost: 300 },
     { what: "longest tick in ms", ratio: own.worstTick, atMost: 5 },
     { what: "child processes", ratio: own.processes, atMost: 0 },
     { what: "ms for which a deep look holds up the loop", ratio: own.deep?.longest ?? Number.NaN, atMost: 2 }
@@ -66,7 +71,7 @@ export const monitor = async (seconds: number): Promise<Table> => {
       "% of a core, by its own account",
       "ticks",
       "longest tick (ms)",
-      "memory with compiled code / of a further one (KB)",
+      "memory in all / instructions and byte code of that / a further monitor (KB)",
       "child processes",
       "deep look: took / held up the loop for at most (ms)"
     ],
@@ -77,7 +82,7 @@ export const monitor = async (seconds: number): Promise<Table> => {
       percent(figures.ownShare),
       String(figures.ticks),
       figures.worstTick.toFixed(2),
-      `${(figures.bytes / 1000).toFixed(0)} / ${(figures.furtherBytes / 1000).toFixed(0)}`,
+      [figures.bytes, figures.codeBytes, figures.furtherBytes].map((bytes) => (bytes / 1000).toFixed(0)).join(" / "),
       String(figures.processes),
       figures.deep === undefined ? "" : `${figures.deep.took.toFixed(0)} / ${figures.deep.longest.toFixed(1)}`
     ]),

@@ -16,6 +16,17 @@ export interface Hierarchy {
   readonly directories: ReadonlyArray<string>
 }
 
+/**
+ * The groups that this process is in, and where groups are mounted.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Placement {
+  readonly memberships: ReadonlyArray<Membership>
+  readonly mounts: ReadonlyArray<Mount>
+}
+
 interface Membership {
   readonly controllers: ReadonlyArray<string>
   readonly path: string
@@ -38,16 +49,20 @@ const membershipsOf = (text: string): ReadonlyArray<Membership> =>
 
 // The kernel writes a space in a path as \040, and so on.
 const unescaped = (path: string): string =>
-  path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
+  !path.includes("\\")
+    ? path
+    : path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
+
+// Of dozens of mounts one or two are of control groups: the expression finds those, and nothing is made of the others.
+const mountLine = /^\S+ \S+ \S+ (\S+) (\S+)(?: (?!- )\S+)* - (cgroup2?)(?: \S* ?(\S*).*)?$/gm
 
 const mountsOf = (text: string): ReadonlyArray<Mount> =>
-  text.split("\n").flatMap((line) => {
-    const [before, after] = line.split(" - ")
-    const [, , , root, point] = before?.split(" ") ?? []
-    const [type, , options] = after?.split(" ") ?? []
-    if (root === undefined || point === undefined || type === undefined) return []
-    return [{ root: unescaped(root), point: unescaped(point), type, options: (options ?? "").split(",") }]
-  })
+  Array.from(text.matchAll(mountLine), ([, root = "", point = "", type = "", options = ""]) => ({
+    root: unescaped(root),
+    point: unescaped(point),
+    type,
+    options: options.split(",")
+  }))
 
 const isWithin = (path: string, root: string): boolean => root === "/" || path === root || path.startsWith(`${root}/`)
 
@@ -61,14 +76,25 @@ const directoriesOf = (path: string, { root, point }: Mount): ReadonlyArray<stri
 const isUnified = ({ controllers }: Membership): boolean => controllers.join() === ""
 
 /**
- * Finds the unified hierarchy of this process, from `/proc/self/cgroup` and `/proc/self/mountinfo`.
+ * Reads `/proc/self/cgroup` and `/proc/self/mountinfo`.
  *
  * @category parsing
  * @since 0.1.0
  */
-export const unifiedOf = (cgroup: string, mountinfo: string): Hierarchy | undefined => {
-  const membership = membershipsOf(cgroup).find(isUnified)
-  const mount = mountsOf(mountinfo).find(({ type }) => type === "cgroup2")
+export const placementOf = (cgroup: string, mountinfo: string): Placement => ({
+  memberships: membershipsOf(cgroup),
+  mounts: mountsOf(mountinfo)
+})
+
+/**
+ * Finds the unified hierarchy of this process.
+ *
+ * @category parsing
+ * @since 0.1.0
+ */
+export const unifiedOf = ({ memberships, mounts }: Placement): Hierarchy | undefined => {
+  const membership = memberships.find(isUnified)
+  const mount = mounts.find(({ type }) => type === "cgroup2")
   if (membership === undefined || mount === undefined) return undefined
   return { version: 2, directories: directoriesOf(membership.path, mount) }
 }
@@ -84,16 +110,12 @@ export const unifiedOf = (cgroup: string, mountinfo: string): Hierarchy | undefi
  * @category parsing
  * @since 0.1.0
  */
-export const hierarchyOf = (
-  controller: "memory" | "pids",
-  cgroup: string,
-  mountinfo: string
-): Hierarchy | undefined => {
-  const owner = membershipsOf(cgroup).find(({ controllers }) => controllers.includes(controller))
-  const mount = mountsOf(mountinfo).find(({ type, options }) => type === "cgroup" && options.includes(controller))
+export const hierarchyOf = (controller: "memory" | "pids", placement: Placement): Hierarchy | undefined => {
+  const owner = placement.memberships.find(({ controllers }) => controllers.includes(controller))
+  const mount = placement.mounts.find(({ type, options }) => type === "cgroup" && options.includes(controller))
   return owner !== undefined && mount !== undefined
     ? { version: 1, directories: directoriesOf(owner.path, mount) }
-    : unifiedOf(cgroup, mountinfo)
+    : unifiedOf(placement)
 }
 
 /**

@@ -182,6 +182,11 @@ export class Children {
     return Zombies.isPending(this.#history)
   }
 
+  /** The zombies that are there, as they were reported. */
+  get reported(): ReadonlyArray<Zombies.Zombie> {
+    return Zombies.reported(this.#history)
+  }
+
   /** Looks at all children. `at` is monotonic, `now` the wall clock, both in milliseconds. It never throws. */
   look(at: number, now: number): Found {
     // Windows has no such thing as an ended process that waits to be waited for.

@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import { hierarchyOf, memoryFiles, unifiedOf } from "./Cgroup.ts"
+import { hierarchyOf, memoryFiles, placementOf, unifiedOf } from "./Cgroup.ts"
 import type { Hierarchy } from "./Cgroup.ts"
 import { type HeldFiles, isSaturation, type SmallFile } from "./HeldFiles.ts"
 import { attempt, guarded, smaller } from "./Probe.ts"
@@ -78,6 +78,7 @@ const limited = (files: HeldFiles, hierarchy: Hierarchy | undefined, name: strin
 interface ContainerOptions {
   /** Whether the files stay open. */
   readonly isHeld: boolean
+  /** Resident memory of this process in bytes, without the contents of files. */
   readonly resident: (now: number) => Reading.Reading
   /**
    * The file that says which groups the process is in.
@@ -88,19 +89,19 @@ interface ContainerOptions {
 }
 
 const locate = (files: HeldFiles, membership: string, isHeld: boolean): Groups => {
-  const cgroup = files.contents(membership)
-  const mountinfo = files.contents(mounts)
-  const memory = hierarchyOf("memory", cgroup, mountinfo)
+  const placement = placementOf(files.contents(membership), files.contents(mounts))
+  const memory = hierarchyOf("memory", placement)
+  const unified = unifiedOf(placement)?.directories[0] ?? ""
   const version = memory?.version ?? 2
   const pressureFile = (resource: Resource): SmallFile => {
-    const own = `${unifiedOf(cgroup, mountinfo)?.directories[0] ?? ""}/${resource}.pressure`
+    const own = `${unified}/${resource}.pressure`
     const works = guarded(own, () => pressureReading(files.contents(own), 0, own))._tag === "Known"
     return files.file(works ? own : `/proc/pressure/${resource}`, isHeld)
   }
   return {
     memory: limited(files, memory, memoryFiles[version].limit)
       .map((directory) => levelOf(files, directory, version, isHeld)),
-    processLimits: limited(files, hierarchyOf("pids", cgroup, mountinfo), "pids.max")
+    processLimits: limited(files, hierarchyOf("pids", placement), "pids.max")
       .map((directory) => files.file(`${directory}/pids.max`, isHeld)),
     pressure: { memory: pressureFile("memory"), cpu: pressureFile("cpu"), io: pressureFile("io") }
   }
@@ -173,8 +174,9 @@ const found = (files: HeldFiles, membership: string, isHeld: boolean) => {
  * **Details**
  *
  * - Memory: the control group, of version 1 or 2, whichever owns the controller, and the groups above it that limit as
- *   well; the one with the least room counts. The contents of files are left out, for the kernel drops them on demand. On AWS Lambda the limit in the environment counts when it is smaller, and
- *   the resident memory stands in where no group can be read.
+ *   well; the one with the least room counts. The contents of files are left out, for the kernel drops them on demand. On AWS
+ *   Lambda the limit in the environment counts when it is smaller, and the resident memory of this process, also without the
+ *   contents of files, stands in where no group can be read.
  * - Processes: `pids.max`, the smallest of the same.
  * - Pressure: the group's own, else that of the whole system.
  *

@@ -41,7 +41,7 @@ export interface SlowFigures {
   /**
    * Memory in bytes that the container uses, as its cgroup counts it, without the contents of files, which the kernel drops
    * when memory is wanted. An estimate, for the two are read one after the other. On AWS Lambda, where no cgroup can be read,
-   * the resident memory of this process stands in.
+   * the resident memory of this process stands in, also without the contents of files.
    */
   readonly containerMemory: Reading
   /**

@@ -183,8 +183,14 @@ const refusalOf = (bill: Bill, limit: number, situation: Situation): Refusal => 
 const isOver = (bill: Bill, limit: number): boolean =>
   bill.gauge.used._tag === "Saturated" || bill.used + bill.reserved + bill.requested > limit - bill.headroom
 
+/** A count that met `EMFILE` says that the limit is reached, also where nobody knows how high it is. */
+const limitOf = (bill: Bill): number | undefined => {
+  const { limit, used } = bill.gauge
+  return used._tag === "Saturated" && limit._tag !== "Unlimited" ? valueOf(limit) ?? bill.used : valueOf(limit)
+}
+
 const check = (bill: Bill, isRetry: boolean, situation: Situation): Refusal | undefined => {
-  const limit = valueOf(bill.gauge.limit)
+  const limit = limitOf(bill)
   if (limit === undefined) return undefined
   const refused = isOver(bill, limit) ||
     isRetry && isAtLeast(gaugeLevel(bill.gauge, bill.reserved, situation), "Critical")
@@ -215,7 +221,7 @@ export const isRetry = (request: ReserveRequest): boolean => (request.attempt ??
  *
  * - Descriptors: used + reserved + requested must stay within the limit less the headroom. Where the count is `Unknown`,
  *   the ledger's open connections stand in for it: a figure that cannot be read never refuses by itself. A count that met
- *   `EMFILE` refuses.
+ *   `EMFILE` refuses, whatever the limit, unless there is none.
  * - Connections: open + opening + this one must stay within the limit.
  * - Memory: refused at the limit and above it, for no opening gives memory back. Below it memory raises the level only.
  * - A retry is refused already when descriptors or connections are at `Critical`, so that what is left goes to first
@@ -269,8 +275,8 @@ export const refusalOfLatecomer = (request: ReserveRequest, situation: Situation
  */
 export const shortageOf = (situation: Situation): Refusal | undefined => {
   const { descriptors } = situation.usage
-  const limit = valueOf(descriptors.limit)
-  if (limit === undefined || descriptors.used._tag === "Unknown") return undefined
   const bill = { ...billOfDescriptors(1, situation), reserved: 0 }
+  const limit = limitOf(bill)
+  if (limit === undefined || descriptors.used._tag === "Unknown") return undefined
   return isOver(bill, limit) ? refusalOf(bill, limit, situation) : undefined
 }

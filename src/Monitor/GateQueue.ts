@@ -70,11 +70,13 @@ export class GateQueue {
 
   /** Grants a request now, or says why not. */
   ask(request: ReserveRequest): LedgerClaim | Refusal {
-    const situation = this.#env.situation()
-    const refusal = decide(request, situation)
-    if (refusal !== undefined) return refusal
-    if (this.#aheadOf(request) > 0) return refusalOfLatecomer(request, situation)
-    return new LedgerClaim(this.#env.ledger, request.descriptors ?? 1)
+    return this.#refusalOf(request) ?? new LedgerClaim(this.#env.ledger, request.descriptors ?? 1)
+  }
+
+  /** What would refuse a request now. Nothing is claimed, and nothing counted. */
+  obstacle(request: ReserveRequest): ResourceExhausted | undefined {
+    const refusal = this.#refusalOf(request)
+    return refusal === undefined ? undefined : this.#errorOf(request, refusal)
   }
 
   /** Whether it makes sense for a refused request to wait. */
@@ -126,9 +128,30 @@ export class GateQueue {
   refuse(
     request: ReserveRequest,
     refusal: Refusal,
-    { ahead = this.#aheadOf(request), waited = 0 }: { readonly ahead?: number; readonly waited?: number } = {}
+    queued: { readonly ahead?: number; readonly waited?: number } = {}
   ): ResourceExhausted {
     this.#env.ledger.refused += 1
+    return this.#errorOf(request, refusal, queued)
+  }
+
+  /** Refuses all that wait, and whoever comes later waits no more. */
+  close(): void {
+    this.#isClosed = true
+    this.#refuseIf(() => true)
+    this.#alarm.stop()
+  }
+
+  #refusalOf(request: ReserveRequest): Refusal | undefined {
+    const situation = this.#env.situation()
+    return decide(request, situation) ??
+      (this.#aheadOf(request) > 0 ? refusalOfLatecomer(request, situation) : undefined)
+  }
+
+  #errorOf(
+    request: ReserveRequest,
+    refusal: Refusal,
+    { ahead = this.#aheadOf(request), waited = 0 }: { readonly ahead?: number; readonly waited?: number } = {}
+  ): ResourceExhausted {
     return new ResourceExhausted({
       ...refusal,
       label: request.label,
@@ -137,13 +160,6 @@ export class GateQueue {
       retryAfter: Duration.millis(Math.max(lookMillis, Ramp.leastMillis(ahead + 1))),
       topSites: this.#env.topSites()
     })
-  }
-
-  /** Refuses all that wait, and whoever comes later waits no more. */
-  close(): void {
-    this.#isClosed = true
-    this.#refuseIf(() => true)
-    this.#alarm.stop()
   }
 
   #laneOf(request: ReserveRequest): Set<Ticket> {

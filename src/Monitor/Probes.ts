@@ -12,7 +12,7 @@ import type { SmallFile } from "./HeldFiles.ts"
 import { attempt, guarded, smaller } from "./Probe.ts"
 import type { Probe } from "./Probe.ts"
 import { ProcReader } from "./ProcReader.ts"
-import { amountReading, limitReading, residentPages, socketsOf, softLimitOf } from "./ProcText.ts"
+import { amountReading, limitReading, privatePages, residentPages, socketsOf, softLimitOf } from "./ProcText.ts"
 import * as Reading from "./Reading.ts"
 import type { Gauge } from "./Usage.ts"
 
@@ -114,22 +114,27 @@ const reportedMemory = (reader: ProcReader): Probe => ({
   cheap: true
 })
 
-const memoryProbe = (reader: ProcReader, files: HeldFiles): Probe => {
+interface MemoryProbes {
+  readonly resident: Probe
+  /** Without the contents of files, which the kernel drops on demand; with them where they cannot be told apart. */
+  readonly private: (now: number) => Reading.Reading
+}
+
+const memoryProbes = (reader: ProcReader, files: HeldFiles): MemoryProbes => {
+  const reported = reportedMemory(reader)
   const descriptor = attempt(() => files.open(statm))
-  if (descriptor === undefined) return reportedMemory(reader)
-  const pages = () => residentPages(reader.text(files.held(descriptor)))
-  const page = attempt(() => pageSize(pages(), reader.rss()))
-  if (page === undefined) return reportedMemory(reader)
-  return {
-    read: (now) =>
-      guarded(statm, () => {
-        const resident = pages()
-        return resident === undefined
-          ? Reading.unknown("Unsupported", statm)
-          : Reading.known(resident * page, now, statm)
-      }),
-    cheap: true
-  }
+  if (descriptor === undefined) return { resident: reported, private: reported.read }
+  const text = () => reader.text(files.held(descriptor))
+  const page = attempt(() => pageSize(residentPages(text()), reader.rss()))
+  if (page === undefined) return { resident: reported, private: reported.read }
+  const reading = (pagesOf: (text: string) => number | undefined) => (now: number) =>
+    guarded(statm, () => {
+      const pages = pagesOf(text())
+      return pages === undefined
+        ? Reading.unknown("Unsupported", statm)
+        : Reading.known(pages * page, now, statm)
+    })
+  return { resident: { read: reading(residentPages), cheap: true }, private: reading(privatePages) }
 }
 
 const heapFigures = (reader: ProcReader, now: number): Pick<SlowFigures, "heap" | "heapLimit"> => {
@@ -218,20 +223,20 @@ const build = (reader: ProcReader, files: HeldFiles): Probes => {
   const limitsFile = files.file(limits, true)
   const descriptors = countProbe(reader, files)
   const descriptorLimit = limitProbe(reader, limitsFile)
-  const memory = memoryProbe(reader, files)
+  const memory = memoryProbes(reader, files)
   const isHeld = isRoomy(descriptorLimit.read(0))
-  const container = Container.make(reader, files, { isHeld, resident: memory.read })
+  const container = Container.make(reader, files, { isHeld, resident: memory.private })
   return {
     reader,
     files,
     descriptors,
     descriptorLimit,
-    memory,
+    memory: memory.resident,
     container: container.memory,
     get held() {
       return files.count
     },
-    fast: (now) => ({ descriptors: descriptors.read(now), memory: memory.read(now) }),
+    fast: (now) => ({ descriptors: descriptors.read(now), memory: memory.resident.read(now) }),
     slow: slowReader(reader, files, { container, descriptorLimit, isHeld, limitsFile })
   }
 }

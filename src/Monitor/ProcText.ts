@@ -59,16 +59,22 @@ export const amountReading = (
     : Reading.known(value, now, source)
 }
 
+/** What follows the beginning of a line, up to its end; `undefined` where no line begins so. */
+const lineAfter = (text: string, beginning: string): string | undefined => {
+  const before = text.startsWith(beginning) ? 0 : text.indexOf(`\n${beginning}`) + 1
+  if (before === 0 && !text.startsWith(beginning)) return undefined
+  const [from, end] = [before + beginning.length, text.indexOf("\n", before)]
+  return text.slice(from, end < 0 ? undefined : end)
+}
+
 /**
  * The soft limit that a line of `/proc/self/limits` gives, as it is written there.
  *
  * @category parsing
  * @since 0.1.0
  */
-export const softLimitOf = (text: string, name: "Max open files" | "Max processes"): string | undefined => {
-  const line = text.split("\n").find((line) => line.startsWith(name))
-  return line?.slice(name.length).trim().split(/\s+/)[0]
-}
+export const softLimitOf = (text: string, name: "Max open files" | "Max processes"): string | undefined =>
+  lineAfter(text, name)?.trim().split(/\s+/, 1)[0]
 
 /**
  * The value of a key in a file of lines `key value`, such as `memory.stat`.
@@ -76,8 +82,10 @@ export const softLimitOf = (text: string, name: "Max open files" | "Max processe
  * @category parsing
  * @since 0.1.0
  */
-export const valueOf = (text: string, key: string): number | undefined =>
-  wholeOf(text.split("\n").find((line) => line.startsWith(`${key} `))?.slice(key.length + 1).trim())
+export const valueOf = (text: string, key: string): number | undefined => wholeOf(lineAfter(text, `${key} `)?.trim())
+
+const isPageCount = (pages: number | undefined): pages is number =>
+  pages !== undefined && pages > 0 && pages < beyondAnyLimit
 
 /**
  * The pages that are resident, from `/proc/self/statm`.
@@ -86,8 +94,21 @@ export const valueOf = (text: string, key: string): number | undefined =>
  * @since 0.1.0
  */
 export const residentPages = (text: string): number | undefined => {
-  const pages = wholeOf(text.split(" ")[1])
-  return pages !== undefined && pages > 0 && pages < beyondAnyLimit ? pages : undefined
+  const pages = wholeOf(text.split(" ", 2)[1])
+  return isPageCount(pages) ? pages : undefined
+}
+
+/**
+ * The pages that are resident and that the kernel cannot drop, from `/proc/self/statm`: without those that are the contents of
+ * files, such as the program itself.
+ *
+ * @category parsing
+ * @since 0.1.0
+ */
+export const privatePages = (text: string): number | undefined => {
+  const [, resident, shared] = text.split(" ", 3).map(wholeOf)
+  const pages = resident === undefined || shared === undefined ? undefined : resident - shared
+  return isPageCount(resident) && isPageCount(pages) ? pages : undefined
 }
 
 /**

@@ -91,7 +91,8 @@ const unsafeOf = (
   end: (claim) => {
     if (claim instanceof LedgerClaim) queue.end(claim)
   },
-  isShort: () => shortageOf(situation()) !== undefined
+  isShort: () => shortageOf(situation()) !== undefined,
+  obstacle: (request) => queue.obstacle(request)
 })
 
 /** The gate of one monitor. */

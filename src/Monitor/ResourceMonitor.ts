@@ -81,6 +81,7 @@ export type { TestReadings } from "./TestMonitor.ts"
 export type { Cost } from "./Thrift.ts"
 export { isAtLeast, level } from "./Usage.ts"
 export type { Gauge, Level, Thresholds, Usage } from "./Usage.ts"
+export type { Cause as ZombieCause, Zombie } from "./Zombies.ts"
 
 type Shape = ResourceMonitor["Service"]
 
@@ -161,7 +162,7 @@ const makeMonitor = (
   parts: Parts,
   { announcements, cleanup, level, look }: Watch.Watch,
   gate: Reserving.Gate,
-  { cost, deepLook, sampleNow }: Pick<Sampler.Sampler, "cost" | "deepLook" | "sampleNow">
+  { cost, deepLook, sampleNow, zombies }: Pick<Sampler.Sampler, "cost" | "deepLook" | "sampleNow" | "zombies">
 ): Shape => {
   const { leaks, ledger } = parts
   return ResourceMonitor.of({
@@ -174,6 +175,7 @@ const makeMonitor = (
     alerts: announcements.alerts,
     recentAlerts: (count = Infinity) => Effect.sync(() => announcements.recent(count)),
     figures: Effect.sync(() => sampleNow().figures),
+    zombies: Effect.sync(zombies),
     cost: Effect.sync(cost),
     deepLook,
     sample: Effect.sync(() => look(true)),

@@ -74,6 +74,8 @@ export interface Sampler {
    */
   readonly sampleNow: () => Sample
   readonly cost: () => Cost
+  /** The zombies that there were at the last look at the children, as they were reported. */
+  readonly zombies: () => ReadonlyArray<Zombies.Zombie>
   /** What the descriptors are, by kind. It takes a look at most once a minute, off the event loop. */
   readonly deepLook: DeepLook.Looker["look"]
 }
@@ -295,6 +297,7 @@ export const make = (options: SamplerOptions): Effect.Effect<Sampler, never, Sco
       latest: () => ticker.latest,
       sampleNow: () => ticker.tick(true),
       cost: () => ticker.cost,
+      zombies: () => children.reported,
       deepLook: looker.look
     }
   })

@@ -22,6 +22,7 @@ import type { HeldLease, SiteCount } from "./Ledger.ts"
 import type { Saturated, Unknown } from "./Reading.ts"
 import type { Cost } from "./Thrift.ts"
 import type { Level, Usage } from "./Usage.ts"
+import type { Zombie } from "./Zombies.ts"
 
 /**
  * An open connection in the ledger.
@@ -67,6 +68,11 @@ export interface ReserveUnsafe {
   readonly end: (claim: Claim) => void
   /** Whether fewer descriptors are free now than the headroom. */
   readonly isShort: () => boolean
+  /**
+   * What stands in the way of a request now, `undefined` when it would be granted. It claims nothing and counts as no refusal:
+   * it is for whoever has waited at the gate for as long as possible and has to say what for.
+   */
+  readonly obstacle?: ((request: ReserveRequest) => ResourceExhausted | undefined) | undefined
 }
 
 /**
@@ -120,6 +126,11 @@ export class ResourceMonitor extends Context.Service<ResourceMonitor, {
    * read anew, in about half a millisecond; the figures of the event loop are those of the last window.
    */
   readonly figures: Effect.Effect<Figures>
+  /**
+   * The zombies that there were at the last look at the children of this process, which is each tenth of the monitor's or that of
+   * `figures`. Each one was logged as a warning when it was found. Empty where children cannot be looked at: `figures` says why.
+   */
+  readonly zombies: Effect.Effect<ReadonlyArray<Zombie>>
   /** What the monitor's own looks at the readings cost. */
   readonly cost: Effect.Effect<Cost>
   /**

@@ -13,11 +13,11 @@ import { defaults } from "./Options.ts"
 import * as Reading from "./Reading.ts"
 import type { Gate } from "./Reserving.ts"
 import type { Sample, Sampler } from "./Sampler.ts"
-import type { Source } from "./Source.ts"
+import { nearer, type Source } from "./Source.ts"
 import type { Level } from "./Usage.ts"
 import type { Watch } from "./Watch.ts"
 
-/** Each figure that no level follows from. At first none of them is known. */
+/** The other figures. At first none of them is known. Of these only the memory of the container has a level. */
 type OtherReadings = Partial<
   Readonly<Record<Exclude<keyof Figures, "connections">, number | Reading.Reading | undefined>>
 >
@@ -135,7 +135,7 @@ export const make = (
 ): {
   readonly handle: (watch: Watch, gate: Gate) => TestMonitor["Service"]
   readonly source: Source
-  readonly sampler: Pick<Sampler, "cost" | "deepLook" | "sampleNow">
+  readonly sampler: Pick<Sampler, "cost" | "deepLook" | "sampleNow" | "zombies">
 } => {
   let current: TestReadings = initial
   const gauge = (used: keyof TestReadings, limit: keyof TestReadings, now: number) => ({
@@ -168,7 +168,7 @@ export const make = (
   const source: Source = {
     descriptors: (now) => ({ ...gauge("descriptors", "descriptorLimit", now), own: 0 }),
     learn: () => {},
-    memory: (now) => gauge("memory", "memoryLimit", now),
+    memory: (now) => nearer(gauge("memory", "memoryLimit", now), gauge("containerMemory", "containerMemoryLimit", now)),
     connectionLimit: () => readingOf(current.connectionLimit, 0)
   }
   const sampleNow = (): Sample => {
@@ -179,6 +179,7 @@ export const make = (
   }
   const sampler = {
     sampleNow,
+    zombies: () => [],
     cost: () => ({ share: 0, ticks: 0, worstTick: 0, slowdown: 1 }),
     deepLook: Effect.fail(Reading.unknown("Missing", "test"))
   }

@@ -35,7 +35,7 @@ export interface Zombie {
   readonly pid: number
   /** The name of the program, at most 15 characters. */
   readonly command: string
-  /** Milliseconds since it began. */
+  /** Milliseconds since it began, when it was reported. */
   readonly age: number
   readonly cause: Cause
   /** What prevents the next one. */
@@ -72,7 +72,8 @@ interface Known {
   readonly firstThread: number
   /** The look at which it was first seen ended. */
   readonly ended: Look | undefined
-  readonly isReported: boolean
+  /** As it was reported, if it was. */
+  readonly report: Zombie | undefined
 }
 
 /**
@@ -151,8 +152,14 @@ const updated = (before: Known | undefined, child: Child, look: Look): Known => 
   child,
   firstThread: before?.firstThread ?? child.thread,
   ended: child.isEnded ? before?.ended ?? look : undefined,
-  isReported: before?.isReported ?? false
+  report: before?.report
 })
+
+const reportOf = (known: Known, parent: Parent): Zombie => {
+  const cause = causeOf(known, parent)
+  const { command, pid } = known.child
+  return { pid, command, age: ageOf(known.child, parent), cause, remedy: remedies[cause] }
+}
 
 /**
  * What one more look adds: the new history, how many zombies there are, and those that are to be reported now.
@@ -177,14 +184,11 @@ export const step = (history: History, children: ReadonlyArray<Child>, look: Loo
   for (const child of children) {
     const key = keyOf(child)
     const known = updated(history.get(key), child, look)
-    const isZombie = known.isReported || isOverdue(known, look, parent)
-    if (isZombie) count += 1
-    if (isZombie && !known.isReported) {
-      const cause = causeOf(known, parent)
-      const { command, pid } = child
-      fresh.push({ pid, command, age: ageOf(child, parent), cause, remedy: remedies[cause] })
-    }
-    next.set(key, isZombie ? { ...known, isReported: true } : known)
+    const isFresh = known.report === undefined && isOverdue(known, look, parent)
+    const report = isFresh ? reportOf(known, parent) : known.report
+    if (report !== undefined) count += 1
+    if (isFresh && report !== undefined) fresh.push(report)
+    next.set(key, { ...known, report })
   }
   return { history: next, count, fresh }
 }
@@ -196,7 +200,16 @@ export const step = (history: History, children: ReadonlyArray<Child>, look: Loo
  * @since 0.1.0
  */
 export const isPending = (history: History): boolean =>
-  Array.from(history.values()).some(({ ended, isReported }) => ended !== undefined && !isReported)
+  Array.from(history.values()).some(({ ended, report }) => ended !== undefined && report === undefined)
+
+/**
+ * The zombies that are there, as they were reported.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const reported = (history: History): ReadonlyArray<Zombie> =>
+  Array.from(history.values()).flatMap(({ report }) => report === undefined ? [] : [report])
 
 const amongst = (count: number, limit: Reading): string => {
   const those = count === 1 ? "it is the only one" : `there are ${count}`

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { hierarchyOf, unifiedOf } from "../../src/Monitor/Cgroup.ts"
+import { hierarchyOf, placementOf, unifiedOf } from "../../src/Monitor/Cgroup.ts"
 
 const mount = (root: string, point: string, type: string, options: string): string =>
   `31 23 0:28 ${root} ${point} rw,relatime shared:9 - ${type} ${type} rw,${options}`
@@ -92,19 +92,29 @@ describe("the directories of a controller", () => {
       lines(mount("/", "/mnt/my\\040groups", "cgroup2", "")),
       { version: 2, directories: ["/mnt/my groups/a b:c", "/mnt/my groups"] }
     ],
+    [
+      "mounts with propagation, and file systems whose names and options only look like groups",
+      "0::/job\n",
+      lines(
+        "30 23 0:27 / /mnt/a rw - cgroups none rw",
+        "31 23 0:28 / /mnt/b rw - fuse cgroup2 rw - cgroup2",
+        "32 23 0:29 / /sys/fs/cgroup rw shared:1 master:2 - cgroup2 cgroup rw,nsdelegate"
+      ),
+      { version: 2, directories: ["/sys/fs/cgroup/job", "/sys/fs/cgroup"] }
+    ],
     ["nothing mounted", "0::/\n", "", undefined],
     ["no group", "", version2, undefined],
     ["nonsense", "max\n::\n0:/\n", "a b c\n - \n", undefined]
   ]
   it.each(rows)("%s", (_, cgroup, mounts, expected) => {
-    assert.deepStrictEqual(hierarchyOf("memory", cgroup, mounts), expected)
+    assert.deepStrictEqual(hierarchyOf("memory", placementOf(cgroup, mounts)), expected)
   })
 
   it("the unified hierarchy is found beside version 1", () => {
-    assert.deepStrictEqual(unifiedOf(lines("4:memory:/job", "0::/here"), hybrid), {
+    assert.deepStrictEqual(unifiedOf(placementOf(lines("4:memory:/job", "0::/here"), hybrid)), {
       version: 2,
       directories: ["/sys/fs/cgroup/unified/here", "/sys/fs/cgroup/unified"]
     })
-    assert.isUndefined(unifiedOf(lines("4:memory:/job"), version1))
+    assert.isUndefined(unifiedOf(placementOf(lines("4:memory:/job"), version1)))
   })
 })

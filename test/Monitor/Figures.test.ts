@@ -12,7 +12,7 @@ const child = Path.join(import.meta.dirname, "children", "figures.ts")
 const under = (limit: number) =>
   Effect.callback<FiguresReport>((resume) => {
     const args = ["-c", `ulimit -n ${limit}; exec "$@"`, "sh", process.execPath, "--no-warnings", child, String(limit)]
-    const running = ChildProcess.execFile("sh", args, { timeout: 15_000 }, (error, stdout, stderr) =>
+    const running = ChildProcess.execFile("sh", args, { timeout: 50_000 }, (error, stdout, stderr) =>
       resume(
         error === null
           ? Effect.sync(() => JSON.parse(stdout) as FiguresReport)
@@ -26,7 +26,7 @@ const countOf = (figures: Record<string, string | number>): number => {
   return Number(figures["descriptors"])
 }
 
-describe("when every descriptor is used", () => {
+describe("when every descriptor is used", { timeout: 60_000 }, () => {
   for (const [limit, least, most] of [[64, 4, 4], [700, 8, 14]] as const) {
     it.live(`of ${limit}, every figure is read as before, and nobody goes without for the monitor's sake`, () =>
       Effect.gen(function*() {
@@ -44,7 +44,7 @@ describe("when every descriptor is used", () => {
   }
 })
 
-describe("a process that only samples", () => {
+describe("a process that only samples", { timeout: 60_000 }, () => {
   it.live("ends by itself", () =>
     Effect.gen(function*() {
       const module = (name: string) => Path.join(import.meta.dirname, "..", "..", "src", "Monitor", name)
@@ -61,7 +61,7 @@ describe("a process that only samples", () => {
       `
       const samples = yield* Effect.callback<number>((resume) => {
         const args = ["--no-warnings", "--input-type=module", "-e", program]
-        ChildProcess.execFile(process.execPath, args, { timeout: 10_000 }, (error, stdout) =>
+        ChildProcess.execFile(process.execPath, args, { timeout: 50_000 }, (error, stdout) =>
           resume(error === null ? Effect.succeed(Number(stdout)) : Effect.die(error)))
       })
       // One when it was made, and one 250 ms later.

@@ -501,6 +501,42 @@ describe("a refusal", () => {
     }))
 })
 
+describe("what stands in the way", () => {
+  const obstacle = ({ reserve }: ResourceMonitor["Service"], request: Monitor.ReserveRequest) =>
+    reserve.unsafe?.obstacle?.(request)
+
+  it.effect("is named by resource to whoever waits, and asking claims and refuses nothing", () =>
+    inTestMonitor((monitor, test) =>
+      Effect.gen(function*() {
+        assert.isUndefined(obstacle(monitor, { label }))
+        yield* test.set({ memory: 130, memoryLimit: 128 })
+        const waiter = yield* start(monitor, [], "waiter")
+        assert.strictEqual(
+          obstacle(monitor, { label })?.message,
+          "no room to open db:5432: 130 memory used >= limit 128 bytes (level Exhausted); 1 ahead of it"
+        )
+        assert.deepStrictEqual([yield* test.refused, yield* test.reserved, yield* test.waiting], [0, 0, 1])
+        yield* Fiber.interrupt(waiter.fiber)
+      })
+    ))
+})
+
+describe("a count that met EMFILE", () => {
+  const saturated = Reading.fromFailure({ code: "EMFILE" }, "test")
+
+  it.effect("refuses although the limit itself cannot be read", () =>
+    inTestMonitor((monitor, test) =>
+      Effect.gen(function*() {
+        for (const descriptorLimit of [saturated, Reading.unknown("Missing", "test")]) {
+          yield* test.set({ descriptors: saturated, descriptorLimit })
+          const refusal = yield* Effect.flip(Effect.scoped(monitor.reserve({ label })))
+          assert.deepInclude(refusal, { resource: "descriptors", level: "Exhausted", used: 0, limit: 0 })
+          assert.isDefined(yield* monitor.shortage({ label, cause: "ENOTFOUND" }))
+        }
+      })
+    ))
+})
+
 describe("shortage", () => {
   const cause = Object.assign(new Error("getaddrinfo ENOTFOUND db"), { code: "ENOTFOUND", syscall: "getaddrinfo" })
 

@@ -119,7 +119,7 @@ describe("every figure", () => {
       const files = { ...linux.files, "/proc/self/mountinfo": "\n" }
       const figures = yield* all({ ...linux, files, environment: { AWS_LAMBDA_FUNCTION_MEMORY_SIZE: "512" } })
       assert.deepInclude(figures, {
-        containerMemory: "20480000 estimated from /proc/self/statm",
+        containerMemory: "8192000 estimated from /proc/self/statm",
         containerMemoryLimit: "536870912 exact from AWS_LAMBDA_FUNCTION_MEMORY_SIZE"
       })
     }))

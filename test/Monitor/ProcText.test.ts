@@ -90,6 +90,19 @@ describe("the files of the kernel", () => {
     for (const [text, pages] of rows) assert.strictEqual(ProcText.residentPages(text), pages, text)
   })
 
+  it("statm: the pages that the kernel cannot drop", () => {
+    const rows = [
+      ["90000 5000 3000 1 0 200 0\n", 2000],
+      ["90000 5000", undefined],
+      ["90000 5000 5000", undefined],
+      ["90000 5000 6000", undefined],
+      ["90000 5000 x", undefined],
+      ["", undefined],
+      ["1 18446744073709551615 1", undefined]
+    ] as const
+    for (const [text, pages] of rows) assert.strictEqual(ProcText.privatePages(text), pages, text)
+  })
+
   it("memory.stat: the value of a whole key", () => {
     const text = "cache 4096\ntotal_inactive_file 8192\ninactive_file 12288\n"
     assert.strictEqual(ProcText.valueOf(text, "inactive_file"), 12_288)
@@ -195,6 +208,7 @@ describe("any text at all", () => {
         ProcText.limitReading(ProcText.softLimitOf(text, "Max open files"), 7, "here"),
         ProcText.amountReading(ProcText.socketsOf(text), 7, "here"),
         ProcText.amountReading(ProcText.residentPages(text), 7, "here"),
+        ProcText.amountReading(ProcText.privatePages(text), 7, "here"),
         ProcText.amountReading(ProcText.valueOf(text, "inactive_file"), 7, "here"),
         ProcText.pressureReading(text, 7, "here")
       ]

@@ -339,6 +339,20 @@ describe("defaultHeadroom", () => {
   })
 })
 
+describe("layerTest", () => {
+  it.effect("drives the level by the memory of the container as well, as it does in a process", () =>
+    Effect.gen(function*() {
+      const [monitor, test] = [yield* ResourceMonitor, yield* TestMonitor]
+      yield* test.set({ memory: 500, memoryLimit: 1000, containerMemory: 950, containerMemoryLimit: 1000 })
+      assert.strictEqual(yield* monitor.level, "Critical")
+      yield* test.set({ containerMemory: 1000 })
+      const refusal = yield* Effect.flip(Effect.scoped(monitor.reserve({ label })))
+      assert.deepInclude(refusal, { resource: "memory", used: 1000, limit: 1000 })
+      yield* test.set({ containerMemory: Reading.unknown("Missing", "test") })
+      assert.deepInclude((yield* monitor.usage).memory.used, { value: 500 })
+    }).pipe(Effect.provide(Monitor.layerTest)))
+})
+
 describe("layerUnlimited", () => {
   it.effect("admits everything, and still counts", () =>
     Effect.gen(function*() {

@@ -52,6 +52,19 @@ describe("a zombie", () => {
     )
   })
 
+  it("is known as it was reported for as long as it is there, and then no more", () => {
+    const zombies: ReadonlyArray<Zombies.Child> = [{ pid: 7, command: "sh", isEnded: true, start: 6000, thread: 4242 }]
+    const turned = (at: number) => ({ at, hasTurned: () => true })
+    const first = Zombies.step(new Map(), zombies, turned(0), parent)
+    assert.deepStrictEqual(Zombies.reported(first.history), [])
+    const second = Zombies.step(first.history, zombies, turned(1), parent)
+    assert.strictEqual(second.fresh.length, 1)
+    const third = Zombies.step(second.history, zombies, turned(2), { ...parent, age: 999_999 })
+    assert.deepStrictEqual(third.fresh, [])
+    assert.deepStrictEqual(Zombies.reported(third.history), second.fresh)
+    assert.deepStrictEqual(Zombies.reported(Zombies.step(third.history, [], turned(3), parent).history), [])
+  })
+
   it("is none before the loop has made a turn, however often it is seen", () => {
     const children = [child(1)]
     assert.deepStrictEqual(

@@ -55,6 +55,37 @@ describe("faults of the earlier implementation", () => {
       foreign.forEach((socket) => socket.destroy())
     }).pipe(Effect.scoped, Effect.provide(Monitor.layer())))
 
+  it.effect("fault 10: a zombie was any line of ps aux with a capital Z in it, on the whole host", () =>
+    Effect.gen(function*() {
+      const stat = (pid: number, command: string, state: string, parent: number) =>
+        `${pid} (${command}) ${state} ${parent} 0 0 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 ${pid} 0 0`
+      const { layer } = system({
+        files: {
+          "/proc/self/stat": stat(4242, "node", "R", 1),
+          "/proc/self/task/4242/children": "77 78 79",
+          // Words that look like it, and a child that is one, of which there is nothing else to see.
+          "/proc/77/stat": stat(77, "Zookeeper) Z 1", "S", 4242),
+          "/proc/78/stat": stat(78, "sleep <defunct>", "R", 4242),
+          "/proc/79/stat": stat(79, "sh", "Z", 4242),
+          // Those of others are none of ours.
+          "/proc/9000/stat": stat(9000, "cron", "Z", 1)
+        },
+        names: { "/proc/self/task": ["4242"], "/proc": ["77", "78", "79", "4242", "9000"] },
+        targets: { "/proc/thread-self": "4242/task/4242" }
+      })
+      yield* Effect.gen(function*() {
+        const monitor = yield* ResourceMonitor
+        const count = Effect.map(monitor.figures, ({ zombies }) => zombies)
+        assert.deepInclude(yield* count, { value: 0 })
+        // The loop that would wait for it has to have had a turn to do so.
+        yield* Effect.promise(() => new Promise<void>((resolve) => setTimeout(resolve, 20)))
+        assert.deepInclude(yield* count, { value: 1 })
+        const zombies = yield* monitor.zombies
+        assert.deepStrictEqual(zombies.map(({ command, pid }) => [pid, command]), [[79, "sh"]])
+        assert.match(zombies[0]?.remedy ?? "", /wait for its exit|wait for the exit/)
+      }).pipe(Effect.provide(Layer.fresh(Monitor.layer()).pipe(Layer.provide(layer))))
+    }))
+
   it.effect("fault 11: a figure that could not be read was 0, 10 or 100", () =>
     Effect.gen(function*() {
       const hidden = system({ closedPaths: withoutProc("ENOENT"), rss: "ENOENT", reported: undefined })

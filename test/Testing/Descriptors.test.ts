@@ -14,7 +14,7 @@ const runChild = Effect.callback<{ readonly said: Record<string, ReadonlyArray<s
     const process_ = ChildProcess.execFile(
       process.execPath,
       ["--no-warnings", child],
-      { timeout: 15_000 },
+      { timeout: 50_000 },
       (error, stdout, stderr) =>
         resume(
           error === null
@@ -83,7 +83,7 @@ describe("what is compared", () => {
     }))
 })
 
-describe("a fresh process", () => {
+describe("a fresh process", { timeout: 60_000 }, () => {
   it.live("raises no false alarm at its first child, watch, fetch, worker and look-up, and finds what is left open", () =>
     Effect.gen(function*() {
       const { port, said } = yield* runChild

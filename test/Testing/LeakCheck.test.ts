@@ -164,10 +164,10 @@ describe("check", () => {
       const errors = failed.cause.reasons.map((reason) => reason._tag === "Fail" ? reason.error : reason._tag)
       assert.strictEqual(errors[0], "broken")
       assert.instanceOf(errors[1], LeakCheck.LeakError)
-      const fiber = yield* Effect.forkChild(LeakCheck.check(Effect.andThen(leak, Effect.never), soon), {
-        startImmediately: true
-      })
-      yield* Effect.sleep("20 millis")
+      const held = yield* Deferred.make<void>()
+      const waiting = Effect.andThen(leak, Effect.andThen(Deferred.succeed(held, undefined), Effect.never))
+      const fiber = yield* Effect.forkChild(LeakCheck.check(waiting, soon), { startImmediately: true })
+      yield* Deferred.await(held)
       yield* Fiber.interrupt(fiber)
       const exit = yield* Fiber.await(fiber)
       assert(Exit.isFailure(exit))

@@ -25,7 +25,7 @@ const run = (mode: string): Effect.Effect<Report> =>
     const child = ChildProcess.execFile(
       process.execPath,
       ["--expose-gc", "--no-warnings", main, mode],
-      { timeout: 30_000 },
+      { timeout: 50_000 },
       (error, stdout, stderr) =>
         resume(
           error === null
@@ -43,7 +43,7 @@ const lineWith = (text: string): string => {
   return `lost.ts:${index + 1}:`
 }
 
-describe.concurrent("a dropped lease", () => {
+describe.concurrent("a dropped lease", { timeout: 60_000 }, () => {
   it.live("of a scope that nobody closes is reported, its socket is closed at the server, and its slot comes back", () =>
     Effect.gen(function*() {
       const { active, found, leaks, next, seen, tracked } = yield* run("scope")
@@ -95,7 +95,7 @@ describe.concurrent("a dropped lease", () => {
     }))
 })
 
-describe.concurrent("a dropped connection", () => {
+describe.concurrent("a dropped connection", { timeout: 60_000 }, () => {
   it.live("is closed at the server and reported with the line that connected", () =>
     Effect.gen(function*() {
       const { active, found, leaks, seen, tracked } = yield* run("tcp")
