@@ -84,6 +84,7 @@ export class LazyRuntime<R, E> {
 
   #giveUp(build: Build<R, E>): void {
     if (this.#build === build) this.#build = undefined
-    build.fiber.interruptUnsafe()
+    // It may take its time, in which whoever closes has to wait for it as well.
+    this.#end(build)
   }
 }

@@ -37,7 +37,7 @@ export type Between = "keep" | "closeIdle" | "closeAll"
 
 /** How a shutdown went. */
 export interface Shutdown {
-  /** Everything was closed in time. */
+  /** Everything was closed in time, and every invocation has ended. */
   readonly isComplete: boolean
   /** Connections that were still open. */
   readonly connections: number
@@ -124,8 +124,10 @@ export class WarmInstance<R, E> {
     windows: InvocationWindows
   ): Effect.Effect<A, E | E2 | InvocationError> {
     let fiber: Fiber.Fiber<unknown, unknown> | undefined
-    const whole = Effect.withFiber<A, E | E2>((own) => {
+    const whole = Effect.withFiber<A, E | E2 | InvocationError>((own) => {
       fiber = own
+      // A shutdown that has begun since this invocation was let in knows nothing of it, and nobody would close what it builds.
+      if (this.#isClosing) return refuse(new InstanceClosing({ hasBegun: false }))
       this.#running.add(own)
       own.addObserver(() => this.#running.delete(own))
       return this.#run(effect)
@@ -209,7 +211,7 @@ export class WarmInstance<R, E> {
         yield* within(closing, start + windows.total - momentOf(this.#clock).monotonic)
       }
       return {
-        isComplete: closing.pollUnsafe() !== undefined,
+        isComplete: closing.pollUnsafe() !== undefined && this.#running.size === 0,
         connections: this.#pools.connections,
         millis: momentOf(this.#clock).monotonic - start
       }

@@ -330,6 +330,40 @@ describe("an interruption at any step", () => {
     }))
 })
 
+describe("a shutdown at any step of an invocation", () => {
+  it.effect("leaves nothing open, and answers every invocation", () =>
+    Effect.gen(function*() {
+      const reached = new Set<string>()
+      for (const maxOps of [3, 5, 7, 11]) {
+        for (let yields = 0; yields < 40; yields++) {
+          const { connector, ledger, openNow } = Scripted.make({ open: () => Effect.yieldNow })
+          let built = 0
+          let ended = 0
+          const counted = Layer.effectDiscard(Effect.acquireRelease(
+            Effect.sync(() => built++),
+            () => Effect.sync(() => ended++)
+          ))
+          const instance = yield* instanceOf(Layer.provideMerge(counted, poolLayer(connector)))
+          const fiber = yield* fork(
+            Effect.exit(instance.invoke(use(() => Effect.andThen(Effect.yieldNow, Effect.yieldNow)), windows)).pipe(
+              Effect.provideService(Scheduler.MaxOpsBeforeYield, maxOps)
+            )
+          )
+          for (let turn = 0; turn < yields; turn++) yield* Effect.yieldNow
+          const at = `${maxOps} operations, ${yields} yields`
+          assert.deepInclude(yield* instance.shutdown(300), { isComplete: true, connections: 0 }, at)
+          assert.deepStrictEqual([openNow(), ended, ledger.closed], [0, built, ledger.opened], at)
+          const exit = yield* Fiber.join(fiber)
+          reached.add(Exit.isSuccess(exit) ? "ended" : `${reasonOf(exit)._tag} ${built}`)
+          yield* settle
+          assert.deepStrictEqual([openNow(), ended], [0, built], `later, after ${at}`)
+        }
+      }
+      // Before the layer was built, after that, and when it was over.
+      assert.sameMembers([...reached], ["InstanceClosing 0", "InstanceClosing 1", "ended"])
+    }))
+})
+
 describe("between two invocations", () => {
   it.effect("closeIdle closes the connections and keeps the services; closeAll closes both", () =>
     Effect.gen(function*() {
@@ -599,6 +633,39 @@ describe("a shutdown", () => {
       assert.strictEqual(openNow(), 0)
       assert.lengthOf(lines, 1)
       assert.match(lines[0] ?? "", /^WarmInstance: closing the layer failed: Error: the flush failed/)
+    }))
+
+  it.effect("waits for a build that was given up, and cannot be interrupted yet", () =>
+    Effect.gen(function*() {
+      let closed = 0
+      const layer = Layer.effectDiscard(Effect.andThen(
+        Effect.acquireRelease(Effect.void, () => Effect.sync(() => closed++)),
+        Effect.uninterruptible(Effect.sleep("150 millis"))
+      ))
+      const instance = yield* instanceOf(layer)
+      const invocation = yield* fork(Effect.exit(instance.invoke(Effect.void, invocationWindows(100, 20))))
+      yield* advance(100)
+      assert.strictEqual(reasonOf(yield* Fiber.join(invocation))._tag, "InvocationTimeout")
+      const shutdown = yield* fork(instance.shutdown(300))
+      yield* advance(40)
+      assert.deepStrictEqual([shutdown.pollUnsafe(), closed], [undefined, 0])
+      yield* advance(20)
+      assert.deepInclude(yield* Fiber.join(shutdown), { isComplete: true })
+      assert.strictEqual(closed, 1)
+    }))
+
+  it.effect("is not complete while an invocation does not end, although nothing is open", () =>
+    Effect.gen(function*() {
+      const instance = yield* instanceOf(Layer.empty)
+      const latch = yield* Deferred.make<void>()
+      const stuck = Effect.uninterruptible(Deferred.await(latch))
+      const invocation = yield* fork(Effect.exit(instance.invoke(stuck, windows)))
+      yield* settle
+      const shutdown = yield* fork(instance.shutdown(300))
+      yield* advance(300)
+      assert.deepInclude(yield* Fiber.join(shutdown), { isComplete: false, connections: 0 })
+      yield* Deferred.succeed(latch, undefined)
+      yield* Fiber.join(invocation)
     }))
 
   it.effect("gives up a build that is under way", () =>
