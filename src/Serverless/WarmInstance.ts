@@ -14,6 +14,7 @@ import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { endsWithin, supervised } from "../internal/Bounded.ts"
+import { CloseTimeout } from "../internal/CloseTimeout.ts"
 import { loopTurn } from "../internal/Timer.ts"
 import { report } from "../internal/Unhandled.ts"
 import { PoolRegistry } from "../Pool/PoolRegistry.ts"
@@ -67,6 +68,8 @@ export class WarmInstance<R, E> {
   readonly #context: Context.Context<never>
   readonly #clock: Clock.Clock
   readonly #between: Between
+  /** What closes without a pool goes by this, whatever it says when it closes. */
+  readonly #closing = { closeTimeout: Context.get(Context.empty(), CloseTimeout).closeTimeout }
   readonly #running = new Set<Fiber.Fiber<unknown, unknown>>()
   #active = 0
   /** Invocations that wait for what a pause has to tell; those that come meanwhile wait as well. */
@@ -85,7 +88,10 @@ export class WarmInstance<R, E> {
   }) {
     this.#pools = options.pools ?? new Pools()
     this.#between = options.between
-    this.#context = Context.add(options.context, PoolRegistry, this.#pools)
+    this.#context = options.context.pipe(
+      Context.add(PoolRegistry, this.#pools),
+      Context.add(CloseTimeout, this.#closing)
+    )
     this.#clock = Context.get(options.context, Clock.Clock)
     this.#runtime = new LazyRuntime(options.layer, this.#context)
     this.#lastActive = momentOf(this.#clock)
@@ -146,7 +152,8 @@ export class WarmInstance<R, E> {
     const ready = this.#active > 1 && this.#thawing === 0 ? Effect.void : this.#thaw
     return Effect.andThen(ready, this.#runtime.services).pipe(
       Effect.flatMap((services) => Effect.provideContext(Effect.scoped(effect), services)),
-      Effect.provideService(PoolRegistry, this.#pools)
+      Effect.provideService(PoolRegistry, this.#pools),
+      Effect.provideService(CloseTimeout, this.#closing)
     )
   }
 
@@ -201,13 +208,18 @@ export class WarmInstance<R, E> {
     return Effect.gen({ self: this }, function*() {
       const start = momentOf(this.#clock).monotonic
       this.#pools.hurry({ drainTimeout: windows.drain, closeTimeout: windows.close })
+      this.#closing.closeTimeout = Duration.min(this.#closing.closeTimeout, Duration.millis(windows.close))
       const running = [...this.#running]
       for (const fiber of running) fiber.interruptUnsafe()
       yield* endsWithin(Fiber.awaitAll(running), Duration.millis(windows.invocations))
       const closing = yield* Effect.forkDetach(Effect.uninterruptible(this.#runtime.close), { startImmediately: true })
       if (!(yield* within(closing, windows.layers))) {
-        // Something in the layer holds up the rest: no pool waits for its turn any longer.
-        yield* endsWithin(this.#pools.drain, Duration.millis(windows.pools))
+        // Something in the layer holds up the rest: nothing that can be reached waits for its turn any longer.
+        const together = Effect.all([this.#pools.drain, this.#runtime.force], {
+          concurrency: "unbounded",
+          discard: true
+        })
+        yield* endsWithin(together, Duration.millis(windows.pools))
         yield* within(closing, start + windows.total - momentOf(this.#clock).monotonic)
       }
       return {

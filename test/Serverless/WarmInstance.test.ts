@@ -654,6 +654,46 @@ describe("a shutdown", () => {
       assert.strictEqual(closed, 1)
     }))
 
+  it.effect("closes what a build has opened that does not let itself be given up", () =>
+    Effect.gen(function*() {
+      const events: Array<string> = []
+      const latch = yield* Deferred.make<void>()
+      const layer = Layer.effectDiscard(Effect.andThen(
+        Effect.acquireRelease(Effect.void, () => Effect.sync(() => void events.push("closed"))),
+        Effect.uninterruptible(Deferred.await(latch))
+      ))
+      const instance = yield* instanceOf(layer)
+      const invocation = yield* fork(Effect.exit(instance.invoke(Effect.void, windows)))
+      yield* settle
+      const shutdown = yield* fork(instance.shutdown(300))
+      const { invocations, layers } = shutdownWindows(300)
+      yield* advance(invocations + layers + 10)
+      assert.deepStrictEqual(events, ["closed"])
+      yield* advance(300)
+      assert.deepInclude(yield* Fiber.join(shutdown), { isComplete: false })
+      yield* Deferred.succeed(latch, undefined)
+      assert.strictEqual(reasonOf(yield* Fiber.join(invocation))._tag, "InstanceClosing")
+      assert.deepStrictEqual(events, ["closed"])
+    }))
+
+  it.effect("has what closes without a pool let go sooner, wherever it was opened", () =>
+    Effect.gen(function*() {
+      const slow = Effect.acquireRelease(
+        Effect.void,
+        () => Effect.flatMap(CloseTimeout, (_) => Effect.sleep(_.closeTimeout))
+      )
+      const instance = yield* instanceOf(Layer.effectDiscard(slow))
+      yield* instance.invoke(Effect.void, windows)
+      const invocation = yield* fork(Effect.exit(instance.invoke(Effect.andThen(slow, Effect.never), windows)))
+      yield* settle
+      const shutdown = yield* fork(instance.shutdown(300))
+      yield* advance(shutdownWindows(300).total)
+      // The invocation has a time of its own, after which nobody waits for it.
+      const millis = shutdownWindows(300).invocations + shutdownWindows(300).close
+      assert.deepStrictEqual(yield* Fiber.join(shutdown), { isComplete: true, connections: 0, millis })
+      assert.strictEqual(reasonOf(yield* Fiber.join(invocation))._tag, "InstanceClosing")
+    }))
+
   it.effect("is not complete while an invocation does not end, although nothing is open", () =>
     Effect.gen(function*() {
       const instance = yield* instanceOf(Layer.empty)
