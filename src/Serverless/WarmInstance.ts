@@ -20,7 +20,7 @@ import { report } from "../internal/Unhandled.ts"
 import { PoolRegistry } from "../Pool/PoolRegistry.ts"
 import { InstanceClosing, InvocationError, InvocationTimeout } from "./InvocationError.ts"
 import { LazyRuntime } from "./LazyRuntime.ts"
-import { type Moment, momentOf, pauseBetween } from "./Pause.ts"
+import { hiddenBetween, type Moment, momentOf, pauseBetween, type Start } from "./Pause.ts"
 import { Pools } from "./Pools.ts"
 import { type InvocationWindows, shutdownWindows } from "./Windows.ts"
 
@@ -75,6 +75,9 @@ export class WarmInstance<R, E> {
   /** Invocations that wait for what a pause has to tell; those that come meanwhile wait as well. */
   #thawing = 0
   #lastActive: Moment
+  #lastStart: Start
+  /** What of the time since the last invocation no clock has noticed, in milliseconds, and no pool has heard of. */
+  #hidden = 0
   #isClosing = false
   #shutdown: Fiber.Fiber<Shutdown> | undefined
 
@@ -95,21 +98,26 @@ export class WarmInstance<R, E> {
     this.#clock = Context.get(options.context, Clock.Clock)
     this.#runtime = new LazyRuntime(options.layer, this.#context)
     this.#lastActive = momentOf(this.#clock)
+    this.#lastStart = { at: this.#lastActive, deadline: undefined }
   }
 
   /**
    * Runs an effect as one invocation, in a scope of its own. It fails with `InvocationError` if the effect did not end in
-   * time or the instance is being closed, and never takes longer than `windows.total`.
+   * time or the instance is being closed, and never takes longer than `windows.total`. `remaining` is how many milliseconds
+   * are left of the time that the platform gives to every invocation.
    */
   invoke<A, E2>(
     effect: Effect.Effect<A, E2, R | Scope.Scope>,
-    windows: InvocationWindows
+    windows: InvocationWindows,
+    remaining?: number
   ): Effect.Effect<A, E | E2 | InvocationError> {
     return Effect.uninterruptibleMask((restore) =>
       Effect.suspend(() => {
         if (this.#isClosing) return refuse(new InstanceClosing({ hasBegun: false }))
         if (windows.run <= 0) return refuse(new InvocationTimeout({ after: Duration.zero, hasEnded: true }))
-        const deadline = momentOf(this.#clock).monotonic + windows.total
+        const at = momentOf(this.#clock)
+        const deadline = at.monotonic + windows.total
+        this.#begin({ at, deadline: remaining === undefined ? undefined : at.wall + remaining })
         this.#active++
         return Effect.onExit(restore(this.#supervise(effect, windows)), () => this.#end(deadline))
       })
@@ -123,6 +131,11 @@ export class WarmInstance<R, E> {
       this.#shutdown ??= Effect.runForkWith(this.#context)(this.#close(window))
       return Fiber.join(this.#shutdown)
     })
+  }
+
+  #begin(start: Start): void {
+    this.#hidden = Math.max(this.#hidden, hiddenBetween(this.#lastStart, start))
+    this.#lastStart = start
   }
 
   #supervise<A, E2>(
@@ -162,12 +175,16 @@ export class WarmInstance<R, E> {
    * being reported, possibly after the next invocation; so that is waited for.
    */
   readonly #thaw: Effect.Effect<void> = Effect.suspend(() => {
-    if (this.#pools.connections === 0) return Effect.void
+    if (this.#pools.connections === 0) {
+      this.#hidden = 0
+      return Effect.void
+    }
     this.#thawing++
     const judged = Effect.map(settle, () => {
       const now = momentOf(this.#clock)
-      this.#pools.judge(pauseBetween(this.#lastActive, now))
+      this.#pools.judge(pauseBetween(this.#lastActive, now, this.#hidden))
       this.#lastActive = now
+      this.#hidden = 0
     })
     return Effect.ensuring(judged, Effect.sync(() => this.#thawing--))
   })

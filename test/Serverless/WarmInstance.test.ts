@@ -9,7 +9,7 @@ import { CloseTimeout } from "../../src/internal/CloseTimeout.ts"
 import { loopTurn } from "../../src/internal/Timer.ts"
 import type { InvocationError } from "../../src/Serverless/InvocationError.ts"
 import { LazyRuntime } from "../../src/Serverless/LazyRuntime.ts"
-import { pauseBetween } from "../../src/Serverless/Pause.ts"
+import { hiddenBetween, pauseBetween } from "../../src/Serverless/Pause.ts"
 import { WarmInstance } from "../../src/Serverless/WarmInstance.ts"
 import { invocationWindows, shutdownWindows } from "../../src/Serverless/Windows.ts"
 import * as Scripted from "../support/ScriptedConnector.ts"
@@ -110,6 +110,33 @@ describe("a pause", () => {
     assert.isTrue(pauseBetween(before, { wall: 61_000, monotonic: 60 }).wasStopped)
     assert.isFalse(pauseBetween(before, { wall: 61_000, monotonic: 60_050 }).wasStopped)
     assert.isFalse(pauseBetween(before, { wall: 900, monotonic: 60_050 }).wasStopped)
+  })
+})
+
+describe("the platform's word", () => {
+  const startAt = (wall: number, monotonic: number, deadline: number | undefined) => ({
+    at: { wall, monotonic },
+    deadline
+  })
+
+  it("tells the time that neither clock has noticed", () => {
+    const before = startAt(1000, 50, 4000)
+    // A minute has passed, on no clock, on either and on both.
+    assert.strictEqual(hiddenBetween(before, startAt(1000, 50, 64_000)), 60_000)
+    assert.strictEqual(hiddenBetween(before, startAt(61_000, 50, 64_000)), 0)
+    assert.strictEqual(hiddenBetween(before, startAt(1000, 60_050, 64_000)), 0)
+    assert.strictEqual(hiddenBetween(before, startAt(61_000, 60_050, 64_000)), 0)
+    assert.strictEqual(hiddenBetween(before, startAt(11_000, 10_050, 64_000)), 50_000)
+    // The wall clock was set, or the invocation began late.
+    assert.strictEqual(hiddenBetween(before, startAt(99_000, 60_050, 64_000)), 0)
+    assert.strictEqual(hiddenBetween(startAt(1000, 50, undefined), startAt(1000, 50, 64_000)), 0)
+    assert.strictEqual(hiddenBetween(before, startAt(1000, 50, undefined)), 0)
+  })
+
+  it("makes a pause one that nobody noticed, from a second on", () => {
+    const still = { wall: 1000, monotonic: 50 }
+    assert.deepStrictEqual(pauseBetween(still, still, 999), { millis: 999, wasStopped: false, wasHidden: false })
+    assert.deepStrictEqual(pauseBetween(still, still, 1000), { millis: 1000, wasStopped: true, wasHidden: true })
   })
 })
 
@@ -488,6 +515,48 @@ describe("after a thaw", () => {
       assert.isAtMost(last, 7)
       for (let turn = 0; turn < 2; turn++) yield* trusting.invoke(id, windows)
       assert.strictEqual(ledger.opened, last)
+    }))
+})
+
+describe("after a thaw that no clock has noticed", () => {
+  it.effect("no connection of before is lent, whether its connector can check it or not", () =>
+    Effect.gen(function*() {
+      for (const isChecked of [true, false]) {
+        const { connector, ledger } = Scripted.make()
+        const { check: _, ...unchecked } = connector
+        const instance = yield* instanceOf(poolLayer(isChecked ? connector : unchecked))
+        const invoke = (remaining: number) => instance.invoke(id, windows, remaining)
+        // Less than a second is nothing: an invocation may begin a little late.
+        assert.deepStrictEqual([yield* invoke(2900), yield* invoke(3000), yield* invoke(2900)], [1, 1, 1])
+        // The clocks of the test stand still, and the invocation ends a minute later than it would have.
+        assert.strictEqual(yield* invoke(63_000), 2)
+        // The clocks go on being wrong; nothing has happened since.
+        assert.deepStrictEqual([yield* invoke(63_000), yield* invoke(63_000)], [2, 2])
+        assert.strictEqual(yield* invoke(93_000), 3)
+        yield* settle
+        assert.deepStrictEqual([ledger.opened, ledger.live.size], [3, 1])
+      }
+    }))
+
+  it.effect("nor is it by two invocations that come at once", () =>
+    Effect.gen(function*() {
+      const { connector } = Scripted.make()
+      const instance = yield* instanceOf(poolLayer(connector))
+      yield* instance.invoke(open(2), windows, 3000)
+      const both = [
+        yield* fork(instance.invoke(id, windows, 63_000)),
+        yield* fork(instance.invoke(id, windows, 63_000))
+      ]
+      for (const lent of yield* Fiber.joinAll(both)) assert.isAbove(lent, 2)
+    }))
+
+  it.effect("what nobody had open then is not held against what is opened later", () =>
+    Effect.gen(function*() {
+      const { connector } = Scripted.make()
+      const instance = yield* instanceOf(poolLayer(connector))
+      yield* instance.invoke(Effect.void, windows, 3000)
+      assert.strictEqual(yield* instance.invoke(id, windows, 63_000), 1)
+      assert.strictEqual(yield* instance.invoke(id, windows, 63_000), 1)
     }))
 })
 
