@@ -216,7 +216,8 @@ describe.skipIf(!hasRuntimeClient || !Postgres.isThere)("on Lambda", () => {
         // The kernel ends what the process has left open when it is gone; the process itself waits for the peer after its end.
         assert.isBelow(seen[0]?.at ?? Infinity, end - 10)
         console.log(`${phase}: the process had ended after ${Math.round(end - begin)} ms`)
-        assert.isBelow(end - begin, 400)
+        // What Lambda gives a function whose only extension is an internal one.
+        assert.isBelow(end - begin, 500)
       })
   )
 
@@ -236,13 +237,19 @@ describe.skipIf(!hasRuntimeClient || !Postgres.isThere)("on Lambda", () => {
         const server = yield* TcpServer.echo
         const env = { PORT: String(server.endpoint.port) }
         const instance = yield* start({ function: "stream", env, alternativeClient })
+        // Lambda gives each invocation the same time; one with more would look like a freeze that no clock has noticed.
         for (let turn = 0; turn < 2; turn++) {
-          const answer = yield* invoke(instance, {})
+          const answer = yield* invoke(instance, {}, 10_000)
           assert.deepInclude(answer, { how: "response", text: "one x" })
           assert.isBelow(answer.millis, 1500)
         }
         assert.strictEqual((yield* invoke(instance, { large: 20 }, 10_000)).text.length, 20_000_005)
-        assert.deepInclude(yield* invoke(instance, { fail: true }), {
+        assert.deepInclude(yield* invoke(instance, { refuse: true }, 10_000), {
+          how: "error",
+          text: "",
+          errorType: "NoMore"
+        })
+        assert.deepInclude(yield* invoke(instance, { fail: true }, 10_000), {
           how: "error",
           text: "one x",
           errorType: "NoMore"

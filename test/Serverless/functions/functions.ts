@@ -144,8 +144,17 @@ const stream = () =>
   Lambda.streamingHandler({
     ...common,
     layer: Lines.layer.pipe(Layer.provide(ResourceMonitor.layer())),
-    handle: ({ fail = false, hang = false, large = 0 }: { fail?: boolean; hang?: boolean; large?: number }, response) =>
+    handle: (
+      { fail = false, hang = false, large = 0, refuse = false }: {
+        fail?: boolean
+        hang?: boolean
+        large?: number
+        refuse?: boolean
+      },
+      response
+    ) =>
       Effect.gen(function*() {
+        if (refuse) return yield* new NoMore()
         setInterval(() => {}, 1000)
         yield* response.contentType("text/plain")
         yield* response.write("one ")
