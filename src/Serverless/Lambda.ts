@@ -206,10 +206,8 @@ const makeHost = <R, E>(options: Options<R, E>): Host<R> => {
       const invocation = Effect.suspend(() => {
         // The runtimes of Node 22 and before would wait for an empty event loop, which a kept connection is not.
         if ("callbackWaitsForEmptyEventLoop" in context) context.callbackWaitsForEmptyEventLoop = false
-        return instance.invoke(
-          Effect.andThen(warn, effect),
-          invocationWindows(context.getRemainingTimeInMillis(), margin)
-        )
+        const remaining = context.getRemainingTimeInMillis()
+        return instance.invoke(Effect.andThen(warn, effect), invocationWindows(remaining, margin), remaining)
       })
       return Effect.runPromiseExit(invocation).then((exit) => {
         if (Exit.isSuccess(exit)) return exit.value
@@ -230,7 +228,8 @@ const makeHost = <R, E>(options: Options<R, E>): Host<R> => {
  * - Every invocation has a scope of its own. It is interrupted `margin` before the platform's timeout, its finalizers run,
  *   and Lambda gets an `InvocationTimeout`; if they hang, the connections that it has borrowed are closed under it.
  * - Before an invocation gets a connection, the pools have heard what became of their connections while the process was
- *   frozen, and go by the clock that says more.
+ *   frozen, and go by the clock that says more. If both stood still, which the ends of two invocations tell, none of the
+ *   connections of before is lent.
  * - At SIGTERM what runs is interrupted, and everything is closed within `shutdownWindow`; then the process ends. That
  *   Lambda sends SIGTERM at all needs {@link ready}.
  * - A failure is thrown as it is if it is an `Error`, so that Lambda shows its name and message.

@@ -27,7 +27,8 @@ interface Build<R, E> {
 export class LazyRuntime<R, E> {
   readonly #layer: Layer.Layer<R, E>
   readonly #context: Context.Context<never>
-  readonly #ending = new Set<Fiber.Fiber<void>>()
+  /** What is being closed, and who does it. */
+  readonly #ending = new Map<Fiber.Fiber<void>, Scope.Closeable>()
   #build: Build<R, E> | undefined
 
   /** The layer is built in this context, whoever asks first. */
@@ -56,8 +57,18 @@ export class LazyRuntime<R, E> {
   readonly close: Effect.Effect<void> = Effect.suspend(() => {
     if (this.#build !== undefined) this.#end(this.#build)
     this.#build = undefined
-    return Effect.asVoid(Fiber.awaitAll([...this.#ending]))
+    return Effect.asVoid(Fiber.awaitAll([...this.#ending.keys()]))
   })
+
+  /** Closes what {@link close} has not come to yet, because a build does not let itself be given up. */
+  readonly force: Effect.Effect<void> = Effect.suspend(() =>
+    Effect.forEach(
+      this.#ending.values(),
+      // What that comes to, whoever closes tells.
+      (scope) => Effect.exit(Scope.close(scope, Exit.void)),
+      { concurrency: "unbounded", discard: true }
+    )
+  )
 
   #end(build: Build<R, E>): void {
     // Whoever closes it is not who made it, and has no use for the failure of a finalizer.
@@ -65,7 +76,7 @@ export class LazyRuntime<R, E> {
       Effect.catchCause((cause) => report("WarmInstance: closing the layer failed", cause))
     )
     const fiber = Effect.runForkWith(this.#context)(Effect.uninterruptible(ended))
-    this.#ending.add(fiber)
+    this.#ending.set(fiber, build.scope)
     fiber.addObserver(() => this.#ending.delete(fiber))
   }
 
@@ -84,6 +95,7 @@ export class LazyRuntime<R, E> {
 
   #giveUp(build: Build<R, E>): void {
     if (this.#build === build) this.#build = undefined
-    build.fiber.interruptUnsafe()
+    // It may take its time, in which whoever closes has to wait for it as well.
+    this.#end(build)
   }
 }

@@ -64,15 +64,16 @@ const start = <A, E, R, E2>(
  * **Details**
  *
  * Whatever comes first ends the program: what still runs is interrupted, and everything is closed in the order in which it
- * depends on each other. After half of `cleanupTimeout`, all pools and everything else close at once; after the whole of
- * it, the process ends, and stderr has what was left open. The exit status is
+ * depends on each other. After half of `cleanupTimeout`, all pools close at once, whatever holds them up, and so does the
+ * rest of what no finalizer that hangs is in front of; after the whole of it, the process ends, and stderr has what was left
+ * open. The exit status is
  *
  * - 0 when the program succeeds, or what it has set as `process.exitCode`;
  * - 1 when it fails or dies, or what its error has as `Runtime.errorExitCode`, and 130 when it interrupts itself;
  * - 130 after SIGINT and 143 after SIGTERM;
  * - 1 after an exception that nobody catches, and after a rejection that nobody handles;
  * - 13, as Node has it, when the program waits and the event loop is empty: nothing could ever wake it;
- * - 1 in place of 0 when something was left open.
+ * - 1 in place of 0 when something was left open, or a finalizer died.
  *
  * A second signal gives what is still open a tenth of a second, and a third one nothing. Two signals within a tenth of a
  * second are one: a terminal signals a whole job, and npm passes on to its child what it gets.
@@ -85,6 +86,7 @@ const start = <A, E, R, E2>(
  *   deadline begins only with a signal. Give the layers as `layer`.
  * - `process.exit` in your code, and SIGKILL, leave no time for anything. Of `process.exit` stderr says what was open.
  * - After success the process ends when nothing keeps it alive, as any other does.
+ * - A loop that never lets go of the thread keeps it from every signal but SIGKILL.
  *
  * **Example** (A program that borrows once)
  *

@@ -25,10 +25,19 @@ export const signalStatuses: Record<EndingSignal, number> = { SIGINT: 130, SIGTE
 /** Node's own status for a program that waits for what can never come. */
 const starved = 13
 
+/** Asks a value that anybody may have thrown: also its getters may throw. */
+const asked = <A>(ask: () => A, otherwise: A): A => {
+  try {
+    return ask()
+  } catch {
+    return otherwise
+  }
+}
+
 const statusOfExit = (exit: Exit.Exit<unknown, unknown>): number => {
   if (Exit.isSuccess(exit)) return 0
   if (Cause.hasInterruptsOnly(exit.cause)) return signalStatuses.SIGINT
-  return Runtime.getErrorExitCode(Cause.squash(exit.cause))
+  return asked(() => Runtime.getErrorExitCode(Cause.squash(exit.cause)), 1)
 }
 
 export const statusOf = (ending: Ending, ofSignal: Record<EndingSignal, number>): number => {
@@ -44,14 +53,18 @@ export const statusOf = (ending: Ending, ofSignal: Record<EndingSignal, number>)
   }
 }
 
+const causeText = (cause: Cause.Cause<unknown>): string =>
+  asked(() => Cause.pretty(cause), "an error that throws another one when it is asked for its message")
+
 /** A failure that nobody has been told of yet; `undefined` if there is none. */
 export const failureText = (exit: Exit.Exit<unknown, unknown>): string | undefined =>
-  Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause) || !Runtime.getErrorReported(Cause.squash(exit.cause))
+  Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause) ||
+    !asked(() => Runtime.getErrorReported(Cause.squash(exit.cause)), true)
     ? undefined
-    : Cause.pretty(exit.cause)
+    : causeText(exit.cause)
 
 const uncaughtText = (error: unknown, origin: NodeJS.UncaughtExceptionOrigin): string =>
-  `${origin === "unhandledRejection" ? "Unhandled rejection" : "Uncaught exception"}: ${Cause.pretty(Cause.die(error))}`
+  `${origin === "unhandledRejection" ? "Unhandled rejection" : "Uncaught exception"}: ${causeText(Cause.die(error))}`
 
 /** What is said as soon as the program begins to end; `undefined` if that needs no word. */
 export const endingText = (ending: Ending): string | undefined => {

@@ -46,14 +46,45 @@ const echo = 100
 /** What is left of the time, in milliseconds, once somebody insists. */
 const forcedWindow = 100
 
-/** Synchronous, because the process may end right after it. */
-const say = (text: string): void => {
+/** What whoever reads stderr may hold the program up for, once, in milliseconds. */
+const readerPatience = 50
+
+let isReaderSlow = false
+
+/** Nothing else can be waited with where nothing may happen meanwhile. */
+const stand = (millis: number) => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, millis)
+
+/** Writes as much as there is room for now; 0 if there is none. */
+const writeSome = (bytes: Uint8Array): number => {
   try {
-    Fs.writeSync(2, `${text}\n`)
+    return Fs.writeSync(2, bytes)
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "EAGAIN") return 0
+    throw error
+  }
+}
+
+/** Synchronous, because the process may end right after it. A pipe that Node has written to before takes what it has room for. */
+const say = (text: string): void => {
+  let rest = new TextEncoder().encode(`${text}\n`)
+  try {
+    for (let waited = 0; rest.length > 0;) {
+      const written = writeSome(rest)
+      rest = rest.subarray(written)
+      if (written > 0) continue
+      if (isReaderSlow || waited++ >= readerPatience) {
+        isReaderSlow = true
+        return
+      }
+      stand(1)
+    }
   } catch {
     // Whoever listened to stderr is gone, and there is nobody else to tell.
   }
 }
+
+/** What became of closing everything. `Failed`: a finalizer has, which has been told; nothing is left that could be closed. */
+type Closing = "Closed" | "Failed" | "Open"
 
 export class MainProgram<A, E, R, E2> {
   readonly #pools = new Pools()
@@ -144,7 +175,7 @@ export class MainProgram<A, E, R, E2> {
         exit = yield* awaitWithin(closing, Duration.millis(left))
       }
       if (exit !== undefined) this.#tell(failureText(exit))
-      this.#exit(exit !== undefined && Exit.isSuccess(exit))
+      this.#exit(exit === undefined ? "Open" : Exit.isSuccess(exit) ? "Closed" : "Failed")
     })
   }
 
@@ -165,13 +196,13 @@ export class MainProgram<A, E, R, E2> {
   /** Somebody insists: what can still be closed gets a moment for it, and then the process ends. */
   #force(signal: EndingSignal): void {
     this.#status = this.#settings.statuses[signal]
-    if (this.#isForced) return this.#exit(false)
+    if (this.#isForced) return this.#exit("Open")
     this.#isForced = true
     this.#hurry({ drainTimeout: 0, closeTimeout: forcedWindow / 2 })
     Effect.runForkWith(this.#context)(
       Effect.andThen(
         endsWithin(this.#closeTogether, Duration.millis(forcedWindow)),
-        Effect.sync(() => this.#exit(false))
+        Effect.sync(() => this.#exit("Open"))
       )
     )
   }
@@ -181,15 +212,15 @@ export class MainProgram<A, E, R, E2> {
     this.#closing.closeTimeout = Duration.min(this.#closing.closeTimeout, Duration.millis(limits.closeTimeout))
   }
 
-  #exit(isComplete: boolean): void {
+  #exit(closing: Closing): void {
     process.off("SIGINT", this.#onSignal).off("SIGTERM", this.#onSignal)
     process.off("uncaughtException", this.#onUncaught)
     process.off("beforeExit", this.#onEmptyLoop)
     process.off("exit", this.#onExit)
     // The end of a program that has done its work leaves a status that the program has set itself.
-    if (isComplete && this.#status === 0) return
+    if (closing === "Closed" && this.#status === 0) return
     try {
-      if (!isComplete) {
+      if (closing === "Open") {
         const why = this.#isForced ? "A second signal came" : `${this.#settings.window} ms have passed`
         say(`${why} before everything was closed. ${holdingsText(this.#holdings())}`)
       }

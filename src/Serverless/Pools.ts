@@ -33,9 +33,12 @@ export class Pools implements PoolRegistry.PoolRegistry {
     return total
   }
 
-  /** Has every pool look at its connections with the time that has really passed. */
+  /** Has every pool look at its connections with the time that has really passed. Where no clock knows it, none is lent again. */
   judge(pause: Pause): void {
-    for (const pool of this.#pools) PoolRegistry.judge(pool, pause)
+    for (const pool of this.#pools) {
+      PoolRegistry.judge(pool, pause)
+      if (pause.wasHidden) pool.core.evict()
+    }
   }
 
   /** From now on no pool takes longer than this to end. */

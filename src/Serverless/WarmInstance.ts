@@ -14,12 +14,13 @@ import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { endsWithin, supervised } from "../internal/Bounded.ts"
+import { CloseTimeout } from "../internal/CloseTimeout.ts"
 import { loopTurn } from "../internal/Timer.ts"
 import { report } from "../internal/Unhandled.ts"
 import { PoolRegistry } from "../Pool/PoolRegistry.ts"
 import { InstanceClosing, InvocationError, InvocationTimeout } from "./InvocationError.ts"
 import { LazyRuntime } from "./LazyRuntime.ts"
-import { type Moment, momentOf, pauseBetween } from "./Pause.ts"
+import { hiddenBetween, type Moment, momentOf, pauseBetween, type Start } from "./Pause.ts"
 import { Pools } from "./Pools.ts"
 import { type InvocationWindows, shutdownWindows } from "./Windows.ts"
 
@@ -37,7 +38,7 @@ export type Between = "keep" | "closeIdle" | "closeAll"
 
 /** How a shutdown went. */
 export interface Shutdown {
-  /** Everything was closed in time. */
+  /** Everything was closed in time, and every invocation has ended. */
   readonly isComplete: boolean
   /** Connections that were still open. */
   readonly connections: number
@@ -67,11 +68,16 @@ export class WarmInstance<R, E> {
   readonly #context: Context.Context<never>
   readonly #clock: Clock.Clock
   readonly #between: Between
+  /** What closes without a pool goes by this, whatever it says when it closes. */
+  readonly #closing = { closeTimeout: Context.get(Context.empty(), CloseTimeout).closeTimeout }
   readonly #running = new Set<Fiber.Fiber<unknown, unknown>>()
   #active = 0
   /** Invocations that wait for what a pause has to tell; those that come meanwhile wait as well. */
   #thawing = 0
   #lastActive: Moment
+  #lastStart: Start
+  /** What of the time since the last invocation no clock has noticed, in milliseconds, and no pool has heard of. */
+  #hidden = 0
   #isClosing = false
   #shutdown: Fiber.Fiber<Shutdown> | undefined
 
@@ -85,25 +91,33 @@ export class WarmInstance<R, E> {
   }) {
     this.#pools = options.pools ?? new Pools()
     this.#between = options.between
-    this.#context = Context.add(options.context, PoolRegistry, this.#pools)
+    this.#context = options.context.pipe(
+      Context.add(PoolRegistry, this.#pools),
+      Context.add(CloseTimeout, this.#closing)
+    )
     this.#clock = Context.get(options.context, Clock.Clock)
     this.#runtime = new LazyRuntime(options.layer, this.#context)
     this.#lastActive = momentOf(this.#clock)
+    this.#lastStart = { at: this.#lastActive, deadline: undefined }
   }
 
   /**
    * Runs an effect as one invocation, in a scope of its own. It fails with `InvocationError` if the effect did not end in
-   * time or the instance is being closed, and never takes longer than `windows.total`.
+   * time or the instance is being closed, and never takes longer than `windows.total`. `remaining` is how many milliseconds
+   * are left of the time that the platform gives to every invocation.
    */
   invoke<A, E2>(
     effect: Effect.Effect<A, E2, R | Scope.Scope>,
-    windows: InvocationWindows
+    windows: InvocationWindows,
+    remaining?: number
   ): Effect.Effect<A, E | E2 | InvocationError> {
     return Effect.uninterruptibleMask((restore) =>
       Effect.suspend(() => {
         if (this.#isClosing) return refuse(new InstanceClosing({ hasBegun: false }))
         if (windows.run <= 0) return refuse(new InvocationTimeout({ after: Duration.zero, hasEnded: true }))
-        const deadline = momentOf(this.#clock).monotonic + windows.total
+        const at = momentOf(this.#clock)
+        const deadline = at.monotonic + windows.total
+        this.#begin({ at, deadline: remaining === undefined ? undefined : at.wall + remaining })
         this.#active++
         return Effect.onExit(restore(this.#supervise(effect, windows)), () => this.#end(deadline))
       })
@@ -119,13 +133,20 @@ export class WarmInstance<R, E> {
     })
   }
 
+  #begin(start: Start): void {
+    this.#hidden = Math.max(this.#hidden, hiddenBetween(this.#lastStart, start))
+    this.#lastStart = start
+  }
+
   #supervise<A, E2>(
     effect: Effect.Effect<A, E2, R | Scope.Scope>,
     windows: InvocationWindows
   ): Effect.Effect<A, E | E2 | InvocationError> {
     let fiber: Fiber.Fiber<unknown, unknown> | undefined
-    const whole = Effect.withFiber<A, E | E2>((own) => {
+    const whole = Effect.withFiber<A, E | E2 | InvocationError>((own) => {
       fiber = own
+      // A shutdown that has begun since this invocation was let in knows nothing of it, and nobody would close what it builds.
+      if (this.#isClosing) return refuse(new InstanceClosing({ hasBegun: false }))
       this.#running.add(own)
       own.addObserver(() => this.#running.delete(own))
       return this.#run(effect)
@@ -144,7 +165,8 @@ export class WarmInstance<R, E> {
     const ready = this.#active > 1 && this.#thawing === 0 ? Effect.void : this.#thaw
     return Effect.andThen(ready, this.#runtime.services).pipe(
       Effect.flatMap((services) => Effect.provideContext(Effect.scoped(effect), services)),
-      Effect.provideService(PoolRegistry, this.#pools)
+      Effect.provideService(PoolRegistry, this.#pools),
+      Effect.provideService(CloseTimeout, this.#closing)
     )
   }
 
@@ -153,12 +175,16 @@ export class WarmInstance<R, E> {
    * being reported, possibly after the next invocation; so that is waited for.
    */
   readonly #thaw: Effect.Effect<void> = Effect.suspend(() => {
-    if (this.#pools.connections === 0) return Effect.void
+    if (this.#pools.connections === 0) {
+      this.#hidden = 0
+      return Effect.void
+    }
     this.#thawing++
     const judged = Effect.map(settle, () => {
       const now = momentOf(this.#clock)
-      this.#pools.judge(pauseBetween(this.#lastActive, now))
+      this.#pools.judge(pauseBetween(this.#lastActive, now, this.#hidden))
       this.#lastActive = now
+      this.#hidden = 0
     })
     return Effect.ensuring(judged, Effect.sync(() => this.#thawing--))
   })
@@ -199,17 +225,22 @@ export class WarmInstance<R, E> {
     return Effect.gen({ self: this }, function*() {
       const start = momentOf(this.#clock).monotonic
       this.#pools.hurry({ drainTimeout: windows.drain, closeTimeout: windows.close })
+      this.#closing.closeTimeout = Duration.min(this.#closing.closeTimeout, Duration.millis(windows.close))
       const running = [...this.#running]
       for (const fiber of running) fiber.interruptUnsafe()
       yield* endsWithin(Fiber.awaitAll(running), Duration.millis(windows.invocations))
       const closing = yield* Effect.forkDetach(Effect.uninterruptible(this.#runtime.close), { startImmediately: true })
       if (!(yield* within(closing, windows.layers))) {
-        // Something in the layer holds up the rest: no pool waits for its turn any longer.
-        yield* endsWithin(this.#pools.drain, Duration.millis(windows.pools))
+        // Something in the layer holds up the rest: nothing that can be reached waits for its turn any longer.
+        const together = Effect.all([this.#pools.drain, this.#runtime.force], {
+          concurrency: "unbounded",
+          discard: true
+        })
+        yield* endsWithin(together, Duration.millis(windows.pools))
         yield* within(closing, start + windows.total - momentOf(this.#clock).monotonic)
       }
       return {
-        isComplete: closing.pollUnsafe() !== undefined,
+        isComplete: closing.pollUnsafe() !== undefined && this.#running.size === 0,
         connections: this.#pools.connections,
         millis: momentOf(this.#clock).monotonic - start
       }

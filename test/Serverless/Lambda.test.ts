@@ -1,6 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Data, Effect, Layer } from "effect"
+import * as ConnectionPool from "effect-sluice/ConnectionPool"
+import * as Connector from "effect-sluice/Connector"
 import * as Lambda from "effect-sluice/Lambda"
+import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import * as ChildProcess from "node:child_process"
 import Crypto from "node:crypto"
 import { once } from "node:events"
@@ -104,6 +107,24 @@ describe("a handler", () => {
     assert.instanceOf(error, Lambda.InvocationTimeout)
     assert.strictEqual(error.name, "InvocationTimeout")
     assert.isBelow(performance.now() - start, 150)
+  })
+
+  it("lends no connection of before a freeze that only the platform's deadlines tell", async () => {
+    let opened = 0
+    const connector = Connector.make({ open: () => Effect.sync(() => ++opened), check: () => Effect.void })
+    class Databases extends ConnectionPool.Service<Databases>()("test/Databases", {
+      connector,
+      ...ConnectionPool.serverless
+    }) {}
+    const handler = Lambda.handler({
+      layer: Databases.layer.pipe(Layer.provide(ResourceMonitor.layerUnlimited)),
+      handle: () => Databases.withConnection("db", Effect.succeed)
+    })
+    const answers = [3000, 3000, 63_000, 63_000].map((remaining) => () => handler({}, contextFor(remaining)))
+    const connections: Array<number> = []
+    for (const answer of answers) connections.push(await answer())
+    await handler.close()
+    assert.deepStrictEqual(connections, [1, 1, 2, 2])
   })
 
   it("does not have the runtime of Node 22 wait for an empty event loop", async () => {

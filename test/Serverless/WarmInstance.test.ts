@@ -9,7 +9,7 @@ import { CloseTimeout } from "../../src/internal/CloseTimeout.ts"
 import { loopTurn } from "../../src/internal/Timer.ts"
 import type { InvocationError } from "../../src/Serverless/InvocationError.ts"
 import { LazyRuntime } from "../../src/Serverless/LazyRuntime.ts"
-import { pauseBetween } from "../../src/Serverless/Pause.ts"
+import { hiddenBetween, pauseBetween } from "../../src/Serverless/Pause.ts"
 import { WarmInstance } from "../../src/Serverless/WarmInstance.ts"
 import { invocationWindows, shutdownWindows } from "../../src/Serverless/Windows.ts"
 import * as Scripted from "../support/ScriptedConnector.ts"
@@ -110,6 +110,33 @@ describe("a pause", () => {
     assert.isTrue(pauseBetween(before, { wall: 61_000, monotonic: 60 }).wasStopped)
     assert.isFalse(pauseBetween(before, { wall: 61_000, monotonic: 60_050 }).wasStopped)
     assert.isFalse(pauseBetween(before, { wall: 900, monotonic: 60_050 }).wasStopped)
+  })
+})
+
+describe("the platform's word", () => {
+  const startAt = (wall: number, monotonic: number, deadline: number | undefined) => ({
+    at: { wall, monotonic },
+    deadline
+  })
+
+  it("tells the time that neither clock has noticed", () => {
+    const before = startAt(1000, 50, 4000)
+    // A minute has passed, on no clock, on either and on both.
+    assert.strictEqual(hiddenBetween(before, startAt(1000, 50, 64_000)), 60_000)
+    assert.strictEqual(hiddenBetween(before, startAt(61_000, 50, 64_000)), 0)
+    assert.strictEqual(hiddenBetween(before, startAt(1000, 60_050, 64_000)), 0)
+    assert.strictEqual(hiddenBetween(before, startAt(61_000, 60_050, 64_000)), 0)
+    assert.strictEqual(hiddenBetween(before, startAt(11_000, 10_050, 64_000)), 50_000)
+    // The wall clock was set, or the invocation began late.
+    assert.strictEqual(hiddenBetween(before, startAt(99_000, 60_050, 64_000)), 0)
+    assert.strictEqual(hiddenBetween(startAt(1000, 50, undefined), startAt(1000, 50, 64_000)), 0)
+    assert.strictEqual(hiddenBetween(before, startAt(1000, 50, undefined)), 0)
+  })
+
+  it("makes a pause one that nobody noticed, from a second on", () => {
+    const still = { wall: 1000, monotonic: 50 }
+    assert.deepStrictEqual(pauseBetween(still, still, 999), { millis: 999, wasStopped: false, wasHidden: false })
+    assert.deepStrictEqual(pauseBetween(still, still, 1000), { millis: 1000, wasStopped: true, wasHidden: true })
   })
 })
 
@@ -330,6 +357,40 @@ describe("an interruption at any step", () => {
     }))
 })
 
+describe("a shutdown at any step of an invocation", () => {
+  it.effect("leaves nothing open, and answers every invocation", () =>
+    Effect.gen(function*() {
+      const reached = new Set<string>()
+      for (const maxOps of [3, 5, 7, 11]) {
+        for (let yields = 0; yields < 40; yields++) {
+          const { connector, ledger, openNow } = Scripted.make({ open: () => Effect.yieldNow })
+          let built = 0
+          let ended = 0
+          const counted = Layer.effectDiscard(Effect.acquireRelease(
+            Effect.sync(() => built++),
+            () => Effect.sync(() => ended++)
+          ))
+          const instance = yield* instanceOf(Layer.provideMerge(counted, poolLayer(connector)))
+          const fiber = yield* fork(
+            Effect.exit(instance.invoke(use(() => Effect.andThen(Effect.yieldNow, Effect.yieldNow)), windows)).pipe(
+              Effect.provideService(Scheduler.MaxOpsBeforeYield, maxOps)
+            )
+          )
+          for (let turn = 0; turn < yields; turn++) yield* Effect.yieldNow
+          const at = `${maxOps} operations, ${yields} yields`
+          assert.deepInclude(yield* instance.shutdown(300), { isComplete: true, connections: 0 }, at)
+          assert.deepStrictEqual([openNow(), ended, ledger.closed], [0, built, ledger.opened], at)
+          const exit = yield* Fiber.join(fiber)
+          reached.add(Exit.isSuccess(exit) ? "ended" : `${reasonOf(exit)._tag} ${built}`)
+          yield* settle
+          assert.deepStrictEqual([openNow(), ended], [0, built], `later, after ${at}`)
+        }
+      }
+      // Before the layer was built, after that, and when it was over.
+      assert.sameMembers([...reached], ["InstanceClosing 0", "InstanceClosing 1", "ended"])
+    }))
+})
+
 describe("between two invocations", () => {
   it.effect("closeIdle closes the connections and keeps the services; closeAll closes both", () =>
     Effect.gen(function*() {
@@ -454,6 +515,48 @@ describe("after a thaw", () => {
       assert.isAtMost(last, 7)
       for (let turn = 0; turn < 2; turn++) yield* trusting.invoke(id, windows)
       assert.strictEqual(ledger.opened, last)
+    }))
+})
+
+describe("after a thaw that no clock has noticed", () => {
+  it.effect("no connection of before is lent, whether its connector can check it or not", () =>
+    Effect.gen(function*() {
+      for (const isChecked of [true, false]) {
+        const { connector, ledger } = Scripted.make()
+        const { check: _, ...unchecked } = connector
+        const instance = yield* instanceOf(poolLayer(isChecked ? connector : unchecked))
+        const invoke = (remaining: number) => instance.invoke(id, windows, remaining)
+        // Less than a second is nothing: an invocation may begin a little late.
+        assert.deepStrictEqual([yield* invoke(2900), yield* invoke(3000), yield* invoke(2900)], [1, 1, 1])
+        // The clocks of the test stand still, and the invocation ends a minute later than it would have.
+        assert.strictEqual(yield* invoke(63_000), 2)
+        // The clocks go on being wrong; nothing has happened since.
+        assert.deepStrictEqual([yield* invoke(63_000), yield* invoke(63_000)], [2, 2])
+        assert.strictEqual(yield* invoke(93_000), 3)
+        yield* settle
+        assert.deepStrictEqual([ledger.opened, ledger.live.size], [3, 1])
+      }
+    }))
+
+  it.effect("nor is it by two invocations that come at once", () =>
+    Effect.gen(function*() {
+      const { connector } = Scripted.make()
+      const instance = yield* instanceOf(poolLayer(connector))
+      yield* instance.invoke(open(2), windows, 3000)
+      const both = [
+        yield* fork(instance.invoke(id, windows, 63_000)),
+        yield* fork(instance.invoke(id, windows, 63_000))
+      ]
+      for (const lent of yield* Fiber.joinAll(both)) assert.isAbove(lent, 2)
+    }))
+
+  it.effect("what nobody had open then is not held against what is opened later", () =>
+    Effect.gen(function*() {
+      const { connector } = Scripted.make()
+      const instance = yield* instanceOf(poolLayer(connector))
+      yield* instance.invoke(Effect.void, windows, 3000)
+      assert.strictEqual(yield* instance.invoke(id, windows, 63_000), 1)
+      assert.strictEqual(yield* instance.invoke(id, windows, 63_000), 1)
     }))
 })
 
@@ -599,6 +702,79 @@ describe("a shutdown", () => {
       assert.strictEqual(openNow(), 0)
       assert.lengthOf(lines, 1)
       assert.match(lines[0] ?? "", /^WarmInstance: closing the layer failed: Error: the flush failed/)
+    }))
+
+  it.effect("waits for a build that was given up, and cannot be interrupted yet", () =>
+    Effect.gen(function*() {
+      let closed = 0
+      const layer = Layer.effectDiscard(Effect.andThen(
+        Effect.acquireRelease(Effect.void, () => Effect.sync(() => closed++)),
+        Effect.uninterruptible(Effect.sleep("150 millis"))
+      ))
+      const instance = yield* instanceOf(layer)
+      const invocation = yield* fork(Effect.exit(instance.invoke(Effect.void, invocationWindows(100, 20))))
+      yield* advance(100)
+      assert.strictEqual(reasonOf(yield* Fiber.join(invocation))._tag, "InvocationTimeout")
+      const shutdown = yield* fork(instance.shutdown(300))
+      yield* advance(40)
+      assert.deepStrictEqual([shutdown.pollUnsafe(), closed], [undefined, 0])
+      yield* advance(20)
+      assert.deepInclude(yield* Fiber.join(shutdown), { isComplete: true })
+      assert.strictEqual(closed, 1)
+    }))
+
+  it.effect("closes what a build has opened that does not let itself be given up", () =>
+    Effect.gen(function*() {
+      const events: Array<string> = []
+      const latch = yield* Deferred.make<void>()
+      const layer = Layer.effectDiscard(Effect.andThen(
+        Effect.acquireRelease(Effect.void, () => Effect.sync(() => void events.push("closed"))),
+        Effect.uninterruptible(Deferred.await(latch))
+      ))
+      const instance = yield* instanceOf(layer)
+      const invocation = yield* fork(Effect.exit(instance.invoke(Effect.void, windows)))
+      yield* settle
+      const shutdown = yield* fork(instance.shutdown(300))
+      const { invocations, layers } = shutdownWindows(300)
+      yield* advance(invocations + layers + 10)
+      assert.deepStrictEqual(events, ["closed"])
+      yield* advance(300)
+      assert.deepInclude(yield* Fiber.join(shutdown), { isComplete: false })
+      yield* Deferred.succeed(latch, undefined)
+      assert.strictEqual(reasonOf(yield* Fiber.join(invocation))._tag, "InstanceClosing")
+      assert.deepStrictEqual(events, ["closed"])
+    }))
+
+  it.effect("has what closes without a pool let go sooner, wherever it was opened", () =>
+    Effect.gen(function*() {
+      const slow = Effect.acquireRelease(
+        Effect.void,
+        () => Effect.flatMap(CloseTimeout, (_) => Effect.sleep(_.closeTimeout))
+      )
+      const instance = yield* instanceOf(Layer.effectDiscard(slow))
+      yield* instance.invoke(Effect.void, windows)
+      const invocation = yield* fork(Effect.exit(instance.invoke(Effect.andThen(slow, Effect.never), windows)))
+      yield* settle
+      const shutdown = yield* fork(instance.shutdown(300))
+      yield* advance(shutdownWindows(300).total)
+      // The invocation has a time of its own, after which nobody waits for it.
+      const millis = shutdownWindows(300).invocations + shutdownWindows(300).close
+      assert.deepStrictEqual(yield* Fiber.join(shutdown), { isComplete: true, connections: 0, millis })
+      assert.strictEqual(reasonOf(yield* Fiber.join(invocation))._tag, "InstanceClosing")
+    }))
+
+  it.effect("is not complete while an invocation does not end, although nothing is open", () =>
+    Effect.gen(function*() {
+      const instance = yield* instanceOf(Layer.empty)
+      const latch = yield* Deferred.make<void>()
+      const stuck = Effect.uninterruptible(Deferred.await(latch))
+      const invocation = yield* fork(Effect.exit(instance.invoke(stuck, windows)))
+      yield* settle
+      const shutdown = yield* fork(instance.shutdown(300))
+      yield* advance(300)
+      assert.deepInclude(yield* Fiber.join(shutdown), { isComplete: false, connections: 0 })
+      yield* Deferred.succeed(latch, undefined)
+      yield* Fiber.join(invocation)
     }))
 
   it.effect("gives up a build that is under way", () =>

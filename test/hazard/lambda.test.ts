@@ -182,6 +182,45 @@ describe.skipIf(!hasRuntimeClient || !Postgres.isThere)("on Lambda", () => {
       assert.match(instance.output, /interrupted in thread 0\n[^]*closed in thread 0\n/)
     }))
 
+  it.live.each([
+    "its layer is being built",
+    "its layer is being built, which cannot be interrupted",
+    "a connect is in progress",
+    "an invocation runs",
+    "an invocation runs, which cannot be interrupted",
+    "the finalizer of an invocation hangs",
+    "connections close between two invocations"
+  ])(
+    "at SIGTERM while %s the connection is ended in order and in time, although the peer hangs",
+    (phase) =>
+      Effect.gen(function*() {
+        const seen: Array<{ readonly what: string; readonly at: number }> = []
+        const see = (what: string) => () => void seen.push({ what, at: performance.now() })
+        const server = yield* TcpServer.make(
+          (socket) => void socket.resume().on("end", see("end")).on("error", see("error")),
+          { allowHalfOpen: true }
+        )
+        const env = { PORT: String(server.endpoint.port), PHASE: phase }
+        const instance = yield* start({ function: "phased", env, alternativeClient: true })
+        const answer = instance.invoke({}, 10_000)
+        const isClosing = phase.startsWith("connections close")
+        const hangs = phase.endsWith("hangs") || phase.startsWith("an invocation runs, which")
+        yield* TcpServer.eventually(() => isClosing ? seen.length === 1 : instance.output.includes("it stays"))
+        const begin = performance.now()
+        yield* Effect.promise(() => instance.end(2000))
+        const end = performance.now()
+        assert.strictEqual(instance.ending, 0, instance.output)
+        const { how } = yield* Effect.promise(() => answer)
+        assert.strictEqual(how, isClosing ? "response" : hangs ? "killed" : "error")
+        assert.deepStrictEqual(seen.map(({ what }) => what), ["end"])
+        // The kernel ends what the process has left open when it is gone; the process itself waits for the peer after its end.
+        assert.isBelow(seen[0]?.at ?? Infinity, end - 10)
+        console.log(`${phase}: the process had ended after ${Math.round(end - begin)} ms`)
+        // What Lambda gives a function whose only extension is an internal one.
+        assert.isBelow(end - begin, 500)
+      })
+  )
+
   it.live("a first connect that is refused does not cost the instance its next invocation", () =>
     Effect.gen(function*() {
       const port = yield* Effect.scoped(Effect.map(TcpServer.echo, ({ endpoint }) => endpoint.port))
@@ -198,13 +237,19 @@ describe.skipIf(!hasRuntimeClient || !Postgres.isThere)("on Lambda", () => {
         const server = yield* TcpServer.echo
         const env = { PORT: String(server.endpoint.port) }
         const instance = yield* start({ function: "stream", env, alternativeClient })
+        // Lambda gives each invocation the same time; one with more would look like a freeze that no clock has noticed.
         for (let turn = 0; turn < 2; turn++) {
-          const answer = yield* invoke(instance, {})
+          const answer = yield* invoke(instance, {}, 10_000)
           assert.deepInclude(answer, { how: "response", text: "one x" })
           assert.isBelow(answer.millis, 1500)
         }
         assert.strictEqual((yield* invoke(instance, { large: 20 }, 10_000)).text.length, 20_000_005)
-        assert.deepInclude(yield* invoke(instance, { fail: true }), {
+        assert.deepInclude(yield* invoke(instance, { refuse: true }, 10_000), {
+          how: "error",
+          text: "",
+          errorType: "NoMore"
+        })
+        assert.deepInclude(yield* invoke(instance, { fail: true }, 10_000), {
           how: "error",
           text: "one x",
           errorType: "NoMore"

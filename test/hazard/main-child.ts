@@ -106,6 +106,38 @@ const programs: Record<string, () => void> = {
     }))
     Main.launch(server)
   },
+  "an exception that cannot be shown": () => {
+    const unspeakable = {
+      get message(): string {
+        throw new Error("no comment")
+      }
+    }
+    const fault = Effect.sync(() =>
+      setTimeout(() => {
+        throw unspeakable
+      }, 1)
+    )
+    Main.run(Effect.andThen(onEnd(slow), Effect.andThen(fault, forever)))
+  },
+  "a failure with a long text": () => {
+    // From now on Node has the pipe take what it has room for, and no more.
+    process.stderr.write("")
+    Main.run(Effect.andThen(onEnd(print("closed")), Effect.fail(new Unlucky("y".repeat(300_000)))))
+  },
+  "a finalizer that dies after success": () =>
+    Main.run(Effect.andThen(onEnd(print("closed")), onEnd(Effect.die(new Error("the finalizer died"))))),
+  "a layer that cannot be interrupted while it is built": () => {
+    const layer = Layer.effectDiscard(Effect.andThen(
+      Effect.andThen(onEnd(print("closed")), kill("SIGTERM")),
+      Effect.uninterruptible(forever)
+    ))
+    Main.run(Effect.void, { layer, cleanupTimeout: "400 millis" })
+  },
+  "a program that logs again and again": () =>
+    Main.run(Effect.andThen(
+      onEnd(Effect.andThen(Effect.log("late"), Effect.sync(() => Fs.writeSync(2, "closed\n")))),
+      Effect.forever(Effect.andThen(Effect.log("x".repeat(1000)), Effect.sleep("5 millis")))
+    )),
   "a failure that nobody wants to read": () =>
     Main.run(Effect.fail(new Unlucky("unlucky")), { disableErrorReporting: true })
 }

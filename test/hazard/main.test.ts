@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as Main from "effect-sluice/Main"
 import * as ChildProcess from "node:child_process"
+import { once } from "node:events"
 
 interface Outcome {
   readonly status: number | null
@@ -10,9 +11,10 @@ interface Outcome {
   readonly stderr: string
 }
 
+const file = new URL("main-child.ts", import.meta.url).pathname
+
 const run = (name: string): Promise<Outcome> =>
   new Promise((resolve) => {
-    const file = new URL("main-child.ts", import.meta.url).pathname
     ChildProcess.execFile(process.execPath, [file, name], { timeout: 10_000 }, (error, stdout, stderr) => {
       resolve({ status: error === null ? 0 : typeof error.code === "number" ? error.code : null, stdout, stderr })
     })
@@ -59,7 +61,54 @@ describe.concurrent("Main", () => {
   it("tells of a finalizer that dies, and closes the rest", async () => {
     const { status, stderr, stdout } = await run("a finalizer that dies")
     assert.deepStrictEqual({ status, stdout }, { status: 143, stdout: "closed\n" })
-    assert.match(stderr, /the finalizer died/)
+    assert.match(stderr, /^Error: the finalizer died/)
+  })
+
+  it("is no success with a finalizer that dies, and claims nothing else", async () => {
+    const { status, stderr, stdout } = await run("a finalizer that dies after success")
+    assert.deepStrictEqual({ status, stdout }, { status: 1, stdout: "closed\n" })
+    assert.match(stderr, /^Error: the finalizer died/)
+    assert.notMatch(stderr, /have passed/)
+  })
+
+  it("closes what a layer has opened that cannot be interrupted while it is built", async () => {
+    const { status, stderr, stdout } = await run("a layer that cannot be interrupted while it is built")
+    assert.deepStrictEqual({ status, stdout }, { status: 143, stdout: "closed\n" })
+    assert.match(stderr, /^400 ms have passed before everything was closed/)
+  })
+
+  it("closes everything after an exception whose message cannot be had", async () => {
+    assert.deepStrictEqual(await run("an exception that cannot be shown"), {
+      status: 1,
+      stdout: "closed\n",
+      stderr: "Uncaught exception: an error that throws another one when it is asked for its message\n"
+    })
+  })
+
+  it("tells all of a long failure, although the pipe takes it in parts", async () => {
+    const { status, stderr, stdout } = await run("a failure with a long text")
+    assert.deepStrictEqual({ status, stdout }, { status: 42, stdout: "closed\n" })
+    assert.include(stderr, "y".repeat(300_000))
+  })
+
+  it("ends although nobody reads what it says", async () => {
+    const child = ChildProcess.spawn(process.execPath, [file, "a failure with a long text"], {
+      stdio: ["ignore", "ignore", "pipe"]
+    })
+    const [status] = await once(child, "exit")
+    assert.strictEqual(status, 42)
+  })
+
+  it("ends in order when whoever read its output is gone, as the shell's head", async () => {
+    const child = ChildProcess.spawn(process.execPath, [file, "a program that logs again and again"], {
+      stdio: ["ignore", "pipe", "pipe"]
+    })
+    let stderr = ""
+    child.stderr.setEncoding("utf8").on("data", (text: string) => stderr += text)
+    child.stdout.once("data", () => child.stdout.destroy())
+    const [status] = await once(child, "close")
+    assert.strictEqual(status, 1)
+    assert.match(stderr, /^Uncaught exception: Error: write EPIPE\n[^]*closed\n$/)
   })
 
   it("tells of an exception while closing, closes the rest, and is no success any more", async () => {

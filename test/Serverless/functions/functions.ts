@@ -2,11 +2,13 @@
  * The functions that the tests deploy to the emulator.
  */
 import { Context, Data, Deferred, Effect, Exit, Layer } from "effect"
+import type { Scope } from "effect"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
 import * as Endpoint from "effect-sluice/Endpoint"
 import * as Lambda from "effect-sluice/Lambda"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import * as TcpConnection from "effect-sluice/TcpConnection"
+import * as Fs from "node:fs"
 import { threadId } from "node:worker_threads"
 import * as PgConnector from "../../../examples/postgres/PgConnector.ts"
 
@@ -130,6 +132,9 @@ const eager = () =>
     handle: () => Effect.flatMap(Eager, (connection) => Effect.as(connection.write("x"), "written"))
   })
 
+/** Written at once: what a worker thread gives to its own stderr is lost if the process ends before the main thread has it. */
+const note = (text: string) => Effect.sync(() => Fs.writeSync(2, `${text}\n`))
+
 // ---- everything else -------------------------------------------------------------------------------------------------
 
 class NoMore extends Data.TaggedError("NoMore") {}
@@ -139,8 +144,17 @@ const stream = () =>
   Lambda.streamingHandler({
     ...common,
     layer: Lines.layer.pipe(Layer.provide(ResourceMonitor.layer())),
-    handle: ({ fail = false, hang = false, large = 0 }: { fail?: boolean; hang?: boolean; large?: number }, response) =>
+    handle: (
+      { fail = false, hang = false, large = 0, refuse = false }: {
+        fail?: boolean
+        hang?: boolean
+        large?: number
+        refuse?: boolean
+      },
+      response
+    ) =>
       Effect.gen(function*() {
+        if (refuse) return yield* new NoMore()
         setInterval(() => {}, 1000)
         yield* response.contentType("text/plain")
         yield* response.write("one ")
@@ -156,11 +170,11 @@ const noting = () =>
   Lambda.handler({
     ...common,
     layer: Layer.effectDiscard(
-      Effect.addFinalizer(() => Effect.sync(() => process.stderr.write(`closed in thread ${threadId}\n`)))
+      Effect.addFinalizer(() => note(`closed in thread ${threadId}`))
     ),
     handle: ({ hold = false }: { hold?: boolean }) =>
       (hold ? Effect.never : Effect.void).pipe(
-        Effect.onInterrupt(() => Effect.sync(() => process.stderr.write(`interrupted in thread ${threadId}\n`))),
+        Effect.onInterrupt(() => note(`interrupted in thread ${threadId}`)),
         Effect.as({ thread: threadId })
       )
   })
@@ -177,4 +191,35 @@ const stuck = () =>
       )
   })
 
-export const functions = { query, lines, many, eager, stream, noting, stuck }
+/** Stays for good in one phase of its life, with a connection open or on its way. */
+const phased = () => {
+  const phase = env("PHASE")
+  const stay = Effect.andThen(note("it stays"), Effect.never)
+  const connected = Effect.andThen(TcpConnection.connect(server()), stay)
+  const built: Record<string, Effect.Effect<unknown, TcpConnection.TcpConnectionError, Scope.Scope>> = {
+    "its layer is being built": connected,
+    "its layer is being built, which cannot be interrupted": Effect.uninterruptible(connected)
+  }
+  const use = (f: () => Effect.Effect<unknown>) => Lines.withConnection(server(), f)
+  const handled: Record<string, ReturnType<typeof use>> = {
+    "a connect is in progress": Effect.scoped(Effect.andThen(
+      Effect.forkScoped(TcpConnection.connect(server(), { tls: true }), { startImmediately: true }),
+      Effect.andThen(Effect.sleep("50 millis"), stay)
+    )),
+    "an invocation runs": use(() => stay),
+    "an invocation runs, which cannot be interrupted": use(() => Effect.uninterruptible(stay)),
+    "the finalizer of an invocation hangs": use(() => Effect.ensuring(Effect.void, stay)),
+    "connections close between two invocations": use(() => Effect.void)
+  }
+  return Lambda.handler({
+    ...common,
+    between: phase.startsWith("connections close") ? "closeIdle" : "keep",
+    layer: Layer.merge(
+      Lines.layer.pipe(Layer.provide(ResourceMonitor.layer())),
+      Layer.effectDiscard(built[phase] ?? Effect.void)
+    ),
+    handle: () => handled[phase] ?? Effect.void
+  })
+}
+
+export const functions = { phased, query, lines, many, eager, stream, noting, stuck }
