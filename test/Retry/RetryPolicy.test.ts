@@ -757,3 +757,29 @@ describe("stableAfter", () => {
       assert.strictEqual(runs, 3)
     }).pipe(Effect.provide(Gate.make().layer)))
 })
+
+describe("an error of which nothing can be said", () => {
+  const mute: ReadonlyArray<readonly [string, object]> = [
+    ["without a prototype", Object.create(null)],
+    ["whose text throws", {
+      toString() {
+        throw new Error("no")
+      }
+    }]
+  ]
+
+  it.effect.each(mute)("%s still makes an error with a message", ([, mute]) =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(RetryPolicy.retry(Effect.fail(mute), exact()))
+      assert.strictEqual(error.reason._tag, "NotRetryable")
+      assert.include(error.message, "an error without a text")
+      assert.deepStrictEqual(error.reason.history.map(({ message }) => message), ["an error without a text"])
+    }).pipe(Effect.provide(Gate.make().layer)))
+
+  it.effect("of a megabyte makes a message of at most a thousand characters of it", () =>
+    Effect.gen(function*() {
+      const huge = Object.assign(new Error("x".repeat(1e6)), { code: "EACCES" })
+      const error = yield* Effect.flip(RetryPolicy.retry(Effect.fail(huge), exact()))
+      assert.isBelow(error.message.length, 1200)
+    }).pipe(Effect.provide(Gate.make().layer)))
+})
