@@ -108,15 +108,16 @@ const byCode = (node: object): Failure | undefined => {
     if (means !== undefined) return meaning(means, inner)
   }
   const call = callOf(node)
-  const means = Codes.bySystemCall.get(code)?.[call === "connect" ? "connect" : "otherwise"] ??
-    Codes.wordCodes.get(code) ?? sqlState(node, code)
+  const dialled = call === "connect" ? Codes.dialCodes.get(code) : undefined
+  const means = dialled ?? Codes.wordCodes.get(code) ?? sqlState(node, code)
   return means === undefined ? undefined : meaning(during(call, means), code)
 }
 
 const byWeakCode = (node: object): Failure | undefined => {
   const code = codeOf(node)
-  const means = code === undefined ? undefined : Codes.weakCodes.find(([prefix]) => code.startsWith(prefix))?.[1]
-  return means === undefined ? undefined : meaning(means, code)
+  if (code === undefined) return undefined
+  if (code.startsWith(Codes.axiosBadResponse)) return meaning("Ambiguous", code)
+  return Codes.fatalFamilies.test(code) ? meaning("Fatal", code) : undefined
 }
 
 const byMysql = (node: object): Failure | undefined => {
