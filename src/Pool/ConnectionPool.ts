@@ -114,6 +114,7 @@ const emptyKeyPool = <K, A>(key: K): KeyPool<K, A> => ({
   generation: 0,
   attempts: 0,
   failingSince: 0,
+  failedAt: -Infinity,
   dialAt: 0,
   isForgotten: false,
   emptySince: 0

@@ -9,8 +9,12 @@ import type { KeyPool } from "./PoolState.ts"
  * What a pool knows of an endpoint from its own outcomes.
  *
  * - `Healthy`: the last connection could be opened, or none was ever asked for.
- * - `Degraded`: the last attempt failed and there are open connections left, or it is back and its queue is being served.
- * - `Unavailable`: the last attempt failed and nothing is open. One attempt at a time asks whether it is back.
+ * - `Degraded`: the last attempt failed, and there are open connections left or it is time for another attempt, which the next
+ *   borrower makes; or the endpoint is back and its queue is being served.
+ * - `Unavailable`: the last attempt failed, nothing is open, and another attempt is under way or has to wait for its time.
+ *
+ * An endpoint that nobody asks for so goes from `Unavailable` to `Degraded` after a while. Whoever asks only what is not
+ * `Unavailable` makes the one attempt that finds out whether it is back.
  *
  * A failure for want of descriptors or ports of our own says nothing of the endpoint.
  *
@@ -19,13 +23,14 @@ import type { KeyPool } from "./PoolState.ts"
  */
 export type Health = "Healthy" | "Degraded" | "Unavailable"
 
-export const healthOf = <K, A>({ connections, establishment }: KeyPool<K, A>): Health => {
+export const healthOf = <K, A>(keyPool: KeyPool<K, A>, now: number): Health => {
+  const { connecting, connections, dialAt, establishment } = keyPool
   switch (establishment.phase) {
     case "Healthy":
       return "Healthy"
     case "Recovering":
       return "Degraded"
     case "Down":
-      return connections.size > 0 ? "Degraded" : "Unavailable"
+      return connections.size === 0 && (connecting > 0 || now < dialAt) ? "Unavailable" : "Degraded"
   }
 }

@@ -12,8 +12,8 @@ import { ConnectionDied, NotReady } from "./PoolError.ts"
 /** An endpoint after a failed attempt. */
 export interface Situation {
   readonly policy: RetryPolicy.RetryPolicy
-  /** The policy's delays, none of them longer than a lone prober has to wait. */
-  readonly redial: RetryPolicy.RetryPolicy
+  /** No delay of the policy is longer than this, in milliseconds: a lone prober may ask more often than a crowd. */
+  readonly maxRedialDelay: number
   /** How the attempt failed: a `RetryError` of a single attempt, or a defect. */
   readonly error: unknown
   /** Attempts that were made for those who wait, this one included. */
@@ -33,6 +33,22 @@ export interface Situation {
 export type Verdict =
   | { readonly _tag: "Again"; readonly delay: number }
   | { readonly _tag: "GiveUp"; readonly delay: number; readonly error: unknown }
+
+/** What is cut at `maxRedialDelay` is spread over so large a share of it, downwards. */
+const spread = 0.2
+
+/**
+ * The delay after so many failures, in milliseconds: the policy's, or one in the upper fifth of `maxRedialDelay` if that is
+ * shorter. A wider spread would make more attempts for the same longest delay, which is what decides when the last of a fleet
+ * is back.
+ */
+export const redialDelay = (
+  { failures, maxRedialDelay, policy, u }: Pick<Situation, "policy" | "maxRedialDelay" | "failures" | "u">
+): number =>
+  Math.min(
+    Duration.toMillis(RetryPolicy.delay(policy, failures, u)),
+    maxRedialDelay * (1 - spread + spread * u)
+  )
 
 /** The policy may have its own classifier, so that what it has found counts, where it has found anything. */
 const failureOf = (error: unknown): Failure.Failure => {
@@ -66,8 +82,8 @@ const summed = (last: unknown, { attempts, elapsed, policy }: Situation): unknow
 
 /** Decides what follows a failed attempt. */
 export const judge = (situation: Situation): Verdict => {
-  const { attempts, elapsed, error, failures, policy, redial, u } = situation
-  const delay = Duration.toMillis(RetryPolicy.delay(redial, failures, u))
+  const { attempts, elapsed, error, policy, u } = situation
+  const delay = redialDelay(situation)
   // The single attempt has used up its policy, so that only this reason of a `RetryError` says that another may help.
   const isRetryError = error instanceof RetryPolicy.RetryError
   const mayPass = isRetryError

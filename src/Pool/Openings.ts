@@ -3,17 +3,19 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Tracer from "effect/Tracer"
 import * as Establishment from "./Establishment.ts"
 import * as Explaining from "./Explaining.ts"
 import type { Inventory } from "./Inventory.ts"
 import type { Demand, Opened } from "./Opening.ts"
-import { isLocal, judge } from "./OpeningVerdict.ts"
+import { isLocal, judge, redialDelay } from "./OpeningVerdict.ts"
 import type { Environment } from "./PoolEnvironment.ts"
-import type { PoolError } from "./PoolError.ts"
+import { ConnectionDied, type PoolError } from "./PoolError.ts"
 import { type KeyPool, makeConnection, type PooledConnection, type Slot } from "./PoolState.ts"
 import type { Tally } from "./PoolStats.ts"
 
@@ -40,6 +42,13 @@ export interface Outcomes<K, A> {
   readonly ended: () => void
 }
 
+const afterFailure = (before: Establishment.Establishment, error: unknown): Establishment.Establishment =>
+  isLocal(error)
+    ? Establishment.afterLocalFailure(before)
+    : error instanceof ConnectionDied
+    ? Establishment.afterLoss(before)
+    : Establishment.afterFailure(before)
+
 /**
  * Starts dials, and decides what follows a failed one. An endpoint that is down holds no slot between two attempts, and one
  * attempt at a time serves all that wait for it.
@@ -65,6 +74,7 @@ export class Openings<K, A> {
     const slot = this.#inventory.takeSlot(keyPool, this.#env.clock.now())
     const fiber = this.#env.fork(this.#env.open(keyPool, this.#demandFor(keyPool, slot)))
     this.#fibers.add(fiber)
+    this.#outcomes.judged()
     fiber.addObserver(() => {
       this.#fibers.delete(fiber)
       this.#outcomes.ended()
@@ -123,13 +133,67 @@ export class Openings<K, A> {
   /** A connection is there. Where a hook makes it ready for those that wait, it has the last word on it. */
   arrived(connection: PooledConnection<K, A>, isLending: boolean): void {
     connection.untried = this.#env.makesReady && isLending && connection.owner.queue.size > 0
-    if (!connection.untried) this.#succeeded(connection.owner)
+    if (!connection.untried) this.#opened(connection.owner)
   }
 
   /** A connection has been made ready for a borrower. */
   ready(connection: PooledConnection<K, A>): void {
-    if (connection.untried) this.#succeeded(connection.owner)
+    if (connection.untried) this.#opened(connection.owner)
     connection.untried = false
+  }
+
+  /**
+   * A borrower has ended its use of a connection that had been of use to nobody. The result is `true` if its endpoint may be
+   * dialled again because of that.
+   */
+  used(connection: PooledConnection<K, A>, exit: Exit.Exit<unknown, unknown>): boolean {
+    const { owner, slot, state, watcher } = connection
+    if (Exit.isFailure(exit)) {
+      const hasDied = state !== "Closing" && watcher?.pollUnsafe() !== undefined
+      if (hasDied && !Cause.hasInterruptsOnly(exit.cause)) this.lost(connection)
+      return false
+    }
+    connection.onTrial = false
+    if (!owner.establishment.isDoubted || slot.since < owner.failedAt) return false
+    this.#succeeded(owner)
+    return true
+  }
+
+  /**
+   * A connection has died and nobody goes on with it. If it was of use to nobody and has not lasted, it was a failure to open
+   * one: a server that closes what it has accepted is not there, however readily it accepts. Those that were dialled before
+   * the last failure are the same one.
+   */
+  lost(connection: PooledConnection<K, A>): void {
+    const { onTrial, owner, slot, state, untried } = connection
+    if (state === "Idle") this.#tally.died++
+    connection.onTrial = false
+    if (!onTrial || untried || this.#hasLasted(connection) || slot.since < owner.failedAt) return
+    owner.lastFailure = Explaining.diedAtOnce(owner)
+    this.failed(owner, owner.lastFailure)
+  }
+
+  #hasLasted({ openedAt, owner, state }: PooledConnection<K, A>): boolean {
+    return Establishment.hasLasted({
+      age: this.#env.clock.now() - openedAt,
+      isLent: state === "Lent",
+      delay: this.#delayOf(owner, 1)
+    })
+  }
+
+  #delayOf({ establishment: { failures } }: KeyPool<K, A>, u: number): number {
+    const { maxRedialDelay, retry } = this.#env.settings
+    return redialDelay({ policy: retry, maxRedialDelay, failures: Math.max(failures, 1), u })
+  }
+
+  /** A dial has succeeded. Where the last one came to nothing, this one has to be of use before another follows at once. */
+  #opened(keyPool: KeyPool<K, A>): void {
+    const { connections, establishment, failedAt } = keyPool
+    const hasKept = (other: PooledConnection<K, A>) =>
+      other.slot.since >= failedAt && !other.unfit && this.#hasLasted(other)
+    if (!establishment.isDoubted || [...connections].some(hasKept)) return this.#succeeded(keyPool)
+    keyPool.dialAt = this.#env.clock.now() + this.#delayOf(keyPool, this.#env.random())
+    this.#outcomes.dialAgainAt(keyPool.dialAt)
   }
 
   /**
@@ -159,13 +223,11 @@ export class Openings<K, A> {
     const { clock, random, settings } = this.#env
     const now = clock.now()
     if (keyPool.attempts++ === 0) keyPool.failingSince = now
-    keyPool.establishment = isLocal(error)
-      ? Establishment.afterLocalFailure(keyPool.establishment)
-      : Establishment.afterFailure(keyPool.establishment)
-    this.#outcomes.judged()
+    keyPool.failedAt = now
+    keyPool.establishment = afterFailure(keyPool.establishment, error)
     const verdict = judge({
       policy: settings.retry,
-      redial: settings.redial,
+      maxRedialDelay: settings.maxRedialDelay,
       error,
       attempts: keyPool.attempts,
       failures: keyPool.establishment.failures,
@@ -173,6 +235,7 @@ export class Openings<K, A> {
       u: random()
     })
     keyPool.dialAt = now + verdict.delay
+    this.#outcomes.judged()
     this.#outcomes.dialAgainAt(keyPool.dialAt)
     if (verdict._tag === "Again") return undefined
     keyPool.attempts = 0

@@ -145,11 +145,13 @@ export class PoolCore<K, A> {
     if (lease.state === "Waiting") this.#leave(lease)
     lease.unnote?.()
     const { connection, isInUse, mustCheck } = lease
+    const mayDial = isInUse && connection?.onTrial === true && this.#openings.used(connection, exit)
     // A borrower that was interrupted before it went on with its connection has left nothing behind on it.
     const isReusable = mustCheck || !isInUse || connection === undefined
       ? undefined
       : this.#env.isReusable?.(connection.value, exit)
     this.#finish(lease, mustCheck || isReusable === false)
+    if (mayDial) this.#dispatch()
   }
 
   /**
@@ -202,7 +204,7 @@ export class PoolCore<K, A> {
 
   health(key: K): Health {
     const keyPool = this.#directory.find(key)
-    return keyPool === undefined ? "Healthy" : healthOf(keyPool)
+    return keyPool === undefined ? "Healthy" : healthOf(keyPool, this.#clock.now())
   }
 
   /** Never lends this connection again: closes it now if it is idle, on its return if it is lent. */
@@ -364,7 +366,7 @@ export class PoolCore<K, A> {
   }
 
   #died(connection: PooledConnection<K, A>): void {
-    if (connection.state === "Idle") this.#tally.died++
+    if (connection.state === "Idle") this.#openings.lost(connection)
     if (connection.state !== "Closing") this.#discard(connection)
   }
 
@@ -495,13 +497,13 @@ export class PoolCore<K, A> {
   /** One sweep for everything that age does to connections, leases and endpoints; returns when the next is due. */
   #doUpkeep(): number {
     const now = this.#clock.synchronize()
-    const nextLease = this.#custody.check(now)
-    const nextCheck = this.#probing.checkIdle(now)
-    const nextClose = this.#inventory.closeOld(now)
+    const next = Math.min(this.#custody.check(now), this.#probing.checkIdle(now), this.#inventory.closeOld(now))
     const nextToForget = this.#directory.forget(now)
     this.#dispatch()
-    const nextDial = nextDialOf([...this.#waiting.turns, ...this.#directory.withMinimum()], now)
-    return Math.min(nextLease, nextCheck, nextClose, nextToForget, nextDial)
+    // An endpoint may be asked again.
+    this.observers.current?.judged()
+    const dialled = [...this.#waiting.turns, ...this.#directory.withMinimum()]
+    return Math.min(next, nextToForget, nextDialOf(dialled, now))
   }
 
   /** An endpoint may be empty now, and is forgotten if it stays so. */

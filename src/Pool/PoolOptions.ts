@@ -96,7 +96,7 @@ export interface Options<K, A, E, R> {
   /**
    * The longest delay between two attempts to open a connection to an endpoint that is down, however long those of `retry`
    * would be: since one borrower dials for all, it may ask more often than a crowd may. Above 0; `"Infinity"` leaves `retry`
-   * alone to count. @default 1250 millis
+   * alone to count. @default 1050 millis
    */
   readonly maxRedialDelay?: Duration.Input | undefined
   /**
@@ -127,8 +127,7 @@ export interface Settings {
   readonly checkAfterIdle: number
   /** When to dial again after a failure, and how often. */
   readonly retry: RetryPolicy.RetryPolicy
-  /** The same with no delay longer than `maxRedialDelay`. */
-  readonly redial: RetryPolicy.RetryPolicy
+  readonly maxRedialDelay: number
   /** The same for a single attempt. */
   readonly dial: RetryPolicy.RetryPolicy
   /** It may be shortened while the pool runs. */
@@ -154,7 +153,7 @@ const byDefault = {
   keepalive: Infinity,
   leakThreshold: Infinity,
   maxLease: Infinity,
-  maxRedialDelay: "1250 millis"
+  maxRedialDelay: "1050 millis"
 } satisfies Record<string, Duration.Input>
 
 const bound = { exclusive: true, infinite: false }
@@ -196,16 +195,6 @@ const minimumOf = (check: Check, value: number, maxPerEndpoint: number): number 
   return value
 }
 
-/** The policy with no delay longer than this. */
-const redialOf = (policy: RetryPolicy.RetryPolicy, maxRedialDelay: number): RetryPolicy.RetryPolicy => {
-  const maxDelay = Math.min(Duration.toMillis(policy.maxDelay), maxRedialDelay)
-  return RetryPolicy.make({
-    ...policy,
-    initialDelay: Math.min(Duration.toMillis(policy.initialDelay), maxDelay),
-    maxDelay
-  })
-}
-
 /** Fills in the defaults; throws `InvalidOption` on nonsense. */
 export const settingsOf = <K, A, E, R>(options: Options<K, A, E, R>): Settings => {
   const check = checkOptions("ConnectionPool")
@@ -242,7 +231,7 @@ export const settingsOf = <K, A, E, R>(options: Options<K, A, E, R>): Settings =
     maxLease: millis("maxLease", bestBefore),
     retry,
     dial: RetryPolicy.make({ ...retry, maxAttempts: 1 }),
-    redial: redialOf(retry, millis("maxRedialDelay", bestBefore)),
+    maxRedialDelay: millis("maxRedialDelay", bestBefore),
     drainTimeout: millis("drainTimeout", { exclusive: false, infinite: false })
   }
 }

@@ -59,6 +59,8 @@ export interface PooledConnection<K, A> {
   checking: boolean
   /** Its borrower checks it, and nobody shares it before the check has passed. */
   proving: boolean
+  /** It was of use to nobody so far: no borrow of it has ended with a success. */
+  onTrial: boolean
   /** It went from its dial straight to those that waited, and none of them has had it made ready yet. */
   untried: boolean
   /** When it last came back, on the pool's steady clock. */
@@ -94,6 +96,7 @@ export const makeConnection = <K, A>(
   unfit: false,
   checking: false,
   proving: false,
+  onTrial: true,
   untried: false,
   idleSince: opened.openedAt,
   provenAt: opened.openedAt,
@@ -131,6 +134,8 @@ export interface KeyPool<K, A> {
   /** Dials that have failed in a row and that the borrowers have not been told of, and when the first one failed. */
   attempts: number
   failingSince: number
+  /** When the last attempt failed, on the pool's steady clock. */
+  failedAt: number
   /** No further attempt before this moment, on the pool's steady clock. */
   dialAt: number
   /** It was empty for so long that the pool has forgotten it; a borrow that still knows it looks again. */

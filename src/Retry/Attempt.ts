@@ -99,6 +99,8 @@ class Attempts<A, E, R> extends Run {
   #ticket: Ticket | undefined
   /** What the failure asks for, and what went wrong while that was found out. */
   #failure = unknownFailure
+  /** For how long the failed effect had run, in milliseconds. */
+  #ran = 0
   #defect: { readonly value: unknown } | undefined
 
   constructor(
@@ -250,9 +252,15 @@ class Attempts<A, E, R> extends Run {
 
   #note(error: E, failure: Failure): void {
     this.#failure = failure
+    this.#ran = this.#lived
     this.#settle(Decision.isDown(failure) ? "Failure" : "Ignored", Decision.hintOf(failure))
     this.#record(error, failure)
     this.#tell(failure.class, failure.code)
+  }
+
+  /** For how long the effect has been running, in milliseconds. */
+  get #lived(): number {
+    return this.elapsed() - this.since(this.#begunAt ?? this.startedAt)
   }
 
   #record(error: E, failure: Failure): void {
@@ -280,7 +288,7 @@ class Attempts<A, E, R> extends Run {
 
   #tell(ending: Ending, code: string | undefined): void {
     const attempt = this.progress.runs + 1
-    const millis = this.elapsed() - this.since(this.#begunAt ?? this.startedAt)
+    const millis = this.#lived
     this.observer?.ended(ending, millis, attempt)
     this.#span?.event("retry.attempt", this.clock.currentTimeNanosUnsafe(), {
       "retry.label": this.label,
@@ -314,7 +322,7 @@ class Attempts<A, E, R> extends Run {
 
   #afterFailure(error: E): Effect.Effect<A, RetryError<E>, R> {
     this.#last = error
-    const { decision, situation } = this.afterFailure(this.#failure)
+    const { decision, situation } = this.afterFailure(this.#failure, this.#ran)
     if (decision._tag === "Wait") return this.#again(decision.delay)
     return Effect.fail(stopped(this, situation, { cause: error, decision }))
   }

@@ -125,23 +125,19 @@ export const session = (source: () => number): () => number => {
   return () => uniform(seed ??= source(), drawn++)
 }
 
-/** A connection that lived for less than this has proved nothing. */
-const stableAfter = 10_000
-
 /**
- * The step to go on from after a connection that has ended: 0 if it was stable, the step it began with if not.
+ * Whether what has lived for so long was a success in its time, so that the delays begin anew. Everything is in milliseconds.
  *
  * **Details**
  *
- * It was stable if it lived for at least ten seconds and for at least the delay that went before it. A server that accepts
- * and fails at once so meets ever fewer attempts, where a reset at each success would bring all of its clients back at their
- * shortest delay.
+ * It must have lived for at least `least`, and for at least the delay that went before it. A server that accepts and fails at
+ * once so meets ever fewer attempts, where a reset at each success would bring all of its clients back at their shortest
+ * delay.
  *
  * @category combinators
  * @since 0.1.0
  */
-export const stepAfter = (backoff: Backoff, step: number, lived: number): number =>
-  lived >= Math.max(stableAfter, nominal(backoff, step)) ? 0 : step
+export const isStable = (lived: number, delay: number, least: number): boolean => lived >= Math.max(least, delay)
 
 /** Nobody waits longer than this because a server said so. */
 const maxHint = 60_000

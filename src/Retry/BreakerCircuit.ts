@@ -1,5 +1,5 @@
 /**
- * The circuit of one endpoint, as a state machine without any Effect: a pool may ask it in the step in which it decides.
+ * The circuit of one endpoint, as a state machine without any Effect.
  *
  * Time is told with each call, in milliseconds of the monotonic clock, and so is chance.
  *

@@ -24,16 +24,18 @@ export type Meaning = FailureClass | "Unsent"
 
 type Table = ReadonlyMap<string, Meaning>
 
+const words = (text: string): ReadonlySet<string> => new Set(text.trim().split(/\s+/))
+
 const table = (rows: { readonly [Class in Meaning]?: string }): Table =>
   new Map(
     // The keys of a literal of this type are meanings; `Object.entries` widens them to string.
     (Object.entries(rows) as Array<[Meaning, string]>).flatMap(([name, codes]) =>
-      codes.trim().split(/\s+/).map((code) => [code, name] as const)
+      Array.from(words(codes), (code) => [code, name] as const)
     )
   )
 
 /**
- * Codes in words: libuv, c-ares, Node, TLS, undici, HTTP/2, axios, postgres.js, mysql2, mariadb, and the names of gRPC.
+ * Codes in words, as they are meant when nothing says that it was a dial: libuv, c-ares, Node, TLS, undici, HTTP/2, axios, postgres.js, mysql2, mariadb, and the names of gRPC.
  *
  * `ENOTFOUND` is retried because a name may appear later than the program that asks for it, as containers do.
  * `ERR_HTTP2_STREAM_CANCEL` is what Node gives to streams that were still waiting for their session when it ended.
@@ -44,18 +46,18 @@ export const wordCodes: Table = table({
     ERR_SOCKET_CONNECTION_TIMEOUT ERR_TLS_HANDSHAKE_TIMEOUT UND_ERR_CONNECT_TIMEOUT
     ERR_HTTP2_STREAM_CANCEL ERR_HTTP2_GOAWAY_SESSION ERR_HTTP2_INVALID_SESSION NGHTTP2_REFUSED_STREAM
     CONNECT_TIMEOUT ER_CONNECTION_TIMEOUT ER_GET_CONNECTION_TIMEOUT`,
-  Transient: "EHOSTUNREACH ENETUNREACH EHOSTDOWN ENETDOWN ENONET EINTR UNAVAILABLE ABORTED",
+  Transient: "EAGAIN EHOSTUNREACH ENETUNREACH EHOSTDOWN ENETDOWN ENONET EINTR UNAVAILABLE ABORTED",
   LocalExhausted: "EMFILE ENFILE ENOBUFS ENOMEM EAI_MEMORY ERR_INSUFFICIENT_RESOURCES",
   RemoteSaturated: "RESOURCE_EXHAUSTED NGHTTP2_ENHANCE_YOUR_CALM",
   Ambiguous: `
-    ESHUTDOWN ENOTCONN ERR_NETWORK
+    ECONNRESET ECONNABORTED EPIPE ETIMEDOUT ESHUTDOWN ENOTCONN ERR_NETWORK
     ERR_SOCKET_CLOSED ERR_SOCKET_CLOSED_BEFORE_CONNECTION ERR_STREAM_PREMATURE_CLOSE ERR_STREAM_DESTROYED
     UND_ERR_SOCKET UND_ERR_HEADERS_TIMEOUT UND_ERR_BODY_TIMEOUT
     ERR_HTTP2_STREAM_ERROR ERR_HTTP2_SESSION_ERROR ERR_HTTP2_INVALID_STREAM
     CONNECTION_CLOSED PROTOCOL_CONNECTION_LOST PROTOCOL_SEQUENCE_TIMEOUT ER_SOCKET_UNEXPECTED_CLOSE ER_SOCKET_TIMEOUT
     DEADLINE_EXCEEDED UNKNOWN INTERNAL`,
   Fatal: `
-    EACCES EPERM EINVAL EAFNOSUPPORT EPROTONOSUPPORT EPROTO EPROTOTYPE EBADF EISCONN EDESTADDRREQ EMSGSIZE
+    EADDRNOTAVAIL EADDRINUSE ENOENT EACCES EPERM EINVAL EAFNOSUPPORT EPROTONOSUPPORT EPROTO EPROTOTYPE EBADF EISCONN EDESTADDRREQ EMSGSIZE
     EBADNAME EBADQUERY EBADFAMILY EFORMERR ENOTIMP ECANCELLED
     DEPTH_ZERO_SELF_SIGNED_CERT SELF_SIGNED_CERT_IN_CHAIN INVALID_CA INVALID_PURPOSE HOSTNAME_MISMATCH
     PATH_LENGTH_EXCEEDED CRL_NOT_YET_VALID CRL_HAS_EXPIRED ERROR_IN_CERT_NOT_BEFORE_FIELD
@@ -66,37 +68,22 @@ export const wordCodes: Table = table({
 })
 
 /**
- * What is asked last, since it says less than an HTTP status beside it: families of codes, and axios' word for both an
- * answer of 500 and an answer that was cut off.
+ * What is asked last, since it says less than an HTTP status beside it: axios' word for both an answer of 500 and an answer
+ * that was cut off, and families of codes that are `Fatal`.
  */
-export const weakCodes: ReadonlyArray<readonly [prefix: string, Meaning]> = [
-  ["ERR_BAD_RESPONSE", "Ambiguous"],
-  ["ERR_SSL_", "Fatal"],
-  ["ERR_TLS_", "Fatal"],
-  ["CERT_", "Fatal"],
-  ["UNABLE_TO_", "Fatal"],
-  ["UND_ERR_", "Fatal"],
-  ["HPE_", "Fatal"],
-  ["ER_", "Fatal"]
-]
+export const axiosBadResponse = "ERR_BAD_RESPONSE"
+export const fatalFamilies = /^(ERR_SSL|ERR_TLS|CERT|UNABLE_TO|UND_ERR|HPE|ER)_/
 
 /**
- * Codes whose meaning depends on what was being done. A dial that fails has sent nothing; on an open connection nobody
- * knows what arrived. `otherwise` holds when the error names no system call or another one.
- *
- * `EADDRNOTAVAIL` and `EADDRINUSE` on a dial mean that no ephemeral port is left; on `bind` the address is wrong or taken.
- * `ENOENT` and `EAGAIN` on a dial are a Unix socket whose server starts, or whose backlog is full.
+ * Codes with a meaning of their own while dialling, when nothing was sent. `EADDRNOTAVAIL` and `EADDRINUSE` mean that no
+ * ephemeral port is left; on `bind` the address is wrong or taken. `ENOENT` and `EAGAIN` are a Unix socket whose server
+ * starts, or whose backlog is full.
  */
-export const bySystemCall: ReadonlyMap<string, { readonly connect: Meaning; readonly otherwise: Meaning }> = new Map([
-  ["ECONNRESET", { connect: "Unsent", otherwise: "Ambiguous" }],
-  ["ECONNABORTED", { connect: "Unsent", otherwise: "Ambiguous" }],
-  ["EPIPE", { connect: "Unsent", otherwise: "Ambiguous" }],
-  ["ETIMEDOUT", { connect: "Unsent", otherwise: "Ambiguous" }],
-  ["EADDRNOTAVAIL", { connect: "LocalExhausted", otherwise: "Fatal" }],
-  ["EADDRINUSE", { connect: "LocalExhausted", otherwise: "Fatal" }],
-  ["EAGAIN", { connect: "RemoteSaturated", otherwise: "Transient" }],
-  ["ENOENT", { connect: "Unsent", otherwise: "Fatal" }]
-])
+export const dialCodes: Table = table({
+  Unsent: "ECONNRESET ECONNABORTED EPIPE ETIMEDOUT ENOENT",
+  LocalExhausted: "EADDRNOTAVAIL EADDRINUSE",
+  RemoteSaturated: "EAGAIN"
+})
 
 /**
  * SQLSTATE of PostgreSQL and of those who speak its protocol. `08P01` is how pgbouncer says that it takes no more clients.
@@ -174,17 +161,10 @@ export const tags: Table = table({
  * Tags of failures to establish a connection, and of refusals on this side: nothing was sent, so what is `Ambiguous` in
  * their cause is `Transient`.
  */
-export const unsentTags: ReadonlySet<string> = new Set([
-  "ConnectFailed",
-  "ConnectTimeout",
-  "SocketOpenError",
-  "HandshakeFailed",
-  "AcquireTimeout",
-  "QueueFull",
-  "PoolSuspended",
-  "CircuitOpen",
-  "CircuitHalfOpen"
-])
+export const unsentTags = words(
+  "ConnectFailed ConnectTimeout SocketOpenError HandshakeFailed AcquireTimeout QueueFull PoolSuspended CircuitOpen " +
+    "CircuitHalfOpen"
+)
 
 /** What marks the reasons of Effect's `SqlError`. */
 export const sqlReason = "~effect/sql/SqlError/Reason"
@@ -193,10 +173,10 @@ export const sqlReason = "~effect/sql/SqlError/Reason"
  * Reasons of Effect's `SqlError` whose `isRetryable` is no statement here: `UnknownError` could not tell, `ConnectionError`
  * says `true` also for a query that may have been done, and a statement that took too long adds load when it is repeated.
  */
-export const undecidedSql: ReadonlySet<string> = new Set(["UnknownError", "ConnectionError", "StatementTimeoutError"])
+export const undecidedSql = words("UnknownError ConnectionError StatementTimeoutError")
 
 /** Names of the error classes of Redis clients whose message is the reply of the server. */
-export const redisReplyNames: ReadonlySet<string> = new Set(["ReplyError", "ErrorReply", "SimpleError", "BlobError"])
+export const redisReplyNames = words("ReplyError ErrorReply SimpleError BlobError")
 
 const clocks = "compare the clocks of both hosts with the dates of the certificate"
 

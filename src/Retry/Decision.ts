@@ -17,7 +17,7 @@
  */
 import * as Duration from "effect/Duration"
 import type { Backoff } from "./Backoff.ts"
-import { atLeast, delay } from "./Backoff.ts"
+import { atLeast, delay, isStable, nominal } from "./Backoff.ts"
 import type { Failure } from "./Failure.ts"
 
 /** The decoded policy. Times are in milliseconds. */
@@ -27,6 +27,8 @@ export interface Rules {
   readonly localBackoff: Backoff
   /** Counts the first attempt. `Infinity` for no bound. */
   readonly maxAttempts: number
+  /** An attempt that has run for so long ends the row of those before it. `Infinity` for never. */
+  readonly stableAfter: number
   /** Counted from the start. `Infinity` for none. */
   readonly deadline: number
   /** Whether an ambiguous failure may be tried again. */
@@ -62,6 +64,12 @@ export const failed = (progress: Progress, failure: Failure, elapsed: number): P
     ? { ...refused(progress, elapsed), runs }
     : { attempts: progress.attempts + 1, runs, localFailures: 0, localSince: 0 }
 }
+
+/** The count to go on with when an attempt has failed that had run for so long, in milliseconds: it may begin anew. */
+export const countedOn = (progress: Progress, { backoff, stableAfter }: Rules, lived: number): Progress =>
+  isStable(lived, progress.attempts === 0 ? 0 : nominal(backoff, progress.attempts), stableAfter)
+    ? { ...progress, attempts: 0 }
+    : progress
 
 /** Why a run ends after a failure. */
 export type StopReason =

@@ -4,22 +4,12 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
-import { cut } from "../internal/Printable.ts"
 import type { Failure } from "./Failure.ts"
 import type { AttemptRecord } from "./RetryError.ts"
+import { textOf } from "./Text.ts"
 
 const most = 10
 const longestMessage = 200
-
-const messageOf = (error: unknown): string => {
-  try {
-    return cut(error instanceof Error ? error.message || error.name : String(error), longestMessage)
-  } catch {
-    // An error that cannot say what it is must not make things worse.
-    return "an error without a text"
-  }
-}
-
 /** A run of the effect that failed. Times are in milliseconds since the first run began. */
 export interface FailedRun {
   readonly run: number
@@ -34,7 +24,7 @@ const recordOf = ({ begunAt, endedAt, error, failure, run }: FailedRun): Attempt
   begunAfter: Duration.millis(Math.round(begunAt)),
   took: Duration.millis(Math.round(endedAt - begunAt)),
   failure,
-  message: messageOf(error)
+  message: textOf(error, longestMessage)
 })
 
 const median = (values: ReadonlyArray<number>): number =>

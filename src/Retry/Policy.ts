@@ -70,6 +70,16 @@ export interface Options {
    */
   readonly maxAttempts?: number | undefined
   /**
+   * For an effect that is meant to go on, such as a subscription that is opened and read until it breaks: an attempt that
+   * has run for so long before it failed, and for at least the delay before it, was a success in its time. Attempts and delays
+   * begin anew with its failure. Above 0; `"Infinity"` for never.
+   *
+   * An effect that merely takes long to fail must not have this, since it would be retried for ever.
+   *
+   * @default "Infinity"
+   */
+  readonly stableAfter?: Duration.Input | undefined
+  /**
    * The time for everything: attempts, waits and the gate. Above 0; `"Infinity"` for none. No attempt begins after it, and
    * the one that is running is interrupted.
    *
@@ -131,6 +141,7 @@ export interface RetryPolicy extends Pipeable.Pipeable {
   readonly factor: number
   readonly jitter: number | "full"
   readonly maxAttempts: number
+  readonly stableAfter: Duration.Duration
   readonly deadline: Duration.Duration
   readonly budget: RetryBudget | undefined
   readonly breaker: Breaker | undefined
@@ -152,6 +163,9 @@ const checkFactor = (factor: number): number => {
   check.require(Number.isFinite(factor) && factor >= 1, "factor", factor, "be a finite number of at least 1")
   return factor
 }
+
+const unlimited = (option: string, value: unknown): Duration.Duration =>
+  check.duration(option, value ?? Infinity, { min: 0, exclusive: true, infinite: true })
 
 const checkMaxDelay = (value: unknown, initialDelay: Duration.Duration): Duration.Duration => {
   const maxDelay = check.duration("maxDelay", value, { min: 0, exclusive: true })
@@ -181,6 +195,7 @@ const rulesOf = (policy: Omit<RetryPolicy, TypeId | "pipe">): Rules => {
       maxDelay: Math.min(backoff.maxDelay, maxLocalDelay)
     },
     maxAttempts: policy.maxAttempts,
+    stableAfter: Duration.toMillis(policy.stableAfter),
     deadline: Duration.toMillis(policy.deadline),
     idempotent: policy.idempotent
   }
@@ -216,7 +231,8 @@ export const make = (options: Options = {}): RetryPolicy => {
     factor: checkFactor(options.factor ?? 2),
     jitter: checkJitter(options.jitter ?? 0.1),
     maxAttempts: check.whole("maxAttempts", options.maxAttempts ?? 3, { min: 1, infinite: true }),
-    deadline: check.duration("deadline", options.deadline ?? Infinity, { min: 0, exclusive: true, infinite: true }),
+    stableAfter: unlimited("stableAfter", options.stableAfter),
+    deadline: unlimited("deadline", options.deadline),
     budget,
     breaker,
     classify,

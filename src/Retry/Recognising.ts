@@ -78,7 +78,8 @@ const isRepeated = (node: object, code: string): boolean =>
 
 /** Node keeps the code of HTTP/2 in the last word of a message that it writes itself. */
 const http2Code = (node: object): string | undefined => {
-  const word = readString(node, "message")?.split(" ").at(-1)
+  const message = readString(node, "message")
+  const word = message?.slice(message.lastIndexOf(" ") + 1)
   return word === "11" ? "NGHTTP2_ENHANCE_YOUR_CALM" : word
 }
 
@@ -107,15 +108,16 @@ const byCode = (node: object): Failure | undefined => {
     if (means !== undefined) return meaning(means, inner)
   }
   const call = callOf(node)
-  const means = Codes.bySystemCall.get(code)?.[call === "connect" ? "connect" : "otherwise"] ??
-    Codes.wordCodes.get(code) ?? sqlState(node, code)
+  const dialled = call === "connect" ? Codes.dialCodes.get(code) : undefined
+  const means = dialled ?? Codes.wordCodes.get(code) ?? sqlState(node, code)
   return means === undefined ? undefined : meaning(during(call, means), code)
 }
 
 const byWeakCode = (node: object): Failure | undefined => {
   const code = codeOf(node)
-  const means = code === undefined ? undefined : Codes.weakCodes.find(([prefix]) => code.startsWith(prefix))?.[1]
-  return means === undefined ? undefined : meaning(means, code)
+  if (code === undefined) return undefined
+  if (code.startsWith(Codes.axiosBadResponse)) return meaning("Ambiguous", code)
+  return Codes.fatalFamilies.test(code) ? meaning("Fatal", code) : undefined
 }
 
 const byMysql = (node: object): Failure | undefined => {
@@ -125,13 +127,16 @@ const byMysql = (node: object): Failure | undefined => {
   return meaning(Codes.mysqlErrors.get(String(errno)) ?? "Fatal", `MYSQL_${errno}`)
 }
 
+const longestCode = 64
+
 const byRedis = (node: object): Failure | undefined => {
   const isReply = namesOf(node).some((name) => Codes.redisReplyNames.has(name))
   const reply = isReply ? readString(node, "message") : undefined
   if (reply === undefined) return undefined
   // This reply has no code of its own, and Redis has sent it in these words since version 2.4.
   if (reply.startsWith("ERR max number of clients")) return meaning("RemoteSaturated", "MAXCLIENTS")
-  const code = reply.split(" ", 1)[0] ?? ""
+  // A script may answer with a text of any length and without a space.
+  const code = reply.slice(0, longestCode).split(" ", 1)[0] ?? ""
   return meaning(Codes.redisReplies.get(code) ?? "Fatal", code)
 }
 

@@ -7,6 +7,7 @@ import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import type { ResourceExhausted as NoRoom } from "../Monitor/Gate.ts"
 import type { Failure } from "./Failure.ts"
+import { textOf } from "./Text.ts"
 
 /**
  * One run of the effect, and how it failed.
@@ -47,8 +48,6 @@ interface Circumstances {
 }
 
 const unknownCircumstances: Circumstances = { retryAfter: undefined, history: [] }
-
-const textOf = (cause: unknown): string => cause instanceof Error ? cause.message || cause.name : String(cause)
 
 const count = (attempts: number): string => `${attempts} ${attempts === 1 ? "attempt" : "attempts"}`
 

@@ -174,6 +174,7 @@ const waitForRoom = /*#__PURE__*/ Effect.fnUntraced(
  *
  * - It does not see the first attempt, which passes no gate.
  * - It asks the gate before the delay, and cannot hold the claim through the attempt: others may take the room meanwhile.
+ * - It does not know how long an attempt has run, so that `stableAfter` is without effect.
  * - It cannot interrupt the running attempt at the deadline, nor close what a failed attempt acquired.
  * - It does not mark the attempts, so that a {@link retry} inside them multiplies. Inside a {@link retry} it is done at once.
  * - It takes tokens from the budget, but sees no success and so earns none; interrupted in the delay, it gives none back.
@@ -215,7 +216,7 @@ export const schedule = (
       _now: number,
       error: unknown
     ): Effect.fn.Return<[number, Duration.Duration], Cause.Done<number>> {
-      const { decision } = run.afterFailure(yield* run.diagnose(error))
+      const { decision } = run.afterFailure(yield* run.diagnose(error), 0)
       if (decision._tag === "Stop") return yield* Cause.done(run.progress.attempts)
       yield* Effect.onExitPrimitive(waitForRoom(run), (exit) => {
         // Once there is room the attempt follows, as far as a schedule can tell.

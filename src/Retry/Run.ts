@@ -228,10 +228,10 @@ export class Run {
     return { situation, decision: Decision.decideLocal(situation) }
   }
 
-  /** Counts a failure of the effect, and decides what follows. */
-  afterFailure(failure: Failure): Verdict {
+  /** Counts a failure of the effect, which had run for so many milliseconds, and decides what follows. */
+  afterFailure(failure: Failure, lived: number): Verdict {
     const elapsed = this.elapsed()
-    this.progress = Decision.failed(this.progress, failure, elapsed)
+    this.progress = Decision.failed(Decision.countedOn(this.progress, this.rules, lived), failure, elapsed)
     const situation = this.#situation(failure, elapsed)
     return { situation, decision: this.#asked(Decision.decide(situation), situation) }
   }

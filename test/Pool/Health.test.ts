@@ -49,11 +49,37 @@ describe("the health of an endpoint", () => {
       assert.strictEqual(yield* ConnectionPool.health(pool, "db"), "Unavailable", "nothing is left")
       code = undefined
       yield* TestClock.adjust("1 second")
+      yield* settle
+      assert.strictEqual(yield* ConnectionPool.health(pool, "db"), "Degraded", "it is time to ask it again")
       yield* ConnectionPool.use(pool, "db", id)
       yield* settle
       assert.strictEqual(yield* ConnectionPool.health(pool, "db"), "Healthy")
-      assert.deepStrictEqual(seen, ["Healthy", "Degraded", "Unavailable", "Healthy"])
+      assert.deepStrictEqual(seen, ["Healthy", "Degraded", "Unavailable", "Degraded", "Unavailable", "Healthy"])
       assert.strictEqual(yield* ConnectionPool.health(pool, "other"), "Healthy")
+    }).pipe(Effect.provide(ResourceMonitor.layer())))
+
+  it.effect("lets whoever asks only what is not Unavailable find out that it is back", () =>
+    Effect.gen(function*() {
+      let code: string | undefined = "ECONNREFUSED"
+      const { ledger, pool } = yield* scripted(() => code)
+      const careful = Effect.gen(function*() {
+        if ((yield* ConnectionPool.health(pool, "db")) === "Unavailable") return "fallback"
+        return yield* Effect.match(ConnectionPool.use(pool, "db", id), {
+          onFailure: () => "failed",
+          onSuccess: () => "served"
+        })
+      })
+      const answers: Array<string> = []
+      for (let turn = 0; turn < 40; turn++) {
+        answers.push(yield* careful)
+        if (turn === 29) code = undefined
+        yield* TestClock.adjust("100 millis")
+        yield* settle
+      }
+      // Each failure is one of its own attempts, which come along the backoff; all the others had an answer at once.
+      assert.strictEqual(answers.filter((answer) => answer === "failed").length, ledger.attempts - 1)
+      assert.isAtLeast(answers.filter((answer) => answer === "fallback").length, 20)
+      assert.strictEqual(answers.at(-1), "served")
     }).pipe(Effect.provide(ResourceMonitor.layer())))
 
   it.effect("does not suffer from a want of descriptors, which is our own", () =>

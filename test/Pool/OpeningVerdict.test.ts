@@ -11,7 +11,7 @@ const policy = RetryPolicy.make({ ...RetryPolicy.tcpConnection, initialDelay: 10
 const delayAfter = (retryAfter: Duration.Input, u: number) =>
   judge({
     policy,
-    redial: policy,
+    maxRedialDelay: Infinity,
     error: Object.assign(new ConnectionDied({ key: "k" }), { retryAfter: Duration.fromInputUnsafe(retryAfter) }),
     attempts: 1,
     failures: 1,
@@ -34,7 +34,7 @@ describe("OpeningVerdict", () => {
           cause: new Error("busy")
         })
       })
-    const situation = { policy, redial: policy, attempts: 1, failures: 1, elapsed: 0, u: 0 }
+    const situation = { policy, maxRedialDelay: Infinity, attempts: 1, failures: 1, elapsed: 0, u: 0 }
     assert.deepStrictEqual(judge({ ...situation, error: after(failure) }), { _tag: "Again", delay: 20_000 })
     assert.deepStrictEqual([isLocal(after(local)), isLocal(after(failure))], [true, false])
   })

@@ -335,9 +335,9 @@ describe("keeping", () => {
         yield* TestClock.adjust("1 second")
         yield* settle
       }
-      // One each 1.25 s, which is the most that there is between two attempts of an endpoint that is down.
-      assert.isAtLeast(ledger.attempts - attempts, 40)
-      assert.isAtMost(ledger.attempts - attempts, 51)
+      // One each 0.84 to 1.05 s, which is the most that there is between two attempts of an endpoint that is down.
+      assert.isAtLeast(ledger.attempts - attempts, 50)
+      assert.isAtMost(ledger.attempts - attempts, 72)
       assert.strictEqual((yield* ConnectionPool.stats(pool)).evicted, 0)
       down = false
       yield* TestClock.adjust("10 seconds")

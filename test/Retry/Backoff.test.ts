@@ -259,24 +259,18 @@ describe("Backoff.session", () => {
   })
 })
 
-describe("Backoff.stepAfter", () => {
-  it("begins anew only after a connection that lived for ten seconds and for the delay before it", () => {
-    const backoff = of(0, { maxDelay: 60_000 })
+describe("Backoff.isStable", () => {
+  it("is only what lived for the least time and for the delay before it", () => {
     const rows = [
-      // Ten seconds are more than any delay up to step 7 (6.4 s).
-      [1, 9_999, 1],
-      [1, 10_000, 0],
-      [7, 10_000, 0],
-      // The delay of step 9 is 25.6 s.
-      [9, 10_000, 9],
-      [9, 25_599, 9],
-      [9, 25_600, 0],
-      [2000, 59_999, 2000],
-      [2000, 60_000, 0],
-      [0, 0, 0]
+      [9_999, 6_400, false],
+      [10_000, 6_400, true],
+      [10_000, 25_600, false],
+      [25_599, 25_600, false],
+      [25_600, 25_600, true],
+      [0, 0, false]
     ] as const
-    for (const [step, lived, expected] of rows) {
-      assert.strictEqual(Backoff.stepAfter(backoff, step, lived), expected, `step ${step}, lived ${lived}`)
+    for (const [lived, delay, expected] of rows) {
+      assert.strictEqual(Backoff.isStable(lived, delay, 10_000), expected, `lived ${lived} after ${delay}`)
     }
   })
 
@@ -286,7 +280,7 @@ describe("Backoff.stepAfter", () => {
       let [now, step, attempts] = [0, 0, 0]
       while (now < millis) {
         attempts++
-        step = Backoff.stepAfter(backoff, step, lives) + 1
+        step = (Backoff.isStable(lives, step === 0 ? 0 : Backoff.nominal(backoff, step), 10_000) ? 0 : step) + 1
         now += lives + Backoff.nominal(backoff, step)
       }
       return attempts

@@ -608,3 +608,10 @@ describe("Failure", () => {
     assert.strictEqual(classOf(spent), "Transient")
   })
 })
+
+describe("a reply of Redis without a space", () => {
+  it("has a code of at most 64 characters", () => {
+    const reply = Object.assign(new Error("x".repeat(1e6)), { name: "ReplyError" })
+    assert.deepStrictEqual(Failure.classify(reply), Failure.make("Fatal", { code: "x".repeat(64) }))
+  })
+})

@@ -61,6 +61,9 @@ describe("RetryPolicy.make", () => {
       ["initialDelay", { initialDelay: NaN }],
       ["initialDelay", { initialDelay: "soon" as never }],
       ["initialDelay", { initialDelay: Infinity }],
+      ["stableAfter", { stableAfter: 0 }],
+      ["stableAfter", { stableAfter: -1 }],
+      ["stableAfter", { stableAfter: NaN }],
       ["maxDelay", { maxDelay: 0 }],
       ["maxDelay", { maxDelay: NaN }],
       ["maxDelay", { maxDelay: Infinity }],
@@ -698,5 +701,85 @@ describe("RetryPolicy.schedule", () => {
       yield* TestClock.adjust("1 minute")
       yield* Fiber.join(fiber)
       assert.lengthOf(log, 2)
+    }).pipe(Effect.provide(Gate.make().layer)))
+})
+
+describe("stableAfter", () => {
+  /** Lives for so long in each attempt, and then breaks; the result is when the attempts began, from the first one on. */
+  const beginnings = (lives: ReadonlyArray<number>, options: RetryPolicy.Options) =>
+    Effect.gen(function*() {
+      const begun: Array<number> = []
+      const loop = Effect.gen(function*() {
+        begun.push(yield* Effect.clockWith((clock) => clock.currentTimeMillis))
+        yield* Effect.sleep(lives[begun.length - 1] ?? Infinity)
+        return yield* new Boom({ call: begun.length, code: refused })
+      })
+      const fiber = yield* start(Effect.exit(RetryPolicy.retry(loop, exact(options))))
+      yield* TestClock.adjust("10 minutes")
+      return { begun, exit: fiber.pollUnsafe() }
+    }).pipe(Effect.provide(Gate.make().layer))
+
+  it.effect("an attempt that has run for so long begins the delays and the attempts anew", () =>
+    Effect.gen(function*() {
+      const { begun, exit } = yield* beginnings([10, 10, 5000, 10, 10, 10], { maxAttempts: 4, stableAfter: 5000 })
+      // 100 and 200 ms, then 100, 200 and 400 ms: the fourth failure of the second row is the last.
+      assert.deepStrictEqual(begun, [0, 110, 320, 5420, 5630, 6040])
+      assert.isDefined(exit)
+    }))
+
+  it.effect("one that has run for less does not, nor one that has run for less than the delay before it", () =>
+    Effect.gen(function*() {
+      const short = yield* beginnings([10, 4999, 10], { maxAttempts: 3, stableAfter: 5000 })
+      assert.lengthOf(short.begun, 3)
+      const slow = yield* beginnings([10, 10, 10, 10, 700], { stableAfter: 500, maxAttempts: 5 })
+      assert.lengthOf(slow.begun, 5)
+      assert.isDefined(slow.exit)
+    }))
+
+  it.effect("is off unless it is asked for: what takes long to fail is not retried for ever", () =>
+    Effect.gen(function*() {
+      const { begun, exit } = yield* beginnings([60_000, 60_000, 60_000], { maxAttempts: 3 })
+      assert.lengthOf(begun, 3)
+      assert.isDefined(exit)
+    }))
+
+  it.effect("does not count the time in which what the attempt had acquired is closed", () =>
+    Effect.gen(function*() {
+      let runs = 0
+      const slowToClose = Effect.andThen(
+        Effect.acquireRelease(Effect.sync(() => runs++), () => Effect.sleep(6000)),
+        Effect.fail({ code: refused })
+      )
+      const policy = exact({ maxAttempts: 3, stableAfter: 5000 })
+      const fiber = yield* start(Effect.scoped(Effect.exit(RetryPolicy.retry(slowToClose, policy))))
+      yield* TestClock.adjust("1 hour")
+      yield* Fiber.join(fiber)
+      assert.strictEqual(runs, 3)
+    }).pipe(Effect.provide(Gate.make().layer)))
+})
+
+describe("an error of which nothing can be said", () => {
+  const mute: ReadonlyArray<readonly [string, object]> = [
+    ["without a prototype", Object.create(null)],
+    ["whose text throws", {
+      toString() {
+        throw new Error("no")
+      }
+    }]
+  ]
+
+  it.effect.each(mute)("%s still makes an error with a message", ([, mute]) =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(RetryPolicy.retry(Effect.fail(mute), exact()))
+      assert.strictEqual(error.reason._tag, "NotRetryable")
+      assert.include(error.message, "an error without a text")
+      assert.deepStrictEqual(error.reason.history.map(({ message }) => message), ["an error without a text"])
+    }).pipe(Effect.provide(Gate.make().layer)))
+
+  it.effect("of a megabyte makes a message of at most a thousand characters of it", () =>
+    Effect.gen(function*() {
+      const huge = Object.assign(new Error("x".repeat(1e6)), { code: "EACCES" })
+      const error = yield* Effect.flip(RetryPolicy.retry(Effect.fail(huge), exact()))
+      assert.isBelow(error.message.length, 1200)
     }).pipe(Effect.provide(Gate.make().layer)))
 })

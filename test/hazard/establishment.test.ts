@@ -8,8 +8,11 @@ import * as ConnectionPool from "effect-sluice/ConnectionPool"
 import * as Connector from "effect-sluice/Connector"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import * as RetryPolicy from "effect-sluice/RetryPolicy"
+import * as TcpConnection from "effect-sluice/TcpConnection"
 import { TestClock } from "effect/testing"
+import type * as Net from "node:net"
 import * as Scripted from "../support/ScriptedConnector.ts"
+import * as TcpServer from "../support/TcpServer.ts"
 
 const processes = 40
 const slots = 25
@@ -69,8 +72,35 @@ const run = Effect.gen(function*() {
 
 const seeds = Array.from({ length: 12 }, (_, index) => index + 1)
 
-/** The last second of the server decides whether a run of 20.0 s becomes one of 20.2 s. */
-const lastStep = 250
+/** Servers that accept readily and keep nothing. */
+const flapping: ReadonlyArray<readonly [string, (socket: Net.Socket) => void]> = [
+  ["closes", (socket) => void socket.destroy()],
+  ["ends", (socket) => void socket.end()],
+  ["resets", (socket) => void socket.resetAndDestroy()],
+  ["closes after 5 ms", (socket) => void setTimeout(() => socket.destroy(), 5)]
+]
+
+/** How many connections a real server has accepted that keeps none, of a pool whose borrowers ask again at once. */
+const acceptedWithin = (millis: number, borrowers: number, onConnection: (socket: Net.Socket) => void) =>
+  Effect.gen(function*() {
+    const server = yield* TcpServer.make(onConnection)
+    const pool = yield* ConnectionPool.make({
+      connector: TcpConnection.connector(),
+      maxPerEndpoint: slots,
+      maxTotal: slots
+    })
+    const ask = ConnectionPool.use(
+      pool,
+      server.endpoint,
+      (connection) => Effect.andThen(connection.write("?"), connection.read)
+    )
+    const again = Effect.forever(Effect.andThen(Effect.exit(ask), Effect.yieldNow))
+    yield* Effect.timeoutOption(
+      Effect.forEach(Array.from({ length: borrowers }), () => again, { concurrency: "unbounded" }),
+      millis
+    )
+    return server.account.opened
+  }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layer()))
 
 describe("establishment", () => {
   it.effect(
@@ -78,12 +108,30 @@ describe("establishment", () => {
     () =>
       Effect.gen(function*() {
         const runs = yield* Effect.forEach(seeds, (seed) => Random.withSeed(run, seed))
-        const after = runs.map((_) => _.after).sort((left, right) => left - right)
-        const attempts = runs.map((_) => _.attempts)
-        assert.isAtMost(Math.max(...attempts), 3000)
-        assert.isAtMost(after[seeds.length / 2] ?? Infinity, 20_000)
-        assert.isAtMost(after.at(-1) ?? Infinity, 20_000 + lastStep)
+        assert.isAtMost(Math.max(...runs.map((_) => _.attempts)), 3000)
+        assert.isAtMost(Math.max(...runs.map((_) => _.after)), 20_000)
       }),
     120_000
+  )
+
+  it.live(
+    "a real server that accepts and closes at once meets at most 60 connects of a pool of 25 in 4 s",
+    () =>
+      Effect.gen(function*() {
+        const found = yield* Effect.forEach(
+          flapping.flatMap(([name, onConnection]) =>
+            [slots, 200].map((borrowers) => ({ name: `${name}, ${borrowers} borrowers`, borrowers, onConnection }))
+          ),
+          ({ borrowers, name, onConnection }) =>
+            Effect.map(acceptedWithin(4000, borrowers, onConnection), (accepted) => ({ name, accepted })),
+          { concurrency: "unbounded" }
+        )
+        for (const { accepted, name } of found) {
+          assert.isAtMost(accepted, 60, name)
+          // It goes on asking whether the server is back.
+          assert.isAtLeast(accepted, 4, name)
+        }
+      }),
+    30_000
   )
 })

@@ -35,6 +35,8 @@ export interface Referee {
   /** The pool has begun to close a connection. */
   readonly closing: (connection: Connection) => void
   readonly fail: (account: Account) => void
+  /** A connection could be opened, and made ready if it has to be. */
+  readonly works: (account: Account) => void
   /** A borrower has its connection, which is being checked for it or not. */
   readonly turn: (borrower: Borrower, connection: Connection, isChecked: boolean) => void
   /** The check of a connection has ended. If it has passed, others may share it now. */
@@ -52,7 +54,7 @@ const open = (referee: Referee, account: Account): Effect.Effect<Connection, Scr
   Effect.suspend(() => {
     const { accounts, expect, history } = referee
     const { key } = account
-    const connection = makeConnection(key)
+    const connection = makeConnection(key, referee.now())
     const socket = Effect.acquireRelease(
       Effect.sync(() => {
         account.connections.add(connection)
@@ -110,7 +112,9 @@ const dialled = (
   if (Exit.isFailure(exit) || !isLast) return
   works(account, settled())
   opened(connection)
-  if (Deferred.isDoneUnsafe(connection.died)) fail(account)
+  if (!Deferred.isDoneUnsafe(connection.died)) return
+  account.doubted = true
+  fail(account)
 }
 
 /** A check that a borrower waits for, or that keeps an idle connection alive. */
@@ -190,7 +194,7 @@ const makeReady = (referee: Referee, account: Account, connection: Connection): 
           if (!connection.tried) works(account, referee.settled())
           connection.tried = true
           // A failure that came after it may still count.
-          if (account.failedAt < connection.openedAt) account.failing = false
+          if (account.failedAt < connection.openedAt) referee.works(account)
           if (!borrower.task.cancelled) sendBackIfGone(referee, borrower, connection)
           return
         }

@@ -110,6 +110,7 @@ export class Model {
         this.#closings.push({ connection, isOverCap, wasIdle: connection.holders.size === 0 })
       },
       fail: (account) => this.#fail(account),
+      works: (account) => this.#works(account),
       turn: (borrower, connection, isChecked) => this.#turn(borrower, connection, isChecked),
       proved: (connection) => {
         connection.checkedFor = undefined
@@ -137,7 +138,7 @@ export class Model {
     this.opened++
     // Where it has to be made ready for its borrower, that has the last word. What was evicted meanwhile tells nothing.
     const tells = connection.unfitAt === Infinity && !this.history.hooks.includes("beforeLend")
-    if (tells) this.#account(connection.key).failing = false
+    if (tells) this.#works(this.#account(connection.key))
   }
 
   #used(connection: Connection): void {
@@ -157,6 +158,28 @@ export class Model {
     account.failedAt = this.world.now
   }
 
+  /** Where what was opened last came to nothing, this is a success only when it has served somebody. */
+  #works(account: Account): void {
+    account.failing = account.doubted
+    if (account.doubted) account.failedAt = this.world.now
+  }
+
+  #served(connection: Connection): void {
+    const account = this.#account(connection.key)
+    connection.served = true
+    if (!account.doubted || connection.dialledAt < account.failedAt) return
+    account.doubted = false
+    account.failing = false
+  }
+
+  /** A connection that has died and that nobody goes on with was a failure to open one if it had served nobody. */
+  #lost(connection: Connection): void {
+    if (connection.diedAt === Infinity || connection.served) return
+    const account = this.#account(connection.key)
+    account.doubted = true
+    this.#fail(account)
+  }
+
   #giveUp(connection: Connection): void {
     connection.unfitAt = Math.min(connection.unfitAt, this.#settled)
   }
@@ -167,6 +190,7 @@ export class Model {
     // One that dies before anybody has seen it alive is a failure to open.
     if (connection.phase === "Open" && connection.openedAt === this.world.now) this.#fail(this.#account(connection.key))
     connection.diedAt = Math.min(connection.diedAt, this.#settled)
+    if (connection.phase === "Open" && connection.holders.size === 0) this.#lost(connection)
     Deferred.doneUnsafe(connection.died, Exit.void)
   }
 
@@ -264,10 +288,14 @@ export class Model {
         const holds = inner === undefined
           ? Effect.sleep(step.hold)
           : Effect.andThen(Effect.sleep(step.hold), this.#borrowing(inner, borrower.task))
+        const works = Effect.andThen(this.#reserving(connection, step, holds), this.#end(connection, step.ending))
         return Effect.ensuring(
-          Effect.andThen(this.#reserving(connection, step, holds), this.#end(connection, step.ending)),
+          Effect.tap(works, () => Effect.sync(() => this.#served(connection))),
           // From here on the connection may be another's, even if this fiber takes some time to end.
-          Effect.sync(() => this.#leave(connection, borrower))
+          Effect.sync(() => {
+            this.#lost(connection)
+            this.#leave(connection, borrower)
+          })
         )
       })
   }

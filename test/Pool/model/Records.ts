@@ -32,6 +32,9 @@ export interface Connection {
   tried: boolean
   /** Nobody has worked with it so far. */
   isNew: boolean
+  /** When its dial began, and whether a borrow of it has ended with a success. */
+  readonly dialledAt: number
+  served: boolean
   /** Borrowers that keep it for themselves, and how often everything had settled when the last of them came. */
   reservations: number
   reservedAt: number
@@ -82,6 +85,8 @@ export interface Account {
   /** The endpoint counts as failing, because of that or because a connection was of no use as soon as it was there. */
   failing: boolean
   failedAt: number
+  /** A connection died that had served nobody: until one has served somebody, the pool pauses after each dial. */
+  doubted: boolean
 }
 
 export const makeAccount = (key: string): Account => ({
@@ -93,10 +98,11 @@ export const makeAccount = (key: string): Account => ({
   downAt: Infinity,
   upAt: -1,
   failing: false,
-  failedAt: -Infinity
+  failedAt: -Infinity,
+  doubted: false
 })
 
-export const makeConnection = (key: string): Connection => ({
+export const makeConnection = (key: string, dialledAt: number): Connection => ({
   key,
   died: Deferred.makeUnsafe(),
   holders: new Set(),
@@ -113,6 +119,8 @@ export const makeConnection = (key: string): Connection => ({
   used: false,
   tried: false,
   isNew: true,
+  dialledAt,
+  served: false,
   reservations: 0,
   reservedAt: Infinity,
   contested: false
