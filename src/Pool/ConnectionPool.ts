@@ -185,6 +185,7 @@ const makePool = <K, A, E, R>(
     check,
     makesReady: hooks?.beforeLend !== undefined,
     reset: probeOf("afterReturn", hooks?.afterReturn, settings, context),
+    obstacle: (label) => monitor.reserve.unsafe?.obstacle?.({ label }),
     reportLease: (lease, what, millis) => monitor.reportLeak(Reporting.leakOf(lease, what, millis)),
     warnNested: Reporting.nestedOnce(fork)
   })

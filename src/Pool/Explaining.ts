@@ -46,6 +46,8 @@ export interface Moment<K, A> {
   readonly settings: Settings
   readonly pool: Counts
   readonly isSuspended: boolean
+  /** What keeps the gate from letting a dial in, if something does. */
+  readonly obstacle: (label: string) => unknown
   /** Who has held connections for the longest: those of an endpoint, or of the pool. */
   readonly holders: (keyPool: KeyPool<K, A> | undefined) => ReadonlyArray<Holder>
 }
@@ -78,7 +80,8 @@ export const acquireTimeout = <K, A>(lease: Lease<K, A>, position: number, momen
       endpoint: countsOf(owner),
       pool: moment.pool,
       holders: moment.holders(stalled === "TotalCap" ? undefined : owner),
-      cause: owner.lastFailure
+      // A dial that still waits at the gate has failed with nothing: what it waits for is the cause.
+      cause: owner.lastFailure ?? (owner.connecting > 0 ? moment.obstacle(owner.label) : undefined)
     })
   })
 }

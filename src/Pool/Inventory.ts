@@ -307,8 +307,9 @@ export class Inventory<K, A> {
     return last
   }
 
-  /** Closes an idle connection that gives way to another endpoint. */
-  evict(victim: PooledConnection<K, A>): void {
+  /** Closes an idle connection that gives way to another endpoint, if there is one. */
+  evict(victim: PooledConnection<K, A> | undefined): void {
+    if (victim === undefined) return
     this.#tally.evicted++
     this.retire(victim)
   }

@@ -69,10 +69,7 @@ export class PoolCore<K, A> {
       arrived: (connection) => this.#arrive(connection),
       dialAgainAt: (moment) => this.#upkeep.at(moment),
       judged: () => this.observers.current?.judged(),
-      crowded: (keyPool) => {
-        const victim = this.#inventory.victimFor(keyPool)
-        if (victim !== undefined) this.#inventory.evict(victim)
-      },
+      crowded: (keyPool) => this.#inventory.evict(this.#inventory.victimFor(keyPool)),
       failed: (keyPool, error) => this.#failAll(keyPool, error),
       freed: (keyPool, slot) => this.#free(keyPool, slot),
       ended: () => this.#dispatch()
@@ -489,9 +486,10 @@ export class PoolCore<K, A> {
   }
 
   #moment(): Explaining.Moment<K, A> {
-    const [now, isSuspended] = [this.#clock.now(), this.#status === "Waiting"]
-    const pool = this.#directory.counts()
-    return Explaining.momentOf({ settings: this.#settings, pool, now, isSuspended }, () => this.#inventory.all())
+    const { obstacle, settings } = this.#env
+    const [now, pool] = [this.#clock.now(), this.#directory.counts()]
+    const facts = { settings, pool, now, isSuspended: this.#status === "Waiting", obstacle }
+    return Explaining.momentOf(facts, () => this.#inventory.all())
   }
 
   /** One sweep for everything that age does to connections, leases and endpoints; returns when the next is due. */

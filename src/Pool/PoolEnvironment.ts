@@ -5,6 +5,7 @@
  */
 import type * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
+import type { ResourceExhausted } from "../Monitor/Gate.ts"
 import type { Connector } from "../Resource/Connector.ts"
 import type { Holding } from "./Holding.ts"
 import type { Demand } from "./Opening.ts"
@@ -40,6 +41,8 @@ export interface Environment<K, A> {
   readonly makesReady: boolean
   /** Cleans a connection up for its next borrower. */
   readonly reset: Probe<A> | undefined
+  /** What keeps the gate from letting a dial in now, if something does. */
+  readonly obstacle: (label: string) => ResourceExhausted | undefined
   /** Tells the monitor about a lease that is held for too long, has come back after all, or is lost. */
   readonly reportLease: (lease: Lease<K, A>, what: "Held" | "Returned" | "Lost", millis: number) => Effect.Effect<void>
   /** Warns, once for each endpoint, of a borrow inside a borrow that may wait for itself. */
