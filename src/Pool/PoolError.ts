@@ -194,7 +194,7 @@ export class LeaseExpired extends Data.TaggedError("LeaseExpired")<{
 }
 
 /**
- * The connection was dead as soon as it was open, as with a server that accepts and closes. It is the `cause` of a
+ * The connection was dead before it was of use to anybody, as with a server that accepts and closes. It is the `cause` of a
  * `ConnectFailed`.
  *
  * @category errors
@@ -203,7 +203,7 @@ export class LeaseExpired extends Data.TaggedError("LeaseExpired")<{
 export class ConnectionDied extends Data.TaggedError("ConnectionDied")<{ readonly key: string }> {
   readonly isRetryable = true
   override get message(): string {
-    return `the connection to ${this.key} was closed as soon as it was open`
+    return `the connection to ${this.key} was closed before it was of use`
   }
 }
 

@@ -159,7 +159,7 @@ describe("connectors that misbehave", () => {
       }
       const reason = reasonOf(yield* Fiber.join(borrower))
       assert.strictEqual(reason._tag, "ConnectFailed")
-      assert.include(reason.message, "was closed as soon as it was open")
+      assert.include(reason.message, "was closed before it was of use")
       assert.strictEqual(dials, 3)
     })))
 })
