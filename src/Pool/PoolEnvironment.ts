@@ -45,6 +45,6 @@ export interface Environment<K, A> {
   readonly obstacle: (label: string) => ResourceExhausted | undefined
   /** Tells the monitor about a lease that is held for too long, has come back after all, or is lost. */
   readonly reportLease: (lease: Lease<K, A>, what: "Held" | "Returned" | "Lost", millis: number) => Effect.Effect<void>
-  /** Warns, once for each endpoint, of a borrow inside a borrow that may wait for itself. */
+  /** Warns, once for each place in the program, of a borrow inside a borrow that may wait for itself. */
   readonly warnNested: (lease: Lease<K, A>) => void
 }
