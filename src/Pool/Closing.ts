@@ -9,7 +9,6 @@ import * as Effect from "effect/Effect"
 import { endsWithin } from "../internal/Bounded.ts"
 import { CloseTimeout } from "../internal/CloseTimeout.ts"
 import { report } from "../internal/Unhandled.ts"
-import type { PooledConnection } from "./PoolState.ts"
 
 /** A connector keeps the deadline itself; this is what it may take longer for the last steps. */
 const grace = Duration.millis(500)
@@ -47,15 +46,12 @@ export const closeWithin = <R>(
       ))
 }
 
-/** Gives the connection back to Effect's `Pool`, which closes it. If that hangs, its slot is freed by `abandon`. */
-export const closeConnection = <K, A>(options: {
-  readonly connection: PooledConnection<K, A>
+/** Closes a connection; its slot is free afterwards, also if closing hangs. */
+export const closeConnection = (options: {
+  /** Frees the slot in the step in which nothing is left of the connection. */
+  readonly dispose: Effect.Effect<void>
+  readonly label: string
   readonly closeTimeout: Duration.Duration
-  readonly abandon: () => void
-}): Effect.Effect<void> => {
-  const { abandon, closeTimeout, connection } = options
-  return Effect.map(
-    closeWithin(connection.dispose, { label: connection.owner.label, closeTimeout }),
-    (ended) => ended ? undefined : abandon()
-  )
-}
+  readonly freed: () => void
+}): Effect.Effect<void> =>
+  Effect.map(closeWithin(options.dispose, options), (ended) => ended ? undefined : options.freed())

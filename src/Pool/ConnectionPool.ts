@@ -50,7 +50,7 @@ import * as Establishment from "./Establishment.ts"
 import * as Explaining from "./Explaining.ts"
 import type { Health } from "./Health.ts"
 import * as Holding from "./Holding.ts"
-import { openConnection } from "./Opening.ts"
+import { openConnection, openingContext } from "./Opening.ts"
 import { PoolCore } from "./PoolCore.ts"
 import type { Probe } from "./PoolEnvironment.ts"
 import type { PoolError } from "./PoolError.ts"
@@ -164,6 +164,8 @@ const makePool = <K, A, E, R>(
   const check = probeOf("check", connector.check, settings, context)
   // The borrower's scope and span are none of the pool's: what the pool starts lives as long as the pool.
   const fork = Effect.runForkWith(context)
+  const forkOpening = Effect.runForkWith(openingContext(context, settings))
+  const holding = Holding.make<K, A>()
   const clock = new SteadyClock(Context.get(context, Clock.Clock))
   const core = new PoolCore<K, A>({
     settings,
@@ -171,13 +173,16 @@ const makePool = <K, A, E, R>(
     random: () => random.nextDoubleUnsafe(),
     fork,
     makeKeyPool: emptyKeyPool,
-    holding: Holding.make<K, A>(),
+    holding,
     open: ({ key, label }, demand) =>
-      Effect.provideContext(
-        openConnection({ connector, key, label, settings, afterOpen: hooks?.afterOpen, demand }),
-        context
-      ),
-    close: (connection, abandon) => closeConnection({ connection, closeTimeout: settings.closeTimeout, abandon }),
+      forkOpening(openConnection({ connector, key, label, settings, afterOpen: hooks?.afterOpen, demand })),
+    close: (connection, freed) =>
+      closeConnection({
+        dispose: holding.dispose(connection, freed),
+        label: connection.owner.label,
+        closeTimeout: settings.closeTimeout,
+        freed
+      }),
     watch: closed === undefined
       ? undefined
       : (connection) => fork(reportDefects("closed")(Effect.suspend(() => closed(connection)))),

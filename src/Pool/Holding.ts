@@ -21,10 +21,12 @@ import type { PooledConnection } from "./PoolState.ts"
  */
 export interface Holding<K, A> {
   /**
-   * Hands over an opened connection and leases one, which has its `dispose` set. With two hand-overs at once it may be the
+   * Hands over an opened connection and leases one, which knows its place then. With two hand-overs at once it may be the
    * other one's connection; each is leased exactly once.
    */
   readonly adopt: (connection: PooledConnection<K, A>) => Effect.Effect<PooledConnection<K, A>>
+  /** Gives the lease on a connection back and has it closed, once. In the same step in which it is, `freed` is called. */
+  readonly dispose: (connection: PooledConnection<K, A>, freed: () => void) => Effect.Effect<void>
   /** Ends the holder; its connections have been disposed of before. */
   readonly close: Effect.Effect<void>
 }
@@ -35,10 +37,20 @@ export interface Holding<K, A> {
  */
 const maxShared = 64
 
-/** One of Effect's pools, and how many connections it has or is about to have. */
+/** One of Effect's pools. */
 interface Shelf<K, A> {
-  readonly holding: Holding<K, A>
+  readonly pool: EffectPool.Pool<PooledConnection<K, A>>
+  readonly scope: Scope.Closeable
+  /** Connections that are about to become items. */
+  readonly arrivals: Array<PooledConnection<K, A>>
+  /** How many connections it has or is about to have. */
   size: number
+}
+
+/** Where a connection is kept, and the lease on it. */
+export interface Place<K, A> {
+  readonly shelf: Shelf<K, A>
+  readonly lease: Scope.Closeable
 }
 
 const neverResizes = <A>(): EffectPool.Strategy<A, never> => ({
@@ -47,29 +59,20 @@ const neverResizes = <A>(): EffectPool.Strategy<A, never> => ({
   reclaim: () => Effect.undefined
 })
 
-/**
- * Gives the lease back and removes the item, without a pause in between. Given back and not yet removed, the item would
- * be free for a connection's `adopt` to take.
- */
-const giveUp = <A>(pool: EffectPool.Pool<A>, item: A, lease: Scope.Closeable): Effect.Effect<void> =>
-  Effect.provideService(
-    Effect.andThen(Scope.close(lease, Exit.void), EffectPool.invalidate(pool, item)),
-    Scheduler.PreventSchedulerYield,
-    true
-  )
-
 /** Closes a connection with the item that it becomes. `Effect.acquireRelease` would keep a whole context for that. */
 const closedWithItem = <K, A>(
   connection: PooledConnection<K, A>
 ): Effect.Effect<PooledConnection<K, A>, never, Scope.Scope> =>
   Effect.uninterruptible(Effect.flatMap(
     Effect.scope,
-    (scope) => Effect.as(Scope.addFinalizerExit(scope, () => Scope.close(connection.scope, Exit.void)), connection)
+    (scope) => Effect.as(Scope.addFinalizerExit(scope, () => closeAll(connection)), connection)
   ))
 
-/** A holder that is one of Effect's pools. */
-const makeOne = <K, A>(): Effect.Effect<Holding<K, A>> =>
-  Effect.gen(function*() {
+const closeAll = <K, A>({ records, scope }: PooledConnection<K, A>): Effect.Effect<void> =>
+  Effect.ensuring(Scope.close(scope, Exit.void), Scope.close(records, Exit.void))
+
+const makeShelf = <K, A>(): Effect.Effect<Shelf<K, A>> =>
+  Effect.suspend(() => {
     const scope = Scope.makeUnsafe()
     const arrivals: Array<PooledConnection<K, A>> = []
     const acquire = Effect.suspend(() => {
@@ -78,31 +81,40 @@ const makeOne = <K, A>(): Effect.Effect<Holding<K, A>> =>
         ? Effect.die(new Error("Effect's Pool asked for an item although no connection was opened"))
         : closedWithItem(connection)
     })
-    const pool = yield* Scope.provide(
-      EffectPool.makeWithStrategy({
-        acquire,
-        min: 0,
-        // Both caps are kept before a connection is dialled.
-        max: Number.MAX_SAFE_INTEGER,
-        strategy: neverResizes<PooledConnection<K, A>>()
-      }),
-      scope
-    )
-    return {
-      adopt: (connection) =>
-        Effect.suspend(() => {
-          const lease = Scope.makeUnsafe()
-          arrivals.push(connection)
-          const taken = Effect.map(Scope.provide(EffectPool.get(pool), lease), (item) => {
-            item.dispose = Effect.suspend(() => giveUp(pool, item, lease))
-            return item
-          })
-          // Effect's Pool misses a `get` that comes while its resizing has yielded between its last look and its end.
-          return Effect.provideService(taken, Scheduler.PreventSchedulerYield, true)
-        }),
-      close: Scope.close(scope, Exit.void)
-    }
+    const pool = EffectPool.makeWithStrategy({
+      acquire,
+      min: 0,
+      // Both caps are kept before a connection is dialled.
+      max: Number.MAX_SAFE_INTEGER,
+      strategy: neverResizes<PooledConnection<K, A>>()
+    })
+    return Effect.map(Scope.provide(pool, scope), (made) => ({ pool: made, scope, arrivals, size: 0 }))
   })
+
+/** What comes between two steps of Effect's `Pool` that belong together must not be another fiber. */
+const atOnce = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  Effect.provideService(effect, Scheduler.PreventSchedulerYield, true)
+
+const putOn = <K, A>(shelf: Shelf<K, A>, connection: PooledConnection<K, A>): Effect.Effect<PooledConnection<K, A>> => {
+  const lease = Scope.makeUnsafe()
+  shelf.size++
+  shelf.arrivals.push(connection)
+  // Effect's Pool misses a `get` that comes while its resizing has yielded between its last look and its end.
+  return atOnce(Effect.map(Scope.provide(EffectPool.get(shelf.pool), lease), (taken) => {
+    taken.place = { shelf, lease }
+    return taken
+  }))
+}
+
+/** Given back and not yet removed, an item would be free for another connection's `adopt` to take. */
+const takeOff = <K, A>(
+  { lease, shelf }: Place<K, A>,
+  connection: PooledConnection<K, A>,
+  freed: () => void
+): Effect.Effect<void> => {
+  const removed = Effect.andThen(Scope.close(lease, Exit.void), EffectPool.invalidate(shelf.pool, connection))
+  return atOnce(Effect.ensuring(removed, Effect.sync(freed)))
+}
 
 /** Makes the holder of a pool, which has as many of Effect's pools as its connections need. */
 export const make = <K, A>(): Holding<K, A> => {
@@ -111,28 +123,29 @@ export const make = <K, A>(): Holding<K, A> => {
   const withRoom = Effect.suspend(() =>
     filling !== undefined && filling.size < maxShared
       ? Effect.succeed(filling)
-      : Effect.map(makeOne<K, A>(), (holding) => {
-        filling = { holding, size: 0 }
-        shelves.add(filling)
-        return filling
+      : Effect.map(makeShelf<K, A>(), (shelf) => {
+        shelves.add(shelf)
+        return filling = shelf
       })
   )
   const leave = (shelf: Shelf<K, A>): Effect.Effect<void> => {
     shelf.size--
     if (shelf.size > 0 || shelf === filling) return Effect.void
     shelves.delete(shelf)
-    return shelf.holding.close
+    return Scope.close(shelf.scope, Exit.void)
   }
   return {
-    adopt: (connection) =>
-      Effect.flatMap(withRoom, (shelf) => {
-        shelf.size++
-        return Effect.map(shelf.holding.adopt(connection), (taken) => {
-          const { dispose } = taken
-          taken.dispose = Effect.suspend(() => Effect.andThen(dispose, leave(shelf)))
-          return taken
-        })
+    adopt: (connection) => Effect.flatMap(withRoom, (shelf) => putOn(shelf, connection)),
+    dispose: (connection, freed) =>
+      Effect.suspend(() => {
+        const { place } = connection
+        connection.place = undefined
+        return place === undefined
+          ? Effect.void
+          : Effect.andThen(takeOff(place, connection, freed), Effect.suspend(() => leave(place.shelf)))
       }),
-    close: Effect.suspend(() => Effect.forEach(shelves, ({ holding }) => holding.close, { discard: true }))
+    close: Effect.suspend(() =>
+      Effect.forEach(shelves, ({ scope }) => Scope.close(scope, Exit.void), { discard: true })
+    )
   }
 }

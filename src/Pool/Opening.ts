@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -65,30 +66,45 @@ export interface Demand<A> {
   readonly span: () => Tracer.AnySpan | undefined
 }
 
-/** An opened connection and the scope that holds it. */
+/** An opened connection and the scopes that hold it. */
 export interface Opened<A> {
   readonly value: A
+  /** Holds what the connector acquired. */
   readonly scope: Scope.Closeable
+  /** Holds what is noted down of it: a permit of the budget, its entry in the ledger. It closes after the other one. */
+  readonly records: Scope.Closeable
+}
+
+interface Labelled {
+  readonly label: string
+  readonly settings: Settings
 }
 
 /** What opening one connection needs to know. */
-export interface Request<K, A, E, R> {
+export interface Request<K, A, E, R> extends Labelled {
   readonly connector: Connector<K, A, E, R>
   readonly key: K
-  readonly label: string
-  readonly settings: Settings
   readonly afterOpen: ((connection: A) => Effect.Effect<void, E, R>) | undefined
   readonly demand: Demand<A>
 }
 
-/** How a connection that the pool has not taken over is closed: within bounds, because nobody else sets any. */
-interface Unclaimed {
-  close: Effect.Effect<void> | undefined
+/** What is open and was not taken over by the pool so far. Whoever drops it closes it. */
+interface Held<A> {
+  opened: Opened<A> | undefined
 }
 
-/** Closes one scope with the other. What it remembers lives as long as a connection, so it knows hardly more than the scopes. */
-const closesWith = (outer: Scope.Scope, scope: Scope.Closeable, unclaimed: Unclaimed): Effect.Effect<void> =>
-  Scope.addFinalizerExit(outer, (exit) => unclaimed.close ?? Scope.close(scope, exit))
+/** Closes what the pool has not taken over: within bounds, because nobody else sets any. */
+const letGo = <A>(held: Held<A>, { label, settings }: Labelled): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const { opened } = held
+    held.opened = undefined
+    return opened === undefined
+      ? Effect.void
+      : Effect.andThen(
+        closeWithin(Scope.close(opened.scope, Exit.void), { label, closeTimeout: settings.closeTimeout }),
+        Scope.close(opened.records, Exit.void)
+      )
+  })
 
 const leftBehind = (what: string, label: string, patience: Duration.Duration) =>
   report(
@@ -102,11 +118,11 @@ const leftBehind = (what: string, label: string, patience: Duration.Duration) =>
  */
 const dial = <K, A, E, R>(
   { afterOpen, connector, key, label, settings }: Request<K, A, E, R>,
-  unclaimed: Unclaimed
+  records: Scope.Closeable,
+  held: Held<A>
 ) =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
-      const outer = yield* Effect.scope
       const scope = Scope.makeUnsafe()
       const after = settings.connectTimeout
       const close = closeWithin(Effect.suspend(() => Scope.close(scope, Exit.void)), {
@@ -118,11 +134,7 @@ const dial = <K, A, E, R>(
       const patience = patienceOf(settings.closeTimeout)
       const bounds = { within: after, patience, leftBehind: leftBehind("opening a connection", label, patience) }
       const exit = yield* Effect.onInterrupt(restore(supervised(complete, bounds)), () => Effect.asVoid(close))
-      if (exit !== undefined && Exit.isSuccess(exit)) {
-        unclaimed.close = Effect.asVoid(close)
-        yield* closesWith(outer, scope, unclaimed)
-        return exit.value
-      }
+      if (exit !== undefined && Exit.isSuccess(exit)) return held.opened = { value: exit.value, scope, records }
       yield* close
       return exit === undefined
         ? yield* new ConnectTimeout({ key: label, after })
@@ -139,7 +151,8 @@ const patienceWithBudget = Duration.millis(100)
  */
 const permitted = (
   budget: ConnectionBudget,
-  { demand, label, settings }: Pick<Request<never, never, never, never>, "demand" | "label" | "settings">
+  { demand, label, settings }: Labelled & { readonly demand: Pick<Demand<never>, "crowded"> },
+  records: Scope.Closeable
 ) =>
   Effect.gen(function*() {
     const scope = Scope.makeUnsafe()
@@ -148,7 +161,7 @@ const permitted = (
       label: `the budget's permit for ${label}`,
       closeTimeout: settings.closeTimeout
     })
-    yield* Effect.addFinalizer(() => Effect.asVoid(give))
+    yield* Scope.addFinalizer(records, give)
     const asking = Effect.sleep(patienceWithBudget).pipe(
       Effect.andThen(Effect.sync(demand.crowded)),
       Effect.andThen(Effect.never)
@@ -161,30 +174,55 @@ const permitted = (
     if (exit !== undefined && Exit.isFailure(exit)) return yield* Effect.failCause(exit.cause)
   })
 
-const open = <K, A, E, R>(request: Request<K, A, E, R>, unclaimed: Unclaimed) => {
-  const { demand, label, settings } = request
+/** Notes down that a connection is open, for as long as its records last. What is noted keeps the place of the call and no more. */
+const noteDown = (label: string, site: CallSite | undefined, records: Scope.Closeable) =>
+  Effect.flatMap(ResourceMonitor, (monitor) =>
+    Scope.provide(
+      Effect.andThen(monitor.track({ label, site: () => site?.text }), witnessed({ label, site })),
+      records
+    ))
+
+/** The ledger's entry is made before the dial and is so the last to go: a connection counts until it is really closed. */
+const recorded = <K, A, E, R>(request: Request<K, A, E, R>, records: Scope.Closeable, held: Held<A>) => {
+  const { demand, label } = request
   const ifWanted = <B, E2, R2>(effect: Effect.Effect<B, E2, R2>) =>
     Effect.suspend((): Effect.Effect<B | undefined, E2, R2> => demand.isWanted() ? effect : Effect.undefined)
-  // The ledger's entry is made before the dial and is so the last to go: a connection counts until it is really closed.
-  const tracked = Effect.gen(function*() {
-    const site = demand.site()
-    const monitor = yield* ResourceMonitor
-    yield* monitor.track({ label, site: () => site?.text })
-    yield* witnessed({ label, site })
+  const dialled = Effect.suspend(() => {
     demand.dialling()
-    return { value: yield* Effect.provideService(dial(request, unclaimed), TrackedByPool, true) }
+    return dial(request, records, held)
   })
-  const budgeted = Effect.flatMap(
+  const noted = ifWanted(Effect.suspend(() => Effect.andThen(noteDown(label, demand.site(), records), dialled)))
+  return ifWanted(Effect.flatMap(
     ConnectionBudget,
-    (budget) => budget === unlimited ? ifWanted(tracked) : Effect.andThen(permitted(budget, request), ifWanted(tracked))
+    (budget) => budget === unlimited ? noted : Effect.andThen(permitted(budget, request, records), noted)
+  ))
+}
+
+/** One attempt. What it has noted down, or opened, and nobody takes over is closed. */
+const attempt = <K, A, E, R>(request: Request<K, A, E, R>, held: Held<A>) =>
+  Effect.suspend(() => {
+    const records = Scope.makeUnsafe()
+    return Effect.onExit(
+      recorded(request, records, held),
+      (exit) =>
+        Exit.isSuccess(exit) && exit.value !== undefined
+          ? Effect.void
+          : Effect.andThen(letGo(held, request), Scope.close(records, Exit.void))
+    )
+  })
+
+const open = <K, A, E, R>(request: Request<K, A, E, R>, held: Held<A>) => {
+  const { demand, label, settings } = request
+  const tried = RetryPolicy.retry(
+    Effect.catchCauseIf(
+      attempt(request, held),
+      // An opener that is not needed any more ends here; the one that goes on carries the failure.
+      (cause) => demand.isSurplus(Cause.squash(cause)),
+      () => Effect.undefined
+    ),
+    settings.dial,
+    { label, previousAttempts: demand.attempts() }
   )
-  const attempt = Effect.catchCauseIf(
-    ifWanted(budgeted),
-    // An opener that is not needed any more ends here; the one that goes on carries the failure.
-    (cause) => demand.isSurplus(Cause.squash(cause)),
-    () => Effect.undefined
-  )
-  const tried = RetryPolicy.retry(attempt, settings.dial, { label, previousAttempts: demand.attempts() })
   // Whoever waits at the gate or for the budget has a slot of both caps, which others can use when nobody wants it here.
   const dialled = Effect.raceFirst(tried, Effect.as(demand.unwanted, undefined))
   const parent = demand.span()
@@ -201,34 +239,33 @@ const open = <K, A, E, R>(request: Request<K, A, E, R>, unclaimed: Unclaimed) =>
  * Makes one attempt to open a connection and hands it over, or ends without one when nobody wants it any more or the
  * attempt failed.
  *
- * The slot is freed by the first finalizer of the connection's scope, which is the last one to run: it counts until the
- * socket is really gone, whether the dial fails, is interrupted, or succeeds and the connection closes much later.
+ * The slot is freed when nothing is left of the connection: it counts until the socket is really gone, whether the dial
+ * fails, is interrupted, or succeeds and the connection closes much later.
  */
 export const openConnection = <K, A, E, R>(
   request: Request<K, A, E, R>
 ): Effect.Effect<void, never, R | ResourceMonitor> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
-      const { demand, settings } = request
-      const scope = Scope.makeUnsafe()
-      const unclaimed: Unclaimed = { close: undefined }
-      yield* Scope.addFinalizer(scope, Effect.sync(demand.freed))
-      const exit = yield* open(request, unclaimed).pipe(
-        Scope.provide(scope),
-        Effect.provideService(CloseTimeout, settings),
-        Effect.provideService(RetryPolicy.InsideRetry, false),
-        restore,
-        Effect.exit
-      )
+      const { demand } = request
+      const held: Held<A> = { opened: undefined }
+      const exit = yield* Effect.exit(restore(open(request, held)))
       const opened = Exit.isSuccess(exit) ? exit.value : undefined
       const outcome: Exit.Exit<unknown, unknown> = opened === undefined
         ? exit
-        : yield* Effect.exit(demand.opened({ value: opened.value, scope }))
-      if (opened !== undefined && Exit.isSuccess(outcome)) {
-        unclaimed.close = undefined
-        return
-      }
+        : yield* Effect.exit(demand.opened(opened))
+      if (opened !== undefined && Exit.isSuccess(outcome)) return
       if (Exit.isFailure(outcome)) demand.failed(Cause.squash(outcome.cause))
-      yield* Effect.provideService(Scope.close(scope, Exit.void), CloseTimeout, settings)
+      yield* Effect.ensuring(letGo(held, request), Effect.sync(demand.freed))
     })
+  )
+
+/** What opening a connection takes place in: not the pool's own scope, for every connection has one of its own. */
+export const openingContext = <R>(context: Context.Context<R>, settings: Settings): Context.Context<R> =>
+  Context.omit(Scope.Scope)(context).pipe(
+    Context.add(CloseTimeout, settings),
+    Context.add(RetryPolicy.InsideRetry, false),
+    Context.add(TrackedByPool, true),
+    // The scope is the only thing that may be missing, and each attempt adds it.
+    (opening) => opening as Context.Context<R>
   )

@@ -72,7 +72,7 @@ export class Openings<K, A> {
   /** Starts a dial, which takes a slot at once. */
   start(keyPool: KeyPool<K, A>): void {
     const slot = this.#inventory.takeSlot(keyPool, this.#env.clock.now())
-    const fiber = this.#env.fork(this.#env.open(keyPool, this.#demandFor(keyPool, slot)))
+    const fiber = this.#env.open(keyPool, this.#demandFor(keyPool, slot))
     this.#fibers.add(fiber)
     this.#outcomes.judged()
     fiber.addObserver(() => {
@@ -81,7 +81,6 @@ export class Openings<K, A> {
     })
   }
 
-  /** It lives as long as the connection, and so must not know the fiber that dials. */
   #demandFor(keyPool: KeyPool<K, A>, slot: Slot): Demand<A> {
     let isDialling = false
     return {

@@ -27,10 +27,10 @@ export interface Environment<K, A> {
   readonly makeKeyPool: (key: K) => KeyPool<K, A>
   /** Keeps the open connections. */
   readonly holding: Holding<K, A>
-  /** Opens a connection, which it hands to `demand.opened`. */
-  readonly open: (keyPool: KeyPool<K, A>, demand: Demand<A>) => Effect.Effect<void>
-  /** Closes a connection, and abandons one whose finalizer does not end. */
-  readonly close: (connection: PooledConnection<K, A>, abandon: () => void) => Effect.Effect<void>
+  /** Starts to open a connection, which is handed to `demand.opened`. */
+  readonly open: (keyPool: KeyPool<K, A>, demand: Demand<A>) => Fiber.Fiber<void>
+  /** Closes a connection. Its slot is freed then, and also where its finalizer does not end. */
+  readonly close: (connection: PooledConnection<K, A>, freed: () => void) => Effect.Effect<void>
   /** Starts a fiber that ends when the connection has died. */
   readonly watch: ((connection: A) => Fiber.Fiber<void>) | undefined
   /** Whether a connection may be lent again: after a borrow that ended so, or before the next one. */

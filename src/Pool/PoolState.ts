@@ -6,12 +6,12 @@
  * @since 0.1.0
  */
 import type * as Context from "effect/Context"
-import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import type { CallSite } from "../internal/CallSite.ts"
 import type { Loss } from "../internal/Loss.ts"
 import type { Establishment } from "./Establishment.ts"
+import type { Place } from "./Holding.ts"
 import type { PoolError } from "./PoolError.ts"
 import type { WaitQueue } from "./WaitQueue.ts"
 
@@ -37,8 +37,10 @@ export interface Slot {
 export interface PooledConnection<K, A> {
   readonly owner: KeyPool<K, A>
   readonly value: A
-  /** Holds what the connector acquired; its last finalizer frees the slot. */
+  /** Holds what the connector acquired. */
   readonly scope: Scope.Closeable
+  /** Holds what is noted down of it. It closes after `scope`. */
+  readonly records: Scope.Closeable
   readonly slot: Slot
   /** When it was opened, on the pool's steady clock. */
   readonly openedAt: number
@@ -46,8 +48,8 @@ export interface PooledConnection<K, A> {
   readonly openedIn: number
   /** How long it may live, in milliseconds, with its jitter drawn. */
   readonly lifetime: number
-  /** Gives the lease back to Effect's `Pool` and has it close the connection. */
-  dispose: Effect.Effect<void>
+  /** Where Effect's `Pool` has it. */
+  place: Place<K, A> | undefined
   /** Waits for its death. */
   watcher: Fiber.Fiber<void> | undefined
   /** Checks or resets it while nobody has it. */
@@ -79,17 +81,21 @@ export interface PooledConnection<K, A> {
 
 /** A connection that has just been opened and is nobody's yet. */
 export const makeConnection = <K, A>(
-  opened: Pick<PooledConnection<K, A>, "owner" | "value" | "scope" | "slot" | "openedAt" | "openedIn" | "lifetime">
+  opened: Pick<
+    PooledConnection<K, A>,
+    "owner" | "value" | "scope" | "records" | "slot" | "openedAt" | "openedIn" | "lifetime"
+  >
 ): PooledConnection<K, A> => ({
   // Named one by one, they are laid out in one piece, which takes a hundred bytes less than spreading them.
   owner: opened.owner,
   value: opened.value,
   scope: opened.scope,
+  records: opened.records,
   slot: opened.slot,
   openedAt: opened.openedAt,
   openedIn: opened.openedIn,
   lifetime: opened.lifetime,
-  dispose: Effect.void,
+  place: undefined,
   watcher: undefined,
   probe: undefined,
   state: "Lent",
