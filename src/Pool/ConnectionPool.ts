@@ -56,7 +56,7 @@ import type { Probe } from "./PoolEnvironment.ts"
 import type { PoolError } from "./PoolError.ts"
 import { type Options, resizedCaps, type Settings, settingsOf } from "./PoolOptions.ts"
 import { PoolRegistry, type RegisteredPool } from "./PoolRegistry.ts"
-import type { KeyPool } from "./PoolState.ts"
+import { type KeyPool, listForOne } from "./PoolState.ts"
 import type { Stats } from "./PoolStats.ts"
 import * as Reporting from "./Reporting.ts"
 import { SteadyClock } from "./SteadyClock.ts"
@@ -103,7 +103,7 @@ const emptyKeyPool = <K, A>(key: K): KeyPool<K, A> => ({
   key,
   label: Explaining.labelOf(key),
   queue: new WaitQueue(),
-  idle: [],
+  idle: listForOne(),
   roomy: [],
   connections: new Set(),
   connecting: 0,

@@ -174,13 +174,15 @@ const permitted = (
     if (exit !== undefined && Exit.isFailure(exit)) return yield* Effect.failCause(exit.cause)
   })
 
-/** Notes down that a connection is open, for as long as its records last. What is noted keeps the place of the call and no more. */
+const textOf = (site: CallSite | undefined) => site && (() => site.text)
+
+/** Notes down that a connection is open, for as long as its records last. */
 const noteDown = (label: string, site: CallSite | undefined, records: Scope.Closeable) =>
-  Effect.flatMap(ResourceMonitor, (monitor) =>
-    Scope.provide(
-      Effect.andThen(monitor.track({ label, site: () => site?.text }), witnessed({ label, site })),
-      records
-    ))
+  Effect.flatMap(
+    ResourceMonitor,
+    (monitor) =>
+      Scope.provide(Effect.andThen(monitor.track({ label, site: textOf(site) }), witnessed({ label, site })), records)
+  )
 
 /** The ledger's entry is made before the dial and is so the last to go: a connection counts until it is really closed. */
 const recorded = <K, A, E, R>(request: Request<K, A, E, R>, records: Scope.Closeable, held: Held<A>) => {
