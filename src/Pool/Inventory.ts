@@ -71,7 +71,12 @@ export class Inventory<K, A> {
     return this.all().filter((connection) => connection.value === value)
   }
 
-  /** All connections that are idle or lent. */
+  /** The connections that are idle or lent, as they come and go. */
+  get connections(): ReadonlySet<PooledConnection<K, A>> {
+    return this.#all
+  }
+
+  /** All connections that are idle or lent now. */
   all(): ReadonlyArray<PooledConnection<K, A>> {
     return [...this.#all]
   }

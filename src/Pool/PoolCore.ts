@@ -480,6 +480,8 @@ export class PoolCore<K, A> {
 
   #expireWaiters(now: number): number {
     const { late, next } = this.#waiting.expired(now)
+    if (late.length === 0) return next
+    // It is the same for all of them, and it counts what every endpoint has.
     const moment = this.#moment()
     for (const { lease, position } of late) this.#fail(lease, this.timeoutOf(lease, position, moment))
     return next
