@@ -19,12 +19,12 @@ import { millisOf } from "../internal/MonotonicTime.ts"
 import { type Claim, CurrentClaim } from "../Monitor/Claim.ts"
 import type { ResourceExhausted as NoRoom } from "../Monitor/Gate.ts"
 import type { ResourceMonitor } from "../Monitor/Service.ts"
-import type { Outcome, Ticket } from "./BreakerCircuit.ts"
+import type { BreakerCircuit, Outcome, Ticket } from "./BreakerCircuit.ts"
 import * as Decision from "./Decision.ts"
 import type { Failure } from "./Failure.ts"
 import * as Failures from "./Failure.ts"
 import type { RetryPolicy } from "./Policy.ts"
-import { circuitOpen, deadlineExceeded, resourceExhausted, stopped } from "./Refusal.ts"
+import { deadlineExceeded, notAdmitted, refused, resourceExhausted, stopped } from "./Refusal.ts"
 import type { RetryError } from "./RetryError.ts"
 import type { Ending } from "./RetryObserver.ts"
 import { InsideRetry, type Options, PassedCircuits, Run } from "./Run.ts"
@@ -39,8 +39,10 @@ class Refused {
 
 /** The circuit let the attempt not in: the effect was not run. */
 class NotAdmitted {
+  readonly circuit: BreakerCircuit
   readonly retryAfter: number
-  constructor(retryAfter: number) {
+  constructor(circuit: BreakerCircuit, retryAfter: number) {
+    this.circuit = circuit
     this.retryAfter = retryAfter
   }
 }
@@ -128,8 +130,10 @@ class Attempts<A, E, R> extends Run {
     const now = this.#isFirst ? this.startedAt : this.clock.monotonicTimeNanosUnsafe()
     this.#askedAt = now
     if (rules.deadline !== Infinity && this.since(now) >= rules.deadline) return Effect.fail(new TimeUp(false))
-    const refusedFor = circuit === undefined ? 0 : circuit.refusedFor(millisOf(now))
-    if (refusedFor > 0) return Effect.fail(new NotAdmitted(refusedFor))
+    if (circuit !== undefined) {
+      const refusedFor = circuit.refusedFor(millisOf(now))
+      if (refusedFor > 0) return Effect.fail(new NotAdmitted(circuit, refusedFor))
+    }
     this.#claim = this.monitor.reserve.unsafe?.claim(this.request, now)
     if (this.#claim !== undefined) return this.#begin(now, this.#claim)
     return this.#wait(now)
@@ -151,7 +155,7 @@ class Attempts<A, E, R> extends Run {
     let context = Context.add(Context.add(this.context, InsideRetry, true), CurrentClaim, claim)
     if (circuit !== undefined) {
       this.#ticket = circuit.admit(millisOf(now))
-      if (this.#ticket === undefined) return Effect.fail(new NotAdmitted(circuit.retryAfter(millisOf(now))))
+      if (this.#ticket === undefined) return Effect.fail(new NotAdmitted(circuit, circuit.retryAfter(millisOf(now))))
       context = Context.add(context, PassedCircuits, { circuit, outer: Context.get(context, PassedCircuits) })
     }
     this.policy.observer?.passedGate(millisOf(now - this.#askedAt))
@@ -308,7 +312,7 @@ class Attempts<A, E, R> extends Run {
     if (error instanceof TimeUp) {
       return Effect.fail(deadlineExceeded(this, { interrupted: error.interrupted, cause: this.#last }))
     }
-    if (error instanceof NotAdmitted) return Effect.fail(circuitOpen(this, this.#last, error.retryAfter))
+    if (error instanceof NotAdmitted) return Effect.fail(notAdmitted(this, error, this.#last))
     return error instanceof Refused ? this.#afterRefusal(error.error) : this.#afterFailure(error)
   }
 
@@ -324,7 +328,11 @@ class Attempts<A, E, R> extends Run {
     this.#last = error
     const { decision, situation } = this.afterFailure(this.#failure, this.#ran)
     if (decision._tag === "Wait") return this.#again(decision.delay)
-    return Effect.fail(stopped(this, situation, { cause: error, decision }))
+    return Effect.fail(
+      decision._tag === "Stop"
+        ? stopped(this, situation, { cause: error, decision })
+        : refused(this, situation, { cause: error, decision })
+    )
   }
 
   /** Nothing of the failed attempt is kept while the run waits. The stack does not grow with the attempts. */

@@ -5,8 +5,10 @@
  *
  * @since 0.1.0
  */
+import type { Account } from "./Account.ts"
 import { atLeast } from "./Backoff.ts"
 import { BreakerWindow } from "./BreakerWindow.ts"
+import { CircuitOpen } from "./RetryError.ts"
 
 /** The decoded options of a breaker. Times are in milliseconds. */
 export interface Rules {
@@ -130,6 +132,11 @@ export class BreakerCircuit {
   retryAfter(now: number): number {
     if (this.#phase !== "Closed") return Math.max(1, this.#until - now)
     return Math.max(1, Math.min(this.#rules.ramp * leastShare, this.#closedAt + this.#rules.ramp - now))
+  }
+
+  /** Why an attempt was not let in. `cause` is the last failure, if there was one. */
+  refusal<E>(account: Account, cause: E | undefined): CircuitOpen<E> {
+    return new CircuitOpen({ ...account, state: this.#phase, cause })
   }
 
   /** What came of an attempt. */

@@ -4,6 +4,10 @@
  * @since 0.1.0
  */
 
+import type { Account } from "./Account.ts"
+import type { Failure } from "./Failure.ts"
+import { BudgetExhausted } from "./RetryError.ts"
+
 /** One token, in the unit of all amounts here: a millionth. Sums of whole numbers are exact, sums of tenths are not. */
 export const token = 1_000_000
 
@@ -95,6 +99,18 @@ export class Bucket {
   /** How many milliseconds until a retry after one more failure would be granted. */
   refusedFor(now: number): number {
     return isEnough(afterFailure(this.#balance), this.rules) ? 0 : this.#floor.refusedFor(now)
+  }
+
+  /** When it makes sense to try again, with this delay of the policy, if it ever grants a retry: in milliseconds. */
+  retryAfter(now: number, delay: number): number | undefined {
+    const refusedFor = this.refusedFor(now)
+    return refusedFor === Infinity ? undefined : Math.max(refusedFor, delay)
+  }
+
+  /** Why the retry after this failure is not made. */
+  refusal<E>(account: Account, cause: E, failure: Failure): BudgetExhausted<E> {
+    const { balance, capacity } = this
+    return new BudgetExhausted({ ...account, failure, cause, balance, capacity })
   }
 
   succeeded(): void {

@@ -16,6 +16,7 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
+import type { Refuser } from "./Account.ts"
 import type { Backoff } from "./Backoff.ts"
 import { atLeast, delay, isStable, nominal } from "./Backoff.ts"
 import type { Failure } from "./Failure.ts"
@@ -76,9 +77,7 @@ export type StopReason =
   | "NotRetryable"
   | "AttemptsExhausted"
   | "DeadlineExceeded"
-  | "BudgetExhausted"
   | "ResourceExhausted"
-  | "CircuitOpen"
 
 /** Another attempt after a wait in milliseconds. */
 export interface Wait {
@@ -90,6 +89,13 @@ export interface Wait {
 export interface Stop<Reason extends StopReason = StopReason> {
   readonly _tag: "Stop"
   readonly reason: Reason
+  readonly retryAfter: number | undefined
+}
+
+/** The end, because of the budget or the breaker. */
+export interface Refused {
+  readonly _tag: "Refused"
+  readonly by: Refuser
   readonly retryAfter: number | undefined
 }
 

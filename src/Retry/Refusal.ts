@@ -5,11 +5,11 @@
  */
 import * as Duration from "effect/Duration"
 import type { ResourceExhausted as NoRoom } from "../Monitor/Gate.ts"
+import type { Account } from "./Account.ts"
+import type { BreakerCircuit } from "./BreakerCircuit.ts"
 import type * as Decision from "./Decision.ts"
 import {
   AttemptsExhausted,
-  BudgetExhausted,
-  CircuitOpen,
   DeadlineExceeded,
   NotRetryable,
   ResourceExhausted,
@@ -20,7 +20,7 @@ import type { Run } from "./Run.ts"
 
 const duration = (millis: number): Duration.Duration => Duration.millis(Math.round(millis))
 
-const accountOf = (run: Run, attempts: number, retryAfter: number | undefined) => ({
+const accountOf = (run: Run, attempts: number, retryAfter: number | undefined): Account => ({
   label: run.label,
   attempts,
   elapsed: duration(run.elapsed()),
@@ -60,16 +60,19 @@ export const resourceExhausted = <E>(
     })
   )
 
-/** The circuit lets no attempt in now. */
-export const circuitOpen = <E>(run: Run, cause: E | undefined, retryAfter: number | undefined): RetryError<E> =>
-  ended(
-    run,
-    new CircuitOpen<E>({
-      ...accountOf(run, run.progress.attempts, retryAfter),
-      state: run.circuit?.phase ?? "Closed",
-      cause
-    })
-  )
+/** The circuit did not let the attempt in. */
+export const notAdmitted = <E>(
+  run: Run,
+  { circuit, retryAfter }: { readonly circuit: BreakerCircuit; readonly retryAfter: number },
+  cause: E | undefined
+): RetryError<E> => ended(run, circuit.refusal(accountOf(run, run.progress.attempts, retryAfter), cause))
+
+/** The budget or the breaker is against the attempt that would have followed a failure. */
+export const refused = <E>(
+  run: Run,
+  { failure, progress }: Decision.Situation,
+  { cause, decision: { by, retryAfter } }: { readonly decision: Decision.Refused; readonly cause: E }
+): RetryError<E> => ended(run, by.refusal(accountOf(run, progress.attempts, retryAfter), cause, failure))
 
 /** What a decision to stop after a failure comes to. */
 export const stopped = <E>(
@@ -83,16 +86,9 @@ export const stopped = <E>(
       return resourceExhausted(run, situation, { cause, retryAfter })
     case "DeadlineExceeded":
       return deadlineExceeded(run, { interrupted: false, cause, retryAfter })
-    case "CircuitOpen":
-      return circuitOpen(run, cause, retryAfter)
     case "NotRetryable":
       return ended(run, new NotRetryable<E>(fields))
     case "AttemptsExhausted":
       return ended(run, new AttemptsExhausted({ ...fields, maxAttempts: run.nested ? 1 : run.rules.maxAttempts }))
-    case "BudgetExhausted": {
-      const { bucket } = run
-      const tokens = { balance: bucket?.balance ?? 0, capacity: bucket?.capacity ?? 0 }
-      return ended(run, new BudgetExhausted<E>({ ...fields, ...tokens }))
-    }
   }
 }

@@ -180,7 +180,7 @@ interface BudgetExhaustedFields<E> extends Account {
  * @since 0.1.0
  */
 export class BudgetExhausted<E = unknown>
-  extends Data.TaggedError("BudgetExhausted")<BudgetExhaustedFields<E> & Circumstances>
+  extends /*#__PURE__*/ Data.TaggedError("BudgetExhausted")<BudgetExhaustedFields<E> & Circumstances>
 {
   constructor(props: BudgetExhaustedFields<E> & Partial<Circumstances>) {
     super({ ...unknownCircumstances, ...props })
@@ -207,7 +207,9 @@ interface CircuitOpenFields<E> extends Account {
  * @category errors
  * @since 0.1.0
  */
-export class CircuitOpen<E = unknown> extends Data.TaggedError("CircuitOpen")<CircuitOpenFields<E> & Circumstances> {
+export class CircuitOpen<E = unknown>
+  extends /*#__PURE__*/ Data.TaggedError("CircuitOpen")<CircuitOpenFields<E> & Circumstances>
+{
   constructor(props: CircuitOpenFields<E> & Partial<Circumstances>) {
     super({ ...unknownCircumstances, ...props })
   }

@@ -217,7 +217,7 @@ export const schedule = (
       error: unknown
     ): Effect.fn.Return<[number, Duration.Duration], Cause.Done<number>> {
       const { decision } = run.afterFailure(yield* run.diagnose(error), 0)
-      if (decision._tag === "Stop") return yield* Cause.done(run.progress.attempts)
+      if (decision._tag !== "Wait") return yield* Cause.done(run.progress.attempts)
       yield* Effect.onExitPrimitive(waitForRoom(run), (exit) => {
         // Once there is room the attempt follows, as far as a schedule can tell.
         if (Exit.isSuccess(exit)) run.spend()

@@ -101,7 +101,7 @@ type LocalDecision = ReturnType<typeof Decision.decideLocal>
 /** What follows a failure. */
 export interface Verdict {
   readonly situation: Decision.Situation
-  readonly decision: Decision.Wait | Decision.Stop
+  readonly decision: Decision.Wait | Decision.Stop | Decision.Refused
 }
 
 /** What a run needs only when something goes wrong, or when its policy says so, is found out then. */
@@ -249,25 +249,23 @@ export class Run {
   }
 
   /** Asks the budget, then the breaker, about a retry that nothing else speaks against. */
-  #asked(decision: Decision.Wait | Decision.Stop, { failure }: Decision.Situation): Decision.Wait | Decision.Stop {
+  #asked(decision: Decision.Wait | Decision.Stop, { failure }: Decision.Situation): Verdict["decision"] {
     const now = this.now()
     if (Decision.isRemote(failure)) {
       if (decision._tag === "Stop") this.bucket?.failed()
       else if (this.bucket !== undefined) {
-        this.withdrawal = this.bucket.withdraw(now)
-        if (this.withdrawal === undefined) return Decision.stop("BudgetExhausted", this.#budgetAfter(now, decision))
+        const by = this.bucket
+        this.withdrawal = by.withdraw(now)
+        if (this.withdrawal === undefined) {
+          return { _tag: "Refused", by, retryAfter: by.retryAfter(now, decision.delay) }
+        }
       }
     }
     if (decision._tag === "Stop" || this.circuit === undefined) return decision
     const refusedFor = this.circuit.refusedFor(now)
     if (refusedFor <= decision.delay) return decision
     this.refund()
-    return Decision.stop("CircuitOpen", refusedFor)
-  }
-
-  #budgetAfter(now: number, { delay }: Decision.Wait): number | undefined {
-    const refusedFor = this.bucket?.refusedFor(now) ?? 0
-    return refusedFor === Infinity ? undefined : Math.max(refusedFor, delay)
+    return { _tag: "Refused", by: this.circuit, retryAfter: refusedFor }
   }
 
   #circuitOf(breaker: Breaker): BreakerCircuit | undefined {
