@@ -1,14 +1,12 @@
 /**
- * A stream for whoever listens, told by a function. `PubSub` and `Queue` do the same and more, for 5 KB and 2 KB of a
- * bundle.
+ * A stream for whoever listens, told by a function. `PubSub` does the same and more, for 5 KB of a bundle.
  *
  * @since 0.1.0
  */
-import * as Arr from "effect/Array"
-import * as Cause from "effect/Cause"
-import * as Channel from "effect/Channel"
+import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import * as Scope from "effect/Scope"
+import * as Queue from "effect/Queue"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 
 /**
@@ -24,73 +22,27 @@ export interface Listeners<A> {
   readonly tell: (value: A) => void
 }
 
-type Told<A> = Effect.Effect<Arr.NonEmptyReadonlyArray<A>, Cause.Done>
-
-/** One who listens, and what it has not heard yet. */
-class Listener<A> {
-  readonly #bufferSize: number
-  #unheard: ReadonlyArray<A>
-  #hasEnded: boolean
-  #wake: (() => void) | undefined
-
-  constructor(bufferSize: number, unheard: ReadonlyArray<A>, hasEnded: boolean) {
-    this.#bufferSize = bufferSize
-    this.#unheard = unheard
-    this.#hasEnded = hasEnded
-  }
-
-  tell(value: A): void {
-    this.#unheard = [...this.#unheard, value].slice(-this.#bufferSize)
-    this.#wake?.()
-  }
-
-  end(): void {
-    this.#hasEnded = true
-    this.#wake?.()
-  }
-
-  /** All that it has not heard yet, as soon as there is something, and the end after it. */
-  readonly next: Told<A> = Effect.suspend(() => {
-    const unheard = this.#unheard
-    this.#unheard = []
-    if (Arr.isReadonlyArrayNonEmpty(unheard)) return Effect.succeed(unheard)
-    return this.#hasEnded ? Cause.done() : Effect.flatMap(this.#news, () => this.next)
-  })
-
-  /** Whoever tells must not run those who listen, so they go on in a later step. */
-  readonly #news = Effect.callback<void>((resume) => {
-    this.#wake = () => {
-      this.#wake = undefined
-      resume(Effect.yieldNow)
-    }
-    return Effect.sync(() => {
-      this.#wake = undefined
-    })
-  })
-}
-
 const open = <A>(bufferSize: number, first: () => ReadonlyArray<A>): Listeners<A> & { readonly end: () => void } => {
-  const listeners = new Set<Listener<A>>()
+  const queues = new Set<Queue.Queue<A, Cause.Done>>()
   let hasEnded = false
-  const listen = Effect.acquireRelease(
-    Effect.sync(() => {
-      const listener = new Listener(bufferSize, hasEnded ? [] : first(), hasEnded)
-      listeners.add(listener)
-      return listener
-    }),
-    (listener) => Effect.sync(() => listeners.delete(listener))
-  )
+  const listen = (queue: Queue.Queue<A, Cause.Done>): unknown => {
+    if (hasEnded) return Queue.endUnsafe(queue)
+    Queue.offerAllUnsafe(queue, first())
+    return queues.add(queue)
+  }
   return {
-    stream: Stream.fromChannel(
-      Channel.fromTransform((_, scope) => Effect.map(Scope.provide(listen, scope), (listener) => listener.next))
-    ),
+    stream: Stream.callback((queue) =>
+      Effect.acquireRelease(
+        Effect.sync(() => listen(queue)),
+        () => Effect.sync(() => queues.delete(queue))
+      ), { bufferSize, strategy: "sliding" }),
     tell: (value) => {
-      for (const listener of listeners) listener.tell(value)
+      for (const queue of queues) Queue.offerUnsafe(queue, value)
     },
     end: () => {
       hasEnded = true
-      for (const listener of listeners) listener.end()
-      listeners.clear()
+      for (const queue of queues) Queue.endUnsafe(queue)
+      queues.clear()
     }
   }
 }
