@@ -7,8 +7,8 @@
  */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as Host from "effect/net/Host"
 import * as Result from "effect/Result"
-import { canonical } from "./Host.ts"
 
 /**
  * A TCP address. `host` is a domain name in lower case, an IPv4 address or an IPv6 address without brackets, each in its
@@ -91,10 +91,10 @@ const parsePort = (input: string, start: number): Parsed<number> => {
 const hostRule = "a domain name, an IPv4 address, or an IPv6 address in brackets"
 
 const parseHost = (input: string, host: string, start: number): Parsed<string> => {
-  const parsed = canonical(host)
-  if (Result.isSuccess(parsed)) return Result.succeed(parsed.success)
+  const parsed = Host.hostFromString(host)
+  if (Result.isSuccess(parsed)) return Result.succeed(Host.formatHost(parsed.success))
   const stray = host.search(/[^A-Za-z0-9._:%-]/)
-  return refuse(input, start + Math.max(stray, 0), `${hostRule} (${parsed.failure})`)
+  return refuse(input, start + Math.max(stray, 0), `${hostRule} (${parsed.failure.message})`)
 }
 
 const parsePath = (input: string, start: number): Parsed<Endpoint> => {
