@@ -11,6 +11,7 @@ import { Lifetimes } from "./Lifetimes.ts"
 import type { Settings } from "./PoolOptions.ts"
 import { type KeyPool, type Lease, type PooledConnection, type Slot, slotsOf } from "./PoolState.ts"
 import type { Tally } from "./PoolStats.ts"
+import { Roster } from "./Roster.ts"
 
 /** What an inventory needs from outside. */
 export interface Surroundings<K, A> {
@@ -32,8 +33,7 @@ export class Inventory<K, A> {
   readonly #hasCheck: boolean
   readonly #isReusable: Connector<K, A>["isReusable"]
   readonly #close: Surroundings<K, A>["close"]
-  /** All that are idle or lent. Two of them may have equal values. */
-  readonly #all = new Set<PooledConnection<K, A>>()
+  readonly #all = new Roster<K, A>()
   readonly #idle = new IdleList<K, A>()
   readonly #lifetimes = new Lifetimes<K, A>()
   #slots = 0
@@ -68,11 +68,11 @@ export class Inventory<K, A> {
 
   /** The connections with this value: one, unless a connector returned the same value twice. */
   find(value: A): ReadonlyArray<PooledConnection<K, A>> {
-    return this.all().filter((connection) => connection.value === value)
+    return this.#all.find(value)
   }
 
   /** The connections that are idle or lent, as they come and go. */
-  get connections(): ReadonlySet<PooledConnection<K, A>> {
+  get connections(): Roster<K, A> {
     return this.#all
   }
 
@@ -288,7 +288,7 @@ export class Inventory<K, A> {
     owner.connections.delete(connection)
     owner.closing++
     this.#closing++
-    this.#all.delete(connection)
+    this.#all.remove(connection)
     this.#lifetimes.remove(connection)
     this.#tally.closed++
     connection.watcher?.interruptUnsafe()

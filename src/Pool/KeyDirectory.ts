@@ -19,17 +19,27 @@ export class KeyDirectory<K, A> {
   /** Endpoints that were left empty, the longest ago first. They may have been used again since. */
   readonly #empty = new Set<KeyPool<K, A>>()
 
-  /** Endpoints have a minimum of connections, and are not forgotten. */
-  readonly #keeps: boolean
+  /** Connections that each endpoint shall have. Endpoints that have a minimum are not forgotten. */
+  readonly #minimum: number
+  /** Endpoints that may have fewer: no others are looked at, however many there are. */
+  readonly #lacking = new Set<KeyPool<K, A>>()
 
-  constructor(make: (key: K) => KeyPool<K, A>, keeps: boolean) {
+  constructor(make: (key: K) => KeyPool<K, A>, minPerEndpoint: number) {
     this.#make = make
-    this.#keeps = keeps
+    this.#minimum = minPerEndpoint
   }
 
-  /** The endpoints that have a minimum of connections to keep. */
-  withMinimum(): ReadonlyArray<KeyPool<K, A>> {
-    return this.#keeps ? this.all() : []
+  /** The endpoints that have fewer slots than their minimum. */
+  *lacking(): Generator<KeyPool<K, A>> {
+    for (const keyPool of this.#lacking) {
+      if (slotsOf(keyPool) < this.#minimum) yield keyPool
+      else this.#lacking.delete(keyPool)
+    }
+  }
+
+  /** An endpoint is new, or has lost a slot. */
+  lost(keyPool: KeyPool<K, A>): void {
+    if (this.#minimum > 0) this.#lacking.add(keyPool)
   }
 
   find(key: K): KeyPool<K, A> | undefined {
@@ -39,6 +49,7 @@ export class KeyDirectory<K, A> {
   add(key: K): KeyPool<K, A> {
     const made = this.#make(key)
     this.#index.add(made)
+    this.lost(made)
     return made
   }
 
@@ -55,7 +66,7 @@ export class KeyDirectory<K, A> {
 
   /** Starts the time after which an endpoint is forgotten, if it is empty; returns when that is. */
   leave(keyPool: KeyPool<K, A>, now: number): number {
-    if (this.#keeps || !isEmpty(keyPool)) return Infinity
+    if (this.#minimum > 0 || !isEmpty(keyPool)) return Infinity
     keyPool.emptySince = now
     this.#empty.delete(keyPool)
     this.#empty.add(keyPool)

@@ -56,7 +56,7 @@ export class PoolCore<K, A> {
     this.#env = env
     this.#settings = settings
     this.#clock = clock
-    this.#directory = new KeyDirectory(env.makeKeyPool, settings.minPerEndpoint > 0)
+    this.#directory = new KeyDirectory(env.makeKeyPool, settings.minPerEndpoint)
     this.#inventory = new Inventory({
       settings,
       tally: this.#tally,
@@ -377,6 +377,7 @@ export class PoolCore<K, A> {
   #free(keyPool: KeyPool<K, A>, slot: Slot): void {
     if (!this.#inventory.freeSlot(keyPool, slot)) return
     this.observers.current?.judged()
+    this.#directory.lost(keyPool)
     this.#dispatch()
     this.#leaveEmpty(keyPool)
     if (this.#inventory.slots === 0) { for (const callback of this.#onEmptied.splice(0)) callback() }
@@ -413,9 +414,9 @@ export class PoolCore<K, A> {
     for (const keyPool of this.#waiting.turns) {
       unclaimed = this.#serve(keyPool, unclaimed)
     }
-    for (const keyPool of this.#directory.withMinimum()) {
-      const mayRefill = lacksMinimum(keyPool, this.#settings, this.#clock.now())
-      if (mayRefill && this.#inventory.slots < this.#settings.maxTotal) this.#openings.start(keyPool)
+    for (const keyPool of this.#directory.lacking()) {
+      if (this.#inventory.slots >= this.#settings.maxTotal) break
+      if (lacksMinimum(keyPool, this.#settings, this.#clock.now())) this.#openings.start(keyPool)
     }
   }
 
@@ -502,7 +503,7 @@ export class PoolCore<K, A> {
     this.#dispatch()
     // An endpoint may be asked again.
     this.observers.current?.judged()
-    const dialled = [...this.#waiting.turns, ...this.#directory.withMinimum()]
+    const dialled = [...this.#waiting.turns, ...this.#directory.lacking()]
     return Math.min(next, nextToForget, nextDialOf(dialled, now))
   }
 

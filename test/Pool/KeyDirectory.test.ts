@@ -1,0 +1,26 @@
+import { assert, describe, it } from "@effect/vitest"
+import { KeyDirectory } from "../../src/Pool/KeyDirectory.ts"
+import type { KeyPool } from "../../src/Pool/PoolState.ts"
+
+/** As much of an endpoint as is looked at. */
+const keyPoolOf = (key: string): KeyPool<string, string> =>
+  ({ key, connections: new Set(), connecting: 0, closing: 0, queue: { size: 0 } }) as never
+
+describe("a directory of endpoints with a minimum", () => {
+  it("looks only at those that may have less", () => {
+    const directory = new KeyDirectory(keyPoolOf, 1)
+    const [full, empty] = [directory.add("full"), directory.add("empty")]
+    full.connecting = 1
+    assert.deepStrictEqual([...directory.lacking()], [empty])
+    full.connecting = 0
+    assert.deepStrictEqual([...directory.lacking()], [empty], "nobody has said that it has lost a slot")
+    directory.lost(full)
+    assert.deepStrictEqual([...directory.lacking()], [empty, full])
+  })
+
+  it("has none of them without a minimum", () => {
+    const directory = new KeyDirectory(keyPoolOf, 0)
+    directory.lost(directory.add("a"))
+    assert.deepStrictEqual([...directory.lacking()], [])
+  })
+})
