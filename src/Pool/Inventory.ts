@@ -56,9 +56,12 @@ export class Inventory<K, A> {
     return this.#closing
   }
 
-  /** Every slot is taken by a connection that is being opened or lent, and none of these has room for another borrower. */
-  get isExhausted(): boolean {
-    return this.#slots >= this.#settings.maxTotal && this.#closing === 0 && this.#idle.isEmpty &&
+  /**
+   * Every slot is taken by a connection that is being opened or lent, or that closes for a borrower who has claimed its slot,
+   * and none of these has room for another borrower.
+   */
+  isExhausted(unclaimed: number): boolean {
+    return this.#slots >= this.#settings.maxTotal && unclaimed === 0 && this.#idle.isEmpty &&
       this.#settings.concurrency === 1
   }
 

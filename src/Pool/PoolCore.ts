@@ -405,13 +405,13 @@ export class PoolCore<K, A> {
   }
 
   #serveAll(): void {
-    if (this.#inventory.isExhausted) {
-      // However many endpoints wait, there is nothing for any of them.
-      this.#contended = !this.#waiting.isEmpty
-      return
-    }
     let unclaimed = this.#inventory.closing
     for (const keyPool of this.#waiting.turns) {
+      if (this.#inventory.isExhausted(unclaimed)) {
+        // However many endpoints wait, there is nothing for any of them.
+        this.#contended = true
+        return
+      }
       unclaimed = this.#serve(keyPool, unclaimed)
     }
     for (const keyPool of this.#directory.lacking()) {
