@@ -5,28 +5,14 @@ import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import * as RetryPolicy from "effect-sluice/RetryPolicy"
 import { LeakCheck } from "effect-sluice/Testing"
 import { TestClock } from "effect/testing"
+import { fork, id, settle, test } from "../support/Pools.ts"
 import * as Scripted from "../support/ScriptedConnector.ts"
 
 const once = RetryPolicy.make({ maxAttempts: 1 })
 
-const unlimited = Effect.provide(ResourceMonitor.layerUnlimited)
-
-const test = <A, E>(effect: Effect.Effect<A, E, Scope.Scope | ResourceMonitor.ResourceMonitor>) => unlimited(effect)
-
-const fork = Effect.forkChild({ startImmediately: true })
-
 /** Holds a connection until the latch opens. */
 const hold = <K, A>(pool: ConnectionPool.ConnectionPool<K, A>, key: K, latch: Deferred.Deferred<void>) =>
   ConnectionPool.use(pool, key, (connection) => Effect.as(Deferred.await(latch), connection))
-
-const id = (connection: Scripted.Scripted) => Effect.succeed(connection.id)
-
-/** Lets everything that can run without time passing run. */
-const settle = Effect.gen(function*() {
-  for (let turn = 0; turn < 20; turn++) yield* Effect.yieldNow
-  yield* TestClock.adjust(0)
-  for (let turn = 0; turn < 20; turn++) yield* Effect.yieldNow
-})
 
 describe("ConnectionPool", () => {
   it.effect("lends one connection again and again", () =>

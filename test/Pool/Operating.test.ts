@@ -2,40 +2,15 @@
  * What a pool does besides lending and closing: sharing, keeping, watching, and being operated.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Deferred, Duration, Effect, Exit, Fiber, Logger, Result, Scope } from "effect"
+import { Clock, Deferred, Duration, Effect, Exit, Fiber, Result, Scope } from "effect"
 import * as ConnectionBudget from "effect-sluice/ConnectionBudget"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
-import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import * as RetryPolicy from "effect-sluice/RetryPolicy"
 import { TestClock } from "effect/testing"
+import { collectLogs, fork, hold, id, settle, test } from "../support/Pools.ts"
 import * as Scripted from "../support/ScriptedConnector.ts"
 
-const test = <A, E>(effect: Effect.Effect<A, E, Scope.Scope | ResourceMonitor.ResourceMonitor>) =>
-  Effect.provide(effect, ResourceMonitor.layerUnlimited)
-
-const fork = Effect.forkChild({ startImmediately: true })
-
-const id = (connection: Scripted.Scripted) => Effect.succeed(connection.id)
-
-const settle = Effect.gen(function*() {
-  for (let turn = 0; turn < 20; turn++) yield* Effect.yieldNow
-  yield* TestClock.adjust(0)
-  for (let turn = 0; turn < 20; turn++) yield* Effect.yieldNow
-})
-
-type Pool = ConnectionPool.ConnectionPool<string, Scripted.Scripted>
-
-const hold = (pool: Pool, key: string, latch: Deferred.Deferred<void>) =>
-  ConnectionPool.use(pool, key, (connection) => Effect.as(Deferred.await(latch), connection.id))
-
 const reasonOf = (error: unknown) => (error as ConnectionPool.PoolError).reason
-
-/** Everything that was logged. */
-const collectLogs = () => {
-  const lines: Array<string> = []
-  const logger = Logger.make(({ message }) => void lines.push(String(message)))
-  return { lines, layer: Logger.layer([logger]) }
-}
 
 describe("several borrowers on one connection", () => {
   it.effect("fill the connection up to its concurrency before another is opened, and the caps count connections", () =>
@@ -118,7 +93,11 @@ describe("several borrowers on one connection", () => {
   it.effect("a check that fails, or ends with its borrower, leaves nobody waiting who would have shared the connection", () =>
     test(Effect.gen(function*() {
       const trouble: Array<
-        (first: Fiber.Fiber<unknown, unknown>, pool: Pool, one: Scripted.Scripted) => Effect.Effect<unknown>
+        (
+          first: Fiber.Fiber<unknown, unknown>,
+          pool: ConnectionPool.ConnectionPool<string, Scripted.Scripted>,
+          one: Scripted.Scripted
+        ) => Effect.Effect<unknown>
       > = [
         () => TestClock.adjust("100 millis"),
         (first) => Fiber.interrupt(first),

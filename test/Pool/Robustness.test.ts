@@ -5,27 +5,14 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Scope } from "effect"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
 import * as Connector from "effect-sluice/Connector"
-import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import * as RetryPolicy from "effect-sluice/RetryPolicy"
 import * as TcpConnection from "effect-sluice/TcpConnection"
 import { TestClock } from "effect/testing"
 import * as ChildProcess from "node:child_process"
 import * as Path from "node:path"
+import { fork, id, settle, test } from "../support/Pools.ts"
 import * as Scripted from "../support/ScriptedConnector.ts"
 import * as TcpServer from "../support/TcpServer.ts"
-
-const test = <A, E>(effect: Effect.Effect<A, E, Scope.Scope | ResourceMonitor.ResourceMonitor>) =>
-  Effect.provide(effect, ResourceMonitor.layerUnlimited)
-
-const fork = Effect.forkChild({ startImmediately: true })
-
-const id = (connection: Scripted.Scripted) => Effect.succeed(connection.id)
-
-const settle = Effect.gen(function*() {
-  for (let turn = 0; turn < 20; turn++) yield* Effect.yieldNow
-  yield* TestClock.adjust(0)
-  for (let turn = 0; turn < 20; turn++) yield* Effect.yieldNow
-})
 
 const once = RetryPolicy.make({ maxAttempts: 1 })
 
