@@ -408,7 +408,8 @@ describe("held too long", () => {
       const { connector } = Scripted.make()
       const pool = yield* ConnectionPool.make({ connector, leakThreshold: "10 seconds" })
       const latch = yield* Deferred.make<void>()
-      const holder = yield* fork(Effect.withSpan(hold(pool, "a", latch), "nightly report"))
+      const holding = ConnectionPool.use(pool, "a", () => Deferred.await(latch))
+      const holder = yield* fork(Effect.withSpan(holding, "nightly report"))
       yield* settle
       yield* TestClock.adjust("1 minute")
       yield* settle
