@@ -107,9 +107,11 @@ const letGo = <A>(held: Held<A>, { label, settings }: Labelled): Effect.Effect<v
   })
 
 const leftBehind = (what: string, label: string, patience: Duration.Duration) =>
-  report(
-    `ConnectionPool: ${what} to ${label} was interrupted and has not ended within ${Duration.format(patience)}. ` +
-      "It is left behind, and what it still opens is closed at once."
+  Effect.suspend(() =>
+    report(
+      `ConnectionPool: ${what} to ${label} was interrupted and has not ended within ${Duration.format(patience)}. ` +
+        "It is left behind, and what it still opens is closed at once."
+    )
   )
 
 /**
