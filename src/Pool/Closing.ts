@@ -6,6 +6,8 @@
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
 import { endsWithin } from "../internal/Bounded.ts"
 import { CloseTimeout } from "../internal/CloseTimeout.ts"
 import { report } from "../internal/Unhandled.ts"
@@ -46,12 +48,19 @@ export const closeWithin = <R>(
       ))
 }
 
-/** Closes a connection; its slot is free afterwards, also if closing hangs. */
+/**
+ * Closes a connection. If that hangs, its slot is freed all the same, and whatever was noted down of it is given back: a
+ * permit of the budget would be lost for ever.
+ */
 export const closeConnection = (options: {
   /** Frees the slot in the step in which nothing is left of the connection. */
   readonly dispose: Effect.Effect<void>
+  readonly records: Scope.Closeable
   readonly label: string
   readonly closeTimeout: Duration.Duration
   readonly freed: () => void
 }): Effect.Effect<void> =>
-  Effect.map(closeWithin(options.dispose, options), (ended) => ended ? undefined : options.freed())
+  Effect.flatMap(closeWithin(options.dispose, options), (ended) =>
+    ended
+      ? Effect.void
+      : Effect.andThen(Effect.sync(options.freed), Scope.close(options.records, Exit.void)))

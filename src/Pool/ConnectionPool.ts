@@ -107,6 +107,7 @@ const emptyKeyPool = <K, A>(key: K): KeyPool<K, A> => ({
   roomy: [],
   connections: new Set(),
   connecting: 0,
+  surplus: 0,
   closing: 0,
   establishment: Establishment.healthy,
   proving: 0,
@@ -179,6 +180,7 @@ const makePool = <K, A, E, R>(
     close: (connection, freed) =>
       closeConnection({
         dispose: holding.dispose(connection, freed),
+        records: connection.records,
         label: connection.owner.label,
         closeTimeout: settings.closeTimeout,
         freed

@@ -88,23 +88,24 @@ export interface Request<K, A, E, R> extends Labelled {
   readonly demand: Demand<A>
 }
 
-/** What is open and was not taken over by the pool so far. Whoever drops it closes it. */
+/** What an attempt has noted down and opened. Until the pool has taken it over, the attempt's own scope closes it. */
 interface Held<A> {
+  readonly records: Scope.Closeable
   opened: Opened<A> | undefined
+  isTaken: boolean
 }
 
 /** Closes what the pool has not taken over: within bounds, because nobody else sets any. */
-const letGo = <A>(held: Held<A>, { label, settings }: Labelled): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    const { opened } = held
-    held.opened = undefined
-    return opened === undefined
-      ? Effect.void
-      : Effect.andThen(
-        closeWithin(Scope.close(opened.scope, Exit.void), { label, closeTimeout: settings.closeTimeout }),
-        Scope.close(opened.records, Exit.void)
-      )
-  })
+const letGo = <A>({ isTaken, opened, records }: Held<A>, { label, settings }: Labelled): Effect.Effect<void> => {
+  if (isTaken) return Effect.void
+  const closeRecords = Scope.close(records, Exit.void)
+  return opened === undefined
+    ? closeRecords
+    : Effect.andThen(
+      closeWithin(Scope.close(opened.scope, Exit.void), { label, closeTimeout: settings.closeTimeout }),
+      closeRecords
+    )
+}
 
 const leftBehind = (what: string, label: string, patience: Duration.Duration) =>
   Effect.suspend(() =>
@@ -118,11 +119,7 @@ const leftBehind = (what: string, label: string, patience: Duration.Duration) =>
  * One dial, in a scope of its own. Neither a connector that cannot be interrupted nor a finalizer that hangs can hold up
  * the pool: they are left behind, and what such a dial still opens is closed at once, because its scope is closed by then.
  */
-const dial = <K, A, E, R>(
-  { afterOpen, connector, key, label, settings }: Request<K, A, E, R>,
-  records: Scope.Closeable,
-  held: Held<A>
-) =>
+const dial = <K, A, E, R>({ afterOpen, connector, key, label, settings }: Request<K, A, E, R>, held: Held<A>) =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
       const scope = Scope.makeUnsafe()
@@ -131,12 +128,15 @@ const dial = <K, A, E, R>(
         label,
         closeTimeout: settings.closeTimeout
       })
-      const opened = Effect.suspend(() => connector.open(key))
+      const opened = Effect.provideService(Effect.suspend(() => connector.open(key)), TrackedByPool, true)
       const complete = Scope.provide(afterOpen === undefined ? opened : Effect.tap(opened, afterOpen), scope)
       const patience = patienceOf(settings.closeTimeout)
       const bounds = { within: after, patience, leftBehind: leftBehind("opening a connection", label, patience) }
       const exit = yield* Effect.onInterrupt(restore(supervised(complete, bounds)), () => Effect.asVoid(close))
-      if (exit !== undefined && Exit.isSuccess(exit)) return held.opened = { value: exit.value, scope, records }
+      if (exit !== undefined && Exit.isSuccess(exit)) {
+        held.opened = { value: exit.value, scope, records: held.records }
+        return held
+      }
       yield* close
       return exit === undefined
         ? yield* new ConnectTimeout({ key: label, after })
@@ -187,39 +187,39 @@ const noteDown = (label: string, site: CallSite | undefined, records: Scope.Clos
   )
 
 /** The ledger's entry is made before the dial and is so the last to go: a connection counts until it is really closed. */
-const recorded = <K, A, E, R>(request: Request<K, A, E, R>, records: Scope.Closeable, held: Held<A>) => {
+const recorded = <K, A, E, R>(request: Request<K, A, E, R>, held: Held<A>) => {
   const { demand, label } = request
   const ifWanted = <B, E2, R2>(effect: Effect.Effect<B, E2, R2>) =>
     Effect.suspend((): Effect.Effect<B | undefined, E2, R2> => demand.isWanted() ? effect : Effect.undefined)
   const dialled = Effect.suspend(() => {
     demand.dialling()
-    return dial(request, records, held)
+    return dial(request, held)
   })
-  const noted = ifWanted(Effect.suspend(() => Effect.andThen(noteDown(label, demand.site(), records), dialled)))
+  const noted = ifWanted(Effect.suspend(() => Effect.andThen(noteDown(label, demand.site(), held.records), dialled)))
   return ifWanted(Effect.flatMap(
     ConnectionBudget,
-    (budget) => budget === unlimited ? noted : Effect.andThen(permitted(budget, request, records), noted)
+    (budget) => budget === unlimited ? noted : Effect.andThen(permitted(budget, request, held.records), noted)
   ))
 }
 
-/** One attempt. What it has noted down, or opened, and nobody takes over is closed. */
-const attempt = <K, A, E, R>(request: Request<K, A, E, R>, held: Held<A>) =>
-  Effect.suspend(() => {
-    const records = Scope.makeUnsafe()
-    return Effect.onExit(
-      recorded(request, records, held),
-      (exit) =>
-        Exit.isSuccess(exit) && exit.value !== undefined
-          ? Effect.void
-          : Effect.andThen(letGo(held, request), Scope.close(records, Exit.void))
+/**
+ * One attempt. The scope in which it runs is that of the retry, which closes it when it has looked into a failure: giving
+ * back what the attempt has noted down may take long, and the failure must not be known later for that.
+ */
+const attempt = <K, A, E, R>(request: Request<K, A, E, R>) =>
+  Effect.flatMap(Effect.scope, (scope) => {
+    const held: Held<A> = { records: Scope.makeUnsafe(), opened: undefined, isTaken: false }
+    return Effect.andThen(
+      Scope.addFinalizerExit(scope, () => letGo(held, request)),
+      recorded(request, held)
     )
   })
 
-const open = <K, A, E, R>(request: Request<K, A, E, R>, held: Held<A>) => {
+const open = <K, A, E, R>(request: Request<K, A, E, R>) => {
   const { demand, label, settings } = request
   const tried = RetryPolicy.retry(
     Effect.catchCauseIf(
-      attempt(request, held),
+      attempt(request),
       // An opener that is not needed any more ends here; the one that goes on carries the failure.
       (cause) => demand.isSurplus(Cause.squash(cause)),
       () => Effect.undefined
@@ -252,15 +252,16 @@ export const openConnection = <K, A, E, R>(
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
       const { demand } = request
-      const held: Held<A> = { opened: undefined }
-      const exit = yield* Effect.exit(restore(open(request, held)))
-      const opened = Exit.isSuccess(exit) ? exit.value : undefined
-      const outcome: Exit.Exit<unknown, unknown> = opened === undefined
+      const attempts = Scope.makeUnsafe()
+      const exit = yield* Effect.exit(restore(Scope.provide(open(request), attempts)))
+      const held = Exit.isSuccess(exit) ? exit.value : undefined
+      const outcome: Exit.Exit<unknown, unknown> = held?.opened === undefined
         ? exit
-        : yield* Effect.exit(demand.opened(opened))
-      if (opened !== undefined && Exit.isSuccess(outcome)) return
+        : yield* Effect.exit(demand.opened(held.opened))
+      if (held !== undefined) held.isTaken = Exit.isSuccess(outcome)
       if (Exit.isFailure(outcome)) demand.failed(Cause.squash(outcome.cause))
-      yield* Effect.ensuring(letGo(held, request), Effect.sync(demand.freed))
+      const closed = Scope.close(attempts, Exit.void)
+      yield* held?.isTaken === true ? closed : Effect.ensuring(closed, Effect.sync(demand.freed))
     })
   )
 
@@ -269,7 +270,6 @@ export const openingContext = <R>(context: Context.Context<R>, settings: Setting
   Context.omit(Scope.Scope)(context).pipe(
     Context.add(CloseTimeout, settings),
     Context.add(RetryPolicy.InsideRetry, false),
-    Context.add(TrackedByPool, true),
     // The scope is the only thing that may be missing, and each attempt adds it.
     (opening) => opening as Context.Context<R>
   )

@@ -83,15 +83,19 @@ export class Openings<K, A> {
 
   #demandFor(keyPool: KeyPool<K, A>, slot: Slot): Demand<A> {
     let isDialling = false
+    let isSurplus = false
     return {
       isWanted: () => this.#outcomes.isWanted(keyPool),
       unwanted: this.#unwanted(keyPool, () => isDialling),
       dialling: () => void (isDialling = true),
       crowded: () => this.#outcomes.crowded(keyPool),
-      isSurplus: (failure) => this.#isSurplus(keyPool, failure),
+      isSurplus: (failure) => isSurplus ||= this.#isSurplus(keyPool, failure),
       opened: (opened) => this.#adopt(keyPool, slot, opened),
       failed: (error) => void this.failed(keyPool, error),
-      freed: () => this.#outcomes.freed(keyPool, slot),
+      freed: () => {
+        if (isSurplus) keyPool.surplus--
+        this.#outcomes.freed(keyPool, slot)
+      },
       attempts: () => keyPool.attempts,
       site: () => keyPool.queue.first?.site,
       span: () => {
@@ -261,6 +265,9 @@ export class Openings<K, A> {
     this.#tally.failedAttempts++
     if (!isLocal(failure)) keyPool.establishment = Establishment.afterSurplus(keyPool.establishment)
     keyPool.lastFailure = failure
-    return keyPool.connecting > 1
+    // Of those that fail at once, one has to carry the failure.
+    if (keyPool.connecting - keyPool.surplus <= 1) return false
+    keyPool.surplus++
+    return true
   }
 }

@@ -484,7 +484,10 @@ export class PoolCore<K, A> {
     if (late.length === 0) return next
     // It is the same for all of them, and it counts what every endpoint has.
     const moment = this.#moment()
-    for (const { lease, position } of late) this.#fail(lease, this.timeoutOf(lease, position, moment))
+    for (const { lease, position } of late) {
+      // Who leaves its queue may end a dial, whose slot serves, or fails, somebody later in this list.
+      if (lease.state === "Waiting") this.#fail(lease, this.timeoutOf(lease, position, moment))
+    }
     return next
   }
 
@@ -503,8 +506,7 @@ export class PoolCore<K, A> {
     this.#dispatch()
     // An endpoint may be asked again.
     this.observers.current?.judged()
-    const dialled = [...this.#waiting.turns, ...this.#directory.lacking()]
-    return Math.min(next, nextToForget, nextDialOf(dialled, now))
+    return Math.min(next, nextToForget, nextDialOf([...this.#waiting.turns, ...this.#directory.lacking()], now))
   }
 
   /** An endpoint may be empty now, and is forgotten if it stays so. */

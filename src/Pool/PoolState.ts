@@ -141,6 +141,8 @@ export interface KeyPool<K, A> {
   /** The idle and the lent connections. */
   readonly connections: Set<PooledConnection<K, A>>
   connecting: number
+  /** Those of them whose attempts have failed, and which leave it to another one to carry on. */
+  surplus: number
   closing: number
   /** Connections that others can share as soon as their borrowers' checks have passed. */
   proving: number

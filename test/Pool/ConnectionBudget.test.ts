@@ -8,6 +8,7 @@ import * as ConnectionPool from "effect-sluice/ConnectionPool"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import * as RetryPolicy from "effect-sluice/RetryPolicy"
 import { TestClock } from "effect/testing"
+import { TrackedByPool } from "../../src/internal/Tracked.ts"
 import { fork, id, settle, test } from "../support/Pools.ts"
 import * as Scripted from "../support/ScriptedConnector.ts"
 
@@ -51,6 +52,40 @@ describe("a budget that hangs", () => {
       assert.strictEqual((yield* Fiber.join(borrower)).reason._tag, "PoolClosed")
       assert.isTrue(drained)
     })))
+})
+
+describe("a permit", () => {
+  it.effect("comes back although the connection's finalizer hangs", () =>
+    Effect.gen(function*() {
+      const over = yield* Deferred.make<void>()
+      const { connector } = Scripted.make({ close: ({ id }) => id === 1 ? Deferred.await(over) : Effect.void })
+      const monitor = yield* ResourceMonitor.TestMonitor
+      const pool = yield* ConnectionPool.make({ connector, maxTotal: 1, retry: once }).pipe(
+        Effect.provideService(ConnectionBudget.ConnectionBudget, ConnectionBudget.makeInMemory(1))
+      )
+      assert.strictEqual(yield* ConnectionPool.use(pool, "a", id), 1)
+      yield* ConnectionPool.evict(pool)
+      yield* TestClock.adjust("10 seconds")
+      const next = yield* fork(ConnectionPool.use(pool, "a", id))
+      yield* settle
+      yield* TestClock.adjust("1 second")
+      const served = next.pollUnsafe() !== undefined
+      const tracked = [...(yield* monitor.tracked)]
+      yield* Deferred.succeed(over, undefined)
+      assert.deepStrictEqual({ served, tracked }, { served: true, tracked: [["a", 1]] })
+    }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layerTest)))
+
+  it.effect("that is a connection of the budget's own is in the ledger as well", () =>
+    Effect.gen(function*() {
+      const seen: Array<boolean> = []
+      const budget = { take: () => Effect.map(TrackedByPool, (tracked) => void seen.push(tracked)) }
+      const { connector } = Scripted.make()
+      const pool = yield* ConnectionPool.make({ connector }).pipe(
+        Effect.provideService(ConnectionBudget.ConnectionBudget, budget)
+      )
+      yield* ConnectionPool.use(pool, "a", id)
+      assert.deepStrictEqual(seen, [false])
+    }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layerTest)))
 })
 
 describe("a budget that refuses", () => {

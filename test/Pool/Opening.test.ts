@@ -2,7 +2,7 @@
  * What no caller can receive of an opening is logged.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
+import { Deferred, Effect, Fiber, Scheduler } from "effect"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
 import * as Connector from "effect-sluice/Connector"
 import * as RetryPolicy from "effect-sluice/RetryPolicy"
@@ -43,4 +43,23 @@ describe("what no caller can receive", () => {
       assert.lengthOf(lines, 1)
     })).pipe(Effect.provide(layer))
   })
+})
+
+describe("two dials that fail at once", () => {
+  for (const ops of [3, 7, 2048]) {
+    it.effect(`leave one of them to carry the failure, where fibers yield after ${ops} steps`, () =>
+      test(Effect.gen(function*() {
+        const answer = yield* Deferred.make<void, Scripted.ScriptedFailure>()
+        const { connector, ledger } = Scripted.make({ open: () => Deferred.await(answer) })
+        const pool = yield* ConnectionPool.make({ connector, maxPerEndpoint: 2, maxTotal: 4, retry: once })
+        const borrow = fork(Effect.flip(ConnectionPool.use(pool, "a", () => Effect.void)))
+        const borrowers = [yield* borrow, yield* borrow]
+        yield* settle
+        assert.strictEqual(ledger.attempts, 2)
+        yield* Deferred.fail(answer, new Scripted.ScriptedFailure("ECONNREFUSED"))
+        for (const borrower of borrowers) assert.strictEqual((yield* Fiber.join(borrower)).reason._tag, "ConnectFailed")
+        yield* TestClock.adjust("1 minute")
+        assert.strictEqual(ledger.attempts, 2)
+      })).pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, ops)))
+  }
 })
