@@ -19,6 +19,7 @@ import { report } from "../internal/Unhandled.ts"
 import { witnessed } from "../internal/Witness.ts"
 import { ResourceMonitor } from "../Monitor/Service.ts"
 import type { Connector } from "../Resource/Connector.ts"
+import { run as retryReleasing } from "../Retry/Attempt.ts"
 import * as RetryPolicy from "../Retry/RetryPolicy.ts"
 import { closeWithin, patienceOf } from "./Closing.ts"
 import { ConnectionBudget, unlimited } from "./ConnectionBudget.ts"
@@ -88,16 +89,16 @@ export interface Request<K, A, E, R> extends Labelled {
   readonly demand: Demand<A>
 }
 
-/** What an attempt has noted down and opened. Until the pool has taken it over, the attempt's own scope closes it. */
+/** What the attempt that was made last has noted down and opened, until the pool takes it over. */
 interface Held<A> {
-  readonly records: Scope.Closeable
+  records: Scope.Closeable
   opened: Opened<A> | undefined
-  isTaken: boolean
 }
 
 /** Closes what the pool has not taken over: within bounds, because nobody else sets any. */
-const letGo = <A>({ isTaken, opened, records }: Held<A>, { label, settings }: Labelled): Effect.Effect<void> => {
-  if (isTaken) return Effect.void
+const letGo = <A>(held: Held<A>, { label, settings }: Labelled): Effect.Effect<void> => {
+  const { opened, records } = held
+  held.opened = undefined
   const closeRecords = Scope.close(records, Exit.void)
   return opened === undefined
     ? closeRecords
@@ -128,14 +129,13 @@ const dial = <K, A, E, R>({ afterOpen, connector, key, label, settings }: Reques
         label,
         closeTimeout: settings.closeTimeout
       })
-      const opened = Effect.provideService(Effect.suspend(() => connector.open(key)), TrackedByPool, true)
+      const opened = Effect.suspend(() => connector.open(key))
       const complete = Scope.provide(afterOpen === undefined ? opened : Effect.tap(opened, afterOpen), scope)
       const patience = patienceOf(settings.closeTimeout)
       const bounds = { within: after, patience, leftBehind: leftBehind("opening a connection", label, patience) }
       const exit = yield* Effect.onInterrupt(restore(supervised(complete, bounds)), () => Effect.asVoid(close))
       if (exit !== undefined && Exit.isSuccess(exit)) {
-        held.opened = { value: exit.value, scope, records: held.records }
-        return held
+        return held.opened = { value: exit.value, scope, records: held.records }
       }
       yield* close
       return exit === undefined
@@ -168,7 +168,9 @@ const permitted = (
       Effect.andThen(Effect.sync(demand.crowded)),
       Effect.andThen(Effect.never)
     )
-    const exit = yield* supervised(Effect.raceFirst(Scope.provide(budget.take(label), scope), asking), {
+    // What a budget opens for a permit is none of the pool's connections.
+    const taking = Effect.provideService(Scope.provide(budget.take(label), scope), TrackedByPool, false)
+    const exit = yield* supervised(Effect.raceFirst(taking, asking), {
       within: Duration.infinity,
       patience,
       leftBehind: leftBehind("taking a permit for a connection", label, patience)
@@ -202,30 +204,25 @@ const recorded = <K, A, E, R>(request: Request<K, A, E, R>, held: Held<A>) => {
   ))
 }
 
-/**
- * One attempt. The scope in which it runs is that of the retry, which closes it when it has looked into a failure: giving
- * back what the attempt has noted down may take long, and the failure must not be known later for that.
- */
-const attempt = <K, A, E, R>(request: Request<K, A, E, R>) =>
-  Effect.flatMap(Effect.scope, (scope) => {
-    const held: Held<A> = { records: Scope.makeUnsafe(), opened: undefined, isTaken: false }
-    return Effect.andThen(
-      Scope.addFinalizerExit(scope, () => letGo(held, request)),
-      recorded(request, held)
-    )
+/** One attempt, whose records are its own. */
+const attempt = <K, A, E, R>(request: Request<K, A, E, R>, held: Held<A>) =>
+  Effect.suspend(() => {
+    held.records = Scope.makeUnsafe()
+    return recorded(request, held)
   })
 
-const open = <K, A, E, R>(request: Request<K, A, E, R>) => {
+const open = <K, A, E, R>(request: Request<K, A, E, R>, held: Held<A>) => {
   const { demand, label, settings } = request
-  const tried = RetryPolicy.retry(
+  const tried = retryReleasing(
     Effect.catchCauseIf(
-      attempt(request),
+      attempt(request, held),
       // An opener that is not needed any more ends here; the one that goes on carries the failure.
       (cause) => demand.isSurplus(Cause.squash(cause)),
       () => Effect.undefined
     ),
     settings.dial,
-    { label, previousAttempts: demand.attempts() }
+    // To give back what was noted down may take long, and a failure must not be known later for that.
+    { label, previousAttempts: demand.attempts(), release: () => letGo(held, request) }
   )
   // Whoever waits at the gate or for the budget has a slot of both caps, which others can use when nobody wants it here.
   const dialled = Effect.raceFirst(tried, Effect.as(demand.unwanted, undefined))
@@ -252,16 +249,15 @@ export const openConnection = <K, A, E, R>(
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
       const { demand } = request
-      const attempts = Scope.makeUnsafe()
-      const exit = yield* Effect.exit(restore(Scope.provide(open(request), attempts)))
-      const held = Exit.isSuccess(exit) ? exit.value : undefined
-      const outcome: Exit.Exit<unknown, unknown> = held?.opened === undefined
+      const held: Held<A> = { records: Scope.makeUnsafe(), opened: undefined }
+      const exit = yield* Effect.exit(restore(open(request, held)))
+      const opened = Exit.isSuccess(exit) ? exit.value : undefined
+      const outcome: Exit.Exit<unknown, unknown> = opened === undefined
         ? exit
-        : yield* Effect.exit(demand.opened(held.opened))
-      if (held !== undefined) held.isTaken = Exit.isSuccess(outcome)
+        : yield* Effect.exit(demand.opened(opened))
+      if (opened !== undefined && Exit.isSuccess(outcome)) return
       if (Exit.isFailure(outcome)) demand.failed(Cause.squash(outcome.cause))
-      const closed = Scope.close(attempts, Exit.void)
-      yield* held?.isTaken === true ? closed : Effect.ensuring(closed, Effect.sync(demand.freed))
+      yield* Effect.ensuring(letGo(held, request), Effect.sync(demand.freed))
     })
   )
 
@@ -270,6 +266,7 @@ export const openingContext = <R>(context: Context.Context<R>, settings: Setting
   Context.omit(Scope.Scope)(context).pipe(
     Context.add(CloseTimeout, settings),
     Context.add(RetryPolicy.InsideRetry, false),
+    Context.add(TrackedByPool, true),
     // The scope is the only thing that may be missing, and each attempt adds it.
     (opening) => opening as Context.Context<R>
   )

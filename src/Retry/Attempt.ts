@@ -184,7 +184,7 @@ class Attempts<A, E, R> extends Run {
   #leaveFailed(exit: Exit.Failure<A, E | NoAttempt>): Effect.Effect<void> | undefined {
     const isQuick = this.monitor.reserve.unsafe !== undefined
     if (isQuick) this.#diagnoseNow(exit.cause)
-    const closing = this.#acquired === undefined ? undefined : Scope.closeUnsafe(this.#acquired, exit)
+    const closing = this.#acquired === undefined ? this.release?.() : Scope.closeUnsafe(this.#acquired, exit)
     if (isQuick && closing === undefined) return this.#giveBack()
     return Effect.onExitPrimitive(
       isQuick ? closing ?? Effect.void : Effect.ensuring(this.#diagnose(exit.cause), closing ?? Effect.void),

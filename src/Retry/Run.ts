@@ -73,6 +73,11 @@ const bucketOf = (budget: RetryBudget, label: string): Bucket => budget[budgetTy
 export interface Options {
   readonly label?: string | undefined
   readonly previousAttempts?: number | undefined
+  /**
+   * Closes what a failed attempt has left, where it does not go into the caller's scope: when the failure has been looked
+   * into, and before another attempt follows.
+   */
+  readonly release?: (() => Effect.Effect<void>) | undefined
 }
 
 /** A custom `classify` is asked about what an inner retry wraps as well, since that is the failure itself. */
@@ -109,6 +114,7 @@ export class Run {
   readonly policy: RetryPolicy
   readonly label: string
   readonly previousAttempts: number
+  readonly release: Options["release"]
   readonly context: Context.Context<never>
   readonly clock: Clock.Clock
   readonly monitor: ResourceMonitor["Service"]
@@ -129,6 +135,7 @@ export class Run {
     this.policy = policy
     this.label = options.label ?? "effect"
     this.previousAttempts = options.previousAttempts ?? 0
+    this.release = options.release
     this.context = context
     this.clock = Context.get(context, Clock.Clock)
     // The type of whatever makes a run requires the monitor.
