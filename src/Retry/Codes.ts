@@ -22,17 +22,35 @@ export type FailureClass = "Transient" | "LocalExhausted" | "RemoteSaturated" | 
 /** What a code means: a class, or `Unsent`, which is `Transient` and certain that nothing reached the other side. */
 export type Meaning = FailureClass | "Unsent"
 
-type Table = ReadonlyMap<string, Meaning>
+/** What codes mean, by code. */
+type Table = Pick<ReadonlyMap<string, Meaning>, "get">
 
-const words = (text: string): ReadonlySet<string> => new Set(text.trim().split(/\s+/))
+type Words = Pick<ReadonlySet<string>, "has">
 
-const table = (rows: { readonly [Class in Meaning]?: string }): Table =>
-  new Map(
-    // The keys of a literal of this type are meanings; `Object.entries` widens them to string.
-    (Object.entries(rows) as Array<[Meaning, string]>).flatMap(([name, codes]) =>
-      Array.from(words(codes), (code) => [code, name] as const)
+const split = (text: string): ReadonlyArray<string> => text.trim().split(/\s+/)
+
+/** Takes a text apart when it is first asked for: a function that starts does not wait for what most of its calls never need. */
+const lazily = <A>(make: () => A): () => A => {
+  let made: A | undefined
+  return () => made ??= make()
+}
+
+const words = (text: string): Words => {
+  const all = lazily(() => new Set(split(text)))
+  return { has: (word) => all().has(word) }
+}
+
+const table = (rows: { readonly [Class in Meaning]?: string }): Table => {
+  const all = lazily(() =>
+    new Map(
+      // The keys of a literal of this type are meanings; `Object.entries` widens them to string.
+      (Object.entries(rows) as Array<[Meaning, string]>).flatMap(([name, codes]) =>
+        split(codes).map((code) => [code, name] as const)
+      )
     )
   )
+  return { get: (code) => all().get(code) }
+}
 
 /**
  * Codes in words, as they are meant when nothing says that it was a dial: libuv, c-ares, Node, TLS, undici, HTTP/2, axios, postgres.js, mysql2, mariadb, and the names of gRPC.

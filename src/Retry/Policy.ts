@@ -169,7 +169,7 @@ const unlimited = (option: string, value: unknown): Duration.Duration =>
 
 const checkMaxDelay = (value: unknown, initialDelay: Duration.Duration): Duration.Duration => {
   const maxDelay = check.duration("maxDelay", value, { min: 0, exclusive: true })
-  const rule = `be at least initialDelay (${Duration.format(initialDelay)})`
+  const rule = () => `be at least initialDelay (${Duration.format(initialDelay)})`
   check.require(Duration.isGreaterThanOrEqualTo(maxDelay, initialDelay), "maxDelay", value, rule)
   return maxDelay
 }

@@ -11,8 +11,8 @@ import { InvalidOption } from "./InvalidOption.ts"
 
 /** Checks the options of one module. */
 export interface OptionCheck {
-  /** Throws unless `valid`. `rule` completes the sentence "it must ...". */
-  readonly require: (valid: boolean, option: string, value: unknown, rule: string) => void
+  /** Throws unless `valid`. `rule` completes the sentence "it must ...", and is a function where putting it into words costs. */
+  readonly require: (valid: boolean, option: string, value: unknown, rule: string | (() => string)) => void
   /** A whole number of at least `min`; `Infinity` only where it is allowed. */
   readonly whole: (
     option: string,
@@ -51,7 +51,7 @@ const within = (millis: number, range: DurationRange): boolean =>
 /** The checks of the module with this name. */
 export const checkOptions = (module: string): OptionCheck => {
   const require: OptionCheck["require"] = (valid, option, value, rule) => {
-    if (!valid) throw new InvalidOption({ module, option, value, rule })
+    if (!valid) throw new InvalidOption({ module, option, value, rule: typeof rule === "string" ? rule : rule() })
   }
   return {
     require,
