@@ -37,9 +37,11 @@ export class KeyDirectory<K, A> {
     }
   }
 
-  /** An endpoint is new, or has lost a slot. */
-  lost(keyPool: KeyPool<K, A>): void {
-    if (this.#minimum > 0) this.#lacking.add(keyPool)
+  /** An endpoint is new, or has lost a slot; returns when it may be dialled for its minimum. */
+  lost(keyPool: KeyPool<K, A>): number {
+    if (this.#minimum === 0) return Infinity
+    this.#lacking.add(keyPool)
+    return keyPool.dialAt > 0 ? keyPool.dialAt : Infinity
   }
 
   find(key: K): KeyPool<K, A> | undefined {

@@ -377,7 +377,7 @@ export class PoolCore<K, A> {
   #free(keyPool: KeyPool<K, A>, slot: Slot): void {
     if (!this.#inventory.freeSlot(keyPool, slot)) return
     this.observers.current?.judged()
-    this.#directory.lost(keyPool)
+    this.#upkeep.at(this.#directory.lost(keyPool))
     this.#dispatch()
     this.#leaveEmpty(keyPool)
     if (this.#inventory.slots === 0) { for (const callback of this.#onEmptied.splice(0)) callback() }

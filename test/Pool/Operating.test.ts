@@ -290,6 +290,34 @@ describe("keeping", () => {
       assert.strictEqual(ledger.opened, 1)
     })))
 
+  it.effect("the minimum comes back although its connection closes slowly and nothing else happens in the pool", () =>
+    test(Effect.gen(function*() {
+      const { connector, kill, ledger } = Scripted.make({
+        close: ({ key }) => key === "a" ? Effect.sleep("400 millis") : Effect.void
+      })
+      const pool = yield* ConnectionPool.make({
+        connector,
+        minPerEndpoint: 1,
+        maxPerEndpoint: 2,
+        idleTimeout: "10 minutes",
+        maxLifetime: "10 minutes",
+        retry: RetryPolicy.make({ maxAttempts: 5, initialDelay: 900, maxDelay: 900 })
+      })
+      // The look at the leases, a second after this, finds "a" closing.
+      yield* ConnectionPool.use(pool, "b", id)
+      yield* TestClock.adjust("700 millis")
+      const gone = yield* fork(ConnectionPool.use(pool, "a", id))
+      yield* Fiber.interrupt(gone)
+      yield* settle
+      for (const connection of ledger.live) if (connection.key === "a") yield* kill(connection)
+      yield* settle
+      yield* TestClock.adjust("5 seconds")
+      assert.deepInclude((yield* ConnectionPool.stats(pool)).endpoints.get("a"), { total: 1, idle: 1 })
+      const drain = yield* fork(ConnectionPool.drain(pool, 0))
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(drain)
+    })))
+
   it.effect("filling up backs off while the endpoint is down, and never evicts", () =>
     test(Effect.gen(function*() {
       let down = false
