@@ -263,7 +263,10 @@ export class Openings<K, A> {
 
   #isSurplus(keyPool: KeyPool<K, A>, failure: unknown): boolean {
     this.#tally.failedAttempts++
-    if (!isLocal(failure)) keyPool.establishment = Establishment.afterSurplus(keyPool.establishment)
+    // Whatever it was for want of, the dial that goes on is enough: another one would fail as soon as it is begun.
+    keyPool.establishment = isLocal(failure)
+      ? Establishment.afterLocalFailure(keyPool.establishment)
+      : Establishment.afterSurplus(keyPool.establishment)
     keyPool.lastFailure = failure
     // Of those that fail at once, one has to carry the failure.
     if (keyPool.connecting - keyPool.surplus <= 1) return false

@@ -62,4 +62,26 @@ describe("two dials that fail at once", () => {
         assert.strictEqual(ledger.attempts, 2)
       })).pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, ops)))
   }
+
+  for (const code of ["EMFILE", "ENOBUFS"]) {
+    it.effect(`are followed by none that is sooner than room may be there again: ${code}`, () =>
+      test(Effect.gen(function*() {
+        const { connector, ledger } = Scripted.make({
+          open: (_, attempt) =>
+            attempt > 100
+              ? Effect.never
+              : Effect.andThen(Effect.sleep("1 millis"), Effect.fail(new Scripted.ScriptedFailure(code)))
+        })
+        const pool = yield* ConnectionPool.make({ connector, acquireTimeout: "2 seconds" })
+        const borrow = fork(Effect.flip(ConnectionPool.use(pool, "a", () => Effect.void)))
+        const borrowers = [yield* borrow, yield* borrow]
+        yield* settle
+        assert.strictEqual(ledger.attempts, 2)
+        yield* TestClock.adjust("2 seconds")
+        for (const borrower of borrowers) {
+          assert.strictEqual((yield* Fiber.join(borrower)).reason._tag, "AcquireTimeout")
+        }
+        assert.isAtMost(ledger.attempts, 8)
+      })))
+  }
 })
