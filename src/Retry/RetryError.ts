@@ -158,8 +158,8 @@ export class ResourceExhausted<E = unknown>
   }
   readonly isRetryable = true
   override get message(): string {
-    return `${this.label} found no room for ${Duration.format(this.waited)} ${after(this)}; ` +
-      last(this.failure, this.cause)
+    const waited = Duration.isZero(this.waited) ? "" : ` for ${Duration.format(this.waited)}`
+    return `${this.label} found no room${waited} ${after(this)}; ` + last(this.failure, this.cause)
   }
 }
 
