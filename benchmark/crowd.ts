@@ -9,13 +9,12 @@ import * as Effect from "effect/Effect"
 import * as ResourceMonitor from "../src/Monitor/ResourceMonitor.ts"
 import * as ConnectionPool from "../src/Pool/ConnectionPool.ts"
 import * as Connector from "../src/Resource/Connector.ts"
-import { interleaved, ratio, show } from "./measure.ts"
+import { growth } from "./measure.ts"
 import { crowdOfFibers, opened } from "./peers/fibers.ts"
 
 const connections = 3
 const few = 100
 const many = 25_000
-/** The most that a borrow among many may cost, in borrows among few. */
 const bound = 3
 const measured = Number(process.argv[2] ?? "15")
 
@@ -52,16 +51,14 @@ const repeated = (borrowers: number) => async (): Promise<void> => {
   for (let left = many; left > 0; left -= borrowers) await crowd(borrowers)()
 }
 
-const values = await interleaved(
-  [few, many].map((borrowers) => ({ name: String(borrowers), operations: many, run: repeated(borrowers) })),
-  { warmUp: 3, measured }
+process.stdout.write(
+  await growth({
+    few,
+    many,
+    bound,
+    operations: many,
+    run: repeated,
+    among: (borrowers) => `${borrowers} waiting on ${connections} connections`
+  }, { warmUp: 3, measured })
 )
 await close()
-
-const [cheap, dear] = [values(String(few)), values(String(many))]
-const growth = ratio(dear, cheap)
-process.stdout.write(
-  `ns per borrow with ${few} waiting on ${connections} connections: ${show(cheap)}\n` +
-    `ns per borrow with ${many} waiting: ${show(dear)}\n` +
-    `ratio: ${growth.toFixed(2)} (bound: ${bound})\n`
-)

@@ -59,3 +59,28 @@ export const interleaved = async (
   }
   return (name) => values.get(name) ?? []
 }
+
+/** The same among few and among many. */
+export interface Growth {
+  readonly few: number
+  readonly many: number
+  /** Operations of one run, which are as many among few. */
+  readonly operations: number
+  /** The most that an operation among many may cost, in operations among few. */
+  readonly bound: number
+  readonly run: (count: number) => () => Promise<void>
+  /** What there is so many of. */
+  readonly among: (count: number) => string
+}
+
+/** Says what an operation costs among few and among many, and how many times as much. */
+export const growth = async ({ among, bound, few, many, operations, run }: Growth, rounds: Rounds): Promise<string> => {
+  const values = await interleaved(
+    [few, many].map((count) => ({ name: String(count), operations, run: run(count) })),
+    rounds
+  )
+  const [cheap, dear] = [values(String(few)), values(String(many))]
+  return `ns per borrow with ${among(few)}: ${show(cheap)}\n` +
+    `ns per borrow with ${among(many)}: ${show(dear)}\n` +
+    `ratio: ${ratio(dear, cheap).toFixed(2)} (bound: ${bound})\n`
+}

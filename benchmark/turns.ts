@@ -8,13 +8,12 @@ import * as Effect from "effect/Effect"
 import * as ResourceMonitor from "../src/Monitor/ResourceMonitor.ts"
 import * as ConnectionPool from "../src/Pool/ConnectionPool.ts"
 import * as Connector from "../src/Resource/Connector.ts"
-import { interleaved, ratio, show } from "./measure.ts"
+import { growth } from "./measure.ts"
 import { crowdOfFibers, opened } from "./peers/fibers.ts"
 
 const connections = 10
 const few = 100
 const many = 10_000
-/** The most that a borrow among many may cost, in borrows among few. */
 const bound = 2
 const measured = Number(process.argv[2] ?? "7")
 
@@ -38,16 +37,14 @@ const turnsOf = (endpoints: number) => (): Promise<void> => {
   return crowdOfFibers(borrow)(endpoints, many / endpoints)
 }
 
-const values = await interleaved(
-  [few, many].map((endpoints) => ({ name: String(endpoints), operations: many, run: turnsOf(endpoints) })),
-  { warmUp: 2, measured }
+process.stdout.write(
+  await growth({
+    few,
+    many,
+    bound,
+    operations: many,
+    run: turnsOf,
+    among: (endpoints) => `${endpoints} endpoints waiting for ${connections} slots`
+  }, { warmUp: 2, measured })
 )
 await close()
-
-const [cheap, dear] = [values(String(few)), values(String(many))]
-const growth = ratio(dear, cheap)
-process.stdout.write(
-  `ns per borrow with ${few} endpoints waiting for ${connections} slots: ${show(cheap)}\n` +
-    `ns per borrow with ${many} endpoints waiting: ${show(dear)}\n` +
-    `ratio: ${growth.toFixed(2)} (bound: ${bound})\n`
-)

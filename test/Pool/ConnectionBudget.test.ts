@@ -75,7 +75,7 @@ describe("a permit", () => {
       assert.deepStrictEqual({ served, tracked }, { served: true, tracked: [["a", 1]] })
     }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layerTest)))
 
-  it.effect("that is a connection of the budget's own is in the ledger as well", () =>
+  it.effect("is not taken for the pool's connection, so that what a budget opens for it goes into the ledger", () =>
     Effect.gen(function*() {
       const seen: Array<boolean> = []
       const budget = { take: () => Effect.map(TrackedByPool, (tracked) => void seen.push(tracked)) }
