@@ -49,18 +49,25 @@ export const closeWithin = <R>(
 }
 
 /**
- * Closes a connection. If that hangs, its slot is freed all the same, and whatever was noted down of it is given back: a
- * permit of the budget would be lost for ever.
+ * Closes a connection, once however often it is asked to. Its slot is freed in the step in which nothing is left of it. If
+ * closing hangs, the slot is freed all the same, and whatever was noted down of the connection is given back: a permit of the
+ * budget would be lost for ever.
  */
 export const closeConnection = (options: {
-  /** Frees the slot in the step in which nothing is left of the connection. */
-  readonly dispose: Effect.Effect<void>
+  readonly scope: Scope.Closeable
   readonly records: Scope.Closeable
   readonly label: string
   readonly closeTimeout: Duration.Duration
   readonly freed: () => void
-}): Effect.Effect<void> =>
-  Effect.flatMap(closeWithin(options.dispose, options), (ended) =>
-    ended
-      ? Effect.void
-      : Effect.andThen(Effect.sync(options.freed), Scope.close(options.records, Exit.void)))
+}): Effect.Effect<void> => {
+  const { freed, records, scope } = options
+  const closeRecords = Effect.suspend(() => Scope.close(records, Exit.void))
+  const closeAll = Effect.suspend(() => Scope.close(scope, Exit.void)).pipe(
+    Effect.ensuring(closeRecords),
+    Effect.ensuring(Effect.sync(freed))
+  )
+  return Effect.flatMap(
+    closeWithin(closeAll, options),
+    (ended) => ended ? Effect.void : Effect.andThen(Effect.sync(freed), closeRecords)
+  )
+}

@@ -49,7 +49,6 @@ import * as Draining from "./Draining.ts"
 import * as Establishment from "./Establishment.ts"
 import * as Explaining from "./Explaining.ts"
 import type { Health } from "./Health.ts"
-import * as Holding from "./Holding.ts"
 import { openConnection, openingContext } from "./Opening.ts"
 import { PoolCore } from "./PoolCore.ts"
 import type { Probe } from "./PoolEnvironment.ts"
@@ -166,7 +165,6 @@ const makePool = <K, A, E, R>(
   // The borrower's scope and span are none of the pool's: what the pool starts lives as long as the pool.
   const fork = Effect.runForkWith(context)
   const forkOpening = Effect.runForkWith(openingContext(context, settings))
-  const holding = Holding.make<K, A>()
   const clock = new SteadyClock(Context.get(context, Clock.Clock))
   const core = new PoolCore<K, A>({
     settings,
@@ -174,12 +172,11 @@ const makePool = <K, A, E, R>(
     random: () => random.nextDoubleUnsafe(),
     fork,
     makeKeyPool: emptyKeyPool,
-    holding,
     open: ({ key, label }, demand) =>
       forkOpening(openConnection({ connector, key, label, settings, afterOpen: hooks?.afterOpen, demand })),
     close: (connection, freed) =>
       closeConnection({
-        dispose: holding.dispose(connection, freed),
+        scope: connection.scope,
         records: connection.records,
         label: connection.owner.label,
         closeTimeout: settings.closeTimeout,

@@ -22,7 +22,7 @@ export const make = <K, A>(core: PoolCore<K, A>): (timeout: number) => Effect.Ef
     watching = true
     core.whenEmptied(() => Deferred.doneUnsafe(emptied, Exit.void))
   })
-  const shutDown = Effect.suspend(() => core.shutDown())
+  const shutDown = Effect.sync(() => core.shutDown())
   return (timeout) =>
     Effect.gen(function*() {
       yield* start

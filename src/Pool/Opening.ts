@@ -54,7 +54,7 @@ export interface Demand<A> {
   /** The attempt failed; `true` if another one of the endpoint is under way, which carries on. */
   readonly isSurplus: (failure: unknown) => boolean
   /** The connection is open. It is taken over in the same uninterruptible step. */
-  readonly opened: (opened: Opened<A>) => Effect.Effect<void>
+  readonly opened: (opened: Opened<A>) => void
   /** The attempt has failed. */
   readonly failed: (error: unknown) => void
   /** The slot is free: nothing of the connection is left. */
@@ -254,7 +254,7 @@ export const openConnection = <K, A, E, R>(
       const opened = Exit.isSuccess(exit) ? exit.value : undefined
       const outcome: Exit.Exit<unknown, unknown> = opened === undefined
         ? exit
-        : yield* Effect.exit(demand.opened(opened))
+        : yield* Effect.exit(Effect.sync(() => demand.opened(opened)))
       if (opened !== undefined && Exit.isSuccess(outcome)) return
       if (Exit.isFailure(outcome)) demand.failed(Cause.squash(outcome.cause))
       yield* Effect.ensuring(letGo(held, request), Effect.sync(demand.freed))

@@ -247,18 +247,17 @@ export class Openings<K, A> {
     return told
   }
 
-  #adopt(keyPool: KeyPool<K, A>, slot: Slot, opened: Opened<A>): Effect.Effect<void> {
+  #adopt(keyPool: KeyPool<K, A>, slot: Slot, opened: Opened<A>): void {
     const now = this.#env.clock.now()
     const { lifetimeJitter, maxLifetime } = this.#env.settings
-    const connection = makeConnection({
+    this.#outcomes.arrived(makeConnection({
       ...opened,
       owner: keyPool,
       slot,
       openedAt: now,
       openedIn: Math.min(now - slot.since, maxHold),
       lifetime: Math.ceil(maxLifetime * (1 - lifetimeJitter * this.#env.random()))
-    })
-    return Effect.map(this.#env.holding.adopt(connection), (taken) => this.#outcomes.arrived(taken))
+    }))
   }
 
   #isSurplus(keyPool: KeyPool<K, A>, failure: unknown): boolean {

@@ -6,7 +6,6 @@
  *
  * @since 0.1.0
  */
-import type * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import { Alarm } from "../internal/Timer.ts"
 import type { HeldLease } from "../Monitor/Ledger.ts"
@@ -265,12 +264,11 @@ export class PoolCore<K, A> {
     else this.#onEmptied.push(callback)
   }
 
-  /** Ends the pool when all its connections are closed; the result ends their holder. */
-  shutDown(): Effect.Effect<void> {
+  /** Ends the pool when all its connections are closed. */
+  shutDown(): void {
     this.#status = "Closed"
     this.#deadlines.stop()
     this.#upkeep.stop()
-    return this.#env.holding.close
   }
 
   // ---- lending and taking back ---------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ import type * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type { ResourceExhausted } from "../Monitor/Gate.ts"
 import type { Connector } from "../Resource/Connector.ts"
-import type { Holding } from "./Holding.ts"
 import type { Demand } from "./Opening.ts"
 import type { Settings } from "./PoolOptions.ts"
 import type { KeyPool, Lease, PooledConnection } from "./PoolState.ts"
@@ -25,8 +24,6 @@ export interface Environment<K, A> {
   /** Starts a fiber that outlives the caller. */
   readonly fork: <B>(effect: Effect.Effect<B>) => Fiber.Fiber<B>
   readonly makeKeyPool: (key: K) => KeyPool<K, A>
-  /** Keeps the open connections. */
-  readonly holding: Holding<K, A>
   /** Starts to open a connection, which is handed to `demand.opened`. */
   readonly open: (keyPool: KeyPool<K, A>, demand: Demand<A>) => Fiber.Fiber<void>
   /** Closes a connection. Its slot is freed then, and also where its finalizer does not end. */

@@ -11,7 +11,6 @@ import type * as Scope from "effect/Scope"
 import type { CallSite } from "../internal/CallSite.ts"
 import type { Loss } from "../internal/Loss.ts"
 import type { Establishment } from "./Establishment.ts"
-import type { Place } from "./Holding.ts"
 import type { PoolError } from "./PoolError.ts"
 import type { WaitQueue } from "./WaitQueue.ts"
 
@@ -48,8 +47,6 @@ export interface PooledConnection<K, A> {
   readonly openedIn: number
   /** How long it may live, in milliseconds, with its jitter drawn. */
   readonly lifetime: number
-  /** Where Effect's `Pool` has it. */
-  place: Place<K, A> | undefined
   /** Waits for its death. */
   watcher: Fiber.Fiber<void> | undefined
   /** Checks or resets it while nobody has it. */
@@ -106,7 +103,6 @@ export const makeConnection = <K, A>(
   openedAt: opened.openedAt,
   openedIn: opened.openedIn,
   lifetime: opened.lifetime,
-  place: undefined,
   watcher: undefined,
   probe: undefined,
   state: "Lent",

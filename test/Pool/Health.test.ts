@@ -20,7 +20,7 @@ const scripted = (error: () => string | undefined) => {
   const connector = Scripted.make({
     open: () => {
       const code = error()
-      return code === undefined ? Effect.void : Effect.fail(new Scripted.ScriptedFailure(code))
+      return code === undefined ? Effect.yieldNow : Effect.fail(new Scripted.ScriptedFailure(code))
     }
   })
   return Effect.map(

@@ -1,27 +1,12 @@
 /**
- * What lasts longer than it should: Effect's pools under ours, and the fibers that watch connections.
+ * What a connection leaves behind when it is closed, and how often it is.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Logger, Scope } from "effect"
+import { Effect, Exit, Fiber, Scope } from "effect"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
 import * as Connector from "effect-sluice/Connector"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
-import type * as EffectPool from "effect/Pool"
 import { TestClock } from "effect/testing"
-import { vi } from "vitest"
-
-const counted = vi.hoisted(() => ({ made: 0, ended: 0 }))
-
-// Effect's pools tell nobody that they have ended; a finalizer beside theirs does.
-vi.mock("effect/Pool", async (original) => {
-  const real = await original<typeof EffectPool>()
-  const makeWithStrategy: typeof real.makeWithStrategy = (options) =>
-    Effect.andThen(
-      Effect.acquireRelease(Effect.sync(() => counted.made++), () => Effect.sync(() => counted.ended++)),
-      real.makeWithStrategy(options)
-    )
-  return { ...real, makeWithStrategy }
-})
 
 const settle = Effect.forEach(Array.from({ length: 50 }), () => Effect.yieldNow, { discard: true })
 
@@ -81,41 +66,32 @@ describe("nothing of a connection lasts longer than the connection", () => {
       assert.deepStrictEqual(account, { open: 0, watchers: 0 })
     }).pipe(Effect.provide(ResourceMonitor.layerUnlimited)))
 
-  it.effect("none of Effect's pools: one ends with the last of the connections that share it, the others with ours", () =>
+  it.effect("each is closed once, whoever asks for it and however often", () =>
     Effect.gen(function*() {
-      const { account, connector } = watched()
-      Object.assign(counted, { made: 0, ended: 0 })
-      const lines: Array<unknown> = []
-      const collect = Logger.layer([Logger.make(({ message }) => void lines.push(message))])
+      const closed = new Map<string, number>()
+      const connector = Connector.make({
+        open: (key: string) =>
+          Effect.acquireRelease(Effect.succeed({ key }), () =>
+            Effect.andThen(
+              Effect.sync(() => closed.set(key, (closed.get(key) ?? 0) + 1)),
+              Effect.sleep("500 millis")
+            ))
+      })
       const scope = yield* Scope.make()
-      const pool = yield* Scope.provide(
-        ConnectionPool.make({ connector, maxTotal: 1000, idleTimeout: "1 second", closeTimeout: "1 millis" }),
-        scope
-      ).pipe(Effect.provide(collect))
-      yield* useAll(pool, 300)
-      yield* settle
-      // 64 connections share one, so that an endpoint costs no pool of Effect's.
-      assert.deepStrictEqual(counted, { made: 5, ended: 0 })
-      yield* ConnectionPool.evict(pool, "endpoint 0")
-      yield* settle
-      assert.strictEqual(account.open, 299)
-      // One that ended under those that still share it would wait for them, which would be reported.
-      yield* TestClock.adjust("900 millis")
-      yield* settle
-      assert.deepStrictEqual(lines, [])
-      assert.deepStrictEqual(counted, { made: 5, ended: 0 })
-      yield* TestClock.adjust("2 seconds")
-      yield* settle
-      assert.strictEqual(account.open, 0)
-      // The last one still takes new connections.
-      assert.deepStrictEqual(counted, { made: 5, ended: 4 })
-      yield* TestClock.adjust("2 minutes")
-      yield* settle
-      assert.strictEqual((yield* ConnectionPool.stats(pool)).endpoints.size, 0)
-      yield* useAll(pool, 10)
-      assert.deepStrictEqual(counted, { made: 5, ended: 4 })
-      yield* Scope.close(scope, Exit.void)
-      yield* settle
-      assert.deepStrictEqual(counted, { made: 5, ended: 5 })
+      const pool = yield* Scope.provide(ConnectionPool.make({ connector, maxTotal: 100 }), scope)
+      yield* useAll(pool, 100)
+      const close = Effect.all([
+        ConnectionPool.evict(pool),
+        ConnectionPool.drain(pool, "1 second"),
+        ConnectionPool.evict(pool, "endpoint 7"),
+        ConnectionPool.drain(pool, "1 millis"),
+        Scope.close(scope, Exit.void)
+      ], { concurrency: "unbounded", discard: true })
+      const fiber = yield* Effect.forkChild(close)
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(fiber)
+      assert.strictEqual(closed.size, 100)
+      assert.deepStrictEqual(new Set(closed.values()), new Set([1]))
+      assert.strictEqual((yield* ConnectionPool.stats(pool)).closing, 0)
     }).pipe(Effect.provide(ResourceMonitor.layerUnlimited)))
 })
