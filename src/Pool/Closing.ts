@@ -7,6 +7,7 @@ import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Scheduler from "effect/Scheduler"
 import * as Scope from "effect/Scope"
 import { endsWithin } from "../internal/Bounded.ts"
 import { CloseTimeout } from "../internal/CloseTimeout.ts"
@@ -64,7 +65,9 @@ export const closeConnection = (options: {
   const closeRecords = Effect.suspend(() => Scope.close(records, Exit.void))
   const closeAll = Effect.suspend(() => Scope.close(scope, Exit.void)).pipe(
     Effect.ensuring(closeRecords),
-    Effect.ensuring(Effect.sync(freed))
+    Effect.ensuring(Effect.sync(freed)),
+    // No other fiber comes between the last finalizer and the slot, which would be counted although nothing is open.
+    Effect.provideService(Scheduler.PreventSchedulerYield, true)
   )
   return Effect.flatMap(
     closeWithin(closeAll, options),

@@ -104,7 +104,7 @@ const emptyKeyPool = <K, A>(key: K): KeyPool<K, A> => ({
   queue: new WaitQueue(),
   idle: listForOne(),
   roomy: [],
-  connections: new Set(),
+  connections: listForOne(),
   connecting: 0,
   surplus: 0,
   closing: 0,

@@ -31,6 +31,6 @@ export const healthOf = <K, A>(keyPool: KeyPool<K, A>, now: number): Health => {
     case "Recovering":
       return "Degraded"
     case "Down":
-      return connections.size === 0 && (connecting > 0 || now < dialAt) ? "Unavailable" : "Degraded"
+      return connections.length === 0 && (connecting > 0 || now < dialAt) ? "Unavailable" : "Degraded"
   }
 }

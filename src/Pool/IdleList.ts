@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import type { PooledConnection } from "./PoolState.ts"
+import { type PooledConnection, removeFrom } from "./PoolState.ts"
 
 /**
  * A stack for each endpoint, so that the connection that was used last is used next and the surplus grows cold, and a
@@ -29,9 +29,7 @@ export class IdleList<K, A> implements Iterable<PooledConnection<K, A>> {
   }
 
   remove(connection: PooledConnection<K, A>): void {
-    const { idle } = connection.owner
-    if (idle.at(-1) === connection) idle.pop()
-    else idle.splice(idle.indexOf(connection), 1)
+    removeFrom(connection.owner.idle, connection)
     const { colder, warmer } = connection
     if (colder === undefined) this.#coldest = warmer
     else colder.warmer = warmer

@@ -9,7 +9,7 @@ import { mostWaiting } from "./Admission.ts"
 import { IdleList } from "./IdleList.ts"
 import { Lifetimes } from "./Lifetimes.ts"
 import type { Settings } from "./PoolOptions.ts"
-import { type KeyPool, type Lease, type PooledConnection, type Slot, slotsOf } from "./PoolState.ts"
+import { type KeyPool, type Lease, type PooledConnection, removeFrom, type Slot, slotsOf } from "./PoolState.ts"
 import type { Tally } from "./PoolStats.ts"
 import { Roster } from "./Roster.ts"
 
@@ -112,7 +112,7 @@ export class Inventory<K, A> {
   arrive(connection: PooledConnection<K, A>): void {
     const { owner, slot } = connection
     owner.connecting--
-    owner.connections.add(connection)
+    owner.connections.push(connection)
     slot.state = "Open"
     this.#all.add(connection)
     this.#lifetimes.add(connection)
@@ -147,7 +147,7 @@ export class Inventory<K, A> {
   /** The moment at which an idle connection stops being fresh. */
   freshUntil({ idleSince, lifetime, openedAt, owner }: PooledConnection<K, A>): number {
     const aged = openedAt + lifetime
-    return owner.connections.size <= this.#settings.minPerEndpoint
+    return owner.connections.length <= this.#settings.minPerEndpoint
       ? aged
       : Math.min(aged, idleSince + this.#settings.idleTimeout)
   }
@@ -165,7 +165,8 @@ export class Inventory<K, A> {
   closeOld(now: number): number {
     const { idleTimeout } = this.#settings
     const tooLong: Array<PooledConnection<K, A>> = []
-    let next = this.#lifetimes.next(now)
+    const over = this.#lifetimes.takeOver(now)
+    let { next } = this.#lifetimes
     for (const connection of this.#idle) {
       const until = connection.idleSince + idleTimeout
       if (until > now) {
@@ -174,7 +175,7 @@ export class Inventory<K, A> {
       }
       tooLong.push(connection)
     }
-    for (const connection of [...tooLong, ...this.#lifetimes.over(now)]) this.#closeIfOld(connection, now)
+    for (const connection of [...tooLong, ...over]) this.#closeIfOld(connection, now)
     return next
   }
 
@@ -211,9 +212,7 @@ export class Inventory<K, A> {
 
   /** Takes a connection back from one of its borrowers. */
   takeBack(connection: PooledConnection<K, A>, lease: Lease<K, A>): void {
-    const { leases } = connection
-    if (leases.length === 1) leases.pop()
-    else leases.splice(leases.indexOf(lease), 1)
+    removeFrom(connection.leases, lease)
     // Only one has a connection that is being proved.
     this.#setProving(connection, false)
     if (this.#settings.concurrency > 1) this.#noteRoom(connection)
@@ -288,7 +287,7 @@ export class Inventory<K, A> {
     if (connection.hasRoom) this.#forgetRoom(connection)
     connection.state = "Closing"
     slot.state = "Closing"
-    owner.connections.delete(connection)
+    removeFrom(owner.connections, connection)
     owner.closing++
     this.#closing++
     this.#all.remove(connection)
@@ -309,7 +308,7 @@ export class Inventory<K, A> {
     for (const connection of this.#idle) {
       const { owner } = connection
       if (owner === keyPool || connection.checking) continue
-      if (owner.queue.size === 0 && owner.connections.size > minPerEndpoint) return connection
+      if (owner.queue.size === 0 && owner.connections.length > minPerEndpoint) return connection
       last ??= connection
     }
     return last
@@ -342,7 +341,8 @@ export class Inventory<K, A> {
 
   /** Closes the idle connections above the minimum; the fibers end when that is done. */
   shrink(): ReadonlyArray<Fiber.Fiber<void>> {
-    const isAboveMinimum = ({ owner }: PooledConnection<K, A>) => owner.connections.size > this.#settings.minPerEndpoint
+    const isAboveMinimum = ({ owner }: PooledConnection<K, A>) =>
+      owner.connections.length > this.#settings.minPerEndpoint
     return [...this.#idle].flatMap((connection) => isAboveMinimum(connection) ? this.#retire(connection) ?? [] : [])
   }
 
@@ -361,8 +361,7 @@ export class Inventory<K, A> {
   }
 
   #forgetRoom(connection: PooledConnection<K, A>): void {
-    const { roomy } = connection.owner
     connection.hasRoom = false
-    roomy.splice(roomy.lastIndexOf(connection), 1)
+    removeFrom(connection.owner.roomy, connection)
   }
 }

@@ -5,45 +5,83 @@
  */
 import type { PooledConnection } from "./PoolState.ts"
 
-/** Connections whose lives end in the same second are kept together. */
-const slice = 1000
-
 const endOf = <K, A>({ lifetime, openedAt }: PooledConnection<K, A>): number => openedAt + lifetime
 
+/** The place of a connection that is not in the heap. */
+export const nowhere = -1
+
 /**
- * Finds those whose life is over without looking at the others: a connection is put in its place once, when it is opened,
- * and there are no more places than seconds in a life.
+ * Finds those whose life is over without looking at the others: a binary heap, at whose top is the one whose life ends first.
+ * A connection knows its place, so that one that closes early leaves without a search.
  */
 export class Lifetimes<K, A> {
-  readonly #slices = new Map<number, Set<PooledConnection<K, A>>>()
+  readonly #heap: Array<PooledConnection<K, A>> = []
 
   add(connection: PooledConnection<K, A>): void {
-    const index = Math.floor(endOf(connection) / slice)
-    const together = this.#slices.get(index)
-    if (together === undefined) this.#slices.set(index, new Set([connection]))
-    else together.add(connection)
+    this.#rise(connection, this.#heap.length)
   }
 
+  /** It may have been removed before. */
   remove(connection: PooledConnection<K, A>): void {
-    const index = Math.floor(endOf(connection) / slice)
-    const together = this.#slices.get(index)
-    if (together?.delete(connection) === true && together.size === 0) this.#slices.delete(index)
+    const { heapIndex } = connection
+    if (heapIndex === nowhere) return
+    connection.heapIndex = nowhere
+    const last = this.#heap.pop()
+    if (last === undefined || last === connection) return
+    // The last one fills the gap, and belongs above it, in it or below it.
+    this.#sink(last, this.#rise(last, heapIndex))
   }
 
-  /** Those whose life is over. */
-  over(now: number): ReadonlyArray<PooledConnection<K, A>> {
+  /** Removes those whose life is over. */
+  takeOver(now: number): ReadonlyArray<PooledConnection<K, A>> {
     const over: Array<PooledConnection<K, A>> = []
-    for (const [index, together] of this.#slices) {
-      if (index * slice > now) continue
-      for (const connection of together) if (endOf(connection) <= now) over.push(connection)
+    for (let first = this.#heap[0]; first !== undefined && endOf(first) <= now; first = this.#heap[0]) {
+      this.remove(first)
+      over.push(first)
     }
     return over
   }
 
-  /** No life ends before this moment that has not ended by now. */
-  next(now: number): number {
-    let next = Infinity
-    for (const index of this.#slices.keys()) next = Math.min(next, Math.max((index + 1) * slice, now + slice))
-    return next
+  /** When the next life ends. */
+  get next(): number {
+    const first = this.#heap[0]
+    return first === undefined ? Infinity : endOf(first)
+  }
+
+  #put(connection: PooledConnection<K, A>, index: number): void {
+    this.#heap[index] = connection
+    connection.heapIndex = index
+  }
+
+  /** Puts a connection at a place or above it; returns where. */
+  #rise(connection: PooledConnection<K, A>, from: number): number {
+    let index = from
+    while (index > 0) {
+      const above = (index - 1) >> 1
+      const parent = this.#heap[above]
+      if (parent === undefined || endOf(parent) <= endOf(connection)) break
+      this.#put(parent, index)
+      index = above
+    }
+    this.#put(connection, index)
+    return index
+  }
+
+  /** Puts a connection at a place or below it. */
+  #sink(connection: PooledConnection<K, A>, from: number): void {
+    let index = from
+    for (let child = this.#earlier(index); child !== undefined; child = this.#earlier(index)) {
+      if (endOf(child) >= endOf(connection)) break
+      const { heapIndex } = child
+      this.#put(child, index)
+      index = heapIndex
+    }
+    this.#put(connection, index)
+  }
+
+  /** That of the two below a place whose life ends earlier. */
+  #earlier(index: number): PooledConnection<K, A> | undefined {
+    const [left, right] = [this.#heap[2 * index + 1], this.#heap[2 * index + 2]]
+    return left === undefined || right === undefined || endOf(left) <= endOf(right) ? left : right
   }
 }

@@ -194,7 +194,7 @@ export class Openings<K, A> {
     const { connections, establishment, failedAt } = keyPool
     const hasKept = (other: PooledConnection<K, A>) =>
       other.slot.since >= failedAt && !other.unfit && this.#hasLasted(other)
-    if (!establishment.isDoubted || [...connections].some(hasKept)) return this.#succeeded(keyPool)
+    if (!establishment.isDoubted || connections.some(hasKept)) return this.#succeeded(keyPool)
     keyPool.dialAt = this.#env.clock.now() + this.#delayOf(keyPool, this.#env.random())
     this.#outcomes.dialAgainAt(keyPool.dialAt)
   }

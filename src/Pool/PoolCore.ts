@@ -213,7 +213,7 @@ export class PoolCore<K, A> {
     const keyPools = this.#directory.all(key)
     for (const keyPool of keyPools) keyPool.generation++
     // What is opened because of the slots that this frees is none of what is evicted.
-    for (const connection of keyPools.flatMap(({ connections }) => [...connections])) this.#discard(connection)
+    for (const connection of keyPools.flatMap(({ connections }) => connections)) this.#discard(connection)
   }
 
   /** Closes what is idle above the minimum; the result ends when that is done. */

@@ -47,6 +47,8 @@ export interface PooledConnection<K, A> {
   readonly openedIn: number
   /** How long it may live, in milliseconds, with its jitter drawn. */
   readonly lifetime: number
+  /** Its place among the lifetimes. */
+  heapIndex: number
   /** Waits for its death. */
   watcher: Fiber.Fiber<void> | undefined
   /** Checks or resets it while nobody has it. */
@@ -87,6 +89,12 @@ export const listForOne = <T>(): Array<T> => {
   return list as Array<T>
 }
 
+/** Removes something that is in a list, most often at its end. */
+export const removeFrom = <T>(list: Array<T>, item: T): void => {
+  if (list.at(-1) === item) list.pop()
+  else list.splice(list.indexOf(item), 1)
+}
+
 /** A connection that has just been opened and is nobody's yet. */
 export const makeConnection = <K, A>(
   opened: Pick<
@@ -103,6 +111,7 @@ export const makeConnection = <K, A>(
   openedAt: opened.openedAt,
   openedIn: opened.openedIn,
   lifetime: opened.lifetime,
+  heapIndex: -1,
   watcher: undefined,
   probe: undefined,
   state: "Lent",
@@ -135,7 +144,7 @@ export interface KeyPool<K, A> {
   /** Lent connections with room for another borrower, the one that was used last at the end. */
   readonly roomy: Array<PooledConnection<K, A>>
   /** The idle and the lent connections. */
-  readonly connections: Set<PooledConnection<K, A>>
+  readonly connections: Array<PooledConnection<K, A>>
   connecting: number
   /** Those of them whose attempts have failed, and which leave it to another one to carry on. */
   surplus: number
@@ -161,7 +170,7 @@ export interface KeyPool<K, A> {
 
 /** Slots that a key has taken: `connecting + idle + lent + closing`. */
 export const slotsOf = <K, A>(keyPool: KeyPool<K, A>): number =>
-  keyPool.connecting + keyPool.connections.size + keyPool.closing
+  keyPool.connecting + keyPool.connections.length + keyPool.closing
 
 /** One borrow: it waits in its endpoint's queue, then holds a connection, then it is over. */
 export interface Lease<K, A> {

@@ -79,7 +79,7 @@ export const emptyTally = (): Tally => ({
 
 export const countsOf = <K, A>(keyPool: KeyPool<K, A>): Counts => ({
   total: slotsOf(keyPool),
-  active: keyPool.connections.size - keyPool.idle.length,
+  active: keyPool.connections.length - keyPool.idle.length,
   idle: keyPool.idle.length,
   connecting: keyPool.connecting,
   closing: keyPool.closing,
