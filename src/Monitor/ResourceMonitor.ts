@@ -21,7 +21,7 @@ import { sleepUnref } from "../internal/Timer.ts"
 import { whileOpen } from "../internal/WhileOpen.ts"
 import type { Observation } from "./Alerts.ts"
 import { standsFor, standsForEver } from "./Allowance.ts"
-import { CurrentClaim } from "./Claim.ts"
+import { type Claim, CurrentClaim } from "./Claim.ts"
 import * as Drift from "./Drift.ts"
 import type { Situation } from "./Gate.ts"
 import * as Leaks from "./Leaks.ts"
@@ -34,7 +34,7 @@ import { ProcReader } from "./ProcReader.ts"
 import * as Reading from "./Reading.ts"
 import * as Reserving from "./Reserving.ts"
 import * as Sampler from "./Sampler.ts"
-import { ResourceMonitor } from "./Service.ts"
+import { ResourceMonitor, type Track, type Tracked, type TrackRequest } from "./Service.ts"
 import * as Source from "./Source.ts"
 import { make as makeTest, TestMonitor } from "./TestMonitor.ts"
 import { isAtLeast, level } from "./Usage.ts"
@@ -143,20 +143,40 @@ const observation = (parts: Parts, clock: Clock.Clock) => (anew: boolean): Obser
 
 const noSite = (): undefined => undefined
 
-const trackOf = ({ ledger }: Parts, gate: Reserving.Gate): Shape["track"] => ({ label, site }) =>
-  Effect.flatMap(CurrentClaim, (claim) => {
-    let opening: LedgerClaim | undefined
-    let entry: Ledger.Entry | undefined
-    const opened = () => {
-      entry = Ledger.recordOpen(ledger, label, site ?? noSite)
-      if (claim instanceof LedgerClaim && claim.connectionRecorded(ledger)) opening = claim
-    }
-    return whileOpen(opened, () => {
-      opening?.connectionGone()
-      if (entry !== undefined) Ledger.recordClosed(ledger, entry)
-      gate.look()
+/** A connection in a ledger. There may be very many, so that it is one object with what it needs at its end. */
+class TrackedConnection implements Tracked {
+  readonly #parts: Parts
+  readonly #gate: Reserving.Gate
+  readonly #opening: LedgerClaim | undefined
+  #entry: Ledger.Entry | undefined
+
+  constructor(parts: Parts, gate: Reserving.Gate, { label, site }: TrackRequest, claim: Claim) {
+    const { ledger } = parts
+    this.#parts = parts
+    this.#gate = gate
+    this.#entry = Ledger.recordOpen(ledger, label, site ?? noSite)
+    this.#opening = claim instanceof LedgerClaim && claim.connectionRecorded(ledger) ? claim : undefined
+  }
+
+  end(): void {
+    if (this.#entry === undefined) return
+    this.#opening?.connectionGone()
+    Ledger.recordClosed(this.#parts.ledger, this.#entry)
+    this.#entry = undefined
+    this.#gate.look()
+  }
+}
+
+const trackOf = (parts: Parts, gate: Reserving.Gate): Track => {
+  const track = (request: TrackRequest) =>
+    Effect.flatMap(CurrentClaim, (claim) => {
+      let tracked: Tracked
+      return whileOpen(() => tracked = new TrackedConnection(parts, gate, request, claim), () => tracked.end())
     })
+  return Object.assign(track, {
+    unsafe: (request: TrackRequest, claim: Claim) => new TrackedConnection(parts, gate, request, claim)
   })
+}
 
 const makeMonitor = (
   parts: Parts,

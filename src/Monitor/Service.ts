@@ -38,6 +38,32 @@ export interface TrackRequest {
 }
 
 /**
+ * How an open connection is recorded.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Track {
+  (request: TrackRequest): Effect.Effect<void, never, Scope.Scope>
+  /**
+   * The same for whoever keeps many connections and would rather not keep a scope for each: it records in the call itself,
+   * under the claim of the opening, and whoever calls it ends the entry on every path. A monitor may do without it.
+   */
+  readonly unsafe?: ((request: TrackRequest, claim: Claim) => Tracked) | undefined
+}
+
+/**
+ * An entry of the ledger.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Tracked {
+  /** The connection is closed. Calling it twice does nothing. */
+  readonly end: () => void
+}
+
+/**
  * How room is claimed.
  *
  * @category models
@@ -157,7 +183,7 @@ export class ResourceMonitor extends Context.Service<ResourceMonitor, {
    */
   readonly shortage: (request: ShortageRequest) => Effect.Effect<ResourceExhausted | undefined>
   /** Records an open connection in the ledger until the scope closes. */
-  readonly track: (request: TrackRequest) => Effect.Effect<void, never, Scope.Scope>
+  readonly track: Track
   /**
    * Registers a callback that gives something back under pressure, until the scope closes; one that is running then is left
    * to its end. It dies with `InvalidOption` when an option makes no sense.

@@ -12,6 +12,7 @@ import * as Scope from "effect/Scope"
 import { endsWithin } from "../internal/Bounded.ts"
 import { CloseTimeout } from "../internal/CloseTimeout.ts"
 import { report } from "../internal/Unhandled.ts"
+import type { Records } from "./Records.ts"
 
 /** A connector keeps the deadline itself; this is what it may take longer for the last steps. */
 const grace = Duration.millis(500)
@@ -56,13 +57,13 @@ export const closeWithin = <R>(
  */
 export const closeConnection = (options: {
   readonly scope: Scope.Closeable
-  readonly records: Scope.Closeable
+  readonly records: Records
   readonly label: string
   readonly closeTimeout: Duration.Duration
   readonly freed: () => void
 }): Effect.Effect<void> => {
   const { freed, records, scope } = options
-  const closeRecords = Effect.suspend(() => Scope.close(records, Exit.void))
+  const closeRecords = records.close()
   const closeAll = Effect.suspend(() => Scope.close(scope, Exit.void)).pipe(
     Effect.ensuring(closeRecords),
     Effect.ensuring(Effect.sync(freed)),

@@ -16,7 +16,8 @@ import type { CallSite } from "../internal/CallSite.ts"
 import { CloseTimeout } from "../internal/CloseTimeout.ts"
 import { TrackedByPool } from "../internal/Tracked.ts"
 import { report } from "../internal/Unhandled.ts"
-import { witnessed } from "../internal/Witness.ts"
+import { witnessed, witnessIn } from "../internal/Witness.ts"
+import { CurrentClaim } from "../Monitor/Claim.ts"
 import { ResourceMonitor } from "../Monitor/Service.ts"
 import type { Connector } from "../Resource/Connector.ts"
 import { run as retryReleasing } from "../Retry/Attempt.ts"
@@ -24,6 +25,7 @@ import * as RetryPolicy from "../Retry/RetryPolicy.ts"
 import { closeWithin, patienceOf } from "./Closing.ts"
 import { ConnectionBudget, unlimited } from "./ConnectionBudget.ts"
 import type { Settings } from "./PoolOptions.ts"
+import { Records } from "./Records.ts"
 
 /**
  * One attempt to open a connection took longer than `connectTimeout`.
@@ -67,13 +69,12 @@ export interface Demand<A> {
   readonly span: () => Tracer.AnySpan | undefined
 }
 
-/** An opened connection and the scopes that hold it. */
+/** An opened connection and what holds it. */
 export interface Opened<A> {
   readonly value: A
   /** Holds what the connector acquired. */
   readonly scope: Scope.Closeable
-  /** Holds what is noted down of it: a permit of the budget, its entry in the ledger. It closes after the other one. */
-  readonly records: Scope.Closeable
+  readonly records: Records
 }
 
 interface Labelled {
@@ -91,7 +92,7 @@ export interface Request<K, A, E, R> extends Labelled {
 
 /** What the attempt that was made last has noted down and opened, until the pool takes it over. */
 interface Held<A> {
-  records: Scope.Closeable
+  records: Records
   opened: Opened<A> | undefined
 }
 
@@ -99,7 +100,7 @@ interface Held<A> {
 const letGo = <A>(held: Held<A>, { label, settings }: Labelled): Effect.Effect<void> => {
   const { opened, records } = held
   held.opened = undefined
-  const closeRecords = Scope.close(records, Exit.void)
+  const closeRecords = records.close()
   return opened === undefined
     ? closeRecords
     : Effect.andThen(
@@ -154,7 +155,7 @@ const patienceWithBudget = Duration.millis(100)
 const permitted = (
   budget: ConnectionBudget,
   { demand, label, settings }: Labelled & { readonly demand: Pick<Demand<never>, "crowded"> },
-  records: Scope.Closeable
+  records: Records
 ) =>
   Effect.gen(function*() {
     const scope = Scope.makeUnsafe()
@@ -163,7 +164,7 @@ const permitted = (
       label: `the budget's permit for ${label}`,
       closeTimeout: settings.closeTimeout
     })
-    yield* Scope.addFinalizer(records, give)
+    yield* Scope.addFinalizer(records.scope, give)
     const asking = Effect.sleep(patienceWithBudget).pipe(
       Effect.andThen(Effect.sync(demand.crowded)),
       Effect.andThen(Effect.never)
@@ -181,12 +182,16 @@ const permitted = (
 const textOf = (site: CallSite | undefined) => site && (() => site.text)
 
 /** Notes down that a connection is open, for as long as its records last. */
-const noteDown = (label: string, site: CallSite | undefined, records: Scope.Closeable) =>
-  Effect.flatMap(
-    ResourceMonitor,
-    (monitor) =>
-      Scope.provide(Effect.andThen(monitor.track({ label, site: textOf(site) }), witnessed({ label, site })), records)
-  )
+const noteDown = (label: string, site: CallSite | undefined, records: Records) =>
+  Effect.contextWith((context: Context.Context<ResourceMonitor>) => {
+    const { track } = Context.get(context, ResourceMonitor)
+    const request = { label, site: textOf(site) }
+    if (track.unsafe === undefined) {
+      return Scope.provide(Effect.andThen(track(request), witnessed({ label, site })), records.scope)
+    }
+    records.keep(track.unsafe(request, Context.get(context, CurrentClaim)))
+    return witnessIn(context) === undefined ? Effect.void : Scope.provide(witnessed({ label, site }), records.scope)
+  })
 
 /** The ledger's entry is made before the dial and is so the last to go: a connection counts until it is really closed. */
 const recorded = <K, A, E, R>(request: Request<K, A, E, R>, held: Held<A>) => {
@@ -207,7 +212,7 @@ const recorded = <K, A, E, R>(request: Request<K, A, E, R>, held: Held<A>) => {
 /** One attempt, whose records are its own. */
 const attempt = <K, A, E, R>(request: Request<K, A, E, R>, held: Held<A>) =>
   Effect.suspend(() => {
-    held.records = Scope.makeUnsafe()
+    held.records = new Records()
     return recorded(request, held)
   })
 
@@ -249,7 +254,7 @@ export const openConnection = <K, A, E, R>(
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
       const { demand } = request
-      const held: Held<A> = { records: Scope.makeUnsafe(), opened: undefined }
+      const held: Held<A> = { records: new Records(), opened: undefined }
       const exit = yield* Effect.exit(restore(open(request, held)))
       const opened = Exit.isSuccess(exit) ? exit.value : undefined
       const outcome: Exit.Exit<unknown, unknown> = opened === undefined

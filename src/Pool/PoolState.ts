@@ -12,6 +12,7 @@ import type { CallSite } from "../internal/CallSite.ts"
 import type { Loss } from "../internal/Loss.ts"
 import type { Establishment } from "./Establishment.ts"
 import type { PoolError } from "./PoolError.ts"
+import type { Records } from "./Records.ts"
 import type { WaitQueue } from "./WaitQueue.ts"
 
 /** Where a pool is in its life. `Waiting` and `Refusing` are the two ways of being suspended. */
@@ -38,8 +39,8 @@ export interface PooledConnection<K, A> {
   readonly value: A
   /** Holds what the connector acquired. */
   readonly scope: Scope.Closeable
-  /** Holds what is noted down of it. It closes after `scope`. */
-  readonly records: Scope.Closeable
+  /** They close after `scope`. */
+  readonly records: Records
   readonly slot: Slot
   /** When it was opened, on the pool's steady clock. */
   readonly openedAt: number

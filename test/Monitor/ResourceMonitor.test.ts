@@ -215,6 +215,23 @@ describe("track", () => {
         assert.strictEqual((yield* test.tracked).size, 0)
       })
     ))
+
+  it.effect("does the same without a scope: an entry ends once", () =>
+    inTestMonitor((monitor, test) =>
+      Effect.gen(function*() {
+        yield* test.set({ connectionLimit: 2 })
+        const claim = yield* monitor.reserve({ label: "a" })
+        const { unsafe } = monitor.track
+        assert.isDefined(unsafe)
+        const [first, second] = [unsafe({ label: "a" }, claim), unsafe({ label: "a" }, yield* Monitor.CurrentClaim)]
+        assert.deepStrictEqual([...yield* test.tracked], [["a", 2]])
+        second.end()
+        second.end()
+        assert.deepStrictEqual([...yield* test.tracked], [["a", 1]])
+        first.end()
+        assert.deepStrictEqual([...yield* test.tracked], [])
+      })
+    ))
 })
 
 describe("layer", () => {
