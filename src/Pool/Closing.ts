@@ -4,13 +4,15 @@
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import * as Scheduler from "effect/Scheduler"
 import * as Scope from "effect/Scope"
-import { endsWithin } from "../internal/Bounded.ts"
-import { CloseTimeout } from "../internal/CloseTimeout.ts"
+import { awaitWithin, endsWithin } from "../internal/Bounded.ts"
+import { CloseTimeout, type CloseTimeoutSource } from "../internal/CloseTimeout.ts"
 import { report } from "../internal/Unhandled.ts"
 import type { Records } from "./Records.ts"
 
@@ -28,50 +30,73 @@ export const reportDefects = (what: string) => <A, E, R>(effect: Effect.Effect<A
     (cause) => report(`ConnectionPool: ${what} of a connector died`, cause)
   )
 
+interface Named {
+  /** The endpoint's text. */
+  readonly label: string
+}
+
+const reportFailure = ({ label }: Named) => (cause: Cause.Cause<unknown>): Effect.Effect<void> =>
+  report(`ConnectionPool: closing a connection to ${label} has failed`, cause)
+
+const reportHung = ({ label }: Named, patience: Duration.Duration): Effect.Effect<void> =>
+  report(
+    `ConnectionPool: closing a connection to ${label} has not ended within ${Duration.format(patience)}. ` +
+      "Its slot is free again, but its socket may still be open: the connector's finalizer hangs."
+  )
+
 /**
  * Runs an effect that closes something. One that does not end within `closeTimeout` and a moment is left behind and
- * reported; `false` then.
+ * reported.
  */
 export const closeWithin = <R>(
   close: Effect.Effect<void, never, R>,
-  options: { readonly label: string; readonly closeTimeout: Duration.Duration }
-): Effect.Effect<boolean, never, R> => {
+  options: Named & CloseTimeoutSource
+): Effect.Effect<void, never, R> => {
   const patience = patienceOf(options.closeTimeout)
-  const closing = close.pipe(
-    Effect.tapCause((cause) => report(`ConnectionPool: closing a connection to ${options.label} has failed`, cause)),
-    Effect.provideService(CloseTimeout, options)
+  const closing = close.pipe(Effect.tapCause(reportFailure(options)), Effect.provideService(CloseTimeout, options))
+  return Effect.flatMap(
+    endsWithin(closing, patience),
+    (ended) => ended ? Effect.void : reportHung(options, patience)
   )
-  return Effect.tap(endsWithin(closing, patience), (ended) =>
-    ended
-      ? Effect.void
-      : report(
-        `ConnectionPool: closing a connection to ${options.label} has not ended within ${Duration.format(patience)}. ` +
-          "Its slot is free again, but its socket may still be open: the connector's finalizer hangs."
-      ))
+}
+
+/** What is closed of a connection, and who learns that it is. */
+export interface Closable extends Named {
+  readonly scope: Scope.Closeable
+  readonly records: Records
+  /** Frees the slot, in the step in which nothing is left of the connection. It may be called twice. */
+  readonly freed: () => void
 }
 
 /**
- * Closes a connection, once however often it is asked to. Its slot is freed in the step in which nothing is left of it. If
- * closing hangs, the slot is freed all the same, and whatever was noted down of the connection is given back: a permit of the
- * budget would be lost for ever.
+ * Makes what closes the connections of a pool, in fibers that nobody interrupts and that end when that is done. If closing hangs,
+ * the slot is freed all the same, and whatever was noted down of the connection is given back: a permit of the budget would
+ * be lost for ever.
  */
-export const closeConnection = (options: {
-  readonly scope: Scope.Closeable
-  readonly records: Records
-  readonly label: string
-  readonly closeTimeout: Duration.Duration
-  readonly freed: () => void
-}): Effect.Effect<void> => {
-  const { freed, records, scope } = options
-  const closeRecords = records.close()
-  const closeAll = Effect.suspend(() => Scope.close(scope, Exit.void)).pipe(
-    Effect.ensuring(closeRecords),
-    Effect.ensuring(Effect.sync(freed)),
+export const closerIn = (
+  context: Context.Context<never>,
+  settings: CloseTimeoutSource
+): (closable: Closable) => Fiber.Fiber<void> => {
+  const fork = Effect.runForkWith(context)
+  const forkClosing = Effect.runForkWith(context.pipe(
+    Context.add(CloseTimeout, settings),
     // No other fiber comes between the last finalizer and the slot, which would be counted although nothing is open.
-    Effect.provideService(Scheduler.PreventSchedulerYield, true)
-  )
-  return Effect.flatMap(
-    closeWithin(closeAll, options),
-    (ended) => ended ? Effect.void : Effect.andThen(Effect.sync(freed), closeRecords)
-  )
+    Context.add(Scheduler.PreventSchedulerYield, true)
+  ))
+  return (closable) => {
+    const { freed, records, scope } = closable
+    const closeAll = Effect.suspend(() => Scope.close(scope, Exit.void)).pipe(
+      Effect.ensuring(records.close()),
+      Effect.ensuring(Effect.sync(freed)),
+      Effect.catchCause(reportFailure(closable))
+    )
+    const closing = forkClosing(closeAll, { uninterruptible: true })
+    // Most finalizers only tell a socket to end, and are done by now.
+    if (closing.pollUnsafe() !== undefined) return closing
+    const patience = patienceOf(settings.closeTimeout)
+    return fork(Effect.flatMap(awaitWithin(closing, patience), (exit) =>
+      exit === undefined
+        ? Effect.andThen(reportHung(closable, patience), Effect.andThen(Effect.sync(freed), records.close()))
+        : Effect.void))
+  }
 }

@@ -44,7 +44,7 @@ import { whileOpen } from "../internal/WhileOpen.ts"
 import { ResourceMonitor } from "../Monitor/Service.ts"
 import type { Connector } from "../Resource/Connector.ts"
 import * as Borrowing from "./Borrowing.ts"
-import { closeConnection, reportDefects } from "./Closing.ts"
+import { closerIn, reportDefects } from "./Closing.ts"
 import * as Draining from "./Draining.ts"
 import * as Establishment from "./Establishment.ts"
 import * as Explaining from "./Explaining.ts"
@@ -174,14 +174,7 @@ const makePool = <K, A, E, R>(
     makeKeyPool: emptyKeyPool,
     open: ({ key, label }, demand) =>
       forkOpening(openConnection({ connector, key, label, settings, afterOpen: hooks?.afterOpen, demand })),
-    close: (connection, freed) =>
-      closeConnection({
-        scope: connection.scope,
-        records: connection.records,
-        label: connection.owner.label,
-        closeTimeout: settings.closeTimeout,
-        freed
-      }),
+    close: closerIn(context, settings),
     watch: closed === undefined
       ? undefined
       : (connection) => fork(reportDefects("closed")(Effect.suspend(() => closed(connection)))),

@@ -61,7 +61,8 @@ export class PoolCore<K, A> {
       tally: this.#tally,
       hasCheck: env.check !== undefined,
       isReusable: env.isReusable,
-      close: (connection) => fork(env.close(connection, () => this.#free(connection.owner, connection.slot)))
+      close: ({ owner, records, scope, slot }) =>
+        env.close({ label: owner.label, scope, records, freed: () => this.#free(owner, slot) })
     })
     this.#openings = new Openings(env, this.#inventory, this.#tally, {
       isWanted: (keyPool) => this.#status === "Open" && isStillWanted(keyPool, settings),

@@ -7,9 +7,10 @@ import type * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type { ResourceExhausted } from "../Monitor/Gate.ts"
 import type { Connector } from "../Resource/Connector.ts"
+import type { Closable } from "./Closing.ts"
 import type { Demand } from "./Opening.ts"
 import type { Settings } from "./PoolOptions.ts"
-import type { KeyPool, Lease, PooledConnection } from "./PoolState.ts"
+import type { KeyPool, Lease } from "./PoolState.ts"
 import type { SteadyClock } from "./SteadyClock.ts"
 
 /** Asks whether a connection works, or makes it ready. */
@@ -26,8 +27,8 @@ export interface Environment<K, A> {
   readonly makeKeyPool: (key: K) => KeyPool<K, A>
   /** Starts to open a connection, which is handed to `demand.opened`. */
   readonly open: (keyPool: KeyPool<K, A>, demand: Demand<A>) => Fiber.Fiber<void>
-  /** Closes a connection. Its slot is freed then, and also where its finalizer does not end. */
-  readonly close: (connection: PooledConnection<K, A>, freed: () => void) => Effect.Effect<void>
+  /** Starts closing a connection. Its slot is freed then, and also where its finalizer does not end. */
+  readonly close: (closable: Closable) => Fiber.Fiber<void>
   /** Starts a fiber that ends when the connection has died. */
   readonly watch: ((connection: A) => Fiber.Fiber<void>) | undefined
   /** Whether a connection may be lent again: after a borrow that ended so, or before the next one. */

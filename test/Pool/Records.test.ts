@@ -32,8 +32,8 @@ describe("the records of a connection", () => {
           open: (key: string) =>
             Effect.acquireRelease(
               // The dial is noted down before it begins, and goes on to be until the last finalizer has ended.
-              Effect.flatMap(monitor.tracked, (during) => Effect.succeed({ key, during: during.get(key) })),
-              () => Effect.flatMap(monitor.tracked, (during) => Effect.sync(() => assert.isAbove(during.size, 0)))
+              Effect.map(monitor.tracked, (during) => ({ key, during: during.get(key) })),
+              () => Effect.map(monitor.tracked, (during) => assert.isAbove(during.size, 0))
             )
         })
         const pool = yield* ConnectionPool.make({ connector })

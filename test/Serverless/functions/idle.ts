@@ -20,5 +20,7 @@ const handler = Lambda.handler({
 await Lambda.ready()
 // An idle connection, for which the pool has a timer of half a minute.
 const answer = await handler({}, { getRemainingTimeInMillis: () => 60_000 } as Lambda.LambdaContext)
+// What is still to be done of the invocation itself is over with this turn of the event loop; a timer is not.
+await new Promise((resolve) => setImmediate(resolve))
 const timers = process.getActiveResourcesInfo().filter((name) => name === "Timeout" || name === "Immediate")
 console.log(JSON.stringify({ answer, timers, now: Date.now() }))

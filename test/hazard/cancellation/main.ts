@@ -17,7 +17,7 @@ const [share = "0", shares = "1", density] = process.argv.slice(2)
 Error.stackTraceLimit = 0
 
 /** Operations of a borrow, its neighbour and what the pool does for them, in the middle of all cases. */
-const operations = 350
+const operations = 320
 
 /** A case, with the scheduling steps at which it is interrupted: the first one, and every so many after that. */
 interface Sweep {
