@@ -25,21 +25,30 @@ export interface Lender<K, A> {
   readonly check: Probe<A> | undefined
   /** Makes a connection ready, each time before it is lent. */
   readonly beforeLend: Probe<A> | undefined
-  /**
-   * Where leases end after some time: the ids of the fibers that run in the place of borrowers, and the ids of these. Each is
-   * taken out when it ends, as it will with its lease at the latest. A weak map of fibers would cost several times a borrow.
-   */
-  readonly deputies: Deputies | undefined
+  /** Leases end after some time, so that fibers of the pool's run in the place of borrowers. */
+  readonly limitsLeases: boolean
 }
 
-type Deputies = Map<number, number>
+/**
+ * The lease of the borrower in whose place the fiber with its `deputyId` runs. Fibers that this one forks inherit it and are
+ * nobody's deputies.
+ */
+class Deputising extends Context.Service<Deputising, Pick<Lease<never, never>, "deputyId" | "fiberId">>()(
+  "effect-sluice/Pool/Deputising"
+) {}
 
-/** A lease for whoever borrows on a fiber, which may run in the place of another. */
+/** The id of the borrower on a fiber, which may run in the place of another. */
+const borrowerOn = (fiber: Fiber.Fiber<unknown, unknown>): number => {
+  const lease = Context.getOrUndefined(fiber.context, Deputising)
+  return lease?.deputyId === fiber.id ? lease.fiberId : fiber.id
+}
+
+/** A lease for whoever borrows on a fiber. */
 const leaseFor = <K, A>(
-  { core, deputies }: Lender<K, A>,
+  { core, limitsLeases }: Lender<K, A>,
   fiber: Fiber.Fiber<unknown, unknown>,
   { key, site }: Request<K>
-): Lease<K, A> => makeLease(core.keyPool(key), { fiber, fiberId: deputies?.get(fiber.id) ?? fiber.id, site })
+): Lease<K, A> => makeLease(core.keyPool(key), { fiber, fiberId: limitsLeases ? borrowerOn(fiber) : fiber.id, site })
 
 /** What is borrowed, and where in the program. */
 interface Request<K> {
@@ -140,18 +149,16 @@ const withinLease = <K, A, B, E, R>(
   lender: Lender<K, A>,
   lease: Lease<K, A>,
   effect: Effect.Effect<B, E, R>
-): Effect.Effect<B, E | PoolError, R> =>
-  lender.deputies === undefined ? effect : untilExpired(lender.deputies, lease, effect)
+): Effect.Effect<B, E | PoolError, R> => lender.limitsLeases ? untilExpired(lease, effect) : effect
 
 const untilExpired = <K, A, B, E, R>(
-  deputies: Deputies,
   lease: Lease<K, A>,
   effect: Effect.Effect<B, E, R>
 ): Effect.Effect<B, E | PoolError, R> =>
   Effect.contextWith((context: Context.Context<R>) =>
     Effect.callback<B, E | PoolError>((resume) => {
-      const fiber = Effect.runForkWith(context)(Effect.withFiber((deputy) => {
-        deputies.set(deputy.id, lease.fiberId)
+      const fiber = Effect.runForkWith(Context.add(context, Deputising, lease))(Effect.withFiber((deputy) => {
+        lease.deputyId = deputy.id
         return effect
       }))
       let expired: PoolError | undefined
@@ -159,10 +166,7 @@ const untilExpired = <K, A, B, E, R>(
         expired = error
         fiber.interruptUnsafe()
       }
-      fiber.addObserver((exit) => {
-        deputies.delete(fiber.id)
-        resume(expired === undefined ? exit : expiredIn(exit, expired))
-      })
+      fiber.addObserver((exit) => resume(expired === undefined ? exit : expiredIn(exit, expired)))
       return Fiber.interrupt(fiber)
     })
   )

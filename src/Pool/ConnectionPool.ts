@@ -49,6 +49,7 @@ import * as Draining from "./Draining.ts"
 import * as Establishment from "./Establishment.ts"
 import * as Explaining from "./Explaining.ts"
 import type { Health } from "./Health.ts"
+import { LeaseQueue } from "./LeaseQueue.ts"
 import { openConnection, openingContext } from "./Opening.ts"
 import { PoolCore } from "./PoolCore.ts"
 import type { Probe } from "./PoolEnvironment.ts"
@@ -60,7 +61,6 @@ import type { Stats } from "./PoolStats.ts"
 import * as Reporting from "./Reporting.ts"
 import { SteadyClock } from "./SteadyClock.ts"
 import { TypeId } from "./TypeId.ts"
-import { WaitQueue } from "./WaitQueue.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
 export type { Health } from "./Health.ts"
@@ -101,7 +101,7 @@ export interface ConnectionPool<in out K, in out A> extends Pipeable {
 const emptyKeyPool = <K, A>(key: K): KeyPool<K, A> => ({
   key,
   label: Explaining.labelOf(key),
-  queue: new WaitQueue(),
+  queue: new LeaseQueue(),
   idle: listForOne(),
   roomy: [],
   connections: listForOne(),
@@ -192,7 +192,7 @@ const makePool = <K, A, E, R>(
       core,
       check,
       beforeLend: probeOf("beforeLend", hooks?.beforeLend, settings, context),
-      deputies: settings.maxLease < Infinity ? new Map() : undefined,
+      limitsLeases: settings.maxLease < Infinity,
       drain,
       registered: { core, clock, settings, hasCheck: check !== undefined, drain }
     },

@@ -43,7 +43,7 @@ export class Deadlines<K, A> {
 
   /** The deadline is set once; going back to the queue does not arm it again. */
   #of(lease: Lease<K, A>, now: number): number {
-    if (lease.deadline === Infinity) lease.deadline = this.#clock.deadlineAfter(this.#acquireTimeout, now)
+    if (lease.deadline === Infinity) lease.deadline = this.#clock.monotonicAt(now) + this.#acquireTimeout
     return lease.deadline
   }
 }

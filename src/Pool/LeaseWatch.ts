@@ -4,16 +4,18 @@
  * @since 0.1.0
  */
 import { leaseExpired } from "./Explaining.ts"
+import { LeaseQueue } from "./LeaseQueue.ts"
 import type { Environment } from "./PoolEnvironment.ts"
 import type { Lease, PooledConnection } from "./PoolState.ts"
 import type { Tally } from "./PoolStats.ts"
+import type { SteadyClock } from "./SteadyClock.ts"
 
 /** What is done about a lease. Times are in milliseconds. */
 export interface Measures<K, A> {
   readonly leakThreshold: number
   readonly maxLease: number
   /** A clock that does not step: a wall clock that is set must end no lease that has just begun. */
-  readonly monotonic: () => number
+  readonly clock: Pick<SteadyClock, "monotonic" | "monotonicAt">
   /** The lease has been held for longer than `leakThreshold`. It is called once for a lease. */
   readonly report: (lease: Lease<K, A>, age: number) => void
   /** A reported lease has come back after all. */
@@ -25,8 +27,7 @@ export interface Measures<K, A> {
 /** Watches leases in the order in which their borrowers got them, which is the order in which they are due. */
 export class LeaseWatch<K, A> {
   readonly #measures: Measures<K, A>
-  /** Since when each is held. */
-  readonly #held = new Map<Lease<K, A>, number>()
+  readonly #held = new LeaseQueue<K, A>()
   /** The shorter of the two times. */
   readonly #first: number
   readonly isOn: boolean
@@ -40,39 +41,54 @@ export class LeaseWatch<K, A> {
   /** A borrower has got its connection at `now`; returns when the lease is due for the first time. */
   add(lease: Lease<K, A>, now: number): number {
     lease.reported = false
-    this.#held.set(lease, this.#measures.monotonic())
+    lease.watchedSince = this.#measures.clock.monotonicAt(now)
+    this.#held.addLast(lease)
     return now + this.#first
   }
 
   remove(lease: Lease<K, A>): void {
-    const since = this.#held.get(lease)
-    if (since === undefined) return
-    this.#held.delete(lease)
-    if (lease.reported) this.#measures.recovered(lease, this.#measures.monotonic() - since)
+    const { reported, watchedSince } = lease
+    if (watchedSince === Infinity) return
+    this.#forget(lease)
+    if (reported) this.#measures.recovered(lease, this.#measures.clock.monotonic() - watchedSince)
   }
 
   /** Does what is due, and returns when the next lease is. */
   check(now: number): number {
     if (this.#held.size === 0) return Infinity
-    const { end, leakThreshold, maxLease, report } = this.#measures
-    const monotonic = this.#measures.monotonic()
+    const { clock, maxLease, report } = this.#measures
+    const monotonic = clock.monotonic()
+    this.#endOver(monotonic)
+    const late: Array<{ readonly lease: Lease<K, A>; readonly age: number }> = []
     let next = Infinity
-    for (const [lease, since] of this.#held) {
-      const age = monotonic - since
-      if (age >= maxLease) {
-        this.#held.delete(lease)
-        end(lease)
-        continue
+    for (let lease = this.#held.first; lease !== undefined; lease = lease.behind) {
+      const age = monotonic - lease.watchedSince
+      if (age < this.#first) {
+        // Whoever came later is due later.
+        next = Math.min(next, this.#first - age)
+        break
       }
-      if (age >= leakThreshold && !lease.reported) {
-        lease.reported = true
-        report(lease, age)
-      }
-      next = Math.min(next, (lease.reported ? maxLease : this.#first) - age)
-      // Whoever came later is due later.
-      if (age < this.#first) break
+      if (!lease.reported) late.push({ lease, age })
+      lease.reported = true
+      next = Math.min(next, maxLease - age)
     }
+    for (const { age, lease } of late) report(lease, age)
     return now + next
+  }
+
+  /** Ends the leases that have lasted for too long. What ends with one of them may be others, so that it looks anew each time. */
+  #endOver(monotonic: number): void {
+    const { end, maxLease } = this.#measures
+    for (let first = this.#held.first; first !== undefined; first = this.#held.first) {
+      if (monotonic - first.watchedSince < maxLease) return
+      this.#forget(first)
+      end(first)
+    }
+  }
+
+  #forget(lease: Lease<K, A>): void {
+    this.#held.remove(lease)
+    lease.watchedSince = Infinity
   }
 }
 
@@ -85,7 +101,7 @@ export const watchLeases = <K, A>(
   new LeaseWatch({
     leakThreshold: settings.leakThreshold,
     maxLease: settings.maxLease,
-    monotonic: () => clock.monotonic(),
+    clock,
     report: (lease, age) => {
       tally.leaksReported++
       fork(reportLease(lease, "Held", age))

@@ -11,9 +11,9 @@ import type * as Scope from "effect/Scope"
 import type { CallSite } from "../internal/CallSite.ts"
 import type { Loss } from "../internal/Loss.ts"
 import type { Establishment } from "./Establishment.ts"
+import type { LeaseQueue } from "./LeaseQueue.ts"
 import type { PoolError } from "./PoolError.ts"
 import type { Records } from "./Records.ts"
-import type { WaitQueue } from "./WaitQueue.ts"
 
 /** Where a pool is in its life. `Waiting` and `Refusing` are the two ways of being suspended. */
 export type Status = "Open" | "Waiting" | "Refusing" | "Draining" | "Closed"
@@ -139,7 +139,7 @@ export interface KeyPool<K, A> {
   readonly key: K
   /** The key's text, for errors, logs and the monitor. */
   readonly label: string
-  readonly queue: WaitQueue<K, A>
+  readonly queue: LeaseQueue<K, A>
   /** The idle connections, the one that was used last at the end. */
   readonly idle: Array<PooledConnection<K, A>>
   /** Lent connections with room for another borrower, the one that was used last at the end. */
@@ -178,6 +178,8 @@ export interface Lease<K, A> {
   owner: KeyPool<K, A>
   /** Tells borrowers apart. A fiber of the pool's that runs in the place of a borrower borrows as that one. */
   readonly fiberId: number
+  /** The fiber that runs in the borrower's place, if there is one. */
+  deputyId: number | undefined
   /** The borrower, until the lease is guarded: then nothing of the pool leads to it any more. */
   fiber: Fiber.Fiber<unknown, unknown> | undefined
   /** What ends the lease when a scope ends, until the lease is guarded. */
@@ -198,6 +200,8 @@ export interface Lease<K, A> {
   waitingSince: number
   /** When it got its connection, on the pool's steady clock. */
   borrowedAt: number
+  /** Since when it is watched, in milliseconds of the monotonic clock, or `Infinity`. */
+  watchedSince: number
   /** It was reported for being held too long. */
   reported: boolean
   /** Has a witness forget it. */
@@ -208,7 +212,7 @@ export interface Lease<K, A> {
   goOn: ((failure: PoolError | undefined) => void) | undefined
   /** Ends the borrower's effect, if leases are limited. */
   expire: ((error: PoolError) => void) | undefined
-  /** Neighbours in the queue. */
+  /** Neighbours in the queue of those that wait, or among those that are watched. */
   ahead: Lease<K, A> | undefined
   behind: Lease<K, A> | undefined
 }
@@ -224,6 +228,7 @@ export const makeLease = <K, A>(
 ): Lease<K, A> => ({
   owner,
   fiberId,
+  deputyId: undefined,
   fiber,
   finalizer: undefined,
   context: fiber.context,
@@ -235,6 +240,7 @@ export const makeLease = <K, A>(
   deadline: Infinity,
   waitingSince: 0,
   borrowedAt: 0,
+  watchedSince: Infinity,
   reported: false,
   unnote: undefined,
   loss: undefined,

@@ -46,15 +46,15 @@ export class SteadyClock {
   }
 
   /**
-   * The moment on the monotonic clock that is this many milliseconds after `now`, a time of {@link now}. The monotonic clock
-   * is read anew when that time has moved on: a deadline is early by a millisecond at most.
+   * The milliseconds of the monotonic clock at `now`, a time of {@link now}. That clock is read anew when this time has moved
+   * on: what is counted from here is early by a millisecond at most.
    */
-  deadlineAfter(millis: number, now: number): number {
+  monotonicAt(now: number): number {
     if (now !== this.#readAt) {
       this.#readAt = now
       this.#read = this.monotonic()
     }
-    return this.#read + millis
+    return this.#read
   }
 
   /** The wall clock was set back, so that it says nothing of how long ago the last reading was. */

@@ -4,6 +4,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber } from "effect"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
+import { TestClock } from "effect/testing"
 import { collectLogs, fork, hold, id, settle, test } from "../support/Pools.ts"
 import * as Scripted from "../support/ScriptedConnector.ts"
 
@@ -42,4 +43,36 @@ describe("a nested borrow that may wait for itself", () => {
       assert.lengthOf(lines.filter(isWarning), 2)
     })).pipe(Effect.provide(layer))
   })
+})
+
+describe("a nested borrow where leases are limited", () => {
+  const limited = Effect.suspend(() =>
+    ConnectionPool.make({ connector: Scripted.make().connector, maxTotal: 1, maxLease: "1 hour", drainTimeout: 0 })
+  )
+
+  it.effect("is the borrower's own, also through another pool", () =>
+    test(Effect.gen(function*() {
+      const [orders, reports] = [yield* limited, yield* limited]
+      const nested = ConnectionPool.use(
+        orders,
+        "a",
+        () => ConnectionPool.use(reports, "a", () => ConnectionPool.use(orders, "b", id))
+      )
+      assert.strictEqual((yield* Effect.flip(nested)).reason._tag, "NestedAcquire")
+    })))
+
+  it.effect("of a fiber that the borrower has forked is that fiber's", () =>
+    test(Effect.gen(function*() {
+      const pool = yield* limited
+      const forked = ConnectionPool.use(
+        pool,
+        "a",
+        () => Effect.flatMap(Effect.forkChild(ConnectionPool.use(pool, "b", id)), Fiber.join)
+      )
+      const borrower = yield* fork(Effect.flip(forked))
+      yield* settle
+      assert.strictEqual((yield* ConnectionPool.stats(pool)).waiting, 1)
+      yield* TestClock.adjust("30 seconds")
+      assert.strictEqual((yield* Fiber.join(borrower)).reason._tag, "AcquireTimeout")
+    })))
 })

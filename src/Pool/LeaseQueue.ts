@@ -1,12 +1,15 @@
 /**
- * The borrowers that wait for one endpoint, first come first served.
+ * Leases in their order: the borrowers that wait for one endpoint, first come first served, or those whose leases are watched.
  *
  * @since 0.1.0
  */
 import type { Lease } from "./PoolState.ts"
 
-/** A doubly linked list through the leases themselves, so that a borrower that gives up leaves at the same small cost. */
-export class WaitQueue<K, A> {
+/**
+ * A doubly linked list through the leases themselves, so that a borrower that gives up leaves at the same small cost. A lease is
+ * in one of them at a time: it waits, or it is held.
+ */
+export class LeaseQueue<K, A> {
   #first: Lease<K, A> | undefined
   #last: Lease<K, A> | undefined
   #size = 0
