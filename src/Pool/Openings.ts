@@ -204,11 +204,21 @@ export class Openings<K, A> {
    * what the borrower learns, unless there will be another attempt. Two that were opened at once count as one attempt.
    */
   notReady(connection: PooledConnection<K, A>): PoolError | undefined {
-    const { owner, state, untried } = connection
-    if (!untried || state === "Closing") return undefined
+    const { owner, state } = connection
+    if (!this.#isNew(connection) || state === "Closing") return undefined
     connection.untried = false
     const failure = owner.lastFailure = Explaining.notReady(owner)
     return this.#env.clock.now() < owner.dialAt ? undefined : this.failed(owner, failure)
+  }
+
+  /**
+   * Whether nobody has had a connection ready so far. One that was opened with nobody waiting, for a minimum, counts as long as
+   * it is young: whoever gets it at once must not have it replaced again and again without a delay.
+   */
+  #isNew({ madeReady, openedAt, owner, untried }: PooledConnection<K, A>): boolean {
+    if (untried || madeReady || !this.#env.makesReady) return untried
+    const age = this.#env.clock.now() - openedAt
+    return !Establishment.hasLasted({ age, isLent: false, delay: this.#delayOf(owner, 1) })
   }
 
   #succeeded(keyPool: KeyPool<K, A>): void {

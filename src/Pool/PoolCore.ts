@@ -159,6 +159,7 @@ export class PoolCore<K, A> {
     const { connection } = lease
     if (connection === undefined || isGone(connection)) return false
     lease.mustCheck = false
+    connection.madeReady = true
     this.#upkeep.at(this.#custody.entrust(lease, this.#clock.now()))
     if (!connection.proving && !connection.untried) return true
     this.#openings.ready(connection)

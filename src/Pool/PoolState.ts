@@ -65,6 +65,8 @@ export interface PooledConnection<K, A> {
   onTrial: boolean
   /** It went from its dial straight to those that waited, and none of them has had it made ready yet. */
   untried: boolean
+  /** It was checked and made ready for somebody at least once. */
+  madeReady: boolean
   /** When it last came back, on the pool's steady clock. */
   idleSince: number
   /** When it was last known to work, on the pool's steady clock. */
@@ -121,6 +123,7 @@ export const makeConnection = <K, A>(
   proving: false,
   onTrial: true,
   untried: false,
+  madeReady: false,
   idleSince: opened.openedAt,
   provenAt: opened.openedAt,
   leases: listForOne(),

@@ -85,3 +85,31 @@ describe("two dials that fail at once", () => {
       })))
   }
 })
+
+describe("a connection of the minimum that cannot be made ready", () => {
+  it.effect("is a failure to open one, and is replaced after a delay", () =>
+    test(Effect.gen(function*() {
+      let [dials, isReady] = [0, true]
+      const connector = Connector.make({ open: () => Effect.sync(() => ++dials) })
+      const pool = yield* ConnectionPool.make({
+        connector,
+        minPerEndpoint: 1,
+        maxPerEndpoint: 2,
+        acquireTimeout: "10 seconds",
+        retry: RetryPolicy.make({ initialDelay: "1 second", jitter: 0, maxAttempts: 3 }),
+        maxRedialDelay: "Infinity",
+        hooks: { beforeLend: () => isReady ? Effect.void : Effect.fail("read-only") }
+      })
+      yield* ConnectionPool.use(pool, "a", () => Effect.void)
+      isReady = false
+      dials = 0
+      const borrower = yield* fork(Effect.flip(ConnectionPool.use(pool, "a", () => Effect.void)))
+      yield* settle
+      assert.isAtMost(dials, 2)
+      yield* TestClock.adjust("10 seconds")
+      yield* settle
+      assert.strictEqual((yield* Fiber.join(borrower)).reason._tag, "ConnectFailed")
+      // The first one, and one after 1, 3 and 7 seconds.
+      assert.isAtMost(dials, 4)
+    })))
+})
