@@ -100,17 +100,18 @@ const prepared = <K, A>(lender: Lender<K, A>, lease: Lease<K, A>, value: A): Eff
   const checked = passes(lease.mustCheck ? check : undefined, value)
   // Until it has passed, nobody knows what the connection is worth, whatever becomes of this borrower.
   lease.mustCheck = true
-  const ready = Effect.flatMap(
-    checked,
-    (works) => works ? passes(beforeLend, value) : Effect.succeed(false)
-  )
+  let isAlive = false
+  const ready = Effect.flatMap(checked, (works) => {
+    isAlive = works
+    return works ? passes(beforeLend, value) : Effect.succeed(false)
+  })
   const inTime = Effect.timeoutOrElse(ready, {
     duration: Duration.millis(core.remaining(lease)),
     orElse: () => Effect.succeed(false)
   })
   return Effect.flatMap(inTime, (works) => {
     if (works && core.proved(lease)) return Effect.succeed(inUse(lease, value))
-    const refused = core.reject(lease)
+    const refused = core.reject(lease, isAlive)
     if (refused !== undefined) return Effect.fail(refused)
     return core.remaining(lease) > 0
       ? wait(lender, lease, "First", Effect.suspend(() => borrowed(lender, lease)))

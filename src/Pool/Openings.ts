@@ -203,20 +203,21 @@ export class Openings<K, A> {
    * A connection could not be made ready for a borrower. If it is a new one, that is a failure to open it: the result is
    * what the borrower learns, unless there will be another attempt. Two that were opened at once count as one attempt.
    */
-  notReady(connection: PooledConnection<K, A>): PoolError | undefined {
-    const { owner, state } = connection
-    if (!this.#isNew(connection) || state === "Closing") return undefined
+  notReady(connection: PooledConnection<K, A>, isAlive: boolean): PoolError | undefined {
+    const { owner, state, untried } = connection
+    const isNew = untried || isAlive && this.#isYoung(connection)
+    if (!isNew || state === "Closing") return undefined
     connection.untried = false
     const failure = owner.lastFailure = Explaining.notReady(owner)
     return this.#env.clock.now() < owner.dialAt ? undefined : this.failed(owner, failure)
   }
 
   /**
-   * Whether nobody has had a connection ready so far. One that was opened with nobody waiting, for a minimum, counts as long as
-   * it is young: whoever gets it at once must not have it replaced again and again without a delay.
+   * Whether a connection that was opened with nobody waiting, for a minimum, has just been opened, and was ready for nobody so
+   * far: whoever gets it at once must not have it replaced again and again without a delay.
    */
-  #isNew({ madeReady, openedAt, owner, untried }: PooledConnection<K, A>): boolean {
-    if (untried || madeReady || !this.#env.makesReady) return untried
+  #isYoung({ madeReady, openedAt, owner }: PooledConnection<K, A>): boolean {
+    if (madeReady || !this.#env.makesReady) return false
     const age = this.#env.clock.now() - openedAt
     return !Establishment.hasLasted({ age, isLent: false, delay: this.#delayOf(owner, 1) })
   }
