@@ -486,12 +486,12 @@ export class Model {
     if (borrower === undefined) return
     const { task } = borrower
     task.cancelled = true
-    task.fiber?.interruptUnsafe()
-    // Where fibers yield often, it may have got a connection that nobody has heard of yet, and leaves it to those who share it.
-    if (this.#keepsOrder) return
-    for (const { key } of task.borrowers) {
+    for (const { key, state } of task.borrowers) {
+      // It may have got a connection that nobody has heard of yet, and leaves it to those who share it.
+      if (this.#keepsOrder && state !== "Waiting") continue
       for (const connection of this.#account(key).connections) connection.contested = true
     }
+    task.fiber?.interruptUnsafe()
   }
 
   // ---- what must be true ---------------------------------------------------------------------------------------------
