@@ -48,9 +48,10 @@ export class ConnectTimeout extends Data.TaggedError("ConnectTimeout")<{
 export interface Demand<A> {
   /** Whether somebody still wants the connection. It is asked again before each dial. */
   readonly isWanted: () => boolean
-  /** Completes when nobody wants it any more, until the dial has begun: a dial outlives the borrower that it was meant for. */
-  readonly unwanted: Effect.Effect<void>
+  /** The dial begins. From here on it outlives the borrower that it was meant for. */
   readonly dialling: () => void
+  /** Whether it was interrupted, before the dial had begun, because nobody wanted it any more. */
+  readonly isAbandoned: () => boolean
   /** The budget has nothing left: an idle connection of another endpoint may give its permit up. */
   readonly crowded: () => void
   /** The attempt failed; `true` if another one of the endpoint is under way, which carries on. */
@@ -229,12 +230,10 @@ const open = <K, A, E, R>(request: Request<K, A, E, R>, held: Held<A>) => {
     // To give back what was noted down may take long, and a failure must not be known later for that.
     { label, previousAttempts: demand.attempts(), release: () => letGo(held, request) }
   )
-  // Whoever waits at the gate or for the budget has a slot of both caps, which others can use when nobody wants it here.
-  const dialled = Effect.raceFirst(tried, Effect.as(demand.unwanted, undefined))
   const parent = demand.span()
   return parent === undefined
-    ? dialled
-    : Effect.withSpan(dialled, "ConnectionPool.connect", {
+    ? tried
+    : Effect.withSpan(tried, "ConnectionPool.connect", {
       parent,
       kind: "client",
       attributes: { "db.client.connection.pool.name": label }
@@ -261,7 +260,7 @@ export const openConnection = <K, A, E, R>(
         ? exit
         : yield* Effect.exit(Effect.sync(() => demand.opened(opened)))
       if (opened !== undefined && Exit.isSuccess(outcome)) return
-      if (Exit.isFailure(outcome)) demand.failed(Cause.squash(outcome.cause))
+      if (Exit.isFailure(outcome) && !demand.isAbandoned()) demand.failed(Cause.squash(outcome.cause))
       yield* Effect.ensuring(letGo(held, request), Effect.sync(demand.freed))
     })
   )

@@ -5,7 +5,6 @@
  */
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
-import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Tracer from "effect/Tracer"
@@ -21,6 +20,13 @@ import type { Tally } from "./PoolStats.ts"
 
 /** However long opening took, another endpoint does not wait longer than this for a slot to change hands, in ms. */
 const maxHold = 1000
+
+/** The fiber that opens a connection, once it has been started, and how far it has come. */
+interface Opener {
+  fiber: Fiber.Fiber<unknown> | undefined
+  isDialling: boolean
+  isAbandoned: boolean
+}
 
 /** What happens with the outcome of a dial. */
 export interface Outcomes<K, A> {
@@ -58,9 +64,8 @@ export class Openings<K, A> {
   readonly #inventory: Inventory<K, A>
   readonly #tally: Tally
   readonly #outcomes: Outcomes<K, A>
-  readonly #fibers = new Set<Fiber.Fiber<unknown>>()
-  /** What waits to dial an endpoint, and how each of them learns that it need not. */
-  readonly #waiting = new Map<KeyPool<K, A>, Set<() => void>>()
+  /** What opens connections, by endpoint. */
+  readonly #openers = new Map<KeyPool<K, A>, Set<Opener>>()
 
   constructor(env: Environment<K, A>, inventory: Inventory<K, A>, tally: Tally, outcomes: Outcomes<K, A>) {
     this.#env = env
@@ -72,22 +77,33 @@ export class Openings<K, A> {
   /** Starts a dial, which takes a slot at once. */
   start(keyPool: KeyPool<K, A>): void {
     const slot = this.#inventory.takeSlot(keyPool, this.#env.clock.now())
-    const fiber = this.#env.open(keyPool, this.#demandFor(keyPool, slot))
-    this.#fibers.add(fiber)
+    const opener: Opener = { fiber: undefined, isDialling: false, isAbandoned: false }
+    const fiber = opener.fiber = this.#env.open(keyPool, this.#demandFor(keyPool, slot, opener))
+    this.#add(keyPool, opener)
     this.#outcomes.judged()
     fiber.addObserver(() => {
-      this.#fibers.delete(fiber)
+      this.#remove(keyPool, opener)
       this.#outcomes.ended()
     })
   }
 
-  #demandFor(keyPool: KeyPool<K, A>, slot: Slot): Demand<A> {
-    let isDialling = false
+  #add(keyPool: KeyPool<K, A>, opener: Opener): void {
+    const openers = this.#openers.get(keyPool)
+    if (openers === undefined) this.#openers.set(keyPool, new Set([opener]))
+    else openers.add(opener)
+  }
+
+  #remove(keyPool: KeyPool<K, A>, opener: Opener): void {
+    const openers = this.#openers.get(keyPool)
+    if (openers?.delete(opener) === true && openers.size === 0) this.#openers.delete(keyPool)
+  }
+
+  #demandFor(keyPool: KeyPool<K, A>, slot: Slot, opener: Opener): Demand<A> {
     let isSurplus = false
     return {
       isWanted: () => this.#outcomes.isWanted(keyPool),
-      unwanted: this.#unwanted(keyPool, () => isDialling),
-      dialling: () => void (isDialling = true),
+      dialling: () => void (opener.isDialling = true),
+      isAbandoned: () => opener.isAbandoned,
       crowded: () => this.#outcomes.crowded(keyPool),
       isSurplus: (failure) => isSurplus ||= this.#isSurplus(keyPool, failure),
       opened: (opened) => this.#adopt(keyPool, slot, opened),
@@ -105,32 +121,20 @@ export class Openings<K, A> {
     }
   }
 
-  /** Completes when the endpoint needs no dial any more. */
-  #unwanted(keyPool: KeyPool<K, A>, isDialling: () => boolean): Effect.Effect<void> {
-    return Effect.callback<void>((resume) => {
-      const waiting = this.#waiting.get(keyPool) ?? new Set()
-      const tell = () => {
-        if (!isDialling() && !this.#outcomes.isWanted(keyPool)) resume(Effect.void)
-      }
-      waiting.add(tell)
-      this.#waiting.set(keyPool, waiting)
-      return Effect.sync(() => this.#stopWaiting(keyPool, tell))
-    })
-  }
-
-  #stopWaiting(keyPool: KeyPool<K, A>, tell: () => void): void {
-    const waiting = this.#waiting.get(keyPool)
-    if (waiting?.delete(tell) === true && waiting.size === 0) this.#waiting.delete(keyPool)
-  }
-
-  /** Somebody has left the queue of an endpoint: what waits to dial it may not be wanted any more. */
+  /**
+   * Somebody has left the queue of an endpoint: what waits at the gate or for the budget to dial it may not be wanted any more.
+   * It has a slot of both caps, which others can use.
+   */
   reconsider(keyPool: KeyPool<K, A>): void {
-    const waiting = this.#waiting.get(keyPool)
-    if (waiting !== undefined && !this.#outcomes.isWanted(keyPool)) { for (const tell of [...waiting]) tell() }
+    for (const opener of [...this.#openers.get(keyPool) ?? []]) {
+      if (opener.isDialling || this.#outcomes.isWanted(keyPool)) continue
+      opener.isAbandoned = true
+      opener.fiber?.interruptUnsafe()
+    }
   }
 
   interruptAll(): void {
-    for (const fiber of this.#fibers) fiber.interruptUnsafe()
+    for (const openers of [...this.#openers.values()]) for (const { fiber } of [...openers]) fiber?.interruptUnsafe()
   }
 
   /** A connection is there. Where a hook makes it ready for those that wait, it has the last word on it. */
