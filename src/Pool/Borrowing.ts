@@ -12,6 +12,7 @@ import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import type { CallSite } from "../internal/CallSite.ts"
+import { deputies } from "./Deputies.ts"
 import { labelOf, poolClosed } from "./Explaining.ts"
 import type { PoolCore } from "./PoolCore.ts"
 import type { Probe } from "./PoolEnvironment.ts"
@@ -29,26 +30,12 @@ export interface Lender<K, A> {
   readonly limitsLeases: boolean
 }
 
-/**
- * The lease of the borrower in whose place the fiber with its `deputyId` runs. Fibers that this one forks inherit it and are
- * nobody's deputies.
- */
-class Deputising extends Context.Service<Deputising, Pick<Lease<never, never>, "deputyId" | "fiberId">>()(
-  "effect-sluice/Pool/Deputising"
-) {}
-
-/** The id of the borrower on a fiber, which may run in the place of another. */
-const borrowerOn = (fiber: Fiber.Fiber<unknown, unknown>): number => {
-  const lease = Context.getOrUndefined(fiber.context, Deputising)
-  return lease?.deputyId === fiber.id ? lease.fiberId : fiber.id
-}
-
 /** A lease for whoever borrows on a fiber. */
 const leaseFor = <K, A>(
-  { core, limitsLeases }: Lender<K, A>,
+  { core }: Lender<K, A>,
   fiber: Fiber.Fiber<unknown, unknown>,
   { key, site }: Request<K>
-): Lease<K, A> => makeLease(core.keyPool(key), { fiber, fiberId: limitsLeases ? borrowerOn(fiber) : fiber.id, site })
+): Lease<K, A> => makeLease(core.keyPool(key), { fiber, fiberId: deputies.borrowerOn(fiber.id), site })
 
 /** What is borrowed, and where in the program. */
 interface Request<K> {
@@ -110,7 +97,7 @@ const prepared = <K, A>(lender: Lender<K, A>, lease: Lease<K, A>, value: A): Eff
     orElse: () => Effect.succeed(false)
   })
   return Effect.flatMap(inTime, (works) => {
-    if (works && core.proved(lease)) return Effect.succeed(inUse(lease, value))
+    if (works && core.proved(lease)) return Effect.succeed(inUse(lender, lease, value))
     const refused = core.reject(lease, isAlive)
     if (refused !== undefined) return Effect.fail(refused)
     return core.remaining(lease) > 0
@@ -124,12 +111,12 @@ const borrowed = <K, A>(lender: Lender<K, A>, lease: Lease<K, A>): Effect.Effect
   if (connection === undefined) return Effect.die(new Error("a borrow went on without a connection"))
   return lease.mustCheck || lender.beforeLend !== undefined
     ? prepared(lender, lease, connection.value)
-    : Effect.succeed(inUse(lease, connection.value))
+    : Effect.succeed(inUse(lender, lease, connection.value))
 }
 
 /** From now on the connection is in its borrower's hands. */
-const inUse = <K, A>(lease: Lease<K, A>, value: A): A => {
-  lease.isInUse = true
+const inUse = <K, A>({ core }: Lender<K, A>, lease: Lease<K, A>, value: A): A => {
+  core.begun(lease)
   return value
 }
 
@@ -158,8 +145,9 @@ const untilExpired = <K, A, B, E, R>(
 ): Effect.Effect<B, E | PoolError, R> =>
   Effect.contextWith((context: Context.Context<R>) =>
     Effect.callback<B, E | PoolError>((resume) => {
-      const fiber = Effect.runForkWith(Context.add(context, Deputising, lease))(Effect.withFiber((deputy) => {
+      const fiber = Effect.runForkWith(context)(Effect.withFiber((deputy) => {
         lease.deputyId = deputy.id
+        deputies.add(lease)
         return effect
       }))
       let expired: PoolError | undefined
@@ -167,14 +155,20 @@ const untilExpired = <K, A, B, E, R>(
         expired = error
         fiber.interruptUnsafe()
       }
-      fiber.addObserver((exit) => resume(expired === undefined ? exit : expiredIn(exit, expired)))
+      fiber.addObserver((exit) => {
+        deputies.remove(lease)
+        resume(expired === undefined ? exit : expiredIn(exit, expired))
+      })
       return Fiber.interrupt(fiber)
     })
   )
 
-/** What a borrower whose lease has ended ends with: that, and whatever else went wrong in its finalizers. */
+/**
+ * What a borrower whose lease has ended ends with: that, and whatever else went wrong, in its finalizers or because its
+ * connection was closed.
+ */
 const expiredIn = <B, E>(exit: Exit.Exit<B, E>, expired: PoolError): Exit.Exit<B, E | PoolError> => {
-  if (Exit.isSuccess(exit) || !Cause.hasInterrupts(exit.cause)) return exit
+  if (Exit.isSuccess(exit)) return exit
   const others = exit.cause.reasons.filter((reason) => !Cause.isInterruptReason(reason))
   return Exit.failCause(Cause.fromReasons<E | PoolError>([Cause.makeFailReason(expired), ...others]))
 }
@@ -199,7 +193,7 @@ export const use = <K, A, B, E, R>(
       if (connection === undefined) return wait(lender, own, "Last", attempt)
       return own.mustCheck || lender.beforeLend !== undefined
         ? Effect.flatMap(prepared(lender, own, connection.value), (value) => withinLease(lender, own, f(value)))
-        : withinLease(lender, own, f(inUse(own, connection.value)))
+        : withinLease(lender, own, f(inUse(lender, own, connection.value)))
     })
     return Effect.onExitPrimitive(attempt, (exit) => {
       if (lease !== undefined) core.end(lease, exit)

@@ -9,7 +9,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import * as Scheduler from "effect/Scheduler"
 import * as Scope from "effect/Scope"
 import { awaitWithin, endsWithin } from "../internal/Bounded.ts"
 import { CloseTimeout, type CloseTimeoutSource } from "../internal/CloseTimeout.ts"
@@ -60,11 +59,14 @@ export const closeWithin = <R>(
   )
 }
 
+/** So many connections close within one another before the next one waits for its turn. */
+const mostNested = 16
+
 /** What is closed of a connection, and who learns that it is. */
 export interface Closable extends Named {
   readonly scope: Scope.Closeable
   readonly records: Records
-  /** Frees the slot, in the step in which nothing is left of the connection. It may be called twice. */
+  /** Frees the slot, as soon as nothing is left of the connection. It may be called twice. */
   readonly freed: () => void
 }
 
@@ -78,11 +80,19 @@ export const closerIn = (
   settings: CloseTimeoutSource
 ): (closable: Closable) => Fiber.Fiber<void> => {
   const fork = Effect.runForkWith(context)
-  const forkClosing = Effect.runForkWith(context.pipe(
-    Context.add(CloseTimeout, settings),
-    // No other fiber comes between the last finalizer and the slot, which would be counted although nothing is open.
-    Context.add(Scheduler.PreventSchedulerYield, true)
-  ))
+  const forkClosing = Effect.runForkWith(Context.add(context, CloseTimeout, settings))
+  let nested = 0
+  /** A finalizer that has others close as well would use up the stack. */
+  const forkNested = (close: Effect.Effect<void>): Fiber.Fiber<void> => {
+    nested++
+    try {
+      return forkClosing(nested > mostNested ? Effect.andThen(Effect.yieldNow, close) : close, {
+        uninterruptible: true
+      })
+    } finally {
+      nested--
+    }
+  }
   return (closable) => {
     const { freed, records, scope } = closable
     const closeAll = Effect.suspend(() => Scope.close(scope, Exit.void)).pipe(
@@ -90,7 +100,7 @@ export const closerIn = (
       Effect.ensuring(Effect.sync(freed)),
       Effect.catchCause(reportFailure(closable))
     )
-    const closing = forkClosing(closeAll, { uninterruptible: true })
+    const closing = forkNested(closeAll)
     // Most finalizers only tell a socket to end, and are done by now.
     if (closing.pollUnsafe() !== undefined) return closing
     const patience = patienceOf(settings.closeTimeout)

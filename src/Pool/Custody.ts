@@ -26,7 +26,6 @@ export class Custody<K, A> {
   readonly #nesting: Nesting<K, A>
   readonly #watch: LeaseWatch<K, A>
   readonly #losses: LossWatch<K, A>
-  readonly #makesReady: boolean
 
   /** `lost` ends a lease that nobody can end any more. */
   constructor(
@@ -36,9 +35,8 @@ export class Custody<K, A> {
     lost: (lease: Lease<K, A>) => void
   ) {
     this.#inventory = inventory
-    this.#makesReady = env.makesReady
     this.#nesting = new Nesting(env, inventory)
-    this.#watch = watchLeases(env, tally, (connection) => inventory.retire(connection))
+    this.#watch = watchLeases(env, tally, inventory)
     this.#losses = new LossWatch((lease) => {
       tally.leasesLost++
       // One that was held for too long as well has not come back after all.
@@ -53,13 +51,17 @@ export class Custody<K, A> {
   add(lease: Lease<K, A>): number {
     this.#begin(lease)
     this.#nesting.lent(lease)
-    const due = this.#losses.add(lease.borrowedAt)
-    return lease.mustCheck || this.#makesReady ? due : Math.min(due, this.entrust(lease, lease.borrowedAt))
+    return this.#losses.add(lease.borrowedAt)
   }
 
-  /** A connection is in its borrower's hands, and what it takes to check it has passed; returns when that is too long. */
+  /** Whether leases are watched from the moment at which their borrowers go on with them. */
+  get isWatching(): boolean {
+    return this.#watch.isOn
+  }
+
+  /** A borrower goes on with its connection, and what it takes to check it has passed; returns when that is too long. */
   entrust(lease: Lease<K, A>, now: number): number {
-    return this.#watch.isOn ? this.#watch.add(lease, now) : Infinity
+    return this.#watch.add(lease, now)
   }
 
   /** A lease has given its connection back; the borrow may go on with another. */

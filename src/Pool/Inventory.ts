@@ -153,9 +153,8 @@ export class Inventory<K, A> {
   }
 
   /** Whether an idle connection is due for its keep-alive check. */
-  mustBeChecked(connection: PooledConnection<K, A>, now: number): boolean {
-    return connection.state === "Idle" && !connection.checking &&
-      now - connection.provenAt >= this.#settings.keepalive && this.isFresh(connection, now)
+  mustBeChecked({ checking, provenAt, state }: PooledConnection<K, A>, now: number): boolean {
+    return state === "Idle" && !checking && now - provenAt >= this.#settings.keepalive
   }
 
   /**
@@ -180,7 +179,11 @@ export class Inventory<K, A> {
   }
 
   #closeIfOld(connection: PooledConnection<K, A>, now: number): void {
-    if (connection.state !== "Idle" || this.isFresh(connection, now)) return
+    if (connection.state === "Idle" && !this.isFresh(connection, now)) this.retireStale(connection)
+  }
+
+  /** Closes an idle connection that must not be lent any more. */
+  retireStale(connection: PooledConnection<K, A>): void {
     this.#tally.expired++
     this.retire(connection)
   }
@@ -336,14 +339,17 @@ export class Inventory<K, A> {
 
   /** Closes the idle connections that are over the caps. */
   trim(): void {
-    for (const connection of [...this.#idle]) if (this.isOverCap(connection.owner)) this.retire(connection)
+    for (const connection of [...this.#idle]) {
+      // What closes may have somebody borrow another one.
+      if (connection.state === "Idle" && this.isOverCap(connection.owner)) this.retire(connection)
+    }
   }
 
   /** Closes the idle connections above the minimum; the fibers end when that is done. */
   shrink(): ReadonlyArray<Fiber.Fiber<void>> {
-    const isAboveMinimum = ({ owner }: PooledConnection<K, A>) =>
-      owner.connections.length > this.#settings.minPerEndpoint
-    return [...this.#idle].flatMap((connection) => isAboveMinimum(connection) ? this.#retire(connection) ?? [] : [])
+    const isSurplus = ({ owner, state }: PooledConnection<K, A>) =>
+      state === "Idle" && owner.connections.length > this.#settings.minPerEndpoint
+    return [...this.#idle].flatMap((connection) => isSurplus(connection) ? this.#retire(connection) ?? [] : [])
   }
 
   #setProving(connection: PooledConnection<K, A>, proving: boolean): void {

@@ -4,9 +4,10 @@
  * @since 0.1.0
  */
 import { leaseExpired } from "./Explaining.ts"
+import type { Inventory } from "./Inventory.ts"
 import { LeaseQueue } from "./LeaseQueue.ts"
 import type { Environment } from "./PoolEnvironment.ts"
-import type { Lease, PooledConnection } from "./PoolState.ts"
+import type { Lease } from "./PoolState.ts"
 import type { Tally } from "./PoolStats.ts"
 import type { SteadyClock } from "./SteadyClock.ts"
 
@@ -96,7 +97,7 @@ export class LeaseWatch<K, A> {
 export const watchLeases = <K, A>(
   { clock, fork, reportLease, settings }: Environment<K, A>,
   tally: Tally,
-  retire: (connection: PooledConnection<K, A>) => void
+  inventory: Pick<Inventory<K, A>, "discard" | "retire">
 ): LeaseWatch<K, A> =>
   new LeaseWatch({
     leakThreshold: settings.leakThreshold,
@@ -111,7 +112,10 @@ export const watchLeases = <K, A>(
     },
     end: (lease) => {
       tally.leasesExpired++
-      if (lease.connection !== undefined) retire(lease.connection)
-      lease.expire?.(leaseExpired(lease, settings))
+      const { connection, expire } = lease
+      if (connection !== undefined) inventory.discard(connection)
+      // What it learns first is that its lease has expired, and not that its connection is gone.
+      expire?.(leaseExpired(lease, settings))
+      if (connection !== undefined) inventory.retire(connection)
     }
   })

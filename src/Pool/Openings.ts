@@ -104,7 +104,10 @@ export class Openings<K, A> {
       isWanted: () => this.#outcomes.isWanted(keyPool),
       dialling: () => void (opener.isDialling = true),
       isAbandoned: () => opener.isAbandoned,
-      crowded: () => this.#outcomes.crowded(keyPool),
+      crowded: () => {
+        // A minimum is kept at nobody's cost.
+        if (keyPool.queue.size > 0) this.#outcomes.crowded(keyPool)
+      },
       isSurplus: (failure) => isSurplus ||= this.#isSurplus(keyPool, failure),
       opened: (opened) => this.#adopt(keyPool, slot, opened),
       failed: (error) => void this.failed(keyPool, error),

@@ -25,6 +25,7 @@ import type { Settings } from "./PoolOptions.ts"
 import { isGone, type KeyPool, type Lease, type PooledConnection, type Slot, type Status } from "./PoolState.ts"
 import { emptyTally, heldLeases, type Stats, statsOf, type Tally } from "./PoolStats.ts"
 import { Probing } from "./Probing.ts"
+import { Refusals } from "./Refusals.ts"
 import type { SteadyClock } from "./SteadyClock.ts"
 import { WaitingLine } from "./WaitingLine.ts"
 
@@ -40,6 +41,7 @@ export class PoolCore<K, A> {
   readonly #openings: Openings<K, A>
   readonly #probing: Probing<K, A>
   readonly #tally: Tally = emptyTally()
+  readonly #refusals: Refusals<K, A>
   readonly #deadlines: Deadlines<K, A>
   readonly #upkeep: Alarm
   readonly #onEmptied: Array<() => void> = []
@@ -70,7 +72,7 @@ export class PoolCore<K, A> {
       dialAgainAt: (moment) => this.#upkeep.at(moment),
       judged: () => this.observers.current?.judged(),
       crowded: (keyPool) => this.#inventory.evict(this.#inventory.victimFor(keyPool)),
-      failed: (keyPool, error) => this.#failAll(keyPool, error),
+      failed: (keyPool, error) => this.#refusals.refuseAllOf(keyPool, error),
       freed: (keyPool, slot) => this.#free(keyPool, slot),
       ended: () => this.#dispatch()
     })
@@ -79,7 +81,8 @@ export class PoolCore<K, A> {
       this.#dispatch()
     })
     this.#custody = new Custody(env, this.#inventory, this.#tally, (lease) => this.#finish(lease, true))
-    this.#deadlines = new Deadlines(env, (now) => this.#expireWaiters(now))
+    this.#refusals = new Refusals(this.#waiting, this.#continuations, (lease) => this.#hasGivenUp(lease))
+    this.#deadlines = new Deadlines(env, (now) => this.#refusals.refuseLate(now, () => this.#timeouts()))
     const now = () => clock.synchronize()
     this.#upkeep = new Alarm({ clock: clock.clock, fork, now, onDue: () => this.#doUpkeep() })
   }
@@ -139,7 +142,10 @@ export class PoolCore<K, A> {
 
   /** Ends a borrow, wherever it stands: it leaves the queue, or its connection goes to the next one. */
   end(lease: Lease<K, A>, exit: Exit.Exit<unknown, unknown>): void {
-    if (lease.state === "Waiting") this.#leave(lease)
+    if (lease.state === "Waiting") {
+      this.#waiting.leave(lease)
+      this.#hasGivenUp(lease)
+    }
     lease.unnote?.()
     const { connection, isInUse, mustCheck } = lease
     const mayDial = isInUse && connection?.onTrial === true && this.#openings.used(connection, exit)
@@ -151,6 +157,12 @@ export class PoolCore<K, A> {
     if (mayDial) this.#dispatch()
   }
 
+  /** A borrower goes on with its connection. */
+  begun(lease: Lease<K, A>): void {
+    lease.isInUse = true
+    if (this.#custody.isWatching) this.#upkeep.at(this.#custody.entrust(lease, this.#clock.now()))
+  }
+
   /**
    * The connection of a borrow has passed its check and is ready: others that wait may share it from now on. `false` if it
    * has died, or was closed, meanwhile.
@@ -160,7 +172,6 @@ export class PoolCore<K, A> {
     if (connection === undefined || isGone(connection)) return false
     lease.mustCheck = false
     connection.madeReady = true
-    this.#upkeep.at(this.#custody.entrust(lease, this.#clock.now()))
     if (!connection.proving && !connection.untried) return true
     this.#openings.ready(connection)
     this.#inventory.proved(connection)
@@ -232,7 +243,7 @@ export class PoolCore<K, A> {
   suspend(mode: "wait" | "fail"): void {
     if (this.isOver) return
     this.#status = mode === "wait" ? "Waiting" : "Refusing"
-    if (mode === "fail") this.#refuseAll(Explaining.poolSuspended)
+    if (mode === "fail") this.#refusals.refuseAll(Explaining.poolSuspended)
   }
 
   resume(): void {
@@ -252,7 +263,7 @@ export class PoolCore<K, A> {
   startDraining(): void {
     if (this.isOver) return
     this.#status = "Draining"
-    this.#refuseAll(({ label }) => Explaining.poolClosed(label))
+    this.#refusals.refuseAll(({ label }) => Explaining.poolClosed(label))
     this.#openings.interruptAll()
     for (const connection of [...this.#inventory.idle]) this.#inventory.retire(connection)
   }
@@ -336,10 +347,12 @@ export class PoolCore<K, A> {
   }
 
   #handOver(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: number): void {
-    this.#leaveQueue(lease)
+    this.#waiting.leave(lease)
     this.#lend(connection, lease, now)
     this.observers.current?.waited(now - lease.waitingSince)
     this.#continuations.add(lease, undefined)
+    // It may end a dial, whose slot serves somebody else: the connection has to be lent by then.
+    this.#hasLeft(lease)
   }
 
   // ---- waiting and opening -------------------------------------------------------------------------------------------
@@ -423,13 +436,17 @@ export class PoolCore<K, A> {
   /** Serves one endpoint; returns how many closing connections' slots are still unclaimed. */
   #serve(keyPool: KeyPool<K, A>, unclaimed: number): number {
     const now = this.#clock.now()
-    for (let next = keyPool.queue.first; next !== undefined; next = keyPool.queue.first) {
+    while (keyPool.queue.first !== undefined) {
       const connection = this.#inventory.available(keyPool, now)
-      if (connection === undefined) break
-      this.#handOver(connection, next, now)
+      // What is found too old closes, and whoever was first may have ended with it.
+      const { first } = keyPool.queue
+      if (connection === undefined || first === undefined) break
+      this.#handOver(connection, first, now)
     }
-    let missing = wantedBy(keyPool, this.#settings, now)
-    while (missing > 0) {
+    // A dial may fail and a borrower may leave in here, so that what is wanted is asked each time.
+    const wanted = () => wantedBy(keyPool, this.#settings, now)
+    let [most, claimed] = [wanted(), 0]
+    while (most > 0 && wanted() > claimed) {
       const isFull = this.#inventory.slots >= this.#settings.maxTotal
       const victim = isFull && unclaimed === 0 ? this.#inventory.victimFor(keyPool) : undefined
       const admission = admit({ isFull, closingUnclaimed: unclaimed, hasVictim: victim !== undefined })
@@ -442,53 +459,36 @@ export class PoolCore<K, A> {
         // What closes at once has freed its slot, which is then there for this endpoint and nobody else.
         if (this.#inventory.slots < this.#settings.maxTotal) continue
       }
-      if (admission === "Await") unclaimed--
+      most--
       if (admission === "Open") {
         this.#waiting.rotate(keyPool)
         this.#openings.start(keyPool)
+        continue
       }
-      missing--
+      claimed++
+      if (admission === "Await") unclaimed--
     }
     return unclaimed
   }
 
-  #leave(lease: Lease<K, A>): void {
-    this.#leaveQueue(lease)
-    this.#leaveEmpty(lease.owner)
-  }
-
-  #leaveQueue(lease: Lease<K, A>): void {
-    this.#waiting.leave(lease)
+  /** A borrower has left its queue. */
+  #hasLeft({ owner }: Lease<K, A>): void {
     if (this.#waiting.isEmpty) this.#deadlines.release()
-    if (lease.owner.connecting > 0 && lease.owner.queue.size === 0) this.#openings.reconsider(lease.owner)
+    if (owner.connecting > 0 && owner.queue.size === 0) this.#openings.reconsider(owner)
   }
 
-  #refuseAll(refusal: (keyPool: KeyPool<K, A>) => PoolError): void {
-    for (const keyPool of [...this.#waiting.turns]) this.#failAll(keyPool, refusal(keyPool))
-  }
-
-  #failAll(keyPool: KeyPool<K, A>, error: PoolError): void {
-    for (let lease = keyPool.queue.first; lease !== undefined; lease = keyPool.queue.first) this.#fail(lease, error)
-  }
-
-  #fail(lease: Lease<K, A>, error: PoolError): void {
-    this.#leave(lease)
-    lease.state = "Over"
-    this.#continuations.add(lease, error)
+  /** A borrower has left its queue without a connection. */
+  #hasGivenUp(lease: Lease<K, A>): void {
+    this.#hasLeft(lease)
+    this.#leaveEmpty(lease.owner)
   }
 
   // ---- time ----------------------------------------------------------------------------------------------------------
 
-  #expireWaiters(now: number): number {
-    const { late, next } = this.#waiting.expired(now)
-    if (late.length === 0) return next
-    // It is the same for all of them, and it counts what every endpoint has.
+  /** What makes the errors of borrowers that run out of time now: what they say of the pool is the same for all of them. */
+  #timeouts(): (lease: Lease<K, A>, position: number) => PoolError {
     const moment = this.#moment()
-    for (const { lease, position } of late) {
-      // Who leaves its queue may end a dial, whose slot serves, or fails, somebody later in this list.
-      if (lease.state === "Waiting") this.#fail(lease, this.timeoutOf(lease, position, moment))
-    }
-    return next
+    return (lease, position) => this.timeoutOf(lease, position, moment)
   }
 
   #moment(): Explaining.Moment<K, A> {

@@ -10,6 +10,7 @@ import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import type { CallSite } from "../internal/CallSite.ts"
 import type { Loss } from "../internal/Loss.ts"
+import type { Deputy } from "./Deputies.ts"
 import type { Establishment } from "./Establishment.ts"
 import type { LeaseQueue } from "./LeaseQueue.ts"
 import type { PoolError } from "./PoolError.ts"
@@ -181,8 +182,9 @@ export interface Lease<K, A> {
   owner: KeyPool<K, A>
   /** Tells borrowers apart. A fiber of the pool's that runs in the place of a borrower borrows as that one. */
   readonly fiberId: number
-  /** The fiber that runs in the borrower's place, if there is one. */
-  deputyId: number | undefined
+  /** The fiber that runs in the borrower's place, if there is one, and the next one of such leases. */
+  deputyId: number
+  nextDeputy: Deputy | undefined
   /** The borrower, until the lease is guarded: then nothing of the pool leads to it any more. */
   fiber: Fiber.Fiber<unknown, unknown> | undefined
   /** What ends the lease when a scope ends, until the lease is guarded. */
@@ -231,7 +233,8 @@ export const makeLease = <K, A>(
 ): Lease<K, A> => ({
   owner,
   fiberId,
-  deputyId: undefined,
+  deputyId: 0,
+  nextDeputy: undefined,
   fiber,
   finalizer: undefined,
   context: fiber.context,

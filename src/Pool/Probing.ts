@@ -42,9 +42,13 @@ export class Probing<K, A> {
     if (check === undefined || settings.keepalive === Infinity) return Infinity
     const idle = [...this.#inventory.idle]
     for (const connection of idle) {
-      if (this.#inventory.mustBeChecked(connection, now)) this.#check(connection, check)
+      if (!this.#inventory.mustBeChecked(connection, now)) continue
+      // One that nobody will be lent is not asked; left idle, it would be due for its check all the time.
+      if (this.#inventory.isFresh(connection, now)) this.#check(connection, check)
+      else this.#inventory.retireStale(connection)
     }
-    const next = idle.reduce((next, connection) => Math.min(next, this.#inventory.checkAt(connection)), Infinity)
+    const left = idle.filter(({ state }) => state === "Idle")
+    const next = left.reduce((next, connection) => Math.min(next, this.#inventory.checkAt(connection)), Infinity)
     // It looks at every idle connection, so that a crowd of them is looked at once a second and not one by one.
     return idle.length > crowd ? Math.max(next, now + 1000) : next
   }

@@ -27,6 +27,7 @@ export class WaitingLine<K, A> {
   }
 
   leave(lease: Lease<K, A>): void {
+    lease.state = "Over"
     lease.owner.queue.remove(lease)
     if (lease.owner.queue.size === 0) this.#turns.delete(lease.owner)
   }

@@ -66,6 +66,31 @@ describe("nothing of a connection lasts longer than the connection", () => {
       assert.deepStrictEqual(account, { open: 0, watchers: 0 })
     }).pipe(Effect.provide(ResourceMonitor.layerUnlimited)))
 
+  it.effect("each lets others run while its finalizer does", () =>
+    Effect.gen(function*() {
+      let isFlushed = false
+      let steps = 0
+      const flush = Effect.whileLoop({
+        while: () => !isFlushed && steps < 1_000_000,
+        body: () => Effect.sync(() => steps++),
+        step: () => {}
+      })
+      for (const finalizer of [flush, Effect.forkDetach(flush)]) {
+        const connector = Connector.make({
+          open: (key: string) => Effect.acquireRelease(Effect.succeed({ key }), () => finalizer)
+        })
+        const pool = yield* ConnectionPool.make({ connector })
+        yield* ConnectionPool.use(pool, "a", () => Effect.void)
+        isFlushed = false
+        steps = 0
+        yield* ConnectionPool.evict(pool)
+        yield* Effect.yieldNow
+        isFlushed = true
+        yield* settle
+        assert.isBelow(steps, 100_000)
+      }
+    }).pipe(Effect.provide(ResourceMonitor.layerUnlimited)))
+
   it.effect("each is closed once, whoever asks for it and however often", () =>
     Effect.gen(function*() {
       const closed = new Map<string, number>()

@@ -105,6 +105,26 @@ describe("a budget that refuses", () => {
       assert.strictEqual((yield* Fiber.join(next))._tag, "Success")
     })))
 
+  it.effect("a minimum is not kept at the cost of another endpoint's", () =>
+    test(Effect.gen(function*() {
+      const { connector, ledger } = Scripted.make()
+      const pool = yield* ConnectionPool.make({ connector, minPerEndpoint: 1, closeTimeout: "1 second" }).pipe(
+        Effect.provideService(ConnectionBudget.ConnectionBudget, ConnectionBudget.makeInMemory(1))
+      )
+      yield* ConnectionPool.use(pool, "a", id)
+      const borrower = yield* fork(ConnectionPool.use(pool, "b", id))
+      yield* settle
+      yield* TestClock.adjust("100 millis")
+      yield* settle
+      yield* Fiber.join(borrower)
+      assert.strictEqual(ledger.opened, 2)
+      for (let seconds = 0; seconds < 5; seconds++) {
+        yield* TestClock.adjust("1 second")
+        yield* settle
+      }
+      assert.strictEqual(ledger.opened, 2)
+    })))
+
   it.effect("an idle connection of another endpoint gives way also where the budget is what is full", () =>
     test(Effect.gen(function*() {
       const { connector } = Scripted.make()

@@ -4,6 +4,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Deferred, Effect, Exit, Fiber, Option } from "effect"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
+import * as Connector from "effect-sluice/Connector"
 import { TestClock } from "effect/testing"
 import { collectLogs, fork, hold, id, settle, test } from "../support/Pools.ts"
 import * as Scripted from "../support/ScriptedConnector.ts"
@@ -25,6 +26,66 @@ describe("a lease that is ended by maxLease", () => {
       assert.strictEqual(Option.isSome(error) ? error.value.reason._tag : undefined, "LeaseExpired")
       assert.isTrue(Cause.hasDies(exit.cause))
       assert.isFalse(exit.cause.reasons.some((reason) => reason._tag === "Interrupt"))
+    })))
+
+  it.effect("fails with LeaseExpired also when its driver fails what is pending on a connection that closes", () =>
+    test(Effect.gen(function*() {
+      const connector = Connector.make({
+        open: () =>
+          Effect.acquireRelease(
+            Deferred.make<void, Error>(),
+            (pending) => Deferred.fail(pending, new Error("Connection terminated"))
+          )
+      })
+      const pool = yield* ConnectionPool.make({ connector, maxLease: "1 second" })
+      const query = ConnectionPool.use(pool, "a", (pending) => Deferred.await(pending))
+      for (const effect of [query, Effect.uninterruptible(query)]) {
+        const borrower = yield* fork(Effect.flip(effect))
+        yield* settle
+        yield* TestClock.adjust("1 second")
+        const error = yield* Fiber.join(borrower)
+        assert.strictEqual(
+          error instanceof ConnectionPool.PoolError ? error.reason._tag : error.message,
+          "LeaseExpired"
+        )
+      }
+    })))
+
+  it.live("is counted from the moment at which its borrower goes on with the connection", () =>
+    test(Effect.gen(function*() {
+      const many = 600
+      let [closed, ranOnClosed] = [0, 0]
+      const connector = Connector.make({
+        open: () =>
+          Effect.acquireRelease(
+            Effect.sync(() => ({ isOpen: true })),
+            (connection) => Effect.sync(() => void (connection.isOpen = false, closed++))
+          )
+      })
+      const pool = yield* ConnectionPool.make({
+        connector,
+        maxPerEndpoint: many,
+        maxTotal: many,
+        minPerEndpoint: many,
+        maxLease: "50 millis"
+      })
+      yield* ConnectionPool.use(pool, "a", () => Effect.void)
+      yield* Effect.sleep("100 millis")
+      yield* ConnectionPool.suspend(pool)
+      // All are served at once, and the event loop turns in between: the last of them go on after maxLease.
+      const busy = (connection: { readonly isOpen: boolean }) =>
+        Effect.sync(() => {
+          if (!connection.isOpen) ranOnClosed++
+          const end = performance.now() + 0.25
+          while (performance.now() < end);
+        })
+      const borrowers = yield* Effect.forEach(
+        Array.from({ length: many }),
+        () => fork(Effect.exit(ConnectionPool.use(pool, "a", busy)))
+      )
+      yield* ConnectionPool.resume(pool)
+      yield* Effect.forEach(borrowers, Fiber.join)
+      assert.deepStrictEqual({ closed, ranOnClosed }, { closed: 0, ranOnClosed: 0 })
     })))
 })
 

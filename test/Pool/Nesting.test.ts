@@ -2,7 +2,7 @@
  * Who is warned of a borrow inside a borrow.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber } from "effect"
+import { type Context, Deferred, Effect, Fiber } from "effect"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
 import { TestClock } from "effect/testing"
 import { collectLogs, fork, hold, id, settle, test } from "../support/Pools.ts"
@@ -50,14 +50,32 @@ describe("a nested borrow where leases are limited", () => {
     ConnectionPool.make({ connector: Scripted.make().connector, maxTotal: 1, maxLease: "1 hour", drainTimeout: 0 })
   )
 
-  it.effect("is the borrower's own, also through another pool", () =>
+  const unlimited = Effect.suspend(() =>
+    ConnectionPool.make({ connector: Scripted.make().connector, maxTotal: 1, drainTimeout: 0 })
+  )
+
+  for (const [what, outer] of [["limited", limited], ["unlimited", unlimited]] as const) {
+    it.effect(`is the borrower's own, also through another pool, of one that is ${what}`, () =>
+      test(Effect.gen(function*() {
+        const [orders, reports] = [yield* outer, yield* limited]
+        const nested = ConnectionPool.use(
+          orders,
+          "a",
+          () => ConnectionPool.use(reports, "a", () => ConnectionPool.use(orders, "b", id))
+        )
+        assert.strictEqual((yield* Effect.flip(nested)).reason._tag, "NestedAcquire")
+      })))
+  }
+
+  it.effect("is the borrower's own, also in a context from further outside", () =>
     test(Effect.gen(function*() {
-      const [orders, reports] = [yield* limited, yield* limited]
-      const nested = ConnectionPool.use(
-        orders,
-        "a",
-        () => ConnectionPool.use(reports, "a", () => ConnectionPool.use(orders, "b", id))
-      )
+      const { connector } = Scripted.make()
+      const pool = yield* ConnectionPool.make({ connector, maxPerEndpoint: 1, maxTotal: 2, maxLease: "1 hour" })
+      const nested = ConnectionPool.use(pool, "a", () =>
+        Effect.contextWith((outer: Context.Context<never>) =>
+          ConnectionPool.use(pool, "b", () =>
+            Effect.provide(ConnectionPool.use(pool, "a", id), outer))
+        ))
       assert.strictEqual((yield* Effect.flip(nested)).reason._tag, "NestedAcquire")
     })))
 

@@ -90,7 +90,7 @@ const open = (referee: Referee, account: Account): Effect.Effect<Connection, Scr
             connection.phase = "Closing"
             referee.closing(connection)
           }
-          return Effect.sleep(account.closes)
+          return account.closes === 0 ? Effect.void : Effect.sleep(account.closes)
         })
     )
     return Effect.andThen(Effect.andThen(socket, dial), closed)

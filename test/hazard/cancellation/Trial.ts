@@ -230,6 +230,8 @@ export class Trial {
 
   /** Whoever drains the pool, and whatever became of an earlier drain: it ends, and nothing is left. */
   async #finishDrain(drain: Fiber.Fiber<unknown>): Promise<void> {
+    // A slot is free a step after the last finalizer has ended, and other fibers may come in between.
+    await this.#world.settle()
     this.#expectCounts()
     const again = this.#fork(ConnectionPool.drain(this.#pool, 30))
     await this.#world.advance(longEnough)
