@@ -73,7 +73,7 @@ export class Custody<K, A> {
 
   /** Does what is due, and returns when the next is. */
   check(now: number): number {
-    return Math.min(this.#watch.check(now), this.#losses.sweep(this.#inventory.connections, now))
+    return Math.min(this.#watch.check(now), this.#losses.sweep(this.#inventory, now))
   }
 
   /** A borrow is about to wait; the result tells a borrower that would wait for what it holds itself. */

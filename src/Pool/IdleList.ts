@@ -12,6 +12,11 @@ import { type PooledConnection, removeFrom } from "./PoolState.ts"
 export class IdleList<K, A> implements Iterable<PooledConnection<K, A>> {
   #coldest: PooledConnection<K, A> | undefined
   #warmest: PooledConnection<K, A> | undefined
+  #size = 0
+
+  get size(): number {
+    return this.#size
+  }
 
   get isEmpty(): boolean {
     return this.#coldest === undefined
@@ -26,6 +31,7 @@ export class IdleList<K, A> implements Iterable<PooledConnection<K, A>> {
     if (this.#warmest === undefined) this.#coldest = connection
     else this.#warmest.warmer = connection
     this.#warmest = connection
+    this.#size++
   }
 
   remove(connection: PooledConnection<K, A>): void {
@@ -37,6 +43,7 @@ export class IdleList<K, A> implements Iterable<PooledConnection<K, A>> {
     else warmer.colder = colder
     connection.colder = undefined
     connection.warmer = undefined
+    this.#size--
   }
 
   /** The coldest first. The list must not change while it is walked. */

@@ -65,6 +65,11 @@ export class Inventory<K, A> {
       this.#settings.concurrency === 1
   }
 
+  /** Whether somebody has a connection. */
+  get hasLent(): boolean {
+    return this.#all.size > this.#idle.size
+  }
+
   get idle(): IdleList<K, A> {
     return this.#idle
   }

@@ -17,9 +17,11 @@ const spanOnly = (context: Context.Context<never>): Context.Context<never> => {
   return span === undefined ? Context.empty() : Context.makeUnsafe(new Map([[Tracer.ParentSpan.key, span]]))
 }
 
-/** All connections that are idle or lent, in no order. */
-interface Connections<K, A> extends Iterable<PooledConnection<K, A>> {
-  readonly size: number
+/** Where the leases are. */
+interface Lent<K, A> {
+  readonly hasLent: boolean
+  /** All connections that are idle or lent, in no order. */
+  readonly connections: Iterable<PooledConnection<K, A>> & { readonly size: number }
 }
 
 /**
@@ -53,8 +55,9 @@ export class LossWatch<K, A> {
   }
 
   /** Guards the leases that are no longer young, if that is due; returns when it is due again. */
-  sweep(connections: Connections<K, A>, now: number): number {
+  sweep({ connections, hasLent }: Lent<K, A>, now: number): number {
     if (now < this.#dueAt) return this.#dueAt
+    if (!hasLent) return this.#dueAt = Infinity
     let hasYoung = false
     for (const connection of connections) {
       // Of a hundred thousand nearly all are idle, and a step for each of them is felt.

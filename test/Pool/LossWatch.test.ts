@@ -11,8 +11,12 @@ const leaseOf = (borrowedAt: number, limited = false): Lease<string, string> =>
 
 const idle = { state: "Idle", leases: [] }
 
-const connectionsWith = (leases: Leases, others = 0): ReadonlySet<PooledConnection<string, string>> =>
-  new Set([{ state: "Lent", leases }, ...Array.from({ length: others }, () => ({ ...idle }))]) as never
+const connectionsWith = (leases: Leases, others = 0) => {
+  const connections: ReadonlySet<PooledConnection<string, string>> = new Set(
+    [{ state: "Lent", leases }, ...Array.from({ length: others }, () => ({ ...idle }))]
+  ) as never
+  return { connections, hasLent: true }
+}
 
 const isGuarded = ({ fiber, loss }: Lease<string, string>) => loss !== undefined && fiber === undefined
 
@@ -37,6 +41,14 @@ describe("leases that may be lost", () => {
     const watch = new LossWatch<string, string>(() => {})
     watch.add(0)
     assert.strictEqual(watch.sweep(connectionsWith([leaseOf(500)], 49_999), 1000), 51_000)
+  })
+
+  it("are not looked for where nothing is lent, however many connections are idle", () => {
+    const watch = new LossWatch<string, string>(() => {})
+    watch.add(0)
+    const connections: never = new Proxy(new Set(), { get: () => assert.fail("they were looked at") }) as never
+    assert.strictEqual(watch.sweep({ connections, hasLent: false }, 1000), Infinity)
+    assert.strictEqual(watch.add(2000), 3000)
   })
 
   it("are not those that are limited, which end by themselves", () => {
