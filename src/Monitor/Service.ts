@@ -44,10 +44,11 @@ export interface TrackRequest {
  * @since 0.1.0
  */
 export interface Track {
+  /** Records it until the scope closes, under the claim in the context (`CurrentClaim`). */
   (request: TrackRequest): Effect.Effect<void, never, Scope.Scope>
   /**
    * The same for whoever keeps many connections and would rather not keep a scope for each: it records in the call itself,
-   * under the claim of the opening, and whoever calls it ends the entry on every path. A monitor may do without it.
+   * under the claim of the opening, and whoever calls it calls `end` of the result, on every path. A monitor may do without it.
    */
   readonly unsafe?: ((request: TrackRequest, claim: Claim) => Tracked) | undefined
 }
@@ -182,7 +183,7 @@ export class ResourceMonitor extends Context.Service<ResourceMonitor, {
    * for want of a descriptor. Ask at the moment of the failure, and only about one after which nothing was sent.
    */
   readonly shortage: (request: ShortageRequest) => Effect.Effect<ResourceExhausted | undefined>
-  /** Records an open connection in the ledger until the scope closes. */
+  /** Records an open connection in the ledger until the scope closes. `track.unsafe` does without a scope. */
   readonly track: Track
   /**
    * Registers a callback that gives something back under pressure, until the scope closes; one that is running then is left

@@ -98,7 +98,7 @@ const prepared = <K, A>(lender: Lender<K, A>, lease: Lease<K, A>, value: A): Eff
   })
   return Effect.flatMap(inTime, (works) => {
     if (works && core.proved(lease)) return Effect.succeed(inUse(lender, lease, value))
-    const refused = core.reject(lease, isAlive)
+    const refused = core.reject(lease, isAlive && !works)
     if (refused !== undefined) return Effect.fail(refused)
     return core.remaining(lease) > 0
       ? wait(lender, lease, "First", Effect.suspend(() => borrowed(lender, lease)))

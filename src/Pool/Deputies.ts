@@ -31,11 +31,13 @@ export class Deputies {
     this.#size++
   }
 
-  /** Removes one that was added. */
+  /** Removes one, if it is here: a fiber that was interrupted before its first step never was. */
   remove(deputy: Deputy): void {
     const index = deputy.deputyId % chains
     let before: Deputy | undefined
-    for (let each = this.#chains[index]; each !== deputy && each !== undefined; each = each.nextDeputy) before = each
+    let each = this.#chains[index]
+    while (each !== undefined && each !== deputy) [before, each] = [each, each.nextDeputy]
+    if (each === undefined) return
     if (before === undefined) this.#chains[index] = deputy.nextDeputy
     else before.nextDeputy = deputy.nextDeputy
     deputy.nextDeputy = undefined

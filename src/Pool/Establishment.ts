@@ -72,6 +72,9 @@ export interface Unproven {
   readonly delay: number
 }
 
+/** Whether a connection of this age, in milliseconds, has just been opened. */
+export const isNew = (age: number): boolean => age < soon
+
 /** Whether its age shows that the endpoint keeps what it accepts. */
 export const hasLasted = ({ age, delay, isLent }: Unproven): boolean =>
-  isLent ? isStable(age, delay, stableAfter) : age >= soon
+  isLent ? isStable(age, delay, stableAfter) : !isNew(age)

@@ -20,7 +20,7 @@ export interface Surroundings<K, A> {
   /** Whether connectors can check a connection. */
   readonly hasCheck: boolean
   readonly isReusable: Connector<K, A>["isReusable"]
-  /** Starts closing a connection; `freeSlot` follows when it is gone, and then the fiber ends. */
+  /** Starts closing a connection; `freeSlot` follows when it is gone, perhaps before this returns, and then the fiber ends. */
   readonly close: (connection: PooledConnection<K, A>) => Fiber.Fiber<void>
 }
 
@@ -65,7 +65,7 @@ export class Inventory<K, A> {
       this.#settings.concurrency === 1
   }
 
-  /** Whether somebody has a connection. */
+  /** Whether a connection is not idle: somebody has it, or it is on its way to or from somebody. */
   get hasLent(): boolean {
     return this.#all.size > this.#idle.size
   }
@@ -138,8 +138,7 @@ export class Inventory<K, A> {
       const connection = keyPool.idle[index]
       if (connection === undefined || connection.checking) continue
       if (this.isFresh(connection, now)) return connection
-      this.#tally.expired++
-      this.retire(connection)
+      this.retireStale(connection)
     }
     return undefined
   }

@@ -21,11 +21,19 @@ import type { Tally } from "./PoolStats.ts"
 /** However long opening took, another endpoint does not wait longer than this for a slot to change hands, in ms. */
 const maxHold = 1000
 
-/** The fiber that opens a connection, once it has been started, and how far it has come. */
+/** The fiber that opens a connection, and how far it has come. */
 interface Opener {
+  /** There is none yet in its first step. */
   fiber: Fiber.Fiber<unknown> | undefined
   isDialling: boolean
+  /** Nobody wants what it would open. */
   isAbandoned: boolean
+  isOver: boolean
+}
+
+const end = (opener: Opener): void => {
+  opener.isOver = true
+  opener.fiber?.interruptUnsafe()
 }
 
 /** What happens with the outcome of a dial. */
@@ -77,9 +85,10 @@ export class Openings<K, A> {
   /** Starts a dial, which takes a slot at once. */
   start(keyPool: KeyPool<K, A>): void {
     const slot = this.#inventory.takeSlot(keyPool, this.#env.clock.now())
-    const opener: Opener = { fiber: undefined, isDialling: false, isAbandoned: false }
-    const fiber = opener.fiber = this.#env.open(keyPool, this.#demandFor(keyPool, slot, opener))
+    const opener: Opener = { fiber: undefined, isDialling: false, isAbandoned: false, isOver: false }
     this.#add(keyPool, opener)
+    const fiber = opener.fiber = this.#env.open(keyPool, this.#demandFor(keyPool, slot, opener))
+    if (opener.isOver) fiber.interruptUnsafe()
     this.#outcomes.judged()
     fiber.addObserver(() => {
       this.#remove(keyPool, opener)
@@ -109,10 +118,14 @@ export class Openings<K, A> {
         if (keyPool.queue.size > 0) this.#outcomes.crowded(keyPool)
       },
       isSurplus: (failure) => isSurplus ||= this.#isSurplus(keyPool, failure),
-      opened: (opened) => this.#adopt(keyPool, slot, opened),
+      opened: (opened) => {
+        if (opener.isAbandoned) keyPool.surplus--
+        opener.isAbandoned = false
+        this.#adopt(keyPool, slot, opened)
+      },
       failed: (error) => void this.failed(keyPool, error),
       freed: () => {
-        if (isSurplus) keyPool.surplus--
+        if (isSurplus || opener.isAbandoned) keyPool.surplus--
         this.#outcomes.freed(keyPool, slot)
       },
       attempts: () => keyPool.attempts,
@@ -130,14 +143,16 @@ export class Openings<K, A> {
    */
   reconsider(keyPool: KeyPool<K, A>): void {
     for (const opener of [...this.#openers.get(keyPool) ?? []]) {
-      if (opener.isDialling || this.#outcomes.isWanted(keyPool)) continue
+      if (opener.isDialling || opener.isAbandoned || this.#outcomes.isWanted(keyPool)) continue
       opener.isAbandoned = true
-      opener.fiber?.interruptUnsafe()
+      // No other one can leave it to this one to carry on.
+      keyPool.surplus++
+      end(opener)
     }
   }
 
   interruptAll(): void {
-    for (const openers of [...this.#openers.values()]) for (const { fiber } of [...openers]) fiber?.interruptUnsafe()
+    for (const openers of [...this.#openers.values()]) for (const opener of [...openers]) end(opener)
   }
 
   /** A connection is there. Where a hook makes it ready for those that wait, it has the last word on it. */
@@ -220,13 +235,11 @@ export class Openings<K, A> {
   }
 
   /**
-   * Whether a connection that was opened with nobody waiting, for a minimum, has just been opened, and was ready for nobody so
-   * far: whoever gets it at once must not have it replaced again and again without a delay.
+   * Whether a connection that came when nobody waited, for a minimum most often, has just been opened, and was ready for nobody
+   * so far: whoever gets it at once must not have it replaced again and again without a delay.
    */
-  #isYoung({ madeReady, openedAt, owner }: PooledConnection<K, A>): boolean {
-    if (madeReady || !this.#env.makesReady) return false
-    const age = this.#env.clock.now() - openedAt
-    return !Establishment.hasLasted({ age, isLent: false, delay: this.#delayOf(owner, 1) })
+  #isYoung({ madeReady, openedAt }: PooledConnection<K, A>): boolean {
+    return !madeReady && this.#env.makesReady && Establishment.isNew(this.#env.clock.now() - openedAt)
   }
 
   #succeeded(keyPool: KeyPool<K, A>): void {

@@ -1,8 +1,9 @@
 /**
  * The heart of a pool: who waits, who is next, and what happens when something changes.
  *
- * Everything here is synchronous. Effects (opening, closing, checking, waiting for death) are started as fibers and report
- * back, so that between two lines of this file nothing else can happen and both caps are counted in one step.
+ * Everything here is synchronous, so that both caps are counted in one step. Effects (opening, closing, checking, waiting for
+ * death) are started as fibers and report back, which those that do not wait do at once: a dial, a hook or a finalizer may come
+ * back to the pool before the call that has started it returns. So whatever starts one looks anew at what it knew before.
  *
  * @since 0.1.0
  */
@@ -160,6 +161,7 @@ export class PoolCore<K, A> {
   /** A borrower goes on with its connection. */
   begun(lease: Lease<K, A>): void {
     lease.isInUse = true
+    // Most pools watch nothing, and to read the clock is dear.
     if (this.#custody.isWatching) this.#upkeep.at(this.#custody.entrust(lease, this.#clock.now()))
   }
 
@@ -340,7 +342,8 @@ export class PoolCore<K, A> {
     while (queue.first !== undefined && this.#status === "Open" && this.#inventory.hasRoom(connection)) {
       this.#handOver(connection, queue.first, now)
     }
-    if (connection.leases.length > 0) return
+    // Whoever was served may have ended with what that has set off, and the connection is idle or closing by now.
+    if (connection.leases.length > 0 || connection.state !== "Lent") return
     this.#inventory.shelve(connection, now)
     this.#upkeep.at(this.#inventory.dueAt(connection))
     if (!this.#waiting.isEmpty) this.#dispatch()

@@ -27,7 +27,10 @@ export interface Environment<K, A> {
   readonly makeKeyPool: (key: K) => KeyPool<K, A>
   /** Starts to open a connection, which is handed to `demand.opened`. */
   readonly open: (keyPool: KeyPool<K, A>, demand: Demand<A>) => Fiber.Fiber<void>
-  /** Starts closing a connection. Its slot is freed then, and also where its finalizer does not end. */
+  /**
+   * Starts closing a connection. `closable.freed` follows when nothing is left of it, perhaps before this returns, and also where
+   * its finalizer does not end. The fiber ends after that.
+   */
   readonly close: (closable: Closable) => Fiber.Fiber<void>
   /** Starts a fiber that ends when the connection has died. */
   readonly watch: ((connection: A) => Fiber.Fiber<void>) | undefined

@@ -1,7 +1,8 @@
 /**
  * The records that a pool is made of: its endpoints, their connections and their borrowers.
  *
- * They refer to one another, so they stand together. Only `Inventory`, `WaitingLine` and `PoolCore` change them.
+ * They refer to one another, so they stand together. Each field is changed by the one module that it serves, the counts and states
+ * of slots by `Inventory` alone.
  *
  * @since 0.1.0
  */
@@ -13,6 +14,7 @@ import type { Loss } from "../internal/Loss.ts"
 import type { Deputy } from "./Deputies.ts"
 import type { Establishment } from "./Establishment.ts"
 import type { LeaseQueue } from "./LeaseQueue.ts"
+import { nowhere } from "./Lifetimes.ts"
 import type { PoolError } from "./PoolError.ts"
 import type { Records } from "./Records.ts"
 
@@ -49,7 +51,7 @@ export interface PooledConnection<K, A> {
   readonly openedIn: number
   /** How long it may live, in milliseconds, with its jitter drawn. */
   readonly lifetime: number
-  /** Its place among the lifetimes. */
+  /** Its place in the heap of `Lifetimes`, or `nowhere`. */
   heapIndex: number
   /** Waits for its death. */
   watcher: Fiber.Fiber<void> | undefined
@@ -115,7 +117,7 @@ export const makeConnection = <K, A>(
   openedAt: opened.openedAt,
   openedIn: opened.openedIn,
   lifetime: opened.lifetime,
-  heapIndex: -1,
+  heapIndex: nowhere,
   watcher: undefined,
   probe: undefined,
   state: "Lent",

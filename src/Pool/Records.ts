@@ -29,9 +29,11 @@ export class Records {
   /** Ends all of it, once. It follows the end of the connection itself. */
   close(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      this.#tracked?.end()
+      const [tracked, scope] = [this.#tracked, this.#scope]
       this.#tracked = undefined
-      return this.#scope === undefined ? Effect.void : Scope.close(this.#scope, Exit.void)
+      const closed = scope === undefined ? Effect.void : Scope.close(scope, Exit.void)
+      // A monitor that throws costs no permit of the budget.
+      return tracked === undefined ? closed : Effect.ensuring(Effect.sync(() => tracked.end()), closed)
     })
   }
 }

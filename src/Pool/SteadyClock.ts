@@ -24,7 +24,7 @@ export class SteadyClock {
   /** The time on both clocks when they were last brought together. */
   #together = 0
   #togetherMonotonic: number
-  /** The last monotonic reading that was taken for a deadline, and the time at which it was. */
+  /** The last monotonic reading that {@link monotonicAt} took, and the time at which it did. */
   #readAt = -Infinity
   #read = 0
 
@@ -40,7 +40,7 @@ export class SteadyClock {
     return now >= this.#last ? this.#last = now : this.#stepBack(now)
   }
 
-  /** Milliseconds of the monotonic clock, for deadlines: a wall clock that steps forward must not fail anybody. */
+  /** Milliseconds of the monotonic clock, for deadlines and leases: a wall clock that steps forward must end nobody's. */
   monotonic(): number {
     return Number(this.clock.monotonicTimeNanosUnsafe()) / 1e6
   }

@@ -20,6 +20,7 @@ const scripted = (error: () => string | undefined) => {
   const connector = Scripted.make({
     open: () => {
       const code = error()
+      // A dial that takes a step, so that the endpoint is seen while it is under way.
       return code === undefined ? Effect.yieldNow : Effect.fail(new Scripted.ScriptedFailure(code))
     }
   })

@@ -1,11 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Lifetimes } from "../../src/Pool/Lifetimes.ts"
+import { Lifetimes, nowhere } from "../../src/Pool/Lifetimes.ts"
 import type { PooledConnection } from "../../src/Pool/PoolState.ts"
 import { seeded } from "../support/random.ts"
 
 /** As much of a connection as is looked at. */
 const connectionOf = (openedAt: number, lifetime: number): PooledConnection<string, string> =>
-  ({ openedAt, lifetime, heapIndex: -1 }) as never
+  ({ openedAt, lifetime, heapIndex: nowhere }) as never
 
 const endOf = ({ lifetime, openedAt }: PooledConnection<string, string>): number => openedAt + lifetime
 

@@ -28,12 +28,13 @@ describe("the records of a connection", () => {
     it.effect(`last as long as it is open, ${way}`, () =>
       Effect.gen(function*() {
         const monitor = yield* ResourceMonitor.TestMonitor
+        const whileClosing: Array<number | undefined> = []
         const connector = Connector.make({
           open: (key: string) =>
             Effect.acquireRelease(
               // The dial is noted down before it begins, and goes on to be until the last finalizer has ended.
               Effect.map(monitor.tracked, (during) => ({ key, during: during.get(key) })),
-              () => Effect.map(monitor.tracked, (during) => assert.isAbove(during.size, 0))
+              () => Effect.map(monitor.tracked, (now) => void whileClosing.push(now.get(key)))
             )
         })
         const pool = yield* ConnectionPool.make({ connector })
@@ -46,6 +47,7 @@ describe("the records of a connection", () => {
         assert.deepStrictEqual([...yield* monitor.tracked], [["b", 1]])
         yield* ConnectionPool.drain(pool, "1 second")
         assert.deepStrictEqual([...yield* monitor.tracked], [])
+        assert.deepStrictEqual(whileClosing, [1, 1])
       }).pipe(Effect.provide(monitor)))
   }
 
