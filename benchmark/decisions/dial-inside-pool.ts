@@ -2,6 +2,8 @@
  * What a hung dial costs the next borrower of the same endpoint: once when Effect's Pool dials in its `acquire`, once
  * when a fiber of ours dials and Effect's Pool only adopts what is open.
  *
+ * The second is how connections were held for a while; decision 3 says why they are not any more.
+ *
  * Two connections are allowed. The first dial hangs for a second, as one does when packets are dropped; the second
  * takes 20 ms. Run it with `node benchmark/decisions/dial-inside-pool.ts`.
  */

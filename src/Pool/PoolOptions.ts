@@ -19,7 +19,10 @@ import * as RetryPolicy from "../Retry/RetryPolicy.ts"
 export interface Hooks<in A, out E = never, out R = never> {
   /** After it was opened, as the last step of opening: its failure is a failure to open. */
   readonly afterOpen?: ((connection: A) => Effect.Effect<void, E, R>) | undefined
-  /** Each time before it is lent, within the borrow's deadline. On a new connection its failure is a failure to open. */
+  /**
+   * Each time before it is lent, within the borrow's deadline. On a new connection its failure is a failure to open: one that
+   * borrowers waited for, or any other in its first second that was ready for nobody yet.
+   */
   readonly beforeLend?: ((connection: A) => Effect.Effect<void, E, R>) | undefined
   /** Each time its last borrower has given it back, before anybody else gets it. */
   readonly afterReturn?: ((connection: A) => Effect.Effect<void, E, R>) | undefined
@@ -75,17 +78,19 @@ export interface Options<K, A, E, R> {
   readonly checkAfterIdle?: Duration.Input | undefined
   /**
    * How often an idle connection is checked, so that neither it nor the path to it falls asleep; above 0, `"Infinity"` for
-   * never. It needs a connector with a `check`. @default "Infinity"
+   * never. It needs a connector with a `check`. One that must not be lent any more (`isReusable`) is closed in its place.
+   * @default "Infinity"
    */
   readonly keepalive?: Duration.Input | undefined
   /**
    * A lease that is held for longer is reported once, with where it was borrowed, and again when it comes back after all;
-   * above 0, `"Infinity"` for never. @default "Infinity"
+   * above 0, `"Infinity"` for never. It counts from when the borrower goes on with the connection. @default "Infinity"
    */
   readonly leakThreshold?: Duration.Input | undefined
   /**
    * A lease that is held for longer is ended: the effect of its `use` is interrupted and fails with `LeaseExpired`, and its
-   * connection is closed; above 0, `"Infinity"` for never. The time that its check took is not counted.
+   * connection is closed; above 0, `"Infinity"` for never. It counts from when the borrower goes on with the
+   * connection, so that neither its wait nor a check nor `beforeLend` counts.
    * @default "Infinity"
    */
   readonly maxLease?: Duration.Input | undefined
