@@ -5,10 +5,10 @@ import { entry, kilobytes, withEsbuild, withRolldown } from "./bundlers.ts"
 /** `aim` is what the design asks for; `budget` is what must not be passed, which is more where the aim is not reached yet. */
 const bundles = [
   { name: "bare-effect", what: "Effect's own pool, nothing of ours" },
-  { name: "pool", what: "a pool", aim: 30, budget: 46.3 },
-  { name: "pool-and-tcp", what: "a pool of TCP connections", aim: 45, budget: 52 },
-  { name: "pool-and-monitor", what: "a pool with the monitor", budget: 70.5 },
-  { name: "lambda", what: "a Lambda function with all of them", budget: 80.5 },
+  { name: "pool", what: "a pool", aim: 30, budget: 46.8 },
+  { name: "pool-and-tcp", what: "a pool of TCP connections", aim: 45, budget: 52.5 },
+  { name: "pool-and-monitor", what: "a pool with the monitor", budget: 71 },
+  { name: "lambda", what: "a Lambda function with all of them", budget: 80.9 },
   { name: "retry-policy", what: "a retry policy alone", aim: 30, budget: 24.7 },
   { name: "endpoint", what: "an endpoint alone", aim: 30, budget: 12.4 }
 ]

@@ -321,11 +321,12 @@ export class Inventory<K, A> {
     return last
   }
 
-  /** Closes an idle connection that gives way to another endpoint, if there is one. */
-  evict(victim: PooledConnection<K, A> | undefined): void {
-    if (victim === undefined) return
+  /** Closes an idle connection that gives way to another endpoint, if there is one; returns whether there was. */
+  evict(victim: PooledConnection<K, A> | undefined): boolean {
+    if (victim === undefined) return false
     this.#tally.evicted++
     this.retire(victim)
+    return true
   }
 
   /** Most borrowers that may wait for an endpoint. Who gives way to it is only looked for where that is limited. */

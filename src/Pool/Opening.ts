@@ -52,7 +52,7 @@ export interface Demand<A> {
   readonly dialling: () => void
   /** Whether it was interrupted, before the dial had begun, because nobody wanted it any more. */
   readonly isAbandoned: () => boolean
-  /** The budget has nothing left: an idle connection of another endpoint may give its permit up. */
+  /** The budget has had nothing left for a while: an idle connection of another endpoint may give its permit up. */
   readonly crowded: () => void
   /** The attempt failed; `true` if another one of the endpoint is under way, which carries on. */
   readonly isSurplus: (failure: unknown) => boolean
@@ -166,10 +166,8 @@ const permitted = (
       closeTimeout: settings.closeTimeout
     })
     yield* Scope.addFinalizer(records.scope, give)
-    const asking = Effect.sleep(patienceWithBudget).pipe(
-      Effect.andThen(Effect.sync(demand.crowded)),
-      Effect.andThen(Effect.never)
-    )
+    // There may be nobody who waits, or nothing idle, until later.
+    const asking = Effect.forever(Effect.andThen(Effect.sleep(patienceWithBudget), Effect.sync(demand.crowded)))
     // What a budget opens for a permit is none of the pool's connections.
     const taking = Effect.provideService(Scope.provide(budget.take(label), scope), TrackedByPool, false)
     const exit = yield* supervised(Effect.raceFirst(taking, asking), {

@@ -46,8 +46,11 @@ export interface Outcomes<K, A> {
   readonly dialAgainAt: (moment: number) => void
   /** What is known of an endpoint may have changed. */
   readonly judged: () => void
-  /** There is no permit for this endpoint because others, this pool's perhaps, have all of them. */
-  readonly crowded: (keyPool: KeyPool<K, A>) => void
+  /**
+   * There is no permit for this endpoint because others, this pool's perhaps, have all of them. The result is whether a connection
+   * of this pool gives one up.
+   */
+  readonly crowded: (keyPool: KeyPool<K, A>) => boolean
   /** Opening has failed for good. */
   readonly failed: (keyPool: KeyPool<K, A>, error: PoolError) => void
   /** Nothing of it is left. */
@@ -109,13 +112,14 @@ export class Openings<K, A> {
 
   #demandFor(keyPool: KeyPool<K, A>, slot: Slot, opener: Opener): Demand<A> {
     let isSurplus = false
+    let hasTaken = false
     return {
       isWanted: () => this.#outcomes.isWanted(keyPool),
       dialling: () => void (opener.isDialling = true),
       isAbandoned: () => opener.isAbandoned,
       crowded: () => {
-        // A minimum is kept at nobody's cost.
-        if (keyPool.queue.size > 0) this.#outcomes.crowded(keyPool)
+        // A minimum is kept at nobody's cost, and one dial at the cost of one connection: others may take the permit.
+        if (!hasTaken && keyPool.queue.size > 0) hasTaken = this.#outcomes.crowded(keyPool)
       },
       isSurplus: (failure) => isSurplus ||= this.#isSurplus(keyPool, failure),
       opened: (opened) => {

@@ -125,6 +125,28 @@ describe("a budget that refuses", () => {
       assert.strictEqual(ledger.opened, 2)
     })))
 
+  it.effect("a borrower that comes while the minimum waits for the budget has another endpoint's connection give way", () =>
+    test(Effect.gen(function*() {
+      const { connector } = Scripted.make()
+      const pool = yield* ConnectionPool.make({ connector, minPerEndpoint: 1, closeTimeout: "1 second" }).pipe(
+        Effect.provideService(ConnectionBudget.ConnectionBudget, ConnectionBudget.makeInMemory(1))
+      )
+      yield* ConnectionPool.use(pool, "a", id)
+      const first = yield* fork(ConnectionPool.use(pool, "b", id))
+      yield* settle
+      yield* TestClock.adjust("100 millis")
+      yield* settle
+      yield* Fiber.join(first)
+      // The dial for the minimum of a has waited for a permit since.
+      yield* TestClock.adjust("1 second")
+      const second = yield* fork(ConnectionPool.use(pool, "a", id))
+      yield* settle
+      yield* TestClock.adjust("100 millis")
+      yield* settle
+      assert.isDefined(second.pollUnsafe())
+      assert.strictEqual(yield* Fiber.join(second), 3)
+    })))
+
   it.effect("an idle connection of another endpoint gives way also where the budget is what is full", () =>
     test(Effect.gen(function*() {
       const { connector } = Scripted.make()
