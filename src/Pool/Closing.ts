@@ -71,9 +71,9 @@ export interface Closable extends Named {
 }
 
 /**
- * Makes what closes the connections of a pool, in fibers that nobody interrupts and that end when that is done or is left behind. If closing hangs,
- * the slot is freed all the same, and whatever was noted down of the connection is given back: a permit of the budget would
- * be lost for ever.
+ * Makes what closes the connections of a pool, in fibers that nobody interrupts and that end when that is done or is left
+ * behind. If closing hangs, the slot is freed all the same, and whatever was noted down of the connection is given back: a permit
+ * of the budget would be lost for ever.
  */
 export const closerIn = (
   context: Context.Context<never>,

@@ -88,6 +88,21 @@ describe("a permit", () => {
     }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layerTest)))
 })
 
+/** A pool with a minimum whose only permit has gone from "a" to a borrower of "b", so that a dial for "a" waits for it. */
+const moved = (connector: ReturnType<typeof Scripted.make>["connector"]) =>
+  Effect.gen(function*() {
+    const pool = yield* ConnectionPool.make({ connector, minPerEndpoint: 1, closeTimeout: "1 second" }).pipe(
+      Effect.provideService(ConnectionBudget.ConnectionBudget, ConnectionBudget.makeInMemory(1))
+    )
+    yield* ConnectionPool.use(pool, "a", id)
+    const borrower = yield* fork(ConnectionPool.use(pool, "b", id))
+    yield* settle
+    yield* TestClock.adjust("100 millis")
+    yield* settle
+    yield* Fiber.join(borrower)
+    return pool
+  })
+
 describe("a budget that refuses", () => {
   it.effect("a dial that waits for the budget gives its slot to others when nobody wants it any more", () =>
     test(Effect.gen(function*() {
@@ -108,15 +123,7 @@ describe("a budget that refuses", () => {
   it.effect("a minimum is not kept at the cost of another endpoint's", () =>
     test(Effect.gen(function*() {
       const { connector, ledger } = Scripted.make()
-      const pool = yield* ConnectionPool.make({ connector, minPerEndpoint: 1, closeTimeout: "1 second" }).pipe(
-        Effect.provideService(ConnectionBudget.ConnectionBudget, ConnectionBudget.makeInMemory(1))
-      )
-      yield* ConnectionPool.use(pool, "a", id)
-      const borrower = yield* fork(ConnectionPool.use(pool, "b", id))
-      yield* settle
-      yield* TestClock.adjust("100 millis")
-      yield* settle
-      yield* Fiber.join(borrower)
+      yield* moved(connector)
       assert.strictEqual(ledger.opened, 2)
       for (let seconds = 0; seconds < 5; seconds++) {
         yield* TestClock.adjust("1 second")
@@ -128,15 +135,7 @@ describe("a budget that refuses", () => {
   it.effect("a borrower that comes while the minimum waits for the budget has another endpoint's connection give way", () =>
     test(Effect.gen(function*() {
       const { connector } = Scripted.make()
-      const pool = yield* ConnectionPool.make({ connector, minPerEndpoint: 1, closeTimeout: "1 second" }).pipe(
-        Effect.provideService(ConnectionBudget.ConnectionBudget, ConnectionBudget.makeInMemory(1))
-      )
-      yield* ConnectionPool.use(pool, "a", id)
-      const first = yield* fork(ConnectionPool.use(pool, "b", id))
-      yield* settle
-      yield* TestClock.adjust("100 millis")
-      yield* settle
-      yield* Fiber.join(first)
+      const pool = yield* moved(connector)
       // The dial for the minimum of a has waited for a permit since.
       yield* TestClock.adjust("1 second")
       const second = yield* fork(ConnectionPool.use(pool, "a", id))

@@ -6,9 +6,9 @@
  * wrong in five ways (not at all, by a failure, a defect, slowly, by never ending), borrowed by `use` and by `get`, with and
  * without `leakThreshold` and `maxLease`. Interrupted are the borrower, the borrower while the pool is drained, or whoever
  * drains it. These 540 cases run with each budget of operations from 3 to 64 (`Scheduler.MaxOpsBeforeYield`), which makes
- * 33 480 of them, and each of them is interrupted at every so many scheduling steps, others for each budget: some 70 000
+ * 33 480 of them, and each of them is interrupted at every so many scheduling steps, others for each budget: some 60 000
  * trials. Interrupted at each scheduling step of all, as `node test/hazard/cancellation/main.ts 0 1 every` does, it would be
- * half a million.
+ * some 360 000.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"

@@ -4,7 +4,7 @@
  *
  * Usage: node main.ts SHARE SHARES [every]
  *
- * With `every`, each case is interrupted at each scheduling step. That takes half a million trials, which is too much
+ * With `every`, each case is interrupted at each scheduling step. That takes some 360 000 trials, which is too much
  * for every day; without it, each case is interrupted at every so many, others for each budget of operations.
  */
 import { Context, Effect } from "effect"
