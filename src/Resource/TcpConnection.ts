@@ -21,14 +21,14 @@ import * as Connector from "./Connector.ts"
 import type { Endpoint } from "./Endpoint.ts"
 import { type Asked, type Keeper, keeping } from "./Keeping.ts"
 import * as TcpBytes from "./TcpBytes.ts"
-import { ConnectFailed, TcpConnectionError } from "./TcpConnectionError.ts"
+import { DialFailed, TcpConnectionError } from "./TcpConnectionError.ts"
 import { dial, type DialSettings, type Ending, type TcpSocket } from "./TcpSocket.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
 export {
-  ConnectFailed,
   ConnectionClosed,
-  ConnectTimeout,
+  DialFailed,
+  DialTimeout,
   ReadFailed,
   TcpConnectionError,
   type TcpConnectionErrorReason,
@@ -115,14 +115,14 @@ const track = ({ label, site }: Asked): Effect.Effect<void, never, Scope.Scope> 
 const explained = (endpoint: Endpoint, error: TcpConnectionError): Effect.Effect<never, TcpConnectionError> =>
   Effect.flatMap(Effect.serviceOption(ResourceMonitor), (monitor) => {
     const { reason } = error
-    if (reason._tag !== "ConnectFailed" || !reason.isRetryable || Option.isNone(monitor)) return Effect.fail(error)
+    if (reason._tag !== "DialFailed" || !reason.isRetryable || Option.isNone(monitor)) return Effect.fail(error)
     return Effect.flatMap(
       monitor.value.shortage({ label: String(endpoint), cause: reason.cause }),
       (shortage) =>
         Effect.fail(
           shortage === undefined
             ? error
-            : new TcpConnectionError({ reason: new ConnectFailed({ endpoint, cause: shortage }) })
+            : new TcpConnectionError({ reason: new DialFailed({ endpoint, cause: shortage }) })
         )
     )
   })
@@ -171,8 +171,8 @@ const open = (
  * **Details**
  *
  * - A dial that times out or is interrupted is destroyed at once; a connection that comes late is never kept.
- * - It fails with `TcpConnectionError` and the reason `ConnectTimeout` or `ConnectFailed`.
- * - With a `ResourceMonitor` in its context the connection is recorded in the monitor's ledger, and a `ConnectFailed` that
+ * - It fails with `TcpConnectionError` and the reason `DialTimeout` or `DialFailed`.
+ * - With a `ResourceMonitor` in its context the connection is recorded in the monitor's ledger, and a `DialFailed` that
  *   was met while no descriptor was free has a `ResourceExhausted` as its cause, which has Node's error as its own: a name
  *   that seems not to exist may be one that could not be looked up.
  * - In an attempt of `RetryPolicy.retry`, and so in a pool, it ends the gate's claim as soon as its socket exists.

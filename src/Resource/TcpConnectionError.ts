@@ -38,7 +38,7 @@ const textOf = (cause: unknown): string =>
  * @category errors
  * @since 0.1.0
  */
-export class ConnectTimeout extends Data.TaggedError("ConnectTimeout")<{
+export class DialTimeout extends Data.TaggedError("DialTimeout")<{
   readonly endpoint: Endpoint
   readonly after: Duration.Duration
 }> {
@@ -56,7 +56,7 @@ export class ConnectTimeout extends Data.TaggedError("ConnectTimeout")<{
  * @category errors
  * @since 0.1.0
  */
-export class ConnectFailed extends Data.TaggedError("ConnectFailed")<{
+export class DialFailed extends Data.TaggedError("DialFailed")<{
   readonly endpoint: Endpoint
   readonly cause: unknown
 }> {
@@ -132,10 +132,10 @@ export class WriteFailed extends Data.TaggedError("WriteFailed")<{
  * @category errors
  * @since 0.1.0
  */
-export type TcpConnectionErrorReason = ConnectTimeout | ConnectFailed | ConnectionClosed | ReadFailed | WriteFailed
+export type TcpConnectionErrorReason = DialTimeout | DialFailed | ConnectionClosed | ReadFailed | WriteFailed
 
 /**
- * A TCP connection failed; `reason` says how. `Effect.catchReason("TcpConnectionError", "ConnectTimeout", f)` handles one.
+ * A TCP connection failed; `reason` says how. `Effect.catchReason("TcpConnectionError", "DialTimeout", f)` handles one.
  *
  * @category errors
  * @since 0.1.0

@@ -13,7 +13,7 @@ import type * as Tls from "node:tls"
 import { CloseTimeout } from "../internal/CloseTimeout.ts"
 import { type Claim, CurrentClaim } from "../Monitor/Claim.ts"
 import type { Endpoint } from "./Endpoint.ts"
-import { ConnectFailed, ConnectTimeout, TcpConnectionError } from "./TcpConnectionError.ts"
+import { DialFailed, DialTimeout, TcpConnectionError } from "./TcpConnectionError.ts"
 
 /**
  * How a connection ended.
@@ -186,7 +186,7 @@ const awaitConnected = (socket: TcpSocket, tls: boolean): Effect.Effect<TcpSocke
       socket.connected = true
       resume(Effect.succeed(socket))
     }
-    const onError = (cause: unknown) => resume(Effect.fail(connectFailed(socket.endpoint, cause)))
+    const onError = (cause: unknown) => resume(Effect.fail(dialFailed(socket.endpoint, cause)))
     const onClose = () => onError(new Error("the socket was closed before it was connected"))
     const stopListening = () => {
       raw.off(ready, onConnect).off("error", onError).off("close", onClose)
@@ -195,11 +195,11 @@ const awaitConnected = (socket: TcpSocket, tls: boolean): Effect.Effect<TcpSocke
     return Effect.sync(stopListening)
   })
 
-const connectFailed = (endpoint: Endpoint, cause: unknown): TcpConnectionError =>
-  new TcpConnectionError({ reason: new ConnectFailed({ endpoint, cause }) })
+const dialFailed = (endpoint: Endpoint, cause: unknown): TcpConnectionError =>
+  new TcpConnectionError({ reason: new DialFailed({ endpoint, cause }) })
 
-const connectTimedOut = (endpoint: Endpoint, after: Duration.Duration): TcpConnectionError =>
-  new TcpConnectionError({ reason: new ConnectTimeout({ endpoint, after }) })
+const dialTimedOut = (endpoint: Endpoint, after: Duration.Duration): TcpConnectionError =>
+  new TcpConnectionError({ reason: new DialTimeout({ endpoint, after }) })
 
 /**
  * Dials, and closes the socket when the scope ends: gracefully if it was connected, at once if it was not. Its descriptor
@@ -215,7 +215,7 @@ export const dial = (
   const make = Effect.flatMap(CurrentClaim, (claim) =>
     Effect.try({
       try: () => watch(endpoint, createRaw(endpoint, settings), claim),
-      catch: (cause) => connectFailed(endpoint, cause)
+      catch: (cause) => dialFailed(endpoint, cause)
     }))
   const close = (socket: TcpSocket) =>
     Effect.flatMap(CloseTimeout, (ambient) => closeGracefully(socket, settings.closeTimeout ?? ambient.closeTimeout))
@@ -224,7 +224,7 @@ export const dial = (
     (socket) =>
       Effect.timeoutOrElse(awaitConnected(socket, settings.tls !== undefined), {
         duration: settings.connectTimeout,
-        orElse: () => Effect.fail(connectTimedOut(endpoint, settings.connectTimeout))
+        orElse: () => Effect.fail(dialTimedOut(endpoint, settings.connectTimeout))
       })
   )
 }

@@ -165,7 +165,7 @@ export const grpcStatuses: ReadonlyArray<string> =
  * `_tag`, `name` or class of errors that carry no code of their own: Effect's, the DOM's, node-redis', MongoDB's and ours.
  */
 export const tags: Table = table({
-  Unsent: "SocketOpenError ConnectTimeout ClientOfflineError ConnectionTimeoutError " +
+  Unsent: "SocketOpenError ConnectTimeout DialTimeout ClientOfflineError ConnectionTimeoutError " +
     "RootNodesUnavailableError",
   LocalExhausted: "ResourceExhausted",
   RemoteSaturated: "RateLimitExceeded RateLimitError CircuitOpen CircuitHalfOpen",
@@ -180,7 +180,7 @@ export const tags: Table = table({
  * their cause is `Transient`.
  */
 export const unsentTags = words(
-  "ConnectFailed ConnectTimeout SocketOpenError HandshakeFailed AcquireTimeout QueueFull PoolSuspended CircuitOpen " +
+  "ConnectFailed ConnectTimeout DialFailed DialTimeout SocketOpenError HandshakeFailed AcquireTimeout QueueFull PoolSuspended CircuitOpen " +
     "CircuitHalfOpen"
 )
 

@@ -129,11 +129,11 @@ describe("a failure to connect while no descriptor is free", () => {
     Effect.gen(function*() {
       const test = yield* TestMonitor
       const plain = yield* Effect.flip(TcpConnection.connect(nowhere))
-      assert(plain.reason._tag === "ConnectFailed")
+      assert(plain.reason._tag === "DialFailed")
       assert.strictEqual(Failure.classify(plain).class, "Transient")
       yield* test.set(full)
       const error = yield* Effect.flip(TcpConnection.connect(nowhere))
-      assert(error.reason._tag === "ConnectFailed")
+      assert(error.reason._tag === "DialFailed")
       const { cause } = error.reason
       assert(cause instanceof ResourceMonitor.ResourceExhausted)
       assert.include(error.message, "no room to open no-such-host.invalid:1: 990 descriptors used")
@@ -152,10 +152,10 @@ describe("a failure to connect while no descriptor is free", () => {
       yield* Effect.flatMap(TestMonitor, (test) => test.set(full))
       const { endpoint } = yield* TcpServer.silent
       const late = yield* Effect.flip(TcpConnection.connect(endpoint, { tls: true, connectTimeout: "50 millis" }))
-      assert.strictEqual(late.reason._tag, "ConnectTimeout")
+      assert.strictEqual(late.reason._tag, "DialTimeout")
       const plainText = yield* TcpServer.make((socket) => void socket.end("this is not TLS\r\n"))
       const wrong = yield* Effect.flip(TcpConnection.connect(plainText.endpoint, { tls: true }))
-      assert(wrong.reason._tag === "ConnectFailed")
+      assert(wrong.reason._tag === "DialFailed")
       assert.notInstanceOf(wrong.reason.cause, ResourceMonitor.ResourceExhausted)
       assert.isFalse(wrong.isRetryable)
     }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layerTest)))

@@ -39,25 +39,25 @@ describe("TcpConnection", () => {
       assert.strictEqual(server.account.graceful, 1)
     }))
 
-  it.live("a refused dial fails with ConnectFailed and leaves no descriptor", () =>
+  it.live("a refused dial fails with DialFailed and leaves no descriptor", () =>
     Effect.gen(function*() {
       const gone = yield* Effect.scoped(Effect.map(TcpServer.echo, (server) => server.endpoint))
       const before = countDescriptors()
       const error = yield* Effect.scoped(Effect.flip(TcpConnection.connect(gone)))
-      assert.strictEqual(error.reason._tag, "ConnectFailed")
-      assert.strictEqual(error.reason._tag === "ConnectFailed" && error.reason.code, "ECONNREFUSED")
+      assert.strictEqual(error.reason._tag, "DialFailed")
+      assert.strictEqual(error.reason._tag === "DialFailed" && error.reason.code, "ECONNREFUSED")
       assert.isTrue(error.isRetryable)
       assert.include(error.message, String(gone))
       assert.strictEqual(countDescriptors(), before)
     }))
 
-  it.live("a host that does not exist fails with ConnectFailed", () =>
+  it.live("a host that does not exist fails with DialFailed", () =>
     Effect.gen(function*() {
       const error = yield* Effect.scoped(Effect.flip(TcpConnection.connect(Endpoint.tcp("no-such-host.invalid", 1))))
-      assert.strictEqual(error.reason._tag, "ConnectFailed")
+      assert.strictEqual(error.reason._tag, "DialFailed")
     }))
 
-  it.live("a dial that takes too long fails with ConnectTimeout, and the late socket is destroyed", () =>
+  it.live("a dial that takes too long fails with DialTimeout, and the late socket is destroyed", () =>
     Effect.gen(function*() {
       const { endpoint, sockets } = yield* TcpServer.silent
       const before = countDescriptors()
@@ -65,7 +65,7 @@ describe("TcpConnection", () => {
       const error = yield* Effect.scoped(
         Effect.flip(TcpConnection.connect(endpoint, { tls: true, connectTimeout: "50 millis" }))
       )
-      assert.strictEqual(error.reason._tag, "ConnectTimeout")
+      assert.strictEqual(error.reason._tag, "DialTimeout")
       assert.include(error.message, "50ms")
       yield* TcpServer.eventually(() => sockets.size === 0)
       assert.strictEqual(sockets.size, 0)
@@ -215,7 +215,7 @@ describe("TcpConnection", () => {
         assert.strictEqual(text(yield* connection.read), "hello")
       }))
       const error = yield* Effect.scoped(Effect.flip(TcpConnection.connect(Endpoint.unix(`${path}.missing`))))
-      assert.strictEqual(error.reason._tag === "ConnectFailed" && error.reason.code, "ENOENT")
+      assert.strictEqual(error.reason._tag === "DialFailed" && error.reason.code, "ENOENT")
     }))
 
   it.effect("the connect timeout is on the Effect clock", () =>
@@ -227,7 +227,7 @@ describe("TcpConnection", () => {
           Effect.forkChild({ startImmediately: true })
         )
       yield* TestClock.adjust("10 seconds")
-      assert.strictEqual((yield* Fiber.join(fiber)).reason._tag, "ConnectTimeout")
+      assert.strictEqual((yield* Fiber.join(fiber)).reason._tag, "DialTimeout")
     }))
 
   it("options that make no sense are refused with the option, the value and the rule", () => {

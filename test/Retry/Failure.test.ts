@@ -306,9 +306,10 @@ const effects: ReadonlyArray<Row> = [
   ["an attempt at its deadline, after a refusal", interrupted, "Ambiguous"],
   [
     "a connection that never was, reset",
-    { _tag: "ConnectFailed", isRetryable: true, cause: coded("ECONNRESET", { syscall: "read" }) },
+    { _tag: "DialFailed", isRetryable: true, cause: coded("ECONNRESET", { syscall: "read" }) },
     "Transient"
-  ]
+  ],
+  ["a dial that took too long", { _tag: "DialTimeout" }, "Transient"]
 ]
 
 const wrapped: ReadonlyArray<Row> = [

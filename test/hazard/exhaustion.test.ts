@@ -174,7 +174,7 @@ describe("under ulimit -n 64, when all descriptors are used", () => {
         assert.include(message, code)
       }
       assert.strictEqual(direct.class, "LocalExhausted")
-      assert.deepStrictEqual(direct.tags.slice(0, 3), ["TcpConnectionError", "ConnectFailed", "ResourceExhausted"])
+      assert.deepStrictEqual(direct.tags.slice(0, 3), ["TcpConnectionError", "DialFailed", "ResourceExhausted"])
       assert.strictEqual(direct.tags[3], looked.code)
       assert.strictEqual(again, "Success")
     }), 40_000)
