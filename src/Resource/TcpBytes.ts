@@ -44,10 +44,10 @@ export const read = (socket: TcpSocket): Effect.Effect<Uint8Array, TcpConnection
     return Effect.sync(stopListening)
   })
 
-/** Why a socket takes no more bytes. */
+/** Why a socket takes no more bytes. What it fails with after we have destroyed it is of our own making. */
 const refusal = (socket: TcpSocket): Effect.Effect<never, TcpConnectionError> => {
   const { endpoint, raw } = socket
-  return raw.errored === null
+  return socket.forced || raw.errored === null
     ? closed(socket)
     : Effect.fail(new TcpConnectionError({ reason: new WriteFailed({ endpoint, cause: raw.errored }) }))
 }

@@ -22,7 +22,7 @@ import type { Endpoint } from "./Endpoint.ts"
 import { type Asked, type Keeper, keeping } from "./Keeping.ts"
 import * as TcpBytes from "./TcpBytes.ts"
 import { DialFailed, TcpConnectionError } from "./TcpConnectionError.ts"
-import { dial, type DialSettings, type Ending, type TcpSocket } from "./TcpSocket.ts"
+import { abort, dial, type DialSettings, type Ending, type TcpSocket } from "./TcpSocket.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
 export {
@@ -58,6 +58,12 @@ export interface TcpConnection {
   readonly hasUnread: () => boolean
   /** Completes as soon as the peer has ended its side or the connection is gone, whoever ended it. */
   readonly dead: Effect.Effect<void>
+  /**
+   * Destroys the socket at once: nothing that was written and not sent is flushed, and the peer's end is not awaited. It
+   * completes when the descriptor is free. A read or write that waits, and each later one, fails with `ConnectionClosed`.
+   * It is for a peer that breaks its protocol; the scope still ends the connection, with nothing left to close.
+   */
+  readonly abort: Effect.Effect<void>
   /** Completes when the connection is closed and its descriptor is free, and says how it went. */
   readonly closed: Effect.Effect<Ending>
 }
@@ -136,6 +142,7 @@ const fromSocket = (socket: TcpSocket, hold: Hold): TcpConnection => ({
   write: (data) => hold(TcpBytes.write(socket, data)),
   hasUnread: () => socket.raw.readableLength > 0,
   dead: Deferred.await(socket.dead),
+  abort: hold(abort(socket)),
   closed: Deferred.await(socket.closed)
 })
 

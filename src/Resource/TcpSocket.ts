@@ -20,7 +20,7 @@ import { DialFailed, DialTimeout, TcpConnectionError } from "./TcpConnectionErro
  *
  * - `Graceful`: both sides sent their end (FIN).
  * - `Reset`: the connection broke with an error, whose code is in `code` (`ECONNRESET` when the peer reset it).
- * - `Forced`: the peer did not end its side within `closeTimeout`, so we destroyed the socket.
+ * - `Forced`: we destroyed the socket, because the peer did not end its side within `closeTimeout` or by `abort`.
  *
  * @category models
  * @since 0.1.0
@@ -133,7 +133,7 @@ const watch = (endpoint: Endpoint, raw: Net.Socket, claim: Claim): TcpSocket => 
   })
   raw.on("end", die)
   raw.on("error", (error: NodeJS.ErrnoException) => {
-    socket.errorCode = error.code ?? error.name
+    if (!socket.forced) socket.errorCode = error.code ?? error.name
     die()
   })
   raw.on("close", () => {
@@ -148,6 +148,14 @@ const destroy = (socket: TcpSocket): Effect.Effect<Ending> =>
     socket.raw.destroy()
     return Deferred.await(socket.closed)
   })
+
+/** Destroys the socket without regard to what is under way. What has ended already keeps its ending. */
+export const abort = (socket: TcpSocket): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    socket.closing = true
+    socket.forced ||= !socket.raw.destroyed
+    return destroy(socket)
+  }).pipe(Effect.asVoid)
 
 /**
  * Flushes what was written, ends our side, waits for the peer's end up to `closeTimeout`, then destroys the socket.

@@ -190,6 +190,46 @@ describe("TcpConnection", () => {
       assert.strictEqual((yield* connection.closed).how, "Reset")
     }))
 
+  describe("abort", () => {
+    it.live("destroys the socket at once, and fails what waits and what comes later with ConnectionClosed", () =>
+      Effect.gen(function*() {
+        const server = yield* TcpServer.make((socket) => void socket.pause(), {
+          allowHalfOpen: true,
+          pauseOnConnect: true
+        })
+        const before = countDescriptors()
+        const connection = yield* TcpConnection.connect(server.endpoint, { closeTimeout: "1 minute" })
+        const reader = yield* Effect.forkChild(Effect.flip(connection.read), { startImmediately: true })
+        const flood = new Uint8Array(16 * 1024 * 1024)
+        const writer = yield* Effect.forkChild(Effect.flip(connection.write(flood)), { startImmediately: true })
+        yield* TcpServer.eventually(() => server.sockets.size === 1)
+        assert.isUndefined(writer.pollUnsafe())
+        yield* connection.abort
+        // The server has a descriptor of its own in this process.
+        assert.strictEqual(countDescriptors(), before + 1)
+        const late = [yield* Effect.flip(connection.read), yield* Effect.flip(connection.write("late"))]
+        for (const { reason } of [yield* Fiber.join(reader), yield* Fiber.join(writer), ...late]) {
+          assert.strictEqual(reason._tag, "ConnectionClosed")
+        }
+        const { code, how } = yield* connection.closed
+        assert.deepStrictEqual([how, code], ["Forced", undefined])
+        yield* connection.dead
+      }))
+
+    it.live("gives nothing that had arrived unread, and is harmless twice and after an end", () =>
+      Effect.gen(function*() {
+        const server = yield* TcpServer.make((socket) => void socket.write("unread"))
+        const connection = yield* TcpConnection.connect(server.endpoint)
+        yield* TcpServer.eventually(connection.hasUnread)
+        yield* connection.abort
+        yield* connection.abort
+        assert.strictEqual((yield* Effect.flip(connection.read)).reason._tag, "ConnectionClosed")
+        const ended = yield* Effect.scoped(TcpConnection.connect(server.endpoint))
+        yield* ended.abort
+        assert.strictEqual((yield* ended.closed).how, "Graceful")
+      }))
+  })
+
   it.live("an interrupted read loses no bytes", () =>
     Effect.gen(function*() {
       const server = yield* TcpServer.echo
