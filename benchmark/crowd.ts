@@ -26,7 +26,7 @@ const { close, pool } = await opened(
     maxPerEndpoint: connections,
     maxTotal: connections,
     acquireTimeout: "5 minutes"
-  }).pipe(Effect.provide(ResourceMonitor.layer()))
+  }).pipe(Effect.provide(ResourceMonitor.layer))
 )
 
 const hold = (latch: Deferred.Deferred<void>) => ConnectionPool.use(pool, "db", () => Deferred.await(latch))

@@ -55,7 +55,7 @@ interface Running {
 }
 
 const whole: Effect.Effect<Running, Error, Scope.Scope> = Effect.gen(function*() {
-  const services = yield* Layer.build(ResourceMonitor.layer({ maxDescriptors: Infinity, maxMemory: Infinity }))
+  const services = yield* Layer.build(ResourceMonitor.layerOptions({ maxDescriptors: Infinity, maxMemory: Infinity }))
   const { cost } = Context.get(services, ResourceMonitor.ResourceMonitor)
   return { cost }
 })

@@ -114,7 +114,7 @@ const ofPromise = ([name, call]: readonly [string, () => Promise<unknown>], oper
 })
 
 const services = Layer.mergeAll(
-  ResourceMonitor.layer(),
+  ResourceMonitor.layer,
   Layer.provide(CircuitBreaker.layer(breakerOptions), CircuitBreaker.layerStoreMemory())
 )
 

@@ -27,7 +27,7 @@ const { close, pool } = await opened(
     maxPerEndpoint: 2,
     maxTotal: connections,
     acquireTimeout: "5 minutes"
-  }).pipe(Effect.provide(ResourceMonitor.layer()))
+  }).pipe(Effect.provide(ResourceMonitor.layer))
 )
 
 /** Each endpoint is borrowed from as often as makes as many borrows in all. */

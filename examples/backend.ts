@@ -44,4 +44,4 @@ const program = Effect.gen(function*() {
   yield* Console.log(`${stats.borrowed} borrows, ${stats.opened} connections opened`)
 })
 
-await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(ResourceMonitor.layer())))
+await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(ResourceMonitor.layer)))

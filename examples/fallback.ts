@@ -64,4 +64,4 @@ const program = Effect.gen(function*() {
   yield* Console.log(`the primary is ${yield* ConnectionPool.health(pool, "primary")}`)
 })
 
-await Effect.runPromise(program.pipe(Effect.provide(Databases.layer.pipe(Layer.provide(ResourceMonitor.layer())))))
+await Effect.runPromise(program.pipe(Effect.provide(Databases.layer.pipe(Layer.provide(ResourceMonitor.layer)))))

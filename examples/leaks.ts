@@ -42,5 +42,5 @@ const program = Effect.gen(function*() {
 NodeRuntime.runMain(program.pipe(
   Effect.scoped,
   // The leaks are logged as well; here they are printed once.
-  Effect.provide(Layer.merge(ResourceMonitor.layer(), Logger.layer([])))
+  Effect.provide(Layer.merge(ResourceMonitor.layer, Logger.layer([])))
 ))

@@ -42,4 +42,4 @@ const program = Effect.gen(function*() {
   Effect.catchReason("PoolError", "AcquireTimeout", ({ message }) => Console.log(`skipped: ${message}`))
 )
 
-await Effect.runPromise(Effect.provide(program, Postgres.layer.pipe(Layer.provide(ResourceMonitor.layer()))))
+await Effect.runPromise(Effect.provide(program, Postgres.layer.pipe(Layer.provide(ResourceMonitor.layer))))

@@ -39,5 +39,5 @@ const program = Effect.gen(function*() {
 NodeRuntime.runMain(program.pipe(
   Effect.scoped,
   // A recovery is believed after ten seconds unless one says otherwise.
-  Effect.provide(ResourceMonitor.layer({ maxDescriptors: 200, recoveryHold: "1 second", recoverySamples: 1 }))
+  Effect.provide(ResourceMonitor.layerOptions({ maxDescriptors: 200, recoveryHold: "1 second", recoverySamples: 1 }))
 ))

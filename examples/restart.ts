@@ -45,4 +45,4 @@ const program = Effect.gen(function*() {
   yield* Console.log(`open: ${"value" in connections.used ? connections.used.value : "unknown"}, reserved: ${reserved}`)
 })
 
-await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(ResourceMonitor.layer())))
+await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(ResourceMonitor.layer)))

@@ -38,4 +38,4 @@ const program = Effect.gen(function*() {
   }
 })
 
-Main.run(program, { layer: Peers.layer.pipe(Layer.provide(ResourceMonitor.layer())), cleanupTimeout: "2 seconds" })
+Main.run(program, { layer: Peers.layer.pipe(Layer.provide(ResourceMonitor.layer)), cleanupTimeout: "2 seconds" })

@@ -30,6 +30,8 @@ const core = [
 ]
 /** Its layers make streams of levels and alerts; whoever only asks the monitor imports the service. */
 const mayStream = "src/Monitor/ResourceMonitor.ts"
+/** What the monitor loads when it is asked for a layer from `Config`, and not before. */
+const lazyOfMonitor = "../internal/ConfigFailure.ts"
 const tooHeavyForCore = [
   "effect/Schema",
   "effect/SchemaParser",
@@ -177,10 +179,12 @@ describe("the source tree", () => {
     "%s loads nothing heavy, not even through its own imports",
     (module) => {
       const seen = new Set<string>()
+      const path = Path.join(root, module)
       const visit = (file: string, way: ReadonlyArray<string>): void => {
         if (seen.has(file)) return
         seen.add(file)
         for (const name of loadedBy(file)) {
+          if (file === path && module === mayStream && name === lazyOfMonitor) continue
           if (name.startsWith(".")) visit(Path.resolve(Path.dirname(file), name), [...way, name])
           if (module === mayStream && name === "effect/Stream") continue
           assert.notMatch(
@@ -190,9 +194,16 @@ describe("the source tree", () => {
           )
         }
       }
-      visit(Path.join(root, module), [module])
+      visit(path, [module])
     }
   )
+
+  it("loads what reads Config only when the monitor is asked for a layer from Config", () => {
+    const code = Fs.readFileSync(Path.join(root, mayStream), "utf8")
+    assert.deepStrictEqual(code.match(/^.*ConfigFailure.*$/gm)?.map((line) => line.trim()), [
+      `Effect.promise(() => import("${lazyOfMonitor}")),`
+    ])
+  })
 
   it("keeps the monitor itself out of the pool, which knows the service and its claims alone", () => {
     const loaded = new Set<string>()

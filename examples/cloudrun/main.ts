@@ -7,7 +7,7 @@ import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import * as Http from "node:http"
 import { Agents, layer } from "../agents/Agents.ts"
 
-const agents = layer({ idleTimeout: "1 minute" }).pipe(Layer.provide(ResourceMonitor.layer()))
+const agents = layer({ idleTimeout: "1 minute" }).pipe(Layer.provide(ResourceMonitor.layer))
 
 const answer = (request: Http.IncomingMessage, response: Http.ServerResponse) =>
   Effect.gen(function*() {

@@ -13,6 +13,6 @@ class Connections extends ConnectionPool.Service<Connections>()("app/Connections
 }) {}
 
 export const handler = Lambda.handler({
-  layer: Connections.layer.pipe(Layer.provide(ResourceMonitor.layer())),
+  layer: Connections.layer.pipe(Layer.provide(ResourceMonitor.layer)),
   handle: () => Connections.withConnection(Endpoint.tcp("127.0.0.1", 5432), () => Effect.succeed("done"))
 })

@@ -8,4 +8,4 @@ const connector = Connector.make({ open: (name: string) => Effect.succeed(name) 
 
 export const program = Effect.scoped(
   Effect.flatMap(ConnectionPool.make({ connector }), (pool) => ConnectionPool.use(pool, "db", Effect.succeed))
-).pipe(Effect.provide(ResourceMonitor.layer()))
+).pipe(Effect.provide(ResourceMonitor.layer))

@@ -87,6 +87,6 @@ export const demo = Command.make("demo", flags, ({ endpoint, fibers, json, naive
       yield* print(outcome.report, json)
       yield* settle(outcome)
     }).pipe(Effect.scoped)
-  ).pipe(Effect.provide(ResourceMonitor.layer()))).pipe(
+  ).pipe(Effect.provide(ResourceMonitor.layer))).pipe(
     Command.withDescription("Run a load against servers that misbehave, and report what was opened, closed and kept")
   )

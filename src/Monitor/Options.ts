@@ -10,7 +10,7 @@ import { checkOptions } from "../internal/Options.ts"
 import type { Thresholds } from "./Usage.ts"
 
 /**
- * The options of `ResourceMonitor.layer`.
+ * The options of `ResourceMonitor.layerOptions`.
  *
  * @category options
  * @since 0.1.0
@@ -145,6 +145,21 @@ export const defaults: Resolved = {
   cleanupCooldown: Duration.seconds(30),
   maintenanceInterval: Duration.seconds(30),
   driftWindow: Duration.minutes(5)
+}
+
+/**
+ * The limits that a deployment has by default which is configured by `Settings`: 1000 descriptors, levels at 70 % and 90 %,
+ * 1024 MiB, 100 connections.
+ *
+ * @category presets
+ * @since 0.1.0
+ */
+export const conservative: Options = {
+  maxDescriptors: 1000,
+  warningThreshold: 0.7,
+  errorThreshold: 0.9,
+  maxMemory: 1024 * mebibyte,
+  maxConnections: 100
 }
 
 /**

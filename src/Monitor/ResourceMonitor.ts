@@ -10,6 +10,7 @@
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
+import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -71,7 +72,7 @@ export type {
   Returned
 } from "./Leak.ts"
 export type { HeldLease, SiteCount } from "./Ledger.ts"
-export { constrained, defaultHeadroom, highPerformance } from "./Options.ts"
+export { conservative, constrained, defaultHeadroom, highPerformance } from "./Options.ts"
 export type { Options } from "./Options.ts"
 export { ProcReader } from "./ProcReader.ts"
 export { ResourceMonitor } from "./Service.ts"
@@ -374,7 +375,7 @@ const make = Effect.fnUntraced(function*(given: Options) {
  *   const monitor = yield* ResourceMonitor
  *   yield* monitor.reserve({ label: "db:5432" })
  *   return (yield* monitor.usage).reserved
- * }).pipe(Effect.scoped, Effect.provide(Monitor.layer({ maxConnections: 10 })))
+ * }).pipe(Effect.scoped, Effect.provide(Monitor.layerOptions({ maxConnections: 10 })))
  *
  * await Effect.runPromise(program) // => 1
  * ```
@@ -382,8 +383,84 @@ const make = Effect.fnUntraced(function*(given: Options) {
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: Options = {}): Layer.Layer<ResourceMonitor, InvalidOption> =>
+export const layer: Layer.Layer<ResourceMonitor, InvalidOption> = /*#__PURE__*/ Layer.effect(
+  ResourceMonitor,
+  /*#__PURE__*/ Effect.suspend(() => make({}))
+)
+
+/**
+ * The monitor of this process, with options of its own. Everything else is as {@link layer} says.
+ *
+ * **Gotchas**
+ *
+ * Each call makes another layer, and each of them makes a monitor. Keep the layer in a constant and provide that one.
+ *
+ * **Example** (Ten connections at most)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { ResourceMonitor } from "effect-sluice/ResourceMonitor"
+ * import * as Monitor from "effect-sluice/ResourceMonitor"
+ *
+ * const Limited = Monitor.layerOptions({ ...Monitor.conservative, maxConnections: 10 })
+ *
+ * const program = Effect.gen(function*() {
+ *   const monitor = yield* ResourceMonitor
+ *   const { connections } = yield* monitor.usage
+ *   return connections.limit
+ * }).pipe(Effect.provide(Limited))
+ *
+ * const limit = await Effect.runPromise(program)
+ * limit._tag === "Known" && limit.value // => 10
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerOptions = (options: Options): Layer.Layer<ResourceMonitor, InvalidOption> =>
   Layer.effect(ResourceMonitor, make(options))
+
+/**
+ * The monitor of this process, with options from `Config`: one for all options, or a record of one for each.
+ *
+ * **Details**
+ *
+ * It fails with `ConfigError` when a value is missing, cannot be read, or makes no sense as the option. Everything else is as
+ * {@link layer} says.
+ *
+ * **Example** (A limit from the environment)
+ *
+ * ```ts
+ * import { Config, ConfigProvider, Effect, Layer } from "effect"
+ * import { ResourceMonitor } from "effect-sluice/ResourceMonitor"
+ * import * as Monitor from "effect-sluice/ResourceMonitor"
+ *
+ * const Limited = Monitor.layerConfig({ maxConnections: Config.Int("CONNECTIONS") }).pipe(
+ *   Layer.provide(ConfigProvider.layer(ConfigProvider.fromUnknown({ CONNECTIONS: "10" })))
+ * )
+ *
+ * const program = Effect.gen(function*() {
+ *   const monitor = yield* ResourceMonitor
+ *   const { connections } = yield* monitor.usage
+ *   return connections.limit
+ * }).pipe(Effect.provide(Limited))
+ *
+ * const limit = await Effect.runPromise(program)
+ * limit._tag === "Known" && limit.value // => 10
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig = (config: Config.Wrap<Options>): Layer.Layer<ResourceMonitor, Config.ConfigError> =>
+  Layer.effect(
+    ResourceMonitor,
+    // `Config` brings `Schema`. Both are loaded when this layer is built, so that other users of the monitor do without them.
+    Effect.flatMap(
+      Effect.promise(() => import("../internal/ConfigFailure.ts")),
+      ({ fromConfig }) => fromConfig(config, make)
+    )
+  )
 
 /**
  * A monitor that admits everything. It reads and counts as {@link layer} does, and every limit is `Unlimited`.

@@ -44,7 +44,7 @@ export interface ConnectionBudget {
  * }).pipe(
  *   Effect.scoped,
  *   Effect.provideService(ConnectionBudget.ConnectionBudget, ConnectionBudget.makeInMemory(3)),
- *   Effect.provide(ResourceMonitor.layer())
+ *   Effect.provide(ResourceMonitor.layer)
  * )
  *
  * await Effect.runPromise(program) // => ["db", "db"]

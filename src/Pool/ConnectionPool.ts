@@ -19,7 +19,7 @@
  *   const first = yield* ConnectionPool.use(pool, "db", (connection) => Effect.succeed(connection))
  *   const second = yield* ConnectionPool.use(pool, "db", (connection) => Effect.succeed(connection))
  *   return [first, second]
- * }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layer()))
+ * }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layer))
  *
  * await Effect.runPromise(program) // => ["db 1", "db 1"]
  * ```
@@ -475,7 +475,7 @@ export interface ServiceMembers<in out Self, in out K, in out A, out R> {
  * class Databases extends ConnectionPool.Service<Databases>()("app/Databases", { connector, maxTotal: 10 }) {}
  *
  * const program = Databases.withConnection("orders", (connection) => Effect.succeed(connection.name)).pipe(
- *   Effect.provide(Databases.layer.pipe(Layer.provide(ResourceMonitor.layer())))
+ *   Effect.provide(Databases.layer.pipe(Layer.provide(ResourceMonitor.layer)))
  * )
  *
  * await Effect.runPromise(program) // => "orders"

@@ -92,7 +92,7 @@ const metricsOf = (name: string) => {
  *   return used?.type === "Histogram" ? used.state.count : undefined
  * }).pipe(
  *   Effect.scoped,
- *   Effect.provide(ResourceMonitor.layer()),
+ *   Effect.provide(ResourceMonitor.layer),
  *   Effect.provideService(Metric.MetricRegistry, new Map())
  * )
  *
@@ -195,7 +195,7 @@ const noted = { opened: () => undefined, waited: () => undefined, used: () => un
  *   })
  *   const healthy = Stream.filter(PoolTelemetry.health(pool, "db"), (health) => health === "Healthy")
  *   return yield* Stream.runCollect(Stream.take(healthy, 1))
- * }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layer()))
+ * }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layer))
  *
  * await Effect.runPromise(program) // => ["Healthy"]
  * ```

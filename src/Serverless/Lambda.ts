@@ -261,7 +261,7 @@ const makeHost = <R, E>(options: Options<R, E>): Host<R> => {
  * }) {}
  *
  * const handler = Lambda.handler({
- *   layer: Databases.layer.pipe(Layer.provide(ResourceMonitor.layer())),
+ *   layer: Databases.layer.pipe(Layer.provide(ResourceMonitor.layer)),
  *   handle: (event: { readonly database: string }) =>
  *     Databases.withConnection(event.database, (connection) => Effect.succeed(connection))
  * })

@@ -106,7 +106,7 @@ const start = <A, E, R, E2>(
  * )
  *
  * Main.run(program, {
- *   layer: Agents.layer.pipe(Layer.provide(ResourceMonitor.layer())),
+ *   layer: Agents.layer.pipe(Layer.provide(ResourceMonitor.layer)),
  *   cleanupTimeout: "10 seconds"
  * })
  * ```

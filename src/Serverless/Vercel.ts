@@ -128,7 +128,7 @@ const clock = Context.get(Context.empty(), Clock.Clock)
  * }) {}
  *
  * const held: Array<Promise<unknown>> = []
- * const instance = Vercel.attach(Databases.layer.pipe(Layer.provide(ResourceMonitor.layer())), {
+ * const instance = Vercel.attach(Databases.layer.pipe(Layer.provide(ResourceMonitor.layer)), {
  *   // On Vercel this is not needed.
  *   waitUntil: (promise) => held.push(promise)
  * })

@@ -11,8 +11,7 @@ import { pipe } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
-import * as SchemaIssue from "effect/SchemaIssue"
+import { configError } from "../internal/ConfigFailure.ts"
 import type { InvalidOption, Options as MonitorOptions } from "../Monitor/ResourceMonitor.ts"
 import * as ResourceMonitor from "../Monitor/ResourceMonitor.ts"
 import * as Endpoint from "../Resource/Endpoint.ts"
@@ -42,7 +41,7 @@ export interface Values {
     readonly factor: number
     readonly jitter: number
   }
-  /** For `ResourceMonitor.layer`. */
+  /** For `ResourceMonitor.layerOptions`. */
   readonly monitor: MonitorOptions
   /** How often periodic maintenance runs: the monitor's `maintenanceInterval`, for what else goes by it. */
   readonly cleanupInterval: Duration.Duration
@@ -70,10 +69,8 @@ interface Rule {
   readonly text: string
 }
 
-const refuse = (variable: Omit<Variable<unknown>, "value">, rule: string): Config.ConfigError => {
-  const message = `${variable.name} is ${variable.shown}, but it must ${rule}`
-  return new Config.ConfigError(new Schema.SchemaError(new SchemaIssue.InvalidValue({ message })))
-}
+const refuse = (variable: Omit<Variable<unknown>, "value">, rule: string): Config.ConfigError =>
+  configError(`${variable.name} is ${variable.shown}, but it must ${rule}`)
 
 const whole = (min: number, max: number): Rule => ({
   holds: (value) => Number.isInteger(value) && value >= min && value <= max,
@@ -295,5 +292,8 @@ export const layer: Layer.Layer<
   Settings | ResourceMonitor.ResourceMonitor,
   Config.ConfigError | InvalidOption
 > = Layer.unwrap(
-  Effect.map(config, (values) => Layer.merge(Layer.succeed(Settings, values), ResourceMonitor.layer(values.monitor)))
+  Effect.map(
+    config,
+    (values) => Layer.merge(Layer.succeed(Settings, values), ResourceMonitor.layerOptions(values.monitor))
+  )
 )

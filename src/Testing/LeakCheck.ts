@@ -28,7 +28,7 @@
  *   const pool = yield* ConnectionPool.make({ connector, drainTimeout: "50 millis" })
  *   // This scope is never closed, so the lease never ends.
  *   yield* Effect.provideService(ConnectionPool.get(pool, "db"), Scope.Scope, Scope.makeUnsafe())
- * }).pipe(LeakCheck.check({ within: "100 millis" }), Effect.provide(ResourceMonitor.layer()))
+ * }).pipe(LeakCheck.check({ within: "100 millis" }), Effect.provide(ResourceMonitor.layer))
  *
  * const error = await Effect.runPromise(Effect.flip(program))
  * error._tag // => "LeakError"
@@ -197,7 +197,7 @@ const checkWith = <A, E, R>(
  * const program = Effect.gen(function*() {
  *   const pool = yield* ConnectionPool.make({ connector })
  *   return yield* ConnectionPool.use(pool, "db", (connection) => Effect.succeed(connection.id))
- * }).pipe(LeakCheck.check(), Effect.provide(ResourceMonitor.layer()))
+ * }).pipe(LeakCheck.check(), Effect.provide(ResourceMonitor.layer))
  *
  * await Effect.runPromise(program) // => 1
  * ```
@@ -268,7 +268,7 @@ export const test = <Args extends ReadonlyArray<unknown>, A, E, R>(
  * class Databases extends ConnectionPool.Service<Databases>()("app/Databases", { connector }) {}
  *
  * const checked = Databases.layer.pipe(
- *   Layer.provideMerge(ResourceMonitor.layer()),
+ *   Layer.provideMerge(ResourceMonitor.layer),
  *   Layer.provideMerge(LeakCheck.layer())
  * )
  *

@@ -21,7 +21,7 @@
  * const program = Effect.gen(function*() {
  *   const pool = yield* ConnectionPool.make({ connector })
  *   return yield* ConnectionPool.use(pool, "db", (connection) => Effect.succeed(connection.id))
- * }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layer()))
+ * }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layer))
  *
  * const id = await Effect.runPromise(program)
  * const seen = [id, ledger.attempts, ledger.opened, ledger.closed]

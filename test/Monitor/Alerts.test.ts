@@ -398,7 +398,7 @@ describe("the monitor of a process", () => {
         script.size = 3
         for (let i = 0; i < 200; i++) yield* Effect.andThen(TestClock.adjust("100 millis"), Effect.yieldNow)
         assert.deepStrictEqual(levels.seen, ["Normal", "Critical", "Normal"])
-      }).pipe(Effect.scoped, Effect.provide(Layer.fresh(Monitor.layer()).pipe(Layer.provide(layer))))
+      }).pipe(Effect.scoped, Effect.provide(Layer.fresh(Monitor.layer).pipe(Layer.provide(layer))))
     }))
 
   it.effect("looks more often the nearer a limit comes, so that growth is told before a threshold is met", () =>
@@ -423,7 +423,7 @@ describe("the monitor of a process", () => {
           ["Projected", "Normal"],
           ["Raised", "Warning"]
         ])
-      }).pipe(Effect.provide(Layer.fresh(Monitor.layer()).pipe(Layer.provide(layer))))
+      }).pipe(Effect.provide(Layer.fresh(Monitor.layer).pipe(Layer.provide(layer))))
     }))
 
   it.effect("does not wait for the timer when the gate meets what is critical", () =>
@@ -442,7 +442,7 @@ describe("the monitor of a process", () => {
         yield* settled
         assert.deepStrictEqual(seen, ["Normal", "Critical"])
         assert.lengthOf(yield* monitor.recentAlerts(), 1)
-      }).pipe(Effect.scoped, Effect.provide(Layer.fresh(Monitor.layer()).pipe(Layer.provide(layer))))
+      }).pipe(Effect.scoped, Effect.provide(Layer.fresh(Monitor.layer).pipe(Layer.provide(layer))))
     }))
 
   it.effect("starts with the level that it finds", () =>
@@ -452,7 +452,7 @@ describe("the monitor of a process", () => {
         const monitor = yield* ResourceMonitor
         const alerts = yield* monitor.recentAlerts()
         return [yield* Stream.runCollect(Stream.take(monitor.levels, 1)), alerts.length]
-      }).pipe(Effect.provide(Layer.fresh(Monitor.layer()).pipe(Layer.provide(layer))))
+      }).pipe(Effect.provide(Layer.fresh(Monitor.layer).pipe(Layer.provide(layer))))
       assert.deepStrictEqual(seen, [["Critical"], 1])
     }))
 
@@ -460,7 +460,7 @@ describe("the monitor of a process", () => {
     Effect.gen(function*() {
       const { layer } = system({ size: 1024 })
       const alerts = yield* Effect.flatMap(ResourceMonitor, (monitor) => monitor.recentAlerts()).pipe(
-        Effect.provide(Layer.fresh(Monitor.layer({ maxDescriptors: Infinity })).pipe(Layer.provide(layer)))
+        Effect.provide(Layer.fresh(Monitor.layerOptions({ maxDescriptors: Infinity })).pipe(Layer.provide(layer)))
       )
       assert.deepStrictEqual(alerts.map(({ message }) => message), [
         "descriptors: Normal -> Exhausted, 1024 used of 1024 (100 %)"

@@ -153,7 +153,7 @@ describe("a gate that is asked in one step", () => {
         size = 5000
         assert.isUndefined(askedNow(monitor, { label: "db" }))
       }).pipe(
-        Effect.provide(ResourceMonitor.layer({ maxMemory: Infinity })),
+        Effect.provide(ResourceMonitor.layerOptions({ maxMemory: Infinity })),
         Effect.provideService(ResourceMonitor.ProcReader, Object.assign(Object.create(own), { size: () => size }))
       )
     }))
@@ -192,7 +192,7 @@ describe("a gate that is asked in one step", () => {
         assert.isUndefined(askedNow(monitor, { label: "db" }))
         for (const claim of held) monitor.reserve.unsafe?.end(claim)
       }).pipe(
-        Effect.provide(ResourceMonitor.layer({ maxConnections: Infinity, maxMemory: Infinity, headroom })),
+        Effect.provide(ResourceMonitor.layerOptions({ maxConnections: Infinity, maxMemory: Infinity, headroom })),
         Effect.ensuring(Effect.sync(() => Object.assign(counted, { size })))
       )
     }))

@@ -533,7 +533,7 @@ describe("maintenance", () => {
       return ran.length
     }).pipe(
       Effect.scoped,
-      Effect.provide(Layer.fresh(Monitor.layer(options)).pipe(Layer.provide(system().layer)))
+      Effect.provide(Layer.fresh(Monitor.layerOptions(options)).pipe(Layer.provide(system().layer)))
     )
 
   it.effect("comes every thirty seconds, or as the monitor is told, or never", () =>

@@ -227,7 +227,7 @@ describe("the memory of the container", () => {
 describe("the memory of the monitor", () => {
   const usageOf = (overrides: Partial<Script>, options: Monitor.Options = {}) =>
     Effect.flatMap(Monitor.ResourceMonitor, (monitor) => monitor.usage).pipe(
-      Effect.provide(Layer.fresh(Monitor.layer(options)).pipe(Layer.provide(system(overrides).layer)))
+      Effect.provide(Layer.fresh(Monitor.layerOptions(options)).pipe(Layer.provide(system(overrides).layer)))
     )
   const gaugeOf = ({ level, memory }: Monitor.Usage) => [brief(memory.used), brief(memory.limit), level]
   const resident = 5000 * 4096
@@ -396,7 +396,7 @@ describe("descriptors for the slow figures", () => {
           const { layer, script: given } = system({ ...script, limits })
           const monitor = yield* Effect.map(
             Layer.build(
-              Layer.fresh(Monitor.layer({ maxDescriptors: Infinity, ...options })).pipe(Layer.provide(layer))
+              Layer.fresh(Monitor.layerOptions({ maxDescriptors: Infinity, ...options })).pipe(Layer.provide(layer))
             ),
             Context.get(Monitor.ResourceMonitor)
           )

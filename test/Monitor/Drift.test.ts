@@ -126,16 +126,16 @@ describe("the monitor", () => {
     }).pipe(
       Effect.scoped,
       Effect.provide(
-        Layer.merge(Monitor.layer({ driftWindow: "60 millis", maxDescriptors: Infinity }), Logger.layer([]))
+        Layer.merge(Monitor.layerOptions({ driftWindow: "60 millis", maxDescriptors: Infinity }), Logger.layer([]))
       )
     ))
 
   it.effect("refuses a window that makes no sense, and none is one", () =>
     Effect.gen(function*() {
       for (const driftWindow of [0, -1]) {
-        const error = yield* Effect.flip(Effect.scoped(Layer.build(Monitor.layer({ driftWindow }))))
+        const error = yield* Effect.flip(Effect.scoped(Layer.build(Monitor.layerOptions({ driftWindow }))))
         assert.match(error.message, /option driftWindow is/)
       }
-      yield* Effect.scoped(Layer.build(Monitor.layer({ driftWindow: Infinity })))
+      yield* Effect.scoped(Layer.build(Monitor.layerOptions({ driftWindow: Infinity })))
     }))
 })

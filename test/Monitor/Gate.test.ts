@@ -123,7 +123,7 @@ describe("waiting for room", () => {
         script.size = full + 2
         yield* pass(100)
         assert.deepStrictEqual(log, ["a"])
-      }).pipe(Effect.scoped, Effect.provide(Monitor.layer().pipe(Layer.provide(layer))))
+      }).pipe(Effect.scoped, Effect.provide(Monitor.layer.pipe(Layer.provide(layer))))
     }))
 
   it.effect("ends at its own deadline, with the numbers, also when others behind it have an earlier one", () =>

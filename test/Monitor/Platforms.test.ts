@@ -206,7 +206,7 @@ describe("the monitor", () => {
       yield* monitor.figures
       assert.deepInclude(yield* monitor.cost, { ticks: 1 })
       assert.deepStrictEqual(Object.fromEntries((yield* monitor.deepLook).kinds), { device: 1, pipe: 1, socket: 1 })
-    }).pipe(Effect.scoped, Effect.provide(Layer.fresh(Monitor.layer()).pipe(Layer.provide(system(linux).layer)))))
+    }).pipe(Effect.scoped, Effect.provide(Layer.fresh(Monitor.layer).pipe(Layer.provide(system(linux).layer)))))
 
   it.effect("takes a deep look by itself when descriptors are Critical, and says what it saw", () => {
     const said: Array<string> = []
@@ -226,7 +226,7 @@ describe("the monitor", () => {
       ])
     }).pipe(
       Effect.provide(
-        Layer.fresh(Monitor.layer()).pipe(
+        Layer.fresh(Monitor.layer).pipe(
           Layer.provide(layer),
           Layer.provideMerge(Logger.layer([Logger.make(({ message }) => said.push(String(message)))]))
         )

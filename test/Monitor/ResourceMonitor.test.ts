@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Deferred, Effect, Exit, Fiber, Layer, Scope } from "effect"
+import { Cause, Config, ConfigProvider, Deferred, Effect, Exit, Fiber, Layer, Scope } from "effect"
 import * as Reading from "effect-sluice/Reading"
 import * as Monitor from "effect-sluice/ResourceMonitor"
 import { ResourceMonitor, TestMonitor } from "effect-sluice/ResourceMonitor"
@@ -258,15 +258,57 @@ describe("layer", () => {
   for (const [options, message] of refused) {
     it.effect(`refuses: ${message}`, () =>
       Effect.gen(function*() {
-        const error = yield* Effect.flip(Layer.build(Monitor.layer(options).pipe(Layer.provide(system().layer))))
+        const error = yield* Effect.flip(Layer.build(Monitor.layerOptions(options).pipe(Layer.provide(system().layer))))
         assert.strictEqual(error._tag, "InvalidOption")
         assert.strictEqual(error.message, `ResourceMonitor: option ${message}`)
       }))
   }
 
+  it.effect("is one for all that are provided with the layer, which needs no call", () =>
+    Effect.gen(function*() {
+      const seen: Array<ResourceMonitor["Service"]> = []
+      const user = () =>
+        Layer.effectDiscard(Effect.map(ResourceMonitor, (monitor) => seen.push(monitor))).pipe(
+          Layer.provide(Monitor.layer)
+        )
+      yield* Effect.scoped(Layer.build(Layer.merge(user(), user()).pipe(Layer.provide(system().layer))))
+      assert.lengthOf(seen, 2)
+      assert.strictEqual(seen[0], seen[1])
+    }))
+
+  const configured = (config: Config.Wrap<Monitor.Options>, environment: Record<string, string>) =>
+    Effect.flatMap(ResourceMonitor, (monitor) => monitor.usage).pipe(
+      Effect.map(({ connections: { limit } }) => limit._tag === "Known" ? limit.value : limit._tag),
+      Effect.provide(
+        Monitor.layerConfig(config).pipe(
+          Layer.provide([system().layer, ConfigProvider.layer(ConfigProvider.fromUnknown(environment))])
+        )
+      )
+    )
+
+  it.effect("takes its options from Config, each by itself or all at once", () =>
+    Effect.gen(function*() {
+      const maxConnections = Config.Int("CONNECTIONS")
+      assert.strictEqual(yield* configured({ maxConnections }, { CONNECTIONS: "7" }), 7)
+      assert.strictEqual(yield* configured(Config.all({ maxConnections }), { CONNECTIONS: "8" }), 8)
+    }))
+
+  it.effect("fails with ConfigError when what comes from Config is missing, is no number, or makes no sense", () =>
+    Effect.gen(function*() {
+      const messageOf = (environment: Record<string, string>, name: keyof Monitor.Options = "maxConnections") =>
+        Effect.map(Effect.flip(configured({ [name]: Config.Int("LIMIT") }, environment)), (error) => {
+          assert.strictEqual(error._tag, "ConfigError")
+          return error.message
+        })
+      assert.include(yield* messageOf({}), "LIMIT")
+      assert.include(yield* messageOf({ LIMIT: "many" }), "LIMIT")
+      assert.include(yield* messageOf({ LIMIT: "0" }), "option maxConnections is 0, but it must be a whole number")
+      assert.include(yield* messageOf({ LIMIT: "1024" }, "headroom"), "option headroom is 1024, but it must be below")
+    }))
+
   const usageOf = (options: Monitor.Options, script: Parameters<typeof system>[0] = {}) =>
     Effect.flatMap(ResourceMonitor, (monitor) => monitor.usage).pipe(
-      Effect.provide(Layer.fresh(Monitor.layer(options)).pipe(Layer.provide(system(script).layer)))
+      Effect.provide(Layer.fresh(Monitor.layerOptions(options)).pipe(Layer.provide(system(script).layer)))
     )
 
   it.effect("stays under the smaller of the configured and the process's own limit", () =>
@@ -313,7 +355,7 @@ describe("layer", () => {
         assert.strictEqual(level, "Exhausted")
         const refusal = yield* Effect.flip(monitor.reserve({ label }))
         assert.deepStrictEqual([refusal.used, refusal.headroom], [125, 3])
-      }).pipe(Effect.scoped, Effect.provide(Monitor.layer({ headroom: 0 }).pipe(Layer.provide(layer))))
+      }).pipe(Effect.scoped, Effect.provide(Monitor.layerOptions({ headroom: 0 }).pipe(Layer.provide(layer))))
     }))
 
   it.effect("sees a change of the process's limit within a second", () =>
@@ -324,7 +366,7 @@ describe("layer", () => {
         script.limits = limitsText("256")
         yield* TestClock.adjust("1 second")
         assert.deepInclude((yield* monitor.usage).descriptors.limit, { value: 256 })
-      }).pipe(Effect.provide(Monitor.layer().pipe(Layer.provide(layer))))
+      }).pipe(Effect.provide(Monitor.layer.pipe(Layer.provide(layer))))
     }))
 
   it.effect("between two listings estimates to the safe side, and a sample lists at once", () =>
@@ -346,7 +388,7 @@ describe("layer", () => {
         script.entries["/proc/self/fd"] = 73
         assert.deepInclude((yield* monitor.sample).descriptors.used, { value: 70, exact: true })
         assert.strictEqual(calls.entries, 2)
-      }).pipe(Effect.provide(Monitor.layer().pipe(Layer.provide(layer))))
+      }).pipe(Effect.provide(Monitor.layer.pipe(Layer.provide(layer))))
     }))
 })
 

@@ -27,7 +27,7 @@ describe("faults of the earlier implementation", () => {
             ))
       )
       const exact = system()
-      yield* Effect.provide(borrows, Layer.fresh(Monitor.layer()).pipe(Layer.provide(exact.layer)))
+      yield* Effect.provide(borrows, Layer.fresh(Monitor.layer).pipe(Layer.provide(exact.layer)))
       assert.strictEqual(exact.calls.entries, 0)
 
       const listing = system({ size: 0, entries: { "/proc/self/fd": 53 } })
@@ -37,7 +37,7 @@ describe("faults of the earlier implementation", () => {
         yield* TestClock.adjust("1 second")
         yield* borrows
         assert.strictEqual(listing.calls.entries, 2)
-      }).pipe(Effect.provide(Layer.fresh(Monitor.layer()).pipe(Layer.provide(listing.layer))))
+      }).pipe(Effect.provide(Layer.fresh(Monitor.layer).pipe(Layer.provide(listing.layer))))
     }))
 
   it.live("fault 9: TCP connections were counted for the whole network namespace, and only IPv4", () =>
@@ -53,7 +53,7 @@ describe("faults of the earlier implementation", () => {
       yield* monitor.track({ label: "127.0.0.1:9500" })
       assert.deepInclude((yield* monitor.usage).connections.used, { value: 2 })
       foreign.forEach((socket) => socket.destroy())
-    }).pipe(Effect.scoped, Effect.provide(Monitor.layer())))
+    }).pipe(Effect.scoped, Effect.provide(Monitor.layer)))
 
   it.effect("fault 10: a zombie was any line of ps aux with a capital Z in it, on the whole host", () =>
     Effect.gen(function*() {
@@ -83,7 +83,7 @@ describe("faults of the earlier implementation", () => {
         const zombies = yield* monitor.zombies
         assert.deepStrictEqual(zombies.map(({ command, pid }) => [pid, command]), [[79, "sh"]])
         assert.match(zombies[0]?.remedy ?? "", /wait for its exit|wait for the exit/)
-      }).pipe(Effect.provide(Layer.fresh(Monitor.layer()).pipe(Layer.provide(layer))))
+      }).pipe(Effect.provide(Layer.fresh(Monitor.layer).pipe(Layer.provide(layer))))
     }))
 
   it.effect("fault 11: a figure that could not be read was 0, 10 or 100", () =>
@@ -97,7 +97,7 @@ describe("faults of the earlier implementation", () => {
           assert.notProperty(usage.descriptors.used, "value")
           assert.notProperty(usage.memory.used, "value")
         }
-      }).pipe(Effect.provide(Monitor.layer().pipe(Layer.provide(hidden.layer))))
+      }).pipe(Effect.provide(Monitor.layer.pipe(Layer.provide(hidden.layer))))
 
       // What could be read before and cannot be read now is not the last value either.
       const failing = system()
@@ -109,7 +109,7 @@ describe("faults of the earlier implementation", () => {
         const { descriptors, memory } = yield* monitor.usage
         assert.deepInclude(descriptors.used, { _tag: "Unknown", reason: "Denied" })
         assert.deepInclude(memory.used, { _tag: "Unknown", reason: "Denied" })
-      }).pipe(Effect.provide(Layer.fresh(Monitor.layer()).pipe(Layer.provide(failing.layer))))
+      }).pipe(Effect.provide(Layer.fresh(Monitor.layer).pipe(Layer.provide(failing.layer))))
     }))
 
   it.effect("fault 12: the same alert fired every interval, and each one ran all the cleanups again", () =>
@@ -129,7 +129,7 @@ describe("faults of the earlier implementation", () => {
           "descriptors: Normal -> Critical, 950 used of 1000 (95 %)"
         ])
         assert.strictEqual(cleanups, 1)
-      }).pipe(Effect.scoped, Effect.provide(Layer.fresh(Monitor.layer()).pipe(Layer.provide(layer))))
+      }).pipe(Effect.scoped, Effect.provide(Layer.fresh(Monitor.layer).pipe(Layer.provide(layer))))
     }))
 
   it.effect("fault 13: thresholds in the retry loop, in the pool and in the monitor did not agree", () =>
@@ -150,7 +150,7 @@ describe("faults of the earlier implementation", () => {
           const first = yield* Effect.exit(Effect.scoped(monitor.reserve({ label })))
           assert.strictEqual(first._tag === "Failure", level === "Exhausted", `first attempt at ${used}`)
         }
-      }).pipe(Effect.provide(Monitor.layer(options).pipe(Layer.provide(layer))))
+      }).pipe(Effect.provide(Monitor.layerOptions(options).pipe(Layer.provide(layer))))
     }))
 
   it.effect("fault 13: the defaults of the environment are those of the monitor", () =>
@@ -158,7 +158,7 @@ describe("faults of the earlier implementation", () => {
       const { monitor } = yield* Settings.config.parse(ConfigProvider.fromUnknown({}))
       const usageOf = (options: Monitor.Options) =>
         Effect.flatMap(ResourceMonitor, (monitor) => monitor.usage).pipe(
-          Effect.provide(Layer.fresh(Monitor.layer(options)).pipe(Layer.provide(system({ size: 703 }).layer)))
+          Effect.provide(Layer.fresh(Monitor.layerOptions(options)).pipe(Layer.provide(system({ size: 703 }).layer)))
         )
       assert.deepStrictEqual(yield* usageOf(monitor), yield* usageOf({}))
       assert.strictEqual((yield* usageOf(monitor)).level, "Warning")

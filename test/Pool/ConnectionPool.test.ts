@@ -377,7 +377,7 @@ describe("ConnectionPool", () => {
         const error = yield* Fiber.join(borrower)
         assert.strictEqual(error.reason._tag, "ConnectFailed")
         assert.strictEqual(ledger.attempts, 0)
-      }).pipe(Effect.provide(ResourceMonitor.layer({ maxConnections: 1, maxDescriptors: 17 }))))
+      }).pipe(Effect.provide(ResourceMonitor.layerOptions({ maxConnections: 1, maxDescriptors: 17 }))))
   })
 
   describe("staying alive", () => {

@@ -81,7 +81,7 @@ const gaps = (dials: ReadonlyArray<number>): ReadonlyArray<number> =>
   dials.slice(1).map((at, index) => at - (dials[index] ?? 0))
 
 const test = <A, E>(effect: Effect.Effect<A, E, ResourceMonitor.ResourceMonitor | Scope.Scope>) =>
-  effect.pipe(Effect.provide(ResourceMonitor.layer()))
+  effect.pipe(Effect.provide(ResourceMonitor.layer))
 
 describe("the establishment of an endpoint, as its circuit breaker", () => {
   it.effect("is open between two attempts: whoever comes is not dialled for, and its health is readable", () =>

@@ -23,7 +23,7 @@ const pool = (options: Omit<Options, "connector"> = {}) =>
 const live = <A, E>(
   name: string,
   effect: Effect.Effect<A, E, Scope.Scope | ResourceMonitor.ResourceMonitor>
-) => it.live(name, () => Effect.provide(effect, ResourceMonitor.layer()))
+) => it.live(name, () => Effect.provide(effect, ResourceMonitor.layer))
 
 describe("faults", () => {
   live(

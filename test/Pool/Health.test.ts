@@ -57,7 +57,7 @@ describe("the health of an endpoint", () => {
       assert.strictEqual(yield* ConnectionPool.health(pool, "db"), "Healthy")
       assert.deepStrictEqual(seen, ["Healthy", "Degraded", "Unavailable", "Degraded", "Unavailable", "Healthy"])
       assert.strictEqual(yield* ConnectionPool.health(pool, "other"), "Healthy")
-    }).pipe(Effect.provide(ResourceMonitor.layer())))
+    }).pipe(Effect.provide(ResourceMonitor.layer)))
 
   it.effect("lets whoever asks only what is not Unavailable find out that it is back", () =>
     Effect.gen(function*() {
@@ -81,7 +81,7 @@ describe("the health of an endpoint", () => {
       assert.strictEqual(answers.filter((answer) => answer === "failed").length, ledger.attempts - 1)
       assert.isAtLeast(answers.filter((answer) => answer === "fallback").length, 20)
       assert.strictEqual(answers.at(-1), "served")
-    }).pipe(Effect.provide(ResourceMonitor.layer())))
+    }).pipe(Effect.provide(ResourceMonitor.layer)))
 
   it.effect("does not suffer from a want of descriptors, which is our own", () =>
     Effect.gen(function*() {
@@ -91,5 +91,5 @@ describe("the health of an endpoint", () => {
       yield* settle
       assert.strictEqual((yield* Fiber.join(borrower))._tag, "PoolError")
       assert.strictEqual(yield* ConnectionPool.health(pool, "db"), "Healthy")
-    }).pipe(Effect.provide(ResourceMonitor.layer())))
+    }).pipe(Effect.provide(ResourceMonitor.layer)))
 })

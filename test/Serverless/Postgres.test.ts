@@ -34,7 +34,7 @@ const query = (pool: Pool, sql: string) =>
 const pid = (pool: Pool) => Effect.map(query(pool, "SELECT pg_backend_pid() AS pid"), ([row]) => row?.["pid"])
 
 const test = <A, E>(name: string, effect: Effect.Effect<A, E, Scope.Scope | ResourceMonitor.ResourceMonitor>) =>
-  it.live(name, () => Effect.provide(effect, Layer.fresh(ResourceMonitor.layer())))
+  it.live(name, () => Effect.provide(effect, Layer.fresh(ResourceMonitor.layer)))
 
 describe.skipIf(!isThere)("a PostgreSQL connector", () => {
   test(

@@ -100,5 +100,5 @@ describe("churn", () => {
       for (const { sockets } of servers) assert.strictEqual(sockets.size, 0)
       // The server's ends are descriptors of this process as well.
       assert.strictEqual(countDescriptors(), before)
-    }).pipe(Effect.provide(ResourceMonitor.layer())))
+    }).pipe(Effect.provide(ResourceMonitor.layer)))
 })

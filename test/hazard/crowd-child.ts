@@ -78,4 +78,4 @@ const program = Effect.gen(function*() {
   process.stdout.write(`${JSON.stringify(report)}\n`)
 })
 
-await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(ResourceMonitor.layer())))
+await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(ResourceMonitor.layer)))

@@ -100,7 +100,7 @@ const acceptedWithin = (millis: number, borrowers: number, onConnection: (socket
       millis
     )
     return server.account.opened
-  }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layer()))
+  }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layer))
 
 describe("establishment", () => {
   it.effect(

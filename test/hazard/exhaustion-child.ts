@@ -278,5 +278,5 @@ const programs: Record<string, Effect.Effect<object, never, Monitor.ResourceMoni
 const program = programs[mode ?? ""] ?? Effect.die(new Error(`no such mode: ${mode}`))
 // Whether the process ends by itself after this is seen by whoever started it.
 console.log(JSON.stringify(
-  await Effect.runPromise(program.pipe(Effect.provide(Monitor.layer({ maxConnections: 1000 }))))
+  await Effect.runPromise(program.pipe(Effect.provide(Monitor.layerOptions({ maxConnections: 1000 }))))
 ))

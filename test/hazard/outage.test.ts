@@ -168,5 +168,5 @@ describe("outage", () => {
       assert.isAtMost(Math.max(...done) - back, maxDelay + 800)
       yield* ConnectionPool.drain(pool, "1 second")
       yield* shut(second)
-    }).pipe(Effect.provide(ResourceMonitor.layer())))
+    }).pipe(Effect.provide(ResourceMonitor.layer)))
 })

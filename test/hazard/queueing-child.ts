@@ -110,4 +110,4 @@ const program = Effect.gen(function*() {
   process.stdout.write(`${JSON.stringify(report)}\n`)
 })
 
-await Effect.runPromise(Effect.provide(program, Monitor.layer({ maxConnections: Infinity })))
+await Effect.runPromise(Effect.provide(program, Monitor.layerOptions({ maxConnections: Infinity })))

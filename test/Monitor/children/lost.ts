@@ -27,7 +27,7 @@ await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
 const endpoint = Endpoint.tcp("127.0.0.1", (server.address() as Net.AddressInfo).port)
 
 const context = await Effect.runPromise(Effect.scoped(
-  Layer.build(Monitor.layer()).pipe(
+  Layer.build(Monitor.layer).pipe(
     // The monitor lives as long as this process.
     Scope.provide(Scope.makeUnsafe())
   )

@@ -14,7 +14,7 @@ const [mode, port, gate, interrupt] = process.argv.slice(2)
 const limit = Effect.gen(function*() {
   const monitor = yield* Monitor.ResourceMonitor
   return (yield* monitor.usage).descriptors
-}).pipe(Effect.provide(Monitor.layer()))
+}).pipe(Effect.provide(Monitor.layer))
 
 /** A platform without the exact count, where only the expensive readings are left. */
 const fallbacksOnly = Layer.effect(
@@ -43,7 +43,7 @@ const exhausted = Effect.gen(function*() {
   const held = yield* Monitor.ResourceMonitor
   // Built in a scope of its own: both monitors exist before nothing is left.
   const bare = yield* Effect.map(
-    Layer.build(Layer.fresh(Monitor.layer()).pipe(Layer.provide(fallbacksOnly))),
+    Layer.build(Layer.fresh(Monitor.layer).pipe(Layer.provide(fallbacksOnly))),
     (context) => Context.get(context, Monitor.ResourceMonitor)
   )
   const { code, descriptors } = fill()
@@ -55,7 +55,7 @@ const exhausted = Effect.gen(function*() {
   descriptors.forEach((descriptor) => Fs.closeSync(descriptor))
   const after = yield* Effect.all([held.sample, bare.sample])
   return { code, opened: descriptors.length, readings, refusals: refusals.map((error) => error.message), after }
-}).pipe(Effect.scoped, Effect.provide(Monitor.layer()))
+}).pipe(Effect.scoped, Effect.provide(Monitor.layer))
 
 interface Outcomes {
   connected: number
@@ -111,7 +111,7 @@ const burst = Effect.gen(function*() {
   kept.forEach((socket) => socket.destroy())
   yield* Effect.sleep("50 millis")
   return { inOneTick, atPeak, outcomes, before, open, after: yield* monitor.sample }
-}).pipe(Effect.scoped, Effect.provide(Monitor.layer({ maxConnections: 1000 })))
+}).pipe(Effect.scoped, Effect.provide(Monitor.layerOptions({ maxConnections: 1000 })))
 
 const program = mode === "limit" ? limit : mode === "burst" ? burst : exhausted
 console.log(JSON.stringify(await Effect.runPromise<unknown, unknown>(program)))

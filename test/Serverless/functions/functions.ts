@@ -44,7 +44,7 @@ class Postgres extends ConnectionPool.Service<Postgres>()("test/Postgres", {
   maxTotal: 50
 }) {}
 
-const postgres = Postgres.layer.pipe(Layer.provide(ResourceMonitor.layer()))
+const postgres = Postgres.layer.pipe(Layer.provide(ResourceMonitor.layer))
 
 const backend = Postgres.withConnection(
   database,
@@ -101,7 +101,7 @@ const echo = Effect.suspend(() =>
 )
 
 const lines = () =>
-  Lambda.handler({ ...common, layer: Lines.layer.pipe(Layer.provide(ResourceMonitor.layer())), handle: () => echo })
+  Lambda.handler({ ...common, layer: Lines.layer.pipe(Layer.provide(ResourceMonitor.layer)), handle: () => echo })
 
 /** Has so many connections open at once, and keeps them, with closing times that are longer than any window. */
 class Many extends ConnectionPool.Service<Many>()("test/Many", {
@@ -115,7 +115,7 @@ class Many extends ConnectionPool.Service<Many>()("test/Many", {
 const many = () =>
   Lambda.handler({
     ...common,
-    layer: Many.layer.pipe(Layer.provide(ResourceMonitor.layer())),
+    layer: Many.layer.pipe(Layer.provide(ResourceMonitor.layer)),
     handle: () => Effect.andThen(atOnce(50, (hold) => Many.withConnection(server(), () => hold)), Many.stats)
   })
 
@@ -143,7 +143,7 @@ class NoMore extends Data.TaggedError("NoMore") {}
 const stream = () =>
   Lambda.streamingHandler({
     ...common,
-    layer: Lines.layer.pipe(Layer.provide(ResourceMonitor.layer())),
+    layer: Lines.layer.pipe(Layer.provide(ResourceMonitor.layer)),
     handle: (
       { fail = false, hang = false, large = 0, refuse = false }: {
         fail?: boolean
@@ -215,7 +215,7 @@ const phased = () => {
     ...common,
     between: phase.startsWith("connections close") ? "closeIdle" : "keep",
     layer: Layer.merge(
-      Lines.layer.pipe(Layer.provide(ResourceMonitor.layer())),
+      Lines.layer.pipe(Layer.provide(ResourceMonitor.layer)),
       Layer.effectDiscard(built[phase] ?? Effect.void)
     ),
     handle: () => handled[phase] ?? Effect.void

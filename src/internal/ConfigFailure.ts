@@ -1,0 +1,25 @@
+/**
+ * Options from `Config`: what is wrong with them is a `ConfigError`, since it comes from outside the program. This module loads
+ * `Config` and `Schema`; the core loads it only when it is asked for a layer from `Config`.
+ *
+ * @since 0.1.0
+ */
+import * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
+import type { InvalidOption } from "./InvalidOption.ts"
+
+/** The failure that says this of a value. */
+export const configError = (message: string): Config.ConfigError =>
+  new Config.ConfigError(new Schema.SchemaError(new SchemaIssue.InvalidValue({ message })))
+
+/** Reads options from `Config` and makes something of them. Options that make no sense fail as what cannot be read does. */
+export const fromConfig = <A, B, R>(
+  config: Config.Wrap<A>,
+  make: (options: A) => Effect.Effect<B, InvalidOption, R>
+): Effect.Effect<B, Config.ConfigError, R> =>
+  Effect.flatMap(
+    Config.unwrap(config),
+    (options) => Effect.mapError(make(options), (refusal) => configError(refusal.message))
+  )
