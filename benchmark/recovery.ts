@@ -38,7 +38,7 @@ const dial = (server: Server): Effect.Effect<void, { readonly code: string }> =>
 
 type Way = (
   server: Server
-) => Effect.Effect<void, ConnectionPool.InvalidOption, Scope.Scope | ResourceMonitor.ResourceMonitor>
+) => Effect.Effect<void, never, Scope.Scope | ResourceMonitor.ResourceMonitor>
 
 const fork = <E, R>(effect: Effect.Effect<unknown, E, R>) =>
   Effect.forkScoped(Effect.exit(effect), { startImmediately: true })

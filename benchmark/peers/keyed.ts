@@ -25,7 +25,7 @@ export interface Size {
 }
 
 /** Makes a way to keep connections, which lives as long as the scope. */
-export type Keep = (size: Size) => Effect.Effect<Use, ConnectionPool.InvalidOption, Scope.Scope>
+export type Keep = (size: Size) => Effect.Effect<Use, never, Scope.Scope>
 
 const acquire = Effect.acquireRelease(Effect.sync(connect), () => Effect.void)
 

@@ -20,7 +20,7 @@ const options = { ...ConnectionPool.serverless, concurrency: 100 }
 export const layerOf = (
   text: string,
   times: { readonly idleTimeout: Duration.Input } = options
-): Layer.Layer<Agents, Endpoint.EndpointError | ConnectionPool.InvalidOption, ResourceMonitor.ResourceMonitor> =>
+): Layer.Layer<Agents, Endpoint.EndpointError, ResourceMonitor.ResourceMonitor> =>
   Layer.effect(
     Agents,
     Effect.gen(function*() {

@@ -10,7 +10,6 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
-import type { InvalidOption } from "../internal/InvalidOption.ts"
 import { ResourceMonitor } from "../Monitor/ResourceMonitor.ts"
 import type { Endpoint } from "../Resource/Endpoint.ts"
 import { tcp } from "../Resource/Endpoint.ts"
@@ -85,7 +84,7 @@ const load = (
   tally: Tally,
   ways: Ways,
   forgotten: Scope.Scope
-): Effect.Effect<void, InvalidOption, ResourceMonitor> =>
+): Effect.Effect<void, never, ResourceMonitor> =>
   Effect.gen(function*() {
     const monitor = yield* ResourceMonitor
     const begin = yield* now
@@ -139,7 +138,7 @@ type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, 
 export const run = (
   options: Options,
   restore: Restore
-): Effect.Effect<Outcome, DemoServerFailed | InvalidOption, ResourceMonitor> =>
+): Effect.Effect<Outcome, DemoServerFailed, ResourceMonitor> =>
   Effect.gen(function*() {
     const monitor = yield* ResourceMonitor
     yield* openSpare

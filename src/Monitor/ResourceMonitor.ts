@@ -17,7 +17,6 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import type { InvalidOption } from "../internal/InvalidOption.ts"
 import { sleepUnref } from "../internal/Timer.ts"
 import { whileOpen } from "../internal/WhileOpen.ts"
 import type { Observation } from "./Alerts.ts"
@@ -342,7 +341,7 @@ const make = Effect.fnUntraced(function*(given: Options) {
  * It opens a few descriptors at start, reads through them, does not count them, and closes them with its scope. It looks at
  * the readings by itself, every five seconds, more often the nearer a limit comes, and at once when the gate meets what is
  * critical, and draws its conclusions: the level, the alerts, and the runs of the callbacks that are registered with
- * `onPressure`. Its timers keep no process alive. It fails with `InvalidOption` when an option makes no sense.
+ * `onPressure`. Its timers keep no process alive.
  *
  * The gate refuses an opening with `ResourceExhausted` when
  *
@@ -383,13 +382,14 @@ const make = Effect.fnUntraced(function*(given: Options) {
  * @category layers
  * @since 0.1.0
  */
-export const layer: Layer.Layer<ResourceMonitor, InvalidOption> = /*#__PURE__*/ Layer.effect(
+export const layer: Layer.Layer<ResourceMonitor> = /*#__PURE__*/ Layer.effect(
   ResourceMonitor,
-  /*#__PURE__*/ Effect.suspend(() => make({}))
+  /*#__PURE__*/ Effect.suspend(() => Effect.orDie(make({})))
 )
 
 /**
- * The monitor of this process, with options of its own. Everything else is as {@link layer} says.
+ * The monitor of this process, with options of its own. Everything else is as {@link layer} says. It dies with `InvalidOption` when an
+ * option makes no sense.
  *
  * **Gotchas**
  *
@@ -417,8 +417,8 @@ export const layer: Layer.Layer<ResourceMonitor, InvalidOption> = /*#__PURE__*/ 
  * @category layers
  * @since 0.1.0
  */
-export const layerOptions = (options: Options): Layer.Layer<ResourceMonitor, InvalidOption> =>
-  Layer.effect(ResourceMonitor, make(options))
+export const layerOptions = (options: Options): Layer.Layer<ResourceMonitor> =>
+  Layer.effect(ResourceMonitor, Effect.orDie(make(options)))
 
 /**
  * The monitor of this process, with options from `Config`: one for all options, or a record of one for each.

@@ -39,7 +39,6 @@ import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import { supervised } from "../internal/Bounded.ts"
 import { siteOf } from "../internal/CallSite.ts"
-import type { InvalidOption } from "../internal/InvalidOption.ts"
 import { whileOpen } from "../internal/WhileOpen.ts"
 import { ResourceMonitor } from "../Monitor/Service.ts"
 import type { Connector } from "../Resource/Connector.ts"
@@ -209,10 +208,6 @@ const underPressure = <K, A>(pool: ConnectionPool<K, A>) => ({
   run: Effect.suspend(() => Fiber.awaitAll(pool[TypeId].core.shrink()))
 })
 
-const refused = <A>(evaluate: () => A): Effect.Effect<A, InvalidOption> =>
-  // The checks of options throw nothing else.
-  Effect.try({ try: evaluate, catch: (error) => error as InvalidOption })
-
 /** Makes a pool known, if anybody wants to know, until the scope ends. */
 const announced = (pool: RegisteredPool): Effect.Effect<void, never, Scope.Scope> =>
   Effect.flatMap(PoolRegistry, (registry) => {
@@ -230,16 +225,16 @@ const announced = (pool: RegisteredPool): Effect.Effect<void, never, Scope.Scope
  * - Nothing is opened before somebody borrows.
  * - Every attempt to open passes the gate of the `ResourceMonitor`. When its level becomes `Critical`, the pool closes what is
  *   idle above `minPerEndpoint`; what is lent stays.
- * - It fails with `InvalidOption` on options that make no sense.
+ * - It dies with `InvalidOption` on options that make no sense.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const make = <K, A, E = never, R = never>(
   options: Options<K, A, E, R>
-): Effect.Effect<ConnectionPool<K, A>, InvalidOption, R | ResourceMonitor | Scope.Scope> =>
+): Effect.Effect<ConnectionPool<K, A>, never, R | ResourceMonitor | Scope.Scope> =>
   Effect.gen(function*() {
-    const settings = yield* refused(() => settingsOf(options))
+    const settings = yield* Effect.sync(() => settingsOf(options))
     const context = yield* Effect.context<R | ResourceMonitor>()
     const pool = makePool(options, settings, context)
     yield* announced(pool[TypeId].registered)
@@ -381,7 +376,7 @@ export const resume = <K, A>(self: ConnectionPool<K, A>): Effect.Effect<void> =>
 
 /**
  * Changes the caps while the pool runs. Raising one serves those that wait; after lowering one, idle connections above it
- * are closed at once and lent ones when they come back. A cap that is left out stays. It fails with `InvalidOption` on
+ * are closed at once and lent ones when they come back. A cap that is left out stays. It dies with `InvalidOption` on
  * values that make no sense.
  *
  * @category combinators
@@ -390,10 +385,10 @@ export const resume = <K, A>(self: ConnectionPool<K, A>): Effect.Effect<void> =>
 export const resize = <K, A>(
   self: ConnectionPool<K, A>,
   caps: { readonly maxPerEndpoint?: number | undefined; readonly maxTotal?: number | undefined }
-): Effect.Effect<void, InvalidOption> =>
-  Effect.suspend(() => {
+): Effect.Effect<void> =>
+  Effect.sync(() => {
     const { core } = self[TypeId]
-    return Effect.map(refused(() => resizedCaps(caps, core.stats())), (valid) => core.resize(valid))
+    core.resize(resizedCaps(caps, core.stats()))
   })
 
 /**
@@ -445,7 +440,7 @@ export const health: {
  */
 export interface ServiceMembers<in out Self, in out K, in out A, out R> {
   /** Makes the pool, and drains it when the layer's scope ends. */
-  readonly layer: Layer.Layer<Self, InvalidOption, R | ResourceMonitor>
+  readonly layer: Layer.Layer<Self, never, R | ResourceMonitor>
   /** {@link use} on the service. */
   readonly withConnection: <B, E, R2>(
     key: K,

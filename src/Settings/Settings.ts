@@ -12,7 +12,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import { configError } from "../internal/ConfigFailure.ts"
-import type { InvalidOption, Options as MonitorOptions } from "../Monitor/ResourceMonitor.ts"
+import type { Options as MonitorOptions } from "../Monitor/ResourceMonitor.ts"
 import * as ResourceMonitor from "../Monitor/ResourceMonitor.ts"
 import * as Endpoint from "../Resource/Endpoint.ts"
 
@@ -290,7 +290,7 @@ export const endpoint = (name: string): Config.Config<Endpoint.Endpoint> =>
  */
 export const layer: Layer.Layer<
   Settings | ResourceMonitor.ResourceMonitor,
-  Config.ConfigError | InvalidOption
+  Config.ConfigError
 > = Layer.unwrap(
   Effect.map(
     config,

@@ -5,6 +5,7 @@ import { ResourceMonitor, TestMonitor } from "effect-sluice/ResourceMonitor"
 import { TestClock } from "effect/testing"
 import * as Fs from "node:fs"
 import * as Drift from "../../src/Monitor/Drift.ts"
+import { invalidOption } from "../support/InvalidOption.ts"
 
 const minute = 60_000
 const window = 5 * minute
@@ -133,7 +134,7 @@ describe("the monitor", () => {
   it.effect("refuses a window that makes no sense, and none is one", () =>
     Effect.gen(function*() {
       for (const driftWindow of [0, -1]) {
-        const error = yield* Effect.flip(Effect.scoped(Layer.build(Monitor.layerOptions({ driftWindow }))))
+        const error = yield* invalidOption(Effect.scoped(Layer.build(Monitor.layerOptions({ driftWindow }))))
         assert.match(error.message, /option driftWindow is/)
       }
       yield* Effect.scoped(Layer.build(Monitor.layerOptions({ driftWindow: Infinity })))

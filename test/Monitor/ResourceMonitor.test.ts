@@ -4,6 +4,7 @@ import * as Reading from "effect-sluice/Reading"
 import * as Monitor from "effect-sluice/ResourceMonitor"
 import { ResourceMonitor, TestMonitor } from "effect-sluice/ResourceMonitor"
 import { TestClock } from "effect/testing"
+import { invalidOption } from "../support/InvalidOption.ts"
 import { limitsText, system } from "./support.ts"
 
 const label = "db:5432"
@@ -258,8 +259,9 @@ describe("layer", () => {
   for (const [options, message] of refused) {
     it.effect(`refuses: ${message}`, () =>
       Effect.gen(function*() {
-        const error = yield* Effect.flip(Layer.build(Monitor.layerOptions(options).pipe(Layer.provide(system().layer))))
-        assert.strictEqual(error._tag, "InvalidOption")
+        const error = yield* invalidOption(
+          Layer.build(Monitor.layerOptions(options).pipe(Layer.provide(system().layer)))
+        )
         assert.strictEqual(error.message, `ResourceMonitor: option ${message}`)
       }))
   }

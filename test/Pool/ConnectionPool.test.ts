@@ -5,6 +5,7 @@ import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import * as RetryPolicy from "effect-sluice/RetryPolicy"
 import { LeakCheck } from "effect-sluice/Testing"
 import { TestClock } from "effect/testing"
+import { invalidOption } from "../support/InvalidOption.ts"
 import { fork, id, settle, test } from "../support/Pools.ts"
 import * as Scripted from "../support/ScriptedConnector.ts"
 
@@ -647,8 +648,7 @@ describe("ConnectionPool", () => {
         [{ maxWaiters: -1 }, "option maxWaiters is -1, but it must be a whole number of at least 0, or Infinity"]
       ]
       for (const [options, message] of bad) {
-        const error = yield* Effect.flip(ConnectionPool.make({ connector, ...options }))
-        assert.strictEqual(error._tag, "InvalidOption")
+        const error = yield* invalidOption(ConnectionPool.make({ connector, ...options }))
         assert.include(error.message, `ConnectionPool: ${message}`)
       }
     })))

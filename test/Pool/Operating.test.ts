@@ -2,11 +2,12 @@
  * What a pool does besides lending and closing: sharing, keeping, watching, and being operated.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Deferred, Duration, Effect, Exit, Fiber, Result, Scope } from "effect"
+import { Clock, Deferred, Duration, Effect, Exit, Fiber, Scope } from "effect"
 import * as ConnectionBudget from "effect-sluice/ConnectionBudget"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
 import * as RetryPolicy from "effect-sluice/RetryPolicy"
 import { TestClock } from "effect/testing"
+import { invalidOption } from "../support/InvalidOption.ts"
 import { collectLogs, fork, hold, id, settle, test } from "../support/Pools.ts"
 import * as Scripted from "../support/ScriptedConnector.ts"
 
@@ -866,12 +867,9 @@ describe("operating", () => {
       yield* Fiber.joinAll(holders)
       yield* settle
       assert.strictEqual(openNow(), 2)
-      const refused = yield* Effect.result(ConnectionPool.resize(pool, { maxPerEndpoint: 3 }))
-      assert.include(
-        String(Result.isFailure(refused) && refused.failure.message),
-        "maxPerEndpoint is 3, but it must be"
-      )
-      const nonsense = yield* Effect.flip(ConnectionPool.resize(pool, { maxTotal: Number.NaN }))
+      const refused = yield* invalidOption(ConnectionPool.resize(pool, { maxPerEndpoint: 3 }))
+      assert.include(refused.message, "maxPerEndpoint is 3, but it must be")
+      const nonsense = yield* invalidOption(ConnectionPool.resize(pool, { maxTotal: Number.NaN }))
       assert.strictEqual(nonsense.option, "maxTotal")
     })))
 
@@ -936,11 +934,11 @@ describe("operating", () => {
         [{ leakThreshold: Number.NaN }, "option leakThreshold is NaN"]
       ]
       for (const [options, message] of bad) {
-        const error = yield* Effect.flip(ConnectionPool.make({ connector, ...options }))
+        const error = yield* invalidOption(ConnectionPool.make({ connector, ...options }))
         assert.include(error.message, message)
       }
       const { check: _, ...unchecked } = connector
-      const error = yield* Effect.flip(ConnectionPool.make({ connector: unchecked, keepalive: "1 minute" }))
+      const error = yield* invalidOption(ConnectionPool.make({ connector: unchecked, keepalive: "1 minute" }))
       assert.include(error.message, "because the connector has no check")
     })))
 
