@@ -226,7 +226,7 @@ const open = <K, A, E, R>(request: Request<K, A, E, R>, held: Held<A>) => {
     ),
     settings.dial,
     // To give back what was noted down may take long, and a failure must not be known later for that.
-    { label, previousAttempts: demand.attempts(), release: () => letGo(held, request) }
+    { label, previousAttempts: demand.attempts(), release: () => letGo(held, request), dial: true }
   )
   const parent = demand.span()
   return parent === undefined

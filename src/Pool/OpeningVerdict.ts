@@ -52,8 +52,8 @@ export const redialDelay = (
 
 /** The policy may have its own classifier, so that what it has found counts, where it has found anything. */
 const failureOf = (error: unknown): Failure.Failure => {
-  if (!(error instanceof RetryPolicy.RetryError)) return Failure.classify(error)
-  return "failure" in error.reason ? error.reason.failure : Failure.classify(error.cause)
+  if (!(error instanceof RetryPolicy.RetryError)) return Failure.classify(error, { dial: true })
+  return "failure" in error.reason ? error.reason.failure : Failure.classify(error.cause, { dial: true })
 }
 
 /** Whether an attempt failed for want of something of our own, such as descriptors. */

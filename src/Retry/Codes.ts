@@ -184,6 +184,9 @@ export const unsentTags = words(
     "CircuitHalfOpen"
 )
 
+/** Names of the errors that JavaScript and Node give to mistakes in a program. No second dial makes them good. */
+export const mistakes = words("TypeError ReferenceError RangeError AssertionError")
+
 /** What marks the reasons of Effect's `SqlError`. */
 export const sqlReason = "~effect/sql/SqlError/Reason"
 
@@ -192,6 +195,9 @@ export const sqlReason = "~effect/sql/SqlError/Reason"
  * says `true` also for a query that may have been done, and a statement that took too long adds load when it is repeated.
  */
 export const undecidedSql = words("UnknownError ConnectionError StatementTimeoutError")
+
+/** Errors of a dial whose `isRetryable` says what a person may expect of any dial. Here the code in their cause says more. */
+export const undecidedDials = words("DialFailed")
 
 /** Names of the error classes of Redis clients whose message is the reply of the server. */
 export const redisReplyNames = words("ReplyError ErrorReply SimpleError BlobError")

@@ -6,7 +6,7 @@
 import type { FailureClass } from "./Codes.ts"
 import type { Failure } from "./FailureModel.ts"
 import { make } from "./FailureModel.ts"
-import { byTag, levelsOf, recognise, sentBy, statedBy, waitOf } from "./Recognising.ts"
+import { byTag, dialBy, isMistake, levelsOf, recognise, sentBy, statedBy, waitOf } from "./Recognising.ts"
 
 export * from "./Classifier.ts"
 export type {
@@ -42,6 +42,14 @@ export interface ClassifyOptions {
    * @default undefined, which leaves such a date unread
    */
   readonly now?: number | undefined
+  /**
+   * Whether the error comes from opening a connection: nothing was asked of the other side yet. What is `Ambiguous`, and what is
+   * not known at all, is then `Transient`, and `sent` is `false`. Codes of credentials, names and configuration stay `Fatal`, and
+   * so do mistakes in the program (`TypeError`, `ReferenceError`). A pool says so about whatever its connector fails with.
+   *
+   * @default false, unless the error says that it is about opening a connection, as `TcpConnection`'s `DialFailed` does
+   */
+  readonly dial?: boolean | undefined
 }
 
 const isDefined = <A>(value: A | undefined): value is A => value !== undefined
@@ -97,6 +105,13 @@ const complete = (failure: Failure, nodes: ReadonlyArray<object>): Failure => {
   }
 }
 
+/** What a failure is when it is one of a dial: nothing was asked yet, so that only what is known to be `Fatal` is. */
+const ofDial = (failure: Failure, isKnown: boolean): Failure => ({
+  ...failure,
+  ...(failure.class === "Ambiguous" || !isKnown ? { class: "Transient" } : undefined),
+  sent: false
+})
+
 /**
  * Says what an error asks for.
  *
@@ -113,7 +128,9 @@ const complete = (failure: Failure, nodes: ReadonlyArray<object>): Failure => {
  *    because an error says `sent: false`.
  * 3. The outermost `isRetryable`: `false` makes `Fatal` what would be retried, `true` makes `Transient` what is `Fatal` or
  *    not known. It changes neither `Ambiguous` nor `Redirect`: a good prospect does not say that an effect may be done twice.
- * 4. Anything else is `Fatal`: an error that nobody knows is not retried.
+ * 4. Anything else is `Fatal`: an error that is not known is not retried.
+ *
+ * Of a dial (see {@link ClassifyOptions}) nothing is `Ambiguous`, and an error that is not known is `Transient`.
  *
  * `retryAfter` is the wait that the other side asked for: `Retry-After` as seconds or as a date, `retry-after-ms`, gRPC's
  * `grpc-retry-pushback-ms` and `RetryInfo`, or a `Duration` in a field `retryAfter` of any of the errors.
@@ -155,5 +172,8 @@ export const classify = (error: unknown, options?: ClassifyOptions): Failure => 
   if (local !== undefined) return local
   const known = outermost(levels, coded) ?? outermost(levels, byTag)
   const certain = known === undefined ? undefined : complete(known, nodes)
-  return complete(combine(certain, firstOf(nodes, statedBy)), nodes)
+  const stated = firstOf(nodes, statedBy)
+  const failure = complete(combine(certain, stated), nodes)
+  const isDial = options?.dial ?? firstOf(nodes, dialBy) ?? false
+  return isDial ? ofDial(failure, known !== undefined || stated !== undefined || nodes.some(isMistake)) : failure
 }

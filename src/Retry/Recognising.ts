@@ -224,18 +224,28 @@ export const waitOf = (node: object): Duration.Duration | undefined => {
   return quietly(() => Duration.isDuration(wait) ? wait : undefined)
 }
 
+/** Whether an error says that it is about opening a connection. */
+const isOpening = (node: object): boolean =>
+  namesOf(node).some((name) => Codes.unsentTags.has(name)) ||
+  (has(node, Codes.sqlReason) && read(node, "operation") === "connect")
+
 /** Whether a request was sent, as far as an error says it: by `sent`, or by being about opening a connection. */
 export const sentBy = (node: object): boolean | undefined => {
   const sent = read(node, "sent")
-  if (typeof sent === "boolean") return sent
-  const opening = namesOf(node).some((name) => Codes.unsentTags.has(name)) ||
-    (has(node, Codes.sqlReason) && read(node, "operation") === "connect")
-  return opening ? false : undefined
+  return typeof sent === "boolean" ? sent : isOpening(node) ? false : undefined
 }
+
+/** Whether the failure is one of a dial, as far as an error says it. What was sent was sent over a connection. */
+export const dialBy = (node: object): boolean | undefined =>
+  isOpening(node) ? true : read(node, "sent") === true ? false : undefined
+
+/** Whether an error is one that JavaScript gives to mistakes in a program. */
+export const isMistake = (node: object): boolean => namesOf(node).some((name) => Codes.mistakes.has(name))
 
 const isUndecided = (node: object): boolean => {
   const reason = readObject(node, "reason") ?? node
-  return has(reason, Codes.sqlReason) && Codes.undecidedSql.has(readString(reason, "_tag") ?? "")
+  const tag = readString(reason, "_tag") ?? ""
+  return Codes.undecidedDials.has(tag) || has(reason, Codes.sqlReason) && Codes.undecidedSql.has(tag)
 }
 
 /** What an error says of itself, unless its maker could not tell. */

@@ -78,10 +78,12 @@ export interface Options {
    * into, and before another attempt follows.
    */
   readonly release?: (() => Effect.Effect<void>) | undefined
+  /** Whether the effect opens a connection, so that nothing was asked of the other side when it fails. */
+  readonly dial?: boolean | undefined
 }
 
 /** A custom `classify` is asked about what an inner retry wraps as well, since that is the failure itself. */
-export const classify = (policy: RetryPolicy, error: unknown, now: number): Failure => {
+export const classify = (policy: RetryPolicy, error: unknown, options: Failures.ClassifyOptions): Failure => {
   let current = error
   while (true) {
     const own = policy.classify?.(current)
@@ -93,7 +95,7 @@ export const classify = (policy: RetryPolicy, error: unknown, now: number): Fail
     }
     current = reason.cause
   }
-  return Failures.classify(error, { now })
+  return Failures.classify(error, options)
 }
 
 const asLocal = ({ code }: Failure): Failure => Failures.make("LocalExhausted", { code })
@@ -115,6 +117,7 @@ export class Run {
   readonly label: string
   readonly previousAttempts: number
   readonly release: Options["release"]
+  readonly dial: Options["dial"]
   readonly context: Context.Context<never>
   readonly clock: Clock.Clock
   readonly monitor: ResourceMonitor["Service"]
@@ -136,6 +139,7 @@ export class Run {
     this.label = options.label ?? "effect"
     this.previousAttempts = options.previousAttempts ?? 0
     this.release = options.release
+    this.dial = options.dial
     this.context = context
     this.clock = Context.get(context, Clock.Clock)
     // The type of whatever makes a run requires the monitor.
@@ -220,7 +224,7 @@ export class Run {
   }
 
   #classify(error: unknown): Failure {
-    return classify(this.policy, error, this.clock.currentTimeMillisUnsafe())
+    return classify(this.policy, error, { now: this.clock.currentTimeMillisUnsafe(), dial: this.dial })
   }
 
   #mayBeLocal(failure: Failure): boolean {

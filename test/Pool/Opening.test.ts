@@ -12,6 +12,40 @@ import * as Scripted from "../support/ScriptedConnector.ts"
 
 const once = RetryPolicy.make({ maxAttempts: 1 })
 
+describe("a dial that fails without a code that is known", () => {
+  const attemptsOf = (failure: object | string, retry: RetryPolicy.RetryPolicy) =>
+    test(Effect.gen(function*() {
+      let attempts = 0
+      const connector = Connector.make({
+        open: (_key: string) => Effect.suspend(() => ++attempts < 3 ? Effect.fail(failure) : Effect.succeed("up"))
+      })
+      const pool = yield* ConnectionPool.make({ connector, retry })
+      const borrower = yield* fork(Effect.exit(ConnectionPool.use(pool, "a", Effect.succeed)))
+      yield* settle
+      yield* TestClock.adjust("10 seconds")
+      yield* Fiber.join(borrower)
+      return attempts
+    }))
+
+  const careful = RetryPolicy.make({ ...RetryPolicy.tcpConnection, idempotent: false })
+
+  it.effect("is made again, since nothing was asked yet", () =>
+    Effect.gen(function*() {
+      for (const policy of [RetryPolicy.tcpConnection, careful]) {
+        assert.strictEqual(yield* attemptsOf(new Error("greeting cut short"), policy), 3)
+        assert.strictEqual(yield* attemptsOf("no error at all", policy), 3)
+        assert.strictEqual(yield* attemptsOf({ code: "ECONNRESET", syscall: "read" }, policy), 3)
+      }
+    }))
+
+  it.effect("is final where it is a mistake in the program, or its code says so", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* attemptsOf(new TypeError("Password must be a string"), careful), 1)
+      assert.strictEqual(yield* attemptsOf(new ReferenceError("host is not defined"), careful), 1)
+      assert.strictEqual(yield* attemptsOf({ code: "28P01" }, careful), 1)
+    }))
+})
+
 describe("what no caller can receive", () => {
   it.effect("a connector that is left behind is reported", () => {
     const { layer, lines } = collectLogs()

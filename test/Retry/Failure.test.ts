@@ -409,6 +409,60 @@ describe("Failure", () => {
     assert.isFalse(sentOf({ _tag: "HandshakeFailed", cause: { _tag: "ConnectionLost", sent: true } }))
   })
 
+  describe("of a dial", () => {
+    const ofDial = (error: unknown) => Failure.classify(error, { dial: true })
+
+    it.each<readonly [name: string, error: unknown]>([
+      ["a text without a code", new Error("the handshake went wrong")],
+      ["a code of its own", coded("E_SOMETHING")],
+      ["something that is no error", "refused"],
+      ["nothing", undefined],
+      ["what a promise was rejected with", new Cause.UnknownError(new Error("?"))],
+      ["a reset of the login", coded("ECONNRESET", { syscall: "read" })],
+      ["a login that took too long", new Cause.TimeoutError()],
+      ["a server that ended the connection of the login", coded("57P01")],
+      ["HTTP's 502 from a proxy", { status: 502 }],
+      ["a host that cannot be reached just now", coded("EHOSTUNREACH")]
+    ])("%s is Transient, and nothing was sent", (_, error) => {
+      const { class: name, sent } = ofDial(error)
+      assert.deepStrictEqual([name, sent], ["Transient", false])
+    })
+
+    it.each<Row>([
+      ["a wrong password", coded("28P01"), "Fatal"],
+      ["a database that is not there", coded("3D000"), "Fatal"],
+      ["a wrong password of MySQL", mysql("1045"), "Fatal"],
+      ["a login that Redis wants", reply("NOAUTH"), "Fatal"],
+      ["a certificate", coded("CERT_HAS_EXPIRED"), "Fatal"],
+      ["HTTP's 401", { status: 401 }, "Fatal"],
+      ["a TypeError", new TypeError("Password must be a string"), "Fatal"],
+      ["a TypeError in a promise", new Cause.UnknownError(new TypeError("?")), "Fatal"],
+      ["a ReferenceError", new ReferenceError("host is not defined"), "Fatal"],
+      ["an option that Node refuses", coded("ERR_INVALID_ARG_TYPE", { name: "TypeError" }), "Fatal"],
+      ["what its maker calls final", new Stated({ isRetryable: false }), "Fatal"],
+      ["a server that is full", coded("53300"), "RemoteSaturated"],
+      ["another primary", coded("25006"), "Redirect"],
+      ["want of descriptors", coded("EMFILE"), "LocalExhausted"]
+    ])("%s keeps its class", (_, error, expected) => {
+      assert.strictEqual(ofDial(error).class, expected)
+    })
+
+    it("an error that says so itself is one", () => {
+      const unknown = new Error("?")
+      const errors = [
+        { _tag: "DialFailed", isRetryable: false, cause: unknown },
+        { _tag: "DialFailed", isRetryable: true, cause: unknown },
+        { _tag: "DialFailed", isRetryable: false, cause: coded("ERR_SOCKET_CLOSED_BEFORE_CONNECTION") },
+        sql(SqlError.UnknownError, unknown, "connect"),
+        new Socket.SocketError({ reason: new Socket.SocketOpenError({ kind: "Unknown", cause: unknown }) })
+      ].map((error) => Failure.classify(error))
+      for (const failure of errors) assert.deepInclude(failure, { class: "Transient", sent: false })
+      const named = { _tag: "DialFailed", isRetryable: true, cause: coded("HOSTNAME_MISMATCH") }
+      assert.deepStrictEqual(Failure.classify(named), Failure.make("Fatal", { code: "HOSTNAME_MISMATCH", sent: false }))
+      assert.strictEqual(classOf({ sent: true, cause: { _tag: "Any", cause: unknown } }), "Fatal")
+    })
+  })
+
   it("says what somebody has to do where a code says so", () => {
     assert.include(Failure.classify({ cause: coded("CERT_NOT_YET_VALID") }).advice, "clocks")
     assert.include(Failure.classify(coded("CERT_HAS_EXPIRED")).advice, "clocks")
