@@ -1,6 +1,6 @@
 /**
- * Compares what descriptors the process of a test file has before its first test and after its last one: each file has a
- * process of its own, in which files run one after another.
+ * Compares what descriptors the process of a test file has before its first test and after its last one. A process runs one
+ * file after another, and runs this module anew for each.
  */
 import * as Effect from "effect/Effect"
 import { afterAll, beforeAll } from "vitest"
@@ -9,7 +9,7 @@ import * as LeakCheck from "../../src/Testing/LeakCheck.ts"
 
 let isExpected = false
 
-/** Says of a test file that it leaves descriptors open, and why that is right. */
+/** Says of a test file that it leaves descriptors open, and why that is right. The file runs apart: see `vitest.config.ts`. */
 export const leavesDescriptors = (_why: string): void => {
   isExpected = true
 }
