@@ -108,7 +108,7 @@ const CurrentRun: Context.Reference<Run | undefined> = Context.Reference<Run | u
 
 const { duration, require } = checkOptions("ResourceMonitor.onPressure")
 
-const sleep = (duration: Duration.Duration): Effect.Effect<void> => sleepUnref(Duration.toMillis(duration))
+const sleep = (duration: Duration.Input): Effect.Effect<void> => sleepUnref(Duration.toMillis(duration))
 
 const entryOf = <E, R>(callback: PressureCallback<E, R>, count: number, context: Context.Context<R>): Entry => {
   const { name = `callback ${count}`, periodic = false, priority = 0, run: act } = callback

@@ -12,6 +12,7 @@ import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import type { CallSite } from "../internal/CallSite.ts"
+import { timeoutOrElse } from "../internal/Timeout.ts"
 import { deputies } from "./Deputies.ts"
 import { labelOf, poolClosed } from "./Explaining.ts"
 import type { PoolCore } from "./PoolCore.ts"
@@ -92,7 +93,7 @@ const prepared = <K, A>(lender: Lender<K, A>, lease: Lease<K, A>, value: A): Eff
     isAlive = works
     return works ? passes(beforeLend, value) : Effect.succeed(false)
   })
-  const inTime = Effect.timeoutOrElse(ready, {
+  const inTime = timeoutOrElse(ready, {
     duration: Duration.millis(core.remaining(lease)),
     orElse: () => Effect.succeed(false)
   })

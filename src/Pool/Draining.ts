@@ -7,6 +7,7 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import { timeoutOrElse } from "../internal/Timeout.ts"
 import type { PoolCore } from "./PoolCore.ts"
 
 /**
@@ -27,10 +28,10 @@ export const make = <K, A>(core: PoolCore<K, A>): (timeout: number) => Effect.Ef
     Effect.gen(function*() {
       yield* start
       // A finalizer is uninterruptible, and so would be the wait that the timeout has to end.
-      yield* Deferred.await(emptied).pipe(
-        Effect.interruptible,
-        Effect.timeoutOrElse({ duration: Duration.millis(timeout), orElse: () => Effect.sync(() => core.force()) })
-      )
+      yield* timeoutOrElse(Effect.interruptible(Deferred.await(emptied)), {
+        duration: Duration.millis(timeout),
+        orElse: () => Effect.sync(() => core.force())
+      })
       yield* Deferred.await(emptied)
       yield* shutDown
     })

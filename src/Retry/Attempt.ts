@@ -16,6 +16,7 @@ import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import type * as Tracer from "effect/Tracer"
 import { millisOf } from "../internal/MonotonicTime.ts"
+import { timeoutOrElse } from "../internal/Timeout.ts"
 import { type Claim, CurrentClaim } from "../Monitor/Claim.ts"
 import type { ResourceExhausted as NoRoom } from "../Monitor/Gate.ts"
 import type { ResourceMonitor } from "../Monitor/Service.ts"
@@ -71,7 +72,7 @@ const unknownFailure = Failures.make("Fatal")
 const within = <A, E, R>(effect: Effect.Effect<A, E, R>, millis: number): Effect.Effect<A, E | TimeUp, R> =>
   millis === Infinity
     ? effect
-    : Effect.timeoutOrElse(effect, {
+    : timeoutOrElse(effect, {
       duration: Duration.millis(Math.max(millis, 0)),
       orElse: () => Effect.fail(new TimeUp(true))
     })

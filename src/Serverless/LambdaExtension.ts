@@ -11,6 +11,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Http from "node:http"
 import { isMainThread } from "node:worker_threads"
+import { timeoutOrElse } from "../internal/Timeout.ts"
 
 /**
  * What came of the registration.
@@ -84,11 +85,11 @@ const attempt = (api: string): Effect.Effect<Registration> => {
     headers: { "Lambda-Extension-Name": name, "Content-Type": "application/json" },
     body: "{\"events\":[]}"
   }
-  return ask(api, registration).pipe(
-    Effect.timeoutOrElse({
-      duration: patience,
-      orElse: () => Effect.fail(new RequestFailed({ why: `no answer within ${Duration.format(patience)}` }))
-    }),
+  const inTime = timeoutOrElse(ask(api, registration), {
+    duration: patience,
+    orElse: () => Effect.fail(new RequestFailed({ why: `no answer within ${Duration.format(patience)}` }))
+  })
+  return inTime.pipe(
     Effect.map(({ identifier, status, text }): Registration => {
       if (status !== 200) return { _tag: "Refused", why: `${status} ${text}` }
       park(api, identifier)

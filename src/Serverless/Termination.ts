@@ -11,6 +11,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { BroadcastChannel, isMainThread, threadId } from "node:worker_threads"
+import { timeoutOption } from "../internal/Timeout.ts"
 
 /** What has to end before the process does. */
 export interface Participant {
@@ -78,7 +79,7 @@ const makeMain = (): Terminator => {
     }
   })
   const awaitWorkers = Effect.suspend(() =>
-    Effect.timeoutOption(Deferred.await(allDone), Duration.millis(Math.max(0, ...workers.values())))
+    timeoutOption(Deferred.await(allDone), Duration.millis(Math.max(0, ...workers.values())))
   )
   process.on("SIGTERM", () => {
     if (isTerminating) return

@@ -15,6 +15,7 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { endsWithin, supervised } from "../internal/Bounded.ts"
 import { CloseTimeout } from "../internal/CloseTimeout.ts"
+import { timeoutOption } from "../internal/Timeout.ts"
 import { loopTurn } from "../internal/Timer.ts"
 import { report } from "../internal/Unhandled.ts"
 import { PoolRegistry } from "../Pool/PoolRegistry.ts"
@@ -58,7 +59,7 @@ const within = <A, E>(fiber: Fiber.Fiber<A, E>, millis: number): Effect.Effect<b
   fiber.pollUnsafe() !== undefined
     ? Effect.succeed(true)
     : Effect.map(
-      Effect.timeoutOption(Effect.interruptible(Fiber.await(fiber)), Duration.millis(Math.max(millis, 0))),
+      timeoutOption(Effect.interruptible(Fiber.await(fiber)), Duration.millis(Math.max(millis, 0))),
       Option.isSome
     )
 

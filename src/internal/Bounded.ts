@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import { elapsed, timeoutOption } from "./Timeout.ts"
 
 /** Waits for a fiber, at most so long, also where the waiting fiber itself is uninterruptible. */
 export const awaitWithin = <A, E>(
@@ -19,7 +20,7 @@ export const awaitWithin = <A, E>(
     // A timer and what it takes to wait are spared where there is nothing to wait for.
     return ended !== undefined
       ? Effect.succeed(ended)
-      : Effect.map(Effect.timeoutOption(Effect.interruptible(Fiber.await(fiber)), patience), Option.getOrUndefined)
+      : Effect.map(timeoutOption(Effect.interruptible(Fiber.await(fiber)), patience), Option.getOrUndefined)
   })
 
 /**
@@ -42,7 +43,7 @@ export interface Bounds {
   /** What follows when it has not ended by then either. */
   readonly leftBehind?: Effect.Effect<void> | undefined
   /** How time passes: `Effect.sleep`, which keeps the process alive, unless another one is given. */
-  readonly sleep?: ((duration: Duration.Duration) => Effect.Effect<void>) | undefined
+  readonly sleep?: ((duration: Duration.Input) => Effect.Effect<void>) | undefined
 }
 
 /**
@@ -52,7 +53,7 @@ export interface Bounds {
  */
 export const supervised = <A, E, R>(
   effect: Effect.Effect<A, E, R>,
-  { leftBehind = Effect.void, patience, sleep = Effect.sleep, within }: Bounds
+  { leftBehind = Effect.void, patience, sleep, within }: Bounds
 ): Effect.Effect<Exit.Exit<A, E> | undefined, never, R> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
@@ -64,7 +65,7 @@ export const supervised = <A, E, R>(
         return Effect.tap(awaitWithin(fiber, patience), (exit) => exit === undefined ? leftBehind : Effect.void)
       })
       const ended = yield* Effect.onInterrupt(
-        restore(Effect.raceFirst(Effect.asSome(Fiber.await(fiber)), Effect.as(sleep(within), Option.none()))),
+        restore(Effect.raceFirst(Effect.asSome(Fiber.await(fiber)), Effect.as(elapsed(within, sleep), Option.none()))),
         () => Effect.asVoid(giveUp)
       )
       if (Option.isSome(ended)) return ended.value

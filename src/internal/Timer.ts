@@ -37,15 +37,29 @@ export const sleepUnref = (millis: number): Effect.Effect<void> =>
   })
 
 /**
- * Acts once the event loop has made a whole turn, and keeps the process alive no longer for that.
+ * Acts once the event loop has made a whole turn; the result calls that off.
  *
  * Of two immediates in a row, the second runs after the loop has asked the kernel for what has happened since the call:
  * the first may still be part of the turn in which the call was made.
  */
-export const afterTurn = (act: () => void): void => {
+export const afterTurn = (act: () => void): () => void => {
   // oxlint-disable-next-line effecttsgo/global-timers
-  setImmediate(() => setImmediate(act).unref()).unref()
+  let turn = setImmediate(() => {
+    // oxlint-disable-next-line effecttsgo/global-timers
+    turn = setImmediate(act)
+  })
+  return () => clearImmediate(turn)
 }
+
+/**
+ * Completes once the event loop has made a whole turn: what the kernel had to report by now has been reported. Where another
+ * clock than the live one is in force, such as that of a test, it completes at once.
+ */
+export const turned: Effect.Effect<void> = /*#__PURE__*/ Effect.withFiber((fiber) =>
+  fiber.getRef(Clock.Clock) !== liveClock
+    ? Effect.void
+    : Effect.callback<void>((resume) => Effect.sync(afterTurn(() => resume(Effect.void))))
+)
 
 /**
  * Lets the event loop go round once: what the platform had to report by now, such as the end of a connection, has been
@@ -60,6 +74,9 @@ export const loopTurn: Effect.Effect<void> = /*#__PURE__*/ Effect.callback<void>
 /**
  * One timer that many things share: it knows the earliest moment at which something is due, and asks for the next one
  * when that moment has come. It keeps the process alive only while it is held.
+ *
+ * It rings a turn of the event loop after that moment. A loop that was busy for long finds its timers due before it has read
+ * what came in time, and what is due then must not be judged by that.
  */
 export class Alarm {
   readonly #clock: Clock.Clock
@@ -68,6 +85,7 @@ export class Alarm {
   readonly #onDue: () => number
   #due = Infinity
   #timer: ReturnType<typeof startTimer> | undefined
+  #callOff: (() => void) | undefined
   #fiber: Fiber.Fiber<void> | undefined
   #isHeld = false
   #isOver = false
@@ -110,7 +128,9 @@ export class Alarm {
 
   #arm(millis: number): void {
     if (this.#clock === liveClock) {
-      this.#timer = startTimer(() => this.#ring(), millis)
+      this.#timer = startTimer(() => {
+        this.#callOff = afterTurn(() => this.#ring())
+      }, millis)
       if (!this.#isHeld) this.#timer.unref()
       return
     }
@@ -122,6 +142,8 @@ export class Alarm {
     this.#due = Infinity
     clearTimeout(this.#timer)
     this.#timer = undefined
+    this.#callOff?.()
+    this.#callOff = undefined
     this.#fiber?.interruptUnsafe()
     this.#fiber = undefined
   }
@@ -129,6 +151,7 @@ export class Alarm {
   #ring(): void {
     this.#due = Infinity
     this.#timer = undefined
+    this.#callOff = undefined
     this.#fiber = undefined
     this.at(this.#onDue())
   }

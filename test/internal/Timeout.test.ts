@@ -1,0 +1,99 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Clock, Duration, Effect, Fiber, Option } from "effect"
+import { TestClock } from "effect/testing"
+import { stat } from "node:fs"
+import { awaitWithin, supervised } from "../../src/internal/Bounded.ts"
+import { timeoutOption, timeoutOrElse } from "../../src/internal/Timeout.ts"
+import { Alarm } from "../../src/internal/Timer.ts"
+import { stall } from "../support/stall.ts"
+
+/** What is known outside the loop long before the limit, and inside it only after the loop has turned. */
+const inTime = Effect.callback<string>((resume) => stat(".", () => resume(Effect.succeed("in time"))))
+
+const limit = Duration.millis(50)
+
+/** Starts an effect, and stalls the loop far beyond the limit as soon as it is under way. */
+const stalled = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  Effect.gen(function*() {
+    const fiber = yield* Effect.forkChild(effect, { startImmediately: true })
+    stall(150)
+    return yield* Fiber.join(fiber)
+  })
+
+describe("Timeout", () => {
+  it.live("what ended in time while the event loop was busy is in time", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* stalled(timeoutOption(inTime, limit)), Option.some("in time"))
+      const orElse = () => Effect.succeed("late")
+      assert.strictEqual(yield* stalled(timeoutOrElse(inTime, { duration: limit, orElse })), "in time")
+    }))
+
+  it.live("a fiber that ended in time while the event loop was busy is found ended", () =>
+    Effect.gen(function*() {
+      const bounds = { within: limit, patience: Duration.zero }
+      assert.strictEqual((yield* stalled(supervised(inTime, bounds)))?._tag, "Success")
+      const fiber = yield* Effect.forkChild(inTime, { startImmediately: true })
+      assert.strictEqual((yield* stalled(awaitWithin(fiber, limit)))?._tag, "Success")
+    }))
+
+  it.live("what does not end is late", () =>
+    Effect.gen(function*() {
+      assert.isTrue(Option.isNone(yield* stalled(timeoutOption(Effect.never, limit))))
+      assert.isTrue(Option.isNone(yield* timeoutOption(Effect.never, limit)))
+    }))
+
+  it.effect("a limit is exact where a test has the clock", () =>
+    Effect.gen(function*() {
+      const fiber = yield* Effect.forkChild(timeoutOption(Effect.never, "1 second"), { startImmediately: true })
+      yield* TestClock.adjust("999 millis")
+      assert.isUndefined(fiber.pollUnsafe())
+      yield* TestClock.adjust("1 millis")
+      assert.isDefined(fiber.pollUnsafe())
+    }))
+})
+
+describe("Alarm", () => {
+  const alarm = (onDue: () => number) =>
+    Effect.map(Clock.Clock, (clock) =>
+      new Alarm({
+        clock,
+        fork: Effect.runFork,
+        now: () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6,
+        onDue
+      }))
+
+  it.live("what came while the event loop was busy is there when an alarm rings", () =>
+    Effect.gen(function*() {
+      let came = false
+      let rang: (came: boolean) => void = () => {}
+      const waiting = yield* alarm(() => {
+        rang(came)
+        return Infinity
+      })
+      const cameFirst = yield* Effect.callback<boolean>((resume) => {
+        rang = (came) => resume(Effect.succeed(came))
+        stat(".", () => came = true)
+        waiting.at(0)
+        stall(50)
+      })
+      assert.isTrue(cameFirst)
+    }))
+
+  it.live("an alarm that is stopped after its moment has come does not ring", () =>
+    Effect.gen(function*() {
+      let rings = 0
+      const stopped = yield* alarm(() => ++rings + Infinity)
+      stopped.at(0)
+      // The timer rings before any other of a later moment, and the alarm waits for the turn after that.
+      yield* Effect.callback<void>((resume) => {
+        // oxlint-disable-next-line effecttsgo/global-timers
+        setTimeout(() => {
+          stopped.stop()
+          resume(Effect.void)
+        }, 2)
+        stall(20)
+      })
+      yield* Effect.sleep(20)
+      assert.strictEqual(rings, 0)
+    }))
+})
