@@ -191,7 +191,13 @@ const talkMcp = (settings: Settings): Effect.Effect<Talk, ProbeFailed, Scope.Sco
 const attempt = (settings: Settings): Effect.Effect<Attempt, ProbeFailed> =>
   Effect.gen(function*() {
     const { closed, ...talked } = yield* Effect.scoped(settings.mcp ? talkMcp(settings) : talk(settings))
-    return { ...talked, ending: yield* closed }
+    const ending = yield* closed
+    if (ending.how === "Reset") {
+      return yield* failed(
+        `${settings.endpoint} broke the connection: ${ending.code}, ${ending.bytesRead} bytes received`
+      )
+    }
+    return { ...talked, ending }
   })
 
 /** The attempts, one after the other, each with a connection of its own. The first that fails ends the probe. */

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Result from "effect/Result"
-import { cut, printable } from "../internal/Printable.ts"
+import { safeText } from "../internal/SafeText.ts"
 
 const escapes: Readonly<Record<string, number>> = { r: 13, n: 10, t: 9, "0": 0, "\\": 92 }
 
@@ -37,10 +37,8 @@ export const parseEscapes = (text: string): Result.Result<Uint8Array, string> =>
 /** How long a complaint may be. */
 const complaintChars = 500
 
-/** A message without line breaks and runs of blanks, cut to a length that a person reads, with nothing for the terminal. */
-export const oneLine = (text: string): string =>
-  // Cut twice, because escapes lengthen what is left.
-  cut(printable(cut(text.replace(/\s+/g, " ").trim(), complaintChars)), complaintChars)
+/** A message without line breaks and runs of blanks, cut to a length that a person reads, without secrets and with nothing for the terminal. */
+export const oneLine = (text: string): string => safeText(text.replace(/\s+/g, " ").trim(), complaintChars)
 
 const codeUnits = (text: string): string =>
   text.split("").map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`).join("")

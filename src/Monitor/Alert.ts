@@ -5,6 +5,7 @@
  */
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
+import { safeMessage } from "../internal/SafeText.ts"
 import type { Level } from "./Usage.ts"
 
 /**
@@ -88,7 +89,9 @@ export class Raised extends Data.TaggedClass("Raised")<
   }
 > {
   get message(): string {
-    return `${this.resource}: ${this.from} -> ${this.level}, ${stock(this)}${openers(this.sites)}`
+    return safeMessage(
+      `${this.resource}: ${this.from} -> ${this.level}, ${stock(this)}${openers(this.sites)}`
+    )
   }
 }
 
@@ -112,9 +115,11 @@ export class Recovered extends Data.TaggedClass("Recovered")<
 > {
   get message(): string {
     const { duration, from, level, peak, resource } = this
-    return `${resource}: ${from} -> ${level}, ${stock(this)}; peak ${shown(resource, peak)}, above ${level} for ${
-      Duration.format(Duration.seconds(Math.round(Duration.toSeconds(duration))))
-    }`
+    return safeMessage(
+      `${resource}: ${from} -> ${level}, ${stock(this)}; peak ${shown(resource, peak)}, above ${level} for ${
+        Duration.format(Duration.seconds(Math.round(Duration.toSeconds(duration))))
+      }`
+    )
   }
 }
 
@@ -139,8 +144,10 @@ export class Projected extends Data.TaggedClass("Projected")<
   get message(): string {
     const { level, resource, secondsToLimit, sites, slope } = this
     const rate = resource === "memory" ? mebibytes(slope) : String(Math.round(slope * 10) / 10)
-    return `${resource}: at its limit in ${Math.round(secondsToLimit)} s at this rate (${rate} more each second), ` +
-      `${level}, ${stock(this)}${openers(sites)}`
+    return safeMessage(
+      `${resource}: at its limit in ${Math.round(secondsToLimit)} s at this rate (${rate} more each second), ` +
+        `${level}, ${stock(this)}${openers(sites)}`
+    )
   }
 }
 

@@ -7,6 +7,7 @@ import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
+import { safeMessage } from "../internal/SafeText.ts"
 
 interface Ending {
   /** The callback's name. */
@@ -25,7 +26,7 @@ const took = ({ duration }: Ending): string => Duration.format(Duration.millis(M
  */
 export class Done extends Data.TaggedClass("Done")<Ending> {
   get message(): string {
-    return `${this.name} is done after ${took(this)}`
+    return safeMessage(`${this.name} is done after ${took(this)}`)
   }
 }
 
@@ -37,7 +38,7 @@ export class Done extends Data.TaggedClass("Done")<Ending> {
  */
 export class Failed extends Data.TaggedClass("Failed")<Ending & { readonly cause: Cause.Cause<unknown> }> {
   get message(): string {
-    return `${this.name} failed after ${took(this)}`
+    return safeMessage(`${this.name} failed after ${took(this)}`)
   }
 }
 
@@ -49,7 +50,7 @@ export class Failed extends Data.TaggedClass("Failed")<Ending & { readonly cause
  */
 export class Died extends Data.TaggedClass("Died")<Ending & { readonly cause: Cause.Cause<unknown> }> {
   get message(): string {
-    return `${this.name} died after ${took(this)}`
+    return safeMessage(`${this.name} died after ${took(this)}`)
   }
 }
 
@@ -61,7 +62,7 @@ export class Died extends Data.TaggedClass("Died")<Ending & { readonly cause: Ca
  */
 export class TimedOut extends Data.TaggedClass("TimedOut")<Ending> {
   get message(): string {
-    return `${this.name} had not ended after ${took(this)}`
+    return safeMessage(`${this.name} had not ended after ${took(this)}`)
   }
 }
 
@@ -76,7 +77,7 @@ export class Skipped extends Data.TaggedClass("Skipped")<
   Ending & { readonly reason: "PressureGone" | "Unregistered" | "MonitorClosed" }
 > {
   get message(): string {
-    return `${this.name} was skipped: ${this.reason}`
+    return safeMessage(`${this.name} was skipped: ${this.reason}`)
   }
 }
 

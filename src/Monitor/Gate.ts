@@ -3,8 +3,9 @@
  *
  * @since 0.1.0
  */
-import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
+import { errorText, safeMessage } from "../internal/SafeText.ts"
+import { TaggedError } from "../internal/TaggedError.ts"
 import type { OpeningSite } from "./Alert.ts"
 import type { Reading } from "./Reading.ts"
 import { gaugeLevel, isAtLeast } from "./Usage.ts"
@@ -76,8 +77,6 @@ const noCircumstances: Circumstances = {
   topSites: []
 }
 
-const textOf = (cause: unknown): string => cause instanceof Error ? cause.message || cause.name : String(cause)
-
 const figuresOf = (error: ResourceExhausted): string => {
   const used = `${error.used} ${error.resource} used`
   if (error.resource === "memory") return `${used} >= limit ${error.limit} bytes (level ${error.level})`
@@ -98,7 +97,7 @@ const circumstancesOf = (error: ResourceExhausted): string => {
     error.topSites.length === 0
       ? ""
       : `; most are held by ${error.topSites.map(({ open, site }) => `${site} (${open})`).join(", ")}`,
-    error.cause === undefined ? "" : `; it met: ${textOf(error.cause)}`
+    error.cause === undefined ? "" : `; it met: ${errorText(error.cause)}`
   ]
   return parts.join("")
 }
@@ -109,7 +108,7 @@ const circumstancesOf = (error: ResourceExhausted): string => {
  * @category errors
  * @since 0.1.0
  */
-export class ResourceExhausted extends Data.TaggedError("ResourceExhausted")<
+export class ResourceExhausted extends TaggedError("ResourceExhausted")<
   { readonly label: string } & Refusal & Circumstances
 > {
   /** Room may come back: try again when the level has fallen. */
@@ -125,7 +124,7 @@ export class ResourceExhausted extends Data.TaggedError("ResourceExhausted")<
     return new ResourceExhausted({ ...figures, label, ahead, retryAfter, topSites, waited, cause })
   }
   override get message(): string {
-    return `no room to open ${this.label}: ${figuresOf(this)}${circumstancesOf(this)}`
+    return safeMessage(`no room to open ${this.label}: ${figuresOf(this)}${circumstancesOf(this)}`)
   }
 }
 

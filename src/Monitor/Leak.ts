@@ -5,6 +5,7 @@
  */
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
+import { safeMessage } from "../internal/SafeText.ts"
 
 /**
  * What leaks: a connection that is open, the right to use one that a pool has lent, or a descriptor of the process that is
@@ -54,7 +55,9 @@ const nameOf = ({ kind, label }: Origin): string =>
  */
 export class Held extends Data.TaggedClass("Held")<Origin> {
   get message(): string {
-    return `ConnectionPool: a connection to ${this.label} has been held for ${formatAge(this.age)} by ${askedBy(this)}`
+    return safeMessage(
+      `ConnectionPool: a connection to ${this.label} has been held for ${formatAge(this.age)} by ${askedBy(this)}`
+    )
   }
 }
 
@@ -66,8 +69,10 @@ export class Held extends Data.TaggedClass("Held")<Origin> {
  */
 export class Returned extends Data.TaggedClass("Returned")<Origin> {
   get message(): string {
-    return `ConnectionPool: the connection to ${this.label} that was held too long has come back after ` +
-      `${formatAge(this.age)} from ${askedBy(this)}: it was no leak`
+    return safeMessage(
+      `ConnectionPool: the connection to ${this.label} that was held too long has come back after ` +
+        `${formatAge(this.age)} from ${askedBy(this)}: it was no leak`
+    )
   }
 }
 
@@ -79,10 +84,10 @@ export class Returned extends Data.TaggedClass("Returned")<Origin> {
  */
 export class Lost extends Data.TaggedClass("Lost")<Origin> {
   get message(): string {
-    return `a ${nameOf(this)} was lost after ${
-      formatAge(this.age)
-    }: its scope or fiber was garbage-collected without ` +
-      `being closed. It was asked for by ${askedBy(this)}, and has been closed now`
+    return safeMessage(
+      `a ${nameOf(this)} was lost after ${formatAge(this.age)}: its scope or fiber was garbage-collected without ` +
+        `being closed. It was asked for by ${askedBy(this)}, and has been closed now`
+    )
   }
 }
 
@@ -95,7 +100,7 @@ export class Lost extends Data.TaggedClass("Lost")<Origin> {
 export class LeftOpen extends Data.TaggedClass("LeftOpen")<Origin> {
   get message(): string {
     const ago = Duration.isZero(this.age) ? "" : ` ${formatAge(this.age)} ago`
-    return `a ${nameOf(this)} was left open, asked for by ${askedBy(this)}${ago}`
+    return safeMessage(`a ${nameOf(this)} was left open, asked for by ${askedBy(this)}${ago}`)
   }
 }
 
@@ -139,10 +144,10 @@ export class ForeignDrift extends Data.TaggedClass("ForeignDrift")<Drift> {
     const kinds = this.kinds === undefined
       ? "what they are could not be read"
       : `the process has ${this.kinds.map(({ count, kind }) => `${count} ${kind}`).join(", ")}`
-    return `${this.rise} descriptors that are not effect-sluice's have come within ${
-      formatAge(this.over)
-    } and not gone; ` +
-      `${this.foreign} are open; ${kinds}`
+    return safeMessage(
+      `${this.rise} descriptors that are not effect-sluice's have come within ${formatAge(this.over)} and not gone; ` +
+        `${this.foreign} are open; ${kinds}`
+    )
   }
 }
 

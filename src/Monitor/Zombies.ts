@@ -10,6 +10,7 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
+import { safeText } from "../internal/SafeText.ts"
 import type { Reading } from "./Reading.ts"
 
 /**
@@ -223,5 +224,7 @@ const amongst = (count: number, limit: Reading): string => {
  * @since 0.1.0
  */
 export const describe = ({ age, cause, command, pid, remedy }: Zombie, limit: Reading, count: number): string =>
-  `child ${pid} (${command}), begun ${Duration.format(Duration.seconds(Math.round(age / 1000)))} ago, is a zombie: ` +
+  `child ${pid} (${safeText(command, 100)}), begun ${
+    Duration.format(Duration.seconds(Math.round(age / 1000)))
+  } ago, is a zombie: ` +
   `${causes[cause]}. It stays until this process ends; ${amongst(count, limit)}. To prevent more, ${remedy}.`

@@ -39,6 +39,7 @@ import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import { supervised } from "../internal/Bounded.ts"
 import { siteOf } from "../internal/CallSite.ts"
+import { labelOf } from "../internal/SafeText.ts"
 import { whileOpen } from "../internal/WhileOpen.ts"
 import { ResourceMonitor } from "../Monitor/Service.ts"
 import type { Connector } from "../Resource/Connector.ts"
@@ -46,7 +47,6 @@ import * as Borrowing from "./Borrowing.ts"
 import { closerIn, reportDefects } from "./Closing.ts"
 import * as Draining from "./Draining.ts"
 import * as Establishment from "./Establishment.ts"
-import * as Explaining from "./Explaining.ts"
 import type { Health } from "./Health.ts"
 import { LeaseQueue } from "./LeaseQueue.ts"
 import { openConnection, openingContext } from "./Opening.ts"
@@ -99,7 +99,7 @@ export interface ConnectionPool<in out K, in out A> extends Pipeable {
 
 const emptyKeyPool = <K, A>(key: K): KeyPool<K, A> => ({
   key,
-  label: Explaining.labelOf(key),
+  label: labelOf(key),
   queue: new LeaseQueue(),
   idle: listForOne(),
   roomy: [],

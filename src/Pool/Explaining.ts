@@ -24,15 +24,6 @@ import type { Settings } from "./PoolOptions.ts"
 import { type KeyPool, type Lease, type PooledConnection, slotsOf, type Status } from "./PoolState.ts"
 import { countsOf, longestHolders, spanOf } from "./PoolStats.ts"
 
-/** A key's text. An object without a prototype has none. */
-export const labelOf = (key: unknown): string => {
-  try {
-    return String(key)
-  } catch {
-    return Object.prototype.toString.call(key)
-  }
-}
-
 const stalledBy = <K, A>(lease: Lease<K, A>, settings: Settings, isSuspended: boolean): StalledBy => {
   const keyPool = lease.owner
   if (isSuspended) return "Suspended"

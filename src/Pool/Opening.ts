@@ -5,7 +5,6 @@
  */
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
-import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -14,6 +13,8 @@ import type * as Tracer from "effect/Tracer"
 import { supervised } from "../internal/Bounded.ts"
 import type { CallSite } from "../internal/CallSite.ts"
 import { CloseTimeout } from "../internal/CloseTimeout.ts"
+import { safeMessage } from "../internal/SafeText.ts"
+import { TaggedError } from "../internal/TaggedError.ts"
 import { TrackedByPool } from "../internal/Tracked.ts"
 import { report } from "../internal/Unhandled.ts"
 import { witnessed, witnessIn } from "../internal/Witness.ts"
@@ -33,14 +34,14 @@ import { Records } from "./Records.ts"
  * @category errors
  * @since 0.1.0
  */
-export class ConnectTimeout extends Data.TaggedError("ConnectTimeout")<{
+export class ConnectTimeout extends TaggedError("ConnectTimeout")<{
   readonly key: string
   readonly after: Duration.Duration
 }> {
   readonly code = "ETIMEDOUT"
   readonly isRetryable = true
   override get message(): string {
-    return `connecting to ${this.key} took longer than ${Duration.format(this.after)}`
+    return safeMessage(`connecting to ${this.key} took longer than ${Duration.format(this.after)}`)
   }
 }
 

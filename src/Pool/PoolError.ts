@@ -3,8 +3,9 @@
  *
  * @since 0.1.0
  */
-import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
+import { errorText, safeMessage } from "../internal/SafeText.ts"
+import { TaggedError } from "../internal/TaggedError.ts"
 
 /**
  * What there is, at one endpoint or in the whole pool. `total` is `active + idle + connecting + closing`.
@@ -60,8 +61,6 @@ const formatHolders = (holders: ReadonlyArray<Holder>): string =>
       )
     }`
 
-const messageOf = (cause: unknown): string => cause instanceof Error ? cause.message : String(cause)
-
 const stalls: Record<StalledBy, string> = {
   EndpointCap: "all of the endpoint's connections are in use",
   TotalCap: "the pool is full",
@@ -76,7 +75,7 @@ const stalls: Record<StalledBy, string> = {
  * @category errors
  * @since 0.1.0
  */
-export class AcquireTimeout extends Data.TaggedError("AcquireTimeout")<{
+export class AcquireTimeout extends TaggedError("AcquireTimeout")<{
   /** The endpoint's text. */
   readonly key: string
   readonly after: Duration.Duration
@@ -91,12 +90,14 @@ export class AcquireTimeout extends Data.TaggedError("AcquireTimeout")<{
 }> {
   readonly isRetryable = true
   override get message(): string {
-    const last = this.cause === undefined ? "" : `; last connect failure: ${messageOf(this.cause)}`
-    return `no connection to ${this.key} within ${Duration.format(this.after)}: ${stalls[this.stalledBy]} ` +
-      `(place ${this.position} in the queue; endpoint: ${formatCounts(this.endpoint)}; pool: ${
-        formatCounts(this.pool)
-      })` +
-      `${formatHolders(this.holders)}${last}`
+    const last = this.cause === undefined ? "" : `; last connect failure: ${errorText(this.cause)}`
+    return safeMessage(
+      `no connection to ${this.key} within ${Duration.format(this.after)}: ${stalls[this.stalledBy]} ` +
+        `(place ${this.position} in the queue; endpoint: ${formatCounts(this.endpoint)}; pool: ${
+          formatCounts(this.pool)
+        })` +
+        `${formatHolders(this.holders)}${last}`
+    )
   }
 }
 
@@ -106,14 +107,16 @@ export class AcquireTimeout extends Data.TaggedError("AcquireTimeout")<{
  * @category errors
  * @since 0.1.0
  */
-export class QueueFull extends Data.TaggedError("QueueFull")<{
+export class QueueFull extends TaggedError("QueueFull")<{
   readonly key: string
   readonly maxWaiters: number
   readonly endpoint: Counts
 }> {
   readonly isRetryable = true
   override get message(): string {
-    return `the queue for ${this.key} is full: maxWaiters is ${this.maxWaiters} (${formatCounts(this.endpoint)})`
+    return safeMessage(
+      `the queue for ${this.key} is full: maxWaiters is ${this.maxWaiters} (${formatCounts(this.endpoint)})`
+    )
   }
 }
 
@@ -123,10 +126,10 @@ export class QueueFull extends Data.TaggedError("QueueFull")<{
  * @category errors
  * @since 0.1.0
  */
-export class PoolClosed extends Data.TaggedError("PoolClosed")<{ readonly key: string }> {
+export class PoolClosed extends TaggedError("PoolClosed")<{ readonly key: string }> {
   readonly isRetryable = false
   override get message(): string {
-    return `the pool is closed: nothing is lent to ${this.key} any more`
+    return safeMessage(`the pool is closed: nothing is lent to ${this.key} any more`)
   }
 }
 
@@ -136,10 +139,10 @@ export class PoolClosed extends Data.TaggedError("PoolClosed")<{ readonly key: s
  * @category errors
  * @since 0.1.0
  */
-export class PoolSuspended extends Data.TaggedError("PoolSuspended")<{ readonly key: string }> {
+export class PoolSuspended extends TaggedError("PoolSuspended")<{ readonly key: string }> {
   readonly isRetryable = true
   override get message(): string {
-    return `the pool is suspended: nothing is lent to ${this.key} until it is resumed`
+    return safeMessage(`the pool is suspended: nothing is lent to ${this.key} until it is resumed`)
   }
 }
 
@@ -155,7 +158,7 @@ export class PoolSuspended extends Data.TaggedError("PoolSuspended")<{ readonly 
  * @category errors
  * @since 0.1.0
  */
-export class NestedAcquire extends Data.TaggedError("NestedAcquire")<{
+export class NestedAcquire extends TaggedError("NestedAcquire")<{
   readonly key: string
   /** Connections of this endpoint, and of the pool, that the borrower holds alone. */
   readonly heldOfEndpoint: number
@@ -165,9 +168,11 @@ export class NestedAcquire extends Data.TaggedError("NestedAcquire")<{
 }> {
   readonly isRetryable = false
   override get message(): string {
-    return `a borrower of ${this.key} waits for itself: it holds ${this.heldOfEndpoint} of at most ` +
-      `${this.maxPerEndpoint} connections of the endpoint and ${this.heldOfPool} of at most ${this.maxTotal} of the pool, ` +
-      "and asks for one more. Pass it the connection it has, or raise the cap above the depth of nesting"
+    return safeMessage(
+      `a borrower of ${this.key} waits for itself: it holds ${this.heldOfEndpoint} of at most ` +
+        `${this.maxPerEndpoint} connections of the endpoint and ${this.heldOfPool} of at most ${this.maxTotal} of the pool, ` +
+        "and asks for one more. Pass it the connection it has, or raise the cap above the depth of nesting"
+    )
   }
 }
 
@@ -177,7 +182,7 @@ export class NestedAcquire extends Data.TaggedError("NestedAcquire")<{
  * @category errors
  * @since 0.1.0
  */
-export class LeaseExpired extends Data.TaggedError("LeaseExpired")<{
+export class LeaseExpired extends TaggedError("LeaseExpired")<{
   readonly key: string
   readonly maxLease: Duration.Duration
   /** Name of the span in which it was borrowed, if there was one. */
@@ -188,8 +193,10 @@ export class LeaseExpired extends Data.TaggedError("LeaseExpired")<{
   readonly isRetryable = false
   override get message(): string {
     const by = [this.span, this.site].filter((part) => part !== undefined).join(" ")
-    return `a connection to ${this.key} was held for longer than maxLease, which is ${Duration.format(this.maxLease)}` +
-      (by === "" ? "" : `, by ${by}`)
+    return safeMessage(
+      `a connection to ${this.key} was held for longer than maxLease, which is ${Duration.format(this.maxLease)}` +
+        (by === "" ? "" : `, by ${by}`)
+    )
   }
 }
 
@@ -200,10 +207,10 @@ export class LeaseExpired extends Data.TaggedError("LeaseExpired")<{
  * @category errors
  * @since 0.1.0
  */
-export class ConnectionDied extends Data.TaggedError("ConnectionDied")<{ readonly key: string }> {
+export class ConnectionDied extends TaggedError("ConnectionDied")<{ readonly key: string }> {
   readonly isRetryable = true
   override get message(): string {
-    return `the connection to ${this.key} was closed before it was of use`
+    return safeMessage(`the connection to ${this.key} was closed before it was of use`)
   }
 }
 
@@ -214,10 +221,10 @@ export class ConnectionDied extends Data.TaggedError("ConnectionDied")<{ readonl
  * @category errors
  * @since 0.1.0
  */
-export class NotReady extends Data.TaggedError("NotReady")<{ readonly key: string }> {
+export class NotReady extends TaggedError("NotReady")<{ readonly key: string }> {
   readonly isRetryable = true
   override get message(): string {
-    return `the connection to ${this.key} was opened, but beforeLend failed`
+    return safeMessage(`the connection to ${this.key} was opened, but beforeLend failed`)
   }
 }
 
@@ -228,14 +235,14 @@ export class NotReady extends Data.TaggedError("NotReady")<{ readonly key: strin
  * @category errors
  * @since 0.1.0
  */
-export class ConnectFailed extends Data.TaggedError("ConnectFailed")<{
+export class ConnectFailed extends TaggedError("ConnectFailed")<{
   readonly key: string
   readonly cause: unknown
 }> {
   /** The pool has tried as often as its retry policy says. */
   readonly isRetryable = false
   override get message(): string {
-    return `no connection to ${this.key}: ${messageOf(this.cause)}`
+    return safeMessage(`no connection to ${this.key}: ${errorText(this.cause)}`)
   }
 }
 
@@ -260,7 +267,7 @@ export type PoolErrorReason =
  * @category errors
  * @since 0.1.0
  */
-export class PoolError extends Data.TaggedError("PoolError")<{ readonly reason: PoolErrorReason }> {
+export class PoolError extends TaggedError("PoolError")<{ readonly reason: PoolErrorReason }> {
   override get message(): string {
     return this.reason.message
   }

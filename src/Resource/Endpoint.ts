@@ -9,6 +9,8 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Host from "effect/net/Host"
 import * as Result from "effect/Result"
+import { safeMessage } from "../internal/SafeText.ts"
+import { TaggedError } from "../internal/TaggedError.ts"
 
 /**
  * A TCP address. `host` is a domain name in lower case, an IPv4 address or an IPv6 address without brackets, each in its
@@ -56,7 +58,7 @@ export type Endpoint = TcpEndpoint | UnixEndpoint
  * @category errors
  * @since 0.1.0
  */
-export class EndpointError extends Data.TaggedError("EndpointError")<{
+export class EndpointError extends TaggedError("EndpointError")<{
   /** The text as it was given. */
   readonly input: string
   /** Index into `input` at which it goes wrong, counted from 0. */
@@ -65,7 +67,9 @@ export class EndpointError extends Data.TaggedError("EndpointError")<{
   readonly rule: string
 }> {
   override get message(): string {
-    return `invalid endpoint ${JSON.stringify(this.input)} at position ${this.position}: expected ${this.rule}`
+    return safeMessage(
+      `invalid endpoint ${JSON.stringify(this.input)} at position ${this.position}: expected ${this.rule}`
+    )
   }
 }
 
@@ -124,6 +128,10 @@ const parseBracketed = (input: string): Parsed<Endpoint> => {
     : refuse(input, end + 1, "a colon and a port after the bracket")
 }
 
+const forms = "host:port, [ipv6]:port, unix:path or /path"
+
+const urlScheme = /^[a-z][a-z0-9+.-]*:\/\//i
+
 /**
  * Parses the text of an endpoint without an Effect.
  *
@@ -132,7 +140,8 @@ const parseBracketed = (input: string): Parsed<Endpoint> => {
  * @since 0.1.0
  */
 export const parseResult = (input: string): Result.Result<Endpoint, EndpointError> => {
-  if (input === "") return refuse(input, 0, "host:port, [ipv6]:port, unix:path or /path")
+  if (input === "") return refuse(input, 0, forms)
+  if (urlScheme.test(input)) return refuse(input, 0, `${forms}, but that is a URL`)
   if (input.startsWith("unix:")) return parsePath(input, "unix:".length)
   if (input.startsWith("/") || input.startsWith("./")) return parsePath(input, 0)
   if (input.startsWith("[")) return parseBracketed(input)

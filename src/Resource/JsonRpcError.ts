@@ -3,9 +3,10 @@
  *
  * @since 0.1.0
  */
-import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import { cut, showBytes } from "../internal/Printable.ts"
+import { safeMessage } from "../internal/SafeText.ts"
+import { TaggedError } from "../internal/TaggedError.ts"
 import type { TcpConnectionError } from "./TcpConnectionError.ts"
 
 /** How much of what a server sent a message quotes. */
@@ -23,7 +24,7 @@ const quotedChars = 200
  * @category errors
  * @since 0.1.0
  */
-export class RemoteError extends Data.TaggedError("RemoteError")<{
+export class RemoteError extends TaggedError("RemoteError")<{
   readonly method: string
   /** A whole number: -32768 to -32000 are reserved by the protocol, all others are the application's. */
   readonly code: number
@@ -34,7 +35,9 @@ export class RemoteError extends Data.TaggedError("RemoteError")<{
 }> {
   readonly isRetryable = false
   override get message(): string {
-    return `the server refused ${this.method} with error ${this.code}: ${cut(this.text, quotedChars)}`
+    return safeMessage(
+      `the server refused ${this.method} with error ${this.code}: ${cut(this.text, quotedChars)}`
+    )
   }
 }
 
@@ -45,16 +48,18 @@ export class RemoteError extends Data.TaggedError("RemoteError")<{
  * @category errors
  * @since 0.1.0
  */
-export class RequestTimeout extends Data.TaggedError("RequestTimeout")<{
+export class RequestTimeout extends TaggedError("RequestTimeout")<{
   readonly method: string
   readonly after: Duration.Duration
   readonly phase: "send" | "answer"
 }> {
   readonly isRetryable = false
   override get message(): string {
-    return this.phase === "answer"
-      ? `no answer to ${this.method} within ${Duration.format(this.after)}`
-      : `${this.method} could not be sent within ${Duration.format(this.after)}: the peer does not read`
+    return safeMessage(
+      this.phase === "answer"
+        ? `no answer to ${this.method} within ${Duration.format(this.after)}`
+        : `${this.method} could not be sent within ${Duration.format(this.after)}: the peer does not read`
+    )
   }
 }
 
@@ -64,7 +69,7 @@ export class RequestTimeout extends Data.TaggedError("RequestTimeout")<{
  * @category errors
  * @since 0.1.0
  */
-export class MalformedMessage extends Data.TaggedError("MalformedMessage")<{
+export class MalformedMessage extends TaggedError("MalformedMessage")<{
   /** The first 200 characters of the line, or its first 200 bytes where it is not UTF-8. */
   readonly line: string | Uint8Array
   /** The rule that it breaks, as the rest of the sentence "it must ...". */
@@ -73,7 +78,7 @@ export class MalformedMessage extends Data.TaggedError("MalformedMessage")<{
   readonly isRetryable = false
   override get message(): string {
     const quoted = typeof this.line === "string" ? JSON.stringify(this.line) : showBytes(this.line)
-    return `malformed JSON-RPC message: it must ${this.rule}, but it is ${quoted}`
+    return safeMessage(`malformed JSON-RPC message: it must ${this.rule}, but it is ${quoted}`)
   }
 }
 
@@ -83,13 +88,13 @@ export class MalformedMessage extends Data.TaggedError("MalformedMessage")<{
  * @category errors
  * @since 0.1.0
  */
-export class LineTooLong extends Data.TaggedError("LineTooLong")<{
+export class LineTooLong extends TaggedError("LineTooLong")<{
   /** The limit in bytes. */
   readonly limit: number
 }> {
   readonly isRetryable = false
   override get message(): string {
-    return `the peer sent a line of more than ${this.limit} bytes (maxLineBytes)`
+    return safeMessage(`the peer sent a line of more than ${this.limit} bytes (maxLineBytes)`)
   }
 }
 
@@ -100,7 +105,7 @@ export class LineTooLong extends Data.TaggedError("LineTooLong")<{
  * @category errors
  * @since 0.1.0
  */
-export class ConnectionLost extends Data.TaggedError("ConnectionLost")<{
+export class ConnectionLost extends TaggedError("ConnectionLost")<{
   /** Whether any of the message may have reached the peer. */
   readonly sent: boolean
   readonly cause: TcpConnectionError
@@ -109,7 +114,7 @@ export class ConnectionLost extends Data.TaggedError("ConnectionLost")<{
     return !this.sent
   }
   override get message(): string {
-    return this.cause.message
+    return safeMessage(this.cause.message)
   }
 }
 
@@ -120,14 +125,14 @@ export class ConnectionLost extends Data.TaggedError("ConnectionLost")<{
  * @category errors
  * @since 0.1.0
  */
-export class HandshakeFailed extends Data.TaggedError("HandshakeFailed")<{
+export class HandshakeFailed extends TaggedError("HandshakeFailed")<{
   readonly cause: RemoteError | RequestTimeout | MalformedMessage | LineTooLong | ConnectionLost
 }> {
   get isRetryable(): boolean {
     return this.cause._tag === "RequestTimeout" || this.cause._tag === "ConnectionLost"
   }
   override get message(): string {
-    return `the MCP handshake failed: ${this.cause.message}`
+    return safeMessage(`the MCP handshake failed: ${this.cause.message}`)
   }
 }
 
@@ -151,7 +156,7 @@ export type JsonRpcErrorReason =
  * @category errors
  * @since 0.1.0
  */
-export class JsonRpcError extends Data.TaggedError("JsonRpcError")<{
+export class JsonRpcError extends TaggedError("JsonRpcError")<{
   readonly reason: JsonRpcErrorReason
 }> {
   override get message(): string {

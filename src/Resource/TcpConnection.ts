@@ -14,6 +14,7 @@ import type * as Tls from "node:tls"
 import { type CallSite, siteOf } from "../internal/CallSite.ts"
 import { closeOnFailure } from "../internal/CloseOnFailure.ts"
 import { checkOptions } from "../internal/Options.ts"
+import { labelOf } from "../internal/SafeText.ts"
 import { AskedFrom, TrackedByPool } from "../internal/Tracked.ts"
 import { witnessed } from "../internal/Witness.ts"
 import { ResourceMonitor } from "../Monitor/Service.ts"
@@ -123,7 +124,7 @@ const explained = (endpoint: Endpoint, error: TcpConnectionError): Effect.Effect
     const { reason } = error
     if (reason._tag !== "DialFailed" || !reason.isRetryable || Option.isNone(monitor)) return Effect.fail(error)
     return Effect.flatMap(
-      monitor.value.shortage({ label: String(endpoint), cause: reason.cause }),
+      monitor.value.shortage({ label: labelOf(endpoint), cause: reason.cause }),
       (shortage) =>
         Effect.fail(
           shortage === undefined
@@ -165,7 +166,7 @@ const open = (
       const socket = yield* closeOnFailure(connected(endpoint, settings))
       return fromSocket(socket, (effect) => effect)
     }
-    const asked = { label: String(endpoint), site: site ?? (yield* AskedFrom) }
+    const asked = { label: labelOf(endpoint), site: site ?? (yield* AskedFrom) }
     // The ledger entry is the first to be made and so the last to go: the connection counts until it is really closed.
     const recorded = Effect.andThen(track(asked), witnessed(asked))
     return yield* keeping(asked, Effect.andThen(recorded, connected(endpoint, settings)), fromKeeper)

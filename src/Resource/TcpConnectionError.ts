@@ -3,9 +3,10 @@
  *
  * @since 0.1.0
  */
-import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
+import { errorText, safeMessage } from "../internal/SafeText.ts"
+import { TaggedError } from "../internal/TaggedError.ts"
 import type { Endpoint } from "./Endpoint.ts"
 
 /** Local mistakes that no second attempt mends; everything else about a dial may pass. */
@@ -24,28 +25,20 @@ const nodeCodeOf = (cause: unknown): string | undefined =>
 const codeOf = (cause: unknown): string | undefined =>
   nodeCodeOf(Predicate.isTagged(cause, "ResourceExhausted") && cause instanceof Error ? cause.cause : cause)
 
-/** The text of a cause without its stack: a node error, or the several of them behind one host name. */
-const textOf = (cause: unknown): string =>
-  cause instanceof AggregateError && cause.message === ""
-    ? cause.errors.map(textOf).join(", ")
-    : cause instanceof Error
-    ? cause.message
-    : String(cause)
-
 /**
  * The connection was not established within `connectTimeout`. The late socket is destroyed.
  *
  * @category errors
  * @since 0.1.0
  */
-export class DialTimeout extends Data.TaggedError("DialTimeout")<{
+export class DialTimeout extends TaggedError("DialTimeout")<{
   readonly endpoint: Endpoint
   readonly after: Duration.Duration
 }> {
   readonly code = "ETIMEDOUT"
   readonly isRetryable = true
   override get message(): string {
-    return `${this.endpoint} did not accept the connection within ${Duration.format(this.after)}`
+    return safeMessage(`${this.endpoint} did not accept the connection within ${Duration.format(this.after)}`)
   }
 }
 
@@ -56,7 +49,7 @@ export class DialTimeout extends Data.TaggedError("DialTimeout")<{
  * @category errors
  * @since 0.1.0
  */
-export class DialFailed extends Data.TaggedError("DialFailed")<{
+export class DialFailed extends TaggedError("DialFailed")<{
   readonly endpoint: Endpoint
   readonly cause: unknown
 }> {
@@ -67,7 +60,7 @@ export class DialFailed extends Data.TaggedError("DialFailed")<{
     return !isPermanent(this.code)
   }
   override get message(): string {
-    return `connecting to ${this.endpoint} failed: ${textOf(this.cause)}`
+    return safeMessage(`connecting to ${this.endpoint} failed: ${errorText(this.cause)}`)
   }
 }
 
@@ -77,14 +70,16 @@ export class DialFailed extends Data.TaggedError("DialFailed")<{
  * @category errors
  * @since 0.1.0
  */
-export class ConnectionClosed extends Data.TaggedError("ConnectionClosed")<{
+export class ConnectionClosed extends TaggedError("ConnectionClosed")<{
   readonly endpoint: Endpoint
   /** Bytes that had been received before the end. */
   readonly bytesRead: number
 }> {
   readonly isRetryable = false
   override get message(): string {
-    return `the connection to ${this.endpoint} is closed (after ${this.bytesRead} bytes received)`
+    return safeMessage(
+      `the connection to ${this.endpoint} is closed (after ${this.bytesRead} bytes received)`
+    )
   }
 }
 
@@ -94,7 +89,7 @@ export class ConnectionClosed extends Data.TaggedError("ConnectionClosed")<{
  * @category errors
  * @since 0.1.0
  */
-export class ReadFailed extends Data.TaggedError("ReadFailed")<{
+export class ReadFailed extends TaggedError("ReadFailed")<{
   readonly endpoint: Endpoint
   readonly cause: unknown
 }> {
@@ -103,7 +98,7 @@ export class ReadFailed extends Data.TaggedError("ReadFailed")<{
   }
   readonly isRetryable = false
   override get message(): string {
-    return `reading from ${this.endpoint} failed: ${textOf(this.cause)}`
+    return safeMessage(`reading from ${this.endpoint} failed: ${errorText(this.cause)}`)
   }
 }
 
@@ -113,7 +108,7 @@ export class ReadFailed extends Data.TaggedError("ReadFailed")<{
  * @category errors
  * @since 0.1.0
  */
-export class WriteFailed extends Data.TaggedError("WriteFailed")<{
+export class WriteFailed extends TaggedError("WriteFailed")<{
   readonly endpoint: Endpoint
   readonly cause: unknown
 }> {
@@ -122,7 +117,7 @@ export class WriteFailed extends Data.TaggedError("WriteFailed")<{
   }
   readonly isRetryable = false
   override get message(): string {
-    return `writing to ${this.endpoint} failed: ${textOf(this.cause)}`
+    return safeMessage(`writing to ${this.endpoint} failed: ${errorText(this.cause)}`)
   }
 }
 
@@ -140,7 +135,7 @@ export type TcpConnectionErrorReason = DialTimeout | DialFailed | ConnectionClos
  * @category errors
  * @since 0.1.0
  */
-export class TcpConnectionError extends Data.TaggedError("TcpConnectionError")<{
+export class TcpConnectionError extends TaggedError("TcpConnectionError")<{
   readonly reason: TcpConnectionErrorReason
 }> {
   override get message(): string {

@@ -4,9 +4,9 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
+import { errorText } from "../internal/SafeText.ts"
 import type { Failure } from "./Failure.ts"
 import type { AttemptRecord } from "./RetryError.ts"
-import { textOf } from "./Text.ts"
 
 const most = 10
 const longestMessage = 200
@@ -24,7 +24,7 @@ const recordOf = ({ begunAt, endedAt, error, failure, run }: FailedRun): Attempt
   begunAfter: Duration.millis(Math.round(begunAt)),
   took: Duration.millis(Math.round(endedAt - begunAt)),
   failure,
-  message: textOf(error, longestMessage)
+  message: errorText(error, longestMessage)
 })
 
 const median = (values: ReadonlyArray<number>): number =>

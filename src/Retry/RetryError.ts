@@ -3,11 +3,11 @@
  *
  * @since 0.1.0
  */
-import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
+import { errorText, safeMessage } from "../internal/SafeText.ts"
+import { TaggedError } from "../internal/TaggedError.ts"
 import type { ResourceExhausted as NoRoom } from "../Monitor/Gate.ts"
 import type { Failure } from "./Failure.ts"
-import { textOf } from "./Text.ts"
 
 /**
  * One run of the effect, and how it failed.
@@ -54,7 +54,7 @@ const count = (attempts: number): string => `${attempts} ${attempts === 1 ? "att
 const after = (account: Account): string => `after ${count(account.attempts)} in ${Duration.format(account.elapsed)}`
 
 const last = (failure: Failure, cause: unknown): string => {
-  const text = textOf(cause)
+  const text = errorText(cause)
   const code = failure.code === undefined || text.includes(failure.code) ? "" : ` ${failure.code}`
   const advice = failure.advice === undefined ? "" : `; ${failure.advice}`
   return `last failure (${failure.class}${code}): ${text}${advice}`
@@ -74,7 +74,7 @@ interface AttemptsExhaustedFields<E> extends Account {
  * @since 0.1.0
  */
 export class AttemptsExhausted<E = unknown>
-  extends Data.TaggedError("AttemptsExhausted")<AttemptsExhaustedFields<E> & Circumstances>
+  extends TaggedError("AttemptsExhausted")<AttemptsExhaustedFields<E> & Circumstances>
 {
   constructor(props: AttemptsExhaustedFields<E> & Partial<Circumstances>) {
     super({ ...unknownCircumstances, ...props })
@@ -82,7 +82,9 @@ export class AttemptsExhausted<E = unknown>
   /** The failure may pass: a later call may succeed. */
   readonly isRetryable = true
   override get message(): string {
-    return `${this.label} failed ${after(this)}, of at most ${this.maxAttempts}; ${last(this.failure, this.cause)}`
+    return safeMessage(
+      `${this.label} failed ${after(this)}, of at most ${this.maxAttempts}; ${last(this.failure, this.cause)}`
+    )
   }
 }
 
@@ -98,13 +100,15 @@ interface NotRetryableFields<E> extends Account {
  * @category errors
  * @since 0.1.0
  */
-export class NotRetryable<E = unknown> extends Data.TaggedError("NotRetryable")<NotRetryableFields<E> & Circumstances> {
+export class NotRetryable<E = unknown> extends TaggedError("NotRetryable")<NotRetryableFields<E> & Circumstances> {
   constructor(props: NotRetryableFields<E> & Partial<Circumstances>) {
     super({ ...unknownCircumstances, ...props })
   }
   readonly isRetryable = false
   override get message(): string {
-    return `${this.label} failed ${after(this)} and is not retried; ${last(this.failure, this.cause)}`
+    return safeMessage(
+      `${this.label} failed ${after(this)} and is not retried; ${last(this.failure, this.cause)}`
+    )
   }
 }
 
@@ -123,7 +127,7 @@ interface DeadlineExceededFields<E> extends Account {
  * @since 0.1.0
  */
 export class DeadlineExceeded<E = unknown>
-  extends Data.TaggedError("DeadlineExceeded")<DeadlineExceededFields<E> & Circumstances>
+  extends TaggedError("DeadlineExceeded")<DeadlineExceededFields<E> & Circumstances>
 {
   constructor(props: DeadlineExceededFields<E> & Partial<Circumstances>) {
     super({ ...unknownCircumstances, ...props })
@@ -131,8 +135,10 @@ export class DeadlineExceeded<E = unknown>
   readonly isRetryable = true
   override get message(): string {
     const what = this.interrupted ? "was interrupted at" : "has no time for another attempt within"
-    const why = this.cause === undefined ? "" : `; last failure: ${textOf(this.cause)}`
-    return `${this.label} ${what} its deadline of ${Duration.format(this.deadline)} ${after(this)}${why}`
+    const why = this.cause === undefined ? "" : `; last failure: ${errorText(this.cause)}`
+    return safeMessage(
+      `${this.label} ${what} its deadline of ${Duration.format(this.deadline)} ${after(this)}${why}`
+    )
   }
 }
 
@@ -151,7 +157,7 @@ interface ResourceExhaustedFields<E> extends Account {
  * @since 0.1.0
  */
 export class ResourceExhausted<E = unknown>
-  extends Data.TaggedError("ResourceExhausted")<ResourceExhaustedFields<E> & Circumstances>
+  extends TaggedError("ResourceExhausted")<ResourceExhaustedFields<E> & Circumstances>
 {
   constructor(props: ResourceExhaustedFields<E> & Partial<Circumstances>) {
     super({ ...unknownCircumstances, ...props })
@@ -159,7 +165,9 @@ export class ResourceExhausted<E = unknown>
   readonly isRetryable = true
   override get message(): string {
     const waited = Duration.isZero(this.waited) ? "" : ` for ${Duration.format(this.waited)}`
-    return `${this.label} found no room${waited} ${after(this)}; ` + last(this.failure, this.cause)
+    return safeMessage(
+      `${this.label} found no room${waited} ${after(this)}; ` + last(this.failure, this.cause)
+    )
   }
 }
 
@@ -180,7 +188,7 @@ interface BudgetExhaustedFields<E> extends Account {
  * @since 0.1.0
  */
 export class BudgetExhausted<E = unknown>
-  extends /*#__PURE__*/ Data.TaggedError("BudgetExhausted")<BudgetExhaustedFields<E> & Circumstances>
+  extends /*#__PURE__*/ TaggedError("BudgetExhausted")<BudgetExhaustedFields<E> & Circumstances>
 {
   constructor(props: BudgetExhaustedFields<E> & Partial<Circumstances>) {
     super({ ...unknownCircumstances, ...props })
@@ -189,8 +197,10 @@ export class BudgetExhausted<E = unknown>
   readonly isRetryable = true
   override get message(): string {
     const left = `${Number(this.balance.toFixed(2))} of ${this.capacity} tokens`
-    return `${this.label} failed ${after(this)} and may not be retried with ${left} left in its budget; ` +
-      last(this.failure, this.cause)
+    return safeMessage(
+      `${this.label} failed ${after(this)} and may not be retried with ${left} left in its budget; ` +
+        last(this.failure, this.cause)
+    )
   }
 }
 
@@ -208,7 +218,7 @@ interface CircuitOpenFields<E> extends Account {
  * @since 0.1.0
  */
 export class CircuitOpen<E = unknown>
-  extends /*#__PURE__*/ Data.TaggedError("CircuitOpen")<CircuitOpenFields<E> & Circumstances>
+  extends /*#__PURE__*/ TaggedError("CircuitOpen")<CircuitOpenFields<E> & Circumstances>
 {
   constructor(props: CircuitOpenFields<E> & Partial<Circumstances>) {
     super({ ...unknownCircumstances, ...props })
@@ -221,8 +231,10 @@ export class CircuitOpen<E = unknown>
       ? "is being probed"
       : "has just closed and lets in few"
     const again = this.retryAfter === undefined ? "" : `, to be asked again in ${Duration.format(this.retryAfter)}`
-    const why = this.cause === undefined ? "" : `; last failure: ${textOf(this.cause)}`
-    return `${this.label} was not tried again ${after(this)}, because its circuit ${state}${again}${why}`
+    const why = this.cause === undefined ? "" : `; last failure: ${errorText(this.cause)}`
+    return safeMessage(
+      `${this.label} was not tried again ${after(this)}, because its circuit ${state}${again}${why}`
+    )
   }
 }
 
@@ -247,7 +259,7 @@ export type RetryErrorReason<E = unknown> =
  * @category errors
  * @since 0.1.0
  */
-export class RetryError<E = unknown> extends Data.TaggedError("RetryError")<{
+export class RetryError<E = unknown> extends TaggedError("RetryError")<{
   readonly reason: RetryErrorReason<E>
   readonly cause: RetryErrorReason<E>["cause"]
 }> {

@@ -3,8 +3,9 @@
  *
  * @since 0.1.0
  */
-import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
+import { safeMessage } from "../internal/SafeText.ts"
+import { TaggedError } from "../internal/TaggedError.ts"
 
 /**
  * The invocation ran out of time and was interrupted before the platform would have killed the process.
@@ -12,7 +13,7 @@ import * as Duration from "effect/Duration"
  * @category errors
  * @since 0.1.0
  */
-export class InvocationTimeout extends Data.TaggedError("InvocationTimeout")<{
+export class InvocationTimeout extends TaggedError("InvocationTimeout")<{
   /** How long it was allowed to run: the time that was left, less the margin. */
   readonly after: Duration.Duration
   /** Whether it had ended, its finalizers included, when the answer was given. */
@@ -21,8 +22,10 @@ export class InvocationTimeout extends Data.TaggedError("InvocationTimeout")<{
   /** Nobody knows what it has done. */
   readonly isRetryable = false
   override get message(): string {
-    return `the invocation was interrupted after ${Duration.format(this.after)}, before the platform's own timeout` +
-      (this.hasEnded ? "" : "; it does not end, and goes on")
+    return safeMessage(
+      `the invocation was interrupted after ${Duration.format(this.after)}, before the platform's own timeout` +
+        (this.hasEnded ? "" : "; it does not end, and goes on")
+    )
   }
 }
 
@@ -32,7 +35,7 @@ export class InvocationTimeout extends Data.TaggedError("InvocationTimeout")<{
  * @category errors
  * @since 0.1.0
  */
-export class InstanceClosing extends Data.TaggedError("InstanceClosing")<{
+export class InstanceClosing extends TaggedError("InstanceClosing")<{
   /** The invocation had begun, and was interrupted. */
   readonly hasBegun: boolean
 }> {
@@ -40,9 +43,11 @@ export class InstanceClosing extends Data.TaggedError("InstanceClosing")<{
     return !this.hasBegun
   }
   override get message(): string {
-    return this.hasBegun
-      ? "the invocation was interrupted, because the platform is ending this instance"
-      : "the invocation was not begun, because the platform is ending this instance"
+    return safeMessage(
+      this.hasBegun
+        ? "the invocation was interrupted, because the platform is ending this instance"
+        : "the invocation was not begun, because the platform is ending this instance"
+    )
   }
 }
 
@@ -60,7 +65,7 @@ export type InvocationErrorReason = InvocationTimeout | InstanceClosing
  * @category errors
  * @since 0.1.0
  */
-export class InvocationError extends Data.TaggedError("InvocationError")<{ readonly reason: InvocationErrorReason }> {
+export class InvocationError extends TaggedError("InvocationError")<{ readonly reason: InvocationErrorReason }> {
   override get message(): string {
     return this.reason.message
   }

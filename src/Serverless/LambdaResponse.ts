@@ -3,8 +3,9 @@
  *
  * @since 0.1.0
  */
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import { safeMessage } from "../internal/SafeText.ts"
+import { TaggedError } from "../internal/TaggedError.ts"
 
 /**
  * The stream that the runtime passes to a streaming handler: as much of Node's `Writable` as is used here.
@@ -29,7 +30,7 @@ export interface ResponseStream {
  * @category errors
  * @since 0.1.0
  */
-export class ResponseFailed extends Data.TaggedError("ResponseFailed")<{
+export class ResponseFailed extends TaggedError("ResponseFailed")<{
   readonly cause: unknown
   /** Bytes and characters that had been written before. */
   readonly written: number
@@ -37,7 +38,7 @@ export class ResponseFailed extends Data.TaggedError("ResponseFailed")<{
   readonly isRetryable = false
   override get message(): string {
     const why = this.cause instanceof Error ? this.cause.message : String(this.cause)
-    return `the response broke off after ${this.written} bytes: ${why}`
+    return safeMessage(`the response broke off after ${this.written} bytes: ${why}`)
   }
 }
 

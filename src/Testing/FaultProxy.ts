@@ -30,7 +30,6 @@
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
-import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
@@ -38,6 +37,8 @@ import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
 import * as Net from "node:net"
 import { checkOptions } from "../internal/Options.ts"
+import { safeMessage } from "../internal/SafeText.ts"
+import { TaggedError } from "../internal/TaggedError.ts"
 import type { Endpoint, TcpEndpoint } from "../Resource/Endpoint.ts"
 import { tcp } from "../Resource/Endpoint.ts"
 
@@ -47,14 +48,14 @@ import { tcp } from "../Resource/Endpoint.ts"
  * @category errors
  * @since 0.1.0
  */
-export class FaultProxyError extends Data.TaggedError("FaultProxyError")<{
+export class FaultProxyError extends TaggedError("FaultProxyError")<{
   readonly port: number
   readonly cause: unknown
 }> {
   readonly isRetryable = false
   override get message(): string {
     const port = this.port === 0 ? "any port" : `port ${this.port}`
-    return `the proxy cannot listen on ${port} of 127.0.0.1: ${String(this.cause)}`
+    return safeMessage(`the proxy cannot listen on ${port} of 127.0.0.1: ${String(this.cause)}`)
   }
 }
 
@@ -125,6 +126,15 @@ const drained = (socket: Net.Socket): Effect.Effect<void> =>
 const write = (to: Net.Socket, bytes: Uint8Array): Effect.Effect<void> =>
   Effect.suspend(() => isOver(to) || to.write(bytes) ? Effect.void : drained(to))
 
+/**
+ * Resets a socket. While the end of our side is on its way the kernel refuses a reset, and Node then keeps the descriptor open
+ * for good, so that such a socket is destroyed.
+ */
+const reset = (socket: Net.Socket): void => {
+  if (socket.writableEnded && !socket.writableFinished) socket.destroy()
+  else socket.resetAndDestroy()
+}
+
 /** Passes on what one side sends, in order, when it is due and nothing is frozen. */
 const pump = (state: State, from: Net.Socket, to: Net.Socket): Effect.Effect<void> =>
   Effect.gen(function*() {
@@ -148,7 +158,7 @@ const pump = (state: State, from: Net.Socket, to: Net.Socket): Effect.Effect<voi
       if (wait > 0) yield* Effect.sleep(Duration.millis(wait))
       yield* state.flow.await
       if (content === "Gone") return
-      if (content === "Reset") return void to.resetAndDestroy()
+      if (content === "Reset") return reset(to)
       if (content === "End") return void to.end()
       yield* write(to, content)
       pending -= content.length
@@ -228,7 +238,7 @@ const controls = (server: Net.Server, state: State, port: number): FaultProxy =>
       for (const link of state.links) sidesOf(link).forEach(endSide)
     }),
     reset: Effect.sync(() => {
-      for (const link of state.links) for (const socket of sidesOf(link)) socket.resetAndDestroy()
+      for (const link of state.links) sidesOf(link).forEach(reset)
     }),
     refuse: Effect.sync(() => void server.close()),
     accept: Effect.suspend(() => server.listening ? Effect.void : Effect.asVoid(listen(server, port))),

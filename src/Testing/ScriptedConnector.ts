@@ -30,10 +30,11 @@
  *
  * @since 0.1.0
  */
-import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import { safeMessage } from "../internal/SafeText.ts"
+import { TaggedError } from "../internal/TaggedError.ts"
 import * as Connector from "../Resource/Connector.ts"
 
 /**
@@ -71,12 +72,12 @@ export interface Script {
  * @category errors
  * @since 0.1.0
  */
-export class ScriptedFailure extends Data.TaggedError("ScriptedFailure")<{ readonly code: string }> {
+export class ScriptedFailure extends TaggedError("ScriptedFailure")<{ readonly code: string }> {
   constructor(code: string) {
     super({ code })
   }
   override get message(): string {
-    return `scripted ${this.code}`
+    return safeMessage(`scripted ${this.code}`)
   }
 }
 

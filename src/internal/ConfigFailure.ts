@@ -9,10 +9,11 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import type { InvalidOption } from "./InvalidOption.ts"
+import { safeMessage } from "./SafeText.ts"
 
 /** The failure that says this of a value. */
 export const configError = (message: string): Config.ConfigError =>
-  new Config.ConfigError(new Schema.SchemaError(new SchemaIssue.InvalidValue({ message })))
+  new Config.ConfigError(new Schema.SchemaError(new SchemaIssue.InvalidValue({ message: safeMessage(message) })))
 
 /** Reads options from `Config` and makes something of them. Options that make no sense fail as what cannot be read does. */
 export const fromConfig = <A, B, R>(

@@ -3,19 +3,20 @@
  *
  * @since 0.1.0
  */
-import * as Data from "effect/Data"
+import { presentValue, safeMessage } from "./SafeText.ts"
+import { TaggedError } from "./TaggedError.ts"
 
 /**
  * An option was refused at construction, before anything was opened.
  *
  * **Details**
  *
- * The message names the module, the option, the value and the rule, so that the line in a start-up log is enough to mend it.
+ * The message names the module, the option, the value and the rule, so that the line in a start-up log is enough to correct it.
  *
  * @category errors
  * @since 0.1.0
  */
-export class InvalidOption extends Data.TaggedError("InvalidOption")<{
+export class InvalidOption extends TaggedError("InvalidOption")<{
   /** The module whose options were refused, such as `ConnectionPool`. */
   readonly module: string
   /** The option's name, such as `maxTotal`. */
@@ -26,9 +27,17 @@ export class InvalidOption extends Data.TaggedError("InvalidOption")<{
   readonly rule: string
 }> {
   override get message(): string {
-    return `${this.module}: option ${this.option} is ${format(this.value)}, but it must ${this.rule}`
+    return safeMessage(
+      `${this.module}: option ${this.option} is ${shown(this)}, but it must ${this.rule}`
+    )
+  }
+  override toJSON(): unknown {
+    return Object.assign({}, super.toJSON(), { value: presentValue(this.option, this.value) })
   }
 }
 
-const format = (value: unknown): string =>
-  typeof value === "string" ? JSON.stringify(value) : typeof value === "bigint" ? `${value}n` : String(value)
+/** The value of an option whose name says that it is a secret is not shown. */
+const shown = ({ option, value }: InvalidOption): string => {
+  const presented = presentValue(option, value)
+  return typeof value === "string" ? JSON.stringify(presented) : String(presented)
+}

@@ -3,9 +3,20 @@
  *
  * @since 0.1.0
  */
-import type * as Cause from "effect/Cause"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as References from "effect/References"
+import { safeError, safeMessage } from "./SafeText.ts"
+
+/** A finalizer's failure is most often a driver's error, which quotes a peer. */
+const safeCause = (cause: Cause.Cause<unknown>): Cause.Cause<unknown> =>
+  Cause.fromReasons(cause.reasons.map((reason) =>
+    Cause.isFailReason(reason)
+      ? Cause.makeFailReason(safeError(reason.error))
+      : Cause.isDieReason(reason)
+      ? Cause.makeDieReason(safeError(reason.defect))
+      : reason
+  ))
 
 /** Logs at the level that the program has chosen for what nobody receives, `References.UnhandledLogLevel`. */
 export const report = (message: string, cause?: Cause.Cause<unknown>): Effect.Effect<void> =>
@@ -13,5 +24,5 @@ export const report = (message: string, cause?: Cause.Cause<unknown>): Effect.Ef
     level === undefined
       ? Effect.void
       : cause === undefined
-      ? Effect.logWithLevel(level)(message)
-      : Effect.logWithLevel(level)(message, cause))
+      ? Effect.logWithLevel(level)(safeMessage(message))
+      : Effect.logWithLevel(level)(safeMessage(message), safeCause(cause)))

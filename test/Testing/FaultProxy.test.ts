@@ -69,6 +69,15 @@ describe("FaultProxy", () => {
       assert.deepInclude(server.account, { graceful: 1, broken: 0 })
     }).pipe(Effect.scoped))
 
+  it.live("a reset right after a cut closes every descriptor", () =>
+    Effect.gen(function*() {
+      const { connection, proxy, server } = yield* setUp
+      yield* Effect.andThen(proxy.cut, proxy.reset)
+      yield* connection.closed
+      yield* TcpServer.eventually(() => server.sockets.size === 0)
+      assert.strictEqual(yield* proxy.connections, 0)
+    }).pipe(Effect.scoped))
+
   it.live("reset breaks both sides", () =>
     Effect.gen(function*() {
       const { connection, proxy, server } = yield* setUp

@@ -1,0 +1,167 @@
+/**
+ * Text that is safe to print: without secrets, without characters that act on a terminal or a log, and of bounded length.
+ *
+ * Texts of peers and drivers are foreign: they may carry a password, an escape sequence or a forged log line.
+ *
+ * @since 0.1.0
+ */
+import { cut, printable } from "./Printable.ts"
+
+/** What stands in the place of a secret. */
+export const mask = "***"
+
+/** The names of fields and parameters that hold a secret. */
+const secretName =
+  "pass(?:word|wd|phrase)?|pwd|secret|(?:access|refresh|id|session|auth)?_?token|api[-_]?key|authorization|" +
+  "credentials?|private[-_]?key|ssl_?password"
+
+const secretKey = new RegExp(`^(?:\\w*[-_])?(?:${secretName})$|Password$|Secret$|Token$|ApiKey$`, "i")
+
+// Quantifiers are bounded, so that a hostile text costs no more than its length times a constant.
+const patterns: ReadonlyArray<readonly [pattern: RegExp, replacement: string]> = [
+  // The user of a URL, and a password that contains a slash or a second @ because it was not encoded.
+  [/\b([a-z][a-z0-9+.-]{0,30}:\/\/)(?:[^\s/?#@"']{0,256}:[^\s"']{0,512}@|[^\s/?#"']{0,512}@)/gi, `$1${mask}@`],
+  // A user and a password before a host, without a scheme.
+  [/(?<![\w/])[\w.-]{1,64}:[^\s@/"']{1,256}@(?=[\w[*])/g, `${mask}@`],
+  [/\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{8,4096}/g, `$1 ${mask}`],
+  [
+    new RegExp(
+      `(\\b\\w{0,32}(?:${secretName})["']?\\s{0,4}[=:]\\s{0,4})("[^"]{0,512}"|'[^']{0,512}'|[^\\s"',;&}]{1,512})`,
+      "gi"
+    ),
+    `$1${mask}`
+  ],
+  // The arguments of Redis' AUTH: a password, or a user and a password.
+  [/\b(AUTH)(?:[ \t]+[^\s,;<]{1,512}){1,2}/g, `$1 ${mask}`]
+]
+
+/**
+ * Removes what looks like a secret: credentials in URLs, values of parameters such as `password`, bearer tokens and the
+ * arguments of `AUTH`.
+ */
+export const maskSecrets = (text: string): string =>
+  patterns.reduce((masked, [pattern, replacement]) => masked.replace(pattern, replacement), text)
+
+/** A longer text is cut before it is searched for secrets, which bounds the time that takes. */
+const mostSearched = 16_384
+
+/**
+ * A foreign text as a message shows it: secrets are removed first, then what is not printable is escaped, then the text is
+ * cut to `most` characters. A cut before the search could split a secret so that it is not recognised.
+ */
+export const safeText = (text: string, most = 1000): string =>
+  cut(printable(maskSecrets(text.slice(0, mostSearched))), most)
+
+/** A message is longer than what it quotes. */
+const mostMessage = 2000
+
+/** The message of an error or a report, safe to print. */
+export const safeMessage = (text: string): string => safeText(text, mostMessage)
+
+/** The text of an error, of those that an aggregate without a text of its own holds, or of any other value. */
+const rawTextOf = (error: unknown, depth = 0): string => {
+  if (!(error instanceof Error)) return String(error)
+  if (error.message !== "") return error.message
+  return error instanceof AggregateError && depth < 3
+    ? error.errors.slice(0, 10).map((inner) => rawTextOf(inner, depth + 1)).join(", ")
+    : error.name
+}
+
+/** The text of an error, safe to print. An error whose own text cannot be had makes nothing worse. */
+export const errorText = (error: unknown, most?: number): string => {
+  try {
+    return safeText(rawTextOf(error), most)
+  } catch {
+    return "an error without a text"
+  }
+}
+
+/** The longest label of a key. */
+const mostLabel = 200
+
+const rawLabelOf = (key: unknown): string => {
+  try {
+    return String(key)
+  } catch {
+    // An object without a prototype has no text.
+    return Object.prototype.toString.call(key)
+  }
+}
+
+/** The text of a pool's key or of an endpoint in errors, logs, metrics and spans. */
+export const labelOf = (key: unknown): string => safeText(rawLabelOf(key), mostLabel)
+
+/** Redis commands whose arguments are secrets. */
+const secretCommand = /^(?:auth|hello|acl|config|migrate)$/i
+
+const mostDepth = 8
+const mostItems = 50
+
+/** The own fields of an object, presented. `args` of a command such as `AUTH` are secrets. */
+const fieldsOf = (value: object, seen: ReadonlyArray<object>): Record<string, unknown> => {
+  const fields: Record<string, unknown> = {}
+  const isSecretCommand = "name" in value && typeof value.name === "string" && secretCommand.test(value.name)
+  for (const [key, field] of Object.entries(value).slice(0, mostItems)) {
+    const isSecret = field !== undefined && (secretKey.test(key) || isSecretCommand && key === "args")
+    fields[safeText(key, 100)] = isSecret ? mask : present(field, seen)
+  }
+  return fields
+}
+
+const presentError = (error: Error, seen: ReadonlyArray<object>): Record<string, unknown> => ({
+  name: safeText(error.name, 100),
+  message: errorText(error),
+  ...fieldsOf(error, seen),
+  // Node's own errors hold their cause, and an aggregate its errors, in fields that are not enumerable.
+  ...(error.cause === undefined ? {} : { cause: present(error.cause, seen) }),
+  ...(error instanceof AggregateError ? { errors: present(error.errors, seen) } : {})
+})
+
+const isPlain = (value: object): boolean => {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === null || prototype === Object.prototype
+}
+
+const presentObject = (value: object, seen: ReadonlyArray<object>): unknown => {
+  if (value instanceof Error) return presentError(value, seen)
+  if (Array.isArray(value)) return value.slice(0, mostItems).map((item) => present(item, seen))
+  if (ArrayBuffer.isView(value)) return `${value.byteLength} bytes`
+  if ("toJSON" in value && typeof value.toJSON === "function") return present(value.toJSON(), seen)
+  // The inside of a socket or a client is of no use in a log, and holds its options.
+  if (!isPlain(value) && !("_tag" in value)) return `[${safeText(value.constructor.name, 100)}]`
+  return fieldsOf(value, seen)
+}
+
+const present = (value: unknown, seen: ReadonlyArray<object>): unknown => {
+  if (typeof value === "string") return safeText(value)
+  if (typeof value === "bigint") return `${value}n`
+  if (typeof value === "function" || typeof value === "symbol") return `[${typeof value}]`
+  if (typeof value !== "object" || value === null) return value
+  if (seen.includes(value) || seen.length >= mostDepth) return "..."
+  try {
+    return presentObject(value, [...seen, value])
+  } catch {
+    return "a value that cannot be shown"
+  }
+}
+
+/** The value of a field or an option with this name, for JSON and for a message: without secrets. */
+export const presentValue = (name: string, value: unknown): unknown =>
+  value !== undefined && secretKey.test(name) ? mask : present(value, [])
+
+/** The lines of a stack, without the header, which holds the message that the error had when it was made. */
+export const framesOf = (stack: string | undefined): string =>
+  stack?.split("\n").filter((line) => /^\s+at /.test(line)).map((line) => `\n${line}`).join("") ?? ""
+
+/** An error as a logger may print it: the same name, text, frames and causes, safe to print. */
+export const safeError = (error: unknown, depth = 0): unknown => {
+  if (!(error instanceof Error)) return present(error, [])
+  const cause = error.cause === undefined || depth >= mostDepth ? {} : { cause: safeError(error.cause, depth + 1) }
+  const shown = new Error(errorText(error, mostMessage), cause)
+  shown.name = safeText(error.name, 100)
+  shown.stack = `${shown.name}: ${shown.message}${framesOf(error.stack)}`
+  return shown
+}
+
+/** The fields of an error for JSON and for inspection: bounded in depth and length, without secrets. */
+export const presentFields = (error: Error): Record<string, unknown> => fieldsOf(error, [error])

@@ -1,0 +1,208 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, ConfigProvider, Data, Duration, Effect, Logger, References } from "effect"
+import * as ConnectionPool from "effect-sluice/ConnectionPool"
+import * as Endpoint from "effect-sluice/Endpoint"
+import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+import * as Settings from "effect-sluice/Settings"
+import { inspect } from "node:util"
+import * as Sluice from "../../src/index.ts"
+import { labelOf, maskSecrets, safeText } from "../../src/internal/SafeText.ts"
+import { report } from "../../src/internal/Unhandled.ts"
+
+const hostile = `x\u001b[2J\n... ERROR forged\u0085\u202e${"y".repeat(100_000)}`
+const url = "postgres://app:s3cret@db:5432/app?sslpassword=s3cret"
+
+const unprintable = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u
+
+const ioredisError = Object.assign(new Error(`NOAUTH ${url}`), {
+  name: "ReplyError",
+  command: { name: "auth", args: ["app", "s3cret"] },
+  options: { password: "s3cret", sentinelPassword: "s3cret" }
+})
+
+describe("maskSecrets", () => {
+  const cases: ReadonlyArray<readonly [text: string, masked: string]> = [
+    ["postgres://app:secret@db", "postgres://***@db"],
+    ["postgres://app:s/e@cr?et@db:5432/x", "postgres://***@db:5432/x"],
+    ["redis://:secret@cache", "redis://***@cache"],
+    ["https://token@host/path", "https://***@host/path"],
+    ["https://host/path?access_token=secret&page=2", "https://host/path?access_token=***&page=2"],
+    ["app:secret@db:5432", "***@db:5432"],
+    ["host=db password='se cret' user=app", "host=db password=*** user=app"],
+    ["PGPASSWORD=secret", "PGPASSWORD=***"],
+    ["HELLO 3 AUTH app secret", "HELLO 3 AUTH ***"],
+    ["Authorization: Bearer abcdefghijkl", "Authorization: *** ***"],
+    ["{\"password\":\"secret\"}", "{\"password\":***}"]
+  ]
+  it.each(cases)("removes the secret of %s", (text, masked) => assert.strictEqual(maskSecrets(text), masked))
+
+  const harmless = [
+    "password authentication failed for user \"app\"",
+    "connect ECONNREFUSED 127.0.0.1:5432",
+    "NOAUTH Authentication required.",
+    "[::1]:6379",
+    "https://example.com:8080/path?page=2"
+  ]
+  it.each(harmless)("leaves %s as it is", (text) => assert.strictEqual(maskSecrets(text), text))
+
+  it("takes no longer for a text that is made to be slow than for others of its length", () => {
+    const cost = (text: string) => {
+      const before = process.cpuUsage()
+      for (let i = 0; i < 5; i++) safeText(text.repeat(20_000))
+      const { system, user } = process.cpuUsage(before)
+      return user + system
+    }
+    const plain = cost("word ")
+    for (const text of ["a://", "a:", "x:y", "pass", "password=", "AUTH a", "Bearer a"]) {
+      assert.isBelow(cost(text), 2000 * (plain + 100), text)
+    }
+  })
+})
+
+describe("errors", () => {
+  /** Every field that an error of this library has, filled with what a peer may say. */
+  const fields = {
+    ...Object.fromEntries(
+      ["key", "label", "method", "text", "code", "span", "site", "input", "rule", "line", "module", "option", "value"]
+        .concat(["phase", "stalledBy", "resource", "level", "state", "host", "path", "detail", "version", "server"])
+        .map((name) => [name, hostile + url])
+    ),
+    ...Object.fromEntries(
+      ["after", "age", "waited", "deadline", "elapsed", "maxLease", "retryAfter"].map((
+        name
+      ) => [name, Duration.seconds(1)])
+    ),
+    ...Object.fromEntries(
+      ["limit", "position", "attempts", "maxAttempts", "balance", "capacity", "used", "reserved", "written", "port"]
+        .concat([
+          "requested",
+          "headroom",
+          "ahead",
+          "bytesRead",
+          "maxWaiters",
+          "heldOfPool",
+          "heldOfEndpoint",
+          "maxTotal"
+        ])
+        .concat(["maxPerEndpoint", "supported"]).map((name) => [name, 1])
+    ),
+    endpoint: Endpoint.unix("/tmp/\u001b[2Jx\n"),
+    pool: {},
+    holders: [],
+    topSites: [],
+    history: [],
+    leaks: [],
+    failure: { class: "Transient", code: hostile, sent: false },
+    reason: new ConnectionPool.ConnectFailed({ key: hostile + url, cause: ioredisError }),
+    cause: Object.assign(new Error(hostile + url), ioredisError)
+  }
+  type Constructor = new(fields: object) => Error
+  const isErrorClass = (value: unknown): value is Constructor =>
+    typeof value === "function" && value.prototype instanceof Error
+  const classes = new Map(
+    Object.values(Sluice).flatMap((module) => Object.values(module).filter(isErrorClass)).map((one) => [one.name, one])
+  )
+  // The list of leaks has a line for each leak by design.
+  classes.delete("LeakError")
+
+  it("are found", () => assert.isAtLeast(classes.size, 30))
+
+  it.each(Array.from(classes.keys()))("the message of %s is printable, bounded and without secrets", (name) => {
+    const Class = classes.get(name)
+    assert.isDefined(Class)
+    const isOwn = ([field]: readonly [string, unknown]) => !(field in Class.prototype) || field === "cause"
+    const error = new Class(Object.fromEntries(Object.entries(fields).filter(isOwn)))
+    assert.notMatch(error.message, unprintable)
+    assert.isAtMost(error.message.length, 2010)
+    assert.isAbove(error.message.length, 0)
+    for (const text of [error.message, String(error), inspect(error, { depth: 20 }), JSON.stringify(error)]) {
+      assert.notInclude(text, "s3cret")
+      assert.notInclude(text, "\u001b")
+      assert.notMatch(text, /^\.\.\. ERROR forged/m)
+    }
+  })
+
+  it("show no arguments of AUTH and no URL of a driver's error when a PoolError is printed", () => {
+    const reason = new ConnectionPool.ConnectFailed({ key: "cache", cause: ioredisError })
+    const error = new ConnectionPool.PoolError({ reason })
+    const texts = [
+      String(error),
+      error.stack ?? "",
+      inspect(error, { depth: 20 }),
+      inspect({ nested: [error] }, { depth: 20 }),
+      JSON.stringify(error),
+      Cause.pretty(Cause.fail(error)),
+      String(Cause.fail(error)),
+      JSON.stringify(Cause.fail(error))
+    ]
+    for (const text of texts) assert.notInclude(text, "s3cret")
+    assert.include(JSON.stringify(error), "ReplyError")
+    // The program still has the driver's error.
+    assert.strictEqual(reason.cause, ioredisError)
+  })
+
+  it("quote no secret value of an option", () => {
+    const error = new ConnectionPool.InvalidOption({
+      module: "M",
+      option: "password",
+      value: "s3cret",
+      rule: "be long"
+    })
+    const texts = [error.message, inspect(error), JSON.stringify(error)]
+    for (const text of texts) assert.notInclude(text, "s3cret")
+  })
+})
+
+describe("labels", () => {
+  it("have no credentials, no control characters and a bounded length", () => {
+    assert.strictEqual(labelOf(new URL("postgres://app:s3cret@db/x")), "postgres://***@db/x")
+    assert.strictEqual(labelOf(Endpoint.unix("/tmp/\u001b[2J\n")), "unix:/tmp/\\x1b[2J\\x0a")
+    assert.isAtMost(labelOf("k".repeat(10_000)).length, 203)
+    assert.strictEqual(labelOf(Object.create(null)), "[object Object]")
+  })
+
+  it.effect("of a pool's keys are what errors and figures show", () =>
+    Effect.gen(function*() {
+      const connector = { open: () => Effect.die("never opened") }
+      const pool = yield* ConnectionPool.make({ connector, acquireTimeout: "1 second" })
+      yield* ConnectionPool.suspend(pool, { mode: "fail" })
+      const error = yield* Effect.flip(ConnectionPool.use(pool, url, () => Effect.void))
+      assert.include(error.message, "postgres://***@db:5432/app")
+      const { endpoints } = yield* ConnectionPool.stats(pool)
+      assert.deepStrictEqual(Object.keys(endpoints).filter((key) => key.includes("s3cret")), [])
+    }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layerUnlimited)))
+})
+
+describe("a URL in the place of an endpoint", () => {
+  it.effect("is named as such, without its password", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(Endpoint.parse(url))
+      assert.include(error.message, "that is a URL")
+      assert.notInclude(error.message + JSON.stringify(error), "s3cret")
+      const setting = Settings.endpoint("CACHE").parse(ConfigProvider.fromUnknown({ CACHE: url }))
+      const refused = yield* Effect.flip(setting)
+      assert.include(refused.message, "that is a URL")
+      assert.notInclude(refused.message, "s3cret")
+      const host = yield* Effect.flip(Settings.config.parse(ConfigProvider.fromUnknown({ CLAUDE_FLOW_HOST: url })))
+      assert.notInclude(host.message, "s3cret")
+    }))
+})
+
+describe("a report that no caller can receive", () => {
+  class Refused extends Data.TaggedError("Refused")<{ readonly message: string; readonly cause: unknown }> {}
+
+  it.effect("is one entry of the log, whatever the driver quotes", () =>
+    Effect.gen(function*() {
+      const lines: Array<string> = []
+      const logger = Logger.make((options) => void lines.push(Logger.formatLogFmt.log(options)))
+      const cause = Cause.fail(new Refused({ message: hostile, cause: ioredisError }))
+      yield* report("closing has failed", cause).pipe(
+        Effect.provideService(References.UnhandledLogLevel, "Error"),
+        Effect.provide(Logger.layer([logger]))
+      )
+      assert.strictEqual(lines.length, 1)
+      assert.notInclude(lines.join(""), "\u001b")
+      assert.notMatch(lines.join(""), /s3cret|^\.\.\. ERROR forged/m)
+      assert.include(lines.join(""), "ReplyError")
+    }))
+})
