@@ -18,31 +18,48 @@ const look = (socket: TcpSocket): Effect.Effect<Uint8Array, TcpConnectionError> 
   const { endpoint, raw } = socket
   if (socket.closing) return closed(socket)
   const bytes: Uint8Array | null = raw.destroyed ? null : raw.read()
-  if (bytes !== null) return Effect.succeed(bytes)
+  if (bytes !== null) {
+    socket.unanswered = false
+    return Effect.succeed(bytes)
+  }
   if (raw.errored !== null) {
     return Effect.fail(new TcpConnectionError({ reason: new ReadFailed({ endpoint, cause: raw.errored }) }))
   }
   return raw.readableEnded || raw.destroyed ? closed(socket) : undefined
 }
 
-/** Bytes are taken from the stream only in the step that gives them to the reader, so that an interrupted read loses none. */
-export const read = (socket: TcpSocket): Effect.Effect<Uint8Array, TcpConnectionError> =>
+/**
+ * Waits until `outcome` knows what to go on with: it is asked at once, and again with each of the events. Who gives up the
+ * wait leaves behind what was asked for, which is noted for good.
+ */
+const awaiting = <A>(
+  socket: TcpSocket,
+  events: ReadonlyArray<string>,
+  outcome: () => Effect.Effect<A, TcpConnectionError> | undefined
+): Effect.Effect<A, TcpConnectionError> =>
   Effect.callback((resume) => {
     const { raw } = socket
-    const atOnce = look(socket)
+    const atOnce = outcome()
     if (atOnce !== undefined) return resume(atOnce)
     const onEvent = () => {
-      const found = look(socket)
+      const found = outcome()
       if (found === undefined) return
       stopListening()
       resume(found)
     }
     const stopListening = () => {
-      for (const event of ["readable", "end", "close"]) raw.off(event, onEvent)
+      for (const event of events) raw.off(event, onEvent)
     }
-    for (const event of ["readable", "end", "close"]) raw.on(event, onEvent)
-    return Effect.sync(stopListening)
+    for (const event of events) raw.on(event, onEvent)
+    return Effect.sync(() => {
+      stopListening()
+      socket.abandoned = true
+    })
   })
+
+/** Bytes are taken from the stream only in the step that gives them to the reader, so that an interrupted read loses none. */
+export const read = (socket: TcpSocket): Effect.Effect<Uint8Array, TcpConnectionError> =>
+  awaiting(socket, ["readable", "end", "close"], () => look(socket))
 
 /** Why a socket takes no more bytes. What it fails with after we have destroyed it is of our own making. */
 const refusal = (socket: TcpSocket): Effect.Effect<never, TcpConnectionError> => {
@@ -52,24 +69,23 @@ const refusal = (socket: TcpSocket): Effect.Effect<never, TcpConnectionError> =>
     : Effect.fail(new TcpConnectionError({ reason: new WriteFailed({ endpoint, cause: raw.errored }) }))
 }
 
-/** Hands over bytes, and waits until there is room for more. */
-export const write = (socket: TcpSocket, data: Uint8Array | string): Effect.Effect<void, TcpConnectionError> =>
-  Effect.callback((resume) => {
-    const { raw } = socket
-    // A write to a socket that has ended would wait for a `drain` that never comes.
-    if (!raw.writable) return resume(refusal(socket))
-    if (raw.write(data)) return resume(Effect.void)
-    const onDrain = () => {
-      stopListening()
-      resume(Effect.void)
-    }
-    const onClose = () => {
-      stopListening()
-      resume(refusal(socket))
-    }
-    const stopListening = () => {
-      raw.off("drain", onDrain).off("close", onClose)
-    }
-    raw.once("drain", onDrain).once("close", onClose)
-    return Effect.sync(stopListening)
+const hasRoom = ({ raw }: TcpSocket): boolean => raw.writable && !raw.writableNeedDrain
+
+/** Waits until the socket takes more bytes, unless it never will: to one that has ended a `drain` never comes. */
+const untilRoom = (socket: TcpSocket): Effect.Effect<void, TcpConnectionError> =>
+  awaiting(socket, ["drain", "close"], () => {
+    if (!socket.raw.writable) return refusal(socket)
+    return hasRoom(socket) ? Effect.void : undefined
   })
+
+/**
+ * Waits until there is room, hands over the bytes, and waits until there is room again. So a writer that gives up leaves no
+ * more than its own bytes behind, and the next one adds nothing to them before they are sent.
+ */
+export const write = (socket: TcpSocket, data: Uint8Array | string): Effect.Effect<void, TcpConnectionError> => {
+  const handOver = Effect.suspend(() => {
+    socket.unanswered = true
+    return socket.raw.write(data) ? Effect.void : untilRoom(socket)
+  })
+  return Effect.suspend(() => hasRoom(socket) ? handOver : Effect.andThen(untilRoom(socket), handOver))
+}

@@ -55,8 +55,15 @@ export interface TcpConnection {
    * `ConnectionClosed` after the end and with `WriteFailed` when the connection breaks.
    */
   readonly write: (data: Uint8Array | string) => Effect.Effect<void, TcpConnectionError>
-  /** Whether bytes have arrived that nobody has read. */
+  /** Whether bytes have arrived that were not read. */
   readonly hasUnread: () => boolean
+  /** Whether something was written since the last read that returned bytes: an answer to it may still come. */
+  readonly isUnanswered: () => boolean
+  /**
+   * Whether a read or write was ever given up while it waited, by a timeout, a lost race or another interruption: what was
+   * asked for may still come, and what was written may have been sent in part.
+   */
+  readonly isAbandoned: () => boolean
   /** Completes as soon as the peer has ended its side or the connection is gone, whoever ended it. */
   readonly dead: Effect.Effect<void>
   /**
@@ -142,6 +149,8 @@ const fromSocket = (socket: TcpSocket, hold: Hold): TcpConnection => ({
   read: hold(TcpBytes.read(socket)),
   write: (data) => hold(TcpBytes.write(socket, data)),
   hasUnread: () => socket.raw.readableLength > 0,
+  isUnanswered: () => socket.unanswered,
+  isAbandoned: () => socket.abandoned,
   dead: Deferred.await(socket.dead),
   abort: hold(abort(socket)),
   closed: Deferred.await(socket.closed)
@@ -217,27 +226,68 @@ export const connect = (
   options: Options = {}
 ): Effect.Effect<TcpConnection, TcpConnectionError, Scope.Scope> => open(endpoint, settingsOf(options), siteOf(connect))
 
-/** Whether a borrower came to an end of its own: one that was cut off may have asked for something that is still to come. */
+/**
+ * How a pool's connections are opened, and when they are leased again.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ConnectorOptions extends Options {
+  /**
+   * Whether the peer answers what is written to it. With `false` a connection is leased again also after a write that no
+   * read followed, and after a borrow that failed. @default true
+   */
+  readonly answers?: boolean | undefined
+}
+
+/** Whether a borrower came to an end of its own. One that was cut off may have written a part of something. */
 const endedByItself = (exit: Exit.Exit<unknown, unknown>): boolean =>
   Exit.isSuccess(exit) || !(Cause.hasInterrupts(exit.cause) || Cause.hasDies(exit.cause))
+
+/** Whether the next borrower would find the connection as if it were new. `exit` is that of a borrow that has just ended. */
+const isReusable = (
+  connection: TcpConnection,
+  exit: Exit.Exit<unknown, unknown> | undefined,
+  answers: boolean
+): boolean => {
+  if (connection.hasUnread() || connection.isAbandoned()) return false
+  if (!answers) return exit === undefined || endedByItself(exit)
+  return !connection.isUnanswered() && (exit === undefined || Exit.isSuccess(exit))
+}
 
 /**
  * A connector of TCP connections for a pool. Throws `InvalidOption` on options that make no sense.
  *
  * **Details**
  *
- * Bytes know no owner: what one borrower has asked for, the next one would read. So a connection is closed, not lent again,
- * when its borrower was interrupted or died, and when there are bytes that nobody has read.
+ * Bytes have no owner: what one borrower has asked for, the next one would read. So a connection is closed, and not leased
+ * again, when
+ *
+ * - its borrow failed, died or was interrupted,
+ * - a read or write was given up while it waited, also inside a borrow that succeeded (a timeout, a lost race),
+ * - something was written and no read has returned bytes since,
+ * - there are bytes that were not read.
+ *
+ * Where the peer never answers, such as with a log or metrics server, the first of them (as far as failures go) and the third
+ * would close good connections: `answers: false` leaves them out.
+ *
+ * **Gotchas**
+ *
+ * The connection does not know where an answer ends. A borrower that reads a part of its answer, and then ends with success,
+ * leaves the rest to the next one, unless it has arrived by then.
  *
  * @see {@link connect} for what opening and closing mean
  * @category constructors
  * @since 0.1.0
  */
-export const connector = (options: Options = {}): Connector.Connector<Endpoint, TcpConnection, TcpConnectionError> => {
+export const connector = (
+  options: ConnectorOptions = {}
+): Connector.Connector<Endpoint, TcpConnection, TcpConnectionError> => {
   const settings = settingsOf(options)
+  const answers = options.answers ?? true
   return Connector.make({
     open: (endpoint: Endpoint) => open(endpoint, settings, undefined),
     closed: (connection) => connection.dead,
-    isReusable: (connection, exit) => !connection.hasUnread() && (exit === undefined || endedByItself(exit))
+    isReusable: (connection, exit) => isReusable(connection, exit, answers)
   })
 }

@@ -57,6 +57,10 @@ export interface TcpSocket {
   /** It is being closed, and what still arrives is discarded: a reader would keep it from flowing. */
   closing: boolean
   forced: boolean
+  /** A read or write was given up while it waited: what it asked for may still come, what it wrote may be sent in part. */
+  abandoned: boolean
+  /** Bytes were handed over since the last read that returned some. */
+  unanswered: boolean
   errorCode: string | undefined
 }
 
@@ -123,6 +127,8 @@ const watch = (endpoint: Endpoint, raw: Net.Socket, claim: Claim): TcpSocket => 
     reclaim: settleClaim(claim, endpoint, raw),
     closing: false,
     forced: false,
+    abandoned: false,
+    unanswered: false,
     errorCode: undefined
   }
   const die = () => Deferred.doneUnsafe(socket.dead, Exit.void)

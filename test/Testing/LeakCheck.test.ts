@@ -53,7 +53,11 @@ describe("check", () => {
         const pool = yield* ConnectionPool.make({ connector: TcpConnection.connector() })
         yield* connection.write("hello")
         yield* connection.read
-        yield* ConnectionPool.use(pool, server.endpoint, (connection) => connection.write("hello"))
+        yield* ConnectionPool.use(
+          pool,
+          server.endpoint,
+          (connection) => Effect.andThen(connection.write("hello"), connection.read)
+        )
         return yield* Effect.scoped(Effect.as(ConnectionPool.get(pool, server.endpoint), "done"))
       }).pipe(LeakCheck.check({ within: "1 minute" }))
       assert.strictEqual(result, "done")
