@@ -10,10 +10,11 @@
 import type * as Exit from "effect/Exit"
 import { Alarm } from "../internal/Timer.ts"
 import type { HeldLease } from "../Monitor/Ledger.ts"
-import { admit, isOthersTurn, isStillWanted, lacksMinimum, nextDialOf, wantedBy } from "./Admission.ts"
+import { isOthersTurn, isStillWanted, nextDialOf, wantedBy } from "./Admission.ts"
 import { Continuations } from "./Continuations.ts"
 import { Custody } from "./Custody.ts"
 import { Deadlines } from "./Deadlines.ts"
+import { Dispatching } from "./Dispatching.ts"
 import * as Explaining from "./Explaining.ts"
 import { type Health, healthOf } from "./Health.ts"
 import { Inventory } from "./Inventory.ts"
@@ -46,11 +47,8 @@ export class PoolCore<K, A> {
   readonly #deadlines: Deadlines<K, A>
   readonly #upkeep: Alarm
   readonly #onEmptied: Array<() => void> = []
-  /** The last dispatch left an endpoint without a connection because every slot was in use. */
-  #contended = false
   #status: Status = "Open"
-  #dispatching = false
-  #dispatchAgain = false
+  readonly #dispatching: Dispatching<K, A>
   readonly observers = new Observers()
 
   constructor(env: Environment<K, A>) {
@@ -75,15 +73,25 @@ export class PoolCore<K, A> {
       crowded: (keyPool) => this.#inventory.evict(this.#inventory.victimFor(keyPool)),
       failed: (keyPool, error) => this.#refusals.refuseAllOf(keyPool, error),
       freed: (keyPool, slot) => this.#free(keyPool, slot),
-      ended: () => this.#dispatch()
+      ended: () => this.#dispatching.run()
     })
     this.#probing = new Probing(env, this.#inventory, (connection) => {
       this.#upkeep.at(this.#inventory.dueAt(connection))
-      this.#dispatch()
+      this.#dispatching.run()
     })
     this.#custody = new Custody(env, this.#inventory, this.#tally, (lease) => this.#finish(lease, true))
     this.#refusals = new Refusals(this.#waiting, this.#continuations, (lease) => this.#hasGivenUp(lease))
     this.#deadlines = new Deadlines(env, (now) => this.#refusals.refuseLate(now, () => this.#timeouts()))
+    this.#dispatching = new Dispatching({
+      settings,
+      clock,
+      directory: this.#directory,
+      inventory: this.#inventory,
+      waiting: this.#waiting,
+      isOpen: () => this.#status === "Open",
+      start: (keyPool) => this.#openings.start(keyPool),
+      handOver: (connection, lease, now) => this.#handOver(connection, lease, now)
+    })
     const now = () => clock.synchronize()
     this.#upkeep = new Alarm({ clock: clock.clock, fork, now, onDue: () => this.#doUpkeep() })
   }
@@ -130,7 +138,7 @@ export class PoolCore<K, A> {
     const { owner, waitingSince } = lease
     const canBeServed = this.#inventory.available(owner, waitingSince) !== undefined ||
       wantedBy(owner, this.#settings, waitingSince) > 0
-    if (canBeServed) this.#dispatch()
+    if (canBeServed) this.#dispatching.run()
     // Nobody may have waited for the next dial so far.
     else if (owner.dialAt > waitingSince) this.#upkeep.at(owner.dialAt)
     return undefined
@@ -155,7 +163,7 @@ export class PoolCore<K, A> {
       ? undefined
       : this.#env.isReusable?.(connection.value, exit)
     this.#finish(lease, mustCheck || isReusable === false)
-    if (mayDial) this.#dispatch()
+    if (mayDial) this.#dispatching.run()
   }
 
   /** A borrower goes on with its connection. */
@@ -178,7 +186,7 @@ export class PoolCore<K, A> {
     this.#openings.ready(connection)
     this.#inventory.proved(connection)
     this.#offer(connection, this.#clock.now())
-    this.#dispatch()
+    this.#dispatching.run()
     return true
   }
 
@@ -251,14 +259,14 @@ export class PoolCore<K, A> {
   resume(): void {
     if (this.#status !== "Waiting" && this.#status !== "Refusing") return
     this.#status = "Open"
-    this.#dispatch()
+    this.#dispatching.run()
   }
 
   /** Changes the caps; what is over them is closed when nobody has it. */
   resize(caps: { readonly maxPerEndpoint: number; readonly maxTotal: number }): void {
     Object.assign(this.#settings, caps)
     this.#inventory.trim()
-    this.#dispatch()
+    this.#dispatching.run()
   }
 
   /** Refuses new borrowers, fails those that wait, gives up dialling and closes what is idle. */
@@ -301,7 +309,7 @@ export class PoolCore<K, A> {
     this.#inventory.takeBack(connection, lease)
     if (connection.state === "Closing") return
     if (this.#mustClose(connection, now)) return this.#inventory.dismiss(connection)
-    if (this.#contended && isOthersTurn(connection, this.#waiting.turns, this.#settings, now)) {
+    if (this.#dispatching.isContended && isOthersTurn(connection, this.#waiting.turns, this.#settings, now)) {
       // Its own borrowers go to the end of the line, so that the slot is not taken back at once.
       this.#waiting.rotate(connection.owner)
       return this.#inventory.dismiss(connection)
@@ -319,7 +327,7 @@ export class PoolCore<K, A> {
     const { proving } = connection
     connection.unfit ||= isBroken
     this.#giveBack(lease, connection)
-    if (proving) this.#dispatch()
+    if (proving) this.#dispatching.run()
   }
 
   #mustClose(connection: PooledConnection<K, A>, now: number): boolean {
@@ -346,7 +354,7 @@ export class PoolCore<K, A> {
     if (connection.leases.length > 0 || connection.state !== "Lent") return
     this.#inventory.shelve(connection, now)
     this.#upkeep.at(this.#inventory.dueAt(connection))
-    if (!this.#waiting.isEmpty) this.#dispatch()
+    if (!this.#waiting.isEmpty) this.#dispatching.run()
   }
 
   #handOver(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: number): void {
@@ -387,91 +395,16 @@ export class PoolCore<K, A> {
   #discard(connection: PooledConnection<K, A>): void {
     const { proving } = connection
     this.#inventory.discard(connection)
-    if (proving) this.#dispatch()
+    if (proving) this.#dispatching.run()
   }
 
   #free(keyPool: KeyPool<K, A>, slot: Slot): void {
     if (!this.#inventory.freeSlot(keyPool, slot)) return
     this.observers.current?.judged()
     this.#upkeep.at(this.#directory.lost(keyPool))
-    this.#dispatch()
+    this.#dispatching.run()
     this.#leaveEmpty(keyPool)
     if (this.#inventory.slots === 0) { for (const callback of this.#onEmptied.splice(0)) callback() }
-  }
-
-  /**
-   * Serves whoever can be served now. Every event that may free capacity ends here, and it looks at what is, not at what
-   * happened, so no wake-up can be lost.
-   */
-  #dispatch(): void {
-    if (this.#dispatching) {
-      this.#dispatchAgain = true
-      return
-    }
-    this.#dispatching = true
-    try {
-      do {
-        this.#dispatchAgain = false
-        this.#contended = false
-        if (this.#status === "Open") this.#serveAll()
-      } while (this.#dispatchAgain)
-    } finally {
-      this.#dispatching = false
-    }
-  }
-
-  #serveAll(): void {
-    let unclaimed = this.#inventory.closing
-    for (const keyPool of this.#waiting.turns) {
-      if (this.#inventory.isExhausted(unclaimed)) {
-        // However many endpoints wait, there is nothing for any of them.
-        this.#contended = true
-        return
-      }
-      unclaimed = this.#serve(keyPool, unclaimed)
-    }
-    for (const keyPool of this.#directory.lacking()) {
-      if (this.#inventory.slots >= this.#settings.maxTotal) break
-      if (lacksMinimum(keyPool, this.#settings, this.#clock.now())) this.#openings.start(keyPool)
-    }
-  }
-
-  /** Serves one endpoint; returns how many closing connections' slots are still unclaimed. */
-  #serve(keyPool: KeyPool<K, A>, unclaimed: number): number {
-    const now = this.#clock.now()
-    while (keyPool.queue.first !== undefined) {
-      const connection = this.#inventory.available(keyPool, now)
-      // What is found too old closes, and whoever was first may have ended with it.
-      const { first } = keyPool.queue
-      if (connection === undefined || first === undefined) break
-      this.#handOver(connection, first, now)
-    }
-    // A dial may fail and a borrower may leave in here, so that what is wanted is asked each time.
-    const wanted = () => wantedBy(keyPool, this.#settings, now)
-    let [most, claimed] = [wanted(), 0]
-    while (most > 0 && wanted() > claimed) {
-      const isFull = this.#inventory.slots >= this.#settings.maxTotal
-      const victim = isFull && unclaimed === 0 ? this.#inventory.victimFor(keyPool) : undefined
-      const admission = admit({ isFull, closingUnclaimed: unclaimed, hasVictim: victim !== undefined })
-      if (admission === "Stall") {
-        this.#contended = true
-        break
-      }
-      if (victim !== undefined) {
-        this.#inventory.evict(victim)
-        // What closes at once has freed its slot, which is then there for this endpoint and nobody else.
-        if (this.#inventory.slots < this.#settings.maxTotal) continue
-      }
-      most--
-      if (admission === "Open") {
-        this.#waiting.rotate(keyPool)
-        this.#openings.start(keyPool)
-        continue
-      }
-      claimed++
-      if (admission === "Await") unclaimed--
-    }
-    return unclaimed
   }
 
   /** A borrower has left its queue. */
@@ -506,7 +439,7 @@ export class PoolCore<K, A> {
     const now = this.#clock.synchronize()
     const next = Math.min(this.#custody.check(now), this.#probing.checkIdle(now), this.#inventory.closeOld(now))
     const nextToForget = this.#directory.forget(now)
-    this.#dispatch()
+    this.#dispatching.run()
     // An endpoint may be asked again.
     this.observers.current?.judged()
     return Math.min(next, nextToForget, nextDialOf([...this.#waiting.turns, ...this.#directory.lacking()], now))
