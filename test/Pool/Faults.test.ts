@@ -76,11 +76,11 @@ describe("faults", () => {
     "fault 4: idle connections of one endpoint blocked every other endpoint at the total cap",
     Effect.gen(function*() {
       const [first, second] = yield* Effect.all([TcpServer.echo, TcpServer.echo])
-      const connections = yield* pool({ maxTotal: 1, acquireTimeout: "2 seconds" })
+      const connections = yield* pool({ maxTotal: 1, acquireTimeout: "1 minute" })
       yield* ConnectionPool.use(connections, first.endpoint, echo("x"))
       const start = performance.now()
       assert.strictEqual(yield* ConnectionPool.use(connections, second.endpoint, echo("y")), "y")
-      assert.isBelow(performance.now() - start, 1000)
+      assert.isBelow(performance.now() - start, 10_000)
     })
   )
 

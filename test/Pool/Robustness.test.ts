@@ -493,8 +493,7 @@ describe("the event loop", () => {
       // One of the second batch works for longer than it takes until a lease is no longer young.
       const work = (number: number) =>
         Effect.sync(() => {
-          const end = performance.now() + (number === 300 ? 1200 : 0)
-          while (performance.now() < end);
+          if (number === 300) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1200)
           return number
         })
       const borrowers = yield* Effect.forEach(
@@ -502,7 +501,7 @@ describe("the event loop", () => {
         (number) => fork(ConnectionPool.use(pool, "a", () => work(number)))
       )
       yield* Deferred.succeed(opened, undefined)
-      const numbers = yield* Effect.timeout(Fiber.joinAll(borrowers), "3 seconds")
+      const numbers = yield* Effect.timeout(Fiber.joinAll(borrowers), "15 seconds")
       assert.lengthOf(numbers, 600)
       assert.deepInclude(yield* ConnectionPool.stats(pool), { active: 0, idle: 1, waiting: 0 })
     })))

@@ -25,6 +25,8 @@ const answer: Handler = ({ id, params }, socket) => {
 /** A server that hands each message of a client to `handle`. */
 const rpcServer = (handle: Handler, options?: Net.ServerOpts) =>
   TcpServer.make((socket) => {
+    // Otherwise the second of two writes waits for 40 ms, until the client's kernel acknowledges the first.
+    socket.setNoDelay()
     let rest = ""
     socket.setEncoding("utf8")
     socket.on("data", (data) => {
@@ -33,6 +35,9 @@ const rpcServer = (handle: Handler, options?: Net.ServerOpts) =>
       for (const text of lines) handle(JSON.parse(text), socket)
     })
   }, options)
+
+/** What a reset right after data fails a read with. Node 22 reports it as the end of the connection. */
+const resetAfterData = ["ReadFailed", ...Number.parseInt(process.versions.node) < 24 ? ["ConnectionClosed"] : []]
 
 /** Writes bytes one at a time, each in its own segment. */
 const drip = (socket: Net.Socket, text: string): void => {
@@ -373,7 +378,8 @@ describe("JsonRpcClient", () => {
         })
         const client = yield* JsonRpcClient.connect(server.endpoint)
         const reason = yield* reasonOf(client.request("x"))
-        assert.strictEqual(reason._tag === "ConnectionLost" && reason.cause.reason._tag, "ReadFailed")
+        assert(reason._tag === "ConnectionLost")
+        assert.oneOf(reason.cause.reason._tag, resetAfterData)
         assert.isFalse(reason.isRetryable)
         yield* client.dead
       }))

@@ -24,7 +24,7 @@ export interface Observer {
   readonly terminate: (application: string) => Effect.Effect<void>
   /** The name of a session. */
   readonly applicationOf: (pid: number) => Effect.Effect<string>
-  /** Waits until there is none, at most two seconds, and tells how many milliseconds that took. */
+  /** Waits until there is none, at most ten seconds, and says how many milliseconds that took: `Infinity` if they are still there. */
   readonly gone: (application: string, within?: number) => Effect.Effect<number>
 }
 
@@ -40,7 +40,7 @@ export const observe: Effect.Effect<Observer, never, Scope.Scope> = Effect.gen(f
       Effect.map(({ rows }) => String(rows[0]?.["name"])),
       Effect.orDie
     )
-  const gone = (application: string, within = 2000) =>
+  const gone = (application: string, within = 10_000) =>
     Effect.gen(function*() {
       const start = performance.now()
       while ((yield* sessions(application)) > 0) {

@@ -20,7 +20,7 @@ export interface TcpServer {
   readonly endpoint: Endpoint.TcpEndpoint
   readonly sockets: Set<Net.Socket>
   readonly account: Account
-  /** Waits (in real time) until no connection is open, at most two seconds. */
+  /** Waits (in real time) until no connection is open, at most ten seconds. */
   readonly drained: Effect.Effect<void>
 }
 
@@ -36,7 +36,8 @@ const waitUntil = (condition: () => boolean, millis: number): Effect.Effect<void
   })
 
 /** Waits in real time, whatever the clock of the test. */
-export const eventually = (condition: () => boolean, millis = 2000): Effect.Effect<void> => waitUntil(condition, millis)
+export const eventually = (condition: () => boolean, millis = 10_000): Effect.Effect<void> =>
+  waitUntil(condition, millis)
 
 export const make = (
   onConnection: (socket: Net.Socket) => void,
@@ -74,7 +75,7 @@ export const make = (
       endpoint: Endpoint.tcp("127.0.0.1", port),
       sockets,
       account,
-      drained: waitUntil(() => sockets.size === 0, 2000)
+      drained: waitUntil(() => sockets.size === 0, 10_000)
     }
   })
 
