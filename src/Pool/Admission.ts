@@ -40,7 +40,7 @@ export const nextDialOf = <K, A>(keyPools: Iterable<KeyPool<K, A>>, now: number)
 
 /** Whether somebody still wants what is being opened for an endpoint: a borrower, or its minimum. */
 export const isStillWanted = <K, A>(keyPool: KeyPool<K, A>, { minPerEndpoint }: Settings): boolean =>
-  keyPool.queue.size > 0 || slotsOf(keyPool) - keyPool.closing <= minPerEndpoint
+  keyPool.queue.size > 0 || keyPool.connecting + keyPool.connections.length <= minPerEndpoint
 
 /** Whether a connection may be opened towards an endpoint's minimum: no borrower needs the slot, and no backoff is on. */
 export const lacksMinimum = <K, A>(
@@ -48,8 +48,8 @@ export const lacksMinimum = <K, A>(
   { maxPerEndpoint, minPerEndpoint }: Settings,
   now: number
 ): boolean =>
-  slotsOf(keyPool) < Math.min(minPerEndpoint, maxPerEndpoint) && keyPool.connecting === 0 && keyPool.queue.size === 0 &&
-  now >= keyPool.dialAt
+  slotsOf(keyPool) - keyPool.kept < minPerEndpoint && slotsOf(keyPool) < maxPerEndpoint && keyPool.connecting === 0 &&
+  keyPool.queue.size === 0 && now >= keyPool.dialAt
 
 /**
  * What becomes of one wanted connection.

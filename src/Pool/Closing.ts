@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
-import { awaitWithin, endsWithin } from "../internal/Bounded.ts"
+import { awaitWithin } from "../internal/Bounded.ts"
 import { CloseTimeout, type CloseTimeoutSource } from "../internal/CloseTimeout.ts"
 import { report } from "../internal/Unhandled.ts"
 import type { Records } from "./Records.ts"
@@ -34,28 +34,45 @@ interface Named {
   readonly label: string
 }
 
+/** What is called when something was left behind. The result is called when that has ended after all. */
+export type LeftBehind = () => () => void
+
 const reportFailure = ({ label }: Named) => (cause: Cause.Cause<unknown>): Effect.Effect<void> =>
   report(`ConnectionPool: closing a connection to ${label} has failed`, cause)
 
 const reportHung = ({ label }: Named, patience: Duration.Duration): Effect.Effect<void> =>
   report(
     `ConnectionPool: closing a connection to ${label} has not ended within ${Duration.format(patience)}. ` +
-      "Its slot is free again, but its socket may still be open: the connector's finalizer hangs."
+      "It is left behind: its slot is free again, but its socket may still be open, which the monitor's ledger counts until the " +
+      "connector's finalizer ends."
   )
 
+/** Waits for a fiber that closes a connection. One that does not end in time is reported, and counts as left behind. */
+const awaitClosed = (
+  closing: Fiber.Fiber<unknown>,
+  { closeTimeout, label, leftBehind }: Named & CloseTimeoutSource & { readonly leftBehind: LeftBehind }
+): Effect.Effect<boolean> => {
+  const patience = patienceOf(closeTimeout)
+  return Effect.flatMap(awaitWithin(closing, patience), (exit) => {
+    if (exit !== undefined) return Effect.succeed(true)
+    const ended = leftBehind()
+    closing.addObserver(ended)
+    return Effect.as(reportHung({ label }, patience), false)
+  })
+}
+
 /**
- * Runs an effect that closes something. One that does not end within `closeTimeout` and a moment is left behind and
+ * Runs an effect that closes a connection. One that does not end within `closeTimeout` and a moment is left behind and
  * reported.
  */
 export const closeWithin = <R>(
   close: Effect.Effect<void, never, R>,
-  options: Named & CloseTimeoutSource
+  options: Named & CloseTimeoutSource & { readonly leftBehind: LeftBehind }
 ): Effect.Effect<void, never, R> => {
-  const patience = patienceOf(options.closeTimeout)
   const closing = close.pipe(Effect.tapCause(reportFailure(options)), Effect.provideService(CloseTimeout, options))
   return Effect.flatMap(
-    endsWithin(closing, patience),
-    (ended) => ended ? Effect.void : reportHung(options, patience)
+    Effect.forkDetach(Effect.uninterruptible(closing), { startImmediately: true }),
+    (fiber) => Effect.asVoid(awaitClosed(fiber, options))
   )
 }
 
@@ -68,12 +85,13 @@ export interface Closable extends Named {
   readonly records: Records
   /** Frees the slot, as soon as nothing is left of the connection. It may be called twice. */
   readonly freed: () => void
+  readonly leftBehind: LeftBehind
 }
 
 /**
  * Makes what closes the connections of a pool, in fibers that nobody interrupts and that end when that is done or is left
- * behind. If closing hangs, the slot is freed all the same, and whatever was noted down of the connection is given back: a permit
- * of the budget would be lost for ever.
+ * behind. If closing hangs, the slot is freed all the same, and a permit of the budget is given back: it would be lost for ever. The
+ * entry in the ledger stays until closing ends.
  */
 export const closerIn = (
   context: Context.Context<never>,
@@ -95,7 +113,7 @@ export const closerIn = (
   }
   return (closable) => {
     const { freed, records, scope } = closable
-    const closeAll = Effect.suspend(() => Scope.close(scope, Exit.void)).pipe(
+    const closeAll = records.during(Effect.suspend(() => Scope.close(scope, Exit.void))).pipe(
       Effect.ensuring(records.close()),
       Effect.ensuring(Effect.sync(freed)),
       Effect.catchCause(reportFailure(closable))
@@ -103,10 +121,10 @@ export const closerIn = (
     const closing = forkNested(closeAll)
     // Most finalizers only tell a socket to end, and are done by now.
     if (closing.pollUnsafe() !== undefined) return closing
-    const patience = patienceOf(settings.closeTimeout)
-    return fork(Effect.flatMap(awaitWithin(closing, patience), (exit) =>
-      exit === undefined
-        ? Effect.andThen(reportHung(closable, patience), Effect.andThen(Effect.sync(freed), records.close()))
-        : Effect.void))
+    const { label, leftBehind } = closable
+    const isClosed = awaitClosed(closing, { closeTimeout: settings.closeTimeout, label, leftBehind })
+    return fork(
+      Effect.flatMap(isClosed, (ended) => ended ? Effect.void : Effect.andThen(Effect.sync(freed), records.close()))
+    )
   }
 }

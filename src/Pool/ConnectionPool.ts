@@ -107,6 +107,8 @@ const emptyKeyPool = <K, A>(key: K): KeyPool<K, A> => ({
   connecting: 0,
   surplus: 0,
   closing: 0,
+  kept: 0,
+  leftBehind: 0,
   establishment: Establishment.healthy,
   proving: 0,
   lastFailure: undefined,

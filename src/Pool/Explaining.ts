@@ -28,8 +28,11 @@ const stalledBy = <K, A>(lease: Lease<K, A>, settings: Settings, isSuspended: bo
   const keyPool = lease.owner
   if (isSuspended) return "Suspended"
   if (lease.state !== "Waiting") return "Checking"
-  if (keyPool.connecting > 0 || keyPool.establishment.phase === "Down") return "Connecting"
-  return slotsOf(keyPool) >= settings.maxPerEndpoint ? "EndpointCap" : "TotalCap"
+  if (keyPool.connecting > 0) return "Connecting"
+  const isFull = slotsOf(keyPool) >= settings.maxPerEndpoint
+  if (isFull && keyPool.kept > 0) return "LeftBehind"
+  if (keyPool.establishment.phase === "Down") return "Connecting"
+  return isFull ? "EndpointCap" : "TotalCap"
 }
 
 /** What the errors of one moment have in common. A crowd whose time is up together looks through the holders once. */

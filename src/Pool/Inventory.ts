@@ -104,6 +104,7 @@ export class Inventory<K, A> {
   freeSlot(keyPool: KeyPool<K, A>, slot: Slot): boolean {
     if (slot.state === "Free") return false
     if (slot.state === "Connecting") keyPool.connecting--
+    else if (slot.state === "LeftBehind") keyPool.kept--
     else {
       keyPool.closing--
       this.#closing--
@@ -111,6 +112,13 @@ export class Inventory<K, A> {
     slot.state = "Free"
     this.#slots--
     return true
+  }
+
+  /** The connect was left behind: its slot is not free, and serves nobody either. */
+  keepSlot(keyPool: KeyPool<K, A>, slot: Slot): void {
+    keyPool.connecting--
+    keyPool.kept++
+    slot.state = "LeftBehind"
   }
 
   /** The dial has succeeded: the connection is there, and lent to nobody yet. */

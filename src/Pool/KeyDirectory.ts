@@ -11,7 +11,8 @@ import { countsOf, sumOf } from "./PoolStats.ts"
 /** How long an endpoint with nothing open and nobody waiting is remembered, in milliseconds. */
 const forgetAfter = 60_000
 
-const isEmpty = <K, A>(keyPool: KeyPool<K, A>): boolean => slotsOf(keyPool) === 0 && keyPool.queue.size === 0
+const isEmpty = <K, A>(keyPool: KeyPool<K, A>): boolean =>
+  slotsOf(keyPool) === 0 && keyPool.queue.size === 0 && keyPool.leftBehind === 0
 
 export class KeyDirectory<K, A> {
   readonly #make: (key: K) => KeyPool<K, A>
@@ -32,7 +33,7 @@ export class KeyDirectory<K, A> {
   /** The endpoints that have fewer slots than their minimum. */
   *lacking(): Generator<KeyPool<K, A>> {
     for (const keyPool of this.#lacking) {
-      if (slotsOf(keyPool) < this.#minimum) yield keyPool
+      if (slotsOf(keyPool) - keyPool.kept < this.#minimum) yield keyPool
       else this.#lacking.delete(keyPool)
     }
   }

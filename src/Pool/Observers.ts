@@ -12,6 +12,8 @@ export interface Observer {
   /** A connection has come back from a borrower. */
   readonly used: (millis: number) => void
   readonly timedOut: () => void
+  /** A connect or a finalizer did not end in time. */
+  readonly leftBehind: (what: "Connect" | "Close") => void
   /** What is known of an endpoint may have changed. */
   readonly judged: () => void
 }
@@ -26,6 +28,7 @@ const combine = (observers: ReadonlyArray<Observer>): Observer | undefined => {
     waited: (millis) => tell((observer) => observer.waited(millis)),
     used: (millis) => tell((observer) => observer.used(millis)),
     timedOut: () => tell((observer) => observer.timedOut()),
+    leftBehind: (what) => tell((observer) => observer.leftBehind(what)),
     judged: () => tell((observer) => observer.judged())
   }
 }

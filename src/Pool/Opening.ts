@@ -8,6 +8,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import type * as Tracer from "effect/Tracer"
 import { supervised } from "../internal/Bounded.ts"
@@ -15,6 +16,8 @@ import type { CallSite } from "../internal/CallSite.ts"
 import { CloseTimeout } from "../internal/CloseTimeout.ts"
 import { safeMessage } from "../internal/SafeText.ts"
 import { TaggedError } from "../internal/TaggedError.ts"
+import { elapsed } from "../internal/Timeout.ts"
+import { sleepUnref } from "../internal/Timer.ts"
 import { TrackedByPool } from "../internal/Tracked.ts"
 import { report } from "../internal/Unhandled.ts"
 import { witnessed, witnessIn } from "../internal/Witness.ts"
@@ -23,6 +26,7 @@ import { ResourceMonitor } from "../Monitor/Service.ts"
 import type { Connector } from "../Resource/Connector.ts"
 import { run as retryReleasing } from "../Retry/Attempt.ts"
 import * as RetryPolicy from "../Retry/RetryPolicy.ts"
+import { permitted } from "./BudgetPermit.ts"
 import { closeWithin, patienceOf } from "./Closing.ts"
 import { ConnectionBudget, unlimited } from "./ConnectionBudget.ts"
 import type { Settings } from "./PoolOptions.ts"
@@ -61,8 +65,12 @@ export interface Demand<A> {
   readonly opened: (opened: Opened<A>) => void
   /** The attempt has failed. */
   readonly failed: (error: unknown) => void
-  /** The slot is free: nothing of the connection is left. */
+  /** The slot is free: nothing of the connection is left, or it is not waited for any longer. */
   readonly freed: () => void
+  /** Something of the attempt was left behind. The result is called when that has ended after all. */
+  readonly leftBehind: (what: "Connect" | "Close") => () => void
+  /** Nothing comes of the attempt any more, and its slot is kept for a connect that was left behind until {@link freed}. */
+  readonly slotKept: () => void
   /** Attempts that were made before, for those who wait: the gate stops retries earlier than first attempts. */
   readonly attempts: () => number
   /** Where the borrower that is first in the queue asked for it. */
@@ -96,49 +104,70 @@ export interface Request<K, A, E, R> extends Labelled {
 interface Held<A> {
   records: Records
   opened: Opened<A> | undefined
+  /** The connect that did not end when it was interrupted. It keeps the slot and the permit of the attempt. */
+  leftBehind: Fiber.Fiber<unknown, unknown> | undefined
 }
 
-/** Closes what the pool has not taken over: within bounds, because nobody else sets any. */
-const letGo = <A>(held: Held<A>, { label, settings }: Labelled): Effect.Effect<void> => {
+/** Closes the scope of an attempt: within bounds, because nobody else sets any. */
+const closeAttempt = (
+  scope: Scope.Closeable,
+  records: Records,
+  { demand, label, settings }: Labelled & { readonly demand: Pick<Demand<never>, "leftBehind"> }
+): Effect.Effect<void> =>
+  closeWithin(records.during(Effect.suspend(() => Scope.close(scope, Exit.void))), {
+    label,
+    closeTimeout: settings.closeTimeout,
+    leftBehind: () => demand.leftBehind("Close")
+  })
+
+/** Closes what the pool has not taken over. */
+const letGo = <A>(
+  held: Held<A>,
+  request: Labelled & { readonly demand: Pick<Demand<never>, "leftBehind"> }
+): Effect.Effect<void> => {
   const { opened, records } = held
   held.opened = undefined
   const closeRecords = records.close()
   return opened === undefined
     ? closeRecords
-    : Effect.andThen(
-      closeWithin(Scope.close(opened.scope, Exit.void), { label, closeTimeout: settings.closeTimeout }),
-      closeRecords
-    )
+    : Effect.andThen(closeAttempt(opened.scope, records, request), closeRecords)
 }
 
-const leftBehind = (what: string, label: string, patience: Duration.Duration) =>
-  Effect.suspend(() =>
-    report(
-      `ConnectionPool: ${what} to ${label} was interrupted and has not ended within ${Duration.format(patience)}. ` +
-        "It is left behind, and what it still opens is closed at once."
-    )
+const connectLeftBehind = (label: string, patience: Duration.Duration, { leftBehindTimeout }: Settings) =>
+  report(
+    `ConnectionPool: opening a connection to ${label} was interrupted and has not ended within ${
+      Duration.format(patience)
+    }. ` +
+      `It is left behind: its slot is kept until it ends, for at most ${Duration.format(leftBehindTimeout)}, ` +
+      "the monitor's ledger counts it until it ends, and what it still opens is closed at once. " +
+      "Connector.fromPromise makes a connector whose connect ends when it is interrupted."
   )
 
 /**
  * One dial, in a scope of its own. Neither a connector that cannot be interrupted nor a finalizer that hangs can hold up
  * the pool: they are left behind, and what such a dial still opens is closed at once, because its scope is closed by then.
  */
-const dial = <K, A, E, R>({ afterOpen, connector, key, label, settings }: Request<K, A, E, R>, held: Held<A>) =>
+const dial = <K, A, E, R>(request: Request<K, A, E, R>, held: Held<A>) =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
+      const { afterOpen, connector, demand, key, label, settings } = request
+      const { records } = held
       const scope = Scope.makeUnsafe()
       const after = settings.connectTimeout
-      const close = closeWithin(Effect.suspend(() => Scope.close(scope, Exit.void)), {
-        label,
-        closeTimeout: settings.closeTimeout
-      })
+      const close = closeAttempt(scope, records, request)
       const opened = Effect.suspend(() => connector.open(key))
       const complete = Scope.provide(afterOpen === undefined ? opened : Effect.tap(opened, afterOpen), scope)
       const patience = patienceOf(settings.closeTimeout)
-      const bounds = { within: after, patience, leftBehind: leftBehind("opening a connection", label, patience) }
-      const exit = yield* Effect.onInterrupt(restore(supervised(complete, bounds)), () => Effect.asVoid(close))
+      const leftBehind = (fiber: Fiber.Fiber<unknown, unknown>) =>
+        Effect.suspend(() => {
+          held.leftBehind = fiber
+          fiber.addObserver(demand.leftBehind("Connect"))
+          return connectLeftBehind(label, patience, settings)
+        })
+      const supervising = supervised(records.during(complete), { within: after, patience, leftBehind })
+      const exit = yield* Effect.onInterrupt(restore(supervising), () => close)
       if (exit !== undefined && Exit.isSuccess(exit)) {
-        return held.opened = { value: exit.value, scope, records: held.records }
+        return held.opened = { value: exit.value, scope, records }
       }
       yield* close
       return exit === undefined
@@ -147,38 +176,6 @@ const dial = <K, A, E, R>({ afterOpen, connector, key, label, settings }: Reques
     })
   )
 
-/** How long a budget may keep a dial waiting before an idle connection of another endpoint gives its permit up. */
-const patienceWithBudget = Duration.millis(100)
-
-/**
- * Takes a permit from a budget, in a scope of its own that closes with the connection's. A budget that hangs, whether it is asked
- * for a permit or given one back, cannot hold up the pool.
- */
-const permitted = (
-  budget: ConnectionBudget,
-  { demand, label, settings }: Labelled & { readonly demand: Pick<Demand<never>, "crowded"> },
-  records: Records
-) =>
-  Effect.gen(function*() {
-    const scope = Scope.makeUnsafe()
-    const patience = patienceOf(settings.closeTimeout)
-    const give = closeWithin(Effect.suspend(() => Scope.close(scope, Exit.void)), {
-      label: `the budget's permit for ${label}`,
-      closeTimeout: settings.closeTimeout
-    })
-    yield* Scope.addFinalizer(records.scope, give)
-    // There may be nobody who waits, or nothing idle, until later.
-    const asking = Effect.forever(Effect.andThen(Effect.sleep(patienceWithBudget), Effect.sync(demand.crowded)))
-    // What a budget opens for a permit is none of the pool's connections.
-    const taking = Effect.provideService(Scope.provide(budget.take(label), scope), TrackedByPool, false)
-    const exit = yield* supervised(Effect.raceFirst(taking, asking), {
-      within: Duration.infinity,
-      patience,
-      leftBehind: leftBehind("taking a permit for a connection", label, patience)
-    })
-    if (exit !== undefined && Exit.isFailure(exit)) return yield* Effect.failCause(exit.cause)
-  })
-
 const textOf = (site: CallSite | undefined) => site && (() => site.text)
 
 /** Notes down that a connection is open, for as long as its records last. */
@@ -186,16 +183,17 @@ const noteDown = (label: string, site: CallSite | undefined, records: Records) =
   Effect.contextWith((context: Context.Context<ResourceMonitor>) => {
     const { track } = Context.get(context, ResourceMonitor)
     const request = { label, site: textOf(site) }
+    const witnessing = Effect.suspend(() => Scope.provide(witnessed({ label, site }), records.slot))
     if (track.unsafe === undefined) {
-      return Scope.provide(Effect.andThen(track(request), witnessed({ label, site })), records.scope)
+      return Effect.andThen(Scope.provide(track(request), records.entry), witnessing)
     }
     records.keep(track.unsafe(request, Context.get(context, CurrentClaim)))
-    return witnessIn(context) === undefined ? Effect.void : Scope.provide(witnessed({ label, site }), records.scope)
+    return witnessIn(context) === undefined ? Effect.void : witnessing
   })
 
 /** The ledger's entry is made before the dial and is so the last to go: a connection counts until it is really closed. */
 const recorded = <K, A, E, R>(request: Request<K, A, E, R>, held: Held<A>) => {
-  const { demand, label } = request
+  const { demand, label, settings } = request
   const ifWanted = <B, E2, R2>(effect: Effect.Effect<B, E2, R2>) =>
     Effect.suspend((): Effect.Effect<B | undefined, E2, R2> => demand.isWanted() ? effect : Effect.undefined)
   const dialled = Effect.suspend(() => {
@@ -205,7 +203,13 @@ const recorded = <K, A, E, R>(request: Request<K, A, E, R>, held: Held<A>) => {
   const noted = ifWanted(Effect.suspend(() => Effect.andThen(noteDown(label, demand.site(), held.records), dialled)))
   return ifWanted(Effect.flatMap(
     ConnectionBudget,
-    (budget) => budget === unlimited ? noted : Effect.andThen(permitted(budget, request, held.records), noted)
+    (budget) =>
+      budget === unlimited
+        ? noted
+        : Effect.andThen(
+          permitted(budget, { label, settings, crowded: demand.crowded, slot: held.records.slot }),
+          noted
+        )
   ))
 }
 
@@ -213,6 +217,7 @@ const recorded = <K, A, E, R>(request: Request<K, A, E, R>, held: Held<A>) => {
 const attempt = <K, A, E, R>(request: Request<K, A, E, R>, held: Held<A>) =>
   Effect.suspend(() => {
     held.records = new Records()
+    held.leftBehind = undefined
     return recorded(request, held)
   })
 
@@ -227,7 +232,12 @@ const open = <K, A, E, R>(request: Request<K, A, E, R>, held: Held<A>) => {
     ),
     settings.dial,
     // To give back what was noted down may take long, and a failure must not be known later for that.
-    { label, previousAttempts: demand.attempts(), release: () => letGo(held, request), dial: true }
+    {
+      label,
+      previousAttempts: demand.attempts(),
+      release: () => held.leftBehind === undefined ? letGo(held, request) : Effect.void,
+      dial: true
+    }
   )
   const parent = demand.span()
   return parent === undefined
@@ -240,19 +250,29 @@ const open = <K, A, E, R>(request: Request<K, A, E, R>, held: Held<A>) => {
 }
 
 /**
+ * Waits until a connect that was left behind has ended, for so long as its slot is kept. A pool that ends interrupts this: what is
+ * left behind must not hold up the drain.
+ */
+const awaitLeftBehind = (connect: Fiber.Fiber<unknown, unknown>, { leftBehindTimeout }: Settings) =>
+  Effect.raceFirst(
+    Fiber.await(connect),
+    elapsed(leftBehindTimeout, (duration) => sleepUnref(Duration.toMillis(Duration.fromInputUnsafe(duration))))
+  )
+
+/**
  * Makes one attempt to open a connection and hands it over, or ends without one when nobody wants it any more or the
  * attempt failed.
  *
  * The slot is freed when nothing is left of the connection: it counts until the socket is really gone, whether the dial
- * fails, is interrupted, or succeeds and the connection closes much later.
+ * fails, is interrupted, or succeeds and the connection closes much later. What is left behind keeps it for a bounded time.
  */
 export const openConnection = <K, A, E, R>(
   request: Request<K, A, E, R>
 ): Effect.Effect<void, never, R | ResourceMonitor> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
-      const { demand } = request
-      const held: Held<A> = { records: new Records(), opened: undefined }
+      const { demand, settings } = request
+      const held: Held<A> = { records: new Records(), opened: undefined, leftBehind: undefined }
       const exit = yield* Effect.exit(restore(open(request, held)))
       const opened = Exit.isSuccess(exit) ? exit.value : undefined
       const outcome: Exit.Exit<unknown, unknown> = opened === undefined
@@ -260,6 +280,10 @@ export const openConnection = <K, A, E, R>(
         : yield* Effect.exit(Effect.sync(() => demand.opened(opened)))
       if (opened !== undefined && Exit.isSuccess(outcome)) return
       if (Exit.isFailure(outcome) && !demand.isAbandoned()) demand.failed(Cause.squash(outcome.cause))
+      if (held.leftBehind !== undefined) {
+        demand.slotKept()
+        yield* Effect.exit(restore(awaitLeftBehind(held.leftBehind, settings)))
+      }
       yield* Effect.ensuring(letGo(held, request), Effect.sync(demand.freed))
     })
   )

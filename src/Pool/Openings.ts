@@ -53,7 +53,11 @@ export interface Outcomes<K, A> {
   readonly crowded: (keyPool: KeyPool<K, A>) => boolean
   /** Opening has failed for good. */
   readonly failed: (keyPool: KeyPool<K, A>, error: PoolError) => void
-  /** Nothing of it is left. */
+  /** Something of it was left behind; the result is called when that has ended after all. */
+  readonly leftBehind: (keyPool: KeyPool<K, A>, what: "Connect" | "Close") => () => void
+  /** Nothing comes of it, and its slot is kept for a connect that was left behind. */
+  readonly slotKept: (keyPool: KeyPool<K, A>, slot: Slot) => void
+  /** Nothing of it is left, or what is left is not waited for any longer. */
   readonly freed: (keyPool: KeyPool<K, A>, slot: Slot) => void
   /** The dial has ended, whatever came of it. */
   readonly ended: () => void
@@ -113,6 +117,11 @@ export class Openings<K, A> {
   #demandFor(keyPool: KeyPool<K, A>, slot: Slot, opener: Opener): Demand<A> {
     let isSurplus = false
     let hasTaken = false
+    /** Nothing comes of it: no other one is left to carry on by it. */
+    const isOver = () => {
+      if (isSurplus || opener.isAbandoned) keyPool.surplus--
+      isSurplus = opener.isAbandoned = false
+    }
     return {
       isWanted: () => this.#outcomes.isWanted(keyPool),
       dialling: () => void (opener.isDialling = true),
@@ -129,8 +138,13 @@ export class Openings<K, A> {
       },
       failed: (error) => void this.failed(keyPool, error),
       freed: () => {
-        if (isSurplus || opener.isAbandoned) keyPool.surplus--
+        isOver()
         this.#outcomes.freed(keyPool, slot)
+      },
+      leftBehind: (what) => this.#outcomes.leftBehind(keyPool, what),
+      slotKept: () => {
+        isOver()
+        this.#outcomes.slotKept(keyPool, slot)
       },
       attempts: () => keyPool.attempts,
       site: () => keyPool.queue.first?.site,

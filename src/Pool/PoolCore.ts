@@ -63,7 +63,13 @@ export class PoolCore<K, A> {
       hasCheck: env.check !== undefined,
       isReusable: env.isReusable,
       close: ({ owner, records, scope, slot }) =>
-        env.close({ label: owner.label, scope, records, freed: () => this.#free(owner, slot) })
+        env.close({
+          label: owner.label,
+          scope,
+          records,
+          freed: () => this.#free(owner, slot),
+          leftBehind: () => this.#leftBehind(owner, "Close")
+        })
     })
     this.#openings = new Openings(env, this.#inventory, this.#tally, {
       isWanted: (keyPool) => this.#status === "Open" && isStillWanted(keyPool, settings),
@@ -72,6 +78,8 @@ export class PoolCore<K, A> {
       judged: () => this.observers.current?.judged(),
       crowded: (keyPool) => this.#inventory.evict(this.#inventory.victimFor(keyPool)),
       failed: (keyPool, error) => this.#refusals.refuseAllOf(keyPool, error),
+      leftBehind: (keyPool, what) => this.#leftBehind(keyPool, what),
+      slotKept: (keyPool, slot) => this.#keepSlot(keyPool, slot),
       freed: (keyPool, slot) => this.#free(keyPool, slot),
       ended: () => this.#dispatching.run()
     })
@@ -396,6 +404,25 @@ export class PoolCore<K, A> {
     const { proving } = connection
     this.#inventory.discard(connection)
     if (proving) this.#dispatching.run()
+  }
+
+  /** A connect or a finalizer was left behind; the result is for when it has ended after all. */
+  #leftBehind(keyPool: KeyPool<K, A>, what: "Connect" | "Close"): () => void {
+    keyPool.leftBehind++
+    if (what === "Connect") this.#tally.connectsLeftBehind++
+    else this.#tally.closesLeftBehind++
+    this.observers.current?.leftBehind(what)
+    return () => {
+      keyPool.leftBehind--
+      this.#leaveEmpty(keyPool)
+    }
+  }
+
+  /** Keeps the slot of a connect that was left behind: another dial may take the place of this one, in another slot. */
+  #keepSlot(keyPool: KeyPool<K, A>, slot: Slot): void {
+    this.#inventory.keepSlot(keyPool, slot)
+    this.#upkeep.at(this.#directory.lost(keyPool))
+    this.#dispatching.run()
   }
 
   #free(keyPool: KeyPool<K, A>, slot: Slot): void {

@@ -21,8 +21,13 @@ export interface Counts {
   readonly idle: number
   /** Connections that are being opened. */
   readonly connecting: number
-  /** Connections that are being closed; they count until the socket is gone. */
+  /** Connections that are being closed, and connects that were left behind and keep their slots. */
   readonly closing: number
+  /**
+   * Connects and finalizers that were given up and have not ended since: each may have a socket open. A connect counts in
+   * `closing` for at most `leftBehindTimeout`; beyond that, and where a finalizer hangs, it counts here alone.
+   */
+  readonly leftBehind: number
   /** Borrowers that wait. */
   readonly waiting: number
 }
@@ -41,16 +46,18 @@ export interface Holder {
 
 /**
  * What a borrower was waiting for: a slot of its own endpoint, a slot of the pool, a dial that is under way or comes after
- * a delay, the check of the connection that it was given, or `resume`.
+ * a delay, the check of the connection that it was given, `resume`, or a slot that is kept for a connect that was left behind.
  *
  * @category models
  * @since 0.1.0
  */
-export type StalledBy = "EndpointCap" | "TotalCap" | "Connecting" | "Checking" | "Suspended"
+export type StalledBy = "EndpointCap" | "TotalCap" | "Connecting" | "Checking" | "Suspended" | "LeftBehind"
 
 const formatCounts = (counts: Counts): string =>
   `total=${counts.total}, active=${counts.active}, idle=${counts.idle}, connecting=${counts.connecting}, ` +
-  `closing=${counts.closing}, waiting=${counts.waiting}`
+  `closing=${counts.closing}, ${
+    counts.leftBehind > 0 ? `leftBehind=${counts.leftBehind}, ` : ""
+  }waiting=${counts.waiting}`
 
 const formatHolders = (holders: ReadonlyArray<Holder>): string =>
   holders.length === 0
@@ -66,7 +73,8 @@ const stalls: Record<StalledBy, string> = {
   TotalCap: "the pool is full",
   Connecting: "no connection has been established yet",
   Checking: "the check of its connection has not passed",
-  Suspended: "the pool is suspended"
+  Suspended: "the pool is suspended",
+  LeftBehind: "connects that were given up and have not ended keep slots"
 }
 
 /**

@@ -67,6 +67,13 @@ export interface Options<K, A, E, R> {
   /** How long closing a connection gracefully may take; 0 or more. @default 2 seconds */
   readonly closeTimeout?: Duration.Input | undefined
   /**
+   * How long a connect keeps its slot that goes on although it was given up, as one does that cannot be interrupted: its socket
+   * may be open meanwhile. It is given up at `connectTimeout` and left behind half a second after another `closeTimeout`. The
+   * slot is free as soon as it ends, and at the latest after this time, so that an endpoint that recovers is not lost; 0 or more,
+   * `"Infinity"` for as long as it takes. @default 1 minute
+   */
+  readonly leftBehindTimeout?: Duration.Input | undefined
+  /**
    * Most borrowers that wait for one endpoint until another one gives something back: a whole number of at least 0, or
    * `Infinity`. @default Infinity
    */
@@ -128,6 +135,7 @@ export interface Settings {
   readonly lifetimeJitter: number
   /** It may be shortened while the pool runs. */
   closeTimeout: Duration.Duration
+  readonly leftBehindTimeout: Duration.Duration
   readonly maxWaiters: number
   readonly checkAfterIdle: number
   /** When to dial again after a failure, and how often. */
@@ -229,6 +237,10 @@ export const settingsOf = <K, A, E, R>(options: Options<K, A, E, R>): Settings =
     maxLifetime: millis("maxLifetime", bestBefore),
     lifetimeJitter: fractionOf(check, options.lifetimeJitter ?? 0.25),
     closeTimeout: check.duration("closeTimeout", options.closeTimeout ?? "2 seconds", { min: 0 }),
+    leftBehindTimeout: check.duration("leftBehindTimeout", options.leftBehindTimeout ?? "1 minute", {
+      min: 0,
+      infinite: true
+    }),
     maxWaiters: check.whole("maxWaiters", options.maxWaiters ?? Infinity, { min: 0, infinite: true }),
     checkAfterIdle: millis("checkAfterIdle", { exclusive: false, infinite: true }),
     keepalive,

@@ -23,10 +23,11 @@ export type Status = "Open" | "Waiting" | "Refusing" | "Draining" | "Closed"
 
 /**
  * The right to have one connection, counted against both caps from before the dial until the socket is gone:
- * `Connecting -> Open -> Closing -> Free`, or `Connecting -> Free` when the dial fails.
+ * `Connecting -> Open -> Closing -> Free`, or `Connecting -> Free` when the dial fails, or `Connecting -> LeftBehind -> Free` when
+ * the connect goes on although it was given up.
  */
 export interface Slot {
-  state: "Connecting" | "Open" | "Closing" | "Free"
+  state: "Connecting" | "Open" | "Closing" | "LeftBehind" | "Free"
   /** When it was taken, on the pool's steady clock. */
   readonly since: number
   /** The generation of its endpoint then: an eviction meanwhile makes what comes of it stale. */
@@ -156,6 +157,10 @@ export interface KeyPool<K, A> {
   /** Those of them whose attempts have failed, and which leave it to another one to carry on. */
   surplus: number
   closing: number
+  /** Slots that are kept for connects that were left behind. */
+  kept: number
+  /** Connects and finalizers that were left behind and have not ended, whether or not they keep a slot. */
+  leftBehind: number
   /** Connections that others can share as soon as their borrowers' checks have passed. */
   proving: number
   /** Counts evictions. */
@@ -175,9 +180,9 @@ export interface KeyPool<K, A> {
   emptySince: number
 }
 
-/** Slots that a key has taken: `connecting + idle + lent + closing`. */
+/** Slots that a key has taken: `connecting + idle + lent + closing`, and those of connects that were left behind. */
 export const slotsOf = <K, A>(keyPool: KeyPool<K, A>): number =>
-  keyPool.connecting + keyPool.connections.length + keyPool.closing
+  keyPool.connecting + keyPool.connections.length + keyPool.closing + keyPool.kept
 
 /** One borrow: it waits in its endpoint's queue, then holds a connection, then it is over. */
 export interface Lease<K, A> {

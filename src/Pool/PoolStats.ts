@@ -35,6 +35,10 @@ export interface Totals {
   readonly expired: number
   /** Connections that died while nobody used them. */
   readonly died: number
+  /** Connects that had not ended some time after `connectTimeout` had interrupted them, and were left behind. */
+  readonly connectsLeftBehind: number
+  /** Connections whose finalizers had not ended half a second after `closeTimeout`, and were left behind. */
+  readonly closesLeftBehind: number
   /** Leases that were held for longer than `leakThreshold`. */
   readonly leaksReported: number
   /** Leases that were ended because they were held for longer than `maxLease`. */
@@ -72,6 +76,8 @@ export const emptyTally = (): Tally => ({
   evicted: 0,
   expired: 0,
   died: 0,
+  connectsLeftBehind: 0,
+  closesLeftBehind: 0,
   leaksReported: 0,
   leasesExpired: 0,
   leasesLost: 0
@@ -82,11 +88,12 @@ export const countsOf = <K, A>(keyPool: KeyPool<K, A>): Counts => ({
   active: keyPool.connections.length - keyPool.idle.length,
   idle: keyPool.idle.length,
   connecting: keyPool.connecting,
-  closing: keyPool.closing,
+  closing: keyPool.closing + keyPool.kept,
+  leftBehind: keyPool.leftBehind,
   waiting: keyPool.queue.size
 })
 
-const noCounts: Counts = { total: 0, active: 0, idle: 0, connecting: 0, closing: 0, waiting: 0 }
+const noCounts: Counts = { total: 0, active: 0, idle: 0, connecting: 0, closing: 0, leftBehind: 0, waiting: 0 }
 
 export const sumOf = (all: Iterable<Counts>): Counts => {
   let sum = noCounts
@@ -97,6 +104,7 @@ export const sumOf = (all: Iterable<Counts>): Counts => {
       idle: sum.idle + counts.idle,
       connecting: sum.connecting + counts.connecting,
       closing: sum.closing + counts.closing,
+      leftBehind: sum.leftBehind + counts.leftBehind,
       waiting: sum.waiting + counts.waiting
     }
   }

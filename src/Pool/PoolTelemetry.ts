@@ -43,6 +43,12 @@ const metricsOf = (name: string) => {
       attributes: { ...attributes, unit: "s" },
       boundaries
     })
+  const leftBehind = (operation: string) =>
+    Metric.counter("sluice.pool.left_behind", {
+      description: "Connects and closes that did not end when they were given up",
+      attributes: { ...attributes, "sluice.pool.operation": operation },
+      incremental: true
+    })
   const state = "db.client.connection.state"
   return {
     idle: gauge("count", "Connections in this state", { [state]: "idle" }),
@@ -56,6 +62,10 @@ const metricsOf = (name: string) => {
       attributes,
       incremental: true
     }),
+    leftBehind: {
+      Connect: leftBehind("connect"),
+      Close: leftBehind("close")
+    },
     createTime: seconds("create_time", "Time to open a connection, in seconds"),
     waitTime: seconds("wait_time", "Time that a borrower waited, in seconds"),
     useTime: seconds("use_time", "Time that a connection was lent, in seconds")
@@ -65,7 +75,8 @@ const metricsOf = (name: string) => {
 /**
  * Records a pool in Effect's metrics until the scope ends, under the names and units of OpenTelemetry's conventions for
  * database client connections: `db.client.connection.count` (by `db.client.connection.state`), `.idle.min`, `.idle.max`,
- * `.max`, `.pending_requests`, `.timeouts`, `.create_time`, `.wait_time` and `.use_time`, the times in seconds.
+ * `.max`, `.pending_requests`, `.timeouts`, `.create_time`, `.wait_time` and `.use_time`, the times in seconds; and
+ * `sluice.pool.left_behind`, with `sluice.pool.operation` `connect` or `close`: what did not end when it was given up.
  *
  * **Details**
  *
@@ -131,6 +142,7 @@ export const record = <K, A>(
           waited: (millis) => metrics.waitTime.updateUnsafe(millis / 1000, context),
           used: (millis) => metrics.useTime.updateUnsafe(millis / 1000, context),
           timedOut: () => metrics.timeouts.updateUnsafe(1, context),
+          leftBehind: (what) => metrics.leftBehind[what].updateUnsafe(1, context),
           judged: () => undefined
         })
       ),
@@ -174,7 +186,13 @@ export const changes = <K, A>(
   )
 }
 
-const noted = { opened: () => undefined, waited: () => undefined, used: () => undefined, timedOut: () => undefined }
+const noted = {
+  opened: () => undefined,
+  waited: () => undefined,
+  used: () => undefined,
+  timedOut: () => undefined,
+  leftBehind: () => undefined
+}
 
 /**
  * The health of an endpoint: what it is now, then each change, without end. A consumer that is too slow misses some of the

@@ -37,11 +37,11 @@ export const endsWithin = <R>(
   )
 
 /** How long an effect may take, and how long it may take to end after it was interrupted. */
-export interface Bounds {
+export interface Bounds<A = unknown, E = unknown> {
   readonly within: Duration.Duration
   readonly patience: Duration.Duration
-  /** What follows when it has not ended by then either. */
-  readonly leftBehind?: Effect.Effect<void> | undefined
+  /** What follows when its fiber has not ended by then either. */
+  readonly leftBehind?: ((fiber: Fiber.Fiber<A, E>) => Effect.Effect<void>) | undefined
   /** How time passes: `Effect.sleep`, which keeps the process alive, unless another one is given. */
   readonly sleep?: ((duration: Duration.Input) => Effect.Effect<void>) | undefined
 }
@@ -53,7 +53,7 @@ export interface Bounds {
  */
 export const supervised = <A, E, R>(
   effect: Effect.Effect<A, E, R>,
-  { leftBehind = Effect.void, patience, sleep, within }: Bounds
+  { leftBehind, patience, sleep, within }: Bounds<A, E>
 ): Effect.Effect<Exit.Exit<A, E> | undefined, never, R> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
@@ -62,7 +62,10 @@ export const supervised = <A, E, R>(
       if (atOnce !== undefined) return atOnce
       const giveUp = Effect.suspend(() => {
         fiber.interruptUnsafe()
-        return Effect.tap(awaitWithin(fiber, patience), (exit) => exit === undefined ? leftBehind : Effect.void)
+        return Effect.tap(
+          awaitWithin(fiber, patience),
+          (exit) => exit === undefined ? leftBehind?.(fiber) ?? Effect.void : Effect.void
+        )
       })
       const ended = yield* Effect.onInterrupt(
         restore(Effect.raceFirst(Effect.asSome(Fiber.await(fiber)), Effect.as(elapsed(within, sleep), Option.none()))),

@@ -43,7 +43,13 @@ describe("connectors that misbehave", () => {
       const { connector } = Scripted.make({
         open: (key) => key === "stuck" ? Effect.uninterruptible(Effect.never) : Effect.void
       })
-      const pool = yield* ConnectionPool.make({ connector, retry: once, connectTimeout: "1 second", maxTotal: 1 })
+      const pool = yield* ConnectionPool.make({
+        connector,
+        retry: once,
+        connectTimeout: "1 second",
+        leftBehindTimeout: "1 second",
+        maxTotal: 1
+      })
       const stuck = yield* fork(Effect.flip(ConnectionPool.use(pool, "stuck", id)))
       const other = yield* fork(ConnectionPool.use(pool, "a", id))
       yield* settle

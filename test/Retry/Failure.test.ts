@@ -192,7 +192,7 @@ const noRoom = new ResourceExhausted({
   level: "Exhausted"
 })
 
-const none = { total: 0, active: 0, idle: 0, connecting: 0, closing: 0, waiting: 0 }
+const none = { total: 0, active: 0, idle: 0, connecting: 0, closing: 0, leftBehind: 0, waiting: 0 }
 const acquireTimeout = (cause: unknown) =>
   new AcquireTimeout({
     key: "k",
