@@ -1,10 +1,11 @@
 /**
  * Compares with others. `npm run bench` prints tables; `-- --quick` takes less time and is less sure, `--json` prints the
  * same as JSON, and `--only timeouts,bare,keyed,retry,storm,queueing,recovery,monitor,import` leaves tables out. A missed target is said, and is no
- * failure.
+ * failure. `--only before-after --control PATH` compares with another copy of the library: a checkout, or a package.
  */
 import { cpus } from "node:os"
 import { parseArgs } from "node:util"
+import { beforeAfter } from "./before-after.ts"
 import { withoutTimeouts, withTimeouts } from "./borrowing.ts"
 import { importing } from "./import.ts"
 import { keyed } from "./keyed.ts"
@@ -18,6 +19,7 @@ import { storm } from "./storm.ts"
 const { values: flags } = parseArgs({
   options: {
     quick: { type: "boolean", default: false },
+    control: { type: "string" },
     json: { type: "boolean", default: false },
     only: { type: "string", default: "timeouts,bare,keyed,retry,storm,queueing,recovery,monitor,import" }
   }
@@ -37,7 +39,8 @@ const sections: Record<string, () => Promise<Table>> = {
   queueing: () => queueing(flags.quick ? 1 : 3),
   recovery: () => recovery(rounds.measured),
   monitor: () => monitor(flags.quick ? 5 : 30),
-  import: () => importing(rounds.measured)
+  import: () => importing(rounds.measured),
+  "before-after": () => beforeAfter(flags.control, rounds, scale)
 }
 
 const machine = `Node ${process.version}, ${cpus().length} x ${cpus()[0]?.model ?? "unknown processor"}`
