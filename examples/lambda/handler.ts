@@ -46,7 +46,7 @@ const database = Layer.effect(
         )
     })
   })
-).pipe(Layer.provide(ResourceMonitor.layerOptions({ maxDescriptors: 1000 })))
+).pipe(Layer.provide(ResourceMonitor.layer))
 
 interface Event {
   readonly name: string

@@ -7,6 +7,7 @@ import * as Duration from "effect/Duration"
 import { errorText, safeMessage } from "../internal/SafeText.ts"
 import { TaggedError } from "../internal/TaggedError.ts"
 import type { OpeningSite } from "./Alert.ts"
+import * as LimitSource from "./LimitSource.ts"
 import type { Reading } from "./Reading.ts"
 import { gaugeLevel, isAtLeast } from "./Usage.ts"
 import type { Gauge, Level, Thresholds, Usage } from "./Usage.ts"
@@ -51,6 +52,10 @@ export interface Refusal {
   readonly limit: number
   readonly headroom: number
   readonly level: Level
+  /** Where the limit comes from: `options`, a file such as `/proc/self/limits`, or a variable. */
+  readonly limitSource: string
+  /** Descriptors that are off the limit already because they stay free. */
+  readonly reserve: number
 }
 
 /** What a refusal carries besides its figures; all of it may be left out. */
@@ -70,7 +75,14 @@ interface Circumstances {
   readonly cause?: unknown
 }
 
-const noCircumstances: Circumstances = {
+/** What a test or a monitor of one's own may leave out. */
+type Provenance = Pick<Refusal, "limitSource" | "reserve">
+
+type Figures = Omit<Refusal, keyof Provenance>
+
+const noCircumstances: Circumstances & Provenance = {
+  limitSource: "",
+  reserve: 0,
   retryAfter: Duration.zero,
   waited: Duration.zero,
   ahead: 0,
@@ -92,6 +104,7 @@ const figuresOf = (error: ResourceExhausted): string => {
 
 const circumstancesOf = (error: ResourceExhausted): string => {
   const parts = [
+    LimitSource.describe(error),
     Duration.isZero(error.waited) ? "" : `; waited ${Duration.format(error.waited)}`,
     error.ahead === 0 ? "" : `; ${error.ahead} ahead of it`,
     error.topSites.length === 0
@@ -113,14 +126,14 @@ export class ResourceExhausted extends TaggedError("ResourceExhausted")<
 > {
   /** Room may come back: try again when the level has fallen. */
   readonly isRetryable = true
-  constructor(props: { readonly label: string } & Refusal & Partial<Circumstances>) {
+  constructor(props: { readonly label: string } & Figures & Partial<Provenance & Circumstances>) {
     super({ ...noCircumstances, ...props })
   }
   /** The same refusal, with what was met for lack of room before it. */
   after(cause: unknown): ResourceExhausted {
-    const { ahead, headroom, label, level, limit, requested, reserved, resource, retryAfter, topSites, used, waited } =
-      this
-    const figures = { resource, used, reserved, requested, limit, headroom, level }
+    const { headroom, label, level, limit, limitSource, requested, reserve, reserved, resource, used } = this
+    const { ahead, retryAfter, topSites, waited } = this
+    const figures = { resource, used, reserved, requested, limit, limitSource, reserve, headroom, level }
     return new ResourceExhausted({ ...figures, label, ahead, retryAfter, topSites, waited, cause })
   }
   override get message(): string {
@@ -140,8 +153,10 @@ export interface Situation extends Thresholds {
   readonly open: number
   /** Openings that were admitted and have no connection in the ledger yet. */
   readonly opening: number
-  /** Descriptors that stay free. */
+  /** Descriptors that stay free, besides what is off the limit already. */
   readonly headroom: number
+  /** Descriptors that are off the limit already because they stay free. */
+  readonly reserve: number
 }
 
 interface Bill {
@@ -176,7 +191,11 @@ const billOfConnections = (requested: number, { open, opening, usage }: Situatio
 const refusalOf = (bill: Bill, limit: number, situation: Situation): Refusal => {
   const { gauge, headroom, requested, reserved, resource } = bill
   const used = gauge.used._tag === "Saturated" ? limit : bill.used
-  return { resource, used, reserved, requested, limit, headroom, level: situation.usage.level }
+  const provenance = {
+    limitSource: gauge.limit.source,
+    reserve: resource === "descriptors" ? situation.reserve : 0
+  }
+  return { resource, used, reserved, requested, limit, headroom, level: situation.usage.level, ...provenance }
 }
 
 const isOver = (bill: Bill, limit: number): boolean =>
@@ -200,7 +219,8 @@ const checkMemory = ({ usage }: Situation): Refusal | undefined => {
   const used = valueOf(usage.memory.used)
   const limit = valueOf(usage.memory.limit)
   if (used === undefined || limit === undefined || used < limit) return undefined
-  return { resource: "memory", used, reserved: 0, requested: 0, limit, headroom: 0, level: usage.level }
+  const nothing = { reserved: 0, requested: 0, headroom: 0, reserve: 0 }
+  return { resource: "memory", used, limit, level: usage.level, limitSource: usage.memory.limit.source, ...nothing }
 }
 
 const descriptorsOf = (request: ReserveRequest): number => request.descriptors ?? 1

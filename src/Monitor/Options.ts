@@ -18,9 +18,9 @@ import type { Thresholds } from "./Usage.ts"
 export interface Options {
   /**
    * Descriptors to stay under: a whole number of at least 1. The process's own soft limit holds as well, and the smaller
-   * one counts. `Infinity` leaves the soft limit alone to count.
+   * one counts. `Infinity` is the soft limit itself, of which `headroom` stays free.
    *
-   * @default 1000
+   * @default the soft limit less `headroom`: 1000 where the soft limit is 1024; no limit where the soft limit cannot be read
    */
   readonly maxDescriptors?: number | undefined
   /**
@@ -37,15 +37,15 @@ export interface Options {
   readonly errorThreshold?: number | undefined
   /**
    * Resident memory in bytes to stay under: a whole number of at least 1, or `Infinity`. It raises the level; the gate
-   * refuses on it only when it is reached.
+   * refuses on it only when it is reached. The limit of the container holds as well, and the nearer one counts.
    *
-   * @default 1073741824 (1024 MiB)
+   * @default Infinity, which leaves the container's limit alone to count
    */
   readonly maxMemory?: number | undefined
   /**
    * Connections of this library that may be open or opening: a whole number of at least 1, or `Infinity`.
    *
-   * @default 100
+   * @default Infinity
    */
   readonly maxConnections?: number | undefined
   /**
@@ -101,7 +101,21 @@ export interface Options {
    * @default 5 minutes
    */
   readonly driftWindow?: Duration.Input | undefined
+  /**
+   * Where the program has the limits from, such as the name of an environment variable. A refusal names it.
+   *
+   * @default none
+   */
+  readonly origins?: Origins | undefined
 }
+
+/**
+ * Names of what sets a limit, by its option.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export type Origins = Partial<Readonly<Record<"maxDescriptors" | "maxMemory" | "maxConnections", string | undefined>>>
 
 /**
  * Options with every default filled in.
@@ -110,9 +124,11 @@ export interface Options {
  * @since 0.1.0
  */
 export interface Resolved extends Thresholds {
-  readonly maxDescriptors: number
+  /** `undefined` is the soft limit less the headroom. */
+  readonly maxDescriptors: number | undefined
   readonly maxMemory: number
   readonly maxConnections: number
+  readonly origins: Origins
   readonly headroom: number | undefined
   readonly recoveryBand: number
   readonly recoverySamples: number
@@ -132,11 +148,12 @@ const mebibyte = 1024 * 1024
  * @since 0.1.0
  */
 export const defaults: Resolved = {
-  maxDescriptors: 1000,
+  maxDescriptors: undefined,
   warningThreshold: 0.7,
   errorThreshold: 0.9,
-  maxMemory: 1024 * mebibyte,
-  maxConnections: 100,
+  maxMemory: Infinity,
+  maxConnections: Infinity,
+  origins: {},
   headroom: undefined,
   recoveryBand: 0.1,
   recoverySamples: 3,
@@ -148,19 +165,18 @@ export const defaults: Resolved = {
 }
 
 /**
- * The limits that a deployment has by default which is configured by `Settings`: 1000 descriptors, levels at 70 % and 90 %,
- * 1024 MiB, 100 connections.
+ * Fixed limits, which are also the defaults of `Settings`: 1000 descriptors, levels at 70 % and 90 %, 1024 MiB, 100 connections.
  *
  * @category presets
  * @since 0.1.0
  */
-export const conservative: Options = {
+export const conservative = {
   maxDescriptors: 1000,
   warningThreshold: 0.7,
   errorThreshold: 0.9,
   maxMemory: 1024 * mebibyte,
   maxConnections: 100
-}
+} as const satisfies Options
 
 /**
  * For a process that has a machine to itself: 2000 descriptors, levels at 80 % and 95 %, 4096 MiB, 500 connections.
@@ -229,6 +245,7 @@ const withDefaults = (options: Options): Resolved => ({
   errorThreshold: options.errorThreshold ?? defaults.errorThreshold,
   maxMemory: options.maxMemory ?? defaults.maxMemory,
   maxConnections: options.maxConnections ?? defaults.maxConnections,
+  origins: options.origins ?? defaults.origins,
   headroom: options.headroom,
   recoveryBand: options.recoveryBand ?? defaults.recoveryBand,
   recoverySamples: options.recoverySamples ?? defaults.recoverySamples,
@@ -238,7 +255,7 @@ const withDefaults = (options: Options): Resolved => ({
 const validate = (resolved: Resolved): Resolved => {
   const { errorThreshold, warningThreshold, headroom, maxDescriptors, recoveryBand } = resolved
   const limit = { min: 1, infinite: true }
-  whole("maxDescriptors", maxDescriptors, limit)
+  if (maxDescriptors !== undefined) whole("maxDescriptors", maxDescriptors, limit)
   whole("maxMemory", resolved.maxMemory, limit)
   whole("maxConnections", resolved.maxConnections, limit)
   require(errorThreshold > 0 && errorThreshold <= 1, "errorThreshold", errorThreshold, "be above 0 and at most 1")

@@ -72,7 +72,7 @@ export type {
 } from "./Leak.ts"
 export type { HeldLease, SiteCount } from "./Ledger.ts"
 export { conservative, constrained, defaultHeadroom, highPerformance } from "./Options.ts"
-export type { Options } from "./Options.ts"
+export type { Options, Origins } from "./Options.ts"
 export { ProcReader } from "./ProcReader.ts"
 export { ResourceMonitor } from "./Service.ts"
 export type { Reserve, ReserveUnsafe, ShortageRequest, Track, Tracked, TrackRequest } from "./Service.ts"
@@ -92,14 +92,13 @@ interface Parts {
   readonly leaks: Leaks.Leaks
 }
 
-const usageOf = (
-  { source, ledger, options }: Parts,
-  { own, used, limit }: Source.DescriptorGauge,
-  now: number
-): Usage => {
+/** What the monitor holds of the limit. The descriptors that stay free are off it already, and its own are among those. */
+const heldOf = ({ own, reserve }: Source.DescriptorGauge): number => Math.max(own - reserve, 0)
+
+const usageOf = ({ source, ledger, options }: Parts, descriptors: Source.DescriptorGauge, now: number): Usage => {
   const reserved = Ledger.reserved(ledger)
   const readings = {
-    descriptors: { used, limit },
+    descriptors: { used: descriptors.used, limit: descriptors.limit },
     reserved,
     memory: source.memory(now),
     connections: {
@@ -107,14 +106,14 @@ const usageOf = (
       limit: source.connectionLimit()
     }
   }
-  return { ...readings, level: level({ ...readings, reserved: reserved + own }, options) }
+  return { ...readings, level: level({ ...readings, reserved: reserved + heldOf(descriptors) }, options) }
 }
 
 // The monitor's own descriptors are part of the headroom, for nobody else can have them: the few that it must have, so that
 // small limits stay usable. What it holds beyond these comes on top, so that what the headroom is for is still there.
-const headroomOf = ({ own, limit }: Source.DescriptorGauge, options: Resolved): number => {
-  const headroom = options.headroom ?? (limit._tag === "Known" ? defaultHeadroom(limit.value) : 0)
-  return Math.max(own, headroom + Math.max(own - Probes.fewestHeld, 0))
+const headroomOf = ({ limit, own, reserve }: Source.DescriptorGauge, options: Resolved): number => {
+  const headroom = options.headroom ?? (limit._tag === "Known" ? defaultHeadroom(limit.value + reserve) : 0)
+  return Math.max(own, headroom + Math.max(own - Probes.fewestHeld, 0)) - reserve
 }
 
 const situationNow = (parts: Parts, now: number): Situation => {
@@ -125,6 +124,7 @@ const situationNow = (parts: Parts, now: number): Situation => {
     open: Ledger.open(ledger),
     opening: Ledger.opening(ledger),
     headroom: headroomOf(descriptors, options),
+    reserve: descriptors.reserve,
     warningThreshold: options.warningThreshold,
     errorThreshold: options.errorThreshold
   }
@@ -135,7 +135,7 @@ const observation = (parts: Parts, clock: Clock.Clock) => (anew: boolean): Obser
   const descriptors = parts.source.descriptors(at, anew)
   return {
     usage: usageOf(parts, descriptors, at),
-    own: descriptors.own,
+    own: heldOf(descriptors),
     at,
     now: Number(clock.monotonicTimeNanosUnsafe()) / 1e6
   }
@@ -328,8 +328,8 @@ const make = Effect.fnUntraced(function*(given: Options) {
   const parts = { source, ledger, options, leaks: yield* Leaks.make }
   const monitor = yield* start(parts, probes, yield* readingsStandFor)
   const now = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
-  const { limit } = source.descriptors(now, false)
-  if (limit._tag === "Known") yield* requireRoom(options, limit.value)
+  const { limit, reserve } = source.descriptors(now, false)
+  if (limit._tag === "Known") yield* requireRoom(options, limit.value + reserve)
   return monitor
 })
 
@@ -345,10 +345,10 @@ const make = Effect.fnUntraced(function*(given: Options) {
  *
  * The gate refuses an opening with `ResourceExhausted` when
  *
- * - descriptors used + reserved + requested are more than the limit less the headroom. The limit is the smaller of
- *   `maxDescriptors` and the process's soft limit;
+ * - descriptors used + reserved + requested are more than the limit less the headroom. The limit is the process's soft limit,
+ *   or `maxDescriptors` where that is smaller;
  * - the connections in the ledger, those that are being opened and this one are more than `maxConnections`;
- * - resident memory has reached `maxMemory`, or the container's memory its limit, whichever is nearer. Below that it raises
+ * - the container's memory has reached its limit, or resident memory `maxMemory`, whichever is nearer. Below that it raises
  *   the level and refuses nothing;
  * - it is a retry (`attempt` above 0) and descriptors or connections are at `Critical`;
  * - others wait for room before it.
@@ -358,8 +358,7 @@ const make = Effect.fnUntraced(function*(given: Options) {
  *
  * **Gotchas**
  *
- * - A process whose resident memory is above the default `maxMemory` of 1024 MiB opens nothing. Set it to what the process
- *   may use.
+ * - Nothing is refused for memory where neither `maxMemory` nor the container limits it.
  * - Descriptors are counted for the whole process, connections for this monitor: two monitors in one process do not see
  *   each other's claims.
  *

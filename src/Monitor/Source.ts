@@ -4,6 +4,8 @@
  * @since 0.1.0
  */
 import * as Ledger from "./Ledger.ts"
+import { configuredSource, isConfigured } from "./LimitSource.ts"
+import { defaultHeadroom } from "./Options.ts"
 import type { Resolved } from "./Options.ts"
 import type { Probe, Probes } from "./Probes.ts"
 import * as Reading from "./Reading.ts"
@@ -21,6 +23,8 @@ export interface DescriptorGauge extends Gauge {
    * is the configured one, which is meant for the rest of the process.
    */
   readonly own: number
+  /** Descriptors that are off the limit already because they stay free. */
+  readonly reserve: number
 }
 
 /**
@@ -37,8 +41,6 @@ export interface Source {
   readonly connectionLimit: () => Reading.Reading
 }
 
-const configuredSource = "options"
-
 // How long a dear reading stands in for a new one, and how long a change of the process's own limit may go unseen.
 const freshMillis = 1000
 
@@ -51,13 +53,38 @@ const isFresh = (at: number, now: number): boolean => Math.abs(now - at) < fresh
  * @category combinators
  * @since 0.1.0
  */
-export const smallerLimit = (configured: number, own: Reading.Reading, now: number): Reading.Reading => {
+export const smallerLimit = (
+  configured: number,
+  own: Reading.Reading,
+  now: number,
+  source: string = configuredSource()
+): Reading.Reading => {
   if (own._tag === "Known" && own.value <= configured) return own
-  return configured === Infinity ? own : Reading.known(configured, now, configuredSource)
+  return configured === Infinity ? own : Reading.known(configured, now, source)
 }
 
-const limitOf = (configured: number, now: number): Reading.Reading =>
-  configured === Infinity ? Reading.unlimited(configuredSource) : Reading.known(configured, now, configuredSource)
+const limitOf = (configured: number, now: number, source: string): Reading.Reading =>
+  configured === Infinity ? Reading.unlimited(source) : Reading.known(configured, now, source)
+
+interface DescriptorLimit {
+  readonly limit: Reading.Reading
+  readonly reserve: number
+}
+
+/** The limit of descriptors that is in force: the soft limit less what stays free, unless the options say another one. */
+const descriptorLimit = (
+  { headroom, maxDescriptors, origins }: Resolved,
+  soft: Reading.Reading,
+  now: number
+): DescriptorLimit => {
+  if (maxDescriptors !== undefined) {
+    return { limit: smallerLimit(maxDescriptors, soft, now, configuredSource(origins.maxDescriptors)), reserve: 0 }
+  }
+  if (soft._tag !== "Known") return { limit: soft, reserve: 0 }
+  // A limit of 0 would be no limit: a share of it does not exist.
+  const reserve = Math.max(Math.min(headroom ?? defaultHeadroom(soft.value), soft.value - 1), 0)
+  return { limit: { ...soft, value: soft.value - reserve }, reserve }
+}
 
 const cached = <A>(read: (now: number) => A) => {
   let last: { readonly at: number; readonly value: A } | undefined
@@ -121,17 +148,20 @@ const cheap = ({ read }: Probe): ReturnType<typeof thrifty> => ({ read, learn: (
  */
 export const fromProbes = (probes: Probes, ledger: Ledger.Ledger, options: Resolved): Source => {
   const count = probes.descriptors.cheap ? cheap(probes.descriptors) : thrifty(probes.descriptors, ledger)
-  const limit = cached((now) => smallerLimit(options.maxDescriptors, probes.descriptorLimit.read(now), now))
+  const limitInForce = cached((now) => descriptorLimit(options, probes.descriptorLimit.read(now), now))
+  const memorySource = configuredSource(options.origins.maxMemory)
+  const connectionSource = configuredSource(options.origins.maxConnections)
   const container = cached(probes.container)
   return {
     descriptors: (now, anew) => {
-      const inForce = limit(now)
-      const own = inForce.source === configuredSource ? 0 : probes.held
-      return { used: count.read(now, anew), limit: inForce, own }
+      const { limit, reserve } = limitInForce(now)
+      const own = isConfigured(limit.source) ? 0 : probes.held
+      return { used: count.read(now, anew), limit, own, reserve }
     },
     learn: count.learn,
-    memory: (now) => nearer({ used: probes.memory.read(now), limit: limitOf(options.maxMemory, now) }, container(now)),
-    connectionLimit: () => limitOf(options.maxConnections, 0)
+    memory: (now) =>
+      nearer({ used: probes.memory.read(now), limit: limitOf(options.maxMemory, now, memorySource) }, container(now)),
+    connectionLimit: () => limitOf(options.maxConnections, 0, connectionSource)
   }
 }
 
@@ -144,7 +174,7 @@ export const fromProbes = (probes: Probes, ledger: Ledger.Ledger, options: Resol
 export const withoutLimits = (source: Source, { memory }: Probes): Source => {
   const limit = Reading.unlimited("layerUnlimited")
   return {
-    descriptors: (now, anew) => ({ used: source.descriptors(now, anew).used, limit, own: 0 }),
+    descriptors: (now, anew) => ({ used: source.descriptors(now, anew).used, limit, own: 0, reserve: 0 }),
     learn: source.learn,
     memory: (now) => ({ used: memory.read(now), limit }),
     connectionLimit: () => limit

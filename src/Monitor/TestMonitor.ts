@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import type { Alert } from "./Alert.ts"
 import type { Figures } from "./Figures.ts"
 import * as Ledger from "./Ledger.ts"
-import { defaults } from "./Options.ts"
+import { conservative, defaults } from "./Options.ts"
 import * as Reading from "./Reading.ts"
 import type { Gate } from "./Reserving.ts"
 import type { Sample, Sampler } from "./Sampler.ts"
@@ -75,10 +75,10 @@ export class TestMonitor extends Context.Service<TestMonitor, {
 
 const initial: TestReadings = {
   descriptors: 0,
-  descriptorLimit: defaults.maxDescriptors,
+  descriptorLimit: conservative.maxDescriptors,
   memory: 0,
-  memoryLimit: defaults.maxMemory,
-  connectionLimit: defaults.maxConnections
+  memoryLimit: conservative.maxMemory,
+  connectionLimit: conservative.maxConnections
 }
 
 const readingOf = (value: number | Reading.Reading | undefined, now: number): Reading.Reading =>
@@ -166,7 +166,7 @@ export const make = (
       waiting: Effect.sync(gate.waiting)
     })
   const source: Source = {
-    descriptors: (now) => ({ ...gauge("descriptors", "descriptorLimit", now), own: 0 }),
+    descriptors: (now) => ({ ...gauge("descriptors", "descriptorLimit", now), own: 0, reserve: 0 }),
     learn: () => {},
     memory: (now) => nearer(gauge("memory", "memoryLimit", now), gauge("containerMemory", "containerMemoryLimit", now)),
     connectionLimit: () => readingOf(current.connectionLimit, 0)

@@ -49,6 +49,7 @@ import * as Draining from "./Draining.ts"
 import * as Establishment from "./Establishment.ts"
 import type { Health } from "./Health.ts"
 import { LeaseQueue } from "./LeaseQueue.ts"
+import { warnAbove } from "./LimitCheck.ts"
 import { openConnection, openingContext } from "./Opening.ts"
 import { PoolCore } from "./PoolCore.ts"
 import type { Probe } from "./PoolEnvironment.ts"
@@ -227,6 +228,7 @@ const announced = (pool: RegisteredPool): Effect.Effect<void, never, Scope.Scope
  * - Nothing is opened before somebody borrows.
  * - Every attempt to open passes the gate of the `ResourceMonitor`. When its level becomes `Critical`, the pool closes what is
  *   idle above `minPerEndpoint`; what is lent stays.
+ * - A `maxTotal` above a limit of the monitor is logged as a warning, since the pool cannot reach it.
  * - It dies with `InvalidOption` on options that make no sense.
  *
  * @category constructors
@@ -242,7 +244,9 @@ export const make = <K, A, E = never, R = never>(
     yield* announced(pool[TypeId].registered)
     yield* Effect.flatMap(ResourceMonitor, (monitor) => monitor.trackLeases((most) => pool[TypeId].core.leases(most)))
     yield* Effect.addFinalizer(() => pool[TypeId].drain(settings.drainTimeout))
-    yield* Context.get(context, ResourceMonitor).onPressure(underPressure(pool))
+    const monitor = Context.get(context, ResourceMonitor)
+    yield* monitor.onPressure(underPressure(pool))
+    yield* warnAbove(settings.maxTotal, monitor)
     return pool
   })
 

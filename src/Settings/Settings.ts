@@ -61,6 +61,8 @@ interface Variable<A> {
   /** The value as a message shows it. */
   readonly shown: string
   readonly value: A
+  /** Whether it is not set. */
+  readonly isDefault: boolean
 }
 
 interface Rule {
@@ -69,7 +71,7 @@ interface Rule {
   readonly text: string
 }
 
-const refuse = (variable: Omit<Variable<unknown>, "value">, rule: string): Config.ConfigError =>
+const refuse = (variable: Pick<Variable<unknown>, "name" | "shown">, rule: string): Config.ConfigError =>
   configError(`${variable.name} is ${variable.shown}, but it must ${rule}`)
 
 const whole = (min: number, max: number): Rule => ({
@@ -100,9 +102,11 @@ const variable = (name: string, byDefault: number, rule: Rule): Config.Config<Va
   pipe(
     Config.option(Config.String(name)),
     Config.mapEffect((given) => {
-      if (Option.isNone(given)) return Effect.succeed({ name, shown: `${byDefault} (the default)`, value: byDefault })
+      if (Option.isNone(given)) {
+        return Effect.succeed({ name, shown: `${byDefault} (the default)`, value: byDefault, isDefault: true })
+      }
       const value = parse(given.value.trim())
-      const read = { name, shown: JSON.stringify(given.value), value }
+      const read = { name, shown: JSON.stringify(given.value), value, isDefault: false }
       return rule.holds(value) ? Effect.succeed(read) : Effect.fail(refuse(read, rule.text))
     })
   )
@@ -172,31 +176,53 @@ const retry = pipe(
   )
 )
 
+const { conservative } = ResourceMonitor
+
+const mebibyte = 1024 * 1024
+
 const cleanupInterval = Config.map(
   variable("CLEANUP_INTERVAL_SECS", 30, seconds),
   ({ value }) => Duration.seconds(value)
 )
 
+/** What a refusal of the monitor names as the origin of a limit. */
+const originOf = ({ isDefault, name }: Variable<number>): string => isDefault ? `the default of ${name}` : name
+
 const monitor = pipe(
   Config.all({
-    descriptors: variable("MAX_FILE_DESCRIPTORS", 1000, count),
-    warning: variable("FD_WARNING_THRESHOLD", 0.7, fraction),
-    error: variable("FD_ERROR_THRESHOLD", 0.9, fraction),
-    memory: variable("MAX_MEMORY_MB", 1024, count),
-    connections: variable("MAX_TCP_CONNECTIONS", 100, count),
+    descriptors: variable("MAX_FILE_DESCRIPTORS", conservative.maxDescriptors, count),
+    warning: variable("FD_WARNING_THRESHOLD", conservative.warningThreshold, fraction),
+    error: variable("FD_ERROR_THRESHOLD", conservative.errorThreshold, fraction),
+    memory: variable("MAX_MEMORY_MB", conservative.maxMemory / mebibyte, count),
+    connections: variable("MAX_TCP_CONNECTIONS", conservative.maxConnections, count),
     interval: cleanupInterval
   }),
   Config.mapEffect((read) =>
     Effect.as(requireAtMost(read.warning, read.error), {
-      maxDescriptors: read.descriptors.value,
-      warningThreshold: read.warning.value,
-      errorThreshold: read.error.value,
-      maxMemory: read.memory.value * 1024 * 1024,
-      maxConnections: read.connections.value,
-      maintenanceInterval: read.interval
+      options: {
+        maxDescriptors: read.descriptors.value,
+        warningThreshold: read.warning.value,
+        errorThreshold: read.error.value,
+        maxMemory: read.memory.value * mebibyte,
+        maxConnections: read.connections.value,
+        maintenanceInterval: read.interval
+      },
+      origins: {
+        maxDescriptors: originOf(read.descriptors),
+        maxMemory: originOf(read.memory),
+        maxConnections: originOf(read.connections)
+      }
     })
   )
 )
+
+const everything = Config.all({
+  endpoint: tcpEndpoint,
+  pool,
+  retry,
+  monitor,
+  cleanupInterval
+})
 
 /**
  * Reads every variable of the environment that the library knows.
@@ -244,13 +270,10 @@ const monitor = pipe(
  * @category configs
  * @since 0.1.0
  */
-export const config: Config.Config<Values> = Config.all({
-  endpoint: tcpEndpoint,
-  pool,
-  retry,
-  monitor,
-  cleanupInterval
-})
+export const config: Config.Config<Values> = Config.map(everything, ({ monitor, ...others }) => ({
+  ...others,
+  monitor: monitor.options
+}))
 
 /**
  * Reads an endpoint from the variable `name`, in any form that `Endpoint.parse` takes. It has no default; add one with
@@ -292,8 +315,9 @@ export const layer: Layer.Layer<
   Settings | ResourceMonitor.ResourceMonitor,
   Config.ConfigError
 > = Layer.unwrap(
-  Effect.map(
-    config,
-    (values) => Layer.merge(Layer.succeed(Settings, values), ResourceMonitor.layerOptions(values.monitor))
-  )
+  Effect.map(everything, ({ monitor: { options, origins }, ...others }) =>
+    Layer.merge(
+      Layer.succeed(Settings, { ...others, monitor: options }),
+      ResourceMonitor.layerOptions({ ...options, origins })
+    ))
 )

@@ -416,7 +416,7 @@ describe("the monitor of a process", () => {
         const before = calls.size
         yield* pass(80, 0)
         const calm = calls.size
-        yield* pass(80, 4)
+        yield* pass(80, 3)
         assert.isAtLeast(calls.size - calm, 2 * (calm - before), "readings in twenty seconds")
         const alerts = yield* monitor.recentAlerts()
         assert.deepStrictEqual(alerts.map(({ _tag, level }) => [_tag, level]), [

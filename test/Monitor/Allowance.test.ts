@@ -24,6 +24,7 @@ const situation = (descriptors: number, changes: Partial<Situation["usage"]> = {
   open: 0,
   opening: 0,
   headroom,
+  reserve: 0,
   warningThreshold: 0.7,
   errorThreshold: 0.9
 })
@@ -153,7 +154,7 @@ describe("a gate that is asked in one step", () => {
         size = 5000
         assert.isUndefined(askedNow(monitor, { label: "db" }))
       }).pipe(
-        Effect.provide(ResourceMonitor.layerOptions({ maxMemory: Infinity })),
+        Effect.provide(ResourceMonitor.layerOptions({ maxDescriptors: 1000 })),
         Effect.provideService(ResourceMonitor.ProcReader, Object.assign(Object.create(own), { size: () => size }))
       )
     }))
@@ -192,7 +193,7 @@ describe("a gate that is asked in one step", () => {
         assert.isUndefined(askedNow(monitor, { label: "db" }))
         for (const claim of held) monitor.reserve.unsafe?.end(claim)
       }).pipe(
-        Effect.provide(ResourceMonitor.layerOptions({ maxConnections: Infinity, maxMemory: Infinity, headroom })),
+        Effect.provide(ResourceMonitor.layerOptions({ maxDescriptors: 1000, headroom })),
         Effect.ensuring(Effect.sync(() => Object.assign(counted, { size })))
       )
     }))

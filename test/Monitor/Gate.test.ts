@@ -123,7 +123,7 @@ describe("waiting for room", () => {
         script.size = full + 2
         yield* pass(100)
         assert.deepStrictEqual(log, ["a"])
-      }).pipe(Effect.scoped, Effect.provide(Monitor.layer.pipe(Layer.provide(layer))))
+      }).pipe(Effect.scoped, Effect.provide(Monitor.layerOptions(Monitor.conservative).pipe(Layer.provide(layer))))
     }))
 
   it.effect("ends at its own deadline, with the numbers, also when others behind it have an earlier one", () =>
@@ -478,6 +478,7 @@ describe("a refusal", () => {
           open: 0,
           opening: 0,
           headroom: 1,
+          reserve: 0,
           warningThreshold: 0.7,
           errorThreshold: 0.9
         }),

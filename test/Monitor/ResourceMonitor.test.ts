@@ -254,7 +254,7 @@ describe("layer", () => {
     [{ cleanupCooldown: Infinity }, "cleanupCooldown is Infinity, but it must be a finite duration of at least 0"],
     [{ maintenanceInterval: 0 }, "maintenanceInterval is 0, but it must be a duration above 0"],
     [{ headroom: -1 }, "headroom is -1, but it must be a whole number of at least 0"],
-    [{ headroom: 1024 }, "headroom is 1024, but it must be below the limit of 1000 descriptors"]
+    [{ headroom: 1024 }, "headroom is 1024, but it must be below the limit of 1024 descriptors"]
   ]
   for (const [options, message] of refused) {
     it.effect(`refuses: ${message}`, () =>
@@ -318,15 +318,44 @@ describe("layer", () => {
       const limitOf = (options: Monitor.Options, soft: string) =>
         Effect.map(usageOf(options, { limits: limitsText(soft) }), ({ descriptors: { limit } }) =>
           limit._tag === "Known" ? limit.value : limit._tag)
-      assert.strictEqual(yield* limitOf({}, "1024"), 1000)
-      assert.strictEqual(yield* limitOf({}, "512"), 512)
-      assert.strictEqual(yield* limitOf({}, "unlimited"), 1000)
-      assert.strictEqual(yield* limitOf({}, "nonsense"), 1000)
+      assert.strictEqual(yield* limitOf(Monitor.conservative, "1024"), 1000)
+      assert.strictEqual(yield* limitOf(Monitor.conservative, "512"), 512)
+      assert.strictEqual(yield* limitOf(Monitor.conservative, "unlimited"), 1000)
+      assert.strictEqual(yield* limitOf(Monitor.conservative, "nonsense"), 1000)
       assert.strictEqual(yield* limitOf({ maxDescriptors: Infinity }, "512"), 512)
       assert.strictEqual(yield* limitOf({ maxDescriptors: Infinity }, "unlimited"), "Unlimited")
       assert.strictEqual(yield* limitOf({ maxDescriptors: Infinity }, "nonsense"), "Unknown")
       assert.strictEqual(yield* limitOf(Monitor.highPerformance, "100000"), 2000)
       assert.strictEqual(yield* limitOf(Monitor.constrained, "100000"), 500)
+    }))
+
+  it.effect("has the soft limit less what stays free where no limit is given, and no other limit", () =>
+    Effect.gen(function*() {
+      const limitsOf = (soft: string, options: Monitor.Options = {}) =>
+        Effect.map(
+          usageOf(options, { limits: limitsText(soft) }),
+          ({ connections, descriptors, memory }) =>
+            [descriptors, memory, connections].map(({ limit }) => limit._tag === "Known" ? limit.value : limit._tag)
+        )
+      assert.deepStrictEqual(yield* limitsOf("1024"), [1000, "Unlimited", "Unlimited"])
+      assert.deepStrictEqual(yield* limitsOf("20000"), [19976, "Unlimited", "Unlimited"])
+      assert.deepStrictEqual(yield* limitsOf("64"), [48, "Unlimited", "Unlimited"])
+      assert.deepStrictEqual(yield* limitsOf("1024", { headroom: 100 }), [924, "Unlimited", "Unlimited"])
+      assert.deepStrictEqual(yield* limitsOf("unlimited"), ["Unlimited", "Unlimited", "Unlimited"])
+      assert.deepStrictEqual(yield* limitsOf("nonsense"), ["Unknown", "Unlimited", "Unlimited"])
+    }))
+
+  it.effect("admits up to that limit, and keeps free what it says", () =>
+    Effect.gen(function*() {
+      // Three of these are the monitor's own.
+      const { layer, script } = system({ size: 999 + 3 })
+      yield* Effect.gen(function*() {
+        const monitor = yield* ResourceMonitor
+        yield* Effect.scoped(monitor.reserve({ label }))
+        script.size = 1000 + 3
+        const refusal = yield* Effect.flip(monitor.reserve({ label }))
+        assert.deepInclude(refusal, { used: 1000, limit: 1000, headroom: 0, reserve: 24 })
+      }).pipe(Effect.scoped, Effect.provide(Monitor.layer.pipe(Layer.provide(layer))))
     }))
 
   it.effect("the presets set the levels and limits that they name", () =>
@@ -367,7 +396,7 @@ describe("layer", () => {
         const monitor = yield* ResourceMonitor
         script.limits = limitsText("256")
         yield* TestClock.adjust("1 second")
-        assert.deepInclude((yield* monitor.usage).descriptors.limit, { value: 256 })
+        assert.deepInclude((yield* monitor.usage).descriptors.limit, { value: 232 })
       }).pipe(Effect.provide(Monitor.layer.pipe(Layer.provide(layer))))
     }))
 

@@ -153,15 +153,15 @@ describe("faults of the earlier implementation", () => {
       }).pipe(Effect.provide(Monitor.layerOptions(options).pipe(Layer.provide(layer))))
     }))
 
-  it.effect("fault 13: the defaults of the environment are those of the monitor", () =>
+  it.effect("fault 13: the defaults of the environment are those of one preset of the monitor", () =>
     Effect.gen(function*() {
       const { monitor } = yield* Settings.config.parse(ConfigProvider.fromUnknown({}))
       const usageOf = (options: Monitor.Options) =>
         Effect.flatMap(ResourceMonitor, (monitor) => monitor.usage).pipe(
           Effect.provide(Layer.fresh(Monitor.layerOptions(options)).pipe(Layer.provide(system({ size: 703 }).layer)))
         )
-      assert.deepStrictEqual(yield* usageOf(monitor), yield* usageOf({}))
+      assert.deepStrictEqual(yield* usageOf(monitor), yield* usageOf(Monitor.conservative))
       assert.strictEqual((yield* usageOf(monitor)).level, "Warning")
-      assert.deepInclude(monitor, { warningThreshold: 0.7, errorThreshold: 0.9 })
+      assert.deepInclude(monitor, Monitor.conservative)
     }))
 })

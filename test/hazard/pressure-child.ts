@@ -108,4 +108,4 @@ const program = Effect.gen(function*() {
   yield* ConnectionPool.drain(pool, 0)
 })
 
-await ManagedRuntime.make(ResourceMonitor.layer).runPromise(program)
+await ManagedRuntime.make(ResourceMonitor.layerOptions({ maxDescriptors: Infinity })).runPromise(program)

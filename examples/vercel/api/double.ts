@@ -7,9 +7,7 @@ import * as Vercel from "effect-sluice/Vercel"
 import { Agents, layer } from "../../agents/Agents.ts"
 
 /** A short idle time: for so long the last request holds the instance. */
-const agents = layer({ idleTimeout: "5 seconds" }).pipe(
-  Layer.provide(ResourceMonitor.layerOptions({ maxDescriptors: 1000 }))
-)
+const agents = layer({ idleTimeout: "5 seconds" }).pipe(Layer.provide(ResourceMonitor.layer))
 
 /** The same as `maxDuration` in vercel.json. */
 const instance = Vercel.attach(agents, { maxDuration: "30 seconds" })

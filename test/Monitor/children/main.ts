@@ -1,7 +1,7 @@
 /**
  * A real process for tests of the monitor under a real limit. It prints one line of JSON.
  *
- * Usage: node main.ts limit | exhausted | burst PORT gated|ungated [interrupt]
+ * Usage: node main.ts limit | conservative | exhausted | burst PORT gated|ungated [interrupt]
  */
 import { Context, Effect, Exit, Fiber, Layer } from "effect"
 import * as Fs from "node:fs"
@@ -11,10 +11,14 @@ import * as Monitor from "../../../src/Monitor/ResourceMonitor.ts"
 
 const [mode, port, gate, interrupt] = process.argv.slice(2)
 
-const limit = Effect.gen(function*() {
+const descriptors = Effect.gen(function*() {
   const monitor = yield* Monitor.ResourceMonitor
   return (yield* monitor.usage).descriptors
-}).pipe(Effect.provide(Monitor.layer))
+})
+
+const limit = Effect.provide(descriptors, Monitor.layer)
+
+const conservative = Effect.provide(descriptors, Monitor.layerOptions(Monitor.conservative))
 
 /** A platform without the exact count, where only the expensive readings are left. */
 const fallbacksOnly = Layer.effect(
@@ -113,5 +117,5 @@ const burst = Effect.gen(function*() {
   return { inOneTick, atPeak, outcomes, before, open, after: yield* monitor.sample }
 }).pipe(Effect.scoped, Effect.provide(Monitor.layerOptions({ maxConnections: 1000 })))
 
-const program = mode === "limit" ? limit : mode === "burst" ? burst : exhausted
+const program = mode === "limit" ? limit : mode === "conservative" ? conservative : mode === "burst" ? burst : exhausted
 console.log(JSON.stringify(await Effect.runPromise<unknown, unknown>(program)))

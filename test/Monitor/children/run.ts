@@ -9,6 +9,7 @@ import * as Path from "node:path"
 /** What `main.ts` prints in each of its modes. */
 export interface Reports {
   readonly limit: Gauge
+  readonly conservative: Gauge
   readonly exhausted: {
     readonly code: string
     readonly opened: number
