@@ -22,6 +22,8 @@ export default defineConfig({
     // The tests start many processes of the command; compiled once, each starts in two thirds of the time.
     env: { NODE_COMPILE_CACHE: new URL("node_modules/.cache/compile", import.meta.url).pathname },
     testTimeout: 20_000,
+    // What a file has left open is waited for, which takes its time on a busy machine.
+    hookTimeout: 60_000,
     pool: "forks",
     silent: "passed-only",
     setupFiles: ["test/support/setup.ts"],

@@ -159,8 +159,8 @@ const assertFlushed = ({ seen }: Outcome): void => assert.deepStrictEqual(seen.m
 /** The stated time: everything is closed within `cleanupTimeout`, and a peer that hangs costs `closeTimeout`. */
 const assertInTime = ({ millis }: Outcome, state: State): void => {
   assert.isAtMost(millis, cleanupTimeout)
-  if (state === "a hung peer") assert.isAtLeast(millis, closeTimeout)
-  // A timer may be early by less than a millisecond.
+  // A timer may be early by less than a millisecond, and this process may hear late that it has begun.
+  if (state === "a hung peer") assert.isAtLeast(millis, 0.95 * closeTimeout)
   if (state === "idle connections" || state === "a close in progress") assert.isAtLeast(millis, slowness - 1)
 }
 

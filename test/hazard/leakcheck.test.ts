@@ -15,6 +15,7 @@ interface Report {
   readonly numPassedTests: number
   readonly numFailedTests: number
   readonly testResults: ReadonlyArray<{
+    readonly name: string
     readonly status: string
     readonly message: string
     readonly assertionResults: ReadonlyArray<{
@@ -25,7 +26,7 @@ interface Report {
   }>
 }
 
-const runVitest = (fixture: string): Effect.Effect<Report> =>
+const runVitest = (...names: ReadonlyArray<string>): Effect.Effect<Report> =>
   Effect.callback((resume) => {
     const directory = Fs.mkdtempSync(Path.join(Os.tmpdir(), "leakcheck-"))
     const report = Path.join(directory, "report.json")
@@ -36,7 +37,7 @@ const runVitest = (fixture: string): Effect.Effect<Report> =>
         "run",
         "--config",
         Path.join(fixtures, "vitest.config.ts"),
-        `test/Testing/fixtures/${fixture}.fixture.ts`,
+        ...names.map((name) => `test/Testing/fixtures/${name}.fixture.ts`),
         "--reporter=json",
         `--outputFile=${report}`
       ],
@@ -59,7 +60,7 @@ const lineOf = (fixture: string, name: string): string => {
   return `${fixture}.fixture.ts:${index + 1}`
 }
 
-describe("tests that leak", () => {
+describe("tests that leak", { timeout: 60_000 }, () => {
   it.live("fail alone: of two in parallel, in one pool, only the one that leaks", () =>
     Effect.gen(function*() {
       const { testResults } = yield* runVitest("parallel")
@@ -82,5 +83,22 @@ describe("tests that leak", () => {
       assert.deepStrictEqual(file?.assertionResults.map(({ status }) => status), ["passed"])
       assert.strictEqual(file?.status, "failed")
       assert.match(file?.message ?? "", /socket that listens on port \d+\) was left open/)
+    }))
+
+  it.live("fail their file alone in a process that several files share", () =>
+    Effect.gen(function*() {
+      const { testResults } = yield* runVitest("shared-one", "shared-clean", "shared-other")
+      assert.deepStrictEqual(
+        testResults.map(({ name, status }) => [Path.basename(name), status]).toSorted(),
+        [["shared-clean.fixture.ts", "passed"], ["shared-one.fixture.ts", "failed"], [
+          "shared-other.fixture.ts",
+          "failed"
+        ]]
+      )
+      for (const { message, name, status } of testResults) {
+        if (status === "failed") assert.include(message, `a descriptor (${name}) was left open`)
+      }
+      const processes = testResults.flatMap(({ assertionResults }) => assertionResults.map(({ title }) => title))
+      assert.deepStrictEqual([processes.length, new Set(processes).size], [3, 1])
     }))
 })
