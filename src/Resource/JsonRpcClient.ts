@@ -30,7 +30,9 @@ export {
   LineTooLong,
   MalformedMessage,
   RemoteError,
-  RequestTimeout
+  RequestTimeout,
+  UnattributedError,
+  UnsupportedVersion
 } from "./JsonRpcError.ts"
 export type { Notification } from "./JsonRpcInbox.ts"
 export type { McpOptions, McpServer } from "./McpHandshake.ts"
@@ -44,6 +46,8 @@ export type { McpOptions, McpServer } from "./McpHandshake.ts"
 export interface RequestOptions {
   /** How long sending and answering may take together; above 0. @default the client's `requestTimeout` */
   readonly timeout?: Duration.Input | undefined
+  /** How long it may take in all if the server reports progress; above 0. @default the client's `maxRequestTimeout` */
+  readonly maxTimeout?: Duration.Input | undefined
 }
 
 /**
@@ -64,12 +68,17 @@ export interface JsonRpcClient {
   readonly notify: (method: string, params?: object) => Effect.Effect<void, JsonRpcError>
   /** As {@link notifications}. */
   readonly notifications: Stream.Stream<Notification, JsonRpcError>
-  /** Notifications that were dropped because nobody read them and there was no room: see {@link notifications}. */
+  /** Notifications that were dropped unread because there was no room: see {@link notifications}. */
   readonly droppedNotifications: Effect.Effect<number>
   /** Requests that wait for their answer. */
   readonly pending: Effect.Effect<number>
   /** What the server said in the MCP handshake; `undefined` without the `mcp` option. */
   readonly server: McpServer | undefined
+  /**
+   * Whether the connection is worth another request: it has not ended, and no request has timed out without any answer on the
+   * connection since it was sent. A late answer makes it `true` again. {@link connector} asks it for a pool.
+   */
+  readonly isReusable: () => boolean
   /** Completes as soon as the connection can no longer be used, whoever ended it. */
   readonly dead: Effect.Effect<void>
   /** Completes when the connection is closed and its descriptor is free, and says how it went. */
@@ -85,11 +94,17 @@ export interface JsonRpcClient {
 export interface Options extends TcpConnection.Options {
   /** How long a request may take that says nothing else, a notification, and the MCP handshake; above 0. @default 30 seconds */
   readonly requestTimeout?: Duration.Input | undefined
+  /**
+   * With `mcp`: each `notifications/progress` of the server for a request starts that request's timeout anew, until it has
+   * taken this long in all. Requests then carry a `progressToken`, except where their params are an array. Above 0; a
+   * maximum below the timeout has no effect. @default progress extends nothing
+   */
+  readonly maxRequestTimeout?: Duration.Input | undefined
   /** The longest line that a peer may send, in bytes; a longer one closes the connection. At least 1. @default 1 MiB */
   readonly maxLineBytes?: number | undefined
   /**
-   * How many notifications are kept while nobody reads them, if their lines have no more than 4 x `maxLineBytes` together;
-   * then the oldest are dropped. At least 1. @default 1024
+   * How many notifications are kept until they are read, if their lines have no more than 4 x `maxLineBytes` characters
+   * together, which is at most twice as many bytes of memory; then the oldest are dropped. At least 1. @default 1024
    */
   readonly notificationBuffer?: number | undefined
   /** Perform the MCP handshake while opening, and answer the server's `ping`. @default no handshake */
@@ -98,11 +113,14 @@ export interface Options extends TcpConnection.Options {
 
 interface Settings extends Session.SessionSettings {
   readonly tcp: Connector.Connector<Endpoint, TcpConnection.TcpConnection, TcpConnection.TcpConnectionError>
-  readonly requestTimeout: Duration.Duration
+  readonly limits: Session.TimeLimits
   readonly mcp: McpOptions | undefined
 }
 
 const check: OptionCheck = checkOptions("JsonRpcClient")
+
+const checkTimeout = (option: string, value: Duration.Input): Duration.Duration =>
+  check.duration(option, value, { min: 0, exclusive: true })
 
 const checkMcp = (mcp: McpOptions): void => {
   const { clientName, clientVersion } = mcp
@@ -114,30 +132,36 @@ const settingsOf = (options: Options): Settings => {
   if (options.mcp !== undefined) checkMcp(options.mcp)
   return {
     tcp: TcpConnection.connector(options),
-    requestTimeout: check.duration("requestTimeout", options.requestTimeout ?? "30 seconds", {
-      min: 0,
-      exclusive: true
-    }),
+    limits: {
+      timeout: checkTimeout("requestTimeout", options.requestTimeout ?? "30 seconds"),
+      maxTimeout: options.maxRequestTimeout === undefined
+        ? undefined
+        : checkTimeout("maxRequestTimeout", options.maxRequestTimeout)
+    },
     maxLineBytes: check.whole("maxLineBytes", options.maxLineBytes ?? 1_048_576, { min: 1 }),
     notificationBuffer: check.whole("notificationBuffer", options.notificationBuffer ?? 1024, { min: 1 }),
-    answersPing: options.mcp !== undefined,
+    isMcp: options.mcp !== undefined,
     mcp: options.mcp
   }
 }
 
+const limitsOf = (options: RequestOptions, { maxTimeout, timeout }: Session.TimeLimits): Session.TimeLimits => ({
+  timeout: options.timeout === undefined ? timeout : checkTimeout("timeout", options.timeout),
+  maxTimeout: options.maxTimeout === undefined ? maxTimeout : checkTimeout("maxTimeout", options.maxTimeout)
+})
+
 const fromSession = (session: Session.Session, settings: Settings, server: McpServer | undefined): JsonRpcClient => ({
   endpoint: session.connection.endpoint,
   request: (method, params, options) => {
-    const timeout = options?.timeout === undefined
-      ? settings.requestTimeout
-      : check.duration("timeout", options.timeout, { min: 0, exclusive: true })
-    return Session.request(session, method, params, timeout)
+    const limits = options === undefined ? settings.limits : limitsOf(options, settings.limits)
+    return Session.request(session, method, params, limits)
   },
-  notify: (method, params) => Session.notify(session, method, params, settings.requestTimeout),
-  notifications: Stream.fromQueue(session.inbox.queue),
+  notify: (method, params) => Session.notify(session, method, params, settings.limits.timeout),
+  notifications: Stream.fromEffectRepeat(session.inbox.take),
   droppedNotifications: Effect.sync(() => session.inbox.dropped),
   pending: Effect.sync(() => session.pending.size),
   server,
+  isReusable: () => Session.isReusable(session),
   dead: Deferred.await(session.dead),
   closed: session.connection.closed
 })
@@ -154,9 +178,12 @@ const initialize = (
   timeout: Duration.Duration
 ): Effect.Effect<McpServer, JsonRpcError> =>
   Effect.gen(function*() {
-    const answer = yield* Session.request(session, "initialize", initializeParams(mcp), timeout)
+    const answer = yield* Session.request(session, "initialize", initializeParams(mcp), {
+      timeout,
+      maxTimeout: undefined
+    })
     const server = yield* Effect.mapError(
-      Effect.fromResult(decodeInitialize(answer)),
+      Effect.fromResult(decodeInitialize(mcp, answer)),
       (reason) => new JsonRpcError({ reason })
     )
     yield* Session.notify(session, "notifications/initialized", undefined, timeout)
@@ -182,7 +209,7 @@ const open = (
     const session = yield* Session.serve(connection, connectionScope, settings)
     const server = settings.mcp === undefined
       ? undefined
-      : yield* initialize(session, settings.mcp, settings.requestTimeout)
+      : yield* initialize(session, settings.mcp, settings.limits.timeout)
     return fromSession(session, settings, server)
   }))
 
@@ -195,8 +222,9 @@ const open = (
  * - It fails with `TcpConnectionError` when there is no connection, and with `JsonRpcError` and the reason
  *   `HandshakeFailed` when the server refuses the MCP handshake, answers it with nonsense, or stays silent.
  * - A peer that breaks the protocol (a line that is no message or is longer than `maxLineBytes`, an answer to an id that
- *   was never asked, a batch) fails every request that is under way with `MalformedMessage` or `LineTooLong`, and loses
- *   this connection at once, not only at the end of the scope.
+ *   was never asked, a batch) fails every request that is under way with `MalformedMessage` or `LineTooLong`, and an error
+ *   that belongs to no request does with `UnattributedError`. The connection is then destroyed at once, and no more of what
+ *   the peer sends is read.
  * - Requests of the server to us are answered with error -32601 (method not found); with `mcp` its `ping` is answered.
  *
  * **Gotchas**
@@ -253,8 +281,14 @@ const ping = (client: JsonRpcClient): Effect.Effect<void, JsonRpcError> =>
  *
  * **Details**
  *
- * With `mcp` an idle connection is checked with MCP's `ping`. JSON-RPC itself has no harmless method, so without `mcp` only
- * the end of the connection counts.
+ * - With `mcp` an idle connection is checked with MCP's `ping`. JSON-RPC itself has no harmless method, so without `mcp` only
+ *   the end of the connection counts.
+ * - A connection on which a request timed out, with no answer to any request since it was sent, is not leased again. It is
+ *   closed when its last borrower has returned it, without waiting for the peer. Notifications and requests of the server are
+ *   no answers. With `mcp` the client pings a silent server before the timeout, and any answer to that keeps the connection.
+ * - An interrupted request, such as one inside of `Effect.timeout`, counts as a timeout if no answer has come for twice the
+ *   longest time that an answer has taken on this connection, which is at least 50 ms and at most 1 second for this purpose
+ *   (twice that with `mcp`, where a ping is sent first).
  *
  * @see {@link connect} for what opening and closing mean
  * @category constructors
@@ -267,7 +301,8 @@ export const connector = (
   return {
     open: (endpoint) => open(endpoint, settings),
     check: settings.mcp === undefined ? undefined : ping,
-    closed: (client) => client.dead
+    closed: (client) => client.dead,
+    isReusable: (client) => client.isReusable()
   }
 }
 
@@ -282,8 +317,10 @@ const isDataFirst = (args: IArguments): boolean => typeof args[0] !== "string"
  *   the server sent: decode it, for instance with a `Schema`.
  * - It fails with `JsonRpcError` and the reason `RemoteError` (the server's error), `RequestTimeout`, `ConnectionLost`, or
  *   the `MalformedMessage` or `LineTooLong` that ended the connection.
- * - An interruption forgets the request. Its late answer is discarded.
- * - The time-out counts from the call to the answer. A `timeout` that is no duration above 0 throws `InvalidOption`.
+ * - An interruption forgets the request. Its late answer is discarded. With `mcp` the server gets
+ *   `notifications/cancelled`, as it does after a timeout, if the request had been sent and is not `initialize`.
+ * - The time-out counts from the call to the answer. With `mcp` and a `maxTimeout` it counts anew from each progress of the
+ *   server. A `timeout` or `maxTimeout` that is no duration above 0 throws `InvalidOption`.
  *
  * @see {@link connect} for an example
  * @category combinators
@@ -333,10 +370,11 @@ export const notify: {
  *
  * **Details**
  *
- * The last `notificationBuffer` of them are kept while nobody reads, as long as their lines have no more than
- * 4 x `maxLineBytes` bytes together; older ones are dropped and counted in `droppedNotifications`. So a server that talks a
- * lot to a client that does not listen costs no answers and a bounded memory. A reader takes all that is kept at once.
- * The stream ends when we close the connection, and fails with the reason when anybody else does.
+ * The last `notificationBuffer` of them are kept until they are read, as long as their lines have no more than
+ * 4 x `maxLineBytes` characters together; older ones are dropped and counted in `droppedNotifications`. They are kept as text
+ * and parsed when they are read, one at a time. So a server that talks a lot to a client that does not listen costs no answers,
+ * and at most 8 x `maxLineBytes` bytes of memory, whatever it sends. The stream ends when the scope closes the connection, and
+ * fails with the reason when the connection ends in any other way.
  *
  * **Gotchas**
  *

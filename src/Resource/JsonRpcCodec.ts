@@ -5,19 +5,29 @@
  */
 
 /** What a peer sent in one line. */
-export type Incoming = Answer | Refusal | Notification | ServerRequest | Malformed
+export type Incoming = Answer | Refusal | UnattributedRefusal | Notification | ServerRequest | Malformed
 
 /** The result of a request of ours. */
 export interface Answer {
   readonly _tag: "Answer"
-  readonly id: unknown
+  /** A whole number of at least 1. */
+  readonly id: number
   readonly result: unknown
 }
 
 /** The error that a request of ours was answered with. */
 export interface Refusal {
   readonly _tag: "Refusal"
-  readonly id: unknown
+  /** A whole number of at least 1. */
+  readonly id: number
+  readonly code: number
+  readonly text: string
+  readonly data: unknown
+}
+
+/** An error that belongs to no request: the server could not read what we sent. */
+export interface UnattributedRefusal {
+  readonly _tag: "UnattributedRefusal"
   readonly code: number
   readonly text: string
   readonly data: unknown
@@ -43,7 +53,8 @@ export interface Malformed {
   readonly rule: string
 }
 
-const malformed = (rule: string): Malformed => ({ _tag: "Malformed", rule })
+/** A line breaks this rule. */
+export const malformed = (rule: string): Malformed => ({ _tag: "Malformed", rule })
 
 type Fields = Readonly<Record<string, unknown>>
 
@@ -70,22 +81,45 @@ const decodeCall = (fields: Fields): Incoming => {
     return malformed("have an object or an array as its params")
   }
   if (id === undefined) return { _tag: "Notification", method, params }
-  return typeof id === "string" || typeof id === "number"
+  if (typeof id === "string") return { _tag: "ServerRequest", id, method }
+  if (typeof id !== "number") return malformed("have a string or a number as its id")
+  // A greater number is not the one that the server sent any more, and would be the id of another request.
+  return Math.abs(id) <= Number.MAX_SAFE_INTEGER
     ? { _tag: "ServerRequest", id, method }
-    : malformed("have a string or a number as its id")
+    : malformed("have an id that a double can hold exactly")
+}
+
+const decimal = /^[1-9][0-9]{0,15}$/
+
+/** The id of a request of ours. Some servers give ids back as strings. */
+const requestId = (id: unknown): number | undefined => {
+  const number = typeof id === "string" && decimal.test(id) ? Number(id) : id
+  return typeof number === "number" && Number.isSafeInteger(number) && number >= 1 ? number : undefined
+}
+
+const wasAsked = malformed("answer a request that was asked")
+
+const decodeRefusal = (id: unknown, error: Fields): Incoming => {
+  const { code, data, message } = error
+  if (!Number.isInteger(code) || typeof message !== "string") {
+    return malformed("have an error with a whole number as its code and a string as its message")
+  }
+  const refusal = { code: Number(code), text: message, data }
+  if (id === null || id === undefined) return { _tag: "UnattributedRefusal", ...refusal }
+  const asked = requestId(id)
+  return asked === undefined ? wasAsked : { _tag: "Refusal", id: asked, ...refusal }
 }
 
 const decodeAnswer = (fields: Fields): Incoming => {
   const { error, id } = fields
   const hasResult = Object.hasOwn(fields, "result")
   // Servers that speak version 1 out of habit send both, one of them null.
-  if (hasResult && (error === undefined || error === null)) return { _tag: "Answer", id, result: fields["result"] }
+  if (hasResult && (error === undefined || error === null)) {
+    const asked = requestId(id)
+    return asked === undefined ? wasAsked : { _tag: "Answer", id: asked, result: fields["result"] }
+  }
   if (hasResult && fields["result"] !== null) return malformed("have a result or an error, not both")
-  if (!isFields(error)) return malformed("have a method, a result or an error")
-  const { code, data, message } = error
-  return Number.isInteger(code) && typeof message === "string"
-    ? { _tag: "Refusal", id, code: Number(code), text: message, data }
-    : malformed("have an error with a whole number as its code and a string as its message")
+  return isFields(error) ? decodeRefusal(id, error) : malformed("have a method, a result or an error")
 }
 
 /** What one line means. Batches are refused: we send none, so none can be an answer. */
@@ -104,6 +138,10 @@ export const encodeRequest = (id: number, method: string, params: object | undef
 /** The line of a notification. Throws as {@link encodeRequest} does. */
 export const encodeNotification = (method: string, params: object | undefined): string =>
   JSON.stringify({ jsonrpc: "2.0", method, params }) + "\n"
+
+/** The line of MCP that says that the answer to a request is no longer waited for. */
+export const encodeCancelled = (requestId: number, reason: string): string =>
+  encodeNotification("notifications/cancelled", { requestId, reason })
 
 /** The line that tells a server that we have no such method. */
 export const encodeMethodNotFound = (request: ServerRequest): string =>
@@ -163,6 +201,11 @@ export class LineBuffer {
     if (this.#length + rest.length > this.#limit) return { lines, tooLong: true }
     this.#keep(rest)
     return { lines, tooLong: false }
+  }
+
+  /** The last line of a peer that has ended without ending its line; empty if there is none. */
+  rest(): string | Uint8Array {
+    return this.#complete(noBytes)
   }
 
   #complete(end: Buffer): string | Uint8Array {

@@ -43,13 +43,15 @@ export class RemoteError extends TaggedError("RemoteError")<{
 
 /**
  * No answer came in time (`phase` is `answer`; the server may still do what was asked), or the message could not even be
- * sent in time because the peer does not read (`phase` is `send`). The connection lives on: a late answer is discarded.
+ * sent in time because the peer does not read (`phase` is `send`). The connection lives on: a late answer is discarded. If
+ * no answer to any request has come since this one was sent, a pool does not lease the connection again.
  *
  * @category errors
  * @since 0.1.0
  */
 export class RequestTimeout extends TaggedError("RequestTimeout")<{
   readonly method: string
+  /** The request's timeout; longer where progress has extended it. */
   readonly after: Duration.Duration
   readonly phase: "send" | "answer"
 }> {
@@ -64,7 +66,7 @@ export class RequestTimeout extends TaggedError("RequestTimeout")<{
 }
 
 /**
- * The peer sent a line that is no JSON-RPC message, or an answer that nobody asked for. It closed the connection.
+ * The peer sent a line that is no JSON-RPC message, or an answer to a request that was not asked. The connection is destroyed.
  *
  * @category errors
  * @since 0.1.0
@@ -83,7 +85,7 @@ export class MalformedMessage extends TaggedError("MalformedMessage")<{
 }
 
 /**
- * The peer sent a line of more than `maxLineBytes`, ended or not. It closed the connection.
+ * The peer sent a line of more than `maxLineBytes`, ended or not. The connection is destroyed.
  *
  * @category errors
  * @since 0.1.0
@@ -95,6 +97,47 @@ export class LineTooLong extends TaggedError("LineTooLong")<{
   readonly isRetryable = false
   override get message(): string {
     return safeMessage(`the peer sent a line of more than ${this.limit} bytes (maxLineBytes)`)
+  }
+}
+
+/**
+ * The server sent an error that belongs to no request (its id is `null`), such as -32700: it could not read something that we
+ * sent. Which request that was is not known, so all that are under way fail, and the connection is closed.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class UnattributedError extends TaggedError("UnattributedError")<{
+  /** A whole number: -32700 for what is no JSON, -32600 for what is no request. */
+  readonly code: number
+  /** The server's words, all of them: up to `maxLineBytes`. The message has the first 200 characters. */
+  readonly text: string
+  /** What the server added, `undefined` when it added nothing. */
+  readonly data: unknown
+}> {
+  readonly isRetryable = false
+  override get message(): string {
+    return `the server sent error ${this.code}, which belongs to no request: ${cut(this.text, quotedChars)}`
+  }
+}
+
+/**
+ * The server speaks a revision of MCP that this client does not: see `mcp.supportedVersions`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class UnsupportedVersion extends TaggedError("UnsupportedVersion")<{
+  /** The revision that was asked for. */
+  readonly requested: string
+  /** The revision that the server answered with, all of it. The message has the first 200 characters. */
+  readonly answered: string
+  readonly supported: ReadonlyArray<string>
+}> {
+  readonly isRetryable = false
+  override get message(): string {
+    return `the server speaks MCP ${cut(JSON.stringify(this.answered), quotedChars)}, but this client asked for ` +
+      `${this.requested} and supports ${this.supported.join(", ")}`
   }
 }
 
@@ -126,7 +169,14 @@ export class ConnectionLost extends TaggedError("ConnectionLost")<{
  * @since 0.1.0
  */
 export class HandshakeFailed extends TaggedError("HandshakeFailed")<{
-  readonly cause: RemoteError | RequestTimeout | MalformedMessage | LineTooLong | ConnectionLost
+  readonly cause:
+    | RemoteError
+    | UnattributedError
+    | RequestTimeout
+    | MalformedMessage
+    | LineTooLong
+    | ConnectionLost
+    | UnsupportedVersion
 }> {
   get isRetryable(): boolean {
     return this.cause._tag === "RequestTimeout" || this.cause._tag === "ConnectionLost"
@@ -144,10 +194,12 @@ export class HandshakeFailed extends TaggedError("HandshakeFailed")<{
  */
 export type JsonRpcErrorReason =
   | RemoteError
+  | UnattributedError
   | RequestTimeout
   | MalformedMessage
   | LineTooLong
   | ConnectionLost
+  | UnsupportedVersion
   | HandshakeFailed
 
 /**
@@ -167,6 +219,9 @@ export class JsonRpcError extends TaggedError("JsonRpcError")<{
   }
 }
 
+/** The beginning of a text, without the rest of it in memory, which a slice refers to. */
+const beginning = (text: string): string => Buffer.from(text.slice(0, quotedChars), "utf16le").toString("utf16le")
+
 /** A malformed message that quotes no more of the line than is useful. */
 export const malformed = (line: string | Uint8Array, rule: string): MalformedMessage =>
-  new MalformedMessage({ line: line.slice(0, quotedChars), rule })
+  new MalformedMessage({ line: typeof line === "string" ? beginning(line) : line.slice(0, quotedChars), rule })

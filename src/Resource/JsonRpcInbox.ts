@@ -1,5 +1,8 @@
 /**
- * The notifications of one connection that nobody has read yet: bounded by their number and by the bytes of their lines.
+ * The notifications of one connection that have not been read yet.
+ *
+ * They are kept as the lines in which they came and parsed when they are read: a text takes at most two bytes of memory for
+ * each of its characters, whereas what it is parsed to takes up to some thirty times as much (`[[[[`), as its sender likes.
  *
  * @since 0.1.0
  */
@@ -7,6 +10,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as MutableList from "effect/MutableList"
 import * as Queue from "effect/Queue"
+import { decodeLine } from "./JsonRpcCodec.ts"
 import type { JsonRpcError } from "./JsonRpcError.ts"
 
 /**
@@ -24,59 +28,71 @@ export interface Notification {
 /** How much an inbox keeps. */
 export interface Bounds {
   readonly messages: number
-  /** At least as much as the longest line has, so that every message fits alone. */
-  readonly bytes: number
+  /** The length of the lines together; at least that of the longest one, so that every message fits alone. */
+  readonly length: number
 }
+
+type Lines = Queue.Queue<string, JsonRpcError | Cause.Done>
 
 /** Keeps the latest notifications, and drops the oldest where a bound is reached. */
 export class Inbox {
-  readonly queue: Queue.Queue<Notification, JsonRpcError | Cause.Done>
+  readonly #queue: Lines
+  readonly #bounds: Bounds
   /** How many were dropped. */
   dropped = 0
-  readonly #bounds: Bounds
   /**
-   * The bytes of each message of the queue, oldest first, and their sum. Readers take from the queue alone, so what they
-   * took is subtracted when the next message comes: sizes that have no message any more are those of the oldest.
+   * The length of each line of the queue, oldest first, and their sum. Readers take from the queue alone, so what they
+   * took is subtracted when the next line comes: lengths that have no line any more are those of the oldest.
    */
-  readonly #sizes = MutableList.make<number>()
-  #bytes = 0
+  readonly #lengths = MutableList.make<number>()
+  #length = 0
 
-  constructor(queue: Queue.Queue<Notification, JsonRpcError | Cause.Done>, bounds: Bounds) {
-    this.queue = queue
+  constructor(queue: Lines, bounds: Bounds) {
+    this.#queue = queue
     this.#bounds = bounds
   }
 
-  /** Adds the notification that came in a line of this many bytes. */
-  offer(notification: Notification, bytes: number): void {
+  /** Adds the line of a notification. */
+  offer(line: string): void {
     this.#forgetTaken()
-    while (this.#isFull(bytes) && Queue.takeUnsafe(this.queue) !== undefined) {
+    while (this.#isFull(line.length) && Queue.takeUnsafe(this.#queue) !== undefined) {
       this.dropped++
       this.#forgetTaken()
     }
-    if (!Queue.offerUnsafe(this.queue, notification)) return
-    MutableList.append(this.#sizes, bytes)
-    this.#bytes += bytes
+    if (!Queue.offerUnsafe(this.#queue, line)) return
+    MutableList.append(this.#lengths, line.length)
+    this.#length += line.length
+  }
+
+  /** The oldest notification that is kept. Waits for one; fails with the reason at the end. */
+  get take(): Effect.Effect<Notification, JsonRpcError | Cause.Done> {
+    return Effect.flatMap(Queue.take(this.#queue), (line) => {
+      const message = decodeLine(line)
+      return message._tag === "Notification"
+        ? Effect.succeed({ method: message.method, params: message.params })
+        : Effect.die(new Error("a line that is no notification was kept as one"))
+    })
   }
 
   /** Ends the queue: what is in it can still be read, then comes the error, if there is one. */
   end(error: JsonRpcError | undefined): void {
-    if (error === undefined) Queue.endUnsafe(this.queue)
-    else Queue.failCauseUnsafe(this.queue, Cause.fail(error))
+    if (error === undefined) Queue.endUnsafe(this.#queue)
+    else Queue.failCauseUnsafe(this.#queue, Cause.fail(error))
   }
 
   #isFull(more: number): boolean {
-    return this.#sizes.length > 0 &&
-      (this.#sizes.length >= this.#bounds.messages || this.#bytes + more > this.#bounds.bytes)
+    return this.#lengths.length > 0 &&
+      (this.#lengths.length >= this.#bounds.messages || this.#length + more > this.#bounds.length)
   }
 
   #forgetTaken(): void {
-    while (this.#sizes.length > Queue.sizeUnsafe(this.queue)) {
-      const size = MutableList.take(this.#sizes)
-      if (size !== MutableList.Empty) this.#bytes -= size
+    while (this.#lengths.length > Queue.sizeUnsafe(this.#queue)) {
+      const length = MutableList.take(this.#lengths)
+      if (length !== MutableList.Empty) this.#length -= length
     }
   }
 }
 
 /** An empty inbox. */
 export const make = (bounds: Bounds): Effect.Effect<Inbox> =>
-  Effect.map(Queue.unbounded<Notification, JsonRpcError | Cause.Done>(), (queue) => new Inbox(queue, bounds))
+  Effect.map(Queue.unbounded<string, JsonRpcError | Cause.Done>(), (queue) => new Inbox(queue, bounds))

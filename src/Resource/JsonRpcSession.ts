@@ -1,8 +1,8 @@
 /**
  * The state of one JSON-RPC connection, and the two fibers that serve it: one reads and settles, one writes.
  *
- * Nobody holds a lock over a request and its answer. A request puts its line into the outbox and waits for its own
- * `Deferred`; whoever gives up takes both out again, so nothing is remembered about a request that nobody waits for.
+ * There is no lock over a request and its answer. A request puts its line into the outbox and waits for its own `Deferred`. A
+ * request that is given up takes both out again, so nothing is remembered about a request that is not waited for.
  *
  * @since 0.1.0
  */
@@ -16,8 +16,18 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import { Alarm } from "../internal/Timer.ts"
 import * as Codec from "./JsonRpcCodec.ts"
-import { ConnectionLost, JsonRpcError, LineTooLong, malformed, RemoteError, RequestTimeout } from "./JsonRpcError.ts"
+import {
+  ConnectionLost,
+  JsonRpcError,
+  LineTooLong,
+  malformed,
+  RemoteError,
+  RequestTimeout,
+  UnattributedError
+} from "./JsonRpcError.ts"
 import * as Inbox from "./JsonRpcInbox.ts"
+import { type ProgressToken, tokenOf, withToken } from "./JsonRpcProgress.ts"
+import { Silence } from "./JsonRpcSilence.ts"
 import type { TcpConnection } from "./TcpConnection.ts"
 import { ConnectionClosed, TcpConnectionError } from "./TcpConnectionError.ts"
 
@@ -25,8 +35,15 @@ import { ConnectionClosed, TcpConnectionError } from "./TcpConnectionError.ts"
 export interface SessionSettings {
   readonly maxLineBytes: number
   readonly notificationBuffer: number
-  /** Whether the server's `ping` is answered, as MCP demands. */
-  readonly answersPing: boolean
+  /** Whether both sides speak MCP: pings, cancellation and progress. */
+  readonly isMcp: boolean
+}
+
+/** How long a request may take. */
+export interface TimeLimits {
+  readonly timeout: Duration.Duration
+  /** How long in all, where progress starts the timeout anew; `undefined` if progress does not. */
+  readonly maxTimeout: Duration.Duration | undefined
 }
 
 /** A line that waits to be written, and who wants to know when it has been. */
@@ -39,9 +56,14 @@ interface Pending {
   readonly method: string
   readonly answer: Deferred.Deferred<unknown, JsonRpcError>
   readonly outgoing: Outgoing
-  readonly timeout: Duration.Duration
-  /** When the timeout is over, on the session's clock. */
-  readonly due: number
+  readonly limits: TimeLimits
+  /** What {@link Silence.asked} returned. */
+  readonly mark: number
+  readonly token: ProgressToken | undefined
+  /** When it was sent, on the session's clock. */
+  readonly since: number
+  /** When its time is over, on the session's clock. Progress puts it off. */
+  due: number
 }
 
 /** One connection and everything that is under way on it. */
@@ -50,6 +72,9 @@ export interface Session {
   readonly settings: SessionSettings
   readonly lines: Codec.LineBuffer
   readonly pending: Map<number, Pending>
+  /** The requests that progress gives more time. */
+  readonly extensible: Map<ProgressToken, Pending>
+  readonly silence: Silence
   readonly outbox: Set<Outgoing>
   /** Open while the outbox has something for the writer. */
   readonly work: Latch.Latch
@@ -61,7 +86,7 @@ export interface Session {
   readonly alarm: Alarm
   /** Milliseconds on a clock that never jumps. */
   readonly now: () => number
-  /** Ids count upwards, so every smaller one was asked once: that is all we remember of past requests. */
+  /** Ids count upwards, so every smaller one was asked once: that is all that is remembered of past requests. */
   nextId: number
   bytesRead: number
   ended: TcpConnectionError | undefined
@@ -96,38 +121,79 @@ const send = (session: Session, line: string): Effect.Effect<void, JsonRpcError>
     return Effect.ensuring(wait, Effect.sync(() => session.outbox.delete(outgoing)))
   })
 
-const settlePending = (session: Session, message: Codec.Answer | Codec.Refusal): Codec.Malformed | undefined => {
-  const { id } = message
-  if (typeof id !== "number" || !Number.isInteger(id) || id < 1 || id >= session.nextId) {
-    return { _tag: "Malformed", rule: "answer a request that was asked" }
-  }
-  const pending = session.pending.get(id)
-  // Whoever asked has given up meanwhile.
-  if (pending === undefined) return undefined
+/** Hands a line to the writer that is not waited for. */
+const post = (session: Session, line: string): void => enqueue(session, { line, settle: () => undefined })
+
+const exitOf = ({ method }: Pending, message: Codec.Answer | Codec.Refusal): Exit.Exit<unknown, JsonRpcError> => {
+  if (message._tag === "Answer") return Exit.succeed(message.result)
+  const { code, data, text } = message
+  return Exit.fail(new JsonRpcError({ reason: new RemoteError({ method, code, text, data }) }))
+}
+
+const remove = (session: Session, id: number, pending: Pending): void => {
   session.pending.delete(id)
-  const exit = message._tag === "Answer"
-    ? Exit.succeed(message.result)
-    : Exit.fail(
-      new JsonRpcError({
-        reason: new RemoteError({
-          method: pending.method,
-          code: message.code,
-          text: message.text,
-          data: message.data
-        })
-      })
-    )
-  Deferred.doneUnsafe(pending.answer, exit)
+  if (pending.token !== undefined && session.extensible.get(pending.token) === pending) {
+    session.extensible.delete(pending.token)
+  }
+}
+
+const settlePending = (session: Session, message: Codec.Answer | Codec.Refusal): Codec.Malformed | undefined => {
+  const pending = session.pending.get(message.id)
+  if (message.id >= session.nextId || (pending !== undefined && session.outbox.has(pending.outgoing))) {
+    return Codec.malformed("answer a request that was asked")
+  }
+  if (pending === undefined) {
+    session.silence.answeredLate()
+    return undefined
+  }
+  remove(session, message.id, pending)
+  session.silence.answered(session.now() - pending.since)
+  Deferred.doneUnsafe(pending.answer, exitOf(pending, message))
   return undefined
 }
 
-const receive = (session: Session, { method, params }: Codec.Notification, line: string): void =>
-  session.inbox.offer({ method, params }, Buffer.byteLength(line))
+/** Progress starts a request's timeout anew, up to its maximum in all. */
+const extend = (session: Session, { method, params }: Codec.Notification): void => {
+  const token = session.extensible.size === 0 ? undefined : tokenOf(method, params)
+  const pending = token === undefined ? undefined : session.extensible.get(token)
+  if (pending === undefined || pending.limits.maxTimeout === undefined) return
+  const { limits: { maxTimeout, timeout }, since } = pending
+  const extended = Math.min(session.now() + Duration.toMillis(timeout), since + Duration.toMillis(maxTimeout))
+  // The alarm that was set for the earlier moment finds the later one.
+  pending.due = Math.max(pending.due, extended)
+}
+
+const receive = (session: Session, notification: Codec.Notification, line: string): undefined => {
+  extend(session, notification)
+  session.inbox.offer(line)
+}
 
 const replyTo = (session: Session, request: Codec.ServerRequest): string =>
-  session.settings.answersPing && request.method === "ping"
+  session.settings.isMcp && request.method === "ping"
     ? Codec.encodeEmptyAnswer(request)
     : Codec.encodeMethodNotFound(request)
+
+const failed = (reason: JsonRpcError["reason"]): Effect.Effect<never, JsonRpcError> =>
+  Effect.fail(new JsonRpcError({ reason }))
+
+/** What follows from a message: a reply that it wants, or the end of the connection. */
+const act = (session: Session, message: Codec.Incoming, line: string): string | JsonRpcError["reason"] | undefined => {
+  switch (message._tag) {
+    case "Notification":
+      return receive(session, message, line)
+    case "ServerRequest":
+      return replyTo(session, message)
+    case "UnattributedRefusal":
+      return new UnattributedError({ code: message.code, text: message.text, data: message.data })
+    case "Malformed":
+      return malformed(line, message.rule)
+    case "Answer":
+    case "Refusal": {
+      const broken = settlePending(session, message)
+      return broken === undefined ? undefined : malformed(line, broken.rule)
+    }
+  }
+}
 
 /** Acts on the messages of one chunk and returns the replies that they want. */
 const handle = (session: Session, chunk: Uint8Array): Effect.Effect<string, JsonRpcError> => {
@@ -135,24 +201,33 @@ const handle = (session: Session, chunk: Uint8Array): Effect.Effect<string, Json
   const { lines, tooLong } = session.lines.push(chunk)
   let replies = ""
   for (const line of lines) {
-    if (typeof line !== "string") return Effect.fail(new JsonRpcError({ reason: malformed(line, "be UTF-8") }))
-    const message = Codec.decodeLine(line)
-    let broken: Codec.Malformed | undefined
-    if (message._tag === "Malformed") broken = message
-    else if (message._tag === "Notification") receive(session, message, line)
-    else if (message._tag === "ServerRequest") replies += replyTo(session, message)
-    else broken = settlePending(session, message)
-    if (broken !== undefined) return Effect.fail(new JsonRpcError({ reason: malformed(line, broken.rule) }))
+    if (typeof line !== "string") return failed(malformed(line, "be UTF-8"))
+    const outcome = act(session, Codec.decodeLine(line), line)
+    if (typeof outcome === "string") replies += outcome
+    else if (outcome !== undefined) return failed(outcome)
   }
-  return tooLong
-    ? Effect.fail(new JsonRpcError({ reason: new LineTooLong({ limit: session.settings.maxLineBytes }) }))
-    : Effect.succeed(replies)
+  return tooLong ? failed(new LineTooLong({ limit: session.settings.maxLineBytes })) : Effect.succeed(replies)
+}
+
+/**
+ * The connection has ended. A last line that is whole but for its end counts. One that is no message has been cut off.
+ */
+const handleEnd = (session: Session, cause: TcpConnectionError): Effect.Effect<never, JsonRpcError> => {
+  const line = cause.reason._tag === "ConnectionClosed" ? session.lines.rest() : ""
+  const message = typeof line === "string" && line !== "" ? Codec.decodeLine(line) : undefined
+  if (typeof line !== "string" || message === undefined || message._tag === "Malformed") {
+    return Effect.fail(lost(cause, true))
+  }
+  const outcome = act(session, message, line)
+  return outcome === undefined || typeof outcome === "string" ? Effect.fail(lost(cause, true)) : failed(outcome)
 }
 
 const read = (session: Session): Effect.Effect<never, JsonRpcError> =>
   session.connection.read.pipe(
-    Effect.mapError((cause) => lost(cause, true)),
-    Effect.flatMap((chunk) => handle(session, chunk)),
+    Effect.matchEffect({
+      onFailure: (cause) => handleEnd(session, cause),
+      onSuccess: (chunk) => handle(session, chunk)
+    }),
     // While the replies are not written nothing more is read, so a peer that never reads them cannot make them pile up.
     Effect.flatMap((replies) => replies === "" ? Effect.void : send(session, replies)),
     Effect.forever({ disableYield: true })
@@ -191,6 +266,7 @@ const end = (session: Session, error: JsonRpcError | undefined): void => {
   session.outbox.clear()
   for (const { answer } of session.pending.values()) Deferred.doneUnsafe(answer, Exit.fail(error ?? lost(cause, true)))
   session.pending.clear()
+  session.extensible.clear()
   session.alarm.stop()
   session.inbox.end(error)
   Deferred.doneUnsafe(session.dead, Exit.void)
@@ -203,26 +279,79 @@ const endingOf = (exit: Exit.Exit<never, JsonRpcError>): JsonRpcError | undefine
 const timedOut = (method: string, after: Duration.Duration, phase: "send" | "answer"): JsonRpcError =>
   new JsonRpcError({ reason: new RequestTimeout({ method, after, phase }) })
 
-const forget = (session: Session, id: number): void => {
-  const pending = session.pending.get(id)
-  if (pending !== undefined) session.outbox.delete(pending.outgoing)
-  session.pending.delete(id)
+/** Forgets a request that is not waited for any more, and tells an MCP server so; returns whether it had been sent. */
+const giveUp = (session: Session, id: number, pending: Pending, reason: string): boolean => {
+  remove(session, id, pending)
+  if (session.outbox.delete(pending.outgoing)) return false
+  session.silence.owe()
+  // MCP forbids to cancel `initialize`.
+  if (session.settings.isMcp && pending.method !== "initialize") post(session, Codec.encodeCancelled(id, reason))
+  return true
+}
+
+/** The timeout of a request, as far as progress has extended it. */
+const allowed = ({ due, limits: { timeout }, since }: Pending): Duration.Duration =>
+  Duration.max(timeout, Duration.millis(Math.round(due - since)))
+
+const expireOne = (session: Session, id: number, pending: Pending): void => {
+  const phase = giveUp(session, id, pending, "the request timed out") ? "answer" : "send"
+  session.silence.timedOut(pending.mark)
+  Deferred.doneUnsafe(pending.answer, Exit.fail(timedOut(pending.method, allowed(pending), phase)))
+}
+
+/** Asks a silent peer whether it is alive. Its answer is a late one: nothing waits for it, and that it comes is enough. */
+const probe = (session: Session): void => {
+  session.silence.probed()
+  post(session, Codec.encodeRequest(session.nextId++, "ping", undefined))
 }
 
 /** Fails the requests whose time is over, and returns when the next one's will be. */
 const expire = (session: Session): number => {
   const now = session.now()
   let next = Infinity
-  for (const [id, { answer, due, method, outgoing, timeout }] of session.pending) {
-    if (due > now) {
-      next = Math.min(next, due)
-      continue
-    }
-    const phase = session.outbox.has(outgoing) ? "send" : "answer"
-    forget(session, id)
-    Deferred.doneUnsafe(answer, Exit.fail(timedOut(method, timeout, phase)))
+  for (const [id, pending] of session.pending) {
+    if (pending.due > now) next = Math.min(next, pending.due)
+    else expireOne(session, id, pending)
   }
-  return next
+  if (session.silence.probeAt <= now) probe(session)
+  return Math.min(next, session.silence.probeAt)
+}
+
+/** A request whose fiber ends without an answer was interrupted. */
+const abandon = (session: Session, id: number): void => {
+  const pending = session.pending.get(id)
+  if (pending === undefined) return
+  giveUp(session, id, pending, "the caller gave up")
+  session.silence.interrupted(pending.mark, session.now(), Duration.toMillis(pending.limits.timeout))
+}
+
+/** These two are asked of MCP servers only to see whether they answer, or before anything else may be asked. */
+const isProbed = (method: string): boolean => method !== "ping" && method !== "initialize"
+
+const enter = (
+  session: Session,
+  id: number,
+  method: string,
+  params: object | undefined,
+  limits: TimeLimits
+): Pending => {
+  const answer = Deferred.makeUnsafe<unknown, JsonRpcError>()
+  const tagged = limits.maxTimeout !== undefined && session.settings.isMcp ? withToken(params, id) : undefined
+  const outgoing: Outgoing = {
+    line: Codec.encodeRequest(id, method, tagged?.params ?? params),
+    settle: (exit) => {
+      if (Exit.isFailure(exit)) Deferred.doneUnsafe(answer, exit)
+    }
+  }
+  const since = session.now()
+  const timeout = Duration.toMillis(limits.timeout)
+  const mark = session.silence.asked(since, timeout, isProbed(method))
+  const pending = { method, answer, outgoing, limits, mark, token: tagged?.token, since, due: since + timeout }
+  session.pending.set(id, pending)
+  if (pending.token !== undefined) session.extensible.set(pending.token, pending)
+  session.alarm.at(Math.min(pending.due, session.silence.probeAt))
+  enqueue(session, outgoing)
+  return pending
 }
 
 /** Sends a request and waits for its answer. */
@@ -230,28 +359,21 @@ export const request = (
   session: Session,
   method: string,
   params: object | undefined,
-  timeout: Duration.Duration
+  limits: TimeLimits
 ): Effect.Effect<unknown, JsonRpcError> =>
   Effect.suspend(() => {
     const id = session.nextId++
-    const wait = Effect.suspend(() => {
-      if (session.ended !== undefined) return Effect.fail(lost(session.ended, false))
-      const answer = Deferred.makeUnsafe<unknown, JsonRpcError>()
-      const outgoing: Outgoing = {
-        line: Codec.encodeRequest(id, method, params),
-        settle: (exit) => {
-          if (Exit.isFailure(exit)) Deferred.doneUnsafe(answer, exit)
-        }
-      }
-      const due = session.now() + Duration.toMillis(timeout)
-      session.pending.set(id, { method, answer, outgoing, timeout, due })
-      session.alarm.at(due)
-      enqueue(session, outgoing)
-      return Deferred.await(answer)
-    })
-    // Whoever is interrupted, at whatever point, leaves nothing behind.
-    return Effect.ensuring(wait, Effect.sync(() => forget(session, id)))
+    const wait = Effect.suspend(() =>
+      session.ended === undefined
+        ? Deferred.await(enter(session, id, method, params, limits).answer)
+        : Effect.fail(lost(session.ended, false))
+    )
+    // An interruption leaves nothing behind, at whatever point it comes.
+    return Effect.ensuring(wait, Effect.sync(() => abandon(session, id)))
   })
+
+/** Whether a pool may lease the connection again, as far as is known by now. */
+export const isReusable = ({ ended, silence }: Session): boolean => ended === undefined && !silence.isSilent
 
 /** Sends a notification and waits until it is written. */
 export const notify = (
@@ -263,6 +385,16 @@ export const notify = (
   Effect.suspend(() => send(session, Codec.encodeNotification(method, params))).pipe(
     Effect.timeoutOrElse({ duration: timeout, orElse: () => Effect.fail(timedOut(method, timeout, "send")) })
   )
+
+/**
+ * Closes the connection. A peer that breaks the protocol, or has fallen silent, is not waited for: it may send for as long as
+ * it is read, or never end its side.
+ */
+const close = (session: Session, error: JsonRpcError | undefined, scope: Scope.Closeable): Effect.Effect<void> => {
+  const isBroken = error !== undefined && error.reason._tag !== "ConnectionLost"
+  const end = Scope.close(scope, Exit.void)
+  return isBroken || session.silence.isSilent ? Effect.andThen(session.connection.abort, end) : end
+}
 
 /**
  * Serves a connection until the scope closes or the connection ends; then everything that is under way fails.
@@ -284,11 +416,13 @@ export const serve = (
       settings,
       lines: new Codec.LineBuffer(settings.maxLineBytes),
       pending: new Map(),
+      extensible: new Map(),
+      silence: new Silence(settings.isMcp),
       outbox: new Set(),
       work: Latch.makeUnsafe(false),
       inbox: yield* Inbox.make({
         messages: settings.notificationBuffer,
-        bytes: keptLines * settings.maxLineBytes
+        length: keptLines * settings.maxLineBytes
       }),
       dead: Deferred.makeUnsafe(),
       alarm: new Alarm({ clock, fork, now, onDue: () => expire(session) }),
@@ -299,8 +433,9 @@ export const serve = (
     }
     const writing = Effect.forever(session.work.whenOpen(writeAll(session)), { disableYield: true })
     const reading = Effect.onExit(read(session), (exit) => {
-      end(session, endingOf(exit))
-      return Scope.close(connectionScope, Exit.void)
+      const error = endingOf(exit)
+      end(session, error)
+      return close(session, error, connectionScope)
     })
     yield* Effect.forkScoped(writing, { startImmediately: true })
     yield* Effect.forkScoped(reading, { startImmediately: true })

@@ -6,7 +6,7 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { cut } from "../internal/Printable.ts"
-import { malformed, type MalformedMessage } from "./JsonRpcError.ts"
+import { malformed, type MalformedMessage, UnsupportedVersion } from "./JsonRpcError.ts"
 
 /**
  * Who we say we are in the MCP handshake.
@@ -19,8 +19,14 @@ export interface McpOptions {
   readonly clientName: string
   /** The client's version, at least one character. */
   readonly clientVersion: string
-  /** The revision of MCP that we ask for. The server may answer with another one. @default "2025-06-18" */
+  /** The revision of MCP to ask for. The server may answer with another one. @default "2025-06-18" */
   readonly protocolVersion?: string | undefined
+  /**
+   * The revisions that the server may answer with, beside the one that was asked for; any other fails the handshake with
+   * `UnsupportedVersion`. What this client does is the same in all revisions so far; batches, which 2025-03-26 allows, are
+   * refused. @default 2024-11-05, 2025-03-26, 2025-06-18 and 2025-11-25
+   */
+  readonly supportedVersions?: ReadonlyArray<string> | undefined
   /** What we can do for the server, such as `{ roots: {} }`. @default {} */
   readonly capabilities?: object | undefined
 }
@@ -46,9 +52,13 @@ export interface McpServer {
   readonly instructions?: string
 }
 
+const knownVersions = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"]
+
+const requestedVersion = (options: McpOptions): string => options.protocolVersion ?? "2025-06-18"
+
 /** The params of `initialize`. */
 export const initializeParams = (options: McpOptions): object => ({
-  protocolVersion: options.protocolVersion ?? "2025-06-18",
+  protocolVersion: requestedVersion(options),
   capabilities: options.capabilities ?? {},
   clientInfo: { name: options.clientName, version: options.clientVersion }
 })
@@ -67,8 +77,7 @@ const orElse = (make: () => string, fallback: string): string => {
 const explain = (error: Schema.SchemaError): string =>
   cut(orElse(() => error.message.replace(/\s*\n\s*/g, " "), "its nesting is too deep"), 200)
 
-/** What the server's answer to `initialize` says. Fields that we do not know are left out. */
-export const decodeInitialize = (result: unknown): Result.Result<McpServer, MalformedMessage> =>
+const decodeServer = (result: unknown): Result.Result<McpServer, MalformedMessage> =>
   Result.mapError(
     decode(result),
     (error) =>
@@ -77,3 +86,19 @@ export const decodeInitialize = (result: unknown): Result.Result<McpServer, Malf
         `answer initialize as MCP does (${explain(error)})`
       )
   )
+
+const supported = (options: McpOptions, server: McpServer): Result.Result<McpServer, UnsupportedVersion> => {
+  const requested = requestedVersion(options)
+  const versions = new Set([requested, ...options.supportedVersions ?? knownVersions])
+  const answered = server.protocolVersion
+  return versions.has(answered)
+    ? Result.succeed(server)
+    : Result.fail(new UnsupportedVersion({ requested, answered, supported: [...versions] }))
+}
+
+/** What the server's answer to `initialize` says. Fields that we do not know are left out. */
+export const decodeInitialize = (
+  options: McpOptions,
+  result: unknown
+): Result.Result<McpServer, MalformedMessage | UnsupportedVersion> =>
+  Result.flatMap(decodeServer(result), (server) => supported(options, server))

@@ -4,37 +4,8 @@ import * as JsonRpcClient from "effect-sluice/JsonRpcClient"
 import { TestClock } from "effect/testing"
 import type * as Net from "node:net"
 import { countDescriptors } from "../support/descriptors.ts"
+import { answer, initializeResult, line, mcp, type Message, reasonOf, rpcServer } from "../support/JsonRpcServer.ts"
 import * as TcpServer from "../support/TcpServer.ts"
-
-interface Message {
-  readonly id?: number | string
-  readonly method?: string
-  readonly params?: { readonly [key: string]: unknown }
-  readonly error?: { readonly code: number }
-  readonly result?: unknown
-}
-
-type Handler = (message: Message, socket: Net.Socket) => void
-
-const line = (message: object): string => JSON.stringify({ jsonrpc: "2.0", ...message }) + "\n"
-
-const answer: Handler = ({ id, params }, socket) => {
-  if (id !== undefined) socket.write(line({ id, result: params ?? null }))
-}
-
-/** A server that hands each message of a client to `handle`. */
-const rpcServer = (handle: Handler, options?: Net.ServerOpts) =>
-  TcpServer.make((socket) => {
-    // Otherwise the second of two writes waits for 40 ms, until the client's kernel acknowledges the first.
-    socket.setNoDelay()
-    let rest = ""
-    socket.setEncoding("utf8")
-    socket.on("data", (data) => {
-      const lines = (rest + String(data)).split("\n")
-      rest = lines.pop() ?? ""
-      for (const text of lines) handle(JSON.parse(text), socket)
-    })
-  }, options)
 
 /** What a reset right after data fails a read with. Node 22 reports it as the end of the connection. */
 const resetAfterData = ["ReadFailed", ...Number.parseInt(process.versions.node) < 24 ? ["ConnectionClosed"] : []]
@@ -49,14 +20,6 @@ const drip = (socket: Net.Socket, text: string): void => {
   next()
 }
 
-const reasonOf = <A>(
-  effect: Effect.Effect<A, JsonRpcClient.JsonRpcError>
-): Effect.Effect<JsonRpcClient.JsonRpcErrorReason> =>
-  Effect.match(effect, {
-    onSuccess: (value) => assert.fail(`it succeeded with ${JSON.stringify(value)}`),
-    onFailure: (error) => error.reason
-  })
-
 const openReasonOf = (server: TcpServer.TcpServer, options: JsonRpcClient.Options) =>
   JsonRpcClient.connect(server.endpoint, options).pipe(
     Effect.flip,
@@ -69,14 +32,6 @@ const openReasonOf = (server: TcpServer.TcpServer, options: JsonRpcClient.Option
 
 const nothingPending = (client: JsonRpcClient.JsonRpcClient) =>
   Effect.map(client.pending, (pending) => assert.strictEqual(pending, 0))
-
-const mcp = { clientName: "test", clientVersion: "1.0.0" }
-
-const initializeResult = {
-  protocolVersion: "2025-06-18",
-  capabilities: { tools: {} },
-  serverInfo: { name: "server", version: "2" }
-}
 
 describe("JsonRpcClient", () => {
   it.live("a request gets its result, and the connection closes gracefully with the scope", () =>
@@ -306,7 +261,7 @@ describe("JsonRpcClient", () => {
       words: string,
       options: JsonRpcClient.Options = {}
     ) =>
-      it.live(`${name} fails all that is under way with ${tag} and closes this connection only`, () =>
+      it.live(`${name} fails all that is under way with ${tag} and destroys this connection only`, () =>
         Effect.gen(function*() {
           const server = yield* rpcServer(({ id, method }, socket) => {
             if (method === "break") say(socket, id)
@@ -319,10 +274,11 @@ describe("JsonRpcClient", () => {
           assert.include(reason.message, words)
           assert.strictEqual(yield* Fiber.join(other), reason)
           yield* client.dead
-          assert.strictEqual((yield* client.closed).how, "Graceful")
+          assert.strictEqual((yield* client.closed).how, "Forced")
           const late = yield* reasonOf(client.request("late"))
           assert.strictEqual(late._tag, "ConnectionLost")
           assert.isTrue(late.isRetryable)
+          yield* TcpServer.eventually(() => server.sockets.size === 1)
           assert.strictEqual(server.sockets.size, 1)
           assert.strictEqual(yield* bystander.pending, 0)
         }))
@@ -343,8 +299,8 @@ describe("JsonRpcClient", () => {
     breaks(
       "an error without an id",
       (socket) => socket.write(line({ id: null, error: { code: -32700, message: "Parse error" } })),
-      "MalformedMessage",
-      "Parse error"
+      "UnattributedError",
+      "the server sent error -32700, which belongs to no request: Parse error"
     )
     breaks(
       "a line that is not UTF-8",

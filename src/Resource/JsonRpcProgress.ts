@@ -1,0 +1,37 @@
+/**
+ * The progress of MCP's requests: a request carries a token, and the server reports progress under it.
+ *
+ * @since 0.1.0
+ */
+
+/** What names a request in the server's reports. */
+export type ProgressToken = string | number
+
+type Fields = Readonly<Record<string, unknown>>
+
+const isFields = (value: unknown): value is Fields =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+const isToken = (value: unknown): value is ProgressToken => typeof value === "string" || typeof value === "number"
+
+/** The params of a request with a token in them, and that token: the caller's own, if the params have one. */
+export const withToken = (
+  params: object | undefined,
+  token: ProgressToken
+): { readonly params: object; readonly token: ProgressToken } | undefined => {
+  const fields: unknown = params ?? {}
+  // An array has no room for a token, and what turns itself into JSON may become anything.
+  if (!isFields(fields) || "toJSON" in fields) return undefined
+  const meta = isFields(fields["_meta"]) ? fields["_meta"] : {}
+  const own = meta["progressToken"]
+  return isToken(own)
+    ? { params: fields, token: own }
+    : { params: { ...fields, _meta: { ...meta, progressToken: token } }, token }
+}
+
+/** The token of a report of progress; `undefined` if the message is none. */
+export const tokenOf = (method: string, params: unknown): ProgressToken | undefined => {
+  if (method !== "notifications/progress" || !isFields(params)) return undefined
+  const token = params["progressToken"]
+  return isToken(token) ? token : undefined
+}
