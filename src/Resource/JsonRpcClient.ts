@@ -12,6 +12,7 @@ import * as Stream from "effect/Stream"
 import { siteOf } from "../internal/CallSite.ts"
 import { closeOnFailure } from "../internal/CloseOnFailure.ts"
 import { checkOptions, type OptionCheck } from "../internal/Options.ts"
+import { timeoutOrElse } from "../internal/Timeout.ts"
 import { AskedFrom } from "../internal/Tracked.ts"
 import type * as Connector from "./Connector.ts"
 import type { Endpoint } from "./Endpoint.ts"
@@ -171,8 +172,7 @@ const handshakeFailed = (error: JsonRpcError): JsonRpcError =>
     ? error
     : new JsonRpcError({ reason: new HandshakeFailed({ cause: error.reason }) })
 
-/** Both messages together are bounded by `requestTimeout`. */
-const initialize = (
+const handshake = (
   session: Session.Session,
   mcp: McpOptions,
   timeout: Duration.Duration
@@ -188,16 +188,21 @@ const initialize = (
     )
     yield* Session.notify(session, "notifications/initialized", undefined, timeout)
     return server
-  }).pipe(
-    Effect.timeoutOrElse({
-      duration: timeout,
-      orElse: () =>
-        Effect.fail(
-          new JsonRpcError({ reason: new RequestTimeout({ method: "initialize", after: timeout, phase: "answer" }) })
-        )
-    }),
-    Effect.mapError(handshakeFailed)
-  )
+  })
+
+/** Both messages together are bounded by `requestTimeout`. */
+const initialize = (
+  session: Session.Session,
+  mcp: McpOptions,
+  timeout: Duration.Duration
+): Effect.Effect<McpServer, JsonRpcError> =>
+  timeoutOrElse(handshake(session, mcp, timeout), {
+    duration: timeout,
+    orElse: () =>
+      Effect.fail(
+        new JsonRpcError({ reason: new RequestTimeout({ method: "initialize", after: timeout, phase: "answer" }) })
+      )
+  }).pipe(Effect.mapError(handshakeFailed))
 
 const open = (
   endpoint: Endpoint,

@@ -117,7 +117,9 @@ export class UnattributedError extends TaggedError("UnattributedError")<{
 }> {
   readonly isRetryable = false
   override get message(): string {
-    return `the server sent error ${this.code}, which belongs to no request: ${cut(this.text, quotedChars)}`
+    return safeMessage(
+      `the server sent error ${this.code}, which belongs to no request: ${cut(this.text, quotedChars)}`
+    )
   }
 }
 
@@ -136,8 +138,10 @@ export class UnsupportedVersion extends TaggedError("UnsupportedVersion")<{
 }> {
   readonly isRetryable = false
   override get message(): string {
-    return `the server speaks MCP ${cut(JSON.stringify(this.answered), quotedChars)}, but this client asked for ` +
-      `${this.requested} and supports ${this.supported.join(", ")}`
+    return safeMessage(
+      `the server speaks MCP ${cut(JSON.stringify(this.answered), quotedChars)}, but this client asked for ` +
+        `${this.requested} and supports ${this.supported.join(", ")}`
+    )
   }
 }
 

@@ -14,6 +14,7 @@ import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
+import { timeoutOrElse } from "../internal/Timeout.ts"
 import { Alarm } from "../internal/Timer.ts"
 import * as Codec from "./JsonRpcCodec.ts"
 import {
@@ -382,9 +383,10 @@ export const notify = (
   params: object | undefined,
   timeout: Duration.Duration
 ): Effect.Effect<void, JsonRpcError> =>
-  Effect.suspend(() => send(session, Codec.encodeNotification(method, params))).pipe(
-    Effect.timeoutOrElse({ duration: timeout, orElse: () => Effect.fail(timedOut(method, timeout, "send")) })
-  )
+  timeoutOrElse(Effect.suspend(() => send(session, Codec.encodeNotification(method, params))), {
+    duration: timeout,
+    orElse: () => Effect.fail(timedOut(method, timeout, "send"))
+  })
 
 /**
  * Closes the connection. A peer that breaks the protocol, or has fallen silent, is not waited for: it may send for as long as

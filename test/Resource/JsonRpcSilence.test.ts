@@ -16,12 +16,14 @@ import {
   eventually,
   fork,
   type Handler,
+  initializeResult,
   line,
   mcp,
   mcpServer,
   reasonOf,
   rpcServer
 } from "../support/JsonRpcServer.ts"
+import { stall } from "../support/stall.ts"
 import type { TcpServer } from "../support/TcpServer.ts"
 
 interface Lossy {
@@ -219,6 +221,30 @@ describe("a request that times out", () => {
     }))
 
   const lossyReader = rpcServer(() => {}, { pauseOnConnect: true })
+})
+
+describe("a busy event loop", () => {
+  /** The answer is with the kernel when the loop stops turning, for longer than the request may take. */
+  const stalling: Handler = (message, socket) => {
+    if (message.method === "initialize") socket.write(line({ id: message.id, result: initializeResult }))
+    else answer(message, socket)
+    if (message.id !== undefined) stall(300)
+  }
+
+  it.live("makes no request time out whose answer has come in time", () =>
+    Effect.gen(function*() {
+      const { endpoint } = yield* rpcServer(stalling)
+      const client = yield* JsonRpcClient.connect(endpoint, { requestTimeout: "100 millis" })
+      assert.strictEqual(yield* client.request("ask"), null)
+      assert.isTrue(client.isReusable())
+    }))
+
+  it.live("makes no handshake time out that was answered in time", () =>
+    Effect.gen(function*() {
+      const { endpoint } = yield* rpcServer(stalling)
+      const client = yield* JsonRpcClient.connect(endpoint, { mcp, requestTimeout: "100 millis" })
+      assert.deepStrictEqual(client.server, initializeResult)
+    }))
 })
 
 describe("an interrupted request", () => {
