@@ -88,13 +88,11 @@ describe("tests that leak", { timeout: 60_000 }, () => {
   it.live("fail their file alone in a process that several files share", () =>
     Effect.gen(function*() {
       const { testResults } = yield* runVitest("shared-one", "shared-clean", "shared-other")
-      assert.deepStrictEqual(
-        testResults.map(({ name, status }) => [Path.basename(name), status]).toSorted(),
-        [["shared-clean.fixture.ts", "passed"], ["shared-one.fixture.ts", "failed"], [
-          "shared-other.fixture.ts",
-          "failed"
-        ]]
-      )
+      assert.sameDeepMembers(testResults.map(({ name, status }) => [Path.basename(name), status]), [
+        ["shared-clean.fixture.ts", "passed"],
+        ["shared-one.fixture.ts", "failed"],
+        ["shared-other.fixture.ts", "failed"]
+      ])
       for (const { message, name, status } of testResults) {
         if (status === "failed") assert.include(message, `a descriptor (${name}) was left open`)
       }
