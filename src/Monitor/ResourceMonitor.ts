@@ -16,7 +16,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import { sleepUnref } from "../internal/Timer.ts"
 import { whileOpen } from "../internal/WhileOpen.ts"
 import type { Observation } from "./Alerts.ts"
@@ -27,6 +27,7 @@ import type { Situation } from "./Gate.ts"
 import * as Leaks from "./Leaks.ts"
 import * as Ledger from "./Ledger.ts"
 import { LedgerClaim } from "./LedgerClaim.ts"
+import * as LiveMonitors from "./LiveMonitors.ts"
 import { defaultHeadroom, defaults, requireRoom, resolve } from "./Options.ts"
 import type { Options, Resolved } from "./Options.ts"
 import * as Probes from "./Probes.ts"
@@ -314,23 +315,37 @@ const start = Effect.fnUntraced(function*(parts: Parts, probes: Probes.Probes, s
 const isByDefault = <A>(context: Context.Context<never>, reference: Context.Reference<A>): boolean =>
   Context.get(context, reference) === Context.get(Context.empty(), reference)
 
-/** Readings and a time that a test makes up may change in no time at all, so that each one is looked at. */
-const readingsStandFor = Effect.map(
+/** Whether the readings and the time are those of the process. A test makes up its own. */
+const isReal = Effect.map(
   Effect.context<never>(),
-  (context) => isByDefault(context, ProcReader) && isByDefault(context, Clock.Clock) ? standsFor : undefined
+  (context) => isByDefault(context, ProcReader) && isByDefault(context, Clock.Clock)
 )
 
-const make = Effect.fnUntraced(function*(given: Options) {
-  const options = yield* resolve(given)
+const make = Effect.fnUntraced(function*(options: Resolved) {
   const ledger = Ledger.make()
   const probes = yield* Probes.make
   const source = Source.fromProbes(probes, ledger, options)
   const parts = { source, ledger, options, leaks: yield* Leaks.make }
-  const monitor = yield* start(parts, probes, yield* readingsStandFor)
+  // What a test makes up may change in no time at all, so that it is read anew each time.
+  const monitor = yield* start(parts, probes, (yield* isReal) ? standsFor : undefined)
   const now = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
   const { limit, reserve } = source.descriptors(now, false)
   if (limit._tag === "Known") yield* requireRoom(options, limit.value + reserve)
   return monitor
+})
+
+/** A layer under `Layer.fresh` is built with a map of its own, while the context still has that of the layers around it. */
+const isFresh = (context: Context.Context<never>, memoMap: Layer.MemoMap): boolean =>
+  Context.getOrUndefined(context, Layer.CurrentMemoMap) !== memoMap
+
+const built = Effect.fnUntraced(function*(given: Options, memoMap: Layer.MemoMap, scope: Scope.Scope) {
+  const options = yield* resolve(given)
+  const context = yield* Effect.context<never>()
+  const own = make(options)
+  const monitor = isFresh(context, memoMap) || !(yield* isReal)
+    ? yield* Scope.provide(own, scope)
+    : yield* LiveMonitors.share(options, own, scope)
+  return Context.make(ResourceMonitor, monitor)
 })
 
 /**
@@ -359,8 +374,10 @@ const make = Effect.fnUntraced(function*(given: Options) {
  * **Gotchas**
  *
  * - Nothing is refused for memory where neither `maxMemory` nor the container limits it.
- * - Descriptors are counted for the whole process, connections for this monitor: two monitors in one process do not see
- *   each other's claims.
+ * - There is one monitor for a process: wherever this layer, or one with the same limits, is built while another one is alive, it
+ *   provides that one, which ends with the last of its users. What it logs goes to the loggers of the first. A monitor
+ *   with other limits stays apart, and a warning is logged once; the two do not see each other's reservations.
+ *   `Layer.fresh`, `layerTest` and `layerUnlimited` are always apart. A worker thread has a monitor of its own.
  *
  * **Example** (Asking before an opening)
  *
@@ -381,18 +398,13 @@ const make = Effect.fnUntraced(function*(given: Options) {
  * @category layers
  * @since 0.1.0
  */
-export const layer: Layer.Layer<ResourceMonitor> = /*#__PURE__*/ Layer.effect(
-  ResourceMonitor,
-  /*#__PURE__*/ Effect.suspend(() => Effect.orDie(make({})))
+export const layer: Layer.Layer<ResourceMonitor> = /*#__PURE__*/ Layer.fromBuildMemo((memoMap, scope) =>
+  Effect.orDie(built({}, memoMap, scope))
 )
 
 /**
  * The monitor of this process, with options of its own. Everything else is as {@link layer} says. It dies with `InvalidOption` when an
  * option makes no sense.
- *
- * **Gotchas**
- *
- * Each call makes another layer, and each of them makes a monitor. Keep the layer in a constant and provide that one.
  *
  * **Example** (Ten connections at most)
  *
@@ -417,7 +429,7 @@ export const layer: Layer.Layer<ResourceMonitor> = /*#__PURE__*/ Layer.effect(
  * @since 0.1.0
  */
 export const layerOptions = (options: Options): Layer.Layer<ResourceMonitor> =>
-  Layer.effect(ResourceMonitor, Effect.orDie(make(options)))
+  Layer.fromBuildMemo((memoMap, scope) => Effect.orDie(built(options, memoMap, scope)))
 
 /**
  * The monitor of this process, with options from `Config`: one for all options, or a record of one for each.
@@ -452,12 +464,11 @@ export const layerOptions = (options: Options): Layer.Layer<ResourceMonitor> =>
  * @since 0.1.0
  */
 export const layerConfig = (config: Config.Wrap<Options>): Layer.Layer<ResourceMonitor, Config.ConfigError> =>
-  Layer.effect(
-    ResourceMonitor,
-    // `Config` brings `Schema`. Both are loaded when this layer is built, so that other users of the monitor do without them.
+  // `Config` brings `Schema`. Both are loaded when this layer is built, so that other users of the monitor do without them.
+  Layer.fromBuildMemo((memoMap, scope) =>
     Effect.flatMap(
       Effect.promise(() => import("../internal/ConfigFailure.ts")),
-      ({ fromConfig }) => fromConfig(config, make)
+      ({ fromConfig }) => fromConfig(config, (options: Options) => built(options, memoMap, scope))
     )
   )
 
