@@ -64,7 +64,19 @@ describe("errors", () => {
   const fields = {
     ...Object.fromEntries(
       ["key", "label", "method", "text", "code", "span", "site", "input", "rule", "line", "module", "option", "value"]
-        .concat(["phase", "stalledBy", "resource", "level", "state", "host", "path", "detail", "version", "server"])
+        .concat([
+          "phase",
+          "stalledBy",
+          "resource",
+          "level",
+          "state",
+          "host",
+          "path",
+          "detail",
+          "version",
+          "server",
+          "answered"
+        ])
         .map((name) => [name, hostile + url])
     ),
     ...Object.fromEntries(
@@ -84,10 +96,11 @@ describe("errors", () => {
           "heldOfEndpoint",
           "maxTotal"
         ])
-        .concat(["maxPerEndpoint", "supported"]).map((name) => [name, 1])
+        .concat(["maxPerEndpoint"]).map((name) => [name, 1])
     ),
     endpoint: Endpoint.unix("/tmp/\u001b[2Jx\n"),
     pool: {},
+    supported: [hostile + url],
     holders: [],
     topSites: [],
     history: [],
