@@ -47,7 +47,8 @@ const others = [
   "projectionHorizon",
   "cleanupCooldown",
   "maintenanceInterval",
-  "driftWindow"
+  "driftWindow",
+  "leakLogInterval"
 ] as const
 
 const shown = (value: number | Duration.Duration | undefined): string =>

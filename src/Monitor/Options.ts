@@ -102,6 +102,13 @@ export interface Options {
    */
   readonly driftWindow?: Duration.Input | undefined
   /**
+   * Of the leaks with one verdict and from one place in the program the log has the first in each such interval, and at its end the
+   * number of the others: a duration of at least 0. 0 logs each one; `Infinity` logs the number when the monitor ends.
+   *
+   * @default 1 minute
+   */
+  readonly leakLogInterval?: Duration.Input | undefined
+  /**
    * Where the program has the limits from, such as the name of an environment variable. A refusal names it.
    *
    * @default none
@@ -137,6 +144,7 @@ export interface Resolved extends Thresholds {
   readonly cleanupCooldown: Duration.Duration
   readonly maintenanceInterval: Duration.Duration
   readonly driftWindow: Duration.Duration
+  readonly leakLogInterval: Duration.Duration
 }
 
 const mebibyte = 1024 * 1024
@@ -161,7 +169,8 @@ export const defaults: Resolved = {
   projectionHorizon: Duration.minutes(1),
   cleanupCooldown: Duration.seconds(30),
   maintenanceInterval: Duration.seconds(30),
-  driftWindow: Duration.minutes(5)
+  driftWindow: Duration.minutes(5),
+  leakLogInterval: Duration.minutes(1)
 }
 
 /**
@@ -235,7 +244,11 @@ const timesOf = (options: Options) => {
     projectionHorizon: time("projectionHorizon"),
     cleanupCooldown: time("cleanupCooldown"),
     maintenanceInterval: interval("maintenanceInterval"),
-    driftWindow: interval("driftWindow")
+    driftWindow: interval("driftWindow"),
+    leakLogInterval: duration("leakLogInterval", options.leakLogInterval ?? defaults.leakLogInterval, {
+      min: 0,
+      infinite: true
+    })
   }
 }
 

@@ -325,7 +325,7 @@ const make = Effect.fnUntraced(function*(options: Resolved) {
   const ledger = Ledger.make()
   const probes = yield* Probes.make
   const source = Source.fromProbes(probes, ledger, options)
-  const parts = { source, ledger, options, leaks: yield* Leaks.make }
+  const parts = { source, ledger, options, leaks: yield* Leaks.make(options.leakLogInterval) }
   // What a test makes up may change in no time at all, so that it is read anew each time.
   const monitor = yield* start(parts, probes, (yield* isReal) ? standsFor : undefined)
   const now = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
@@ -489,7 +489,11 @@ export const layerUnlimited: Layer.Layer<ResourceMonitor> = /*#__PURE__*/ Layer.
     const probes = yield* Probes.make
     const source = Source.withoutLimits(Source.fromProbes(probes, ledger, defaults), probes)
     // Without a limit there is nothing to be read before an opening.
-    return yield* start({ source, ledger, options: defaults, leaks: yield* Leaks.make }, probes, standsForEver)
+    return yield* start(
+      { source, ledger, options: defaults, leaks: yield* Leaks.make(defaults.leakLogInterval) },
+      probes,
+      standsForEver
+    )
   })
 )
 
@@ -529,7 +533,7 @@ export const layerTest: Layer.Layer<ResourceMonitor | TestMonitor> = /*#__PURE__
     const ledger = Ledger.make()
     const clock = yield* Effect.clockWith(Effect.succeed)
     const { handle, sampler, source } = makeTest(ledger, clock)
-    const parts = { source, ledger, options: defaults, leaks: yield* Leaks.make }
+    const parts = { source, ledger, options: defaults, leaks: yield* Leaks.make(defaults.leakLogInterval) }
     const running = yield* watch(parts, sampler.deepLook)
     const gate = yield* gateOf(parts, running)
     return Context.make(ResourceMonitor, makeMonitor(parts, running, gate, sampler)).pipe(

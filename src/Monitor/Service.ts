@@ -212,9 +212,12 @@ export class ResourceMonitor extends Context.Service<ResourceMonitor, {
    * least 0, or `Infinity`.
    */
   readonly topSites: (count: number) => Effect.Effect<ReadonlyArray<SiteCount>>
-  /** Reports a leak: it is logged as a warning, remembered, and sent to `leaks`. */
+  /**
+   * Reports a leak: it is remembered and sent to `leaks`. The first of one verdict and one place in the program is logged as a
+   * warning, and after the option `leakLogInterval` the number of the others.
+   */
   readonly reportLeak: (leak: LeakFacts) => Effect.Effect<void>
-  /** The leaks from now on, until the monitor ends. A listener that is slow misses the oldest of more than 100. */
+  /** Every leak from now on, also those that are only counted in the log, until the monitor ends. A listener that is slow misses the oldest of more than 100. */
   readonly leaks: Stream.Stream<Leak>
   /**
    * The last leaks, the oldest first: at most `count`, and never more than the 100 that are remembered, which is the default.
