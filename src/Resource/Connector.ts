@@ -6,6 +6,9 @@
 import type * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
+import { type ClientError, connectorOf, type PromiseClient } from "./PromiseClient.ts"
+
+export { ClientError, type PromiseClient } from "./PromiseClient.ts"
 
 /**
  * Opens connections of type `A` for keys of type `K`.
@@ -22,7 +25,12 @@ import type * as Scope from "effect/Scope"
  *   borrow has ended, with how it ended, and again before the next one, without. It guards a protocol that cannot tell
  *   whose answer comes next: an interrupted borrower may have left one behind. Without it every connection may.
  *
+ * - `open` has to end when it is interrupted. A connect that waits for a promise does not: `Effect.acquireRelease` of an
+ *   `Effect.tryPromise` cannot be interrupted, and its socket stays open for as long as the server is silent. {@link fromPromise} is
+ *   for clients of promises.
+ *
  * @see {@link make}
+ * @see {@link fromPromise}
  * @category models
  * @since 0.1.0
  */
@@ -65,3 +73,47 @@ export const make = <K, A, E = never, R = never, E2 = never, R2 = never>(connect
 }): Connector<K, A, E | E2, Exclude<R, Scope.Scope> | R2> =>
   // The scope is what `open` is given, so it is no requirement of the connector; nothing else differs in the two types.
   connector as Connector<K, A, E | E2, Exclude<R, Scope.Scope> | R2>
+
+/**
+ * Makes a connector of a client whose functions return promises, such as `pg`, `mysql2`, `ioredis`, `redis` and `amqplib`.
+ *
+ * **Details**
+ *
+ * - The client is made first, then connected. Connecting ends as soon as it is interrupted, which a pool does at `connectTimeout`, and
+ *   the client is destroyed: no socket is left, also where the server accepts and stays silent.
+ * - At the end of the scope a client that was connected is closed within the pool's `closeTimeout`, 2 seconds without a pool, and
+ *   destroyed if it has not closed by then.
+ * - Its `error` events are listened to from the beginning, so that a late one does not end the process. What they say is known by
+ *   `closed` and by the failure of the command that is under way.
+ * - `open` and `check` fail with `ClientError`, whose `cause` is what the client has thrown or rejected with, as it is.
+ *
+ * **Gotchas**
+ *
+ * Switch off what the client repeats by itself (`retryStrategy`, `reconnectStrategy`). The pool dials again in its own time, past the
+ * monitor's gate; a client that reconnects is never dead to it.
+ *
+ * **Example** (A server that accepts and stays silent)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import * as Connector from "effect-sluice/Connector"
+ *
+ * const log: Array<string> = []
+ * const connector = Connector.fromPromise({
+ *   create: (name: string) => ({ name }),
+ *   connect: ({ name }) => name === "silent" ? new Promise(() => {}) : Promise.resolve(),
+ *   close: ({ name }) => Promise.resolve(log.push(`closed ${name}`)),
+ *   destroy: ({ name }) => log.push(`destroyed ${name}`)
+ * })
+ *
+ * const open = (name: string) => Effect.timeoutOption(Effect.scoped(connector.open(name)), "10 millis")
+ *
+ * await Effect.runPromise(Effect.andThen(open("silent"), open("db")))
+ * log // => ["destroyed silent", "closed db"]
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromPromise: <K, A extends object>(client: PromiseClient<K, A>) => Connector<K, A, ClientError> =
+  connectorOf

@@ -1,0 +1,202 @@
+/**
+ * Clients whose functions return promises, as connectors.
+ *
+ * A promise cannot be interrupted. So the client is made before it connects, and what ends its connecting is that it is destroyed.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import { CloseTimeout } from "../internal/CloseTimeout.ts"
+import { errorText, safeMessage } from "../internal/SafeText.ts"
+import { TaggedError } from "../internal/TaggedError.ts"
+import { timeoutOption } from "../internal/Timeout.ts"
+import { report } from "../internal/Unhandled.ts"
+
+/**
+ * A client of promises, in the steps in which `Connector.fromPromise` uses it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface PromiseClient<in K, A extends object> {
+  /**
+   * Makes the client, or a promise of it, so that there is something to destroy before anything is open. It may dial only if it
+   * returns the client itself, as with `mysql2`, which dials in its constructor: a promise of a client cannot be given up.
+   */
+  readonly create: (key: K) => A | PromiseLike<A>
+  /**
+   * Connects the client; its promise is fulfilled when the client can be used. The signal is aborted when connecting is given up,
+   * and `destroy` follows, so that the signal may be ignored.
+   */
+  readonly connect: (client: A, key: K, signal: AbortSignal) => unknown
+  /**
+   * Ends the client and its socket at once, whatever it is doing; a promise is awaited. It is called when `connect` has failed or was
+   * given up, when `close` has failed or took too long, when the connection is known to be dead, and where there is no `close`. Half a
+   * close is not enough: a server that is silent never sends the other half.
+   */
+  readonly destroy: (client: A) => unknown
+  /** Says goodbye to the server. It is called on a client that was connected and is not dead, and has `closeTimeout`. */
+  readonly close?: ((client: A) => unknown) | undefined
+  /**
+   * Has `onClosed` called as soon as the connection has ended, whoever ended it, as in `client.once("end", onClosed)`. It is called as
+   * soon as there is a client, so that no end is missed. If it returns a function, that is called when the client has been closed.
+   */
+  readonly closed?: ((client: A, onClosed: () => void) => unknown) | undefined
+  /** Asks whether an idle connection still works: it throws, or its promise is rejected, when it does not. */
+  readonly check?: ((client: A, signal: AbortSignal) => unknown) | undefined
+  /**
+   * Whether the connection may be leased again: after a borrow that ended so, or before the next one. It is not asked of one that is
+   * known to be dead. @default no after a borrow that was interrupted or died, else yes
+   */
+  readonly isReusable?: ((client: A, exit?: Exit.Exit<unknown, unknown>) => boolean) | undefined
+}
+
+/**
+ * A client has failed to be made, to connect or to answer a check. `cause` is what it has thrown or rejected with, as it is, or the
+ * `error` event that it emitted before that while it was connecting: `Failure.classify` finds its codes there.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ClientError extends TaggedError("ClientError")<{
+  readonly operation: "create" | "connect" | "check"
+  readonly cause: unknown
+}> {
+  override get message(): string {
+    return safeMessage(`${this.operation} failed: ${errorText(this.cause)}`)
+  }
+}
+
+/** A client and what is known of it. */
+class Handle<A extends object> {
+  readonly client: A
+  isConnected = false
+  isClosed = false
+  /** Its first `error` event while it is connecting: some reject with no more than that they are closed. */
+  emitted: { readonly error: unknown } | undefined
+  /** Nobody would hear of its end. */
+  broken: ClientError | undefined
+  #unsubscribe: unknown
+  readonly #waiting = new Set<() => void>()
+
+  constructor(client: A, closed: PromiseClient<never, A>["closed"]) {
+    this.client = client
+    try {
+      // An `error` event that nobody listens to ends the process, and a client that was destroyed may still emit one.
+      if ("on" in client && typeof client.on === "function") {
+        client.on("error", (error: unknown) => this.#onError(error))
+      }
+      this.#unsubscribe = closed?.(client, () => this.#onClosed())
+    } catch (cause) {
+      this.broken = new ClientError({ operation: "create", cause })
+    }
+  }
+
+  get untilClosed(): Effect.Effect<void> {
+    return Effect.callback((resume) => {
+      const wake = () => resume(Effect.void)
+      if (this.isClosed) return wake()
+      this.#waiting.add(wake)
+      return Effect.sync(() => this.#waiting.delete(wake))
+    })
+  }
+
+  unsubscribe(): void {
+    if (typeof this.#unsubscribe === "function") this.#unsubscribe()
+  }
+
+  #onError(error: unknown): void {
+    if (!this.isConnected) this.emitted ??= { error }
+  }
+
+  #onClosed(): void {
+    this.isClosed = true
+    for (const wake of this.#waiting) wake()
+  }
+}
+
+/** What a function throws, or its promise is rejected with, is the cause of the failure. */
+const awaited = <A>(
+  operation: ClientError["operation"],
+  evaluate: (signal: AbortSignal) => A | PromiseLike<A>
+): Effect.Effect<A, ClientError> =>
+  Effect.tryPromise({
+    try: (signal) => Promise.resolve(evaluate(signal)),
+    catch: (cause) => new ClientError({ operation, cause })
+  })
+
+const isPromise = <A extends object>(value: A | PromiseLike<A>): value is PromiseLike<A> =>
+  "then" in value && typeof value.then === "function"
+
+/** Makes a client. Nothing may come between that and the listeners: what it emits next would go unheard. */
+const makeHandle = <K, A extends object>({ closed, create }: PromiseClient<K, A>, key: K) =>
+  Effect.suspend((): Effect.Effect<Handle<A>, ClientError> => {
+    try {
+      const made = create(key)
+      return isPromise(made)
+        ? awaited("create", () => made.then((client) => new Handle(client, closed)))
+        : Effect.succeed(new Handle(made, closed))
+    } catch (cause) {
+      return Effect.fail(new ClientError({ operation: "create", cause }))
+    }
+  })
+
+const connect = <K, A extends object>({ connect }: PromiseClient<K, A>, handle: Handle<A>, key: K) => {
+  if (handle.broken !== undefined) return Effect.fail(handle.broken)
+  const connecting = Effect.map(awaited("connect", (signal) => connect(handle.client, key, signal)), () => {
+    handle.isConnected = true
+    handle.emitted = undefined
+    return handle.client
+  })
+  return Effect.mapError(
+    connecting,
+    (error) =>
+      handle.emitted === undefined ? error : new ClientError({ operation: "connect", cause: handle.emitted.error })
+  )
+}
+
+/** Says goodbye; whether that was over within `closeTimeout`. A failure is reported, because no caller can receive it. */
+const closesInTime = (close: () => unknown): Effect.Effect<boolean> =>
+  Effect.gen(function*() {
+    const { closeTimeout } = yield* CloseTimeout
+    const closed = yield* Effect.exit(timeoutOption(Effect.promise(() => Promise.resolve(close())), closeTimeout))
+    if (Exit.isSuccess(closed)) return Option.isSome(closed.value)
+    yield* report("Connector.fromPromise: close has failed, so that the client is destroyed", closed.cause)
+    return false
+  })
+
+const end = <K, A extends object>({ close, destroy }: PromiseClient<K, A>, handle: Handle<A>): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const { client, isClosed, isConnected } = handle
+    const isPolite = close !== undefined && isConnected && !isClosed
+    if (!(isPolite && (yield* closesInTime(() => close(client))))) {
+      yield* Effect.promise(() => Promise.resolve(destroy(client)))
+    }
+    handle.unsubscribe()
+  })
+
+/** What a borrow that was cut off, or has died, has left behind on a connection is not known. */
+const endedWell = (exit: Exit.Exit<unknown, unknown> | undefined): boolean =>
+  exit === undefined || Exit.isSuccess(exit) || exit.cause.reasons.every(Cause.isFailReason)
+
+/** The parts of a connector for clients of promises. */
+export const connectorOf = <K, A extends object>(options: PromiseClient<K, A>) => {
+  const { check, closed, isReusable = (_: A, exit?: Exit.Exit<unknown, unknown>) => endedWell(exit) } = options
+  const handles = new WeakMap<A, Handle<A>>()
+  const open = (key: K): Effect.Effect<A, ClientError, Scope.Scope> =>
+    Effect.flatMap(Effect.acquireRelease(makeHandle(options, key), (handle) => end(options, handle)), (handle) => {
+      handles.set(handle.client, handle)
+      return connect(options, handle, key)
+    })
+  return {
+    open,
+    check: check && ((client: A) => Effect.asVoid(awaited("check", (signal) => check(client, signal)))),
+    closed: closed && ((client: A) => handles.get(client)?.untilClosed ?? Effect.void),
+    isReusable: (client: A, exit?: Exit.Exit<unknown, unknown>) =>
+      handles.get(client)?.isClosed !== true && isReusable(client, exit)
+  }
+}
