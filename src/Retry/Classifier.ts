@@ -4,11 +4,11 @@
  * @since 0.1.0
  */
 import { dual } from "effect/Function"
-import { isObject, read } from "../internal/Peek.ts"
+import { isObject, namesOf, read } from "../internal/Peek.ts"
 import type { FailureClass } from "./Codes.ts"
 import type { Failure } from "./FailureModel.ts"
 import { make } from "./FailureModel.ts"
-import { levelsOf, namesOf, recognise } from "./Recognising.ts"
+import { levelsOf, recognise } from "./Recognising.ts"
 
 /**
  * Says what an error asks for, or `undefined` where it does not know, which leaves the error to the next classifier and in
@@ -126,8 +126,8 @@ export const byTag = (outcomes: { readonly [tag: string]: Outcome }): Classifier
  *
  * **Details**
  *
- * This is the place for drivers that give no code. What is compared is then a whole text of one driver's one version, which
- * is for its user to know, and for this library not to guess.
+ * This is the place for drivers that give no code and are not known to `Failure.classify`. What is compared is then a whole
+ * text of one version of the driver.
  *
  * **Example** (Classifying what has no code)
  *
@@ -135,13 +135,13 @@ export const byTag = (outcomes: { readonly [tag: string]: Outcome }): Classifier
  * import { Effect } from "effect"
  * import * as Failure from "effect-sluice/Failure"
  *
- * // `pg` says so when a connection ends under a query, and when it ends while it is being opened.
+ * // A driver that says no more than this when its connection ends under a request.
  * const classify = Failure.when(
- *   (error): error is Error => error instanceof Error && error.message === "Connection terminated unexpectedly",
+ *   (error): error is Error => error instanceof Error && error.message === "session lost",
  *   "Ambiguous"
  * )
  *
- * const lost = new Error("Connection terminated unexpectedly")
+ * const lost = new Error("session lost")
  * await Effect.runPromise(Effect.succeed(classify({ cause: lost })?.class)) // => "Ambiguous"
  * ```
  *

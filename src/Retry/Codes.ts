@@ -30,17 +30,17 @@ type Words = Pick<ReadonlySet<string>, "has">
 const split = (text: string): ReadonlyArray<string> => text.trim().split(/\s+/)
 
 /** Takes a text apart when it is first asked for: a function that starts does not wait for what most of its calls never need. */
-const lazily = <A>(make: () => A): () => A => {
+export const lazily = <A>(make: () => A): () => A => {
   let made: A | undefined
   return () => made ??= make()
 }
 
-const words = (text: string): Words => {
+export const words = (text: string): Words => {
   const all = lazily(() => new Set(split(text)))
   return { has: (word) => all().has(word) }
 }
 
-const table = (rows: { readonly [Class in Meaning]?: string }): Table => {
+export const table = (rows: { readonly [Class in Meaning]?: string }): Table => {
   const all = lazily(() =>
     new Map(
       // The keys of a literal of this type are meanings; `Object.entries` widens them to string.
@@ -63,16 +63,17 @@ export const wordCodes: Table = table({
     ECONNREFUSED EAI_AGAIN EAI_FAIL EAI_NODATA EAI_NONAME ENOTFOUND ENODATA ESERVFAIL ETIMEOUT EREFUSED
     ERR_SOCKET_CONNECTION_TIMEOUT ERR_TLS_HANDSHAKE_TIMEOUT UND_ERR_CONNECT_TIMEOUT
     ERR_HTTP2_STREAM_CANCEL ERR_HTTP2_GOAWAY_SESSION ERR_HTTP2_INVALID_SESSION NGHTTP2_REFUSED_STREAM
-    CONNECT_TIMEOUT ER_CONNECTION_TIMEOUT ER_GET_CONNECTION_TIMEOUT`,
+    CONNECT_TIMEOUT ER_CONNECTION_TIMEOUT ER_GET_CONNECTION_TIMEOUT POOL_NONEONLINE`,
   Transient: "EAGAIN EHOSTUNREACH ENETUNREACH EHOSTDOWN ENETDOWN ENONET EINTR UNAVAILABLE ABORTED",
   LocalExhausted: "EMFILE ENFILE ENOBUFS ENOMEM EAI_MEMORY ERR_INSUFFICIENT_RESOURCES",
   RemoteSaturated: "RESOURCE_EXHAUSTED NGHTTP2_ENHANCE_YOUR_CALM",
   Ambiguous: `
     ECONNRESET ECONNABORTED EPIPE ETIMEDOUT ESHUTDOWN ENOTCONN ERR_NETWORK
     ERR_SOCKET_CLOSED ERR_SOCKET_CLOSED_BEFORE_CONNECTION ERR_STREAM_PREMATURE_CLOSE ERR_STREAM_DESTROYED
-    UND_ERR_SOCKET UND_ERR_HEADERS_TIMEOUT UND_ERR_BODY_TIMEOUT
+    UND_ERR_SOCKET UND_ERR_HEADERS_TIMEOUT UND_ERR_BODY_TIMEOUT UND_ERR_INFO UND_ERR_RES_CONTENT_LENGTH_MISMATCH
     ERR_HTTP2_STREAM_ERROR ERR_HTTP2_SESSION_ERROR ERR_HTTP2_INVALID_STREAM
     CONNECTION_CLOSED PROTOCOL_CONNECTION_LOST PROTOCOL_SEQUENCE_TIMEOUT ER_SOCKET_UNEXPECTED_CLOSE ER_SOCKET_TIMEOUT
+    PROTOCOL_ERROR PROTOCOL_UNEXPECTED_PACKET
     DEADLINE_EXCEEDED UNKNOWN INTERNAL`,
   Fatal: `
     EADDRNOTAVAIL EADDRINUSE ENOENT EACCES EPERM EINVAL EAFNOSUPPORT EPROTONOSUPPORT EPROTO EPROTOTYPE EBADF EISCONN EDESTADDRREQ EMSGSIZE
@@ -80,6 +81,9 @@ export const wordCodes: Table = table({
     DEPTH_ZERO_SELF_SIGNED_CERT SELF_SIGNED_CERT_IN_CHAIN INVALID_CA INVALID_PURPOSE HOSTNAME_MISMATCH
     PATH_LENGTH_EXCEEDED CRL_NOT_YET_VALID CRL_HAS_EXPIRED ERROR_IN_CERT_NOT_BEFORE_FIELD
     ERROR_IN_CERT_NOT_AFTER_FIELD
+    HANDSHAKE_NO_SSL_SUPPORT HANDSHAKE_SSL_ERROR HANDSHAKE_UNKNOWN_ERROR AUTH_SWITCH_PLUGIN_ERROR MYSQL_CLEAR_PASSWORD_NOT_ENABLED
+    POOL_NOEXIST AUTH_TYPE_NOT_IMPLEMENTED SASL_SIGNATURE_MISMATCH
+    MODULE_NOT_FOUND ERR_MODULE_NOT_FOUND ERR_PACKAGE_PATH_NOT_EXPORTED
     CONNECTION_ENDED CONNECTION_DESTROYED ERR_SOCKET_BAD_PORT ERR_INVALID_URL ERR_CANCELED ABORT_ERR
     CANCELLED INVALID_ARGUMENT NOT_FOUND ALREADY_EXISTS PERMISSION_DENIED FAILED_PRECONDITION OUT_OF_RANGE
     UNIMPLEMENTED DATA_LOSS UNAUTHENTICATED`
@@ -90,7 +94,7 @@ export const wordCodes: Table = table({
  * that was cut off, and families of codes that are `Fatal`.
  */
 export const axiosBadResponse = "ERR_BAD_RESPONSE"
-export const fatalFamilies = /^(ERR_SSL|ERR_TLS|CERT|UNABLE_TO|UND_ERR|HPE|ER)_/
+export const fatalFamilies = /^(ERR_(SSL|OSSL|TLS|INVALID)|CERT|UNABLE_TO|UND_ERR|HPE|ER)_/
 
 /**
  * Codes with a meaning of their own while dialling, when nothing was sent. `EADDRNOTAVAIL` and `EADDRINUSE` mean that no
@@ -103,13 +107,11 @@ export const dialCodes: Table = table({
   RemoteSaturated: "EAGAIN"
 })
 
-/**
- * SQLSTATE of PostgreSQL and of those who speak its protocol. `08P01` is how pgbouncer says that it takes no more clients.
- */
+/** SQLSTATE of PostgreSQL and of those who speak its protocol. What `08P01` means is in its text: see `Drivers`. */
 export const sqlStates: Table = table({
   Unsent: "08001 08004 57P03",
   Transient: "40001 40P01 55P03 55006 55000",
-  RemoteSaturated: "08P01 53300 53400 53200 53100 53000",
+  RemoteSaturated: "53300 53400 53200 53100 53000",
   Ambiguous: "08000 08003 08006 08007 57P01 57P02 57P05 25P03 40003",
   Redirect: "25006"
 })
@@ -127,17 +129,17 @@ export const sqlStateClasses: Table = table({
  */
 export const mysqlErrors: Table = table({
   Unsent: "2002 2003 1042 1043",
-  Transient: "1053 1205 1213 1614",
+  Transient: "1053 1205 1213 1614 3572",
   RemoteSaturated: "1037 1040 1041 1135 1203 1226",
-  Ambiguous: "1158 1159 1160 1161 2006 2013 2055",
+  Ambiguous: "1152 1158 1159 1160 1161 1184 1927 2006 2013 2055 4031",
   Redirect: "1290 1792 1836"
 })
 
-/** The first word of a Redis error reply, which is its code. What is not here is `Fatal`. */
+/** The first word of an error reply of Redis or Valkey, which is its code. What is not here is `Fatal`. */
 export const redisReplies: Table = table({
   Transient: "LOADING TRYAGAIN CLUSTERDOWN MASTERDOWN NOREPLICAS",
   RemoteSaturated: "OOM BUSY MISCONF",
-  Redirect: "MOVED ASK READONLY UNBLOCKED"
+  Redirect: "MOVED ASK REDIRECT READONLY UNBLOCKED"
 })
 
 /** HTTP statuses from 300 to 599. What is not here is `Fatal`. 503 with `Retry-After` is `RemoteSaturated`. */
@@ -162,17 +164,27 @@ export const grpcStatuses: ReadonlyArray<string> =
     "UNAVAILABLE DATA_LOSS UNAUTHENTICATED").split(" ")
 
 /**
- * `_tag`, `name` or class of errors that carry no code of their own: Effect's, the DOM's, node-redis', MongoDB's and ours.
+ * `_tag`, `name` or class of errors that carry no code of their own: Effect's, the DOM's, those of node-redis, ioredis, amqplib,
+ * NATS' second client (@nats-io) and MongoDB, and ours.
  */
 export const tags: Table = table({
   Unsent: "SocketOpenError ConnectTimeout DialTimeout ClientOfflineError ConnectionTimeoutError " +
-    "RootNodesUnavailableError",
+    "RootNodesUnavailableError IllegalOperationError NoResponders " +
+    "MongoWaitQueueTimeoutError",
+  Transient: "WatchError MaxCommandRedirectionsError",
   LocalExhausted: "ResourceExhausted",
   RemoteSaturated: "RateLimitExceeded RateLimitError CircuitOpen CircuitHalfOpen",
   Ambiguous: "TimeoutError DeadlineExceeded SocketReadError SocketWriteError ConnectionError TransportError " +
     "ConnectionClosed ReadFailed WriteFailed RequestTimeout ConnectionLost " +
-    "SocketClosedUnexpectedlyError SocketTimeoutError DisconnectsClientError MongoNetworkError MongoNetworkTimeoutError",
-  Fatal: "AbortError SocketUpgradeError ClientClosedError"
+    "SocketClosedUnexpectedlyError SocketTimeoutError SocketTimeoutDuringMaintenanceError " +
+    "CommandTimeoutDuringMaintenanceError DisconnectsClientError MaxRetriesPerRequestError ClosedConnectionError " +
+    "MongoNetworkError MongoNetworkTimeoutError MongoOperationTimeoutError PoolClearedOnNetworkError",
+  Fatal: "AbortError SocketUpgradeError ClientClosedError ConfigError SchemaError InvalidOption " +
+    "AuthorizationError UserAuthenticationExpiredError PermissionViolationError DrainingConnectionError " +
+    "InvalidArgumentError InvalidOperationError InvalidSubjectError " +
+    "MongoAPIError MongoParseError MongoInvalidArgumentError MongoCompatibilityError MongoMissingCredentialsError " +
+    "MongoMissingDependencyError MongoAWSError MongoAzureError MongoGCPError MongoKerberosError MongoOIDCError " +
+    "MongoNotConnectedError MongoClientClosedError MongoTopologyClosedError MongoPoolClosedError MongoExpiredSessionError"
 })
 
 /**
@@ -180,7 +192,7 @@ export const tags: Table = table({
  * their cause is `Transient`.
  */
 export const unsentTags = words(
-  "ConnectFailed ConnectTimeout DialFailed DialTimeout SocketOpenError HandshakeFailed AcquireTimeout QueueFull PoolSuspended CircuitOpen " +
+  "MongoServerSelectionError MongoPoolClearedError ClusterAllFailedError ConnectFailed ConnectTimeout DialFailed DialTimeout SocketOpenError HandshakeFailed AcquireTimeout QueueFull PoolSuspended CircuitOpen " +
     "CircuitHalfOpen"
 )
 
@@ -204,7 +216,7 @@ export const redisReplyNames = words("ReplyError ErrorReply SimpleError BlobErro
 
 const clocks = "compare the clocks of both hosts with the dates of the certificate"
 
-/** What somebody has to do before a later attempt can succeed. */
+/** What an operator has to do before a later attempt can succeed. */
 export const advice: ReadonlyMap<string, string> = new Map([
   ["CERT_HAS_EXPIRED", clocks],
   ["CERT_NOT_YET_VALID", clocks],

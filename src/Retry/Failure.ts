@@ -1,5 +1,5 @@
 /**
- * What a failure asks for, told by codes and never by searching a text for words.
+ * What a failure asks for, by its codes and never by searching a text for words.
  *
  * @since 0.1.0
  */
@@ -85,7 +85,7 @@ const outermost = (
 /** What is known of an error, with what its wrappers say. */
 const combine = (known: Failure | undefined, stated: boolean | undefined): Failure => {
   if (known?.class === "Ambiguous" || known?.class === "Redirect") return known
-  // Whoever made the error knows more about it than its code says, except that nobody can undo what was done.
+  // The maker of an error knows more about it than its code says, except that what was done cannot be undone.
   if (stated === false) return { ...known, ...make("Fatal", { code: known?.code }) }
   if (stated === true && (known === undefined || known.class === "Fatal")) {
     return { ...known, ...make("Transient", { code: known?.code }) }
@@ -122,8 +122,9 @@ const ofDial = (failure: Failure, isKnown: boolean): Failure => ({
  *
  * 1. Local exhaustion anywhere (`EMFILE`, `ENFILE`, `ENOBUFS`, no ephemeral port, the monitor's `ResourceExhausted`):
  *    the class is `LocalExhausted`, whatever else the error says.
- * 2. The outermost code that is known: Node, libuv, TLS, undici, HTTP/2, PostgreSQL, MySQL, Redis, MongoDB, HTTP, gRPC and
- *    WebSocket; then the outermost tag that is known (Effect's errors, those of clients without codes, and ours).
+ * 2. The outermost code that is known: Node, libuv, TLS, undici, HTTP/2, PostgreSQL, MySQL, Redis, MongoDB, NATS, AMQP, HTTP,
+ *    gRPC and WebSocket, or the whole text of an error that has no code, of known versions of drivers; then the outermost tag
+ *    that is known (Effect's errors, those of clients without codes, and ours).
  *    `Ambiguous` becomes `Transient` when it is certain that nothing was sent: because there never was a connection, or
  *    because an error says `sent: false`.
  * 3. The outermost `isRetryable`: `false` makes `Fatal` what would be retried, `true` makes `Transient` what is `Fatal` or

@@ -31,7 +31,7 @@ export interface Failure {
    * retried.
    */
   readonly sent?: boolean | undefined
-  /** What somebody has to do before a later attempt can succeed, where a code says so. It completes a message. */
+  /** What an operator has to do before a later attempt can succeed, where a code says so. It completes a message. */
   readonly advice?: string | undefined
 }
 

@@ -43,7 +43,8 @@ export interface Options {
    */
   readonly initialDelay?: Duration.Input | undefined
   /**
-   * No delay is above this, jitter included. Finite, at least `initialDelay`.
+   * No delay is above this, jitter included, unless the other side asks for a longer one (`Retry-After`), which counts up to
+   * 72 seconds. Finite, at least `initialDelay`.
    *
    * @default "30 seconds"
    */

@@ -5,9 +5,9 @@
  */
 import * as Duration from "effect/Duration"
 import {
-  className,
   has,
   isObject,
+  namesOf,
   quietly,
   read,
   readArray,
@@ -17,6 +17,7 @@ import {
 } from "../internal/Peek.ts"
 import type { Meaning } from "./Codes.ts"
 import * as Codes from "./Codes.ts"
+import { byAmqp, byMongo, byNats, byText, isMongoHandshake, protocolViolation } from "./Drivers.ts"
 import type { Failure } from "./FailureModel.ts"
 import { meaning } from "./FailureModel.ts"
 import { pushback, retryAfter } from "./Hints.ts"
@@ -30,6 +31,9 @@ const childrenOf = (node: object): ReadonlyArray<unknown> => [
   read(node, "reason"),
   read(node, "cause"),
   read(node, "error"),
+  // NATS, and ioredis' clusters.
+  read(node, "chainedError"),
+  read(node, "lastNodeError"),
   ...readArray(node, "errors", maxNodes)
 ]
 
@@ -51,10 +55,6 @@ export const levelsOf = (error: unknown): ReadonlyArray<ReadonlyArray<object>> =
   return levels
 }
 
-/** What an error calls itself: its tag, its name, its class. */
-export const namesOf = (node: object): ReadonlyArray<string> =>
-  [readString(node, "_tag"), readString(node, "name"), className(node)].filter((name) => name !== undefined)
-
 /** What was being done. TLS that is cut in its handshake names no system call, but it names the address it came from. */
 const callOf = (node: object): "connect" | "transfer" | undefined => {
   const call = readString(node, "syscall")
@@ -63,7 +63,7 @@ const callOf = (node: object): "connect" | "transfer" | undefined => {
   return dialled ? "connect" : undefined
 }
 
-/** A dial has sent nothing; whatever ends a transfer, nobody knows how far it came. */
+/** A dial has sent nothing. How far a transfer came is not known. */
 const during = (call: "connect" | "transfer" | undefined, means: Meaning): Meaning => {
   if (means !== "Transient" && means !== "Unsent") return means
   return call === "connect" ? "Unsent" : call === "transfer" ? "Ambiguous" : means
@@ -90,13 +90,20 @@ const isNeonFull = (node: object): boolean =>
 const sqlState = (node: object, code: string): Meaning | undefined => {
   if (!/^(?=.*\d)[0-9A-Z]{5}$/.test(code)) return undefined
   if (code === "XX000" && isNeonFull(node)) return "RemoteSaturated"
+  if (code === "08P01") return protocolViolation(node)
   return Codes.sqlStates.get(code) ?? Codes.sqlStateClasses.get(code.slice(0, 2)) ?? "Fatal"
 }
 
-/** The code of an error. Where it repeats that of what it wraps, this is asked instead. */
+/** Node's word for a signal that was aborted, around the reason. Where `AbortSignal.timeout` gave that, time was up. */
+const isTimeUp = (node: object): boolean => {
+  const reason = readObject(node, "cause")
+  return reason !== undefined && namesOf(node).includes("AbortError") && namesOf(reason).includes("TimeoutError")
+}
+
+/** The code of an error. Where it repeats that of what it wraps, or hides it, this is asked instead. */
 const codeOf = (node: object): string | undefined => {
   const code = readString(node, "code")
-  return code === undefined || isRepeated(node, code) ? undefined : code
+  return code === undefined || isRepeated(node, code) || isTimeUp(node) ? undefined : code
 }
 
 const byCode = (node: object): Failure | undefined => {
@@ -153,12 +160,6 @@ const byGrpc = (node: object): Failure | undefined => {
   return meaning(stop ? "Fatal" : means, code, retryAfter)
 }
 
-/** MongoDB labels what it refused for overload before it did anything. */
-const byLabel = (node: object): Failure | undefined =>
-  readArray(node, "errorLabels", 16).includes("SystemOverloadedError")
-    ? { ...meaning("RemoteSaturated", "SystemOverloadedError"), sent: false }
-    : undefined
-
 const statusOf = (node: object): number | undefined =>
   readInteger(node, "status") ?? readInteger(node, "statusCode") ?? readInteger(node, "httpStatusCode")
 
@@ -198,7 +199,20 @@ const byInterruption = (node: object): Failure | undefined =>
     : undefined
 
 /** Each knows one family. The first that knows an error decides. */
-const recognisers = [byInterruption, byLabel, byMysql, byCode, byRedis, byGrpc, byHttp, byClosing, byWeakCode]
+const recognisers = [
+  byInterruption,
+  byMongo,
+  byMysql,
+  byNats,
+  byAmqp,
+  byCode,
+  byRedis,
+  byGrpc,
+  byHttp,
+  byClosing,
+  byWeakCode,
+  byText
+]
 
 /** What an error says by a code, if it has one that is known. `now` is in milliseconds since 1970. */
 export const recognise = (node: object, now: number | undefined): Failure | undefined => {
@@ -211,6 +225,7 @@ export const recognise = (node: object, now: number | undefined): Failure | unde
 
 /** What an error says by its tag, its name or its class: less than a code says. */
 export const byTag = (node: object): Failure | undefined => {
+  if (isTimeUp(node)) return undefined
   for (const tag of namesOf(node)) {
     const means = Codes.tags.get(tag)
     if (means !== undefined) return meaning(means, tag)
@@ -226,7 +241,7 @@ export const waitOf = (node: object): Duration.Duration | undefined => {
 
 /** Whether an error says that it is about opening a connection. */
 const isOpening = (node: object): boolean =>
-  namesOf(node).some((name) => Codes.unsentTags.has(name)) ||
+  isMongoHandshake(node) || namesOf(node).some((name) => Codes.unsentTags.has(name)) ||
   (has(node, Codes.sqlReason) && read(node, "operation") === "connect")
 
 /** Whether a request was sent, as far as an error says it: by `sent`, or by being about opening a connection. */

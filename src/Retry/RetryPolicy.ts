@@ -72,7 +72,7 @@ const checked = (options: RetryOptions = {}): RetryOptions => {
  * - A failure that may pass, met while no descriptor is free, is put down to that: it is `LocalExhausted` whatever its code
  *   says, for then the look-up of a name says `ENOTFOUND` or `ECONNREFUSED`.
  * - The claim ends when a `TcpConnection` in the effect has its socket, else with the attempt.
- * - A `Retry-After` of the server lengthens the delay, up to 60 seconds, spread upwards by 20 %.
+ * - A `Retry-After` of the server lengthens the delay, beyond `maxDelay` too: up to 60 seconds, spread upwards by 20 %.
  * - What a failed attempt acquired in the caller's scope is closed before the next one begins. What the successful one
  *   acquired lives as long as the caller's scope.
  * - Interruption and defects pass through, and are never retried.

@@ -57,3 +57,7 @@ export const className = (node: object): string | undefined => {
   const constructor = read(node, "constructor")
   return typeof constructor === "function" ? readString(constructor, "name") : undefined
 }
+
+/** What an error calls itself: its tag, its name, its class. */
+export const namesOf = (node: object): ReadonlyArray<string> =>
+  [readString(node, "_tag"), readString(node, "name"), className(node)].filter((name) => name !== undefined)

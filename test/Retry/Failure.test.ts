@@ -78,9 +78,9 @@ const reply = (code: string) => named("ReplyError", `${code} in some words`)
 
 const databases: ReadonlyArray<Row> = [
   ...each("08001 08004 57P03 40001 40P01 55P03 55006 55000", "Transient", coded),
-  ...each("53300 53400 53200 53100 53999 08P01", "RemoteSaturated", coded),
+  ...each("53300 53400 53200 53100 53999", "RemoteSaturated", coded),
   ...each("08000 08003 08006 08007 57P01 57P02 58030", "Ambiguous", coded),
-  ...each("57014 28000 28P01 3D000 42601 42P01 22001 23505 XX000 0A000", "Fatal", coded),
+  ...each("57014 28000 28P01 3D000 08P01 42601 42P01 22001 23505 XX000 0A000", "Fatal", coded),
   ["25006", coded("25006"), "Redirect"],
   [
     "Neon's XX000 for too many connections",
@@ -88,8 +88,8 @@ const databases: ReadonlyArray<Row> = [
     "RemoteSaturated"
   ],
   ...each("1040 1203 1226 1135 1037 1041", "RemoteSaturated", mysql),
-  ...each("1205 1213 1053 2002 2003 1042 1614", "Transient", mysql),
-  ...each("2006 2013 1158 1159 1160 1161", "Ambiguous", mysql),
+  ...each("1205 1213 1053 2002 2003 1042 1614 3572", "Transient", mysql),
+  ...each("2006 2013 1152 1158 1159 1160 1161 1184 1927 4031", "Ambiguous", mysql),
   ...each("1290 1836", "Redirect", mysql),
   ...each("1129 1044 1045 1049 1062 1064", "Fatal", mysql),
   ["ER_DUP_ENTRY without a number", coded("ER_DUP_ENTRY"), "Fatal"],
@@ -97,7 +97,7 @@ const databases: ReadonlyArray<Row> = [
   ...each("ER_CONNECTION_TIMEOUT ER_GET_CONNECTION_TIMEOUT CONNECT_TIMEOUT", "Transient", coded),
   ...each("LOADING TRYAGAIN CLUSTERDOWN MASTERDOWN NOREPLICAS", "Transient", reply),
   ...each("OOM BUSY MISCONF", "RemoteSaturated", reply),
-  ...each("MOVED ASK READONLY UNBLOCKED", "Redirect", reply),
+  ...each("MOVED ASK REDIRECT READONLY UNBLOCKED", "Redirect", reply),
   ...each("NOAUTH WRONGPASS NOPERM CROSSSLOT EXECABORT WRONGTYPE BUSYKEY ERR", "Fatal", reply),
   ["Redis with too many clients", named("ReplyError", "ERR max number of clients reached"), "RemoteSaturated"],
   ["words of Redis in another error", named("Error", "LOADING in some words"), "Fatal"],
@@ -377,6 +377,44 @@ describe("Failure", () => {
       assert.strictEqual(classOf(Object.assign(new Error(text), { code: "ECONNREFUSED" })), "Transient")
       assert.strictEqual(classOf(Object.assign(new Error(text), { code: "EACCES" })), "Fatal")
     }
+  })
+
+  describe("a text of a driver", () => {
+    const lost = "Connection terminated unexpectedly"
+
+    it("counts as a whole, or from its beginning where it goes on with details", () => {
+      const texts = [lost, "Socket timeout. Expecting data, but didn't receive any in 30ms."]
+      for (const text of texts) {
+        assert.strictEqual(classOf(new Error(text)), "Ambiguous")
+        assert.strictEqual(classOf({ cause: new Error(text) }), "Ambiguous")
+        for (const other of [`: ${text}`, ` ${text}`, text.toLowerCase()]) {
+          assert.strictEqual(classOf(new Error(other)), "Fatal")
+        }
+      }
+      for (const other of [`${lost}.`, `${lost} by peer`]) assert.strictEqual(classOf(new Error(other)), "Fatal")
+    })
+
+    it("counts only where an error has neither a code nor a tag nor a class of its own", () => {
+      class Mine extends Error {}
+      assert.strictEqual(classOf(coded("E_MINE", { message: lost })), "Fatal")
+      assert.strictEqual(classOf(Object.assign(new Error(lost), { _tag: "Mine" })), "Fatal")
+      assert.strictEqual(classOf(new Mine(lost)), "Fatal")
+      assert.strictEqual(classOf(named("Mine", lost)), "Fatal")
+      assert.strictEqual(classOf({ message: lost }), "Fatal")
+      assert.strictEqual(classOf(lost), "Fatal")
+    })
+
+    it("is a code that a classifier can give another meaning", () => {
+      assert.strictEqual(Failure.byCode({ [lost]: "Transient" })({ cause: new Error(lost) })?.class, "Transient")
+    })
+
+    it("of Node's AbortError says nothing: the reason of its signal does", () => {
+      const abort = (cause: unknown) =>
+        Object.assign(named("AbortError", "The operation was aborted"), { code: "ABORT_ERR", cause })
+      assert.strictEqual(classOf(abort(new DOMException("late", "TimeoutError"))), "Ambiguous")
+      assert.strictEqual(classOf(abort(new DOMException("enough", "AbortError"))), "Fatal")
+      assert.strictEqual(classOf(abort(undefined)), "Fatal")
+    })
   })
 
   it("names the code that decided", () => {

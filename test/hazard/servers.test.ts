@@ -2,7 +2,7 @@
  * What real servers answer through real drivers, and how it is classed: the tables are only as good as the errors that
  * really come.
  */
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import type { Scope } from "effect"
 import * as Failure from "effect-sluice/Failure"
@@ -266,21 +266,5 @@ describe("Redis through node-redis", () => {
       yield* Effect.promise(run(client, "CLUSTER", "ADDSLOTSRANGE", "0", "16383"))
       yield* fails(run(client, "MGET", "a", "b"), "Fatal", "CROSSSLOT")
       client.destroy()
-    }))
-})
-
-describe("pg without codes", () => {
-  it.live("a connection that ends under pg is Fatal until a classifier says otherwise", () =>
-    Effect.gen(function*() {
-      const port = yield* listener((socket) => socket.end())
-      const client = new Postgres.Client({ host: "127.0.0.1", port })
-      client.on("error", () => {})
-      const error = yield* errorOf(() => client.connect())
-      assert.deepStrictEqual(Failure.classify(error), { class: "Fatal", code: undefined })
-      const classify = Failure.when(
-        (error): error is Error => error instanceof Error && error.message === "Connection terminated unexpectedly",
-        "Ambiguous"
-      )
-      assert.strictEqual(classify(error)?.class, "Ambiguous")
     }))
 })
