@@ -39,6 +39,9 @@ const durationRule = (range: DurationRange): string =>
   `be a ${range.infinite === true ? "" : "finite "}duration ${range.exclusive === true ? "above" : "of at least"} ` +
   Duration.format(Duration.millis(range.min))
 
+/** What is said besides of text that is no duration at all, such as "60s". */
+const durationForm = (value: unknown): string => typeof value === "string" ? `, such as "60 seconds"` : ""
+
 const decode = (value: unknown): Duration.Duration | undefined =>
   // The type of `fromInput` admits only well-formed inputs; what is checked here is whether the value is one. It takes NaN
   // for zero.
@@ -63,9 +66,10 @@ export const checkOptions = (module: string): OptionCheck => {
     },
     duration: (option, value, range) => {
       const duration = decode(value)
-      if (duration === undefined || !within(Duration.toMillis(duration), range)) {
-        throw new InvalidOption({ module, option, value, rule: durationRule(range) })
+      if (duration === undefined) {
+        throw new InvalidOption({ module, option, value, rule: durationRule(range) + durationForm(value) })
       }
+      require(within(Duration.toMillis(duration), range), option, value, () => durationRule(range))
       return duration
     }
   }
