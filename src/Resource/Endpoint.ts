@@ -13,7 +13,7 @@ import { safeMessage } from "../internal/SafeText.ts"
 import { TaggedError } from "../internal/TaggedError.ts"
 
 /**
- * A TCP address. `host` is a domain name in lower case, an IPv4 address or an IPv6 address without brackets, each in its
+ * A TCP address. `host` is a domain name in lower case and without a dot at the end, an IPv4 address or an IPv6 address without brackets, each in its
  * canonical spelling; `port` is 1 to 65535.
  *
  * @category models
@@ -96,7 +96,11 @@ const hostRule = "a domain name, an IPv4 address, or an IPv6 address in brackets
 
 const parseHost = (input: string, host: string, start: number): Parsed<string> => {
   const parsed = Host.hostFromString(host)
-  if (Result.isSuccess(parsed)) return Result.succeed(Host.formatHost(parsed.success))
+  if (Result.isSuccess(parsed)) {
+    // A dot at the end names the same host, and TLS takes no server name that has one.
+    const name = Host.formatHost(parsed.success).replace(/\.$/, "")
+    return name === "" ? refuse(input, start, `${hostRule}, which the root of all names is not`) : Result.succeed(name)
+  }
   const stray = host.search(/[^A-Za-z0-9._:%-]/)
   return refuse(input, start + Math.max(stray, 0), `${hostRule} (${parsed.failure.message})`)
 }
@@ -158,8 +162,13 @@ export const parseResult = (input: string): Result.Result<Endpoint, EndpointErro
  *
  * **Details**
  *
- * Hosts are brought to their canonical spelling, so that `LOCALHOST:80` and `localhost:80` are one endpoint. It fails
- * with `EndpointError`, which names the text, the position and the rule.
+ * Hosts are brought to their canonical spelling, so that `LOCALHOST:80`, `localhost.:80` and `localhost:80` are one endpoint.
+ * It fails with `EndpointError`, which names the text, the position and the rule.
+ *
+ * **Gotchas**
+ *
+ * Without its dot at the end a name is looked up by the resolver's rules for short names (`search` and `ndots` in
+ * resolv.conf).
  *
  * **Example** (Parsing endpoints)
  *

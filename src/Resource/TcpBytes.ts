@@ -13,6 +13,9 @@ import type { TcpSocket } from "./TcpSocket.ts"
 const closed = ({ endpoint, raw }: TcpSocket): Effect.Effect<never, TcpConnectionError> =>
   Effect.fail(new TcpConnectionError({ reason: new ConnectionClosed({ endpoint, bytesRead: raw.bytesRead }) }))
 
+/** What broke the connection. What it fails with after we have destroyed it is of our own making. */
+const brokenBy = ({ error, forced, raw }: TcpSocket): Error | null => forced ? null : error ?? raw.errored
+
 /** What a read finds: bytes, the end, what broke the connection, or nothing yet. */
 const look = (socket: TcpSocket): Effect.Effect<Uint8Array, TcpConnectionError> | undefined => {
   const { endpoint, raw } = socket
@@ -22,9 +25,8 @@ const look = (socket: TcpSocket): Effect.Effect<Uint8Array, TcpConnectionError> 
     socket.unanswered = false
     return Effect.succeed(bytes)
   }
-  if (raw.errored !== null) {
-    return Effect.fail(new TcpConnectionError({ reason: new ReadFailed({ endpoint, cause: raw.errored }) }))
-  }
+  const cause = brokenBy(socket)
+  if (cause !== null) return Effect.fail(new TcpConnectionError({ reason: new ReadFailed({ endpoint, cause }) }))
   return raw.readableEnded || raw.destroyed ? closed(socket) : undefined
 }
 
@@ -61,12 +63,13 @@ const awaiting = <A>(
 export const read = (socket: TcpSocket): Effect.Effect<Uint8Array, TcpConnectionError> =>
   awaiting(socket, ["readable", "end", "close"], () => look(socket))
 
-/** Why a socket takes no more bytes. What it fails with after we have destroyed it is of our own making. */
+/** Why a socket takes no more bytes. */
 const refusal = (socket: TcpSocket): Effect.Effect<never, TcpConnectionError> => {
-  const { endpoint, raw } = socket
-  return socket.forced || raw.errored === null
+  const { endpoint } = socket
+  const cause = brokenBy(socket)
+  return cause === null
     ? closed(socket)
-    : Effect.fail(new TcpConnectionError({ reason: new WriteFailed({ endpoint, cause: raw.errored }) }))
+    : Effect.fail(new TcpConnectionError({ reason: new WriteFailed({ endpoint, cause }) }))
 }
 
 const hasRoom = ({ raw }: TcpSocket): boolean => raw.writable && !raw.writableNeedDrain

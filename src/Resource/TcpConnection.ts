@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import type * as Net from "node:net"
 import type * as Tls from "node:tls"
 import { type CallSite, siteOf } from "../internal/CallSite.ts"
 import { closeOnFailure } from "../internal/CloseOnFailure.ts"
@@ -22,13 +23,16 @@ import * as Connector from "./Connector.ts"
 import type { Endpoint } from "./Endpoint.ts"
 import { type Asked, type Keeper, keeping } from "./Keeping.ts"
 import * as TcpBytes from "./TcpBytes.ts"
-import { DialFailed, TcpConnectionError } from "./TcpConnectionError.ts"
-import { abort, dial, type DialSettings, type Ending, type TcpSocket } from "./TcpSocket.ts"
+import type { TcpConnectionError } from "./TcpConnectionError.ts"
+import { dial, type DialSettings } from "./TcpDial.ts"
+import { admitted, explained } from "./TcpRoom.ts"
+import { abort, type Ending, type TcpSocket } from "./TcpSocket.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
 export {
   ConnectionClosed,
   DialFailed,
+  type DialPhase,
   DialTimeout,
   ReadFailed,
   TcpConnectionError,
@@ -93,6 +97,12 @@ export interface Options {
   readonly keepAlive?: Duration.Input | false | undefined
   /** TLS: `true` for the defaults, or Node's options. The host is the server name unless it is an address. @default false */
   readonly tls?: boolean | Tls.ConnectionOptions | undefined
+  /**
+   * Looks the addresses of a host name up, asked for all of them (`all: true`), the best first. They are tried in this order,
+   * the families in turns, each 250 milliseconds after the one before it or as soon as that has failed, until one is
+   * connected or `connectTimeout` is over. @default Node's `dns.lookup`
+   */
+  readonly lookup?: Net.LookupFunction | undefined
 }
 
 const settingsOf = (options: Options): DialSettings => {
@@ -108,7 +118,8 @@ const settingsOf = (options: Options): DialSettings => {
       : check.duration("closeTimeout", options.closeTimeout, { min: 0 }),
     noDelay: options.noDelay ?? true,
     keepAlive: keepAlive === false ? undefined : check.duration("keepAlive", keepAlive, { min: 1000 }),
-    tls: options.tls === true ? {} : options.tls === false ? undefined : options.tls
+    tls: options.tls === true ? {} : options.tls === false ? undefined : options.tls,
+    lookup: options.lookup
   }
 }
 
@@ -121,25 +132,6 @@ const track = ({ label, site }: Asked): Effect.Effect<void, never, Scope.Scope> 
       onSome: (monitor) => monitor.track({ label, site: () => site?.text })
     })
   )
-
-/**
- * Puts a failure to connect down to this host, if no descriptor is free: then the look-up of a name fails as if there were
- * no such name.
- */
-const explained = (endpoint: Endpoint, error: TcpConnectionError): Effect.Effect<never, TcpConnectionError> =>
-  Effect.flatMap(Effect.serviceOption(ResourceMonitor), (monitor) => {
-    const { reason } = error
-    if (reason._tag !== "DialFailed" || !reason.isRetryable || Option.isNone(monitor)) return Effect.fail(error)
-    return Effect.flatMap(
-      monitor.value.shortage({ label: labelOf(endpoint), cause: reason.cause }),
-      (shortage) =>
-        Effect.fail(
-          shortage === undefined
-            ? error
-            : new TcpConnectionError({ reason: new DialFailed({ endpoint, cause: shortage }) })
-        )
-    )
-  })
 
 type Hold = Keeper<TcpSocket>["hold"]
 
@@ -172,13 +164,14 @@ const open = (
 ): Effect.Effect<TcpConnection, TcpConnectionError, Scope.Scope> =>
   Effect.gen(function*() {
     if (yield* TrackedByPool) {
-      const socket = yield* closeOnFailure(connected(endpoint, settings))
+      const socket = yield* closeOnFailure(admitted(endpoint, connected(endpoint, settings)))
       return fromSocket(socket, (effect) => effect)
     }
     const asked = { label: labelOf(endpoint), site: site ?? (yield* AskedFrom) }
     // The ledger entry is the first to be made and so the last to go: the connection counts until it is really closed.
     const recorded = Effect.andThen(track(asked), witnessed(asked))
-    return yield* keeping(asked, Effect.andThen(recorded, connected(endpoint, settings)), fromKeeper)
+    const opened = admitted(endpoint, Effect.andThen(recorded, connected(endpoint, settings)))
+    return yield* keeping(asked, opened, fromKeeper)
   })
 
 /**
@@ -188,11 +181,15 @@ const open = (
  * **Details**
  *
  * - A dial that times out or is interrupted is destroyed at once; a connection that comes late is never kept.
- * - It fails with `TcpConnectionError` and the reason `DialTimeout` or `DialFailed`.
- * - With a `ResourceMonitor` in its context the connection is recorded in the monitor's ledger, and a `DialFailed` that
- *   was met while no descriptor was free has a `ResourceExhausted` as its cause, which has Node's error as its own: a name
- *   that seems not to exist may be one that could not be looked up.
- * - In an attempt of `RetryPolicy.retry`, and so in a pool, it ends the gate's claim as soon as its socket exists.
+ * - The addresses of a host name are tried as RFC 8305 (Happy Eyeballs) has it: the families take turns, the next address
+ *   follows 250 milliseconds after the one before it, or as soon as that fails, and the first that is connected wins.
+ * - It fails with `TcpConnectionError` and the reason `DialTimeout` or `DialFailed`, which has the errors of all addresses.
+ * - With a `ResourceMonitor` in its context the dial reserves room at the monitor's gate, without waiting: a `DialFailed`
+ *   whose cause is `ResourceExhausted` says that there was none. The connection is recorded in the monitor's ledger.
+ * - A `DialFailed` that was met while no descriptor was free has a `ResourceExhausted` as its cause, which has Node's error as
+ *   its own: a name that seems not to exist may be one that could not be looked up.
+ * - An attempt of `RetryPolicy.retry`, and so of a pool, has reserved already. The dial ends that claim as soon as its socket
+ *   exists, and claims room for a second address at the same time; without any, it tries one address after the other.
  *
  * **Gotchas**
  *

@@ -26,7 +26,22 @@ const codeOf = (cause: unknown): string | undefined =>
   nodeCodeOf(Predicate.isTagged(cause, "ResourceExhausted") && cause instanceof Error ? cause.cause : cause)
 
 /**
- * The connection was not established within `connectTimeout`. The late socket is destroyed.
+ * What a dial was about when its time was over: the look-up of the name, the connection, or the TLS handshake.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type DialPhase = "LookUp" | "Connect" | "Handshake"
+
+const unfinished: Readonly<Record<DialPhase, (endpoint: Endpoint) => string>> = {
+  LookUp: (endpoint) => `the name of ${endpoint} was not resolved`,
+  Connect: (endpoint) => `${endpoint} did not accept the connection`,
+  Handshake: (endpoint) => `${endpoint} accepted the connection, but did not complete the TLS handshake,`
+}
+
+/**
+ * The connection was not established within `connectTimeout`. The late socket is destroyed. `cause` is what came of other
+ * addresses of the host that were tried meanwhile, if anything did.
  *
  * @category errors
  * @since 0.1.0
@@ -34,17 +49,21 @@ const codeOf = (cause: unknown): string | undefined =>
 export class DialTimeout extends TaggedError("DialTimeout")<{
   readonly endpoint: Endpoint
   readonly after: Duration.Duration
+  readonly phase: DialPhase
+  readonly cause?: unknown
 }> {
   readonly code = "ETIMEDOUT"
   readonly isRetryable = true
   override get message(): string {
-    return safeMessage(`${this.endpoint} did not accept the connection within ${Duration.format(this.after)}`)
+    const others = this.cause === undefined ? "" : `; other addresses: ${errorText(this.cause)}`
+    return safeMessage(`${unfinished[this.phase](this.endpoint)} within ${Duration.format(this.after)}${others}`)
   }
 }
 
 /**
- * The dial, or the TLS handshake after it, failed. `cause` is Node's error, or the monitor's
- * `ResourceExhausted`, whose own cause is Node's error, if no descriptor was free on this host. `code` is Node's either way.
+ * The dial, or the TLS handshake after it, failed. `cause` is Node's error, an `AggregateError` of one for each address with
+ * the code of the most telling, or the monitor's `ResourceExhausted`: alone where the gate refused the dial, and with Node's
+ * error as its own cause where a dial failed while no descriptor was free on this host. `code` is Node's either way.
  *
  * @category errors
  * @since 0.1.0
@@ -145,3 +164,7 @@ export class TcpConnectionError extends TaggedError("TcpConnectionError")<{
     return this.reason.isRetryable
   }
 }
+
+/** Why a dial failed, as what `connect` fails with. */
+export const dialFailed = (endpoint: Endpoint, cause: unknown): TcpConnectionError =>
+  new TcpConnectionError({ reason: new DialFailed({ endpoint, cause }) })

@@ -1,19 +1,15 @@
 /**
- * One raw socket from its dial to its end: opens it, watches it die, and closes it gracefully within a deadline.
+ * One raw socket from the moment at which it is connected to its end: it is watched, and closed gracefully within a deadline.
  *
  * @since 0.1.0
  */
 import * as Deferred from "effect/Deferred"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Scope from "effect/Scope"
-import * as Net from "node:net"
-import type * as Tls from "node:tls"
-import { CloseTimeout } from "../internal/CloseTimeout.ts"
-import { type Claim, CurrentClaim } from "../Monitor/Claim.ts"
+import type * as Net from "node:net"
+import { timeoutOrElse } from "../internal/Timeout.ts"
 import type { Endpoint } from "./Endpoint.ts"
-import { DialFailed, DialTimeout, TcpConnectionError } from "./TcpConnectionError.ts"
 
 /**
  * How a connection ended.
@@ -33,16 +29,6 @@ export interface Ending {
   readonly bytesWritten: number
 }
 
-/** What a dial needs to know, all of it decided. */
-export interface DialSettings {
-  readonly connectTimeout: Duration.Duration
-  /** `undefined`: what the pool says, or the default. */
-  readonly closeTimeout: Duration.Duration | undefined
-  readonly noDelay: boolean
-  readonly keepAlive: Duration.Duration | undefined
-  readonly tls: Tls.ConnectionOptions | undefined
-}
-
 /** A raw socket and what has become of it. */
 export interface TcpSocket {
   readonly endpoint: Endpoint
@@ -51,6 +37,7 @@ export interface TcpSocket {
   readonly dead: Deferred.Deferred<void>
   /** Done when the socket is closed and its descriptor is free. */
   readonly closed: Deferred.Deferred<Ending>
+  /** It is ready for use: connected, and with TLS past its handshake. */
   connected: boolean
   /** Claims the descriptor's room again if the opening goes on without it. */
   readonly reclaim: () => void
@@ -61,23 +48,8 @@ export interface TcpSocket {
   abandoned: boolean
   /** Bytes were handed over since the last read that returned some. */
   unanswered: boolean
-  errorCode: string | undefined
-}
-
-/** Node's TLS is loaded with the first connection that uses it: that takes as long as all the rest of a pool's bundle. */
-const loadTls = () => process.getBuiltinModule("node:tls")
-
-const createRaw = (endpoint: Endpoint, settings: DialSettings): Net.Socket => {
-  const options = {
-    ...(endpoint._tag === "UnixEndpoint" ? { path: endpoint.path } : { host: endpoint.host, port: endpoint.port }),
-    noDelay: settings.noDelay,
-    keepAlive: settings.keepAlive !== undefined,
-    keepAliveInitialDelay: settings.keepAlive === undefined ? 0 : Duration.toMillis(settings.keepAlive)
-  }
-  if (settings.tls === undefined) return Net.createConnection(options)
-  // An IP address is no server name: RFC 6066 forbids it in the TLS extension.
-  const named = endpoint._tag === "TcpEndpoint" && Net.isIP(endpoint.host) === 0
-  return loadTls().connect({ ...(named ? { servername: endpoint.host } : {}), ...options, ...settings.tls })
+  /** The first error that the socket met by itself. With TLS one may be announced without ending the stream. */
+  error: NodeJS.ErrnoException | undefined
 }
 
 /**
@@ -88,48 +60,30 @@ const createRaw = (endpoint: Endpoint, settings: DialSettings): Net.Socket => {
 const hasPeerEnded = (raw: Net.Socket): boolean =>
   (raw as unknown as { readonly _readableState?: { readonly ended?: boolean } })._readableState?.ended === true
 
-const endingOf = (socket: TcpSocket): Ending => ({
-  how: socket.forced ? "Forced" : socket.errorCode === undefined ? "Graceful" : "Reset",
-  code: socket.errorCode,
-  bytesRead: socket.raw.bytesRead,
-  bytesWritten: socket.raw.bytesWritten
+const endingOf = ({ error, forced, raw }: TcpSocket): Ending => ({
+  how: forced ? "Forced" : error === undefined ? "Graceful" : "Reset",
+  code: error && (error.code ?? error.name),
+  bytesRead: raw.bytesRead,
+  bytesWritten: raw.bytesWritten
 })
 
 /**
- * Ends the gate's claim as soon as the socket's descriptor exists, and never before. The result claims its room again.
- *
- * A Unix socket has its descriptor when it is made. One of TCP gets it in the step that starts the first connection attempt,
- * right after the event that announces it, so that a microtask later it is there or will never be. Where the look-up was
- * synchronous that event is gone by now, and `connect` is the next to know. A further attempt, on another address, closes
- * the descriptor of the one before it, so that there is one at a time.
+ * Watches a socket from the step in which it is made or connected, so that nothing that happens to it is missed. The
+ * listeners stay for the socket's whole life, so that no late `error` event is ever unhandled.
  */
-const settleClaim = (claim: Claim, endpoint: Endpoint, raw: Net.Socket): () => void => {
-  let undo: (() => void) | undefined
-  const settle = () => {
-    undo ??= claim.descriptorOpened()
-  }
-  if (endpoint._tag === "UnixEndpoint") settle()
-  else {
-    raw.once("connectionAttempt", () => queueMicrotask(settle))
-    raw.once("connect", settle)
-  }
-  return () => undo?.()
-}
-
-/** The listeners stay for the socket's whole life, so that no late `error` event is ever unhandled. */
-const watch = (endpoint: Endpoint, raw: Net.Socket, claim: Claim): TcpSocket => {
+export const watch = (endpoint: Endpoint, raw: Net.Socket, reclaim: () => void): TcpSocket => {
   const socket: TcpSocket = {
     endpoint,
     raw,
     dead: Deferred.makeUnsafe(),
     closed: Deferred.makeUnsafe(),
     connected: false,
-    reclaim: settleClaim(claim, endpoint, raw),
+    reclaim,
     closing: false,
     forced: false,
     abandoned: false,
     unanswered: false,
-    errorCode: undefined
+    error: undefined
   }
   const die = () => Deferred.doneUnsafe(socket.dead, Exit.void)
   raw.on("readable", () => {
@@ -139,7 +93,7 @@ const watch = (endpoint: Endpoint, raw: Net.Socket, claim: Claim): TcpSocket => 
   })
   raw.on("end", die)
   raw.on("error", (error: NodeJS.ErrnoException) => {
-    if (!socket.forced) socket.errorCode = error.code ?? error.name
+    if (!socket.forced) socket.error ??= error
     die()
   })
   raw.on("close", () => {
@@ -167,7 +121,7 @@ export const abort = (socket: TcpSocket): Effect.Effect<void> =>
  * Flushes what was written, ends our side, waits for the peer's end up to `closeTimeout`, then destroys the socket.
  * A peer that is stuck costs its own deadline and nobody else's.
  */
-const closeGracefully = (socket: TcpSocket, closeTimeout: Duration.Duration): Effect.Effect<void> =>
+export const closeGracefully = (socket: TcpSocket, closeTimeout: Duration.Duration): Effect.Effect<void> =>
   Effect.suspend(() => {
     socket.reclaim()
     if (!socket.connected) return destroy(socket)
@@ -181,64 +135,13 @@ const closeGracefully = (socket: TcpSocket, closeTimeout: Duration.Duration): Ef
     return Deferred.await(socket.closed).pipe(
       // A finalizer is uninterruptible, and so would be the wait that the timeout has to end.
       Effect.interruptible,
-      Effect.timeoutOrElse({
-        duration: closeTimeout,
-        orElse: () => {
-          socket.forced = true
-          return destroy(socket)
-        }
-      })
+      (closed) =>
+        timeoutOrElse(closed, {
+          duration: closeTimeout,
+          orElse: () => {
+            socket.forced = true
+            return destroy(socket)
+          }
+        })
     )
   }).pipe(Effect.asVoid)
-
-const awaitConnected = (socket: TcpSocket, tls: boolean): Effect.Effect<TcpSocket, TcpConnectionError> =>
-  Effect.callback((resume) => {
-    const { raw } = socket
-    const ready = tls ? "secureConnect" : "connect"
-    const onConnect = () => {
-      stopListening()
-      socket.connected = true
-      resume(Effect.succeed(socket))
-    }
-    const onError = (cause: unknown) => resume(Effect.fail(dialFailed(socket.endpoint, cause)))
-    const onClose = () => onError(new Error("the socket was closed before it was connected"))
-    const stopListening = () => {
-      raw.off(ready, onConnect).off("error", onError).off("close", onClose)
-    }
-    raw.once(ready, onConnect).once("error", onError).once("close", onClose)
-    return Effect.sync(stopListening)
-  })
-
-const dialFailed = (endpoint: Endpoint, cause: unknown): TcpConnectionError =>
-  new TcpConnectionError({ reason: new DialFailed({ endpoint, cause }) })
-
-const dialTimedOut = (endpoint: Endpoint, after: Duration.Duration): TcpConnectionError =>
-  new TcpConnectionError({ reason: new DialTimeout({ endpoint, after }) })
-
-/**
- * Dials, and closes the socket when the scope ends: gracefully if it was connected, at once if it was not. Its descriptor
- * is free when the finalizer has ended.
- *
- * The socket is made, and its finalizer installed, in one uninterruptible step before anything is awaited, so there is no
- * moment at which an interruption can lose it. In a scope that has ended already the finalizer runs at once.
- */
-export const dial = (
-  endpoint: Endpoint,
-  settings: DialSettings
-): Effect.Effect<TcpSocket, TcpConnectionError, Scope.Scope> => {
-  const make = Effect.flatMap(CurrentClaim, (claim) =>
-    Effect.try({
-      try: () => watch(endpoint, createRaw(endpoint, settings), claim),
-      catch: (cause) => dialFailed(endpoint, cause)
-    }))
-  const close = (socket: TcpSocket) =>
-    Effect.flatMap(CloseTimeout, (ambient) => closeGracefully(socket, settings.closeTimeout ?? ambient.closeTimeout))
-  return Effect.flatMap(
-    Effect.acquireRelease(make, close),
-    (socket) =>
-      Effect.timeoutOrElse(awaitConnected(socket, settings.tls !== undefined), {
-        duration: settings.connectTimeout,
-        orElse: () => Effect.fail(dialTimedOut(endpoint, settings.connectTimeout))
-      })
-  )
-}

@@ -61,7 +61,8 @@ export const safeMessage = (text: string): string => safeText(text, mostMessage)
 /** The text of an error, of those that an aggregate without a text of its own holds, or of any other value. */
 const rawTextOf = (error: unknown, depth = 0): string => {
   if (!(error instanceof Error)) return String(error)
-  if (error.message !== "") return error.message
+  // OpenSSL ends its texts with a newline.
+  if (error.message !== "") return error.message.trimEnd()
   return error instanceof AggregateError && depth < 3
     ? error.errors.slice(0, 10).map((inner) => rawTextOf(inner, depth + 1)).join(", ")
     : error.name

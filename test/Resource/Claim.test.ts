@@ -124,15 +124,18 @@ describe("the claim of a connection", () => {
 describe("a failure to connect while no descriptor is free", () => {
   const nowhere = Endpoint.tcp("no-such-host.invalid", 1)
   const full = { descriptors: 990 }
+  /** A dial that has passed the gate before the descriptors ran out. */
+  const connect: typeof TcpConnection.connect = (endpoint, options) =>
+    Effect.provideService(TcpConnection.connect(endpoint, options), ResourceMonitor.CurrentClaim, witness().claim)
 
   it.live("is reported as lack of room, with Node's error as its cause", () =>
     Effect.gen(function*() {
       const test = yield* TestMonitor
-      const plain = yield* Effect.flip(TcpConnection.connect(nowhere))
+      const plain = yield* Effect.flip(connect(nowhere))
       assert(plain.reason._tag === "DialFailed")
       assert.strictEqual(Failure.classify(plain).class, "Transient")
       yield* test.set(full)
-      const error = yield* Effect.flip(TcpConnection.connect(nowhere))
+      const error = yield* Effect.flip(connect(nowhere))
       assert(error.reason._tag === "DialFailed")
       const { cause } = error.reason
       assert(cause instanceof ResourceMonitor.ResourceExhausted)
@@ -144,17 +147,17 @@ describe("a failure to connect while no descriptor is free", () => {
       assert.isTrue(error.isRetryable)
       assert.strictEqual(error.reason.code, plain.reason.code)
       yield* test.set({ descriptors: Reading.unknown("Missing", "test") })
-      assert.strictEqual(Failure.classify(yield* Effect.flip(TcpConnection.connect(nowhere))).class, "Transient")
+      assert.strictEqual(Failure.classify(yield* Effect.flip(connect(nowhere))).class, "Transient")
     }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layerTest)))
 
   it.live("stays what it is when it is no failure to connect, or one that lasts", () =>
     Effect.gen(function*() {
       yield* Effect.flatMap(TestMonitor, (test) => test.set(full))
       const { endpoint } = yield* TcpServer.silent
-      const late = yield* Effect.flip(TcpConnection.connect(endpoint, { tls: true, connectTimeout: "50 millis" }))
+      const late = yield* Effect.flip(connect(endpoint, { tls: true, connectTimeout: "50 millis" }))
       assert.strictEqual(late.reason._tag, "DialTimeout")
       const plainText = yield* TcpServer.make((socket) => void socket.end("this is not TLS\r\n"))
-      const wrong = yield* Effect.flip(TcpConnection.connect(plainText.endpoint, { tls: true }))
+      const wrong = yield* Effect.flip(connect(plainText.endpoint, { tls: true }))
       assert(wrong.reason._tag === "DialFailed")
       assert.notInstanceOf(wrong.reason.cause, ResourceMonitor.ResourceExhausted)
       assert.isFalse(wrong.isRetryable)

@@ -13,6 +13,8 @@ describe("Endpoint", () => {
     it.each([
       ["localhost:9500", "localhost:9500"],
       ["Multi-Agent-Container:9500", "multi-agent-container:9500"],
+      ["localhost.:80", "localhost:80"],
+      ["Db.Example.COM.:80", "db.example.com:80"],
       ["10.0.0.5:80", "10.0.0.5:80"],
       ["[::1]:6379", "[::1]:6379"],
       ["[2001:DB8:0:0::1]:443", "[2001:db8::1]:443"],
@@ -41,6 +43,8 @@ describe("Endpoint", () => {
       ["ex ample:80", 2],
       ["1.2.3:80", 0],
       ["::1:80", 0],
+      [".:80", 0],
+      ["a..:80", 0],
       ["[::1]", 5],
       ["[::1:80", 7],
       ["[::1]80", 5],

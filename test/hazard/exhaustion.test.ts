@@ -125,6 +125,28 @@ describe("500 connects through the library in one tick, under ulimit -n 128", ()
       }), 40_000)
   }
 
+  for (const host of ["127.0.0.1", "localhost"]) {
+    it.live(
+      `meet none when a plain connect passes it by itself, 700 under ulimit -n 200: ${host}`,
+      () =>
+        Effect.gen(function*() {
+          const { after, atOnce, open, outcomes } = yield* underLimit(200, "burst", "direct", host)
+          const room = 200 - 24 - used(atOnce)
+          assert.deepStrictEqual(outcomes, {
+            connected: room,
+            refused: 700 - room,
+            emfile: 0,
+            interrupted: 0,
+            other: []
+          })
+          assert.strictEqual(atOnce.reserved, room)
+          assert.strictEqual(open.reserved, 0)
+          assert.strictEqual(used(after), used(atOnce))
+        }),
+      40_000
+    )
+  }
+
   it.live("give everything back when half of them are interrupted", () =>
     Effect.gen(function*() {
       const { after, atOnce, open, outcomes } = yield* underLimit(128, "burst", "gated", "localhost", "interrupt")
