@@ -80,7 +80,7 @@ export interface JsonRpcClient {
    * connection since it was sent. A late answer makes it `true` again. {@link connector} asks it for a pool.
    */
   readonly isReusable: () => boolean
-  /** Completes as soon as the connection can no longer be used, whoever ended it. */
+  /** Completes as soon as the connection can no longer be used, no matter which side ended it. */
   readonly dead: Effect.Effect<void>
   /** Completes when the connection is closed and its descriptor is free, and says how it went. */
   readonly closed: Effect.Effect<TcpConnection.Ending>
@@ -274,7 +274,7 @@ export const connect = (
 ): Effect.Effect<JsonRpcClient, JsonRpcError | TcpConnection.TcpConnectionError, Scope.Scope> =>
   Effect.provideService(open(endpoint, settingsOf(options)), AskedFrom, siteOf(connect))
 
-/** Any answer will do, also one that says that there is no `ping`: whoever answers is alive. */
+/** Any answer will do, also one that says that there is no `ping`: a peer that answers is alive. */
 const ping = (client: JsonRpcClient): Effect.Effect<void, JsonRpcError> =>
   client.request("ping").pipe(
     Effect.asVoid,

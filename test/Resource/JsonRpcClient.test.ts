@@ -454,7 +454,7 @@ describe("JsonRpcClient", () => {
         assert.deepStrictEqual(Array.from(yield* Fiber.join(fiber)), [])
       }))
 
-    it.live("notifications that nobody reads are dropped from the oldest on, and counted", () =>
+    it.live("unread notifications are dropped from the oldest on, and counted", () =>
       Effect.gen(function*() {
         const server = yield* rpcServer((message, socket) => {
           for (let n = 0; n < 10; n++) socket.write(line({ method: "tick", params: { n } }))
@@ -467,7 +467,7 @@ describe("JsonRpcClient", () => {
         assert.deepStrictEqual(Array.from(kept).map(({ params }) => params), [{ n: 7 }, { n: 8 }, { n: 9 }])
       }))
 
-    it.live("notifications of a mebibyte that nobody reads hold no more than four lines of the greatest length", () =>
+    it.live("unread notifications of a mebibyte hold no more than four lines of the greatest length", () =>
       Effect.gen(function*() {
         const text = "x".repeat(1_048_576 - 100)
         const server = yield* rpcServer((message, socket) => {

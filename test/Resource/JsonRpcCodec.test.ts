@@ -19,7 +19,7 @@ describe("LineBuffer", () => {
     }
   })
 
-  it("keeps its own copy, so a chunk may be reused by whoever gave it", () => {
+  it("keeps its own copy, so a chunk may be reused by its giver", () => {
     const buffer = new LineBuffer(100)
     const chunk = bytes("begin")
     buffer.push(chunk)

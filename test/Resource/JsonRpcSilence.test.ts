@@ -208,7 +208,7 @@ describe("a request that times out", () => {
       yield* Fiber.interrupt(fill)
     }))
 
-  it.live("and an answer that it did not wait for are told apart: a second answer to another request is no life", () =>
+  it.live("is not excused by a second answer to another request", () =>
     Effect.gen(function*() {
       const { endpoint } = yield* rpcServer(({ id, method }, socket) => {
         if (method === "first") return void socket.write(line({ id, result: 1 }))
