@@ -99,17 +99,21 @@ const givingUp = <A, E>(random: Random, asking: Effect.Effect<A, E>): Effect.Eff
     () => Effect.timeoutOption(asking, time),
     () => Effect.asSome(Effect.timeoutOrElse(asking, { duration: time, orElse: () => Effect.fail(new GaveUp()) })),
     () => Effect.catchTag(Effect.asSome(Effect.timeout(asking, time)), "TimeoutError", () => Effect.succeedNone),
+    // A race that is lost is one of the ways of giving up.
+    // oxlint-disable-next-line effecttsgo/race-first-with-sleep-to-timeout
     () => Effect.raceFirst(Effect.asSome(asking), Effect.as(Effect.sleep(time), Option.none())),
     () => Effect.map(Effect.all([asking, late], { concurrency: 2 }), ([answer]) => Option.some(answer)),
     () => Effect.catchTag(Effect.asSome(Effect.raceFirst(asking, late)), "GaveUp", () => Effect.succeedNone)
   ])()
 }
 
+type AskError = TcpConnection.TcpConnectionError | JsonRpcClient.JsonRpcError | GaveUp
+
 /** Asks one question on a connection of its own kind. */
 interface Kind<A> {
   readonly pool: ConnectionPool.ConnectionPool<Endpoint.Endpoint, A>
   readonly isDead: (connection: A) => boolean
-  readonly ask: (connection: A, question: string, random: Random) => Effect.Effect<string, unknown>
+  readonly ask: (connection: A, question: string, random: Random) => Effect.Effect<string, AskError>
 }
 
 const decoder = new TextDecoder()
