@@ -29,6 +29,7 @@ import { emptyTally, heldLeases, type Stats, statsOf, type Tally } from "./PoolS
 import { Probing } from "./Probing.ts"
 import { Refusals } from "./Refusals.ts"
 import type { SteadyClock } from "./SteadyClock.ts"
+import { isUndisturbed } from "./Undisturbed.ts"
 import { WaitingLine } from "./WaitingLine.ts"
 
 export class PoolCore<K, A> {
@@ -167,11 +168,15 @@ export class PoolCore<K, A> {
     const { connection, isInUse, mustCheck } = lease
     const mayDial = isInUse && connection?.onTrial === true && this.#openings.used(connection, exit)
     // A borrower that was interrupted before it went on with its connection has left nothing behind on it.
-    const isReusable = mustCheck || !isInUse || connection === undefined
-      ? undefined
-      : this.#env.isReusable?.(connection.value, exit)
-    this.#finish(lease, mustCheck || isReusable === false)
+    const isSpoilt = isInUse && connection !== undefined && !this.#isFitAfter(connection.value, exit)
+    this.#finish(lease, mustCheck || isSpoilt)
     if (mayDial) this.#dispatching.run()
+  }
+
+  /** Whether a connection may be leased again after a borrow that ended so. What a connector does not say is decided by that. */
+  #isFitAfter(value: A, exit: Exit.Exit<unknown, unknown>): boolean {
+    const { isReusable } = this.#env
+    return isReusable === undefined ? isUndisturbed(exit) : isReusable(value, exit)
   }
 
   /** A borrower goes on with its connection. */

@@ -21,9 +21,17 @@ export { ClientError, type PromiseClient } from "./PromiseClient.ts"
  *   is not known to be dead is good.
  * - `closed` completes as soon as the connection is dead, whoever ended it. A pool waits on it, so that a dead idle
  *   connection is gone before anybody borrows it. Without it death is only noticed by `check` or by its user.
- * - `isReusable` says at once, from what the client knows, whether a connection may be lent again. It is asked when a
+ * - `isReusable` says at once, from what the client knows, whether a connection may be leased again. It is asked when a
  *   borrow has ended, with how it ended, and again before the next one, without. It guards a protocol that cannot tell
- *   whose answer comes next: an interrupted borrower may have left one behind. Without it every connection may.
+ *   whose answer comes next. Without it a borrow that ended by interruption or by a defect closes its connection: its answer
+ *   may still be under way. With `concurrency` above 1 such a connection takes no new borrower, and closes after its last.
+ *
+ * **Gotchas**
+ *
+ * Without `isReusable` a pool sees no more than how a borrow ended. A request that was given up *inside* a borrow that ended
+ * with a success or a typed failure leaves no trace: `use(pool, key, (c) => Effect.timeoutOption(ask(c), "1 second"))` gives
+ * the connection to the next borrower, who may read the late answer. Put the limit around `use`, call
+ * `ConnectionPool.invalidate`, or give `isReusable`.
  *
  * - `open` has to end when it is interrupted. A connect that waits for a promise does not: `Effect.acquireRelease` of an
  *   `Effect.tryPromise` cannot be interrupted, and its socket stays open for as long as the server is silent. {@link fromPromise} is

@@ -599,20 +599,31 @@ describe("ConnectionPool", () => {
       assert.strictEqual(yield* ConnectionPool.use(pool, "a", id), 2)
     })))
 
-  it.effect("a borrower that fails, dies or is interrupted gives its connection back", () =>
+  it.effect("a borrower that fails gives its connection back", () =>
     test(Effect.gen(function*() {
       const { connector, ledger } = Scripted.make()
       const pool = yield* ConnectionPool.make({ connector, maxTotal: 1 })
       yield* Effect.exit(ConnectionPool.use(pool, "a", () => Effect.fail("no")))
+      assert.strictEqual(yield* ConnectionPool.use(pool, "a", id), 1)
+      assert.strictEqual(ledger.opened, 1)
+    })))
+
+  it.effect("a borrower that dies or is interrupted gives its slot back, and its connection closes", () =>
+    test(Effect.gen(function*() {
+      const { connector, ledger, openNow } = Scripted.make()
+      const pool = yield* ConnectionPool.make({ connector, maxTotal: 1 })
       yield* Effect.exit(ConnectionPool.use(pool, "a", () => Effect.die("no")))
+      assert.strictEqual(openNow(), 0)
       yield* Effect.exit(ConnectionPool.use(pool, "a", (): Effect.Effect<never> => {
         throw new Error("no")
       }))
+      assert.strictEqual(openNow(), 0)
       const fiber = yield* fork(ConnectionPool.use(pool, "a", () => Effect.never))
       yield* settle
       yield* Fiber.interrupt(fiber)
-      assert.strictEqual(yield* ConnectionPool.use(pool, "a", id), 1)
-      assert.strictEqual(ledger.opened, 1)
+      assert.strictEqual(openNow(), 0)
+      assert.strictEqual(yield* ConnectionPool.use(pool, "a", id), 4)
+      assert.strictEqual(ledger.closed, 3)
     })))
 
   it.effect("an endpoint that was used once leaves no trace", () =>

@@ -254,8 +254,9 @@ describe("an invocation", () => {
       const after = Duration.millis(2700)
       assert.deepInclude(reason, { _tag: "InvocationTimeout", hasEnded: true, isRetryable: false, after })
       assert.isTrue(finalized)
-      assert.strictEqual(yield* instance.invoke(id, windows), 1)
-      assert.strictEqual(ledger.opened, 1)
+      // Nobody knows what the interrupted one has left on its connection.
+      assert.strictEqual(yield* instance.invoke(id, windows), 2)
+      assert.strictEqual(ledger.closed, 1)
     }))
 
   it.effect("that cannot be interrupted is answered for in time, and its connections are closed under it", () =>
@@ -590,7 +591,7 @@ describe("a shutdown", () => {
       const shutdown = yield* fork(instance.shutdown(300))
       yield* advance(10)
       assert.deepInclude(reasonOf(yield* Fiber.join(fiber)), { _tag: "InstanceClosing", hasBegun: true })
-      assert.deepStrictEqual(events, ["flushed on 1"])
+      assert.deepStrictEqual(events, ["flushed on 2"])
       assert.deepInclude(yield* Fiber.join(shutdown), { isComplete: true })
       assert.strictEqual(openNow(), 0)
     }))

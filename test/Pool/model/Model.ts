@@ -2,7 +2,7 @@
  * The reference model of a pool. It knows nothing of the pool's insides: it sees what the connector and the hooks are asked
  * to do, when each borrower gets its connection, and what `stats` says.
  */
-import { type Context, Deferred, Effect, Exit, type Fiber, Scope } from "effect"
+import { Cause, type Context, Deferred, Effect, Exit, type Fiber, Scope } from "effect"
 import type * as ResourceMonitor from "../../../src/Monitor/ResourceMonitor.ts"
 import * as ConnectionPool from "../../../src/Pool/ConnectionPool.ts"
 import * as RetryPolicy from "../../../src/Retry/RetryPolicy.ts"
@@ -42,6 +42,10 @@ interface Caps {
 }
 
 type Pool = ConnectionPool.ConnectionPool<string, Connection>
+
+/** Nobody knows what such a borrower has left behind on its connection. */
+const isCutOff = (exit: Exit.Exit<unknown, unknown>): boolean =>
+  Exit.isFailure(exit) && (Cause.hasInterrupts(exit.cause) || Cause.hasDies(exit.cause))
 
 export class Model {
   readonly history: History.History
@@ -289,13 +293,15 @@ export class Model {
           ? Effect.sleep(step.hold)
           : Effect.andThen(Effect.sleep(step.hold), this.#borrowing(inner, borrower.task))
         const works = Effect.andThen(this.#reserving(connection, step, holds), this.#end(connection, step.ending))
-        return Effect.ensuring(
+        return Effect.onExit(
           Effect.tap(works, () => Effect.sync(() => this.#served(connection))),
           // From here on the connection may be another's, even if this fiber takes some time to end.
-          Effect.sync(() => {
-            this.#lost(connection)
-            this.#leave(connection, borrower)
-          })
+          (exit) =>
+            Effect.sync(() => {
+              this.#lost(connection)
+              if (isCutOff(exit)) this.#giveUp(connection)
+              this.#leave(connection, borrower)
+            })
         )
       })
   }
