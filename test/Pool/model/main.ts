@@ -15,7 +15,12 @@ const [first = "1", histories = "1"] = process.argv.slice(2)
 Error.stackTraceLimit = 0
 
 const program = Effect.gen(function*() {
-  const services = yield* Effect.context<ResourceMonitor.ResourceMonitor | ResourceMonitor.TestMonitor>()
+  const provided = yield* Effect.context<ResourceMonitor.ResourceMonitor | ResourceMonitor.TestMonitor>()
+  // The monitor outlives each history, and so would the timer of its log of leaks.
+  const services = Context.add(provided, ResourceMonitor.ResourceMonitor, {
+    ...Context.get(provided, ResourceMonitor.ResourceMonitor),
+    reportLeak: () => Effect.void
+  })
   const monitor = Context.get(services, ResourceMonitor.TestMonitor)
   const account = Effect.all([monitor.tracked, monitor.reserved, monitor.waiting])
   const counted = () => {
