@@ -9,12 +9,13 @@ import { errorText, safeMessage } from "../internal/SafeText.ts"
 import { TaggedError } from "../internal/TaggedError.ts"
 import type { Endpoint } from "./Endpoint.ts"
 
-/** Local mistakes that no second attempt mends; everything else about a dial may pass. */
-const permanentCodes = new Set(["EACCES", "EPERM", "EINVAL", "EAFNOSUPPORT", "EPROTONOSUPPORT"])
+/** Local mistakes, and certificates and protocols that do not fit. Everything else about a dial may pass. */
+const permanent = new RegExp(
+  "^(EACCES|EPERM|EINVAL|EAFNOSUPPORT|EPROTONOSUPPORT|EPROTO|HOSTNAME_MISMATCH|PATH_LENGTH_EXCEEDED)$" +
+    "|^(CERT|CRL|UNABLE_TO|INVALID|ERROR_IN|ERR_(?!SOCKET_C|STREAM_|TLS_HANDSHAKE_TIMEOUT))|SELF_SIGNED"
+)
 
-const isPermanent = (code: string | undefined): boolean =>
-  code !== undefined && (permanentCodes.has(code) || code.startsWith("ERR_") || code.startsWith("CERT_") ||
-    code.startsWith("UNABLE_TO_") || code.includes("SELF_SIGNED"))
+const isPermanent = (code: string | undefined): boolean => code !== undefined && permanent.test(code)
 
 const nodeCodeOf = (cause: unknown): string | undefined =>
   typeof cause === "object" && cause !== null && "code" in cause && typeof cause.code === "string"

@@ -1,8 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Data, Duration, Effect, Schema } from "effect"
 import { AcquireTimeout, ConnectFailed, PoolClosed, PoolError } from "effect-sluice/ConnectionPool"
+import * as Endpoint from "effect-sluice/Endpoint"
 import * as Failure from "effect-sluice/Failure"
 import { ResourceExhausted } from "effect-sluice/ResourceMonitor"
+import { DialFailed } from "effect-sluice/TcpConnection"
 import * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as HttpClientResponse from "effect/http/HttpClientResponse"
@@ -498,6 +500,18 @@ describe("Failure", () => {
       const named = { _tag: "DialFailed", isRetryable: true, cause: coded("HOSTNAME_MISMATCH") }
       assert.deepStrictEqual(Failure.classify(named), Failure.make("Fatal", { code: "HOSTNAME_MISMATCH", sent: false }))
       assert.strictEqual(classOf({ sent: true, cause: { _tag: "Any", cause: unknown } }), "Fatal")
+    })
+
+    it("of TcpConnection is retryable by its own word where its class is not Fatal", () => {
+      const codes =
+        "ECONNREFUSED ENOTFOUND ETIMEDOUT EACCES EINVAL EPROTO CERT_HAS_EXPIRED CRL_HAS_EXPIRED INVALID_CA " +
+        "INVALID_PURPOSE HOSTNAME_MISMATCH UNABLE_TO_VERIFY_LEAF_SIGNATURE SELF_SIGNED_CERT_IN_CHAIN ERR_SSL_WRONG_VERSION_NUMBER " +
+        "ERR_TLS_CERT_ALTNAME_INVALID ERR_SOCKET_BAD_PORT ERR_SOCKET_CLOSED_BEFORE_CONNECTION ERR_SOCKET_CONNECTION_TIMEOUT " +
+        "ERR_TLS_HANDSHAKE_TIMEOUT ERR_STREAM_PREMATURE_CLOSE"
+      for (const code of codes.split(" ")) {
+        const reason = new DialFailed({ endpoint: Endpoint.tcp("h", 1), cause: coded(code, connect) })
+        assert.strictEqual(reason.isRetryable, Failure.classify(reason).class !== "Fatal", code)
+      }
     })
   })
 
