@@ -3,10 +3,12 @@
  *
  * @since 0.1.0
  */
-import type * as Context from "effect/Context"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Scope from "effect/Scope"
+import * as Scheduler from "effect/Scheduler"
+import type * as Scope from "effect/Scope"
 import { sleepUnref } from "../internal/Timer.ts"
 import type { Leak } from "./Leak.ts"
 
@@ -20,6 +22,9 @@ interface Omission {
 
 /** How many places are told apart at once. A site is code, but the name of a span may hold what a peer has sent. */
 const mostPlaces = 1000
+
+/** The context of a report without its clock and its scheduler, which may stand still when the number is logged. */
+const withoutTime = Context.omit(Clock.Clock, Scheduler.Scheduler)
 
 const placeOf = (leak: Leak): string =>
   leak._tag === "ForeignDrift" ? leak._tag : `${leak._tag} ${leak.site ?? leak.span ?? ""}`
@@ -43,7 +48,10 @@ const summaryOf = ({ context, count, last }: Omission, interval: string): Effect
 export const make = (
   interval: Duration.Duration
 ): Effect.Effect<(leak: Leak) => Effect.Effect<void>, never, Scope.Scope> =>
-  Effect.map(Effect.scope, (scope) => {
+  Effect.gen(function*() {
+    // The interval passes on the monitor's clock, whatever clock is in force where a leak is reported.
+    const fork = Effect.runForkWith(yield* Effect.context<never>())
+    const scope = yield* Effect.scope
     if (Duration.isZero(interval)) return (leak) => Effect.logWarning(leak.message)
     const text = Duration.format(interval)
     const omissions = new Map<string, Omission>()
@@ -56,6 +64,7 @@ export const make = (
     const summarizeLater = Effect.uninterruptible(
       Effect.forkIn(Effect.ensuring(Effect.interruptible(pause), summarize), scope, { startImmediately: true })
     )
+    const begin = Effect.sync(() => fork(summarizeLater))
     return (leak) =>
       Effect.withFiber((fiber) => {
         const own = placeOf(leak)
@@ -66,8 +75,8 @@ export const make = (
           omission.last = leak
           return Effect.void
         }
-        omissions.set(place, { count: 0, last: undefined, context: fiber.context })
+        omissions.set(place, { count: 0, last: undefined, context: withoutTime(fiber.context) })
         const line = Effect.logWarning(leak.message)
-        return omissions.size === 1 ? Effect.andThen(summarizeLater, line) : line
+        return omissions.size === 1 ? Effect.andThen(begin, line) : line
       })
   })
