@@ -382,8 +382,8 @@ export const resume = <K, A>(self: ConnectionPool<K, A>): Effect.Effect<void> =>
 
 /**
  * Changes the caps while the pool runs. Raising one serves those that wait; after lowering one, idle connections above it
- * are closed at once and lent ones when they come back. A cap that is left out stays. It dies with `InvalidOption` on
- * values that make no sense.
+ * are closed at once and leased ones when they come back, and a dial that waits at the gate or for the budget does not begin. A cap
+ * that is left out stays. It dies with `InvalidOption` on values that make no sense.
  *
  * @category combinators
  * @since 0.1.0

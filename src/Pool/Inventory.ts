@@ -344,10 +344,13 @@ export class Inventory<K, A> {
     return mostWaiting(keyPool, this.#settings, { slots: this.#slots, closing: this.#closing, hasVictim })
   }
 
-  /** There are more connections than the caps allow, as after a cap was lowered. */
-  isOverCap(keyPool: KeyPool<K, A>): boolean {
-    return this.#slots - this.#closing > this.#settings.maxTotal ||
-      slotsOf(keyPool) - keyPool.closing > this.#settings.maxPerEndpoint
+  /**
+   * There are more connections than the caps allow, as after a cap was lowered. Those that are closing do not count, nor do so many
+   * others of this endpoint, and of the pool, whose slots will be free.
+   */
+  isOverCap(keyPool: KeyPool<K, A>, ending = { ofEndpoint: 0, ofPool: 0 }): boolean {
+    return this.#slots - this.#closing - ending.ofPool > this.#settings.maxTotal ||
+      slotsOf(keyPool) - keyPool.closing - ending.ofEndpoint > this.#settings.maxPerEndpoint
   }
 
   /** Closes the idle connections that are over the caps. */

@@ -123,7 +123,7 @@ export class Openings<K, A> {
       isSurplus = opener.isAbandoned = false
     }
     return {
-      isWanted: () => this.#outcomes.isWanted(keyPool),
+      isWanted: () => this.#isWanted(keyPool),
       dialling: () => void (opener.isDialling = true),
       isAbandoned: () => opener.isAbandoned,
       crowded: () => {
@@ -155,13 +155,27 @@ export class Openings<K, A> {
     }
   }
 
+  /** Whether a dial that has not begun is to begin: it is wanted, and a cap that was lowered meanwhile has room for it. */
+  #isWanted(keyPool: KeyPool<K, A>): boolean {
+    if (!this.#outcomes.isWanted(keyPool)) return false
+    if (!this.#inventory.isOverCap(keyPool)) return true
+    let ofPool = 0
+    for (const { surplus } of this.#openers.keys()) ofPool += surplus
+    return !this.#inventory.isOverCap(keyPool, { ofEndpoint: keyPool.surplus, ofPool })
+  }
+
+  /** A cap was lowered: what waits at the gate or for the budget to dial any endpoint may be over it. */
+  reconsiderAll(): void {
+    for (const keyPool of [...this.#openers.keys()]) this.reconsider(keyPool)
+  }
+
   /**
-   * Somebody has left the queue of an endpoint: what waits at the gate or for the budget to dial it may not be wanted any more.
-   * It has a slot of both caps, which others can use.
+   * A borrower has left the queue of an endpoint, or a cap was lowered: what waits at the gate or for the budget to dial it may not
+   * be wanted any more. It has a slot of both caps, which others can use.
    */
   reconsider(keyPool: KeyPool<K, A>): void {
     for (const opener of [...this.#openers.get(keyPool) ?? []]) {
-      if (opener.isDialling || opener.isAbandoned || this.#outcomes.isWanted(keyPool)) continue
+      if (opener.isDialling || opener.isAbandoned || this.#isWanted(keyPool)) continue
       opener.isAbandoned = true
       // No other one can leave it to this one to carry on.
       keyPool.surplus++

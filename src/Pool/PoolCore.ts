@@ -279,6 +279,7 @@ export class PoolCore<K, A> {
   resize(caps: { readonly maxPerEndpoint: number; readonly maxTotal: number }): void {
     Object.assign(this.#settings, caps)
     this.#inventory.trim()
+    this.#openings.reconsiderAll()
     this.#dispatching.run()
   }
 
