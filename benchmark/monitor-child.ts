@@ -55,7 +55,8 @@ interface Running {
 }
 
 const whole: Effect.Effect<Running, Error, Scope.Scope> = Effect.gen(function*() {
-  const services = yield* Layer.build(ResourceMonitor.layerOptions({ maxDescriptors: Infinity, maxMemory: Infinity }))
+  // Fresh, because a further one would be the first one otherwise.
+  const services = yield* Layer.build(Layer.fresh(ResourceMonitor.layerOptions({ maxDescriptors: Infinity })))
   const { cost } = Context.get(services, ResourceMonitor.ResourceMonitor)
   return { cost }
 })
