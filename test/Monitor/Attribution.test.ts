@@ -28,7 +28,8 @@ const settle = Effect.gen(function*() {
   for (let turn = 0; turn < 40; turn++) yield* Effect.yieldNow
 })
 
-const { connector } = Scripted.make()
+/** A borrow that is interrupted leaves its connection idle. */
+const connector = { ...Scripted.make().connector, isReusable: () => true }
 
 class Databases extends ConnectionPool.Service<Databases>()("test/Databases", { connector, maxPerEndpoint: 5 }) {}
 
