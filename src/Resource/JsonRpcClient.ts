@@ -92,7 +92,7 @@ export interface JsonRpcClient {
  * @category models
  * @since 0.1.0
  */
-export interface Options extends TcpConnection.Options {
+export interface Options extends Omit<TcpConnection.Options, "readTimeout"> {
   /** How long a request may take that says nothing else, a notification, and the MCP handshake; above 0. @default 30 seconds */
   readonly requestTimeout?: Duration.Input | undefined
   /**

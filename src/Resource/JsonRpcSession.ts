@@ -133,6 +133,7 @@ const exitOf = ({ method }: Pending, message: Codec.Answer | Codec.Refusal): Exi
 
 const remove = (session: Session, id: number, pending: Pending): void => {
   session.pending.delete(id)
+  if (session.pending.size === 0) session.alarm.hold(false)
   if (pending.token !== undefined && session.extensible.get(pending.token) === pending) {
     session.extensible.delete(pending.token)
   }
@@ -224,7 +225,7 @@ const handleEnd = (session: Session, cause: TcpConnectionError): Effect.Effect<n
 }
 
 const read = (session: Session): Effect.Effect<never, JsonRpcError> =>
-  session.connection.read.pipe(
+  session.connection.readInBackground.pipe(
     Effect.matchEffect({
       onFailure: (cause) => handleEnd(session, cause),
       onSuccess: (chunk) => handle(session, chunk)
@@ -349,6 +350,8 @@ const enter = (
   const mark = session.silence.asked(since, timeout, isProbed(method))
   const pending = { method, answer, outgoing, limits, mark, token: tagged?.token, since, due: since + timeout }
   session.pending.set(id, pending)
+  // The reader is always there. Only a request that waits keeps the process alive.
+  session.alarm.hold(true)
   if (pending.token !== undefined) session.extensible.set(pending.token, pending)
   session.alarm.at(Math.min(pending.due, session.silence.probeAt))
   enqueue(session, outgoing)

@@ -7,11 +7,22 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import { ConnectionClosed, ReadFailed, TcpConnectionError, WriteFailed } from "./TcpConnectionError.ts"
-import type { TcpSocket } from "./TcpSocket.ts"
+import { timeoutOrElse } from "../internal/Timeout.ts"
+import {
+  ConnectionClosed,
+  ReadFailed,
+  ReadTimeout,
+  TcpConnectionError,
+  type TcpConnectionErrorReason,
+  WriteFailed
+} from "./TcpConnectionError.ts"
+import { hold, letGo, type TcpSocket } from "./TcpSocket.ts"
 
-const closed = ({ endpoint, raw }: TcpSocket): Effect.Effect<never, TcpConnectionError> =>
-  Effect.fail(new TcpConnectionError({ reason: new ConnectionClosed({ endpoint, bytesRead: raw.bytesRead }) }))
+const failWith = (reason: TcpConnectionErrorReason): Effect.Effect<never, TcpConnectionError> =>
+  Effect.fail(new TcpConnectionError({ reason }))
+
+const closed = ({ endpoint, raw }: TcpSocket, reused: boolean): Effect.Effect<never, TcpConnectionError> =>
+  failWith(new ConnectionClosed({ endpoint, bytesRead: raw.bytesRead, reused }))
 
 /** What broke the connection. What it fails with after we have destroyed it is of our own making. */
 const brokenBy = ({ error, forced, raw }: TcpSocket): Error | null => forced ? null : error ?? raw.errored
@@ -19,15 +30,17 @@ const brokenBy = ({ error, forced, raw }: TcpSocket): Error | null => forced ? n
 /** What a read finds: bytes, the end, what broke the connection, or nothing yet. */
 const look = (socket: TcpSocket): Effect.Effect<Uint8Array, TcpConnectionError> | undefined => {
   const { endpoint, raw } = socket
-  if (socket.closing) return closed(socket)
+  const reused = socket.served && socket.unanswered
+  if (socket.closing) return closed(socket, reused)
   const bytes: Uint8Array | null = raw.destroyed ? null : raw.read()
   if (bytes !== null) {
+    socket.served ||= socket.unanswered
     socket.unanswered = false
     return Effect.succeed(bytes)
   }
   const cause = brokenBy(socket)
-  if (cause !== null) return Effect.fail(new TcpConnectionError({ reason: new ReadFailed({ endpoint, cause }) }))
-  return raw.readableEnded || raw.destroyed ? closed(socket) : undefined
+  if (cause !== null) return failWith(new ReadFailed({ endpoint, cause, reused }))
+  return raw.readableEnded || raw.destroyed ? closed(socket, reused) : undefined
 }
 
 /**
@@ -37,7 +50,8 @@ const look = (socket: TcpSocket): Effect.Effect<Uint8Array, TcpConnectionError> 
 const awaiting = <A>(
   socket: TcpSocket,
   events: ReadonlyArray<string>,
-  outcome: () => Effect.Effect<A, TcpConnectionError> | undefined
+  outcome: () => Effect.Effect<A, TcpConnectionError> | undefined,
+  keepsAlive: boolean
 ): Effect.Effect<A, TcpConnectionError> =>
   Effect.callback((resume) => {
     const { raw } = socket
@@ -51,35 +65,53 @@ const awaiting = <A>(
     }
     const stopListening = () => {
       for (const event of events) raw.off(event, onEvent)
+      if (keepsAlive) letGo(socket)
     }
     for (const event of events) raw.on(event, onEvent)
+    if (keepsAlive) hold(socket)
     return Effect.sync(() => {
       stopListening()
       socket.abandoned = true
     })
   })
 
-/** Bytes are taken from the stream only in the step that gives them to the reader, so that an interrupted read loses none. */
-export const read = (socket: TcpSocket): Effect.Effect<Uint8Array, TcpConnectionError> =>
-  awaiting(socket, ["readable", "end", "close"], () => look(socket))
+const reading = (socket: TcpSocket, keepsAlive: boolean): Effect.Effect<Uint8Array, TcpConnectionError> =>
+  awaiting(socket, ["readable", "end", "close"], () => look(socket), keepsAlive)
 
-/** Why a socket takes no more bytes. */
-const refusal = (socket: TcpSocket): Effect.Effect<never, TcpConnectionError> => {
-  const { endpoint } = socket
+/** Bytes are taken from the stream only in the step that gives them to the reader, so that an interrupted read loses none. */
+export const read = (socket: TcpSocket): Effect.Effect<Uint8Array, TcpConnectionError> => {
+  const { readTimeout } = socket.settings
+  if (readTimeout === undefined) return reading(socket, true)
+  const waiting = timeoutOrElse(reading(socket, true), {
+    duration: readTimeout,
+    orElse: () => {
+      const { endpoint, raw: { bytesRead } } = socket
+      return failWith(new ReadTimeout({ endpoint, after: readTimeout, bytesRead }))
+    }
+  })
+  return Effect.suspend(() => look(socket) ?? waiting)
+}
+
+/** As {@link read}, for a reader that is always there: without a limit, and the process does not wait for it. */
+export const readInBackground = (socket: TcpSocket): Effect.Effect<Uint8Array, TcpConnectionError> =>
+  reading(socket, false)
+
+/** Why a socket takes no more bytes. `reused` says that it served before, and has answered nothing since. */
+const refusal = (socket: TcpSocket, reused: boolean): Effect.Effect<never, TcpConnectionError> => {
   const cause = brokenBy(socket)
   return cause === null
-    ? closed(socket)
-    : Effect.fail(new TcpConnectionError({ reason: new WriteFailed({ endpoint, cause }) }))
+    ? closed(socket, reused)
+    : failWith(new WriteFailed({ endpoint: socket.endpoint, cause, reused }))
 }
 
 const hasRoom = ({ raw }: TcpSocket): boolean => raw.writable && !raw.writableNeedDrain
 
 /** Waits until the socket takes more bytes, unless it never will: to one that has ended a `drain` never comes. */
-const untilRoom = (socket: TcpSocket): Effect.Effect<void, TcpConnectionError> =>
+const untilRoom = (socket: TcpSocket, reused: () => boolean): Effect.Effect<void, TcpConnectionError> =>
   awaiting(socket, ["drain", "close"], () => {
-    if (!socket.raw.writable) return refusal(socket)
+    if (!socket.raw.writable) return refusal(socket, reused())
     return hasRoom(socket) ? Effect.void : undefined
-  })
+  }, true)
 
 /**
  * Waits until there is room, hands over the bytes, and waits until there is room again. So a writer that gives up leaves no
@@ -88,7 +120,9 @@ const untilRoom = (socket: TcpSocket): Effect.Effect<void, TcpConnectionError> =
 export const write = (socket: TcpSocket, data: Uint8Array | string): Effect.Effect<void, TcpConnectionError> => {
   const handOver = Effect.suspend(() => {
     socket.unanswered = true
-    return socket.raw.write(data) ? Effect.void : untilRoom(socket)
+    return socket.raw.write(data) ? Effect.void : untilRoom(socket, () => socket.served && socket.unanswered)
   })
-  return Effect.suspend(() => hasRoom(socket) ? handOver : Effect.andThen(untilRoom(socket), handOver))
+  return Effect.suspend(() =>
+    hasRoom(socket) ? handOver : Effect.andThen(untilRoom(socket, () => socket.served), handOver)
+  )
 }

@@ -35,6 +35,7 @@ export {
   type DialPhase,
   DialTimeout,
   ReadFailed,
+  ReadTimeout,
   TcpConnectionError,
   type TcpConnectionErrorReason,
   WriteFailed
@@ -51,9 +52,14 @@ export interface TcpConnection {
   readonly endpoint: Endpoint
   /**
    * The next bytes from the peer, at least one. Waits until there are some; an interrupted read loses nothing. Fails with
-   * `ConnectionClosed` at the end and with `ReadFailed` when the connection breaks.
+   * `ConnectionClosed` at the end, with `ReadFailed` when the connection breaks, and with `ReadTimeout` after `readTimeout`.
    */
   readonly read: Effect.Effect<Uint8Array, TcpConnectionError>
+  /**
+   * As `read`, for a reader that is always there, such as one that tells answers apart by their ids: it has no `readTimeout`,
+   * and with `allowExitOnIdle` it does not keep the process alive.
+   */
+  readonly readInBackground: Effect.Effect<Uint8Array, TcpConnectionError>
   /**
    * Hands bytes, or the UTF-8 bytes of a text, to the kernel. Waits while the peer is slower than the writer. Fails with
    * `ConnectionClosed` after the end and with `WriteFailed` when the connection breaks.
@@ -89,6 +95,16 @@ export interface TcpConnection {
 export interface Options {
   /** Bound on name look-up, dial and TLS handshake together; above 0. @default 10 seconds */
   readonly connectTimeout?: Duration.Input | undefined
+  /**
+   * How long a read waits for the next bytes before it fails with `ReadTimeout`; above 0. What was asked for may still come,
+   * so a pool closes the connection then. @default no limit
+   */
+  readonly readTimeout?: Duration.Input | undefined
+  /**
+   * Whether the process may end while the connection is open and idle: only a connect, a read, a write and the closing keep it
+   * alive then. The kernel closes what is left open. @default false
+   */
+  readonly allowExitOnIdle?: boolean | undefined
   /** How long the peer's end is awaited after ours before the socket is destroyed; 0 or more. @default the pool's, else 2 seconds */
   readonly closeTimeout?: Duration.Input | undefined
   /** Send small writes at once (TCP_NODELAY). @default true */
@@ -116,6 +132,10 @@ const settingsOf = (options: Options): DialSettings => {
     closeTimeout: options.closeTimeout === undefined
       ? undefined
       : check.duration("closeTimeout", options.closeTimeout, { min: 0 }),
+    readTimeout: options.readTimeout === undefined
+      ? undefined
+      : check.duration("readTimeout", options.readTimeout, { min: 0, exclusive: true }),
+    allowExitOnIdle: options.allowExitOnIdle ?? false,
     noDelay: options.noDelay ?? true,
     keepAlive: keepAlive === false ? undefined : check.duration("keepAlive", keepAlive, { min: 1000 }),
     tls: options.tls === true ? {} : options.tls === false ? undefined : options.tls,
@@ -139,6 +159,7 @@ type Hold = Keeper<TcpSocket>["hold"]
 const fromSocket = (socket: TcpSocket, hold: Hold): TcpConnection => ({
   endpoint: socket.endpoint,
   read: hold(TcpBytes.read(socket)),
+  readInBackground: hold(TcpBytes.readInBackground(socket)),
   write: (data) => hold(TcpBytes.write(socket, data)),
   hasUnread: () => socket.raw.readableLength > 0,
   isUnanswered: () => socket.unanswered,

@@ -84,21 +84,57 @@ export class DialFailed extends TaggedError("DialFailed")<{
   }
 }
 
+/** What may have been under way when a connection ended. */
+interface Use {
+  /**
+   * The connection had served an exchange before, and nothing was received since what was written last, if that was sent at
+   * all. Most likely the peer had closed it while it was idle: on another connection the same may be tried again, unless it
+   * must not be done twice under any circumstances.
+   */
+  readonly reused?: boolean | undefined
+}
+
+const textOfUse = ({ reused }: Use): string => reused === true ? "; reused, and nothing received since" : ""
+
 /**
- * The connection has ended: the peer closed it, or we did. A request that was under way may or may not have been done.
+ * The connection has ended: the peer closed it, or we did. A request that was under way may or may not have been done;
+ * `reused` says when it most likely was not.
  *
  * @category errors
  * @since 0.1.0
  */
-export class ConnectionClosed extends TaggedError("ConnectionClosed")<{
+export class ConnectionClosed extends TaggedError("ConnectionClosed")<
+  Use & {
+    readonly endpoint: Endpoint
+    /** Bytes that had been received before the end. */
+    readonly bytesRead: number
+  }
+> {
+  readonly isRetryable = false
+  override get message(): string {
+    return safeMessage(
+      `the connection to ${this.endpoint} is closed (after ${this.bytesRead} bytes received${textOfUse(this)})`
+    )
+  }
+}
+
+/**
+ * Nothing was received for `readTimeout` while a read waited for it. The answer may still come, so a pool does not lease the
+ * connection again.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ReadTimeout extends TaggedError("ReadTimeout")<{
   readonly endpoint: Endpoint
-  /** Bytes that had been received before the end. */
+  readonly after: Duration.Duration
+  /** Bytes that had been received before. */
   readonly bytesRead: number
 }> {
   readonly isRetryable = false
   override get message(): string {
     return safeMessage(
-      `the connection to ${this.endpoint} is closed (after ${this.bytesRead} bytes received)`
+      `${this.endpoint} sent nothing within ${Duration.format(this.after)} (after ${this.bytesRead} bytes received)`
     )
   }
 }
@@ -109,16 +145,18 @@ export class ConnectionClosed extends TaggedError("ConnectionClosed")<{
  * @category errors
  * @since 0.1.0
  */
-export class ReadFailed extends TaggedError("ReadFailed")<{
-  readonly endpoint: Endpoint
-  readonly cause: unknown
-}> {
+export class ReadFailed extends TaggedError("ReadFailed")<
+  Use & {
+    readonly endpoint: Endpoint
+    readonly cause: unknown
+  }
+> {
   get code(): string | undefined {
     return codeOf(this.cause)
   }
   readonly isRetryable = false
   override get message(): string {
-    return safeMessage(`reading from ${this.endpoint} failed: ${errorText(this.cause)}`)
+    return safeMessage(`reading from ${this.endpoint} failed: ${errorText(this.cause)}${textOfUse(this)}`)
   }
 }
 
@@ -128,16 +166,18 @@ export class ReadFailed extends TaggedError("ReadFailed")<{
  * @category errors
  * @since 0.1.0
  */
-export class WriteFailed extends TaggedError("WriteFailed")<{
-  readonly endpoint: Endpoint
-  readonly cause: unknown
-}> {
+export class WriteFailed extends TaggedError("WriteFailed")<
+  Use & {
+    readonly endpoint: Endpoint
+    readonly cause: unknown
+  }
+> {
   get code(): string | undefined {
     return codeOf(this.cause)
   }
   readonly isRetryable = false
   override get message(): string {
-    return safeMessage(`writing to ${this.endpoint} failed: ${errorText(this.cause)}`)
+    return safeMessage(`writing to ${this.endpoint} failed: ${errorText(this.cause)}${textOfUse(this)}`)
   }
 }
 
@@ -147,7 +187,13 @@ export class WriteFailed extends TaggedError("WriteFailed")<{
  * @category errors
  * @since 0.1.0
  */
-export type TcpConnectionErrorReason = DialTimeout | DialFailed | ConnectionClosed | ReadFailed | WriteFailed
+export type TcpConnectionErrorReason =
+  | DialTimeout
+  | DialFailed
+  | ConnectionClosed
+  | ReadFailed
+  | ReadTimeout
+  | WriteFailed
 
 /**
  * A TCP connection failed; `reason` says how. `Effect.catchReason("TcpConnectionError", "DialTimeout", f)` handles one.

@@ -18,10 +18,10 @@ import { dialFailed, type DialPhase, DialTimeout, TcpConnectionError } from "./T
 import { causeOf } from "./TcpFailures.ts"
 import { type Target, targetsOf } from "./TcpLookup.ts"
 import { moreRoomIn } from "./TcpRoom.ts"
-import { closeGracefully, type TcpSocket, watch } from "./TcpSocket.ts"
+import { closeGracefully, ready, type TcpSocket, type UseSettings, watch } from "./TcpSocket.ts"
 
 /** What a dial needs to know, all of it decided. */
-export interface DialSettings {
+export interface DialSettings extends UseSettings {
   readonly connectTimeout: Duration.Duration
   /** `undefined`: what the pool says, or the default. */
   readonly closeTimeout: Duration.Duration | undefined
@@ -78,16 +78,14 @@ const connectRaw = (target: Target, { keepAlive, noDelay }: DialSettings): Net.S
 
 /** Takes over a connected socket: as it is, or as what TLS runs over, which from then on owns it. */
 const adopt = (dial: Dial, raw: Net.Socket, tls: Tls.ConnectionOptions | undefined): TcpSocket => {
-  const reclaim = () => dial.attempts.reclaim()
-  if (tls === undefined) return Object.assign(watch(dial.endpoint, raw, reclaim), { connected: true })
+  const use = { settings: dial.settings, reclaim: () => dial.attempts.reclaim() }
+  if (tls === undefined) return ready(watch(dial.endpoint, raw, use))
   dial.phase = "Handshake"
   // What breaks the connection is an error of TLS' as well.
   raw.on("error", () => {})
   const secure = loadTls().connect({ ...peerOf(dial.endpoint), ...tls, socket: raw })
-  const socket = watch(dial.endpoint, secure, reclaim)
-  secure.once("secureConnect", () => {
-    socket.connected = true
-  })
+  const socket = watch(dial.endpoint, secure, use)
+  secure.once("secureConnect", () => void ready(socket))
   return socket
 }
 

@@ -29,9 +29,18 @@ export interface Ending {
   readonly bytesWritten: number
 }
 
+/** How a socket is to be used. */
+export interface UseSettings {
+  /** How long a read may wait; `undefined` for any time. */
+  readonly readTimeout: Duration.Duration | undefined
+  /** Whether it keeps the process alive only while a read or write waits. */
+  readonly allowExitOnIdle: boolean
+}
+
 /** A raw socket and what has become of it. */
 export interface TcpSocket {
   readonly endpoint: Endpoint
+  readonly settings: UseSettings
   readonly raw: Net.Socket
   /** Done as soon as the peer has ended its side or the socket is gone: nobody should be lent it any more. */
   readonly dead: Deferred.Deferred<void>
@@ -48,6 +57,10 @@ export interface TcpSocket {
   abandoned: boolean
   /** Bytes were handed over since the last read that returned some. */
   unanswered: boolean
+  /** A read has returned bytes after a write. */
+  served: boolean
+  /** How many wait for something to happen to it. */
+  waiting: number
   /** The first error that the socket met by itself. With TLS one may be announced without ending the stream. */
   error: NodeJS.ErrnoException | undefined
 }
@@ -71,9 +84,14 @@ const endingOf = ({ error, forced, raw }: TcpSocket): Ending => ({
  * Watches a socket from the step in which it is made or connected, so that nothing that happens to it is missed. The
  * listeners stay for the socket's whole life, so that no late `error` event is ever unhandled.
  */
-export const watch = (endpoint: Endpoint, raw: Net.Socket, reclaim: () => void): TcpSocket => {
+export const watch = (
+  endpoint: Endpoint,
+  raw: Net.Socket,
+  { reclaim, settings }: Pick<TcpSocket, "reclaim" | "settings">
+): TcpSocket => {
   const socket: TcpSocket = {
     endpoint,
+    settings,
     raw,
     dead: Deferred.makeUnsafe(),
     closed: Deferred.makeUnsafe(),
@@ -83,6 +101,8 @@ export const watch = (endpoint: Endpoint, raw: Net.Socket, reclaim: () => void):
     forced: false,
     abandoned: false,
     unanswered: false,
+    served: false,
+    waiting: 0,
     error: undefined
   }
   const die = () => Deferred.doneUnsafe(socket.dead, Exit.void)
@@ -101,6 +121,25 @@ export const watch = (endpoint: Endpoint, raw: Net.Socket, reclaim: () => void):
     Deferred.doneUnsafe(socket.closed, Exit.succeed(endingOf(socket)))
   })
   return socket
+}
+
+/** The socket is ready for use. */
+export const ready = (socket: TcpSocket): TcpSocket => {
+  socket.connected = true
+  if (socket.settings.allowExitOnIdle) socket.raw.unref()
+  return socket
+}
+
+/** Somebody waits for the socket: the process must not end for want of anything else to do. */
+export const hold = (socket: TcpSocket): void => {
+  socket.waiting++
+  if (socket.waiting === 1) socket.raw.ref()
+}
+
+/** Undoes one {@link hold}. */
+export const letGo = (socket: TcpSocket): void => {
+  socket.waiting--
+  if (socket.waiting === 0 && socket.settings.allowExitOnIdle) socket.raw.unref()
 }
 
 const destroy = (socket: TcpSocket): Effect.Effect<Ending> =>
@@ -127,6 +166,7 @@ export const closeGracefully = (socket: TcpSocket, closeTimeout: Duration.Durati
     if (!socket.connected) return destroy(socket)
     const { raw } = socket
     socket.closing = true
+    hold(socket)
     raw.end()
     // Unread bytes would keep the peer's end from being seen, so whatever still arrives is discarded. A stream with a
     // `readable` listener does not flow, and one that has just lost its last is stopped again unless it has one for `data`.

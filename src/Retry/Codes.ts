@@ -175,7 +175,7 @@ export const tags: Table = table({
   LocalExhausted: "ResourceExhausted",
   RemoteSaturated: "RateLimitExceeded RateLimitError CircuitOpen CircuitHalfOpen",
   Ambiguous: "TimeoutError DeadlineExceeded SocketReadError SocketWriteError ConnectionError TransportError " +
-    "ConnectionClosed ReadFailed WriteFailed RequestTimeout ConnectionLost " +
+    "ConnectionClosed ReadFailed ReadTimeout WriteFailed RequestTimeout ConnectionLost " +
     "SocketClosedUnexpectedlyError SocketTimeoutError SocketTimeoutDuringMaintenanceError " +
     "CommandTimeoutDuringMaintenanceError DisconnectsClientError MaxRetriesPerRequestError ClosedConnectionError " +
     "MongoNetworkError MongoNetworkTimeoutError MongoOperationTimeoutError PoolClearedOnNetworkError",

@@ -283,6 +283,7 @@ describe("TcpConnection", () => {
       [{ connectTimeout: "Infinity" }, "option connectTimeout"],
       [{ closeTimeout: -5 }, "option closeTimeout is -5, but it must be a finite duration of at least 0"],
       [{ closeTimeout: Number.NaN }, "option closeTimeout is NaN, but it must be a finite duration of at least 0"],
+      [{ readTimeout: 0 }, "option readTimeout is 0, but it must be a finite duration above"],
       [{ keepAlive: 10 }, "option keepAlive is 10, but it must be a finite duration of at least 1s"]
     ]
     for (const [options, message] of bad) {

@@ -7,7 +7,9 @@ import * as ConnectionPool from "effect-sluice/ConnectionPool"
 import type * as Endpoint from "effect-sluice/Endpoint"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import * as TcpConnection from "effect-sluice/TcpConnection"
+import { TestClock } from "effect/testing"
 import type * as Net from "node:net"
+import { stall } from "../support/stall.ts"
 import * as TcpServer from "../support/TcpServer.ts"
 
 type Connection = TcpConnection.TcpConnection
@@ -210,5 +212,133 @@ describe("write", () => {
       for (let sent = 0; sent < total; sent += 1024 * 1024) yield* connection.write(new Uint8Array(1024 * 1024))
       assert.strictEqual(yield* Fiber.join(reader), total)
       assert.isFalse(connection.isUnanswered())
+    }))
+})
+
+describe("a read that waits longer than `readTimeout`", () => {
+  it.effect("fails with ReadTimeout and its numbers, and one that does not wait never does", () =>
+    Effect.gen(function*() {
+      const server = yield* TcpServer.make((socket) => void socket.write("hello"))
+      const connection = yield* TcpConnection.connect(server.endpoint, { readTimeout: "5 seconds" })
+      yield* TcpServer.eventually(connection.hasUnread)
+      yield* connection.read
+      const reader = yield* Effect.forkChild(Effect.flip(connection.read), { startImmediately: true })
+      yield* TestClock.adjust("4999 millis")
+      assert.isUndefined(reader.pollUnsafe())
+      yield* TestClock.adjust("1 millis")
+      const { message, reason } = yield* Fiber.join(reader)
+      assert.strictEqual(reason._tag, "ReadTimeout")
+      assert.strictEqual(message, `${server.endpoint} sent nothing within 5s (after 5 bytes received)`)
+      assert.isTrue(connection.isAbandoned())
+    }))
+
+  it.live("takes its connection out of use, also when the borrow succeeds", () =>
+    Effect.gen(function*() {
+      const server = yield* lateForAlice
+      const pool = yield* poolOf({ readTimeout: "20 millis" })
+      const reason = yield* ConnectionPool.use(pool, server.endpoint, (connection) =>
+        Effect.map(Effect.flip(ask(connection, "alice")), ({ reason }) =>
+          reason._tag))
+      assert.strictEqual(reason, "ReadTimeout")
+      assert.strictEqual(
+        yield* ConnectionPool.use(pool, server.endpoint, (connection) =>
+          ask(connection, "bob")),
+        "answer to bob"
+      )
+      assert.strictEqual(server.account.opened, 2)
+    }))
+
+  it.live("has not waited that long when it was the event loop that did not turn", () =>
+    Effect.gen(function*() {
+      const server = yield* TcpServer.silent
+      const connection = yield* TcpConnection.connect(server.endpoint, { readTimeout: "100 millis" })
+      yield* TcpServer.eventually(() => server.sockets.size === 1)
+      const reader = yield* Effect.forkChild(connection.read, { startImmediately: true })
+      // After a stall in an immediate the loop looks at its timers first, and at the kernel's news then.
+      yield* Effect.callback<void>((resume) => {
+        setImmediate(() => {
+          for (const socket of server.sockets) socket.write("in time")
+          stall(200)
+          resume(Effect.void)
+        })
+      })
+      assert.strictEqual(new TextDecoder().decode(yield* Fiber.join(reader)), "in time")
+    }))
+})
+
+describe("an error of a connection", () => {
+  /** Answers the first question, and ends the connection in some way at the next. */
+  const once = (end: (socket: Net.Socket) => void) => {
+    const asked = new Set<Net.Socket>()
+    return TcpServer.make((socket) =>
+      void socket.on("data", () => {
+        if (asked.has(socket)) return end(socket)
+        asked.add(socket)
+        socket.write("answer")
+      })
+    )
+  }
+
+  const reusedOf = ({ reason }: TcpConnection.TcpConnectionError) => ({
+    tag: reason._tag,
+    reused: "reused" in reason && reason.reused
+  })
+
+  it.live("says that the connection was reused and nothing was received, however it ended", () =>
+    Effect.gen(function*() {
+      const ended = yield* once((socket) => socket.end())
+      const reset = yield* once((socket) => socket.resetAndDestroy())
+      const errors = yield* Effect.forEach([ended, reset], ({ endpoint }) =>
+        Effect.gen(function*() {
+          const pool = yield* poolOf()
+          const use = ConnectionPool.use(pool, endpoint, (connection) => ask(connection, "?"))
+          yield* use
+          return yield* Effect.flip(Effect.catchTag(use, "PoolError", Effect.die))
+        }))
+      assert.deepStrictEqual(errors.map(reusedOf), [
+        { tag: "ConnectionClosed", reused: true },
+        { tag: "ReadFailed", reused: true }
+      ])
+      for (const { message } of errors) assert.include(message, "; reused, and nothing received since")
+    }))
+
+  it.live("says so of a write that is refused because the peer has closed the idle connection", () =>
+    Effect.gen(function*() {
+      const server = yield* once(() => {})
+      const connection = yield* TcpConnection.connect(server.endpoint)
+      yield* ask(connection, "?")
+      for (const socket of server.sockets) socket.destroy()
+      yield* connection.dead
+      yield* Effect.exit(connection.read)
+      yield* connection.closed
+      assert.deepStrictEqual(reusedOf(yield* Effect.flip(connection.write("?"))), {
+        tag: "ConnectionClosed",
+        reused: true
+      })
+    }))
+
+  it.live("does not say so of a first exchange, also after a greeting, nor of an answer that breaks off", () =>
+    Effect.gen(function*() {
+      const refusing = yield* TcpServer.make((socket) => void socket.on("data", () => socket.end()))
+      const greeting = yield* TcpServer.make((socket) => {
+        socket.write("welcome")
+        socket.on("data", () => socket.end())
+      })
+      const breaking = yield* once((socket) => socket.end("ans"))
+      const first = yield* TcpConnection.connect(refusing.endpoint)
+      const greeted = yield* TcpConnection.connect(greeting.endpoint)
+      yield* greeted.read
+      const broken = yield* TcpConnection.connect(breaking.endpoint)
+      yield* ask(broken, "?")
+      assert.strictEqual(yield* ask(broken, "?"), "ans")
+      const errors = [
+        yield* Effect.flip(ask(first, "?")),
+        yield* Effect.flip(ask(greeted, "?")),
+        yield* Effect.flip(broken.read)
+      ]
+      assert.deepStrictEqual(
+        errors.map(reusedOf),
+        errors.map(() => ({ tag: "ConnectionClosed" as const, reused: false }))
+      )
     }))
 })
