@@ -28,12 +28,17 @@ export const rpcServer = (handle: Handler, options?: Net.ServerOpts) =>
   TcpServer.make((socket) => {
     // Otherwise the second of two writes waits for 40 ms, until the client's kernel acknowledges the first.
     socket.setNoDelay()
-    let rest = ""
+    // A long line comes in many pieces, which are put together once.
+    let pieces: Array<string> = []
     socket.setEncoding("utf8")
     socket.on("data", (data) => {
-      const lines = (rest + String(data)).split("\n")
-      rest = lines.pop() ?? ""
-      for (const text of lines) handle(JSON.parse(text), socket)
+      const [first = "", ...others] = String(data).split("\n")
+      pieces.push(first)
+      for (const other of others) {
+        const text = pieces.join("")
+        pieces = [other]
+        handle(JSON.parse(text), socket)
+      }
     })
   }, options)
 
