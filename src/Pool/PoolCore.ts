@@ -9,6 +9,7 @@
  */
 import type * as Exit from "effect/Exit"
 import { Alarm } from "../internal/Timer.ts"
+import { isUndisturbed } from "../internal/Undisturbed.ts"
 import type { HeldLease } from "../Monitor/Ledger.ts"
 import { isOthersTurn, isStillWanted, nextDialOf, wantedBy } from "./Admission.ts"
 import { Continuations } from "./Continuations.ts"
@@ -29,7 +30,6 @@ import { emptyTally, heldLeases, type Stats, statsOf, type Tally } from "./PoolS
 import { Probing } from "./Probing.ts"
 import { Refusals } from "./Refusals.ts"
 import type { SteadyClock } from "./SteadyClock.ts"
-import { isUndisturbed } from "./Undisturbed.ts"
 import { WaitingLine } from "./WaitingLine.ts"
 
 export class PoolCore<K, A> {

@@ -5,7 +5,6 @@
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -14,6 +13,7 @@ import { CloseTimeout } from "../internal/CloseTimeout.ts"
 import { errorText, safeMessage } from "../internal/SafeText.ts"
 import { TaggedError } from "../internal/TaggedError.ts"
 import { timeoutOption } from "../internal/Timeout.ts"
+import { isUndisturbed } from "../internal/Undisturbed.ts"
 import { report } from "../internal/Unhandled.ts"
 
 /**
@@ -179,13 +179,12 @@ const end = <K, A extends object>({ close, destroy }: PromiseClient<K, A>, handl
     handle.unsubscribe()
   })
 
-/** What a borrow that was cut off, or has died, has left behind on a connection is not known. */
-const endedWell = (exit: Exit.Exit<unknown, unknown> | undefined): boolean =>
-  exit === undefined || Exit.isSuccess(exit) || exit.cause.reasons.every(Cause.isFailReason)
+const isReusableAfter = (_: object, exit: Exit.Exit<unknown, unknown> | undefined): boolean =>
+  exit === undefined || isUndisturbed(exit)
 
 /** The parts of a connector for clients of promises. */
 export const connectorOf = <K, A extends object>(options: PromiseClient<K, A>) => {
-  const { check, closed, isReusable = (_: A, exit?: Exit.Exit<unknown, unknown>) => endedWell(exit) } = options
+  const { check, closed, isReusable = isReusableAfter } = options
   const handles = new WeakMap<A, Handle<A>>()
   const open = (key: K): Effect.Effect<A, ClientError, Scope.Scope> =>
     Effect.flatMap(Effect.acquireRelease(makeHandle(options, key), (handle) => end(options, handle)), (handle) => {
