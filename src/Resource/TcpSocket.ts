@@ -133,7 +133,7 @@ export const ready = (socket: TcpSocket): TcpSocket => {
 /** Somebody waits for the socket: the process must not end for want of anything else to do. */
 export const hold = (socket: TcpSocket): void => {
   socket.waiting++
-  if (socket.waiting === 1) socket.raw.ref()
+  if (socket.waiting === 1 && socket.settings.allowExitOnIdle) socket.raw.ref()
 }
 
 /** Undoes one {@link hold}. */

@@ -233,4 +233,18 @@ describe("an event loop that does not turn", () => {
       assert.isAtLeast(performance.now() - start, Duration.toMillis("100 millis"))
       assert.isTrue(Exit.isSuccess(yield* Fiber.await(fiber)))
     }))
+
+  it.live("is no reason to force an end that the peer gave in time", () =>
+    Effect.gen(function*() {
+      const server = yield* TcpServer.make((socket) => {
+        socket.resume().on("end", () => {
+          socket.end()
+          stall(150)
+        })
+      }, { allowHalfOpen: true })
+      const closed = yield* Effect.scoped(
+        Effect.map(TcpConnection.connect(server.endpoint, { closeTimeout: "50 millis" }), ({ closed }) => closed)
+      )
+      assert.strictEqual((yield* closed).how, "Graceful")
+    }))
 })
