@@ -47,7 +47,7 @@ import * as Borrowing from "./Borrowing.ts"
 import { closerIn, reportDefects } from "./Closing.ts"
 import * as Draining from "./Draining.ts"
 import * as Establishment from "./Establishment.ts"
-import type { Health } from "./Health.ts"
+import { type Health, noSetbacks } from "./Health.ts"
 import { LeaseQueue } from "./LeaseQueue.ts"
 import { warnAbove } from "./LimitCheck.ts"
 import { openConnection, openingContext } from "./Opening.ts"
@@ -111,6 +111,7 @@ const emptyKeyPool = <K, A>(key: K): KeyPool<K, A> => ({
   kept: 0,
   leftBehind: 0,
   establishment: Establishment.healthy,
+  setbacks: noSetbacks,
   proving: 0,
   lastFailure: undefined,
   generation: 0,

@@ -8,6 +8,7 @@ import * as Context from "effect/Context"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Tracer from "effect/Tracer"
+import type { Availability } from "./Availability.ts"
 import * as Establishment from "./Establishment.ts"
 import * as Explaining from "./Explaining.ts"
 import type { Inventory } from "./Inventory.ts"
@@ -63,6 +64,14 @@ export interface Outcomes<K, A> {
   readonly ended: () => void
 }
 
+/** The parts of a pool that opening reads and acts on. */
+export interface Parts<K, A> {
+  readonly env: Environment<K, A>
+  readonly inventory: Inventory<K, A>
+  readonly availability: Availability<K, A>
+  readonly tally: Tally
+}
+
 const afterFailure = (before: Establishment.Establishment, error: unknown): Establishment.Establishment =>
   isLocal(error)
     ? Establishment.afterLocalFailure(before)
@@ -78,13 +87,18 @@ export class Openings<K, A> {
   readonly #env: Environment<K, A>
   readonly #inventory: Inventory<K, A>
   readonly #tally: Tally
+  readonly #availability: Availability<K, A>
   readonly #outcomes: Outcomes<K, A>
   /** What opens connections, by endpoint. */
   readonly #openers = new Map<KeyPool<K, A>, Set<Opener>>()
 
-  constructor(env: Environment<K, A>, inventory: Inventory<K, A>, tally: Tally, outcomes: Outcomes<K, A>) {
+  constructor(
+    { availability, env, inventory, tally }: Parts<K, A>,
+    outcomes: Outcomes<K, A>
+  ) {
     this.#env = env
     this.#inventory = inventory
+    this.#availability = availability
     this.#tally = tally
     this.#outcomes = outcomes
   }
@@ -183,6 +197,12 @@ export class Openings<K, A> {
     }
   }
 
+  /** Whether a dial to an endpoint has begun: one that waits at the gate or for the budget has not. */
+  isDialling(keyPool: KeyPool<K, A>): boolean {
+    for (const { isDialling } of this.#openers.get(keyPool) ?? []) if (isDialling) return true
+    return false
+  }
+
   interruptAll(): void {
     for (const openers of [...this.#openers.values()]) for (const opener of [...openers]) end(opener)
   }
@@ -277,11 +297,14 @@ export class Openings<K, A> {
   #succeeded(keyPool: KeyPool<K, A>): void {
     // What has just been opened and what is on its way serves some of them.
     const isWanted = keyPool.queue.size > (keyPool.connecting + 1) * this.#env.settings.concurrency
+    const { phase } = keyPool.establishment
     keyPool.establishment = Establishment.afterSuccess(keyPool.establishment, isWanted)
-    this.#outcomes.judged()
     keyPool.lastFailure = undefined
     keyPool.attempts = 0
     keyPool.dialAt = 0
+    // A dial that succeeds after one that failed is the end of an outage. Otherwise it says nothing: a silent endpoint accepts too.
+    if (phase === "Down") this.#availability.succeeded(keyPool)
+    this.#outcomes.judged()
   }
 
   /** An attempt has failed: the next one comes after a delay, or whoever waits learns the error, which is the result then. */
@@ -301,6 +324,7 @@ export class Openings<K, A> {
       u: random()
     })
     keyPool.dialAt = now + verdict.delay
+    if (!isLocal(error)) this.#availability.failed(keyPool, "Failure", error)
     this.#outcomes.judged()
     this.#outcomes.dialAgainAt(keyPool.dialAt)
     if (verdict._tag === "Again") return undefined

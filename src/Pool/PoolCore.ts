@@ -12,12 +12,13 @@ import { Alarm } from "../internal/Timer.ts"
 import { isUndisturbed } from "../internal/Undisturbed.ts"
 import type { HeldLease } from "../Monitor/Ledger.ts"
 import { isOthersTurn, isStillWanted, nextDialOf, wantedBy } from "./Admission.ts"
+import { Availability } from "./Availability.ts"
 import { Continuations } from "./Continuations.ts"
 import { Custody } from "./Custody.ts"
 import { Deadlines } from "./Deadlines.ts"
 import { Dispatching } from "./Dispatching.ts"
 import * as Explaining from "./Explaining.ts"
-import { type Health, healthOf } from "./Health.ts"
+import type { Health } from "./Health.ts"
 import { Inventory } from "./Inventory.ts"
 import { KeyDirectory } from "./KeyDirectory.ts"
 import { Observers } from "./Observers.ts"
@@ -41,6 +42,7 @@ export class PoolCore<K, A> {
   readonly #waiting = new WaitingLine<K, A>()
   readonly #continuations = new Continuations<K, A>()
   readonly #custody: Custody<K, A>
+  readonly #availability: Availability<K, A>
   readonly #openings: Openings<K, A>
   readonly #probing: Probing<K, A>
   readonly #tally: Tally = emptyTally()
@@ -72,7 +74,12 @@ export class PoolCore<K, A> {
           leftBehind: () => this.#leftBehind(owner, "Close")
         })
     })
-    this.#openings = new Openings(env, this.#inventory, this.#tally, {
+    const [inventory, tally] = [this.#inventory, this.#tally]
+    const availability = this.#availability = new Availability(env, inventory, (retryAt) => {
+      this.#upkeep.at(retryAt)
+      this.observers.current?.judged()
+    })
+    this.#openings = new Openings({ env, inventory, availability, tally }, {
       isWanted: (keyPool) => this.#status === "Open" && isStillWanted(keyPool, settings),
       arrived: (connection) => this.#arrive(connection),
       dialAgainAt: (moment) => this.#upkeep.at(moment),
@@ -84,7 +91,9 @@ export class PoolCore<K, A> {
       freed: (keyPool, slot) => this.#free(keyPool, slot),
       ended: () => this.#dispatching.run()
     })
-    this.#probing = new Probing(env, this.#inventory, (connection) => {
+    this.#probing = new Probing(env, this.#inventory, (connection, works) => {
+      if (!works) return this.#availability.rejected(connection)
+      this.#availability.succeeded(connection.owner)
       this.#upkeep.at(this.#inventory.dueAt(connection))
       this.#dispatching.run()
     })
@@ -165,10 +174,12 @@ export class PoolCore<K, A> {
       this.#hasGivenUp(lease)
     }
     lease.unnote?.()
-    const { connection, isInUse, mustCheck } = lease
-    const mayDial = isInUse && connection?.onTrial === true && this.#openings.used(connection, exit)
+    const { mustCheck } = lease
     // A borrower that was interrupted before it went on with its connection has left nothing behind on it.
-    const isSpoilt = isInUse && connection !== undefined && !this.#isFitAfter(connection.value, exit)
+    const connection = lease.isInUse ? lease.connection : undefined
+    const isSpoilt = connection !== undefined && !this.#isFitAfter(connection.value, exit)
+    if (connection !== undefined) this.#availability.used(connection, exit, isSpoilt)
+    const mayDial = connection?.onTrial === true && this.#openings.used(connection, exit)
     this.#finish(lease, mustCheck || isSpoilt)
     if (mayDial) this.#dispatching.run()
   }
@@ -195,6 +206,7 @@ export class PoolCore<K, A> {
     if (connection === undefined || isGone(connection)) return false
     lease.mustCheck = false
     connection.madeReady = true
+    this.#availability.succeeded(connection.owner)
     if (!connection.proving && !connection.untried) return true
     this.#openings.ready(connection)
     this.#inventory.proved(connection)
@@ -213,6 +225,7 @@ export class PoolCore<K, A> {
     if (connection === undefined) return undefined
     // The failure is counted before the slot is free, so that the next dial waits for its delay.
     const error = this.remaining(lease) > 0 ? this.#openings.notReady(connection, isAlive) : undefined
+    if (!isAlive || !connection.onTrial) this.#availability.rejected(connection)
     this.#finish(lease, true)
     return error
   }
@@ -220,7 +233,11 @@ export class PoolCore<K, A> {
   timeoutOf(lease: Lease<K, A>, position = 1, moment = this.#moment()): PoolError {
     this.#tally.timeouts++
     this.observers.current?.timedOut()
-    return Explaining.acquireTimeout(lease, position, moment)
+    const error = Explaining.acquireTimeout(lease, position, moment)
+    if (lease.owner.connecting === 0 || this.#openings.isDialling(lease.owner)) {
+      this.#availability.timedOut(lease.owner, error)
+    }
+    return error
   }
 
   // ---- operating -----------------------------------------------------------------------------------------------------
@@ -236,7 +253,7 @@ export class PoolCore<K, A> {
 
   health(key: K): Health {
     const keyPool = this.#directory.find(key)
-    return keyPool === undefined ? "Healthy" : healthOf(keyPool, this.#clock.now())
+    return keyPool === undefined ? "Healthy" : this.#availability.healthOf(keyPool, this.#clock.now())
   }
 
   /** Never lends this connection again: closes it now if it is idle, on its return if it is lent. */
@@ -444,6 +461,8 @@ export class PoolCore<K, A> {
   #hasLeft({ owner }: Lease<K, A>): void {
     if (this.#waiting.isEmpty) this.#deadlines.release()
     if (owner.connecting > 0 && owner.queue.size === 0) this.#openings.reconsider(owner)
+    // It was served, or there is one less to serve.
+    if (owner.establishment.phase !== "Healthy") this.observers.current?.judged()
   }
 
   /** A borrower has left its queue without a connection. */

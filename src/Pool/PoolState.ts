@@ -13,6 +13,7 @@ import type { CallSite } from "../internal/CallSite.ts"
 import type { Loss } from "../internal/Loss.ts"
 import type { Deputy } from "./Deputies.ts"
 import type { Establishment } from "./Establishment.ts"
+import type { Setbacks } from "./Health.ts"
 import type { LeaseQueue } from "./LeaseQueue.ts"
 import { nowhere } from "./Lifetimes.ts"
 import type { PoolError } from "./PoolError.ts"
@@ -166,6 +167,7 @@ export interface KeyPool<K, A> {
   /** Counts evictions. */
   generation: number
   establishment: Establishment
+  setbacks: Setbacks
   lastFailure: unknown
   /** Dials that have failed in a row and that the borrowers have not been told of, and when the first one failed. */
   attempts: number

@@ -13,26 +13,27 @@ const crowd = 256
 export class Probing<K, A> {
   readonly #env: Environment<K, A>
   readonly #inventory: Inventory<K, A>
-  readonly #proven: (connection: PooledConnection<K, A>) => void
+  readonly #checked: (connection: PooledConnection<K, A>, works: boolean) => void
 
-  /** `proven` is told of an idle connection that works and may be lent again. */
+  /** `checked` is called when an idle connection was checked: it may be leased again, or is about to be closed. */
   constructor(
     env: Environment<K, A>,
     inventory: Inventory<K, A>,
-    proven: (connection: PooledConnection<K, A>) => void
+    checked: (connection: PooledConnection<K, A>, works: boolean) => void
   ) {
     this.#env = env
     this.#inventory = inventory
-    this.#proven = proven
+    this.#checked = checked
   }
 
   /** Probes a connection that nobody has, and goes on with it if it passes; it is closed if it does not. */
-  run(connection: PooledConnection<K, A>, probe: Probe<A>, passed: () => void): void {
+  run(connection: PooledConnection<K, A>, probe: Probe<A>, passed: () => void, failed = (): void => {}): void {
     const fiber = connection.probe = this.#env.fork(probe(connection.value))
     fiber.addObserver((exit) => {
       connection.probe = undefined
-      if (exit._tag === "Success" && exit.value) passed()
-      else this.#inventory.retire(connection)
+      if (exit._tag === "Success" && exit.value) return passed()
+      if (exit._tag === "Success") failed()
+      this.#inventory.retire(connection)
     })
   }
 
@@ -56,10 +57,11 @@ export class Probing<K, A> {
   /** Checks an idle connection; it is lent to nobody meanwhile. */
   #check(connection: PooledConnection<K, A>, check: Probe<A>): void {
     connection.checking = true
-    this.run(connection, check, () => {
+    const passed = () => {
       connection.checking = false
       connection.provenAt = this.#env.clock.now()
-      this.#proven(connection)
-    })
+      this.#checked(connection, true)
+    }
+    this.run(connection, check, passed, () => this.#checked(connection, false))
   }
 }

@@ -1,11 +1,15 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Stream } from "effect"
+import { Deferred, Effect, Fiber, Stream } from "effect"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
 import * as PoolTelemetry from "effect-sluice/PoolTelemetry"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import * as RetryPolicy from "effect-sluice/RetryPolicy"
+import * as TcpConnection from "effect-sluice/TcpConnection"
+import { FaultProxy } from "effect-sluice/Testing"
 import { TestClock } from "effect/testing"
+import { afterSetback, type Evidence, type Facts, healthOf, noSetbacks } from "../../src/Pool/Health.ts"
 import * as Scripted from "../support/ScriptedConnector.ts"
+import * as TcpServer from "../support/TcpServer.ts"
 
 const fork = Effect.forkChild({ startImmediately: true })
 
@@ -91,5 +95,188 @@ describe("the health of an endpoint", () => {
       yield* settle
       assert.strictEqual((yield* Fiber.join(borrower))._tag, "PoolError")
       assert.strictEqual(yield* ConnectionPool.health(pool, "db"), "Healthy")
+    }).pipe(Effect.provide(ResourceMonitor.layer)))
+})
+
+describe("the health of an endpoint, by what is known of it", () => {
+  const known: Facts = {
+    phase: "Healthy",
+    suspicion: 0,
+    isConnected: true,
+    connecting: 0,
+    waiting: 0,
+    hasRoom: true,
+    isTooEarly: false
+  }
+  const cases: ReadonlyArray<readonly [string, Partial<Facts>, ConnectionPool.Health]> = [
+    ["nothing", {}, "Healthy"],
+    ["borrowers that wait where nothing goes wrong", { waiting: 100 }, "Healthy"],
+    ["one thing that went wrong", { suspicion: 1, waiting: 5, isTooEarly: true }, "Degraded"],
+    ["much that went wrong, and borrowers that wait", { suspicion: 10, waiting: 1 }, "Unavailable"],
+    ["much that went wrong, and a dial", { suspicion: 10, connecting: 1 }, "Unavailable"],
+    ["much that went wrong a moment ago", { suspicion: 10, isTooEarly: true }, "Unavailable"],
+    ["much that went wrong, and nobody who asks", { suspicion: 10 }, "Degraded"],
+    ["a failed dial, and a connection", { phase: "Down", isTooEarly: true }, "Degraded"],
+    ["a failed dial, and none", { phase: "Down", isConnected: false, isTooEarly: true }, "Unavailable"],
+    ["a failed dial, none, and time for another", { phase: "Down", isConnected: false }, "Degraded"],
+    ["many failed dials, and a connection", { phase: "Down", suspicion: 12, isTooEarly: true }, "Unavailable"],
+    ["a queue after an outage", { phase: "Recovering", waiting: 1 }, "Degraded"],
+    ["a queue after an outage, and no room", { phase: "Recovering", waiting: 10, hasRoom: false }, "Healthy"],
+    ["an outage that is over", { phase: "Recovering" }, "Healthy"]
+  ]
+  for (const [name, facts, health] of cases) {
+    it(`${name}: ${health}`, () => assert.strictEqual(healthOf({ ...known, ...facts }), health))
+  }
+
+  const suspicionAfter = (evidence: Evidence, times: number): number =>
+    Array.from({ length: times }).reduce<typeof noSetbacks>(
+      (before) => afterSetback(before, evidence, { retryAt: 0, error: undefined }),
+      noSetbacks
+    ).suspicion
+
+  it("three failures condemn it, or ten things that are less clear, and dead connections never do", () => {
+    const isCondemned = (evidence: Evidence, times: number) =>
+      healthOf({ ...known, suspicion: suspicionAfter(evidence, times), isTooEarly: true }) === "Unavailable"
+    assert.deepStrictEqual([isCondemned("Failure", 2), isCondemned("Failure", 3)], [false, true])
+    assert.deepStrictEqual([isCondemned("Unclear", 9), isCondemned("Unclear", 10)], [false, true])
+    assert.deepStrictEqual([suspicionAfter("Stale", 1), isCondemned("Stale", 1000)], [1, false])
+  })
+})
+
+const timeout = { code: "ETIMEDOUT" }
+
+/** What makes an endpoint suspect, each time that it happens. */
+const setbacks: Record<
+  string,
+  (pool: ConnectionPool.ConnectionPool<string, Scripted.Scripted>) => Effect.Effect<unknown>
+> = {
+  "the first uses of its connections fail": (pool) =>
+    Effect.exit(ConnectionPool.use(pool, "db", () => Effect.fail(timeout))),
+  "borrowers wait for it in vain": (pool) =>
+    Effect.gen(function*() {
+      const borrow = Effect.exit(ConnectionPool.use(pool, "db", () => Effect.sleep("9 seconds")))
+      for (let borrower = 0; borrower < 3; borrower++) yield* fork(borrow)
+      yield* settle
+      yield* TestClock.adjust("1 second")
+    }),
+  "connections that were of no use yet fail their checks": (pool) =>
+    Effect.gen(function*() {
+      // It is idle and has served nobody: its borrower did not wait for it.
+      const late = yield* fork(Effect.exit(ConnectionPool.use(pool, "db", id)))
+      yield* Fiber.interrupt(late)
+      yield* settle
+      yield* TestClock.adjust("200 millis")
+      yield* settle
+    })
+}
+
+describe("the health of an endpoint that accepts and does not answer", () => {
+  for (const [name, act] of Object.entries(setbacks)) {
+    it.effect(`becomes Degraded, then Unavailable, when ${name}`, () =>
+      Effect.gen(function*() {
+        const { connector } = Scripted.make({
+          open: () => Effect.yieldNow,
+          check: () => Effect.fail(new Scripted.ScriptedFailure("ETIMEDOUT"))
+        })
+        const pool = yield* ConnectionPool.make({
+          connector,
+          retry,
+          keepalive: "200 millis",
+          acquireTimeout: "1 second",
+          maxPerEndpoint: 2,
+          maxTotal: 2,
+          drainTimeout: 0
+        })
+        const seen: Array<ConnectionPool.Health> = []
+        yield* fork(
+          Stream.runForEach(PoolTelemetry.health(pool, "db"), (health) => Effect.sync(() => seen.push(health)))
+        )
+        for (let turn = 0; turn < 3; turn++) yield* act(pool)
+        yield* settle
+        assert.deepStrictEqual(seen, ["Healthy", "Degraded", "Unavailable"])
+        yield* TestClock.adjust("100 millis")
+        yield* settle
+        assert.strictEqual(yield* ConnectionPool.health(pool, "db"), "Degraded", "it may be asked again")
+        yield* TestClock.adjust("9 seconds")
+        yield* ConnectionPool.use(pool, "db", id)
+        assert.strictEqual(yield* ConnectionPool.health(pool, "db"), "Healthy")
+      }).pipe(Effect.provide(ResourceMonitor.layer)))
+  }
+
+  it.live("is never Healthy while nothing succeeds, and is again with the first success", () =>
+    Effect.gen(function*() {
+      const server = yield* TcpServer.echo
+      const proxy = yield* FaultProxy.make(server.endpoint)
+      const pool = yield* ConnectionPool.make({
+        connector: TcpConnection.connector(),
+        acquireTimeout: "50 millis",
+        maxPerEndpoint: 2
+      })
+      const ask = ConnectionPool.use(
+        pool,
+        proxy.endpoint,
+        (connection) => Effect.andThen(connection.write("?"), connection.read).pipe(Effect.timeout("50 millis"))
+      )
+      yield* Effect.eventually(ask)
+      const isFrozen = yield* Deferred.make<void>()
+      const seen: Array<ConnectionPool.Health> = []
+      const watcher = yield* fork(
+        PoolTelemetry.health(pool, proxy.endpoint).pipe(
+          Stream.tap((health) => Effect.sync(() => seen.push(health))),
+          Stream.takeUntil((health) => health === "Healthy" && seen.includes("Unavailable")),
+          Stream.tap((health) => health === "Unavailable" ? Deferred.succeed(isFrozen, undefined) : Effect.void),
+          Stream.runDrain
+        )
+      )
+      yield* proxy.freeze
+      for (let borrower = 0; borrower < 10; borrower++) yield* fork(Effect.forever(Effect.exit(ask)))
+      yield* Deferred.await(isFrozen)
+      yield* proxy.thaw
+      yield* Fiber.join(watcher)
+      assert.deepStrictEqual([...new Set(seen)], ["Healthy", "Degraded", "Unavailable"])
+    }).pipe(Effect.provide(ResourceMonitor.layerUnlimited)))
+})
+
+describe("the health of an endpoint after an outage", () => {
+  it.effect("is Healthy as soon as no more can be opened, however many wait", () =>
+    Effect.gen(function*() {
+      let code: string | undefined = "ECONNREFUSED"
+      const connector = Scripted.make({
+        open: () => code === undefined ? Effect.yieldNow : Effect.fail(new Scripted.ScriptedFailure(code))
+      })
+      const pool = yield* ConnectionPool.make({
+        connector: connector.connector,
+        retry: RetryPolicy.make({ ...RetryPolicy.tcpConnection, maxAttempts: 100 }),
+        maxPerEndpoint: 2,
+        maxTotal: 2,
+        drainTimeout: 0
+      })
+      for (let borrower = 0; borrower < 12; borrower++) yield* fork(ConnectionPool.use(pool, "db", () => Effect.never))
+      yield* TestClock.adjust("5 seconds")
+      yield* settle
+      assert.strictEqual(yield* ConnectionPool.health(pool, "db"), "Unavailable")
+      code = undefined
+      const back = yield* fork(
+        Stream.runCollect(Stream.takeUntil(PoolTelemetry.health(pool, "db"), (health) => health === "Healthy"))
+      )
+      yield* TestClock.adjust("2 seconds")
+      yield* settle
+      assert.deepInclude(yield* ConnectionPool.stats(pool), { active: 2, waiting: 10 })
+      assert.strictEqual(yield* ConnectionPool.health(pool, "db"), "Healthy")
+      assert.strictEqual((yield* Fiber.join(back)).at(-1), "Healthy")
+    }).pipe(Effect.provide(ResourceMonitor.layer)))
+
+  it.effect("is not hidden by a borrower that holds a dead connection", () =>
+    Effect.gen(function*() {
+      let code: string | undefined
+      const { kill, ledger, pool } = yield* scripted(() => code)
+      yield* fork(ConnectionPool.use(pool, "db", () => Effect.never))
+      yield* settle
+      yield* Effect.forEach([...ledger.live], kill)
+      yield* settle
+      code = "ECONNREFUSED"
+      yield* Effect.flip(ConnectionPool.use(pool, "db", id))
+      assert.deepInclude(yield* ConnectionPool.stats(pool), { active: 1 })
+      assert.strictEqual(yield* ConnectionPool.health(pool, "db"), "Unavailable")
     }).pipe(Effect.provide(ResourceMonitor.layer)))
 })
