@@ -60,7 +60,10 @@ const task = Effect.suspend(() => {
   )
 )
 
-/** As it is done without a gate: everything at once, again and again, along a jittered exponential. */
+/**
+ * As it is done without a gate: everything at once, again and again, along a jittered exponential. A connect asks the gate by
+ * itself, so that this takes a monitor without limits.
+ */
 const naive = Effect.retry(
   task,
   Schedule.min([Schedule.jittered(Schedule.exponential("50 millis")), Schedule.spaced("1 second")])
@@ -110,4 +113,6 @@ const program = Effect.gen(function*() {
   process.stdout.write(`${JSON.stringify(report)}\n`)
 })
 
-await Effect.runPromise(Effect.provide(program, Monitor.layerOptions({ maxConnections: Infinity })))
+const layer = mode === "retry" ? Monitor.layerOptions({ maxConnections: Infinity }) : Monitor.layerUnlimited
+
+await Effect.runPromise(Effect.provide(program, layer))
