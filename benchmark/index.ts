@@ -1,7 +1,7 @@
 /**
  * Compares with others. `npm run bench` prints tables; `-- --quick` takes less time and is less sure, `--json` prints the
- * same as JSON, and `--only timeouts,bare,keyed,retry,storm,queueing,recovery,monitor,import` leaves tables out. A missed target is said, and is no
- * failure. `--only before-after --control PATH` compares with another copy of the library: a checkout, or a package.
+ * same as JSON, and `--only timeouts,bare,keyed,retry,storm,loads,outages,queueing,recovery,monitor,import` leaves tables out. A missed
+ * target is said, and is no failure. `--only before-after --control PATH` compares with another copy of the library: a checkout, or a package.
  */
 import { cpus } from "node:os"
 import { parseArgs } from "node:util"
@@ -14,14 +14,14 @@ import { queueing } from "./queueing.ts"
 import { recovery } from "./recovery.ts"
 import { render, type Table } from "./report.ts"
 import { retry } from "./retry.ts"
-import { storm } from "./storm.ts"
+import { storm, stormLoads, stormOutages } from "./storm.ts"
 
 const { values: flags } = parseArgs({
   options: {
     quick: { type: "boolean", default: false },
     control: { type: "string" },
     json: { type: "boolean", default: false },
-    only: { type: "string", default: "timeouts,bare,keyed,retry,storm,queueing,recovery,monitor,import" }
+    only: { type: "string", default: "timeouts,bare,keyed,retry,storm,loads,outages,queueing,recovery,monitor,import" }
   }
 })
 
@@ -35,7 +35,9 @@ const sections: Record<string, () => Promise<Table>> = {
   bare: () => withoutTimeouts(rounds, scale),
   keyed: () => keyed(endpoints, idleSeconds),
   retry: () => retry(rounds, scale),
-  storm: () => storm(flags.quick ? 1 : 3),
+  storm: () => storm(flags.quick ? 1 : 7),
+  loads: () => stormLoads(flags.quick ? 2 : 19),
+  outages: () => stormOutages(flags.quick ? 1 : 5),
   queueing: () => queueing(flags.quick ? 1 : 3),
   recovery: () => recovery(rounds.measured),
   monitor: () => monitor(flags.quick ? 5 : 30),

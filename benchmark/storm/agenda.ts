@@ -1,7 +1,7 @@
 /**
  * What is going to happen in a simulation, the earliest first.
  */
-interface Event {
+export interface Event {
   readonly at: number
   readonly run: () => void
 }
@@ -10,9 +10,14 @@ interface Event {
 export class Agenda {
   readonly #heap: Array<Event> = []
 
-  add(at: number, run: () => void): void {
-    let index = this.#heap.push({ at, run }) - 1
+  add(event: Event): void {
+    let index = this.#heap.push(event) - 1
     while (index > 0 && this.#swapIfEarlier(index, (index - 1) >> 1)) index = (index - 1) >> 1
+  }
+
+  /** When the earliest event is; `Infinity` if there is none. */
+  get at(): number {
+    return this.#at(0)
   }
 
   /** Takes the earliest event. */

@@ -1,19 +1,32 @@
 /**
- * What processes do about calls that fail: policies that others have published, and ours. Theirs are modelled from their
- * documentation and source, with full jitter for all of them, so that only the policy differs.
+ * What processes do about calls that fail: policies that others have published, plain breakers, and ours. Theirs are modelled
+ * from their documentation and source, with full jitter for all of them, so that only the policy differs. Ours are the state
+ * machines of the library.
  */
 import * as Breaker from "../../src/Retry/Breaker.ts"
+import * as Failure from "../../src/Retry/Failure.ts"
 import * as RetryBudget from "../../src/Retry/RetryBudget.ts"
+import { askForRetry } from "../../src/Retry/RetryGrant.ts"
 
-/** Told what came of an attempt. */
+/** Takes what came of an attempt. */
 export type Settle = (succeeded: boolean, now: number) => void
+
+/** A call whose last attempt has failed. Times are milliseconds. */
+export interface FailedCall {
+  /** How often it has failed. */
+  readonly failures: number
+  /** How long the last attempt took. */
+  readonly lived: number
+  /** How long the next one would wait. */
+  readonly delay: number
+}
 
 /** One process and its policy. Times are milliseconds. */
 export interface Process {
-  /** Lets an attempt be made, or not. */
+  /** What takes the outcome of an attempt, or `undefined` if it may not be made. */
   readonly admit: (now: number, isRetry: boolean) => Settle | undefined
   /** Whether a call whose attempt has failed is tried again after a delay. */
-  readonly mayRetry: (now: number) => boolean
+  readonly mayRetry: (now: number, failed: FailedCall) => boolean
 }
 
 export interface Policy {
@@ -91,6 +104,40 @@ const throttle = (most: number, deposit: number) => (): Process => {
   }
 }
 
+/**
+ * A plain breaker: five failures in a row open it for a fixed time, then one probe decides. No ramp, and no budget. What comes
+ * of an attempt that began before the last turn changes nothing.
+ */
+const plainBreaker = (openTime: number) => (): Process => {
+  let state: "closed" | "open" | "half open" = "closed"
+  let failures = 0
+  let until = 0
+  let turn = 0
+  const turnTo = (next: typeof state, now: number) => {
+    state = next
+    failures = 0
+    until = now + openTime
+    turn++
+  }
+  const settleIn = (begunIn: number): Settle => (succeeded, now) => {
+    if (begunIn !== turn) return
+    failures = succeeded ? 0 : failures + 1
+    if (state === "half open") turnTo(succeeded ? "closed" : "open", now)
+    else if (failures === 5) turnTo("open", now)
+  }
+  return {
+    admit: (now) => {
+      if (state === "open" && now >= until) turnTo("half open", now)
+      else if (state !== "closed") return undefined
+      return settleIn(turn)
+    },
+    mayRetry: () => true
+  }
+}
+
+/** What an attempt fails with in this model: the server may have done it, or is about to. */
+const timedOut = Failure.make("Ambiguous")
+
 /** Ours as it is: the budget and the breaker of the library, with their defaults. */
 const ours = (random: () => number): Process => {
   const bucket = RetryBudget.make()[RetryBudget.TypeId].bucketOf("server")
@@ -104,25 +151,30 @@ const ours = (random: () => number): Process => {
         if (succeeded) bucket.succeeded()
       }
     },
-    mayRetry: (now) => {
-      const withdrawal = bucket.withdraw(now)
-      if (withdrawal === undefined) return false
-      const isRefused = circuit.refusedFor(now) > 0
-      if (isRefused) withdrawal.refund()
-      else withdrawal.spend()
-      return !isRefused
+    mayRetry: (now, { delay, failures, lived }) => {
+      const answer = askForRetry(bucket, circuit, { now, failure: timedOut, delay, failures, lived })
+      if (answer._tag === "Refused") return false
+      // Nothing stands between the delay and the attempt in this model.
+      answer.withdrawal?.spend()
+      return true
     }
   }
 }
 
-export const ourName = "effect-sluice: budget and breaker"
+export const our: Policy = { name: "effect-sluice: budget and breaker", delay: fullJitter, start: ours }
 
-export const controls = ["no retry", "full jitter, no budget"] as const
+export const plain: Policy = { name: "plain breaker, open 1 s", delay: fullJitter, start: plainBreaker(1000) }
+
+export const plainLong: Policy = { name: "plain breaker, open 5 s", delay: fullJitter, start: plainBreaker(5000) }
+
+export const noRetry: Policy = { name: "no retry", delay: fullJitter, start: alike(false) }
+
+export const noBudget: Policy = { name: "full jitter, no budget", delay: fullJitter, start: alike(true) }
 
 export const policies: ReadonlyArray<Policy> = [
-  { name: controls[0], delay: fullJitter, start: alike(false) },
+  noRetry,
   { name: "at once, no budget", delay: () => 0, start: alike(true) },
-  { name: controls[1], delay: fullJitter, start: alike(true) },
+  noBudget,
   {
     name: "Finagle, linkerd, tower: 20 % of successes and 10/s",
     delay: fullJitter,
@@ -141,5 +193,7 @@ export const policies: ReadonlyArray<Policy> = [
     start: tokens({ start: 100, most: 100, deposit: 0.2 })
   },
   { name: "gRPC: 10 tokens, 0.1 a success", delay: fullJitter, start: throttle(10, 0.1) },
-  { name: ourName, delay: fullJitter, start: ours }
+  plainLong,
+  plain,
+  our
 ]

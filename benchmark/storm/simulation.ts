@@ -2,27 +2,49 @@
  * A storm of retries: a server loses most of its capacity for a while, its callers try again, and the retries may keep it
  * down for good.
  *
- * One server works first in, first out, 1000 requests a second, of which 800 are offered by a fleet of processes. A caller
- * gives up after a second, and the server does its work all the same. From 30 s to 40 s the server is at 30 % of its speed.
+ * One server works first in, first out, 1000 requests a second. A fleet of processes offers a share of that, the load. A
+ * caller gives up after a second, and the server does its work all the same. From 30 s on the server is slow for a while.
  */
 import { Agenda } from "./agenda.ts"
 import type { Policy, Process } from "./policies.ts"
 
-const millisPerRequest = 1
-const offeredPerSecond = 800
+/** What the server can do in a second. */
+export const capacity = 1000
 const timeout = 1000
-const slow = { from: 30_000, to: 40_000, share: 0.3 }
-const end = 240_000
+const slowFrom = 30_000
+/** The time after the slow time, in milliseconds. */
+const after = 200_000
 const maxRetries = 3
 
 /** It has recovered in the first second from which on so large a share of the calls of so many seconds succeeds. */
 const recovered = { share: 0.93, seconds: 5 }
 
+/** A time in which the server is slow. */
+export interface Outage {
+  readonly seconds: number
+  /** Its speed, as a share of the usual one. */
+  readonly speed: number
+}
+
+/** What is simulated beside the policy. */
+export interface Setting {
+  /** How many processes there are. */
+  readonly fleet: number
+  readonly seed: number
+  /** What is offered, as a share of the capacity. */
+  readonly load: number
+  readonly outage: Outage
+}
+
 export interface Outcome {
   /** Seconds from the end of the slow time to the recovery; `Infinity` if there was none. */
   readonly recovery: number
-  /** The most attempts that reached the server in one second, as a multiple of what is offered. */
+  /** The most attempts that reached the server in one second, as a multiple of its capacity. */
   readonly peak: number
+  /** The least share of calls that succeeded in any five seconds from the recovery on; 0 if there was none. */
+  readonly dip: number
+  /** The share of calls that succeeded, of all from the end of the slow time on. */
+  readonly goodput: number
 }
 
 /** Mulberry32: small, and good enough for arrivals. */
@@ -45,55 +67,118 @@ const count = (perSecond: Float64Array, second: number): void => {
 const sum = (perSecond: Float64Array, from: number, seconds: number): number =>
   perSecond.subarray(from, from + seconds).reduce((total, value) => total + value, 0)
 
-const recoveryOf = (calls: Float64Array, successes: Float64Array): number => {
-  const first = secondOf(slow.to)
-  // The calls of the last seconds may not have ended yet.
-  for (let second = first; second < secondOf(end) - 20; second++) {
-    const all = sum(calls, second, recovered.seconds)
-    if (sum(successes, second, recovered.seconds) >= recovered.share * all) return second - first
+/** What happened in each second: calls and those of them that succeeded, by the second of the call, and attempts. */
+class Record {
+  readonly calls: Float64Array
+  readonly successes: Float64Array
+  readonly attempts: Float64Array
+  readonly #back: number
+
+  /** `back` is the second in which the server is back at its speed. */
+  constructor(back: number, seconds: number) {
+    this.#back = back
+    this.calls = new Float64Array(seconds + 1)
+    this.successes = new Float64Array(seconds + 1)
+    this.attempts = new Float64Array(seconds + 1)
   }
-  return Infinity
+
+  outcome(): Outcome {
+    const back = this.#back
+    // The calls of the last seconds may not have ended yet.
+    const last = this.calls.length - 1 - 20
+    const shares = Array.from({ length: last - back }, (_, index) => this.#share(back + index, recovered.seconds))
+    const recovery = shares.findIndex((share) => share >= recovered.share)
+    return {
+      recovery: recovery < 0 ? Infinity : recovery,
+      peak: Math.max(...this.attempts.subarray(secondOf(slowFrom))) / capacity,
+      dip: recovery < 0 ? 0 : Math.min(...shares.slice(recovery)),
+      goodput: this.#share(back, last - back)
+    }
+  }
+
+  #share(from: number, seconds: number): number {
+    return sum(this.successes, from, seconds) / sum(this.calls, from, seconds)
+  }
 }
 
-export const simulate = (policy: Policy, fleet: number, seed: number): Outcome => {
-  const random = seeded(seed)
-  const agenda = new Agenda()
-  const processes = Array.from({ length: fleet }, () => policy.start(random))
-  const [calls, successes, load] = [1, 2, 3].map(() => new Float64Array(secondOf(end) + 1))
-  if (calls === undefined || successes === undefined || load === undefined) throw new Error("three arrays were made")
+/** The server: when a request that arrives now is done. */
+const makeServer = (slowTo: number, speed: number): (now: number) => number => {
   let freeAt = 0
-  const serve = (now: number): number => {
+  return (now) => {
     const start = Math.max(now, freeAt)
-    const share = start >= slow.from && start < slow.to ? slow.share : 1
-    freeAt = start + millisPerRequest / share
+    freeAt = start + 1000 / capacity / (start >= slowFrom && start < slowTo ? speed : 1)
     return freeAt
   }
-  const attempt = (process: Process, now: number, calledIn: number, retry: number): void => {
-    const settle = process.admit(now, retry > 0)
+}
+
+/** One attempt of a call. */
+interface Attempt {
+  readonly process: Process
+  readonly calledIn: number
+  readonly retry: number
+}
+
+class Simulation {
+  readonly #policy: Policy
+  readonly #random: () => number
+  readonly #agenda = new Agenda()
+  readonly #record: Record
+  readonly #serve: (now: number) => number
+  readonly #processes: ReadonlyArray<Process>
+  readonly #meanGap: number
+  readonly #end: number
+
+  constructor(policy: Policy, { fleet, load, outage, seed }: Setting) {
+    const slowTo = slowFrom + outage.seconds * 1000
+    this.#policy = policy
+    this.#end = slowTo + after
+    this.#record = new Record(secondOf(slowTo), secondOf(this.#end))
+    this.#serve = makeServer(slowTo, outage.speed)
+    this.#random = seeded(seed)
+    this.#processes = Array.from({ length: fleet }, () => policy.start(this.#random))
+    this.#meanGap = 1000 / capacity / load
+  }
+
+  run(): Outcome {
+    this.#arrive(0)
+    while (this.#agenda.at < this.#end) this.#agenda.next()?.run()
+    return this.#record.outcome()
+  }
+
+  #arrive(now: number): void {
+    const process = this.#processes[Math.floor(this.#random() * this.#processes.length)]
+    const calledIn = secondOf(now)
+    count(this.#record.calls, calledIn)
+    if (process !== undefined) this.#attempt(now, { process, calledIn, retry: 0 })
+    const next = now - Math.log(1 - this.#random()) * this.#meanGap
+    this.#agenda.add({ at: next, run: () => this.#arrive(next) })
+  }
+
+  #attempt(now: number, attempt: Attempt): void {
+    const settle = attempt.process.admit(now, attempt.retry > 0)
     if (settle === undefined) return
-    count(load, secondOf(now))
-    const done = serve(now)
+    count(this.#record.attempts, secondOf(now))
+    const done = this.#serve(now)
     const succeeded = done - now <= timeout
-    const ended = succeeded ? done : now + timeout
-    agenda.add(ended, () => {
-      settle(succeeded, ended)
-      if (succeeded) count(successes, calledIn)
-      if (succeeded || retry >= maxRetries || !process.mayRetry(ended)) return
-      const next = ended + policy.delay(retry + 1, random())
-      agenda.add(next, () => attempt(process, next, calledIn, retry + 1))
+    const at = succeeded ? done : now + timeout
+    this.#agenda.add({
+      at,
+      run: () => {
+        settle(succeeded, at)
+        if (succeeded) count(this.#record.successes, attempt.calledIn)
+        else this.#retry(at, attempt)
+      }
     })
   }
-  const arrive = (now: number): void => {
-    const process = processes[Math.floor(random() * fleet)]
-    count(calls, secondOf(now))
-    if (process !== undefined) attempt(process, now, secondOf(now), 0)
-    const next = now - Math.log(1 - random()) * 1000 / offeredPerSecond
-    agenda.add(next, () => arrive(next))
-  }
-  arrive(0)
-  for (let event = agenda.next(); event !== undefined && event.at < end; event = agenda.next()) event.run()
-  return {
-    recovery: recoveryOf(calls, successes),
-    peak: Math.max(...load.subarray(secondOf(slow.from))) / offeredPerSecond
+
+  #retry(now: number, { calledIn, process, retry }: Attempt): void {
+    if (retry >= maxRetries) return
+    const failures = retry + 1
+    const delay = this.#policy.delay(failures, this.#random())
+    if (!process.mayRetry(now, { failures, lived: timeout, delay })) return
+    const at = now + delay
+    this.#agenda.add({ at, run: () => this.#attempt(at, { process, calledIn, retry: retry + 1 }) })
   }
 }
+
+export const simulate = (policy: Policy, setting: Setting): Outcome => new Simulation(policy, setting).run()

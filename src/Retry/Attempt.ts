@@ -247,7 +247,7 @@ class Attempts<A, E, R> extends Run {
     return undefined
   }
 
-  /** The time was up while the effect was running: whoever was asked did not answer in it. */
+  /** The time was up while the effect was running: the endpoint did not answer in it. */
   #timedOut({ interrupted }: TimeUp): void {
     if (!interrupted) return
     this.bucket?.failed()
@@ -274,7 +274,7 @@ class Attempts<A, E, R> extends Run {
     history.add({ run: progress.runs + 1, begunAt, endedAt: this.elapsed(), failure, error })
   }
 
-  /** Tells the breaker what came of the attempt, once. */
+  /** Reports to the breaker what came of the attempt, once. */
   #settle(outcome: Outcome, hint: number | undefined): void {
     const ticket = this.#ticket
     if (ticket === undefined) return

@@ -139,7 +139,7 @@ export const session = (source: () => number): () => number => {
  */
 export const isStable = (lived: number, delay: number, least: number): boolean => lived >= Math.max(least, delay)
 
-/** Nobody waits longer than this because a server said so. */
+/** The longest wait that a server can ask for. */
 const maxHint = 60_000
 
 /**

@@ -6,10 +6,14 @@
  * Each label has a circuit of its own:
  *
  * - _Closed_: attempts are made. The circuit opens after so many failures in a row, or when so large a share of the calls
- *   in a sliding window of time has failed. After it was open, it lets in a tenth of the calls, then more and more.
- * - _Open_: no attempt is made, for a time that doubles with each opening and shrinks again while the circuit stays closed.
+ *   in a sliding window of time has failed. After it was open, the attempts under way are limited: to two at first, and to one
+ *   more with each success.
+ * - _Open_: no attempt is made, for a time that grows with the time for which the endpoint has been down.
  * - _Half open_: one attempt, the probe, finds out whether the endpoint is back. It has a lease: a probe that hangs loses its
  *   place when the lease is over, and what comes of it later changes nothing.
+ *
+ * Retries end before the circuit opens. When half of the failures that open it have come in a row, a call is not retried
+ * that has failed after 100 ms or more, unless all of these failures are its own.
  *
  * What says nothing about the endpoint changes nothing: interruptions, defects, no room on this host, a server that says that
  * it is busy, and failures that are not retried. Times are those of the monotonic clock.
@@ -73,8 +77,9 @@ export interface Options {
    */
   readonly window?: Duration.Input | undefined
   /**
-   * How long the first opening lasts, at most; each one is spread over the upper half of its time. Above 0, finite. Each
-   * further one lasts twice as long, and each `window` that the circuit stays closed halves that again.
+   * How long the first opening lasts, at most; each one is spread over the upper half of its time. Above 0, finite. Further
+   * ones last a tenth of the time for which the endpoint has been down, if that is longer. Each `window` that the circuit
+   * stays closed halves what counts of that time.
    *
    * @default "1 second"
    */
@@ -82,7 +87,7 @@ export interface Options {
   /**
    * No opening lasts longer than this, unless the endpoint asked for it. Finite, at least `openTime`.
    *
-   * @default "30 seconds"
+   * @default "10 seconds", or `openTime` if that is longer
    */
   readonly maxOpenTime?: Duration.Input | undefined
   /**
@@ -93,11 +98,22 @@ export interface Options {
    */
   readonly probeLease?: Duration.Input | undefined
   /**
-   * How long it takes after closing until all calls are let in again; 0 lets them in at once. Finite.
+   * For how long after closing the attempts under way are limited: to two, and one more for each success since then. A process
+   * with few calls at a time meets no limit; one with many has doubled them after each round of successes. 0 for no limit;
+   * finite.
    *
    * @default "6 seconds"
    */
   readonly ramp?: Duration.Input | undefined
+  /**
+   * For how many labels there is a circuit at most: a whole number of at least 1, or `Infinity`. Where there are more, circuits
+   * are dropped: those that a new one would not differ from, then closed ones with few calls in the window, then those that
+   * are open. A label whose circuit was dropped begins with a new one. Raise it if more endpoints than this are in use at a
+   * time.
+   *
+   * @default 1000
+   */
+  readonly maxLabels?: number | undefined
 }
 
 /**
@@ -112,7 +128,7 @@ export type State =
     /** Calls that ended within the window, and those of them that failed. */
     readonly calls: number
     readonly failures: number
-    /** The share of calls that is let in: below 1 for a while after the circuit was open. */
+    /** How much of the ramp has passed: below 1 for a while after the circuit was open, when attempts under way are limited. */
     readonly share: number
   }
   | {
@@ -143,7 +159,7 @@ interface Circuits {
   /** The circuit of a label, made when it is first asked for. */
   readonly circuitOf: (label: string, now: number) => BreakerCircuit
   readonly all: ReadonlyMap<string, BreakerCircuit>
-  /** Tells of changes from now on; the result ends that. */
+  /** Calls the listener with each change from now on; the result ends that. */
   readonly listen: (listener: (change: Change) => void) => () => void
 }
 
@@ -177,6 +193,9 @@ const maxOpenTimeOf = (value: Duration.Input, openTime: number): number => {
   return maxOpenTime
 }
 
+const maxLabelsOf = ({ maxLabels }: Options): number =>
+  check.whole("maxLabels", maxLabels ?? 1000, { min: 1, infinite: true })
+
 const rulesOf = (options: Options): Rules => {
   const openTime = millis("openTime", options.openTime ?? "1 second", true)
   return {
@@ -188,23 +207,30 @@ const rulesOf = (options: Options): Rules => {
     minimumCalls: check.whole("minimumCalls", options.minimumCalls ?? 20, { min: 1, infinite: true }),
     window: millis("window", options.window ?? "10 seconds", true),
     openTime,
-    maxOpenTime: maxOpenTimeOf(options.maxOpenTime ?? Math.max(30_000, openTime), openTime),
+    maxOpenTime: maxOpenTimeOf(options.maxOpenTime ?? Math.max(10_000, openTime), openTime),
     probeLease: millis("probeLease", options.probeLease ?? "10 seconds", true),
     ramp: millis("ramp", options.ramp ?? "6 seconds", false)
   }
 }
 
-/** Below this number of circuits nobody looks for some that can be forgotten. */
+/** Below this number of circuits none is looked for that can be forgotten. */
 const fewCircuits = 100
+
+/** So large a share of `maxLabels` is kept when circuits have to be dropped. */
+const keptShare = 0.9
 
 class CircuitMap implements Circuits {
   readonly #rules: Rules
+  readonly #maxLabels: number
+  /** In the order in which they were made. */
   readonly #circuits = new Map<string, BreakerCircuit>()
   readonly #listeners = new Set<(change: Change) => void>()
-  #sweepAt = fewCircuits
+  #sweepAt: number
 
-  constructor(rules: Rules) {
+  constructor(rules: Rules, maxLabels: number) {
     this.#rules = rules
+    this.#maxLabels = maxLabels
+    this.#sweepAt = Math.min(fewCircuits, maxLabels)
   }
 
   get all(): ReadonlyMap<string, BreakerCircuit> {
@@ -215,7 +241,10 @@ class CircuitMap implements Circuits {
     const found = this.#circuits.get(label)
     if (found !== undefined) return found
     if (this.#circuits.size >= this.#sweepAt) this.#sweep(now)
-    const circuit = new BreakerCircuit(this.#rules, (from, to) => this.#tell({ label, from, to }))
+    const circuit: BreakerCircuit = new BreakerCircuit(this.#rules, (from, to) => {
+      // What becomes of a circuit that was dropped says nothing of the one that has its label now.
+      if (this.#circuits.get(label) === circuit) this.#announce({ label, from, to })
+    })
     this.#circuits.set(label, circuit)
     return circuit
   }
@@ -225,14 +254,24 @@ class CircuitMap implements Circuits {
     return () => this.#listeners.delete(listener)
   }
 
-  #tell(change: Change): void {
+  #announce(change: Change): void {
     for (const listener of this.#listeners) listener(change)
   }
 
   /** Forgets the circuits that a new one would not differ from, each time that their number has doubled. */
   #sweep(now: number): void {
     for (const [label, circuit] of this.#circuits) if (circuit.isLikeNew(now)) this.#circuits.delete(label)
-    this.#sweepAt = Math.max(fewCircuits, this.#circuits.size * 2)
+    if (this.#circuits.size >= this.#maxLabels) this.#drop(now)
+    this.#sweepAt = Math.min(this.#maxLabels, Math.max(fewCircuits, this.#circuits.size * 2))
+  }
+
+  /** Drops the circuits with which the least is lost; of several alike the oldest. */
+  #drop(now: number): void {
+    const entries = Array.from(this.#circuits, ([label, circuit]) => ({ label, worth: circuit.worth(now) }))
+    // The difference of two infinities is no number.
+    entries.sort((left, right) => left.worth === right.worth ? 0 : left.worth - right.worth)
+    const surplus = entries.length - Math.floor(this.#maxLabels * keptShare)
+    for (const { label } of entries.slice(0, surplus)) this.#circuits.delete(label)
   }
 }
 
@@ -241,8 +280,9 @@ class CircuitMap implements Circuits {
  *
  * **Details**
  *
- * It is the `breaker` option of a policy, and its circuits are told apart by the `label` of the retry. A breaker that several
- * policies share has one circuit for each endpoint, whoever calls. A circuit that nothing is known of is forgotten.
+ * It is the `breaker` option of a policy, and the `label` of the retry says which of its circuits is asked. A breaker that several
+ * policies share has one circuit for each endpoint. A circuit that nothing is known of is forgotten, and there are at most
+ * `maxLabels`, so that labels may come from outside.
  *
  * **Example** (Failing at once while an endpoint is down)
  *
@@ -273,7 +313,9 @@ class CircuitMap implements Circuits {
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: Options = {}): Breaker => ({ [TypeId]: new CircuitMap(rulesOf(options)) })
+export const make = (options: Options = {}): Breaker => ({
+  [TypeId]: new CircuitMap(rulesOf(options), maxLabelsOf(options))
+})
 
 const untyped: Record<Phase, (circuit: BreakerCircuit, now: number) => State> = {
   Closed: (circuit, now) => ({ _tag: "Closed", ...circuit.counts(now), share: circuit.share(now) }),

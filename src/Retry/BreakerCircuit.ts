@@ -1,7 +1,7 @@
 /**
  * The circuit of one endpoint, as a state machine without any Effect.
  *
- * Time is told with each call, in milliseconds of the monotonic clock, and so is chance.
+ * The time, in milliseconds of the monotonic clock, and random numbers are arguments.
  *
  * @since 0.1.0
  */
@@ -34,34 +34,59 @@ export interface Circumstances {
   readonly hint?: number | undefined
 }
 
+/** A call whose last attempt has failed. */
+export interface FailedCall {
+  readonly now: number
+  /** Attempts of this call that have failed. */
+  readonly failures: number
+  /** For how long the last one was under way, in milliseconds. */
+  readonly lived: number
+}
+
 /** Where a circuit stands. */
 export type Phase = "Closed" | "Open" | "HalfOpen"
 
 /**
- * The right to one attempt. What comes of it is told with `settle`, exactly once. Each turn of the circuit has a ticket of
- * its own: what comes of an attempt that was let in before the last turn says nothing about the time after it.
+ * The right to one attempt. `settle` takes what comes of it, exactly once. Each turn of the circuit has a ticket of its own:
+ * what comes of an attempt that was admitted before the last turn says nothing about the time after it.
  */
 export interface Ticket {
   readonly isProbe: boolean
 }
 
-/** After closing, at least this share of the calls is let in. */
-const leastShare = 0.1
+/** How many attempts may be under way when the circuit has just closed. Each success since then allows one more. */
+const leastLimit = 2
 
-/** The share of calls that is let in so long after closing. */
-export const rampShare = (sinceClosed: number, ramp: number): number =>
-  sinceClosed >= ramp ? 1 : Math.max(leastShare, sinceClosed / ramp)
+/** On the ramp, an attempt that was refused may ask again after this share of the ramp. */
+const askAgainShare = 0.1
+
+/** An opening lasts this share of the time for which the endpoint has been down. */
+const downShare = 0.1
 
 /**
- * How long the `n`-th opening in a row lasts: it doubles from `openTime` up to `maxOpenTime`, and is spread over the upper
- * half of that, so that the processes that saw the same fault do not all probe at the same moment.
+ * A failed attempt that took less than this, in milliseconds, has cost the server little: a refused connection, or several
+ * calls that lost one connection together. Its retry is no part of a storm.
  */
-export const openFor = (opening: number, { maxOpenTime, openTime }: Rules, u: number): number =>
-  Math.min(maxOpenTime, openTime * 2 ** (opening - 1)) * (1 + u) / 2
+const quickFailure = 100
 
-/** The openings that still count after the circuit was closed for so long: each whole window takes one away. */
-export const decayed = (openings: number, closedFor: number, window: number): number =>
-  Math.max(0, openings - Math.floor(Math.max(0, closedFor) / window))
+/** How much of the ramp has passed so long after closing. */
+export const rampShare = (sinceClosed: number, ramp: number): number => sinceClosed >= ramp ? 1 : sinceClosed / ramp
+
+/**
+ * How long an opening lasts when the endpoint has been down for so long: a tenth of that, within `openTime` and `maxOpenTime`.
+ * It is spread over the upper half, so that the processes that saw the same fault do not all probe at the same moment.
+ */
+export const openFor = (down: number, { maxOpenTime, openTime }: Rules, u: number): number =>
+  Math.min(maxOpenTime, Math.max(openTime, down * downShare)) * (1 + u) / 2
+
+/**
+ * What still counts of the time for which the endpoint was down, after the circuit was closed for so long: each whole window
+ * halves it. What makes no opening longer counts no more.
+ */
+export const decayed = (down: number, closedFor: number, { openTime, window }: Rules): number => {
+  const left = down / 2 ** Math.floor(Math.max(0, closedFor) / window)
+  return left * downShare > openTime ? left : 0
+}
 
 export class BreakerCircuit {
   readonly #rules: Rules
@@ -70,16 +95,20 @@ export class BreakerCircuit {
   #phase: Phase = "Closed"
   #ticket: Ticket = { isProbe: false }
   #consecutive = 0
-  /** Openings that count for how long the next one lasts. */
-  #openings = 0
+  /** For how long the endpoint was down, as far as it counts for the next opening, in milliseconds. */
+  #down = 0
+  /** When the last opening began. */
+  #openedAt = 0
   /** When it was closed last. */
   #closedAt = -Infinity
-  /** While it is open, when it lets a probe in; while a probe is under way, when that one loses its place. */
+  /** While it is open, when a probe may be made; while a probe is under way, when that one loses its place. */
   #until = -Infinity
   #isRamping = false
-  /** Calls that may be let in on the ramp, in fractions of a call. */
-  #rampCredit = 0
+  /** On the ramp, how many attempts may be under way. */
+  #limit = leastLimit
   #inFlight = 0
+  /** Attempts in flight that were admitted before the last turn. */
+  #stragglers = 0
 
   constructor(rules: Rules, onChange: (from: Phase, to: Phase, now: number) => void) {
     this.#rules = rules
@@ -91,7 +120,7 @@ export class BreakerCircuit {
     return this.#phase
   }
 
-  /** Attempts that were let in and have not ended. */
+  /** Attempts that were admitted and have not ended. */
   get inFlight(): number {
     return this.#inFlight
   }
@@ -101,19 +130,19 @@ export class BreakerCircuit {
     return { calls: this.#window.calls(now), failures: this.#window.failures(now) }
   }
 
-  /** The share of calls that is let in now. */
+  /** How much of the ramp has passed: 1 when no limit is in force, 0 while it is not closed. */
   share(now: number): number {
     return this.#phase === "Closed" ? rampShare(now - this.#closedAt, this.#rules.ramp) : 0
   }
 
   /**
-   * For how many milliseconds from `now` on it is sure that no attempt is let in; 0 when one may be. It changes nothing.
+   * For how many milliseconds from `now` on it is sure that no attempt is admitted; 0 when one may be. It changes nothing.
    */
   refusedFor(now: number): number {
     return this.#phase === "Closed" ? 0 : Math.max(0, this.#until - now)
   }
 
-  /** Lets an attempt in, or not. */
+  /** The ticket of an attempt, or `undefined` if it may not be made. */
   admit(now: number): Ticket | undefined {
     if (this.#phase === "Closed") {
       if (this.#isRamping && !this.#passesRamp(now)) return undefined
@@ -128,21 +157,34 @@ export class BreakerCircuit {
     return this.#ticket
   }
 
-  /** When an attempt that was not let in may ask again, in milliseconds from `now`: never 0. */
+  /** When an attempt that was refused may ask again, in milliseconds from `now`: never 0. */
   retryAfter(now: number): number {
     if (this.#phase !== "Closed") return Math.max(1, this.#until - now)
-    return Math.max(1, Math.min(this.#rules.ramp * leastShare, this.#closedAt + this.#rules.ramp - now))
+    return Math.max(1, Math.min(this.#rules.ramp * askAgainShare, this.#closedAt + this.#rules.ramp - now))
   }
 
-  /** Why an attempt was not let in. `cause` is the last failure, if there was one. */
+  /** Why an attempt was refused. `cause` is the last failure, if there was one. */
   refusal<E>(account: Account, cause: E | undefined): CircuitOpen<E> {
-    return new CircuitOpen({ ...account, state: this.#phase, cause })
+    return new CircuitOpen({ ...account, state: this.#phase, consecutiveFailures: this.#consecutive, cause })
+  }
+
+  /**
+   * For how many milliseconds from `now` on a call that has failed may not be retried; 0 when it may be. A retry helps against
+   * an accident that hits one call, and is load without use where each call fails: when half of the failures that open the
+   * circuit have come in a row, and not all of them are of this call, it is as if the circuit had opened for retries already.
+   */
+  deniesRetryFor(call: FailedCall): number {
+    const refusedFor = this.refusedFor(call.now)
+    return this.#isDoubtful(call) ? Math.max(refusedFor, this.#rules.openTime) : refusedFor
   }
 
   /** What came of an attempt. */
   settle(ticket: Ticket, outcome: Outcome, { hint, now, u }: Circumstances): void {
     this.#inFlight--
-    if (ticket !== this.#ticket) return
+    if (ticket !== this.#ticket) {
+      this.#stragglers--
+      return
+    }
     if (outcome === "Ignored") {
       // The place of the probe is free again at once.
       if (ticket.isProbe) this.#until = now
@@ -152,13 +194,24 @@ export class BreakerCircuit {
     this.#window.add(now, outcome === "Failure")
     this.#consecutive = outcome === "Failure" ? this.#consecutive + 1 : 0
     if (outcome === "Failure" && this.#isTripped(now)) this.#open(now, u, hint)
+    else if (this.#isRamping && outcome === "Success") this.#limit++
   }
 
   /** Whether a new circuit would do the same as this one from now on. */
   isLikeNew(now: number): boolean {
     return this.#phase === "Closed" && this.#inFlight === 0 && this.#window.calls(now) === 0 &&
       this.#consecutive === 0 && now - this.#closedAt >= this.#rules.ramp &&
-      decayed(this.#openings, now - this.#closedAt, this.#rules.window) === 0
+      decayed(this.#down, now - this.#closedAt, this.#rules) === 0
+  }
+
+  /** How much would be lost with this circuit: everything while it is not closed, else what it has counted. */
+  worth(now: number): number {
+    return this.#phase === "Closed" ? this.#inFlight + this.#consecutive + this.#window.calls(now) : Infinity
+  }
+
+  #isDoubtful({ failures, lived, now }: FailedCall): boolean {
+    return lived >= quickFailure && this.#consecutive >= Math.floor(this.#rules.consecutiveFailures / 2) &&
+      this.#consecutive > failures && this.#window.failures(now) > failures
   }
 
   #isTripped(now: number): boolean {
@@ -169,35 +222,37 @@ export class BreakerCircuit {
   }
 
   #passesRamp(now: number): boolean {
-    const share = rampShare(now - this.#closedAt, this.#rules.ramp)
-    if (share === 1) this.#isRamping = false
-    // Every so many-th call, and not each with a chance: no run of luck lets a crowd in.
-    this.#rampCredit += share
-    if (this.#rampCredit < 1) return false
-    this.#rampCredit -= 1
-    return true
+    if (now - this.#closedAt >= this.#rules.ramp) {
+      this.#isRamping = false
+      return true
+    }
+    return this.#inFlight - this.#stragglers < this.#limit
   }
 
   #open(now: number, u: number, hint: number | undefined): void {
-    const closedFor = this.#phase === "Closed" ? now - this.#closedAt : 0
-    this.#openings = decayed(this.#openings, closedFor, this.#rules.window) + 1
+    this.#down = this.#phase === "Closed"
+      ? decayed(this.#down, now - this.#closedAt, this.#rules)
+      : this.#down + now - this.#openedAt
+    this.#openedAt = now
     this.#begin("Open", now, false)
-    this.#until = now + atLeast(openFor(this.#openings, this.#rules, u), hint, u)
+    this.#until = now + atLeast(openFor(this.#down, this.#rules, u), hint, u)
   }
 
   #close(now: number): void {
     this.#begin("Closed", now, false)
+    this.#down += now - this.#openedAt
     this.#closedAt = now
     this.#consecutive = 0
     this.#window.clear()
     this.#isRamping = this.#rules.ramp > 0
-    this.#rampCredit = 1
+    this.#limit = leastLimit
   }
 
   #begin(phase: Phase, now: number, isProbe: boolean): void {
     const from = this.#phase
     this.#ticket = { isProbe }
     this.#phase = phase
+    this.#stragglers = this.#inFlight
     if (from !== phase) this.#onChange(from, phase, now)
   }
 }

@@ -1,5 +1,5 @@
 /**
- * How many calls there were of late, and how many of them failed.
+ * Counts the calls of a sliding window of time, and those of them that failed.
  *
  * @since 0.1.0
  */
@@ -8,7 +8,7 @@
 const parts = 10
 
 /**
- * Counts of the last so many milliseconds. Time is the monotonic clock's, and is told with each call.
+ * Counts of the last so many milliseconds. Time is that of the monotonic clock, and an argument of each call.
  *
  * @category models
  * @since 0.1.0

@@ -1,5 +1,6 @@
 /**
- * The tokens of a retry budget. Everything here is synchronous, and is told the time: milliseconds of the monotonic clock.
+ * The tokens of a retry budget. Everything here is synchronous. The time is an argument, in milliseconds of
+ * the monotonic clock.
  *
  * @since 0.1.0
  */
@@ -173,13 +174,12 @@ export class KeyedBuckets {
     return bucket
   }
 
-  /** Forgets what is full, for a new bucket is the same; failing that, the oldest tenth. */
+  /** Forgets what is full, for a new bucket is the same; failing that, a tenth of all: those with the most tokens. */
   #makeRoom(): void {
     for (const [label, bucket] of this.#buckets) if (bucket.isFull) this.#buckets.delete(label)
-    let surplus = this.#buckets.size - mostLabels * 0.9
-    for (const label of this.#buckets.keys()) {
-      if (surplus-- <= 0) return
-      this.#buckets.delete(label)
-    }
+    const surplus = this.#buckets.size - mostLabels * 0.9
+    if (surplus <= 0) return
+    const fullestFirst = Array.from(this.#buckets).sort(([, left], [, right]) => right.balance - left.balance)
+    for (const [label] of fullestFirst.slice(0, surplus)) this.#buckets.delete(label)
   }
 }

@@ -121,7 +121,7 @@ export interface Options {
    */
   readonly idempotent?: boolean | undefined
   /**
-   * Is told what retries under this policy do. `RetryTelemetry.record` makes one.
+   * Receives what retries under this policy do. `RetryTelemetry.record` makes one.
    *
    * @default undefined
    */

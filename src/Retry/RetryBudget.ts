@@ -159,8 +159,8 @@ export const make = (options: Options = {}): RetryBudget => {
  *
  * **Details**
  *
- * It remembers at most 1000 labels. Those that have all their tokens are forgotten first, which changes nothing, and then
- * the oldest, which have a full budget when they come again.
+ * It remembers at most 1000 labels, so that labels may come from outside. Those that have all their tokens are forgotten
+ * first, which changes nothing, and then those with the most tokens, which have a full budget when they come again.
  *
  * @category constructors
  * @since 0.1.0

@@ -204,15 +204,24 @@ export class BudgetExhausted<E = unknown>
   }
 }
 
+const circuitTexts: Record<CircuitOpen["state"], (failures: number) => string> = {
+  Open: () => "is open",
+  HalfOpen: () => "is being probed",
+  Closed: (failures) =>
+    failures > 1 ? `has seen ${failures} failures in a row and grants no retries` : "has just closed and lets in few"
+}
+
 interface CircuitOpenFields<E> extends Account {
   readonly state: "Open" | "HalfOpen" | "Closed"
+  /** How many attempts of all calls have failed in a row, since the circuit was closed last. */
+  readonly consecutiveFailures: number
   /** The last failure, or `undefined` when no attempt was made. */
   readonly cause: E | undefined
 }
 
 /**
- * The circuit of the endpoint is open, or its probe is under way, or it has just closed and lets in few: the attempt that
- * would have followed was not made.
+ * The circuit of the endpoint is open, or its probe is under way, or it has just closed and limits the attempts under way, or
+ * calls fail one after the other and a retry would be load without use: the attempt that would have followed was not made.
  *
  * @category errors
  * @since 0.1.0
@@ -225,11 +234,7 @@ export class CircuitOpen<E = unknown>
   }
   readonly isRetryable = true
   override get message(): string {
-    const state = this.state === "Open"
-      ? "is open"
-      : this.state === "HalfOpen"
-      ? "is being probed"
-      : "has just closed and lets in few"
+    const state = circuitTexts[this.state](this.consecutiveFailures)
     const again = this.retryAfter === undefined ? "" : `, to be asked again in ${Duration.format(this.retryAfter)}`
     const why = this.cause === undefined ? "" : `; last failure: ${errorText(this.cause)}`
     return safeMessage(

@@ -24,6 +24,7 @@ import type { RetryPolicy } from "./Policy.ts"
 import { TypeId } from "./Policy.ts"
 import { type RetryBudget, TypeId as budgetTypeId } from "./RetryBudget.ts"
 import { RetryError } from "./RetryError.ts"
+import { askForRetry } from "./RetryGrant.ts"
 import type { RetryObserver } from "./RetryObserver.ts"
 
 /**
@@ -49,14 +50,14 @@ export const InsideRetry: Context.Reference<boolean> = Context.Reference("effect
   defaultValue: () => false
 })
 
-/** A circuit that has let in the attempt that is running, and those around it. */
+/** A circuit that has admitted the attempt that is running, and those around it. */
 export interface Passed {
   readonly circuit: BreakerCircuit
   readonly outer: Passed | undefined
 }
 
 /**
- * The circuits that have let in the attempts that this code runs in. An inner retry with the same breaker and label does not
+ * The circuits that have admitted the attempts that this code runs in. An inner retry with the same breaker and label does not
  * ask again: the outer attempt may be the probe, and would be in its own way.
  */
 export const PassedCircuits: Context.Reference<Passed | undefined> = Context.Reference<Passed | undefined>(
@@ -69,7 +70,7 @@ const isPassed = (circuit: BreakerCircuit, passed: Passed | undefined): boolean 
 
 const bucketOf = (budget: RetryBudget, label: string): Bucket => budget[budgetTypeId].bucketOf(label)
 
-/** What a run is told besides its policy. */
+/** The options of a run besides its policy. */
 export interface Options {
   readonly label?: string | undefined
   readonly previousAttempts?: number | undefined
@@ -244,7 +245,7 @@ export class Run {
     const elapsed = this.elapsed()
     this.progress = Decision.failed(Decision.countedOn(this.progress, this.rules, lived), failure, elapsed)
     const situation = this.#situation(failure, elapsed)
-    return { situation, decision: this.#asked(Decision.decide(situation), situation) }
+    return { situation, decision: this.#asked(Decision.decide(situation), situation, lived) }
   }
 
   /** The attempt whose token was taken has begun. */
@@ -259,24 +260,22 @@ export class Run {
     this.withdrawal = undefined
   }
 
-  /** Asks the budget, then the breaker, about a retry that nothing else speaks against. */
-  #asked(decision: Decision.Wait | Decision.Stop, { failure }: Decision.Situation): Verdict["decision"] {
-    const now = this.now()
-    if (Decision.isRemote(failure)) {
-      if (decision._tag === "Stop") this.bucket?.failed()
-      else if (this.bucket !== undefined) {
-        const by = this.bucket
-        this.withdrawal = by.withdraw(now)
-        if (this.withdrawal === undefined) {
-          return { _tag: "Refused", by, retryAfter: by.retryAfter(now, decision.delay) }
-        }
-      }
+  /** Asks the budget and the breaker about a retry that nothing else speaks against. */
+  #asked(
+    decision: Decision.Wait | Decision.Stop,
+    { failure, progress }: Decision.Situation,
+    lived: number
+  ): Verdict["decision"] {
+    if (decision._tag === "Stop") {
+      if (Decision.isRemote(failure)) this.bucket?.failed()
+      return decision
     }
-    if (decision._tag === "Stop" || this.circuit === undefined) return decision
-    const refusedFor = this.circuit.refusedFor(now)
-    if (refusedFor <= decision.delay) return decision
-    this.refund()
-    return { _tag: "Refused", by: this.circuit, retryAfter: refusedFor }
+    const { delay } = decision
+    const request = { now: this.now(), failure, delay, failures: progress.attempts, lived }
+    const answer = askForRetry(this.bucket, this.circuit, request)
+    if (answer._tag === "Refused") return answer
+    this.withdrawal = answer.withdrawal
+    return decision
   }
 
   #circuitOf(breaker: Breaker): BreakerCircuit | undefined {

@@ -1,12 +1,19 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Duration, Effect, Exit, Fiber, Stream } from "effect"
+import { Clock, Duration, Effect, Fiber, Result, Stream } from "effect"
 import * as Breaker from "effect-sluice/Breaker"
 import * as BreakerChanges from "effect-sluice/BreakerChanges"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import * as RetryBudget from "effect-sluice/RetryBudget"
 import * as RetryPolicy from "effect-sluice/RetryPolicy"
 import { TestClock } from "effect/testing"
-import { BreakerCircuit, openFor, type Phase, rampShare, type Rules } from "../../src/Retry/BreakerCircuit.ts"
+import {
+  BreakerCircuit,
+  openFor,
+  type Phase,
+  rampShare,
+  type Rules,
+  type Ticket
+} from "../../src/Retry/BreakerCircuit.ts"
 import { BreakerWindow } from "../../src/Retry/BreakerWindow.ts"
 import * as Gate from "./Gate.ts"
 
@@ -53,7 +60,9 @@ describe("Breaker.make", () => {
       ["probeLease", { probeLease: 0 }],
       ["probeLease", { probeLease: "Infinity" }],
       ["ramp", { ramp: -1 }],
-      ["ramp", { ramp: "Infinity" }]
+      ["ramp", { ramp: "Infinity" }],
+      ["maxLabels", { maxLabels: 0 }],
+      ["maxLabels", { maxLabels: 1.5 }]
     ] satisfies ReadonlyArray<readonly [string, Breaker.Options]>
   )("refuses %s of %o and names it", (option, options) => {
     try {
@@ -72,7 +81,8 @@ describe("Breaker.make", () => {
       minimumCalls: Infinity,
       failureRate: 1,
       ramp: 0,
-      openTime: "1 minute"
+      openTime: "1 minute",
+      maxLabels: Infinity
     })
   })
 })
@@ -208,39 +218,39 @@ describe("BreakerCircuit", () => {
     assert.strictEqual(circuit.inFlight, 0)
   })
 
-  it("each opening lasts twice as long as the one before, up to the maximum, in the upper half of it", () => {
-    assert.deepStrictEqual([1, 2, 3, 4, 5, 6, 7, 2000].map((n) => openFor(n, rules, 1)), [
+  it("an opening lasts a tenth of the time that the endpoint has been down, within its bounds, in the upper half of it", () => {
+    assert.deepStrictEqual([0, 5000, 10_000, 20_000, 100_000, 300_000, 1e9].map((down) => openFor(down, rules, 1)), [
+      1000,
+      1000,
       1000,
       2000,
-      4000,
-      8000,
-      16_000,
-      30_000,
+      10_000,
       30_000,
       30_000
     ])
-    assert.deepStrictEqual([0, 0.5].map((u) => openFor(3, rules, u)), [2000, 3000])
+    assert.deepStrictEqual([0, 0.5].map((u) => openFor(40_000, rules, u)), [2000, 3000])
     const { circuit, call, times } = circuitOf()
     times(5, 0, "Failure")
     let now = 0
-    const lasted = Array.from({ length: 7 }, () => {
+    const lasted: Array<readonly [down: number, open: number]> = []
+    while (now < 1_000_000) {
       const open = circuit.refusedFor(now)
+      lasted.push([now, open])
       now += open
       assert.isTrue(call(now, "Failure"))
-      return open
-    })
-    assert.deepStrictEqual(lasted, [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000])
+    }
+    for (const [down, open] of lasted) assert.closeTo(open, Math.min(30_000, Math.max(1000, down / 10)), 1e-6)
+    assert.strictEqual(lasted.at(-1)?.[1], 30_000)
   })
 
   it("trust comes back step by step: each window that it stays closed halves the next opening", () => {
     const openings = (closedFor: number): number => {
       const { circuit, call, times } = circuitOf({ ramp: 0 })
       times(5, 0, "Failure")
-      let now = 0
-      for (let i = 0; i < 3; i++) call(now += circuit.refusedFor(now), "Failure")
-      call(now += circuit.refusedFor(now), "Success")
-      times(5, now + closedFor, "Failure")
-      return circuit.refusedFor(now + closedFor)
+      for (let now = 1000; now < 140_000; now += circuit.refusedFor(now)) call(now, "Failure")
+      assert.isTrue(call(160_000, "Success"))
+      times(5, 160_000 + closedFor, "Failure")
+      return circuit.refusedFor(160_000 + closedFor)
     }
     assert.deepStrictEqual([0, 9999, 10_000, 20_000, 30_000, 40_000, 1e9].map(openings), [
       16_000,
@@ -262,31 +272,43 @@ describe("BreakerCircuit", () => {
     }
   })
 
-  it("lets the load return over ten seconds: a tenth at first, then more and more, evenly", () => {
-    assert.deepStrictEqual([0, 500, 2500, 9999, 10_000].map((since) => rampShare(since, 10_000)), [
-      0.1,
-      0.1,
-      0.25,
-      0.9999,
-      1
-    ])
+  it("after closing two attempts may be under way, one more for each success, and any number when the ramp is over", () => {
+    assert.deepStrictEqual([0, 2500, 9999, 10_000].map((since) => rampShare(since, 10_000)), [0, 0.25, 0.9999, 1])
     const { circuit, call, times } = circuitOf()
+    // What was under way before says nothing of the time after it.
+    const stragglers = Array.from({ length: 50 }, () => circuit.admit(0))
     times(5, 0, "Failure")
     call(1000, "Success")
-    const admitted: Array<number> = []
-    for (let second = 1; second <= 11; second++) {
-      let count = 0
-      for (let i = 0; i < 100; i++) if (call(second * 1000 + i * 10, "Success")) count++
-      admitted.push(count)
+    const underWay: Array<Ticket> = []
+    const crowd = (now: number): number => {
+      const admitted = Array.from({ length: 1000 }, () => circuit.admit(now)).filter((ticket) => ticket !== undefined)
+      underWay.push(...admitted)
+      return admitted.length
     }
-    assert.deepStrictEqual(admitted.map((count) => Math.round(count / 10)), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10])
-    assert.strictEqual(circuit.share(12_000), 1)
-    // No run of luck: of a thousand callers in one moment a tenth is let in.
-    const burst = circuitOf()
-    burst.times(5, 0, "Failure")
-    burst.call(1000, "Success")
-    assert.closeTo(burst.times(1000, 1000, "Success"), 100, 1)
-    assert.isAbove(burst.circuit.retryAfter(1000), 0)
+    const allSucceed = (now: number) => {
+      for (const ticket of underWay.splice(0)) circuit.settle(ticket, "Success", { now, u: 1 })
+    }
+    const rounds = Array.from({ length: 8 }, (_, round) => {
+      const admitted = crowd(1000 + round)
+      allSucceed(1000 + round)
+      return admitted
+    })
+    assert.deepStrictEqual(rounds, [2, 4, 8, 16, 32, 64, 128, 256])
+    assert.strictEqual(crowd(1100), 512)
+    for (const ticket of stragglers) if (ticket) circuit.settle(ticket, "Success", { now: 1100, u: 1 })
+    assert.strictEqual(crowd(1100), 0)
+    assert.strictEqual(circuit.retryAfter(1100), 1000)
+    assert.strictEqual(crowd(10_999), 0)
+    assert.strictEqual(crowd(11_000), 1000)
+    assert.strictEqual(circuit.share(11_000), 1)
+  })
+
+  it("who makes one call at a time meets no ramp", () => {
+    const { call, times } = circuitOf()
+    times(5, 0, "Failure")
+    call(1000, "Success")
+    assert.strictEqual(times(1000, 1000, "Success"), 1000)
+    assert.strictEqual(times(10, 1000, "Ignored"), 10)
   })
 
   it("failures on the ramp open it again", () => {
@@ -295,7 +317,40 @@ describe("BreakerCircuit", () => {
     call(1000, "Success")
     assert.strictEqual(times(60, 1000, "Failure"), 5)
     assert.strictEqual(circuit.phase, "Open")
-    assert.strictEqual(circuit.refusedFor(1000), 2000)
+    assert.strictEqual(circuit.refusedFor(1000), 1000)
+  })
+
+  it("denies retries as if it was open when half of the failures that open it have come in a row, not all the call's own", () => {
+    const { circuit, call, times } = circuitOf()
+    const deniedFor = (failures: number, lived = 1000, now = 0) => circuit.deniesRetryFor({ now, failures, lived })
+    call(0, "Failure")
+    assert.strictEqual(deniedFor(1), 0)
+    call(0, "Failure")
+    assert.deepStrictEqual([deniedFor(1), deniedFor(2)], [1000, 0])
+    // One that has failed at once has cost the server little.
+    assert.deepStrictEqual([99, 100].map((lived) => deniedFor(1, lived)), [0, 1000])
+    // The other failure is older than the window.
+    assert.strictEqual(deniedFor(1, 1000, 12_000), 0)
+    call(0, "Success")
+    assert.strictEqual(deniedFor(1), 0)
+    times(5, 0, "Failure")
+    assert.strictEqual(circuit.phase, "Open")
+    // A call that has failed alone may be the probe, another one may not.
+    assert.deepStrictEqual([deniedFor(5, 1000, 900), deniedFor(1, 1000, 900)], [100, 1000])
+    call(1000, "Success")
+    assert.strictEqual(deniedFor(1, 1000, 1000), 0)
+  })
+
+  it("denies no retry before half of the failures that open it, and none where no number of them does", () => {
+    const patient = circuitOf({ consecutiveFailures: 20, minimumCalls: Infinity })
+    const failed = { now: 0, failures: 1, lived: 1000 }
+    patient.times(9, 0, "Failure")
+    assert.strictEqual(patient.circuit.deniesRetryFor(failed), 0)
+    patient.call(0, "Failure")
+    assert.strictEqual(patient.circuit.deniesRetryFor(failed), 1000)
+    const never = circuitOf({ consecutiveFailures: Infinity, minimumCalls: Infinity })
+    never.times(1000, 0, "Failure")
+    assert.strictEqual(never.circuit.deniesRetryFor(failed), 0)
   })
 
   it("is like new when nothing is left to remember, and not a moment sooner", () => {
@@ -482,27 +537,73 @@ describe("RetryPolicy.retry with a breaker", () => {
       const breaker = Breaker.make({ ramp: "10 seconds" })
       yield* trip(breaker)
       yield* TestClock.adjust(1000)
-      const crowd = Effect.map(
-        Effect.all(
-          Array.from({ length: 100 }, () => Effect.exit(RetryPolicy.retry(Effect.void, policyWith(breaker)))),
-          {
-            concurrency: "unbounded"
-          }
-        ),
-        (exits) => exits.filter(Exit.isSuccess).length
-      )
-      // The probe, and a tenth of those that come after it.
-      assert.closeTo(yield* crowd, 11, 1)
-      yield* TestClock.adjust(5000)
-      assert.closeTo(yield* crowd, 50, 1)
-      const refused = yield* Effect.flip(
-        Effect.repeat(RetryPolicy.retry(Effect.void, policyWith(breaker)), { times: 3 })
-      )
-      assert(refused.reason._tag === "CircuitOpen")
+      yield* RetryPolicy.retry(Effect.void, policyWith(breaker))
+      const call = RetryPolicy.retry(Effect.sleep(100), policyWith(breaker))
+      const crowd = Effect.gen(function*() {
+        const fiber = yield* start(
+          Effect.all(Array.from({ length: 100 }, () => Effect.result(call)), { concurrency: 100 })
+        )
+        yield* TestClock.adjust(100)
+        return yield* Fiber.join(fiber)
+      })
+      const admitted = Effect.map(crowd, (results) => results.filter(Result.isSuccess).length)
+      // Each call that succeeds allows one more.
+      assert.deepStrictEqual([yield* admitted, yield* admitted, yield* admitted], [2, 4, 8])
+      const refused = (yield* crowd).find(Result.isFailure)?.failure
+      assert(refused?.reason._tag === "CircuitOpen")
       assert.strictEqual(refused.reason.state, "Closed")
       assert.include(refused.message, "has just closed and lets in few, to be asked again in 1s")
-      yield* TestClock.adjust(5000)
-      assert.strictEqual(yield* crowd, 100)
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual(yield* admitted, 100)
+    }).pipe(Effect.provide(Gate.make().layer)))
+
+  it.effect("a call that fails after another one, with no success between, is not retried, and is refunded", () =>
+    Effect.gen(function*() {
+      const breaker = Breaker.make()
+      const budget = RetryBudget.make({ capacity: 20, floor: "Infinity" })
+      let calls = 0
+      const failing = (millis: number) =>
+        Effect.suspend(() => {
+          calls++
+          return Effect.andThen(Effect.sleep(millis), Effect.fail(down))
+        })
+      const call = (millis: number) =>
+        start(Effect.flip(RetryPolicy.retry(failing(millis), policyWith(breaker, { maxAttempts: 2, budget }))))
+      const first = yield* call(1000)
+      yield* TestClock.adjust(10)
+      const second = yield* call(1000)
+      yield* TestClock.adjust("1 minute")
+      const [alone, other] = [yield* Fiber.join(first), yield* Fiber.join(second)]
+      assert.strictEqual(alone.reason._tag, "AttemptsExhausted")
+      assert(other.reason._tag === "CircuitOpen")
+      assert.deepStrictEqual([other.reason.state, other.reason.attempts, other.reason.consecutiveFailures], [
+        "Closed",
+        1,
+        2
+      ])
+      assert.deepStrictEqual(other.reason.retryAfter, Duration.seconds(1))
+      assert.deepStrictEqual(other.reason.cause, down)
+      assert.match(
+        other.message,
+        /^effect was not tried again after 1 attempt in 1s, because its circuit has seen 2 failures in a row and grants no/
+      )
+      assert.strictEqual(calls, 3)
+      // Three failures, and the token of the retry that was not made is back.
+      assert.strictEqual(yield* RetryBudget.balance(budget), 20 - 2)
+    }).pipe(Effect.provide(Gate.make().layer)))
+
+  it.effect("calls that fail together at once are retried each, as when they share a connection that breaks", () =>
+    Effect.gen(function*() {
+      const breaker = Breaker.make()
+      let calls = 0
+      const breaking = Effect.suspend(() =>
+        ++calls > 4 ? Effect.void : Effect.andThen(Effect.sleep(50), Effect.fail(down))
+      )
+      const call = RetryPolicy.retry(breaking, policyWith(breaker, { maxAttempts: 2 }))
+      const fiber = yield* start(Effect.all([call, call, call, call], { concurrency: 4 }))
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(fiber)
+      assert.strictEqual(calls, 8)
     }).pipe(Effect.provide(Gate.make().layer)))
 
   it.effect("a nested retry with the same circuit is not in the way of the probe that it is part of", () =>
@@ -602,6 +703,47 @@ describe("RetryPolicy.retry with a breaker", () => {
       const states = yield* Breaker.states(breaker)
       assert.isAtMost(states.size, 1000)
       assert.strictEqual(states.get("down")?._tag, "Open")
+    }).pipe(Effect.provide(ResourceMonitor.layerUnlimited)))
+
+  it.effect("has a thousand circuits at most, and drops those of which it knows least", () =>
+    Effect.gen(function*() {
+      const breaker = Breaker.make()
+      const call = (label: string, outcome: "Success" | "Failure", times = 1) => {
+        for (let i = 0; i < times; i++) {
+          const circuit = breaker[Breaker.TypeId].circuitOf(label, 0)
+          const ticket = circuit.admit(0)
+          if (ticket !== undefined) circuit.settle(ticket, outcome, { now: 0, u: 1 })
+        }
+      }
+      call("down", "Failure", 5)
+      call("failing", "Failure", 4)
+      call("busy", "Success", 20)
+      for (let i = 0; i < 40_000; i++) call(`untrusted ${i}`, "Success")
+      const states = yield* Breaker.states(breaker)
+      assert.isAtMost(states.size, 1000)
+      assert.strictEqual(states.get("down")?._tag, "Open")
+      assert.isTrue(states.has("busy"))
+      call("failing", "Failure")
+      assert.strictEqual(yield* tagOf(breaker, "failing"), "Open")
+      // Labels that are all open are no exception.
+      for (let i = 0; i < 40_000; i++) call(`untrusted ${i}`, "Failure", 5)
+      assert.isAtMost((yield* Breaker.states(breaker)).size, 1000)
+    }))
+
+  it.effect("keeps as few circuits as it may, and a circuit that was dropped reports no more changes", () =>
+    Effect.gen(function*() {
+      const breaker = Breaker.make({ maxLabels: 1, consecutiveFailures: 1 })
+      const seen: Array<Breaker.Change> = []
+      breaker[Breaker.TypeId].listen((change) => seen.push(change))
+      const attempt = RetryPolicy.retry(Effect.andThen(Effect.sleep(100), Effect.fail(down)), policyWith(breaker), {
+        label: "first"
+      })
+      const first = yield* start(Effect.exit(attempt))
+      yield* Effect.exit(RetryPolicy.retry(Effect.fail(down), policyWith(breaker), { label: "second" }))
+      yield* TestClock.adjust(100)
+      yield* Fiber.join(first)
+      assert.deepStrictEqual(Array.from((yield* Breaker.states(breaker)).keys()), ["second"])
+      assert.deepStrictEqual(seen, [{ label: "second", from: "Closed", to: "Open" }])
     }).pipe(Effect.provide(ResourceMonitor.layerUnlimited)))
 })
 

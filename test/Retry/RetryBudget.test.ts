@@ -127,6 +127,15 @@ describe("Bucket", () => {
     assert.isUndefined(bucket.withdraw(2))
   })
 
+  it("of labels that have failed, forgets those first that have most tokens", () => {
+    const buckets = new KeyedBuckets(rules, new Floor(Infinity))
+    for (let i = 0; i < 4; i++) buckets.get("down").failed()
+    for (let i = 0; i < 40_000; i++) buckets.get(`untrusted ${i}`).failed()
+    assert.isAtMost(buckets.size, 1000)
+    assert.strictEqual(buckets.lowest, buckets.get("down").balance)
+    assert.strictEqual(buckets.get("down").balance, buckets.get("untrusted 39999").balance - 3)
+  })
+
   it("remembers at most a thousand labels, and forgets those first that have all their tokens", () => {
     const buckets = new KeyedBuckets(rules, new Floor(Infinity))
     for (let i = 0; i < 500; i++) buckets.get(`down ${i}`).failed()
