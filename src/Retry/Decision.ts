@@ -8,7 +8,7 @@
  * 3. the attempts that the policy grants;
  * 4. the deadline: the delay and a typical attempt must fit;
  * 5. the budget, before anybody sleeps;
- * 6. a look at the breaker: would it let the attempt in after the delay?
+ * 6. the breaker: does it grant a retry after the delay?
  *
  * Then the delay is slept, the gate is asked for room, the breaker lets the attempt in, and the attempt begins. The gate
  * comes before the breaker, so that no probe's place is held by somebody who waits for a descriptor.
