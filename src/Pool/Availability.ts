@@ -6,6 +6,7 @@
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 import * as Failure from "../Retry/Failure.ts"
+import * as Explaining from "./Explaining.ts"
 import { afterSetback, type Evidence, type Health, healthOf, noSetbacks } from "./Health.ts"
 import type { Inventory } from "./Inventory.ts"
 import { isLocal, redialDelay } from "./OpeningVerdict.ts"
@@ -45,9 +46,9 @@ export class Availability<K, A> {
 
   /** Something has gone wrong at an endpoint. */
   failed(keyPool: KeyPool<K, A>, evidence: Evidence, error: unknown): void {
-    const { clock, settings: { maxRedialDelay, retry } } = this.#env
-    const delay = redialDelay({ policy: retry, maxRedialDelay, failures: 1, u: this.#env.random() })
-    keyPool.setbacks = afterSetback(keyPool.setbacks, evidence, { retryAt: clock.now() + delay, error })
+    const now = this.#env.clock.now()
+    const retryAt = now + this.#delay(this.#env.random())
+    keyPool.setbacks = afterSetback(keyPool.setbacks, evidence, { now, retryAt, error })
     this.#judged(keyPool.setbacks.retryAt)
   }
 
@@ -81,6 +82,21 @@ export class Availability<K, A> {
     const { cause, stalledBy } = reason
     if (stalledBy === "Suspended" || isLocal(cause)) return
     this.failed(keyPool, stalledBy === "TotalCap" ? "Unclear" : "Failure", error)
+  }
+
+  /** Why a borrow that would have to wait fails at once, if so. */
+  refusalOf(keyPool: KeyPool<K, A>): PoolError | undefined {
+    if (!this.#env.settings.failsWhenUnavailable) return undefined
+    const now = this.#env.clock.now()
+    if (this.healthOf(keyPool, now) !== "Unavailable") return undefined
+    const left = this.#retryAt(keyPool) - now
+    return Explaining.endpointUnavailable(keyPool, now, left > 0 ? left : this.#delay(1))
+  }
+
+  /** The first delay of the policy, in milliseconds. */
+  #delay(u: number): number {
+    const { maxRedialDelay, retry } = this.#env.settings
+    return redialDelay({ policy: retry, maxRedialDelay, failures: 1, u })
   }
 
   #retryAt({ dialAt, setbacks }: KeyPool<K, A>): number {

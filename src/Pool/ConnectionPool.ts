@@ -70,6 +70,7 @@ export {
   ConnectFailed,
   ConnectionDied,
   type Counts,
+  EndpointUnavailable,
   type Holder,
   LeaseExpired,
   NestedAcquire,

@@ -4,12 +4,14 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
+import * as Failure from "../Retry/Failure.ts"
 import type { Held } from "./Nesting.ts"
 import {
   AcquireTimeout,
   ConnectFailed,
   ConnectionDied,
   type Counts,
+  EndpointUnavailable,
   type Holder,
   LeaseExpired,
   NestedAcquire,
@@ -82,6 +84,23 @@ export const acquireTimeout = <K, A>(lease: Lease<K, A>, position: number, momen
 
 export const queueFull = <K, A>(keyPool: KeyPool<K, A>, { maxWaiters }: Settings): PoolError =>
   new PoolError({ reason: new QueueFull({ key: keyPool.label, maxWaiters, endpoint: countsOf(keyPool) }) })
+
+/** `retryAfter` is in milliseconds. */
+export const endpointUnavailable = <K, A>(keyPool: KeyPool<K, A>, now: number, retryAfter: number): PoolError => {
+  const { last, failures, since } = keyPool.setbacks
+  const cause = last ?? keyPool.lastFailure
+  return new PoolError({
+    reason: new EndpointUnavailable({
+      key: keyPool.label,
+      retryAfter: Duration.millis(Math.max(Math.ceil(retryAfter), 1)),
+      failures,
+      elapsed: Duration.millis(Math.max(now - since, 0)),
+      endpoint: countsOf(keyPool),
+      isRetryable: cause === undefined || Failure.classify(cause).class !== "Fatal",
+      cause
+    })
+  })
+}
 
 export const poolClosed = (label: string): PoolError => new PoolError({ reason: new PoolClosed({ key: label }) })
 

@@ -48,14 +48,16 @@ export type Evidence = "Failure" | "Unclear" | "Stale"
 export interface Setbacks {
   /** The more, the less likely is a success. */
   readonly suspicion: number
-  /** When another attempt makes sense, on the pool's steady clock. */
+  readonly failures: number
+  /** When the first of them was, and when another attempt makes sense, on the pool's steady clock. */
+  readonly since: number
   readonly retryAt: number
   /** What failed last, if it is known. */
   readonly last: unknown
 }
 
 /** Of an endpoint at which nothing has gone wrong since the last success. */
-export const noSetbacks: Setbacks = { suspicion: 0, retryAt: 0, last: undefined }
+export const noSetbacks: Setbacks = { suspicion: 0, failures: 0, since: 0, retryAt: 0, last: undefined }
 
 const weights = { Failure: 4, Unclear: 1 } as const
 
@@ -65,8 +67,10 @@ const condemned = 10
 export const afterSetback = (
   before: Setbacks,
   evidence: Evidence,
-  { error, retryAt }: { readonly retryAt: number; readonly error: unknown }
+  { error, now, retryAt }: { readonly now: number; readonly retryAt: number; readonly error: unknown }
 ): Setbacks => ({
+  failures: before.failures + 1,
+  since: before.failures === 0 ? now : before.since,
   suspicion: evidence === "Stale" ? Math.max(before.suspicion, 1) : before.suspicion + weights[evidence],
   retryAt: Math.max(retryAt, before.retryAt),
   last: error ?? before.last

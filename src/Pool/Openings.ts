@@ -8,6 +8,7 @@ import * as Context from "effect/Context"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Tracer from "effect/Tracer"
+import * as RetryPolicy from "../Retry/RetryPolicy.ts"
 import type { Availability } from "./Availability.ts"
 import * as Establishment from "./Establishment.ts"
 import * as Explaining from "./Explaining.ts"
@@ -71,6 +72,10 @@ export interface Parts<K, A> {
   readonly availability: Availability<K, A>
   readonly tally: Tally
 }
+
+/** What a single attempt failed with. */
+const failureIn = (error: unknown): unknown =>
+  error instanceof RetryPolicy.RetryError && error.cause !== undefined ? error.cause : error
 
 const afterFailure = (before: Establishment.Establishment, error: unknown): Establishment.Establishment =>
   isLocal(error)
@@ -307,7 +312,10 @@ export class Openings<K, A> {
     this.#outcomes.judged()
   }
 
-  /** An attempt has failed: the next one comes after a delay, or whoever waits learns the error, which is the result then. */
+  /**
+   * An attempt has failed: the next one comes after a delay, or the borrowers that wait fail, with the result. They fail when the
+   * policy gives up, and at once where nobody waits for an endpoint that is down.
+   */
   failed(keyPool: KeyPool<K, A>, error: unknown): PoolError | undefined {
     const { clock, random, settings } = this.#env
     const now = clock.now()
@@ -324,12 +332,14 @@ export class Openings<K, A> {
       u: random()
     })
     keyPool.dialAt = now + verdict.delay
-    if (!isLocal(error)) this.#availability.failed(keyPool, "Failure", error)
+    if (!isLocal(error)) this.#availability.failed(keyPool, "Failure", failureIn(error))
     this.#outcomes.judged()
     this.#outcomes.dialAgainAt(keyPool.dialAt)
-    if (verdict._tag === "Again") return undefined
+    const told = verdict._tag === "Again"
+      ? this.#availability.refusalOf(keyPool)
+      : Explaining.connectFailed(keyPool, verdict.error)
+    if (told === undefined) return undefined
     keyPool.attempts = 0
-    const told = Explaining.connectFailed(keyPool, verdict.error)
     this.#outcomes.failed(keyPool, told)
     return told
   }

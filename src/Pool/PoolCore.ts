@@ -146,7 +146,8 @@ export class PoolCore<K, A> {
   enqueue(lease: Lease<K, A>, place: "Last" | "First"): PoolError | undefined {
     if (lease.owner.isForgotten) lease.owner = this.keyPool(lease.owner.key)
     const most = place === "First" ? Infinity : this.#inventory.mostWaiting(lease.owner)
-    const refusal = Explaining.refusal(lease.owner, this.#status, most, this.#settings) ?? this.#custody.enter(lease)
+    const refusal = Explaining.refusal(lease.owner, this.#status, most, this.#settings) ??
+      this.#availability.refusalOf(lease.owner) ?? this.#custody.enter(lease)
     if (refusal !== undefined) return refusal
     if (place === "Last") this.#tally.waited++
     lease.waitingSince = this.#clock.now()

@@ -129,6 +129,38 @@ export class QueueFull extends TaggedError("QueueFull")<{
 }
 
 /**
+ * The endpoint is `Unavailable` and the pool was made with `whenUnavailable: "fail"`. Nothing was sent. The `cause` is what failed
+ * last there, if it is known: a failed dial, a failed first use of a connection, or a wait that ran out.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class EndpointUnavailable extends TaggedError("EndpointUnavailable")<{
+  readonly key: string
+  /**
+   * How long until the next attempt, which the first borrow from then on makes. Where an attempt is under way, how long after its
+   * failure another one would come.
+   */
+  readonly retryAfter: Duration.Duration
+  /** Things that went wrong there since the last success, and for how long that has been so. */
+  readonly failures: number
+  readonly elapsed: Duration.Duration
+  readonly endpoint: Counts
+  /** Whether what failed last may pass by itself. */
+  readonly isRetryable: boolean
+  readonly cause: unknown
+}> {
+  override get message(): string {
+    const times = this.failures === 1 ? "1 failure" : `${this.failures} failures`
+    const last = this.cause === undefined ? "" : `; last failure: ${errorText(this.cause)}`
+    return safeMessage(
+      `${this.key} is unavailable: ${times} without a success in ${Duration.format(this.elapsed)}, next attempt in ` +
+        `${Duration.format(this.retryAfter)} (${formatCounts(this.endpoint)})${last}`
+    )
+  }
+}
+
+/**
  * The pool is closed, or is being drained.
  *
  * @category errors
@@ -263,6 +295,7 @@ export class ConnectFailed extends TaggedError("ConnectFailed")<{
 export type PoolErrorReason =
   | AcquireTimeout
   | QueueFull
+  | EndpointUnavailable
   | PoolClosed
   | PoolSuspended
   | NestedAcquire

@@ -112,6 +112,12 @@ export interface Options<K, A, E, R> {
    */
   readonly maxRedialDelay?: Duration.Input | undefined
   /**
+   * What a borrow does that would have to wait for an endpoint whose `health` is `Unavailable`: it waits like any other, or it fails
+   * at once with `EndpointUnavailable`. With `"fail"`, the first borrow after the next attempt is due makes that attempt and learns
+   * its outcome; the others go on failing meanwhile. A connection that is idle is leased either way. @default "wait"
+   */
+  readonly whenUnavailable?: "wait" | "fail" | undefined
+  /**
    * How long the end of the pool's scope waits for connections that are still lent before it closes them under their
    * borrowers; 0 or more. @default 5 seconds
    */
@@ -143,6 +149,7 @@ export interface Settings {
   readonly maxRedialDelay: number
   /** The same for a single attempt. */
   readonly dial: RetryPolicy.RetryPolicy
+  readonly failsWhenUnavailable: boolean
   /** It may be shortened while the pool runs. */
   drainTimeout: number
 }
@@ -208,6 +215,11 @@ const minimumOf = (check: Check, value: number, maxPerEndpoint: number): number 
   return value
 }
 
+const failsWhenUnavailable = (check: Check, value: "wait" | "fail"): boolean => {
+  check.require(value === "wait" || value === "fail", "whenUnavailable", value, "be \"wait\" or \"fail\"")
+  return value === "fail"
+}
+
 /** Fills in the defaults; throws `InvalidOption` on nonsense. */
 export const settingsOf = <K, A, E, R>(options: Options<K, A, E, R>): Settings => {
   const check = checkOptions("ConnectionPool")
@@ -249,6 +261,7 @@ export const settingsOf = <K, A, E, R>(options: Options<K, A, E, R>): Settings =
     retry,
     dial: RetryPolicy.make({ ...retry, maxAttempts: 1 }),
     maxRedialDelay: millis("maxRedialDelay", bestBefore),
+    failsWhenUnavailable: failsWhenUnavailable(check, options.whenUnavailable ?? "wait"),
     drainTimeout: millis("drainTimeout", { exclusive: false, infinite: false })
   }
 }

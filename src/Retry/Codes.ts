@@ -192,7 +192,7 @@ export const tags: Table = table({
  * their cause is `Transient`.
  */
 export const unsentTags = words(
-  "MongoServerSelectionError MongoPoolClearedError ClusterAllFailedError ConnectFailed ConnectTimeout DialFailed DialTimeout SocketOpenError HandshakeFailed AcquireTimeout QueueFull PoolSuspended CircuitOpen " +
+  "MongoServerSelectionError MongoPoolClearedError ClusterAllFailedError ConnectFailed ConnectTimeout DialFailed DialTimeout SocketOpenError HandshakeFailed AcquireTimeout QueueFull EndpointUnavailable PoolSuspended CircuitOpen " +
     "CircuitHalfOpen"
 )
 

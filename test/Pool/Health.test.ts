@@ -130,7 +130,7 @@ describe("the health of an endpoint, by what is known of it", () => {
 
   const suspicionAfter = (evidence: Evidence, times: number): number =>
     Array.from({ length: times }).reduce<typeof noSetbacks>(
-      (before) => afterSetback(before, evidence, { retryAt: 0, error: undefined }),
+      (before) => afterSetback(before, evidence, { now: 0, retryAt: 0, error: undefined }),
       noSetbacks
     ).suspicion
 
