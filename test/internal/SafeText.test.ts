@@ -100,6 +100,7 @@ describe("errors", () => {
     ),
     endpoint: Endpoint.unix("/tmp/\u001b[2Jx\n"),
     pool: {},
+    state: "Open",
     supported: [hostile + url],
     holders: [],
     topSites: [],
