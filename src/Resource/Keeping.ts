@@ -1,5 +1,5 @@
 /**
- * A connection that somebody has to close, and what becomes of it when nobody can any more.
+ * A connection that its owner has to close, and what becomes of it when no reference to it is left.
  *
  * @since 0.1.0
  */
@@ -18,7 +18,7 @@ import type { Origin } from "../Monitor/Leak.ts"
 import { ResourceMonitor } from "../Monitor/Service.ts"
 
 /**
- * What can still use or close a connection refers to its keeper: the connection that the user has, whoever reads or writes
+ * What can still use or close a connection refers to its keeper: the connection that the user has, the fibers that read or write
  * with it, and the finalizer in the user's scope. When it is garbage-collected, none of them is there any more.
  */
 export class Keeper<out A> {

@@ -74,7 +74,7 @@ export interface TcpConnection {
    * asked for may still come, and what was written may have been sent in part.
    */
   readonly isAbandoned: () => boolean
-  /** Completes as soon as the peer has ended its side or the connection is gone, whoever ended it. */
+  /** Completes as soon as the peer has ended its side or the connection is gone, on whichever side it ended. */
   readonly dead: Effect.Effect<void>
   /**
    * Destroys the socket at once: nothing that was written and not sent is flushed, and the peer's end is not awaited. It
@@ -155,7 +155,7 @@ const track = ({ label, site }: Asked): Effect.Effect<void, never, Scope.Scope> 
 
 type Hold = Keeper<TcpSocket>["hold"]
 
-/** `hold` keeps what has to stay while somebody reads or writes. */
+/** `hold` keeps what has to stay while a read or write waits. */
 const fromSocket = (socket: TcpSocket, hold: Hold): TcpConnection => ({
   endpoint: socket.endpoint,
   read: hold(TcpBytes.read(socket)),

@@ -42,7 +42,7 @@ export interface TcpSocket {
   readonly endpoint: Endpoint
   readonly settings: UseSettings
   readonly raw: Net.Socket
-  /** Done as soon as the peer has ended its side or the socket is gone: nobody should be lent it any more. */
+  /** Done as soon as the peer has ended its side or the socket is gone: it must not be leased any more. */
   readonly dead: Deferred.Deferred<void>
   /** Done when the socket is closed and its descriptor is free. */
   readonly closed: Deferred.Deferred<Ending>
@@ -67,7 +67,7 @@ export interface TcpSocket {
 
 /**
  * Whether the peer's end has arrived, also while unread bytes are still buffered before it. Node emits `end` only when
- * everything has been read, and nobody reads from an idle connection, so the stream's own state is the only witness.
+ * everything has been read, and an idle connection is not read from, so the stream's own state is the only witness.
  * The field is not part of Node's types, hence the cast; without it such a peer would be noticed on the next use.
  */
 const hasPeerEnded = (raw: Net.Socket): boolean =>
@@ -130,7 +130,7 @@ export const ready = (socket: TcpSocket): TcpSocket => {
   return socket
 }
 
-/** Somebody waits for the socket: the process must not end for want of anything else to do. */
+/** A read, a write or the closing waits for the socket: the process must not end although it has nothing else to do. */
 export const hold = (socket: TcpSocket): void => {
   socket.waiting++
   if (socket.waiting === 1 && socket.settings.allowExitOnIdle) socket.raw.ref()
@@ -158,7 +158,7 @@ export const abort = (socket: TcpSocket): Effect.Effect<void> =>
 
 /**
  * Flushes what was written, ends our side, waits for the peer's end up to `closeTimeout`, then destroys the socket.
- * A peer that is stuck costs its own deadline and nobody else's.
+ * A peer that is stuck costs its own deadline and no other's.
  */
 export const closeGracefully = (socket: TcpSocket, closeTimeout: Duration.Duration): Effect.Effect<void> =>
   Effect.suspend(() => {
