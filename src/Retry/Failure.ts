@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import { isObject, read, readArray } from "../internal/Peek.ts"
 import type { FailureClass } from "./Codes.ts"
 import type { Failure } from "./FailureModel.ts"
 import { make } from "./FailureModel.ts"
@@ -112,6 +113,19 @@ const ofDial = (failure: Failure, isKnown: boolean): Failure => ({
   sent: false
 })
 
+const isUnusableAddress = (error: unknown): boolean => isObject(error) && read(error, "code") === "EADDRNOTAVAIL"
+
+/**
+ * The members of an aggregate that say only that their own address cannot be used, while another member says something else. A
+ * host without IPv6 says `EADDRNOTAVAIL` of each IPv6 address of a peer, which is no lack of ports.
+ */
+const unusableAddresses = (nodes: ReadonlyArray<object>): ReadonlySet<unknown> =>
+  new Set(nodes.flatMap((node) => {
+    const members = readArray(node, "errors", 64)
+    const unusable = members.filter(isUnusableAddress)
+    return unusable.length < members.length ? unusable : []
+  }))
+
 /**
  * Says what an error asks for.
  *
@@ -121,7 +135,8 @@ const ofDial = (failure: Failure, isKnown: boolean): Failure => ({
  * levels deep and 64 errors wide; cycles, getters that throw and other traps do no harm. What decides, in this order:
  *
  * 1. Local exhaustion anywhere (`EMFILE`, `ENFILE`, `ENOBUFS`, no ephemeral port, the monitor's `ResourceExhausted`):
- *    the class is `LocalExhausted`, whatever else the error says.
+ *    the class is `LocalExhausted`, whatever else the error says. `EADDRNOTAVAIL` of one address of several counts only where all
+ *    of them have it: a host without IPv6 says it of each IPv6 address.
  * 2. The outermost code that is known: Node, libuv, TLS, undici, HTTP/2, PostgreSQL, MySQL, Redis, MongoDB, NATS, AMQP, HTTP,
  *    gRPC and WebSocket, or the whole text of an error that has no code, of known versions of drivers; then the outermost tag
  *    that is known (Effect's errors, those of clients without codes, and ours).
@@ -166,7 +181,9 @@ export const classify = (error: unknown, options?: ClassifyOptions): Failure => 
   const nodes = levels.flat()
   const recognised = new Map(nodes.map((node) => [node, recognise(node, options?.now)]))
   const coded = (node: object): Failure | undefined => recognised.get(node)
+  const unusable = unusableAddresses(nodes)
   const local = firstOf(nodes, (node) => {
+    if (unusable.has(node)) return undefined
     const failure = coded(node) ?? byTag(node)
     return failure?.class === "LocalExhausted" ? failure : undefined
   })

@@ -322,6 +322,16 @@ const wrapped: ReadonlyArray<Row> = [
     "Transient"
   ],
   [
+    "EADDRNOTAVAIL of an IPv6 address beside the refusal of an IPv4 one",
+    new AggregateError([coded("EADDRNOTAVAIL", connect), coded("ECONNREFUSED", connect)]),
+    "Transient"
+  ],
+  [
+    "EADDRNOTAVAIL of every address",
+    new AggregateError([coded("EADDRNOTAVAIL", connect), coded("EADDRNOTAVAIL", connect)]),
+    "LocalExhausted"
+  ],
+  [
     "EMFILE inside an AggregateError",
     new AggregateError([coded("ECONNREFUSED", connect), coded("EMFILE", connect)]),
     "LocalExhausted"
