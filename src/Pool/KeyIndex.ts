@@ -14,15 +14,15 @@ import * as Option from "effect/Option"
  * The hash of a structured key is worth remembering: most programs make an endpoint once and borrow with it for ever. The
  * short cut holds its keys weakly, so that a program that makes a new endpoint object for each borrow leaves nothing.
  */
-export class KeyIndex<K, V extends { readonly key: K }> {
+export class KeyIndex<K, V extends { readonly key: K; readonly isForgotten: boolean }> {
   readonly #primitives = new Map<K, V>()
   readonly #objects = MutableHashMap.empty<K, V>()
-  #seen = new WeakMap<object, V>()
+  readonly #seen = new WeakMap<object, V>()
 
   get(key: K): V | undefined {
     if (typeof key !== "object" || key === null) return this.#primitives.get(key)
     const seen = this.#seen.get(key)
-    if (seen !== undefined) return seen
+    if (seen !== undefined && !seen.isForgotten) return seen
     const found = Option.getOrUndefined(MutableHashMap.get(this.#objects, key))
     if (found !== undefined) this.#seen.set(key, found)
     return found
@@ -34,13 +34,13 @@ export class KeyIndex<K, V extends { readonly key: K }> {
     else MutableHashMap.set(this.#objects, key, value)
   }
 
-  /** Forgets a value. The short cuts to it cannot be listed, so all of them are dropped; they come back with use. */
+  /** Forgets a value, which is marked as forgotten: the short cuts to it cannot be listed, and lead nowhere from then on. */
   remove(value: V): void {
     const { key } = value
     if (typeof key !== "object" || key === null) this.#primitives.delete(key)
     else {
       MutableHashMap.remove(this.#objects, key)
-      this.#seen = new WeakMap()
+      this.#seen.delete(key)
     }
   }
 

@@ -119,9 +119,7 @@ export class PoolCore<K, A> {
   keyPool(key: K): KeyPool<K, A> {
     const known = this.#directory.find(key)
     if (known !== undefined) return known
-    const made = this.#directory.add(key)
-    this.#leaveEmpty(made)
-    return made
+    return this.#directory.add(key)
   }
 
   /** Nothing is lent any more. */
@@ -173,7 +171,7 @@ export class PoolCore<K, A> {
     if (lease.state === "Waiting") {
       this.#waiting.leave(lease)
       this.#hasGivenUp(lease)
-    }
+    } else if (lease.connection === undefined) this.#leaveEmpty(lease.owner)
     lease.unnote?.()
     const { mustCheck } = lease
     // A borrower that was interrupted before it went on with its connection has left nothing behind on it.
@@ -403,6 +401,7 @@ export class PoolCore<K, A> {
   #arrive(connection: PooledConnection<K, A>): void {
     const { owner, slot, value } = connection
     this.#inventory.arrive(connection)
+    this.#directory.opened(owner)
     this.observers.current?.opened(this.#clock.now() - slot.since)
     connection.watcher = this.#env.watch?.(value)
     connection.watcher?.addObserver(() => this.#died(connection))

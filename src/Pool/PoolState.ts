@@ -176,7 +176,7 @@ export interface KeyPool<K, A> {
   failedAt: number
   /** No further attempt before this moment, on the pool's steady clock. */
   dialAt: number
-  /** It was empty for so long that the pool has forgotten it; a borrow that still knows it looks again. */
+  /** The pool has forgotten it; a borrow that still knows it looks again. */
   isForgotten: boolean
   /** When it was last left with nothing open and nobody waiting, on the pool's steady clock. */
   emptySince: number
