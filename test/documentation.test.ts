@@ -1,0 +1,290 @@
+/**
+ * The tables of README.md and docs say what the code does: modules, options with their defaults, reasons of errors.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Duration } from "effect"
+import * as Barrel from "effect-sluice"
+import * as ConnectionPool from "effect-sluice/ConnectionPool"
+import * as Connector from "effect-sluice/Connector"
+import * as JsonRpcClient from "effect-sluice/JsonRpcClient"
+import * as RetryPolicy from "effect-sluice/RetryPolicy"
+import * as TcpConnection from "effect-sluice/TcpConnection"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import manifest from "../package.json" with { type: "json" }
+import { settingsOf } from "../src/Pool/PoolOptions.ts"
+
+const text = (name: string): string => Fs.readFileSync(Path.resolve(import.meta.dirname, "..", name), "utf8")
+
+interface Table {
+  readonly header: ReadonlyArray<string>
+  readonly rows: ReadonlyArray<ReadonlyArray<string>>
+}
+
+const cellsOf = (line: string): ReadonlyArray<string> => line.split("|").slice(1, -1).map((cell) => cell.trim())
+
+const plain = (cell: string | undefined): string => (cell ?? "").replaceAll("`", "")
+
+/** The tables of a page, or of one of its sections, whose first column is called so. */
+const tablesOf = (page: string, first: string, heading = ""): ReadonlyArray<Table> => {
+  const lines = text(page).slice(text(page).indexOf(heading)).split("\n")
+  const level = heading.indexOf(" ")
+  const end = lines.findIndex((line, index) =>
+    index > 0 && level > 0 && /^#+ /.test(line) && line.indexOf(" ") <= level
+  )
+  const section = end < 0 ? lines : lines.slice(0, end)
+  return section.flatMap((line, index) => {
+    const header = cellsOf(line).map(plain)
+    if (header[0] !== first) return []
+    const rest = section.slice(index + 2)
+    const length = rest.findIndex((row) => !row.startsWith("|"))
+    return [{ header, rows: rest.slice(0, length < 0 ? undefined : length).map(cellsOf) }]
+  })
+}
+
+/** The first column of these tables, to one other column. */
+const column = (tables: ReadonlyArray<Table>, name: string): ReadonlyMap<string, string> =>
+  new Map(
+    tables.flatMap(({ header, rows }) => rows.map((row) => [plain(row[0]), plain(row[header.indexOf(name)])] as const))
+  )
+
+const namesIn = (tables: ReadonlyArray<Table>): ReadonlyArray<string> =>
+  tables.flatMap(({ rows }) => rows.map((row) => plain(row[0])))
+
+describe("the modules", () => {
+  const exported = Object.keys(manifest.exports).map((path) => path.replace("./", "")).filter((name) =>
+    name !== "." && name !== "package.json"
+  )
+
+  it("are those of the table in README.md", () => {
+    assert.sameMembers([...namesIn(tablesOf("README.md", "module"))], exported)
+  })
+
+  it("are namespaces of the package, except Testing and LambdaPreload", () => {
+    assert.sameMembers([...Object.keys(Barrel), "Testing", "LambdaPreload"], exported)
+  })
+})
+
+type PoolOptions = ConnectionPool.Options<string, object, never, never>
+
+/** The defaults of a pool as the code has them. A type that lacks an option does not compile. */
+const poolDefaults = (): Record<keyof PoolOptions, unknown> => {
+  const connector = Connector.fromPromise({
+    create: (key: string) => ({ key }),
+    connect: () => Promise.resolve(),
+    destroy: () => {}
+  })
+  const { dial: _, failsWhenUnavailable, ...settings } = settingsOf({ connector })
+  return {
+    ...settings,
+    whenUnavailable: failsWhenUnavailable ? "fail" : "wait",
+    connector: undefined,
+    hooks: undefined
+  }
+}
+
+const words: Record<string, ReadonlyArray<string>> = {
+  Infinity: ["off", "unbounded", "Infinity", "\"Infinity\""],
+  undefined: ["none", "none: required"]
+}
+
+/** Whether a cell says this default. What follows a comma says more about it. */
+const says = (cell: string, value: unknown): boolean => {
+  const shown = cell.split(", ")[0] ?? ""
+  if (Duration.isDuration(value)) {
+    return Duration.toMillis(Duration.fromInputUnsafe(shown as Duration.Input)) === Duration.toMillis(value)
+  }
+  if (words[String(value)] !== undefined) return words[String(value)]?.includes(shown) === true
+  if (typeof value === "number" && /^[\d.]+ \w+$/.test(shown)) {
+    return Duration.toMillis(Duration.fromInputUnsafe(shown as Duration.Input)) === value
+  }
+  return shown === String(value) || shown === JSON.stringify(value)
+}
+
+/** The `@default` of each member of an interface, as its doc comment has it. */
+const defaultsIn = (file: string, name: string): ReadonlyMap<string, string> => {
+  const source = text(file)
+  const from = source.search(new RegExp(`export interface ${name}\\b`))
+  const body = source.slice(from, source.indexOf("\n}", from))
+  return new Map(
+    Array.from(
+      body.matchAll(/\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\s*readonly (\w+)\?/g),
+      ([, comment = "", option = ""]) => [option, plain(comment.split("@default")[1]?.trim())]
+    )
+  )
+}
+
+const poolTables = {
+  "README.md": tablesOf("README.md", "option", "## Options"),
+  "docs/pool.md": tablesOf("docs/pool.md", "option", "## Options")
+}
+
+describe("the options of a pool", () => {
+  for (const [page, tables] of Object.entries(poolTables)) {
+    it(`are those of ${page}`, () => {
+      assert.sameMembers([...namesIn(tables)], Object.keys(poolDefaults()))
+    })
+
+    it(`have the defaults of ${page}`, () => {
+      const { retry, ...defaults } = poolDefaults()
+      const cells = column(tables, "default")
+      for (const [option, value] of Object.entries(defaults)) {
+        assert.isTrue(says(cells.get(option) ?? "", value), `${option}: "${cells.get(option)}" is not ${String(value)}`)
+      }
+      assert.strictEqual(cells.get("retry"), "RetryPolicy.tcpConnection")
+      assert.deepEqual(retry, RetryPolicy.make({ ...RetryPolicy.tcpConnection, idempotent: true }))
+    })
+  }
+
+  it("have the defaults of their doc comments", () => {
+    const { connector: _, retry: __, ...defaults } = poolDefaults()
+    const documented = defaultsIn("src/Pool/PoolOptions.ts", "Options")
+    for (const [option, value] of Object.entries(defaults)) {
+      assert.isTrue(
+        says(documented.get(option) ?? "", value),
+        `${option}: "${documented.get(option)}" is not ${String(value)}`
+      )
+    }
+  })
+
+  it("have the values of the presets that docs/pool.md lists", () => {
+    const { defaults, highThroughput, lowLatency, serverless } = ConnectionPool
+    const presets: Record<string, object> = { defaults, highThroughput, lowLatency, serverless }
+    const [table] = tablesOf("docs/pool.md", "preset", "## Options")
+    assert.sameMembers((table?.rows ?? []).map(([name]) => plain(name)), Object.keys(presets))
+    for (const [name, ...cells] of table?.rows ?? []) {
+      const listed = cells.map((cell, index) => [table?.header[index + 1] ?? "", cell] as const).filter(([, cell]) =>
+        cell !== ""
+      )
+      // The default of the minimum is 0, and is named only where a preset insists on it.
+      const preset = Object.entries(presets[plain(name)] ?? {}).filter(([option]) => option !== "minPerEndpoint")
+      assert.sameDeepMembers(
+        listed.map(([option, cell]) => [option, cell]),
+        preset.map(([option, value]) => [option, String(value)])
+      )
+    }
+  })
+
+  it("are the defaults that ConnectionPool.defaults repeats", () => {
+    const defaults: Record<string, unknown> = poolDefaults()
+    for (const [option, value] of Object.entries(ConnectionPool.defaults)) {
+      assert.isTrue(says(String(value), defaults[option]), option)
+    }
+  })
+})
+
+const tcpOptions: Record<keyof TcpConnection.ConnectorOptions, true> = {
+  connectTimeout: true,
+  readTimeout: true,
+  allowExitOnIdle: true,
+  closeTimeout: true,
+  noDelay: true,
+  keepAlive: true,
+  tls: true,
+  lookup: true,
+  answers: true
+}
+
+const jsonRpcOptions: Record<Exclude<keyof JsonRpcClient.Options, keyof TcpConnection.Options>, true> = {
+  requestTimeout: true,
+  maxRequestTimeout: true,
+  maxLineBytes: true,
+  notificationBuffer: true,
+  mcp: true
+}
+
+describe("the options of a TCP connection", () => {
+  const tables = tablesOf("docs/tcp.md", "option")
+  const documented = new Map([
+    ...defaultsIn("src/Resource/TcpConnection.ts", "Options"),
+    ...defaultsIn("src/Resource/TcpConnection.ts", "ConnectorOptions")
+  ])
+
+  it("are those of docs/tcp.md, with the defaults of their doc comments", () => {
+    assert.sameMembers([...namesIn(tables)], Object.keys(tcpOptions))
+    assert.deepStrictEqual(Object.fromEntries(column(tables, "default")), Object.fromEntries(documented))
+  })
+})
+
+describe("the options of a JSON-RPC client", () => {
+  it("are those of docs/json-rpc.md, with the defaults of their doc comments", () => {
+    const tables = tablesOf("docs/json-rpc.md", "option")
+    const documented = defaultsIn("src/Resource/JsonRpcClient.ts", "Options")
+    assert.sameMembers([...namesIn(tables)], Object.keys(jsonRpcOptions))
+    assert.deepStrictEqual(Object.fromEntries(column(tables, "default")), Object.fromEntries(documented))
+  })
+})
+
+/** The classes of errors that a module exports, without its wrapper and what is no reason of it. */
+const reasonsOf = (module: object, ...others: ReadonlyArray<string>): ReadonlyArray<string> =>
+  Object.entries(module)
+    .filter(([, value]) => typeof value === "function" && value.prototype instanceof Error)
+    .map(([name]) => name)
+    .filter((name) => name !== "InvalidOption" && !others.includes(name))
+
+const failuresOfOpening = ["ConnectTimeout", "ConnectionDied", "NotReady"]
+
+const poolReasons: Record<ConnectionPool.PoolErrorReason["_tag"], true> = {
+  AcquireTimeout: true,
+  QueueFull: true,
+  EndpointUnavailable: true,
+  PoolClosed: true,
+  PoolSuspended: true,
+  NestedAcquire: true,
+  LeaseExpired: true,
+  ConnectFailed: true
+}
+
+const retryReasons: Record<RetryPolicy.RetryErrorReason["_tag"], true> = {
+  AttemptsExhausted: true,
+  NotRetryable: true,
+  BudgetExhausted: true,
+  DeadlineExceeded: true,
+  ResourceExhausted: true,
+  CircuitOpen: true
+}
+
+const stalls: Record<ConnectionPool.StalledBy, true> = {
+  EndpointCap: true,
+  TotalCap: true,
+  Connecting: true,
+  Checking: true,
+  Suspended: true,
+  LeftBehind: true
+}
+
+describe("the reasons of errors", () => {
+  const ofPool = reasonsOf(ConnectionPool, "PoolError", ...failuresOfOpening)
+
+  it("of a pool are those of README.md and docs/pool.md", () => {
+    const [inReadme] = tablesOf("README.md", "reason")
+    const [inGuide] = tablesOf("docs/pool.md", "reason")
+    assert.sameMembers([...ofPool], Object.keys(poolReasons))
+    for (const table of [inReadme, inGuide]) {
+      assert.sameMembers((table?.rows ?? []).map(([name]) => plain(name)), [...ofPool])
+    }
+    assert.sameMembers([...namesIn(tablesOf("docs/pool.md", "failure"))], failuresOfOpening)
+    assert.sameMembers([...namesIn(tablesOf("docs/pool.md", "stalledBy"))], Object.keys(stalls))
+  })
+
+  it("of a retry are those of README.md and docs/retry.md", () => {
+    const [, inReadme] = tablesOf("README.md", "reason")
+    const [inGuide] = tablesOf("docs/retry.md", "reason")
+    for (const table of [inReadme, inGuide]) {
+      assert.sameMembers((table?.rows ?? []).map(([name]) => plain(name)), Object.keys(retryReasons))
+    }
+    assert.sameMembers([...reasonsOf(RetryPolicy, "RetryError")], Object.keys(retryReasons))
+  })
+
+  it("of a TCP connection are those of docs/tcp.md", () => {
+    assert.sameMembers([...namesIn(tablesOf("docs/tcp.md", "reason"))], [
+      ...reasonsOf(TcpConnection, "TcpConnectionError")
+    ])
+  })
+
+  it("of a JSON-RPC client are those of docs/json-rpc.md", () => {
+    const listed = namesIn(tablesOf("docs/json-rpc.md", "reason"))
+    // It is the cause of another one, and named in that one's row.
+    assert.sameMembers([...listed, "UnsupportedVersion"], [...reasonsOf(JsonRpcClient, "JsonRpcError")])
+  })
+})
