@@ -12,35 +12,60 @@ export const mask = "***"
 
 /** The names of fields and parameters that hold a secret. */
 const secretName =
-  "pass(?:word|wd|phrase)?|pwd|secret|(?:access|refresh|id|session|auth)?_?token|api[-_]?key|authorization|" +
-  "credentials?|private[-_]?key|ssl_?password"
+  "pass(?:word|wd|phrase)?|pwd|secret(?:[-_]?(?:access)?[-_]?key)?|(?:access|refresh|id|session|auth)?_?token|" +
+  "api[-_]?key|authorization|credentials?|private[-_]?key|ssl_?password|signature"
 
 const secretKey = new RegExp(`^(?:\\w*[-_])?(?:${secretName})$|Password$|Secret$|Token$|ApiKey$`, "i")
 
-// Quantifiers are bounded, so that a hostile text costs no more than its length times a constant.
+const schemeOfUrl = "[a-z][a-z0-9+.-]{0,30}:\\/\\/"
+
+/** One URL, up to the next one in the same word. */
+const url = new RegExp(`\\b(${schemeOfUrl})((?:(?!\\b${schemeOfUrl})\\S)+)`, "gi")
+
+/** What precedes the host. A password that was not encoded may hold a slash, a quote or a second @. */
+const credentialsOfUrl = /^(?:[^/?#@]*:.*|[^/?#]*)@/
+
+/** The quote that ends a quoted URL, which a password may hold as well. */
+const quoteAfterUrl = /["'](?=[,:;\]})]|$)/
+
+const maskUrl = (scheme: string, rest: string): string => {
+  const end = quoteAfterUrl.exec(rest)?.index ?? rest.length
+  return scheme + rest.slice(0, end).replace(credentialsOfUrl, `${mask}@`) + rest.slice(end)
+}
+
+// A quantifier is bounded or the last of its pattern, so that a hostile text costs no more than its length times a constant.
 const patterns: ReadonlyArray<readonly [pattern: RegExp, replacement: string]> = [
-  // The user of a URL, and a password that contains a slash or a second @ because it was not encoded.
-  [/\b([a-z][a-z0-9+.-]{0,30}:\/\/)(?:[^\s/?#@"']{0,256}:[^\s"']{0,512}@|[^\s/?#"']{0,512}@)/gi, `$1${mask}@`],
   // A user and a password before a host, without a scheme.
-  [/(?<![\w/])[\w.-]{1,64}:[^\s@/"']{1,256}@(?=[\w[*])/g, `${mask}@`],
-  [/\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{8,4096}/g, `$1 ${mask}`],
+  [/(?<![\w/]|\w\/)(\/\/)?[\w.-]{1,64}:[^\s@/"']{1,256}@(?=[\w[*])/g, `$1${mask}@`],
+  // Headers whose value may be of several words.
+  [/\b((?:authorization|cookie)\s{0,4}:\s{0,4})[^\r\n"']+/gi, `$1${mask}`],
+  [/\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{8,}/g, `$1 ${mask}`],
+  [/(-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----)[^]*?(?=-----END|$)/g, `$1${mask}`],
+  [/\b((?:IDENTIFIED\s{1,4}BY|PASSWORD)\s{1,4})(?:'[^']*'?|"[^"]*"?)/gi, `$1${mask}`],
   [
+    // A quoted value may hold quotes after a backslash, may be cut off, or may be part of a quoted text itself.
     new RegExp(
-      `(\\b\\w{0,32}(?:${secretName})["']?\\s{0,4}[=:]\\s{0,4})("[^"]{0,512}"|'[^']{0,512}'|[^\\s"',;&}]{1,512})`,
+      `(\\b\\w{0,32}(?:${secretName})\\\\{0,3}["']?\\s{0,4}(?:=>|[=:]{1,2})\\s{0,4})` +
+        `(?:\\\\{1,3}"[^"]*"?|"(?:[^"\\\\]|\\\\.)*"?|'(?:[^'\\\\]|\\\\.)*'?|[^\\s"',;&}]+)`,
       "gi"
     ),
     `$1${mask}`
   ],
-  // The arguments of Redis' AUTH: a password, or a user and a password.
-  [/\b(AUTH)(?:[ \t]+[^\s,;<]{1,512}){1,2}/g, `$1 ${mask}`]
+  [/([?&]sig=)[^\s"'&]+/gi, `$1${mask}`],
+  // The arguments of Redis' AUTH: a password, or a user and a password. In its protocol each follows its length.
+  [/\b(AUTH2?)"?(?:(?:[ \t]+|\s+\$\d{1,9}\s+)[^\s,;<]+){1,2}/g, `$1 ${mask}`],
+  [/\b((?:requirepass|masterauth)"?\s{1,4})\S+/gi, `$1${mask}`]
 ]
 
 /**
- * Removes what looks like a secret: credentials in URLs, values of parameters such as `password`, bearer tokens and the
- * arguments of `AUTH`.
+ * Removes what looks like a secret: credentials and signatures in URLs, values of parameters such as `password`, headers that
+ * authorize, private keys, and the passwords in SQL and in commands of Redis.
  */
 export const maskSecrets = (text: string): string =>
-  patterns.reduce((masked, [pattern, replacement]) => masked.replace(pattern, replacement), text)
+  patterns.reduce(
+    (masked, [pattern, replacement]) => masked.replace(pattern, replacement),
+    text.replace(url, (_, scheme: string, rest: string) => maskUrl(scheme, rest))
+  )
 
 /** A longer text is cut before it is searched for secrets, which bounds the time that takes. */
 const mostSearched = 16_384

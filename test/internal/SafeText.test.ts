@@ -31,7 +31,30 @@ describe("maskSecrets", () => {
     ["host=db password='se cret' user=app", "host=db password=*** user=app"],
     ["PGPASSWORD=secret", "PGPASSWORD=***"],
     ["HELLO 3 AUTH app secret", "HELLO 3 AUTH ***"],
-    ["Authorization: Bearer abcdefghijkl", "Authorization: *** ***"],
+    ["Authorization: Bearer abcdefghijkl", "Authorization: ***"],
+    ["Authorization: Negotiate abcdefghijkl", "Authorization: ***"],
+    ["Set-Cookie: sid=secret; Path=/", "Set-Cookie: ***"],
+    ["postgres://app:it's/sec\"ret@db:5432/x", "postgres://***@db:5432/x"],
+    [`postgres://app:${"secret".repeat(300)}@db`, "postgres://***@db"],
+    ["{'url':'http://host:80','mail':'me@example.com'}", "{'url':'http://host:80','mail':'me@example.com'}"],
+    ["a://u:secret@h,b://u:secret@i", "a://***@h,b://***@i"],
+    ["//app:secret@db/x", "//***@db/x"],
+    [`access_token=${"secret".repeat(300)}&page=2`, "access_token=***&page=2"],
+    [JSON.stringify({ password: "se\"cret" }), "{\"password\":***}"],
+    [JSON.stringify(JSON.stringify({ password: "secret" })), "\"{\\\"password\\\":***}\""],
+    ["{\"password\":\"secret", "{\"password\":***"],
+    ["password => secret", "password => ***"],
+    ["AWS_SECRET_ACCESS_KEY=secret", "AWS_SECRET_ACCESS_KEY=***"],
+    ["https://host/x?X-Amz-Signature=secret&sig=secret", "https://host/x?X-Amz-Signature=***&sig=***"],
+    ["ALTER USER app IDENTIFIED BY 'se cret'", "ALTER USER app IDENTIFIED BY ***"],
+    ["ALTER ROLE app WITH PASSWORD 'se cret'", "ALTER ROLE app WITH PASSWORD ***"],
+    ["CONFIG SET requirepass secret", "CONFIG SET requirepass ***"],
+    ["\"AUTH\" \"app\" \"secret\"", "\"AUTH ***"],
+    ["*2\r\n$4\r\nAUTH\r\n$6\r\nsecret\r\n", "*2\r\n$4\r\nAUTH ***\r\n"],
+    [
+      "-----BEGIN RSA PRIVATE KEY-----\nsecret\n-----END RSA PRIVATE KEY-----",
+      "-----BEGIN RSA PRIVATE KEY-----***-----END RSA PRIVATE KEY-----"
+    ],
     ["{\"password\":\"secret\"}", "{\"password\":***}"]
   ]
   it.each(cases)("removes the secret of %s", (text, masked) => assert.strictEqual(maskSecrets(text), masked))
@@ -41,7 +64,9 @@ describe("maskSecrets", () => {
     "connect ECONNREFUSED 127.0.0.1:5432",
     "NOAUTH Authentication required.",
     "[::1]:6379",
-    "https://example.com:8080/path?page=2"
+    "https://example.com:8080/path?page=2",
+    "registry/name:tag@sha256:0123",
+    "a design: x, the auth method: none"
   ]
   it.each(harmless)("leaves %s as it is", (text) => assert.strictEqual(maskSecrets(text), text))
 
@@ -53,7 +78,22 @@ describe("maskSecrets", () => {
       return user + system
     }
     const plain = cost("word ")
-    for (const text of ["a://", "a:", "x:y", "pass", "password=", "AUTH a", "Bearer a"]) {
+    for (
+      const text of [
+        "a://",
+        "a:",
+        "x:y",
+        "pass",
+        "password=",
+        "AUTH a",
+        "Bearer a",
+        "password=\"",
+        "a://u:p",
+        "BEGIN PRIVATE KEY-----",
+        "cookie:",
+        "PASSWORD '"
+      ]
+    ) {
       assert.isBelow(cost(text), 2000 * (plain + 100), text)
     }
   })
