@@ -30,6 +30,12 @@ export const interleaved = <A extends { readonly family: number }>(addresses: Re
 const noAddress = (host: string): Error =>
   Object.assign(new Error(`${host} has no address`), { code: "ENOTFOUND", hostname: host })
 
+/** What a look-up has found: all addresses as it was asked, or only one. */
+const addressesOf = (found: unknown, family: number | undefined): ReadonlyArray<Dns.LookupAddress> => {
+  if (typeof found === "string") return [{ address: found, family: family ?? Net.isIP(found) }]
+  return Array.isArray(found) ? found : []
+}
+
 /** The addresses of a name. A look-up cannot be called off: an interruption only forgets its result. */
 const lookedUp = (
   endpoint: TcpEndpoint,
@@ -42,9 +48,9 @@ const lookedUp = (
     const ask: Net.LookupFunction = lookup ?? dns.lookup
     try {
       ask(host, { all: true, hints: dns.ADDRCONFIG }, (error, found, family) => {
-        if (error !== null) return fail(error)
-        // A look-up of the user's may answer with one address although it was asked for all.
-        const addresses = typeof found === "string" ? [{ address: found, family: family ?? Net.isIP(found) }] : found
+        // One that is not Node's may call back with `undefined` for no error, and a throw from here would end the process.
+        if (error) return fail(error)
+        const addresses = addressesOf(found, family)
         return addresses.length === 0 ? fail(noAddress(host)) : resume(Effect.succeed(addresses))
       })
     } catch (error) {

@@ -95,6 +95,18 @@ describe("a look-up", () => {
       assert.strictEqual(text(yield* connection.read), "hello")
     }))
 
+  it.live("that says with undefined that nothing failed has found what it says", () =>
+    Effect.gen(function*() {
+      const server = yield* TcpServer.make((socket) => void socket.end("hello"))
+      // As a look-up in plain JavaScript may call back.
+      const lookup = (_: string, __: object, callback: (error: undefined, found: ReadonlyArray<object>) => void) =>
+        void setImmediate(() => callback(undefined, [{ address: "127.0.0.1", family: 4 }]))
+      const connection = yield* TcpConnection.connect(service(server), {
+        lookup: lookup as unknown as Net.LookupFunction
+      })
+      assert.strictEqual(text(yield* connection.read), "hello")
+    }))
+
   it.live("that fails, throws or finds nothing fails the dial", () =>
     Effect.gen(function*() {
       const lookups: Array<Net.LookupFunction> = [
@@ -102,14 +114,16 @@ describe("a look-up", () => {
         () => {
           throw Object.assign(new Error("thrown"), { code: "EAI_AGAIN" })
         },
-        resolvingTo()
+        resolvingTo(),
+        // What calls back with no list later must not end the process.
+        (_, __, callback) => void setImmediate(() => callback(null, undefined as unknown as string))
       ]
       const codes = yield* Effect.forEach(lookups, (lookup) =>
         Effect.map(
           Effect.flip(TcpConnection.connect(Endpoint.tcp(certifiedName, 1), { lookup })),
           ({ reason }) => reason._tag === "DialFailed" && reason.code
         ))
-      assert.deepStrictEqual(codes, ["EAI_AGAIN", "EAI_AGAIN", "ENOTFOUND"])
+      assert.deepStrictEqual(codes, ["EAI_AGAIN", "EAI_AGAIN", "ENOTFOUND", "ENOTFOUND"])
     }))
 
   it.effect("that does not end fails with a DialTimeout that says so", () =>
