@@ -92,7 +92,7 @@ const decodeCall = (fields: Fields): Incoming => {
 const decimal = /^[1-9][0-9]{0,15}$/
 
 /** The id of a request of ours. Some servers give ids back as strings. */
-const requestId = (id: unknown): number | undefined => {
+export const requestId = (id: unknown): number | undefined => {
   const number = typeof id === "string" && decimal.test(id) ? Number(id) : id
   return typeof number === "number" && Number.isSafeInteger(number) && number >= 1 ? number : undefined
 }

@@ -154,10 +154,15 @@ const settlePending = (session: Session, message: Codec.Answer | Codec.Refusal):
   return undefined
 }
 
+/** The request that a notification reports progress of. Some servers give a number back as a string, as they do with ids. */
+const progressing = ({ extensible }: Session, { method, params }: Codec.Notification): Pending | undefined => {
+  const token = extensible.size === 0 ? undefined : tokenOf(method, params)
+  return token === undefined ? undefined : extensible.get(token) ?? extensible.get(Codec.requestId(token) ?? token)
+}
+
 /** Progress starts a request's timeout anew, up to its maximum in all. */
-const extend = (session: Session, { method, params }: Codec.Notification): void => {
-  const token = session.extensible.size === 0 ? undefined : tokenOf(method, params)
-  const pending = token === undefined ? undefined : session.extensible.get(token)
+const extend = (session: Session, notification: Codec.Notification): void => {
+  const pending = progressing(session, notification)
   if (pending === undefined || pending.limits.maxTimeout === undefined) return
   const { limits: { maxTimeout, timeout }, since } = pending
   const extended = Math.min(session.now() + Duration.toMillis(timeout), since + Duration.toMillis(maxTimeout))

@@ -141,7 +141,7 @@ describe("progress", () => {
     readonly progress: Effect.Effect<void, JsonRpcClient.JsonRpcError>
   }
 
-  const scene = (options: JsonRpcClient.Options) =>
+  const scene = (options: JsonRpcClient.Options, reported: (token: unknown) => unknown = (token) => token) =>
     Effect.gen(function*() {
       const asked: Array<Message> = []
       const sockets: Array<Net.Socket> = []
@@ -155,7 +155,10 @@ describe("progress", () => {
         (message?.params?.["_meta"] as { readonly progressToken?: unknown } | undefined)?.progressToken
       const progress = Effect.gen(function*() {
         sockets.at(-1)?.write(
-          line({ method: "notifications/progress", params: { progressToken: tokenIn(asked.at(-1)), progress: 1 } })
+          line({
+            method: "notifications/progress",
+            params: { progressToken: reported(tokenIn(asked.at(-1))), progress: 1 }
+          })
         )
         yield* Stream.runDrain(Stream.take(client.notifications, 1))
       })
@@ -186,6 +189,18 @@ describe("progress", () => {
       yield* TestClock.adjust("1 millis")
       const reason = yield* Fiber.join(fiber)
       assert.strictEqual(reason.message, "no answer to work within 25s")
+    }))
+
+  it.effect("counts also where the server gives the token back as a string", () =>
+    Effect.gen(function*() {
+      const it = yield* scene(limits, String)
+      const fiber = yield* working(it)
+      yield* TestClock.adjust("9 seconds")
+      yield* it.progress
+      yield* TestClock.adjust("9 seconds")
+      assert.isUndefined(fiber.pollUnsafe())
+      yield* TestClock.adjust("1 seconds")
+      assert.strictEqual((yield* Fiber.join(fiber)).message, "no answer to work within 19s")
     }))
 
   it.effect("that stops lets the request time out", () =>
