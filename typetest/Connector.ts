@@ -28,3 +28,23 @@ Connector.make({
   open: dial,
   check: (connection: number) => Effect.succeed(connection)
 })
+
+// A client of promises has its type from `create`, also where that returns a promise, and each step takes it.
+interface Client {
+  readonly connect: () => Promise<void>
+  readonly end: () => Promise<void>
+}
+declare const makeClient: (host: string) => Client
+declare const makeLater: (host: string) => Promise<Client>
+const ofPromises = Connector.fromPromise({
+  create: makeClient,
+  connect: (client) => client.connect(),
+  destroy: (client) => client.end()
+})
+expectTrue<Same<typeof ofPromises, Connector.Connector<string, Client, Connector.ClientError>>>()
+const ofPromisedClients = Connector.fromPromise({
+  create: makeLater,
+  connect: (client) => client.connect(),
+  destroy: (client) => client.end()
+})
+expectTrue<Same<typeof ofPromisedClients, Connector.Connector<string, Client, Connector.ClientError>>>()

@@ -22,6 +22,8 @@ export class Availability<K, A> {
   readonly #env: Environment<K, A>
   readonly #inventory: Inventory<K, A>
   readonly #judged: (retryAt: number) => void
+  /** Endpoints whose health changes by itself when the next attempt is due. */
+  readonly #changing = new Set<KeyPool<K, A>>()
 
   /** `judged` is called when the health of an endpoint may have changed, with the moment at which it may do so again by itself. */
   constructor(env: Environment<K, A>, inventory: Inventory<K, A>, judged: (retryAt: number) => void) {
@@ -49,7 +51,24 @@ export class Availability<K, A> {
     const now = this.#env.clock.now()
     const retryAt = now + this.#delay(this.#env.random())
     keyPool.setbacks = afterSetback(keyPool.setbacks, evidence, { now, retryAt, error })
-    this.#judged(keyPool.setbacks.retryAt)
+    this.delayed(keyPool)
+  }
+
+  /** The next attempt at an endpoint is due later than now. */
+  delayed(keyPool: KeyPool<K, A>): void {
+    this.#changing.add(keyPool)
+    this.#judged(this.#retryAt(keyPool))
+  }
+
+  /** The next moment at which the health of an endpoint changes by itself. */
+  nextChange(now: number): number {
+    let next = Infinity
+    for (const keyPool of this.#changing) {
+      const retryAt = this.#retryAt(keyPool)
+      if (retryAt <= now) this.#changing.delete(keyPool)
+      else next = Math.min(next, retryAt)
+    }
+    return next
   }
 
   /** Something has succeeded at an endpoint. */
@@ -57,6 +76,11 @@ export class Availability<K, A> {
     if (keyPool.setbacks === noSetbacks) return
     keyPool.setbacks = noSetbacks
     this.#judged(Infinity)
+  }
+
+  /** A borrower waits for an endpoint, or waits no more. That says something of one at which something has gone wrong. */
+  queueChanged({ establishment, setbacks }: KeyPool<K, A>): void {
+    if (establishment.phase !== "Healthy" || setbacks !== noSetbacks) this.#judged(Infinity)
   }
 
   /** A borrower has ended its use of a connection. */

@@ -44,8 +44,6 @@ export interface Outcomes<K, A> {
   readonly isWanted: (keyPool: KeyPool<K, A>) => boolean
   /** A connection is there, and lent to nobody yet. */
   readonly arrived: (connection: PooledConnection<K, A>) => void
-  /** The endpoint may be dialled again at this moment. */
-  readonly dialAgainAt: (moment: number) => void
   /** What is known of an endpoint may have changed. */
   readonly judged: () => void
   /**
@@ -275,7 +273,7 @@ export class Openings<K, A> {
       other.slot.since >= failedAt && !other.unfit && this.#hasLasted(other)
     if (!establishment.isDoubted || connections.some(hasKept)) return this.#succeeded(keyPool)
     keyPool.dialAt = this.#env.clock.now() + this.#delayOf(keyPool, this.#env.random())
-    this.#outcomes.dialAgainAt(keyPool.dialAt)
+    this.#availability.delayed(keyPool)
   }
 
   /**
@@ -332,9 +330,8 @@ export class Openings<K, A> {
       u: random()
     })
     keyPool.dialAt = now + verdict.delay
-    if (!isLocal(error)) this.#availability.failed(keyPool, "Failure", failureIn(error))
-    this.#outcomes.judged()
-    this.#outcomes.dialAgainAt(keyPool.dialAt)
+    if (isLocal(error)) this.#availability.delayed(keyPool)
+    else this.#availability.failed(keyPool, "Failure", failureIn(error))
     const told = verdict._tag === "Again"
       ? this.#availability.refusalOf(keyPool)
       : Explaining.connectFailed(keyPool, verdict.error)

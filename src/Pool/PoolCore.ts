@@ -82,7 +82,6 @@ export class PoolCore<K, A> {
     this.#openings = new Openings({ env, inventory, availability, tally }, {
       isWanted: (keyPool) => this.#status === "Open" && isStillWanted(keyPool, settings),
       arrived: (connection) => this.#arrive(connection),
-      dialAgainAt: (moment) => this.#upkeep.at(moment),
       judged: () => this.observers.current?.judged(),
       crowded: (keyPool) => this.#inventory.evict(this.#inventory.victimFor(keyPool)),
       failed: (keyPool, error) => this.#refusals.refuseAllOf(keyPool, error),
@@ -151,6 +150,7 @@ export class PoolCore<K, A> {
     lease.waitingSince = this.#clock.now()
     this.#deadlines.wait(lease, lease.waitingSince)
     this.#waiting.join(lease, place)
+    this.#availability.queueChanged(lease.owner)
     // One more borrower changes nothing for the others, and nothing at all when no connection can be had for it.
     const { owner, waitingSince } = lease
     const canBeServed = this.#inventory.available(owner, waitingSince) !== undefined ||
@@ -461,8 +461,7 @@ export class PoolCore<K, A> {
   #hasLeft({ owner }: Lease<K, A>): void {
     if (this.#waiting.isEmpty) this.#deadlines.release()
     if (owner.connecting > 0 && owner.queue.size === 0) this.#openings.reconsider(owner)
-    // It was served, or there is one less to serve.
-    if (owner.establishment.phase !== "Healthy") this.observers.current?.judged()
+    this.#availability.queueChanged(owner)
   }
 
   /** A borrower has left its queue without a connection. */
@@ -494,7 +493,8 @@ export class PoolCore<K, A> {
     this.#dispatching.run()
     // An endpoint may be asked again.
     this.observers.current?.judged()
-    return Math.min(next, nextToForget, nextDialOf([...this.#waiting.turns, ...this.#directory.lacking()], now))
+    const nextDial = nextDialOf([...this.#waiting.turns, ...this.#directory.lacking()], now)
+    return Math.min(next, nextToForget, nextDial, this.#availability.nextChange(now))
   }
 
   /** An endpoint may be empty now, and is forgotten if it stays so. */

@@ -237,6 +237,32 @@ describe("the health of an endpoint that accepts and does not answer", () => {
     }).pipe(Effect.provide(ResourceMonitor.layerUnlimited)))
 })
 
+describe("the stream of an endpoint's health", () => {
+  it.effect("changes when a borrower begins to wait, and when the last one has left", () =>
+    Effect.gen(function*() {
+      const { connector } = Scripted.make()
+      const pool = yield* ConnectionPool.make({ connector, retry, acquireTimeout: "1 second", drainTimeout: 0 })
+      const seen: Array<ConnectionPool.Health> = []
+      yield* fork(Stream.runForEach(PoolTelemetry.health(pool, "db"), (health) => Effect.sync(() => seen.push(health))))
+      for (let holder = 0; holder < 2; holder++) yield* fork(ConnectionPool.use(pool, "db", () => Effect.never))
+      const borrow = fork(Effect.exit(ConnectionPool.use(pool, "db", id)))
+      for (let borrower = 0; borrower < 3; borrower++) yield* borrow
+      yield* settle
+      yield* TestClock.adjust("1 second")
+      yield* settle
+      assert.strictEqual(seen.at(-1), "Unavailable")
+      yield* TestClock.adjust("100 millis")
+      yield* settle
+      assert.strictEqual(seen.at(-1), "Degraded")
+      const last = yield* borrow
+      yield* settle
+      assert.strictEqual(seen.at(-1), "Unavailable")
+      yield* Fiber.interrupt(last)
+      yield* settle
+      assert.strictEqual(seen.at(-1), "Degraded")
+    }).pipe(Effect.provide(ResourceMonitor.layer)))
+})
+
 describe("the health of an endpoint after an outage", () => {
   it.effect("is Healthy as soon as no more can be opened, however many wait", () =>
     Effect.gen(function*() {
