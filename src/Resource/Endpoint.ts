@@ -92,9 +92,12 @@ const parsePort = (input: string, start: number): Parsed<number> => {
   return port >= 1 && port <= 65535 ? Result.succeed(port) : refuse(input, start, portRule)
 }
 
+const urlScheme = /^[a-z][a-z0-9+.-]*:\/\//i
+
 const hostRule = "a domain name, an IPv4 address, or an IPv6 address in brackets"
 
 const parseHost = (input: string, host: string, start: number): Parsed<string> => {
+  if (urlScheme.test(host)) return refuse(input, start, `${hostRule}, but that is a URL`)
   const parsed = Host.hostFromString(host)
   if (Result.isSuccess(parsed)) {
     // A dot at the end names the same host, and TLS takes no server name that has one.
@@ -133,8 +136,6 @@ const parseBracketed = (input: string): Parsed<Endpoint> => {
 }
 
 const forms = "host:port, [ipv6]:port, unix:path or /path"
-
-const urlScheme = /^[a-z][a-z0-9+.-]*:\/\//i
 
 /**
  * Parses the text of an endpoint without an Effect.

@@ -240,7 +240,9 @@ describe("a URL in the place of an endpoint", () => {
       assert.include(refused.message, "that is a URL")
       assert.notInclude(refused.message, "s3cret")
       const host = yield* Effect.flip(Settings.config.parse(ConfigProvider.fromUnknown({ CLAUDE_FLOW_HOST: url })))
+      assert.include(host.message, "that is a URL")
       assert.notInclude(host.message, "s3cret")
+      assert.throws(() => Endpoint.tcp(url, 5432), "that is a URL")
     }))
 })
 
