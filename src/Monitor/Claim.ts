@@ -27,6 +27,12 @@ export interface Claim {
    * after the claim has ended, does nothing.
    */
   readonly descriptorOpened: () => () => void
+  /**
+   * Takes room for one opening, so that another one under the same claim asks the gate for room of its own. `undefined` if all
+   * is taken, the descriptors exist already, or the claim has ended. The result gives it back: call it once, when the opening
+   * has ended. A claim without this function has room for every opening.
+   */
+  readonly take?: (() => (() => void) | undefined) | undefined
 }
 
 const nothing = (): void => {}

@@ -19,6 +19,8 @@ export class LedgerClaim implements Claim {
   readonly #ledger: Ledger.Ledger
   /** Descriptors that do not exist yet. */
   #descriptors: number
+  /** Openings under way that stand for one of them each. */
+  #takers = 0
   /** Whether the opening counts as a connection that the ledger does not have yet. */
   #isOpening: boolean
   #isOver = false
@@ -45,6 +47,12 @@ export class LedgerClaim implements Claim {
       this.#descriptors += 1
       Ledger.claim(this.#ledger, 1)
     }
+  }
+
+  take(): (() => void) | undefined {
+    if (this.#isOver || this.#takers >= this.#descriptors) return undefined
+    this.#takers += 1
+    return () => void (this.#takers -= 1)
   }
 
   /**

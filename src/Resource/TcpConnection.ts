@@ -209,8 +209,10 @@ const open = (
  *   whose cause is `ResourceExhausted` says that there was none. The connection is recorded in the monitor's ledger.
  * - A `DialFailed` that was met while no descriptor was free has a `ResourceExhausted` as its cause, which has Node's error as
  *   its own: a name that seems not to exist may be one that could not be looked up.
- * - An attempt of `RetryPolicy.retry`, and so of a pool, has reserved already. The dial ends that claim as soon as its socket
- *   exists, and claims room for a second address at the same time; without any, it tries one address after the other.
+ * - An attempt of `RetryPolicy.retry`, and so of a pool, has reserved already, for one connection: a further one of the same
+ *   attempt reserves by itself.
+ * - The dial ends its claim as soon as its socket exists, and claims room for a second address at the same time; without any,
+ *   it tries one address after the other.
  *
  * **Gotchas**
  *

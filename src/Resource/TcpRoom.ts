@@ -27,9 +27,13 @@ export const moreRoomIn = (context: Context.Context<never>, endpoint: Endpoint) 
   return unsafe && claim && { claim, end: () => unsafe.end(claim) }
 }
 
+/** Takes the claim of an attempt that has passed the gate, if there is one with room for a dial. The result gives it back. */
+const takeClaim = (claim: Claim.Claim): (() => void) | undefined =>
+  claim === Claim.none ? undefined : claim.take === undefined ? () => {} : claim.take()
+
 /**
- * Claims room for a dial before it begins, unless it is part of an attempt that has passed the gate already. The claim ends
- * with the dial.
+ * Claims room for a dial before it begins, unless it is part of an attempt that has passed the gate already and that has no
+ * other connection open or under way. The claim ends with the dial.
  */
 export const admitted = <A, R>(
   endpoint: Endpoint,
@@ -37,7 +41,9 @@ export const admitted = <A, R>(
 ): Effect.Effect<A, TcpConnectionError, R> =>
   Effect.contextWith((context: Context.Context<R>) => {
     const monitor = Context.getOption(context, ResourceMonitor)
-    if (Option.isNone(monitor) || Context.get(context, Claim.CurrentClaim) !== Claim.none) return dial
+    if (Option.isNone(monitor)) return dial
+    const giveBack = takeClaim(Context.get(context, Claim.CurrentClaim))
+    if (giveBack !== undefined) return Effect.ensuring(dial, Effect.sync(giveBack))
     const reserve = monitor.value.reserve({ label: labelOf(endpoint) })
     return Effect.acquireUseRelease(
       Scope.make(),

@@ -105,6 +105,23 @@ describe("the claim of a connection", () => {
       assert.strictEqual(yield* test.reserved, 0)
     }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layerTest)))
 
+  it.live("covers one connection: a further one of the same attempt asks the gate", () =>
+    Effect.gen(function*() {
+      const { endpoint } = yield* TcpServer.silent
+      const test = yield* TestMonitor
+      yield* test.set({ connectionLimit: 2 })
+      const connect = Effect.exit(TcpConnection.connect(endpoint))
+      const attempts = [
+        Effect.all([connect, connect, connect], { concurrency: 3 }),
+        Effect.all([connect, connect, connect])
+      ]
+      for (const attempt of attempts) {
+        const exits = yield* Effect.scoped(RetryPolicy.retry(attempt, RetryPolicy.make()))
+        assert.deepStrictEqual(exits.map(Exit.isSuccess), [true, true, false])
+        assert.strictEqual(yield* test.reserved, 0)
+      }
+    }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layerTest)))
+
   it.live("ends when the dial is interrupted at any step", () =>
     Effect.gen(function*() {
       const server = yield* TcpServer.silent
