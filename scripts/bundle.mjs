@@ -1,29 +1,35 @@
-// Bundles what a function ships, with two bundlers, and fails if it is larger than its budget. The budgets are kilobytes
-// (1000 bytes) after minifying and gzip -9, Effect's part included.
+// Bundles what a function ships, with two bundlers, beside what its peers ship, and fails if a bundle of ours is larger than its
+// budget. All figures are kilobytes (1000 bytes) after minifying and gzip -9, Effect's part included.
 import { entry, kilobytes, withEsbuild, withRolldown } from "./bundlers.ts"
 
-/** `aim` is what the design asks for; `budget` is what must not be passed, which is more where the aim is not reached yet. */
+/**
+ * `budget` is what was reached when it was set, and 2 % more: growth is seen and decided, not forbidden. A commit that raises one says
+ * why in docs/decisions/0010-what-a-pool-weighs.md.
+ */
 const bundles = [
   { name: "bare-effect", what: "Effect's own pool, nothing of ours" },
-  { name: "pool", what: "a pool", aim: 30, budget: 46.8 },
-  { name: "pool-and-tcp", what: "a pool of TCP connections", aim: 45, budget: 52.5 },
-  { name: "pool-and-monitor", what: "a pool with the monitor", budget: 71 },
-  { name: "lambda", what: "a Lambda function with all of them", budget: 80.9 },
-  { name: "retry-policy", what: "a retry policy alone", aim: 30, budget: 24.7 },
-  { name: "endpoint", what: "an endpoint alone", aim: 30, budget: 12.4 }
+  { name: "pool", what: "a pool", budget: 53.9 },
+  { name: "pool-and-tcp", what: "a pool of TCP connections", budget: 62.4 },
+  { name: "pool-and-monitor", what: "a pool with the monitor", budget: 82.3 },
+  { name: "lambda", what: "a Lambda function with all of them", budget: 95.2 },
+  { name: "retry-policy", what: "a retry policy alone", budget: 29 },
+  { name: "endpoint", what: "an endpoint alone", budget: 13.8 },
+  { name: "peer-pg", what: "pg", hasCommonJs: true },
+  { name: "peer-ioredis", what: "ioredis", hasCommonJs: true },
+  { name: "peer-serverless-postgres-driver", what: "serverless-postgres and pg", hasCommonJs: true },
+  { name: "peer-serverless-mysql-driver", what: "serverless-mysql and mysql2", hasCommonJs: true }
 ]
 
 const line = (...cells) => console.log(`| ${cells.join(" | ")} |`)
 
-line("bundle", "rolldown (kB)", "esbuild (kB)", "aim", "budget", "")
-line("---", "---", "---", "---", "---", "---")
+line("bundle", "rolldown (kB)", "esbuild (kB)", "budget", "")
+line("---", "---", "---", "---", "---")
 let failed = false
-for (const { aim, budget, name, what } of bundles) {
+for (const { budget, hasCommonJs, name, what } of bundles) {
   const input = entry(name)
-  const sizes = [kilobytes(await withRolldown(input)), kilobytes(await withEsbuild(input))]
+  const sizes = [kilobytes(await withRolldown(input)), kilobytes(await withEsbuild(input, { hasCommonJs }))]
   const isOver = budget !== undefined && Math.max(...sizes) > budget
   failed ||= isOver
-  const verdict = isOver ? "OVER BUDGET" : aim !== undefined && Math.max(...sizes) > aim ? "short of the aim" : ""
-  line(what, ...sizes.map((size) => size.toFixed(1)), aim ?? "", budget ?? "", verdict)
+  line(what, ...sizes.map((size) => size.toFixed(1)), budget ?? "", isOver ? "OVER BUDGET" : "")
 }
 process.exitCode = failed ? 1 : 0
