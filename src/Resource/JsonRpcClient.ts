@@ -292,8 +292,8 @@ const ping = (client: JsonRpcClient): Effect.Effect<void, JsonRpcError> =>
  *   closed when its last borrower has returned it, without waiting for the peer. Notifications and requests of the server are
  *   no answers. With `mcp` the client pings a silent server before the timeout, and any answer to that keeps the connection.
  * - An interrupted request, such as one inside of `Effect.timeout`, counts as a timeout if no answer has come for twice the
- *   longest time that an answer has taken on this connection, which is at least 50 ms and at most 1 second for this purpose
- *   (twice that with `mcp`, where a ping is sent first).
+ *   longest time that an answer has taken on this connection, which is at least 50 ms, and at most 1 second and half of the
+ *   request's timeout for this purpose (twice that with `mcp`, where a ping is sent first).
  *
  * @see {@link connect} for what opening and closing mean
  * @category constructors
