@@ -288,3 +288,28 @@ describe("the reasons of errors", () => {
     assert.sameMembers([...listed, "UnsupportedVersion"], [...reasonsOf(JsonRpcClient, "JsonRpcError")])
   })
 })
+
+const pages = [
+  "README.md",
+  "CONTRIBUTING.md",
+  ...Fs.globSync("docs/**/*.md", { cwd: Path.resolve(import.meta.dirname, "..") })
+]
+
+/** The anchor of a heading, as GitHub makes it. */
+const anchorOf = (heading: string): string =>
+  heading.replace(/^#+ /, "").toLowerCase().replaceAll(/[^\p{L}\p{N} _-]/gu, "").replaceAll(" ", "-")
+
+const anchorsOf = (page: string): ReadonlyArray<string> =>
+  text(page).split("\n").filter((line) => /^#+ /.test(line)).map(anchorOf)
+
+describe("the links", () => {
+  it.each(pages)("of %s lead to files and headings that there are", (page) => {
+    const links = Array.from(text(page).matchAll(/\]\(([^)\s]+)\)/g), ([, link = ""]) => link)
+    for (const link of links.filter((link) => !link.includes("://"))) {
+      const [path = "", anchor] = link.split("#")
+      const target = path === "" ? page : Path.join(Path.dirname(page), path)
+      assert.isTrue(Fs.existsSync(Path.resolve(import.meta.dirname, "..", target)), link)
+      if (anchor !== undefined) assert.include(anchorsOf(target), anchor, link)
+    }
+  })
+})
