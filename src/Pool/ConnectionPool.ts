@@ -222,14 +222,14 @@ const announced = (pool: RegisteredPool): Effect.Effect<void, never, Scope.Scope
   })
 
 /**
- * Makes a pool that lives until the scope ends. Then it lends nothing more, waits up to `drainTimeout` for what is lent,
+ * Makes a pool that lives until the scope ends. Then it leases nothing more, waits up to `drainTimeout` for leased connections,
  * and closes everything, many connections at once, each within `closeTimeout`.
  *
  * **Details**
  *
- * - Nothing is opened before somebody borrows.
+ * - Connections open on first use, and for `minPerEndpoint` of an endpoint that was used.
  * - Every attempt to open passes the gate of the `ResourceMonitor`. When its level becomes `Critical`, the pool closes what is
- *   idle above `minPerEndpoint`; what is lent stays.
+ *   idle above `minPerEndpoint`; leased connections stay.
  * - A `maxTotal` above a limit of the monitor is logged as a warning, since the pool cannot reach it.
  * - It dies with `InvalidOption` on options that make no sense.
  *
@@ -253,18 +253,18 @@ export const make = <K, A, E = never, R = never>(
   })
 
 /**
- * Lends a connection to `f` and takes it back when the effect ends, however it ends.
+ * Leases a connection to `f` and takes it back when the effect ends, however it ends.
  *
  * **Details**
  *
- * An idle connection is lent at once, the one that was used last first. Otherwise the borrower waits its turn, for at
+ * An idle connection is leased at once, the one that was used last first. Otherwise the borrower waits its turn, for at
  * most `acquireTimeout`. It fails with `PoolError`, whose reason says what stalled it.
  *
  * **Gotchas**
  *
- * A connection that an error left in an unknown state is not the pool's to judge: call {@link invalidate} before the
- * effect ends, and it is closed instead of lent again. A connector whose `closed` notices the death of a connection needs
- * no such care.
+ * Whether a connection is leased again is decided by the connector's `closed` and `isReusable`, and without `isReusable` by how the
+ * effect ended: an interruption or a defect closes the connection, a typed failure or a request that was given up inside an effect
+ * that succeeded does not. Where these leave it in an unknown state, call {@link invalidate} before the effect ends.
  *
  * @see {@link get} for borrowing until a scope ends
  * @category combinators
@@ -317,7 +317,7 @@ export function get<K, A>(...args: readonly [K] | readonly [ConnectionPool<K, A>
 }
 
 /**
- * Has a connection closed instead of lent again: at once if it is idle, when it comes back if it is lent. A value that is
+ * Has a connection closed instead of leased again: at once if it is idle, when it comes back if it is leased. A value that is
  * no connection of this pool is ignored.
  *
  * @category combinators
@@ -333,7 +333,7 @@ export const invalidate: {
 )
 
 /**
- * Has all connections of an endpoint, or of the pool, closed: the idle ones at once, the lent ones when they come back, and
+ * Has all connections of an endpoint, or of the pool, closed: the idle ones at once, the leased ones when they come back, and
  * those that are being opened as soon as they are open. Borrowers that wait get new ones. Use it after a failover, or when credentials have changed.
  *
  * @category combinators
@@ -343,8 +343,8 @@ export const evict = <K, A>(self: ConnectionPool<K, A>, key?: K): Effect.Effect<
   Effect.sync(() => self[TypeId].core.evict(key))
 
 /**
- * Keeps a connection that is lent to you for yourself alone until the scope ends: no further borrower shares it, and those
- * that share it already are not waited for. Without `concurrency` above 1 it has no effect.
+ * Keeps a leased connection for its present borrowers until the scope ends: no further borrower shares it, and those that share it
+ * already are not waited for. Without `concurrency` above 1 it has no effect.
  *
  * @category combinators
  * @since 0.1.0
@@ -362,8 +362,8 @@ export const reserve: {
 )
 
 /**
- * Lends nothing and opens nothing until {@link resume}. Borrowers wait, each with its own deadline, or with `mode` `"fail"`
- * fail at once with `PoolSuspended`, those that wait already included. What is lent stays lent.
+ * Leases nothing and opens nothing until {@link resume}. Borrowers wait, each with its own deadline, or with `mode` `"fail"`
+ * fail at once with `PoolSuspended`, those that wait already included. Leased connections stay leased.
  *
  * @category combinators
  * @since 0.1.0
@@ -374,7 +374,7 @@ export const suspend = <K, A>(
 ): Effect.Effect<void> => Effect.sync(() => self[TypeId].core.suspend(options?.mode ?? "wait"))
 
 /**
- * Ends {@link suspend}, and serves whoever waits.
+ * Ends {@link suspend}, and serves the borrowers that wait.
  *
  * @category combinators
  * @since 0.1.0
@@ -400,8 +400,8 @@ export const resize = <K, A>(
   })
 
 /**
- * Ends the pool: refuses new borrowers and fails those that wait with `PoolClosed`, closes what is idle, waits for what
- * is lent up to the deadline, and then closes it under its borrowers. It completes when everything is closed. Calling it
+ * Ends the pool: refuses new borrowers and fails those that wait with `PoolClosed`, closes what is idle, waits for
+ * leased connections up to the deadline, and then closes them under their borrowers. It completes when everything is closed. Calling it
  * again, or ending the pool's scope, joins the drain that is under way; the earliest deadline counts.
  *
  * @category combinators

@@ -15,7 +15,7 @@ import { TaggedError } from "../internal/TaggedError.ts"
  */
 export interface Counts {
   readonly total: number
-  /** Connections that somebody has borrowed. */
+  /** Connections that are leased. */
   readonly active: number
   /** Connections that are ready to be borrowed. */
   readonly idle: number
@@ -174,7 +174,7 @@ export class PoolClosed extends TaggedError("PoolClosed")<{ readonly key: string
 }
 
 /**
- * The pool is suspended, and was told to refuse meanwhile.
+ * The pool is suspended with the mode `"fail"`.
  *
  * @category errors
  * @since 0.1.0
@@ -192,7 +192,7 @@ export class PoolSuspended extends TaggedError("PoolSuspended")<{ readonly key: 
  *
  * **Gotchas**
  *
- * It is told by the fiber. A borrow in a fiber that the holder has forked, and waits for, ends with `AcquireTimeout`, which
+ * It is recognised by the fiber. A borrow in a fiber that the holder has forked, and waits for, ends with `AcquireTimeout`, which
  * names the holder.
  *
  * @category errors
@@ -241,7 +241,7 @@ export class LeaseExpired extends TaggedError("LeaseExpired")<{
 }
 
 /**
- * The connection was dead before it was of use to anybody, as with a server that accepts and closes. It is the `cause` of a
+ * The connection was dead before its first successful use, as with a server that accepts and closes. It is the `cause` of a
  * `ConnectFailed`.
  *
  * @category errors

@@ -20,16 +20,16 @@ export interface Hooks<in A, out E = never, out R = never> {
   /** After it was opened, as the last step of opening: its failure is a failure to open. */
   readonly afterOpen?: ((connection: A) => Effect.Effect<void, E, R>) | undefined
   /**
-   * Each time before it is lent, within the borrow's deadline. On a new connection its failure is a failure to open: one that
-   * borrowers waited for, or any other in its first second that was ready for nobody yet.
+   * Each time before it is leased, within the borrow's deadline. On a new connection its failure is a failure to open: one that
+   * borrowers waited for, or any other in its first second that was ready for no borrower yet.
    */
   readonly beforeLend?: ((connection: A) => Effect.Effect<void, E, R>) | undefined
-  /** Each time its last borrower has given it back, before anybody else gets it. */
+  /** Each time its last borrower has returned it, before another one gets it. */
   readonly afterReturn?: ((connection: A) => Effect.Effect<void, E, R>) | undefined
 }
 
 /**
- * How a pool opens, keeps, lends and closes. Everything but the connector has a default.
+ * How a pool opens, keeps, leases and closes connections. Everything but the connector has a default.
  *
  * @category models
  * @since 0.1.0
@@ -55,9 +55,9 @@ export interface Options<K, A, E, R> {
   readonly connectTimeout?: Duration.Input | undefined
   /** Bound on waiting, opening and checking together, for one borrow; above 0. @default 30 seconds */
   readonly acquireTimeout?: Duration.Input | undefined
-  /** A connection that nobody borrowed for so long is closed; above 0, `"Infinity"` for never. @default 60 seconds */
+  /** A connection that was idle for so long is closed; above 0, `"Infinity"` for never. @default 60 seconds */
   readonly idleTimeout?: Duration.Input | undefined
-  /** A connection of this age is not lent again; above 0, `"Infinity"` for never. @default 5 minutes */
+  /** A connection of this age is not leased again; above 0, `"Infinity"` for never. @default 5 minutes */
   readonly maxLifetime?: Duration.Input | undefined
   /**
    * The share by which a connection's lifetime may be shorter, drawn once when it is opened, so that connections that
@@ -79,13 +79,13 @@ export interface Options<K, A, E, R> {
    */
   readonly maxWaiters?: number | undefined
   /**
-   * A connection that was idle longer than this is checked before it is lent, if the connector has a `check`; 0 or more.
+   * A connection that was idle longer than this is checked before it is leased, if the connector has a `check`; 0 or more.
    * @default 500 millis
    */
   readonly checkAfterIdle?: Duration.Input | undefined
   /**
    * How often an idle connection is checked, so that neither it nor the path to it falls asleep; above 0, `"Infinity"` for
-   * never. It needs a connector with a `check`. One that must not be lent any more (`isReusable`) is closed in its place.
+   * never. It needs a connector with a `check`. One that is not reusable any more (`isReusable`) is closed instead.
    * @default "Infinity"
    */
   readonly keepalive?: Duration.Input | undefined
@@ -118,7 +118,7 @@ export interface Options<K, A, E, R> {
    */
   readonly whenUnavailable?: "wait" | "fail" | undefined
   /**
-   * How long the end of the pool's scope waits for connections that are still lent before it closes them under their
+   * How long the end of the pool's scope waits for connections that are still leased before it closes them under their
    * borrowers; 0 or more. @default 5 seconds
    */
   readonly drainTimeout?: Duration.Input | undefined

@@ -23,17 +23,17 @@ export interface Totals {
   readonly closed: number
   /** Attempts to open a connection that failed. */
   readonly failedAttempts: number
-  /** Connections that were lent. */
+  /** Leases of connections. */
   readonly borrowed: number
   /** Borrows that had to wait. */
   readonly waited: number
   /** Borrows that ran out of time. */
   readonly timeouts: number
-  /** Idle connections that gave way to another endpoint. */
+  /** Idle connections that were evicted for another endpoint. */
   readonly evicted: number
   /** Connections that ended because they were idle or alive for too long. */
   readonly expired: number
-  /** Connections that died while nobody used them. */
+  /** Connections that died while they were idle. */
   readonly died: number
   /** Connects that had not ended some time after `connectTimeout` had interrupted them, and were left behind. */
   readonly connectsLeftBehind: number

@@ -15,12 +15,12 @@ export { ClientError, type PromiseClient } from "./PromiseClient.ts"
  *
  * **Details**
  *
- * - `open` dials. The connection lives as long as the scope that `open` is given: its finalizer closes it. Whoever
- *   provides the scope (a pool, or you) closes it exactly once, also when `open` is interrupted half way.
+ * - `open` dials. The connection lives as long as the scope that `open` is given: its finalizer closes it. The owner
+ *   of the scope (a pool, or you) closes it exactly once, also when `open` is interrupted half way.
  * - `check` asks whether an idle connection still works. It fails when it does not. Without it every connection that
  *   is not known to be dead is good.
- * - `closed` completes as soon as the connection is dead, whoever ended it. A pool waits on it, so that a dead idle
- *   connection is gone before anybody borrows it. Without it death is only noticed by `check` or by its user.
+ * - `closed` completes as soon as the connection is dead, whichever side ended it. A pool waits on it, so that a dead idle
+ *   connection is gone before it is leased. Without it death is only noticed by `check` or by its user.
  * - `isReusable` says at once, from what the client knows, whether a connection may be leased again. It is asked when a
  *   borrow has ended, with how it ended, and again before the next one, without. It guards a protocol that cannot tell
  *   whose answer comes next. Without it a borrow that ended by interruption or by a defect closes its connection: its answer
