@@ -3,7 +3,6 @@
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -17,6 +16,7 @@ import { closeOnFailure } from "../internal/CloseOnFailure.ts"
 import { checkOptions } from "../internal/Options.ts"
 import { labelOf } from "../internal/SafeText.ts"
 import { AskedFrom, TrackedByPool } from "../internal/Tracked.ts"
+import { isUndisturbed } from "../internal/Undisturbed.ts"
 import { witnessed } from "../internal/Witness.ts"
 import { ResourceMonitor } from "../Monitor/Service.ts"
 import * as Connector from "./Connector.ts"
@@ -260,10 +260,6 @@ export interface ConnectorOptions extends Options {
   readonly answers?: boolean | undefined
 }
 
-/** Whether a borrower came to an end of its own. One that was cut off may have written a part of something. */
-const endedByItself = (exit: Exit.Exit<unknown, unknown>): boolean =>
-  Exit.isSuccess(exit) || !(Cause.hasInterrupts(exit.cause) || Cause.hasDies(exit.cause))
-
 /** Whether the next borrower would find the connection as if it were new. `exit` is that of a borrow that has just ended. */
 const isReusable = (
   connection: TcpConnection,
@@ -271,7 +267,7 @@ const isReusable = (
   answers: boolean
 ): boolean => {
   if (connection.hasUnread() || connection.isAbandoned()) return false
-  if (!answers) return exit === undefined || endedByItself(exit)
+  if (!answers) return exit === undefined || isUndisturbed(exit)
   return !connection.isUnanswered() && (exit === undefined || Exit.isSuccess(exit))
 }
 
