@@ -91,14 +91,13 @@ const words: Record<string, ReadonlyArray<string>> = {
 /** Whether a cell says this default. What follows a comma says more about it. */
 const says = (cell: string, value: unknown): boolean => {
   const shown = cell.split(", ")[0] ?? ""
-  if (Duration.isDuration(value)) {
-    return Duration.toMillis(Duration.fromInputUnsafe(shown as Duration.Input)) === Duration.toMillis(value)
+  const plainValue = Duration.isDuration(value) ? Duration.toMillis(value) : value
+  const others = words[String(plainValue)]
+  if (others !== undefined) return others.includes(shown)
+  if (typeof plainValue === "number" && /^[\d.]+ \w+$/.test(shown)) {
+    return Duration.toMillis(Duration.fromInputUnsafe(shown as Duration.Input)) === plainValue
   }
-  if (words[String(value)] !== undefined) return words[String(value)]?.includes(shown) === true
-  if (typeof value === "number" && /^[\d.]+ \w+$/.test(shown)) {
-    return Duration.toMillis(Duration.fromInputUnsafe(shown as Duration.Input)) === value
-  }
-  return shown === String(value) || shown === JSON.stringify(value)
+  return shown === String(plainValue) || shown === JSON.stringify(plainValue)
 }
 
 /** The `@default` of each member of an interface, as its doc comment has it. */
@@ -212,6 +211,42 @@ describe("the options of a JSON-RPC client", () => {
     const documented = defaultsIn("src/Resource/JsonRpcClient.ts", "Options")
     assert.sameMembers([...namesIn(tables)], Object.keys(jsonRpcOptions))
     assert.deepStrictEqual(Object.fromEntries(column(tables, "default")), Object.fromEntries(documented))
+  })
+})
+
+/** The defaults of a policy as the code has them. A type that lacks an option does not compile. */
+const retryDefaults: Record<keyof RetryPolicy.Options, unknown> = RetryPolicy.make({})
+
+describe("the options of a retry policy", () => {
+  it("are those of docs/retry.md, with their defaults", () => {
+    const tables = tablesOf("docs/retry.md", "option")
+    const cells = column(tables, "default")
+    const defaults = Object.entries(retryDefaults).filter(([name]) => name !== RetryPolicy.TypeId)
+    assert.sameMembers([...namesIn(tables)], defaults.map(([name]) => name))
+    for (const [option, value] of defaults) {
+      assert.isTrue(says(cells.get(option) ?? "", value), `${option}: "${cells.get(option)}" is not ${String(value)}`)
+    }
+  })
+
+  it("have the values of the presets that docs/retry.md lists", () => {
+    const { mcpOperations, network, standard, tcpConnection, websocket } = RetryPolicy
+    const presets: Record<string, RetryPolicy.RetryPolicy> = {
+      standard,
+      network,
+      tcpConnection,
+      websocket,
+      mcpOperations
+    }
+    const [table] = tablesOf("docs/retry.md", "preset")
+    assert.sameMembers((table?.rows ?? []).map(([name]) => plain(name)), Object.keys(presets))
+    for (const [name, values] of table?.rows ?? []) {
+      const { factor, initialDelay, jitter, maxAttempts, maxDelay } = presets[plain(name)] ?? standard
+      const seconds = `${Duration.toSeconds(maxDelay)} s`
+      assert.strictEqual(
+        values,
+        [maxAttempts, `${Duration.toMillis(initialDelay)} ms`, seconds, factor, jitter].join(", ")
+      )
+    }
   })
 })
 
