@@ -35,11 +35,15 @@ export interface PromiseClient<in K, A extends object> {
   readonly connect: (client: A, key: K, signal: AbortSignal) => unknown
   /**
    * Ends the client and its socket at once, whatever it is doing; a promise is awaited. It is called when `connect` has failed or was
-   * given up, when `close` has failed or took too long, when the connection is known to be dead, and where there is no `close`. Half a
-   * close is not enough: a server that is silent never sends the other half.
+   * given up, when `close` has failed or took too long, when the connection is known to be dead or must not be leased again, and where
+   * there is no `close`. Half a close is not enough: a server that is silent never sends the other half. It must not throw where the
+   * client has ended already.
    */
   readonly destroy: (client: A) => unknown
-  /** Says goodbye to the server. It is called on a client that was connected and is not dead, and has `closeTimeout`. */
+  /**
+   * Says goodbye to the server, within `closeTimeout`. It is called on a client that was connected, is not known to be dead, and could
+   * have been leased again: one that still waits for an answer would keep its goodbye waiting too.
+   */
   readonly close?: ((client: A) => unknown) | undefined
   /**
    * Has `onClosed` called as soon as the connection has ended, whoever ended it, as in `client.once("end", onClosed)`. It is called as
@@ -76,6 +80,8 @@ class Handle<A extends object> {
   readonly client: A
   isConnected = false
   isClosed = false
+  /** A borrow has left it in a state in which it is not leased again. */
+  isSpoilt = false
   /** Its first `error` event while it is connecting: some reject with no more than that they are closed. */
   emitted: { readonly error: unknown } | undefined
   /** Nobody would hear of its end. */
@@ -171,8 +177,8 @@ const closesInTime = (close: () => unknown): Effect.Effect<boolean> =>
 
 const end = <K, A extends object>({ close, destroy }: PromiseClient<K, A>, handle: Handle<A>): Effect.Effect<void> =>
   Effect.gen(function*() {
-    const { client, isClosed, isConnected } = handle
-    const isPolite = close !== undefined && isConnected && !isClosed
+    const { client, isClosed, isConnected, isSpoilt } = handle
+    const isPolite = close !== undefined && isConnected && !isClosed && !isSpoilt
     if (!(isPolite && (yield* closesInTime(() => close(client))))) {
       yield* Effect.promise(() => Promise.resolve(destroy(client)))
     }
@@ -195,7 +201,12 @@ export const connectorOf = <K, A extends object>(options: PromiseClient<K, A>) =
     open,
     check: check && ((client: A) => Effect.asVoid(awaited("check", (signal) => check(client, signal)))),
     closed: closed && ((client: A) => handles.get(client)?.untilClosed ?? Effect.void),
-    isReusable: (client: A, exit?: Exit.Exit<unknown, unknown>) =>
-      handles.get(client)?.isClosed !== true && isReusable(client, exit)
+    isReusable: (client: A, exit?: Exit.Exit<unknown, unknown>): boolean => {
+      const handle = handles.get(client)
+      if (handle === undefined || handle.isClosed) return false
+      const isFit = isReusable(client, exit)
+      handle.isSpoilt ||= !isFit
+      return isFit
+    }
   }
 }

@@ -202,19 +202,26 @@ describe("a client of promises", () => {
       assert.isTrue(client.emit("error", new Error("late")))
     }))
 
-  it.effect("is not leased again after a borrow that was interrupted or died, unless its connector says so", () =>
-    Effect.sync(() => {
-      const client = new Fake()
-      const isReusable = fake(client).isReusable
+  it.effect("is not leased again after a borrow that was interrupted or died, and is destroyed, unless its connector says so", () =>
+    Effect.gen(function*() {
       const exits = [Exit.void, Exit.fail("no"), Exit.die("no"), Exit.interrupt(1), Exit.failCause(Cause.empty)]
-      assert.deepStrictEqual(exits.map((exit) => isReusable?.(client, exit)), [true, true, false, false, true])
+      const found = yield* Effect.forEach(exits, (exit) => {
+        const client = new Fake()
+        const connector = fake(client)
+        const open = Effect.map(connector.open("a"), () => connector.isReusable?.(client, exit))
+        return Effect.map(Effect.scoped(open), (isReusable) => [isReusable, client.log.at(-1)])
+      })
+      const [fit, unfit] = [[true, "close"], [false, "destroy"]]
+      assert.deepStrictEqual(found, [fit, fit, unfit, unfit, fit])
       const always = Connector.fromPromise({
-        create: () => client,
+        create: () => new Fake(),
         connect: () => undefined,
         destroy: () => undefined,
         isReusable: () => true
       })
-      assert.strictEqual(always.isReusable?.(client, Exit.interrupt(1)), true)
+      yield* Effect.scoped(Effect.gen(function*() {
+        assert.strictEqual(always.isReusable?.(yield* always.open("a"), Exit.interrupt(1)), true)
+      }))
     }))
 
   it.effect("that is made by a promise is destroyed when it comes although it was given up", () =>
