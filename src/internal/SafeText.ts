@@ -54,6 +54,7 @@ const patterns: ReadonlyArray<readonly [pattern: RegExp, replacement: string]> =
   [/([?&]sig=)[^\s"'&]+/gi, `$1${mask}`],
   // The arguments of Redis' AUTH: a password, or a user and a password. In its protocol each follows its length.
   [/\b(AUTH2?)"?(?:(?:[ \t]+|\s+\$\d{1,9}\s+)[^\s,;<]+){1,2}/g, `$1 ${mask}`],
+  [/(["']AUTH["']\s{0,4},\s{0,4})["'][^"']*(?:["']\s{0,4},\s{0,4}["'][^"']*)?["']?/gi, `$1${mask}`],
   [/\b((?:requirepass|masterauth)"?\s{1,4})\S+/gi, `$1${mask}`]
 ]
 
@@ -134,6 +135,13 @@ const fieldsOf = (value: object, seen: ReadonlyArray<object>): Record<string, un
   return fields
 }
 
+/** The items of an array, presented. What follows the name of a command such as `AUTH` is secret. */
+const itemsOf = (value: ReadonlyArray<unknown>, seen: ReadonlyArray<object>): ReadonlyArray<unknown> => {
+  const [name] = value
+  if (typeof name === "string" && secretCommand.test(name) && value.length > 1) return [safeText(name), mask]
+  return value.slice(0, mostItems).map((item) => present(item, seen))
+}
+
 const presentError = (error: Error, seen: ReadonlyArray<object>): Record<string, unknown> => ({
   name: safeText(error.name, 100),
   message: errorText(error),
@@ -150,7 +158,7 @@ const isPlain = (value: object): boolean => {
 
 const presentObject = (value: object, seen: ReadonlyArray<object>): unknown => {
   if (value instanceof Error) return presentError(value, seen)
-  if (Array.isArray(value)) return value.slice(0, mostItems).map((item) => present(item, seen))
+  if (Array.isArray(value)) return itemsOf(value, seen)
   if (ArrayBuffer.isView(value)) return `${value.byteLength} bytes`
   if ("toJSON" in value && typeof value.toJSON === "function") return present(value.toJSON(), seen)
   // The inside of a socket or a client is of no use in a log, and holds its options.

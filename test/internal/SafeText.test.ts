@@ -17,6 +17,7 @@ const unprintable = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u
 const ioredisError = Object.assign(new Error(`NOAUTH ${url}`), {
   name: "ReplyError",
   command: { name: "auth", args: ["app", "s3cret"] },
+  pipeline: [["AUTH", "s3cret"], ["GET", "key"]],
   options: { password: "s3cret", sentinelPassword: "s3cret" }
 })
 
@@ -50,6 +51,7 @@ describe("maskSecrets", () => {
     ["ALTER ROLE app WITH PASSWORD 'se cret'", "ALTER ROLE app WITH PASSWORD ***"],
     ["CONFIG SET requirepass secret", "CONFIG SET requirepass ***"],
     ["\"AUTH\" \"app\" \"secret\"", "\"AUTH ***"],
+    ["[\"AUTH\",\"app\",\"secret\"]", "[\"AUTH\",***]"],
     ["*2\r\n$4\r\nAUTH\r\n$6\r\nsecret\r\n", "*2\r\n$4\r\nAUTH ***\r\n"],
     [
       "-----BEGIN RSA PRIVATE KEY-----\nsecret\n-----END RSA PRIVATE KEY-----",
