@@ -58,7 +58,7 @@ export const permitted = (
     const scope = Scope.makeUnsafe()
     const patience = patienceOf(settings.closeTimeout)
     yield* Scope.addFinalizer(slot, giveBack(scope, label, settings))
-    // There may be nobody who waits, or nothing idle, until later.
+    // A borrower may wait, or a connection be idle, only later.
     const asking = Effect.forever(Effect.andThen(Effect.sleep(patienceWithBudget), Effect.sync(crowded)))
     // What a budget opens for a permit is none of the pool's connections.
     const taking = Effect.provideService(Scope.provide(budget.take(label), scope), TrackedByPool, false)

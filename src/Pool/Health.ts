@@ -6,29 +6,28 @@
 import type { Establishment } from "./Establishment.ts"
 
 /**
- * What a pool knows of an endpoint from its own outcomes: those of its dials, its checks and its borrowers.
+ * What a pool knows of an endpoint from its dials, its checks and its borrowers.
  *
- * - `Healthy`: nothing has gone wrong since the last success, or nothing is known of the endpoint. After an outage it is so again as
- *   soon as a dial has succeeded and no borrower waits, or no more connections can be opened under the caps.
- * - `Degraded`: the last dial failed; or a check, the first use of a connection or a wait until `acquireTimeout` has failed and nothing
- *   has succeeded since; or the endpoint is back and its queue is being served.
- * - `Unavailable`: the last dial failed and no connection is open but those that are known to be dead; or so much has gone wrong
- *   without any success since that new connections are of no use either: three failed dials, first uses, checks of a connection that
- *   has never been of use, or waits, or ten of which it is less clear (an interrupted first use, a first use with a failure that
- *   `Failure.classify` does not know to be the endpoint's, a wait that ended at `maxTotal`). It is `Degraded` in its place when nobody waits, no dial is under
- *   way, and the time until the next attempt is over.
+ * - `Healthy`: nothing has gone wrong since the last success, or nothing is known of the endpoint.
+ * - `Degraded`: something has gone wrong since the last success, or the endpoint is back and its queue is being served.
+ * - `Unavailable`: the last dial failed and every open connection is known to be dead, or enough has gone wrong since the last
+ *   success; and borrowers wait, a dial is under way, or the next attempt is not due. Otherwise it is `Degraded`.
  *
  * **Details**
  *
- * A success is a borrow that ended with a success and left its connection fit to be leased again, a check that has passed, or, after a
- * dial that failed, a dial. The connection of a borrower that holds a dead one hides no outage. A failed check of a connection that was
- * of use before says that this connection is dead: it makes an endpoint `Degraded`, and never `Unavailable`.
- *
- * An endpoint that nobody asks for goes from `Unavailable` to `Degraded` when it is time for the next attempt, which the next borrower
- * makes. So a caller that asks only what is not `Unavailable` finds out that it is back.
- *
- * A failure for want of descriptors or ports of our own, and the wait for the monitor's gate, a budget or `resume`, say nothing of the
- * endpoint.
+ * - A success is a borrow that succeeded and left its connection fit to be leased again, or a check that passed. A dial is one only
+ *   after a dial that failed: an endpoint that has fallen silent accepts too.
+ * - Three of these are enough: failed dials, waits until `acquireTimeout`, failed checks of connections that were of no use yet, and
+ *   first uses of connections that failed with an error that `Failure.classify` knows.
+ * - Ten of these are enough: first uses that were interrupted or failed with an unknown error, which may be an answer, and waits that
+ *   ended at `maxTotal`.
+ * - A failed check of a connection that was of use before makes an endpoint `Degraded` and never `Unavailable`: a new connection
+ *   may be good.
+ * - A failure for lack of descriptors or ports of this process counts as nothing, and so does a wait for the monitor's gate, for the
+ *   budget or for `resume`.
+ * - The next attempt is due when the next dial is, or after the first delay of `retry`. A caller that asks only endpoints that are not
+ *   `Unavailable` makes the attempt that finds out whether an endpoint is back.
+ * - After an outage an endpoint is `Healthy` as soon as a dial has succeeded and no borrower waits, or no more can be opened.
  *
  * @category models
  * @since 0.1.0

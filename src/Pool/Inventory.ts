@@ -114,7 +114,7 @@ export class Inventory<K, A> {
     return true
   }
 
-  /** The connect was left behind: its slot is not free, and serves nobody either. */
+  /** The connect was left behind: its slot is not free, and serves no borrower either. */
   keepSlot(keyPool: KeyPool<K, A>, slot: Slot): void {
     keyPool.connecting--
     keyPool.kept++

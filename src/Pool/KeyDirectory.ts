@@ -10,7 +10,7 @@ import type { Counts } from "./PoolError.ts"
 import { type KeyPool, slotsOf } from "./PoolState.ts"
 import { countsOf, sumOf } from "./PoolStats.ts"
 
-/** How long what has gone wrong at an endpoint is remembered when nothing is open and nobody waits, in milliseconds. */
+/** How long failures of an endpoint are remembered when nothing is open and no borrower waits, in milliseconds. */
 const forgetAfter = 60_000
 
 /** Of so many endpoints at most: keys may be made up by others, and each of them takes a few kilobytes. */

@@ -108,7 +108,7 @@ interface Held<A> {
   leftBehind: Fiber.Fiber<unknown, unknown> | undefined
 }
 
-/** Closes the scope of an attempt: within bounds, because nobody else sets any. */
+/** Closes the scope of an attempt, within bounds: no caller sets any. */
 const closeAttempt = (
   scope: Scope.Closeable,
   records: Records,

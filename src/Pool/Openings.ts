@@ -312,7 +312,7 @@ export class Openings<K, A> {
 
   /**
    * An attempt has failed: the next one comes after a delay, or the borrowers that wait fail, with the result. They fail when the
-   * policy gives up, and at once where nobody waits for an endpoint that is down.
+   * policy gives up, and at once with `whenUnavailable: "fail"`.
    */
   failed(keyPool: KeyPool<K, A>, error: unknown): PoolError | undefined {
     const { clock, random, settings } = this.#env
@@ -332,13 +332,13 @@ export class Openings<K, A> {
     keyPool.dialAt = now + verdict.delay
     if (isLocal(error)) this.#availability.delayed(keyPool)
     else this.#availability.failed(keyPool, "Failure", failureIn(error))
-    const told = verdict._tag === "Again"
+    const refusal = verdict._tag === "Again"
       ? this.#availability.refusalOf(keyPool)
       : Explaining.connectFailed(keyPool, verdict.error)
-    if (told === undefined) return undefined
+    if (refusal === undefined) return undefined
     keyPool.attempts = 0
-    this.#outcomes.failed(keyPool, told)
-    return told
+    this.#outcomes.failed(keyPool, refusal)
+    return refusal
   }
 
   #adopt(keyPool: KeyPool<K, A>, slot: Slot, opened: Opened<A>): void {

@@ -46,7 +46,7 @@ export interface PromiseClient<in K, A extends object> {
    */
   readonly close?: ((client: A) => unknown) | undefined
   /**
-   * Has `onClosed` called as soon as the connection has ended, whoever ended it, as in `client.once("end", onClosed)`. It is called as
+   * Has `onClosed` called as soon as the connection has ended, on either side, as in `client.once("end", onClosed)`. It is called as
    * soon as there is a client, so that no end is missed. If it returns a function, that is called when the client has been closed.
    */
   readonly closed?: ((client: A, onClosed: () => void) => unknown) | undefined
@@ -84,7 +84,7 @@ class Handle<A extends object> {
   isSpoilt = false
   /** Its first `error` event while it is connecting: some reject with no more than that they are closed. */
   emitted: { readonly error: unknown } | undefined
-  /** Nobody would hear of its end. */
+  /** What subscribing to its end has failed with: it must not be used, because its end would go unseen. */
   broken: ClientError | undefined
   #unsubscribe: unknown
   readonly #waiting = new Set<() => void>()
@@ -92,7 +92,7 @@ class Handle<A extends object> {
   constructor(client: A, closed: PromiseClient<never, A>["closed"]) {
     this.client = client
     try {
-      // An `error` event that nobody listens to ends the process, and a client that was destroyed may still emit one.
+      // An `error` event without a listener ends the process, and a client that was destroyed may still emit one.
       if ("on" in client && typeof client.on === "function") {
         client.on("error", (error: unknown) => this.#onError(error))
       }

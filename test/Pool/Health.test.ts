@@ -115,7 +115,7 @@ describe("the health of an endpoint, by what is known of it", () => {
     ["much that went wrong, and borrowers that wait", { suspicion: 10, waiting: 1 }, "Unavailable"],
     ["much that went wrong, and a dial", { suspicion: 10, connecting: 1 }, "Unavailable"],
     ["much that went wrong a moment ago", { suspicion: 10, isTooEarly: true }, "Unavailable"],
-    ["much that went wrong, and nobody who asks", { suspicion: 10 }, "Degraded"],
+    ["much that went wrong, and no borrower", { suspicion: 10 }, "Degraded"],
     ["a failed dial, and a connection", { phase: "Down", isTooEarly: true }, "Degraded"],
     ["a failed dial, and none", { phase: "Down", isConnected: false, isTooEarly: true }, "Unavailable"],
     ["a failed dial, none, and time for another", { phase: "Down", isConnected: false }, "Degraded"],
@@ -161,7 +161,7 @@ const setbacks: Record<
     }),
   "connections that were of no use yet fail their checks": (pool) =>
     Effect.gen(function*() {
-      // It is idle and has served nobody: its borrower did not wait for it.
+      // It is idle and was of no use yet: its borrower did not wait for it.
       const late = yield* fork(Effect.exit(ConnectionPool.use(pool, "db", id)))
       yield* Fiber.interrupt(late)
       yield* settle

@@ -26,7 +26,7 @@ const options = {
 /** Accepts, reads nothing, and does not end its side when the client ends its own, as a process that was stopped. */
 const frozen = TcpServer.make((socket) => void socket.pause(), { allowHalfOpen: true, pauseOnConnect: true })
 
-/** Descriptors that are open to a server, whatever it has been told; sockets that the kernel alone still has count no more. */
+/** Descriptors that are open to a server. A socket that only the kernel still has is none. */
 const clientsOf = (port: number): number =>
   Fs.readFileSync("/proc/net/tcp", "utf8").split("\n").slice(1).map((line) => line.trim().split(/\s+/)).filter((
     fields
