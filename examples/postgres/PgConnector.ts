@@ -131,7 +131,8 @@ export const connector = (options: Options) =>
     open: (endpoint: Endpoint) => open(endpoint, options),
     check: ({ postgres }: Session) => Effect.asVoid(postgres.query("SELECT 1")),
     closed: ({ socket }: Session) => closed(socket),
-    // Whoever was interrupted may have left a statement behind, or a cancellation that is still on its way.
+    // A borrow that was interrupted or died may have left a statement behind, or a cancellation that is still on its way.
     isReusable: ({ socket }: Session, exit?: Exit.Exit<unknown, unknown>) =>
-      !socket.destroyed && !socket.readableEnded && (exit === undefined || !Exit.hasInterrupts(exit))
+      !socket.destroyed && !socket.readableEnded &&
+      (exit === undefined || !Exit.hasInterrupts(exit) && !Exit.hasDies(exit))
   })

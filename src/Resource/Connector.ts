@@ -90,9 +90,12 @@ export const make = <K, A, E = never, R = never, E2 = never, R2 = never>(connect
  * - The client is made first, then connected. Connecting ends as soon as it is interrupted, which a pool does at `connectTimeout`, and
  *   the client is destroyed: no socket is left, also where the server accepts and stays silent.
  * - At the end of the scope a client that was connected is closed within the pool's `closeTimeout`, 2 seconds without a pool, and
- *   destroyed if it has not closed by then.
- * - Its `error` events are listened to from the beginning, so that a late one does not end the process. What they say is known by
- *   `closed` and by the failure of the command that is under way.
+ *   destroyed if it has not closed by then. One that is dead, has failed its check, or must not be leased again is destroyed at
+ *   once: its goodbye would wait behind what is under way.
+ * - A borrow that was interrupted or died takes the client out of use, whatever `isReusable` says of it, unless
+ *   `reuseAfterInterruption` is set.
+ * - Its `error` events are listened to from the beginning, so that none ends the process. They are no more than that here: some
+ *   clients go on after one. With a client that does not, as `pg`, `mysql2` and `redis`, `closed` has to subscribe to `error` too.
  * - `open` and `check` fail with `ClientError`, whose `cause` is what the client has thrown or rejected with, as it is.
  *
  * **Gotchas**

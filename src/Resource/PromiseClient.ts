@@ -35,8 +35,8 @@ export interface PromiseClient<in K, A extends object> {
   readonly connect: (client: A, key: K, signal: AbortSignal) => unknown
   /**
    * Ends the client and its socket at once, whatever it is doing; a promise is awaited. It is called when `connect` has failed or was
-   * given up, when `close` has failed or took too long, when the connection is known to be dead or must not be leased again, and where
-   * there is no `close`. Half a close is not enough: a server that is silent never sends the other half. It must not throw where the
+   * given up, when `close` has failed or took too long, when the connection is known to be dead, has failed its `check` or must not be
+   * leased again, and where there is no `close`. Half a close is not enough: a server that is silent never sends the other half. It must not throw where the
    * client has ended already.
    */
   readonly destroy: (client: A) => unknown
@@ -46,17 +46,25 @@ export interface PromiseClient<in K, A extends object> {
    */
   readonly close?: ((client: A) => unknown) | undefined
   /**
-   * Has `onClosed` called as soon as the connection has ended, on either side, as in `client.once("end", onClosed)`. It is called as
-   * soon as there is a client, so that no end is missed. If it returns a function, that is called when the client has been closed.
+   * Has `onClosed` called as soon as the connection is of no use, whichever side ended it. It is called as soon as there is a client, so that
+   * no end is missed. Subscribe to the first event that says so, as in `client.once("error", onClosed).once("end", onClosed)`: with many
+   * clients an `error` comes before the `end`, and until `onClosed` is called the connection may be leased. If it returns a function,
+   * that is called when the client has been closed.
    */
   readonly closed?: ((client: A, onClosed: () => void) => unknown) | undefined
   /** Asks whether an idle connection still works: it throws, or its promise is rejected, when it does not. */
   readonly check?: ((client: A, signal: AbortSignal) => unknown) | undefined
   /**
    * Whether the connection may be leased again: after a borrow that ended so, or before the next one. It is not asked of one that is
-   * known to be dead. @default no after a borrow that was interrupted or died, else yes
+   * known to be dead, nor, without `reuseAfterInterruption`, after a borrow that was interrupted or died. @default yes
    */
   readonly isReusable?: ((client: A, exit?: Exit.Exit<unknown, unknown>) => boolean) | undefined
+  /**
+   * Whether `isReusable` decides also after a borrow that was interrupted or died. Without it such a borrow takes the connection out of
+   * use: a command may be under way, or a transaction open. It is for a client that pairs answers with requests by itself and
+   * keeps no state for its user. @default false
+   */
+  readonly reuseAfterInterruption?: boolean | undefined
 }
 
 /**
@@ -185,13 +193,22 @@ const end = <K, A extends object>({ close, destroy }: PromiseClient<K, A>, handl
     handle.unsubscribe()
   })
 
-const isReusableAfter = (_: object, exit: Exit.Exit<unknown, unknown> | undefined): boolean =>
-  exit === undefined || isUndisturbed(exit)
+/** Whether a client may be leased again, as far as its connector can say. */
+const isFit = <K, A extends object>(
+  { isReusable, reuseAfterInterruption }: PromiseClient<K, A>,
+  client: A,
+  exit: Exit.Exit<unknown, unknown> | undefined
+): boolean =>
+  (exit === undefined || reuseAfterInterruption === true || isUndisturbed(exit)) && isReusable?.(client, exit) !== false
 
 /** The parts of a connector for clients of promises. */
 export const connectorOf = <K, A extends object>(options: PromiseClient<K, A>) => {
-  const { check, closed, isReusable = isReusableAfter } = options
+  const { check, closed } = options
   const handles = new WeakMap<A, Handle<A>>()
+  const spoil = (client: A) => {
+    const handle = handles.get(client)
+    if (handle !== undefined) handle.isSpoilt = true
+  }
   const open = (key: K): Effect.Effect<A, ClientError, Scope.Scope> =>
     Effect.flatMap(Effect.acquireRelease(makeHandle(options, key), (handle) => end(options, handle)), (handle) => {
       handles.set(handle.client, handle)
@@ -199,14 +216,22 @@ export const connectorOf = <K, A extends object>(options: PromiseClient<K, A>) =
     })
   return {
     open,
-    check: check && ((client: A) => Effect.asVoid(awaited("check", (signal) => check(client, signal)))),
+    check: check && ((client: A) =>
+      // What has not answered its check would not answer a goodbye either.
+      Effect.asVoid(Effect.onExitPrimitive(awaited("check", (signal) => check(client, signal)), (exit) => {
+        if (Exit.isFailure(exit)) spoil(client)
+        return undefined
+      }))),
     closed: closed && ((client: A) => handles.get(client)?.untilClosed ?? Effect.void),
     isReusable: (client: A, exit?: Exit.Exit<unknown, unknown>): boolean => {
       const handle = handles.get(client)
       if (handle === undefined || handle.isClosed) return false
-      const isFit = isReusable(client, exit)
-      handle.isSpoilt ||= !isFit
-      return isFit
+      const wasSpoilt = handle.isSpoilt
+      // It stays so where `isReusable` throws.
+      handle.isSpoilt = true
+      const isReusable = isFit(options, client, exit)
+      handle.isSpoilt = wasSpoilt || !isReusable
+      return isReusable
     }
   }
 }

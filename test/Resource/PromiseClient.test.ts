@@ -108,9 +108,9 @@ class Fake extends EventEmitter {
   }
 }
 
-const fake = (client: Fake) =>
-  Connector.fromPromise({
-    create: (_key: string) => client,
+const fake = (client: Fake, options: Partial<Connector.PromiseClient<string, Fake>> = {}) =>
+  Connector.fromPromise<string, Fake>({
+    create: () => client,
     connect: (client, _, signal) => {
       signal.addEventListener("abort", () => client.log.push("abort"))
       return client.step("connect")
@@ -120,7 +120,8 @@ const fake = (client: Fake) =>
     closed: (client, onClosed) => {
       client.once("end", onClosed)
       return () => client.off("end", onClosed)
-    }
+    },
+    ...options
   })
 
 const never = () => new Promise(() => {})
@@ -202,27 +203,68 @@ describe("a client of promises", () => {
       assert.isTrue(client.emit("error", new Error("late")))
     }))
 
-  it.effect("is not leased again after a borrow that was interrupted or died, and is destroyed, unless its connector says so", () =>
+  const exits = [Exit.void, Exit.fail("no"), Exit.die("no"), Exit.interrupt(1), Exit.failCause(Cause.empty)]
+  const [fit, unfit] = [[true, "close"], [false, "destroy"]]
+
+  /** Whether a client is leased again after a borrow that ended so, and how it ends. */
+  const afterEach = (options: Partial<Connector.PromiseClient<string, Fake>>) =>
+    Effect.forEach(exits, (exit) => {
+      const client = new Fake()
+      const connector = fake(client, options)
+      const open = Effect.map(connector.open("a"), () => connector.isReusable?.(client, exit))
+      return Effect.map(Effect.scoped(open), (isReusable) => [isReusable, client.log.at(-1)])
+    })
+
+  it.effect("is not leased again after a borrow that was interrupted or died, and is destroyed", () =>
     Effect.gen(function*() {
-      const exits = [Exit.void, Exit.fail("no"), Exit.die("no"), Exit.interrupt(1), Exit.failCause(Cause.empty)]
-      const found = yield* Effect.forEach(exits, (exit) => {
-        const client = new Fake()
-        const connector = fake(client)
-        const open = Effect.map(connector.open("a"), () => connector.isReusable?.(client, exit))
-        return Effect.map(Effect.scoped(open), (isReusable) => [isReusable, client.log.at(-1)])
-      })
-      const [fit, unfit] = [[true, "close"], [false, "destroy"]]
-      assert.deepStrictEqual(found, [fit, fit, unfit, unfit, fit])
-      const always = Connector.fromPromise({
-        create: () => new Fake(),
-        connect: () => undefined,
-        destroy: () => undefined,
-        isReusable: () => true
-      })
-      yield* Effect.scoped(Effect.gen(function*() {
-        assert.strictEqual(always.isReusable?.(yield* always.open("a"), Exit.interrupt(1)), true)
-      }))
+      assert.deepStrictEqual(yield* afterEach({}), [fit, fit, unfit, unfit, fit])
     }))
+
+  it.effect("is destroyed after such a borrow also where its isReusable would have it leased again", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* afterEach({ isReusable: () => true }), [fit, fit, unfit, unfit, fit])
+      assert.deepStrictEqual(yield* afterEach({ isReusable: () => false }), Array(5).fill(unfit))
+    }))
+
+  it.effect("is leased again after such a borrow with reuseAfterInterruption, if isReusable says so", () =>
+    Effect.gen(function*() {
+      const reuseAfterInterruption = true
+      assert.deepStrictEqual(yield* afterEach({ reuseAfterInterruption }), Array(5).fill(fit))
+      const isReusable = (_: Fake, exit?: Exit.Exit<unknown, unknown>) => exit !== undefined && Exit.isSuccess(exit)
+      const found = yield* afterEach({ reuseAfterInterruption, isReusable })
+      assert.deepStrictEqual(found, [fit, unfit, unfit, unfit, unfit])
+    }))
+
+  it.effect("is destroyed when its isReusable throws", () =>
+    test(Effect.gen(function*() {
+      const client = new Fake()
+      const isReusable = () => {
+        throw new Error("no")
+      }
+      const pool = yield* ConnectionPool.make({ connector: fake(client, { isReusable }) })
+      yield* ConnectionPool.use(pool, "a", () => Effect.void)
+      assert.deepStrictEqual(client.log, ["connect", "destroy"])
+    })))
+
+  it.effect("is destroyed when it has failed its check, or has not answered it", () =>
+    test(Effect.gen(function*() {
+      for (const check of [() => Promise.reject(new Error("no")), never]) {
+        const clients: Array<Fake> = []
+        const create = () => {
+          const client = new Fake()
+          clients.push(client)
+          return client
+        }
+        const connector = fake(new Fake(), { create, check })
+        const pool = yield* ConnectionPool.make({ connector, checkAfterIdle: 0, connectTimeout: "1 second" })
+        yield* ConnectionPool.use(pool, "a", () => Effect.void)
+        yield* TestClock.adjust("1 millis")
+        const borrower = yield* fork(ConnectionPool.use(pool, "a", () => Effect.void))
+        yield* TestClock.adjust("1 second")
+        yield* Fiber.join(borrower)
+        assert.deepStrictEqual(clients.map(({ log }) => log), [["connect", "destroy"], ["connect"]])
+      }
+    })))
 
   it.effect("that is made by a promise is destroyed when it comes although it was given up", () =>
     test(Effect.gen(function*() {

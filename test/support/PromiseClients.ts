@@ -15,8 +15,9 @@ export const pg = Connector.fromPromise({
   connect: (client) => client.connect(),
   close: (client) => client.end(),
   destroy: (client) => client.connection.stream.destroy(),
-  closed: (client, onClosed) => client.once("end", onClosed),
-  check: (client) => client.query("select 1")
+  closed: (client, onClosed) => client.once("error", onClosed).once("end", onClosed),
+  check: (client) => client.query("select 1"),
+  isReusable: (client) => client.getTransactionStatus() === "I"
 })
 
 export const mysql2 = Connector.fromPromise({
@@ -27,7 +28,10 @@ export const mysql2 = Connector.fromPromise({
   connect: (client) => client.connect(),
   close: (client) => client.end(),
   destroy: ({ stream }) => stream.destroy(),
-  closed: ({ stream }, onClosed) => stream.once("close", onClosed),
+  closed: (client, onClosed) => {
+    client.once("error", onClosed)
+    client.stream.once("end", onClosed).once("close", onClosed)
+  },
   check: (client) => client.ping()
 })
 
@@ -39,7 +43,10 @@ export const ioredis = Connector.fromPromise({
     client.disconnect()
     client.stream?.destroy()
   },
-  closed: (client, onClosed) => client.once("end", onClosed),
+  closed: (client, onClosed) => {
+    client.once("connect", () => client.stream.once("end", onClosed))
+    client.once("close", onClosed).once("end", onClosed)
+  },
   check: (client) => client.ping()
 })
 
