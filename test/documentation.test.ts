@@ -283,6 +283,7 @@ const stalls: Record<ConnectionPool.StalledBy, true> = {
   EndpointCap: true,
   TotalCap: true,
   Connecting: true,
+  Gate: true,
   Checking: true,
   Suspended: true,
   LeftBehind: true

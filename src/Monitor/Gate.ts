@@ -95,7 +95,8 @@ const figuresOf = (error: ResourceExhausted): string => {
   const claims = `${used} + ${error.reserved} reserved + ${error.requested} requested`
   const level = `(level ${error.level})`
   if (error.used + error.reserved + error.requested > error.limit - error.headroom) {
-    return `${claims} > limit ${error.limit} - headroom ${error.headroom} ${level}`
+    // Whether what stays free is off the limit already makes no difference to who reads it.
+    return `${claims} > limit ${error.limit + error.reserve} - headroom ${error.headroom + error.reserve} ${level}`
   }
   return error.ahead > 0
     ? `${claims} of limit ${error.limit}, and others are served first ${level}`

@@ -26,21 +26,33 @@ const own: Record<Resource, string> = {
   connections: "its own"
 }
 
+/** How there is more room. */
+const remedy = ({ headroom, limitSource, reserve, resource }: RefusingLimit): string => {
+  const more = isConfigured(limitSource)
+    ? "raise it"
+    : resource === "descriptors"
+    ? "raise ulimit -n"
+    : "raise that limit"
+  return resource === "descriptors" && headroom + reserve > 0 ? `${more}, or lower headroom` : more
+}
+
 /** A limit as a refusal has it. */
 export interface RefusingLimit {
   readonly resource: Resource
-  readonly limit: number
   /** The `source` of the limit's reading; empty where nothing is known of it. */
   readonly limitSource: string
+  /** What stays free, besides {@link reserve}. */
+  readonly headroom: number
   /** What is off the limit already because it stays free. */
   readonly reserve: number
 }
 
-/** Says which option sets the limit, and where its value comes from. Nothing is said of a limit that a test has set. */
-export const describe = ({ limit, limitSource, reserve, resource }: RefusingLimit): string => {
+/** Says what sets the limit, where its value comes from, and how there is more room. Nothing is said of a limit that a test has set. */
+export const describe = (limit: RefusingLimit): string => {
+  const { limitSource, resource } = limit
   if (limitSource === "" || limitSource === "test") return ""
-  const option = `option ${optionOf[resource]} of ResourceMonitor`
-  if (isConfigured(limitSource)) return `; the limit is ${option}${limitSource.slice(options.length)}`
-  const value = reserve === 0 ? "" : `, ${limit + reserve} less ${reserve} that stay free`
-  return `; the limit is ${own[resource]}, from ${limitSource}${value}; ${option} can lower it`
+  const what = isConfigured(limitSource)
+    ? `option ${optionOf[resource]} of ResourceMonitor${limitSource.slice(options.length)}`
+    : `${own[resource]}, from ${limitSource}`
+  return `; the limit is ${what}: ${remedy(limit)}`
 }

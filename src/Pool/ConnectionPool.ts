@@ -38,7 +38,7 @@ import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import { supervised } from "../internal/Bounded.ts"
-import { siteOf } from "../internal/CallSite.ts"
+import { type CallSite, siteOf } from "../internal/CallSite.ts"
 import { labelOf } from "../internal/SafeText.ts"
 import { whileOpen } from "../internal/WhileOpen.ts"
 import { ResourceMonitor } from "../Monitor/Service.ts"
@@ -230,7 +230,7 @@ const announced = (pool: RegisteredPool): Effect.Effect<void, never, Scope.Scope
  * - Connections open on first use, and for `minPerEndpoint` of an endpoint that was used.
  * - Every attempt to open passes the gate of the `ResourceMonitor`. When its level becomes `Critical`, the pool closes what is
  *   idle above `minPerEndpoint`; leased connections stay.
- * - A `maxTotal` above a limit of the monitor is logged as a warning, since the pool cannot reach it.
+ * - A `maxTotal` above what the monitor's gate admits is logged as a warning, since the pool cannot reach it.
  * - It dies with `InvalidOption` on options that make no sense.
  *
  * @category constructors
@@ -238,6 +238,17 @@ const announced = (pool: RegisteredPool): Effect.Effect<void, never, Scope.Scope
  */
 export const make = <K, A, E = never, R = never>(
   options: Options<K, A, E, R>
+): Effect.Effect<ConnectionPool<K, A>, never, R | ResourceMonitor | Scope.Scope> => {
+  const site = siteOf(make)
+  return makeNamed(options, () => nameOf(site))
+}
+
+const nameOf = (site: CallSite | undefined): string => site?.text === undefined ? "" : `made at ${site.text}`
+
+/** Makes a pool that has this name in what is said of it where no endpoint is concerned. */
+const makeNamed = <K, A, E, R>(
+  options: Options<K, A, E, R>,
+  name: () => string
 ): Effect.Effect<ConnectionPool<K, A>, never, R | ResourceMonitor | Scope.Scope> =>
   Effect.gen(function*() {
     const settings = yield* Effect.sync(() => settingsOf(options))
@@ -248,7 +259,7 @@ export const make = <K, A, E = never, R = never>(
     yield* Effect.addFinalizer(() => pool[TypeId].drain(settings.drainTimeout))
     const monitor = Context.get(context, ResourceMonitor)
     yield* monitor.onPressure(underPressure(pool))
-    yield* warnAbove(settings.maxTotal, monitor)
+    yield* warnAbove({ name, maxTotal: settings.maxTotal }, monitor)
     return pool
   })
 
@@ -494,7 +505,7 @@ export const Service = <Self>() =>
 ): Context.ServiceClass<Self, Id, ConnectionPool<K, A>> & ServiceMembers<Self, K, A, R> => {
   const service = Context.Service<Self, ConnectionPool<K, A>>()(id)
   const members: ServiceMembers<Self, K, A, R> = {
-    layer: Layer.effect(service, make(options)),
+    layer: Layer.effect(service, makeNamed(options, () => id)),
     withConnection: (key, f) => {
       const site = siteOf(members.withConnection)
       return Effect.flatMap(service, (pool) => Borrowing.use(pool[TypeId], { key, site }, f))

@@ -26,11 +26,14 @@ import type { Settings } from "./PoolOptions.ts"
 import { type KeyPool, type Lease, type PooledConnection, slotsOf, type Status } from "./PoolState.ts"
 import { countsOf, longestHolders, spanOf } from "./PoolStats.ts"
 
-const stalledBy = <K, A>(lease: Lease<K, A>, settings: Settings, isSuspended: boolean): StalledBy => {
+const stalledBy = <K, A>(lease: Lease<K, A>, moment: Moment<K, A>): StalledBy => {
   const keyPool = lease.owner
+  const { isDialling, isSuspended, obstacle, settings } = moment
   if (isSuspended) return "Suspended"
   if (lease.state !== "Waiting") return "Checking"
-  if (keyPool.connecting > 0) return "Connecting"
+  if (keyPool.connecting > 0) {
+    return isDialling(keyPool) || obstacle(keyPool.label) === undefined ? "Connecting" : "Gate"
+  }
   const isFull = slotsOf(keyPool) >= settings.maxPerEndpoint
   if (isFull && keyPool.kept > 0) return "LeftBehind"
   if (keyPool.establishment.phase === "Down") return "Connecting"
@@ -44,6 +47,8 @@ export interface Moment<K, A> {
   readonly isSuspended: boolean
   /** What keeps the gate from letting a dial in, if something does. */
   readonly obstacle: (label: string) => unknown
+  /** Whether a dial to an endpoint has begun, past the gate. */
+  readonly isDialling: (keyPool: KeyPool<K, A>) => boolean
   /** Who has held connections for the longest: those of an endpoint, or of the pool. */
   readonly holders: (keyPool: KeyPool<K, A> | undefined) => ReadonlyArray<Holder>
 }
@@ -66,7 +71,7 @@ export const momentOf = <K, A>(
 
 export const acquireTimeout = <K, A>(lease: Lease<K, A>, position: number, moment: Moment<K, A>): PoolError => {
   const { owner } = lease
-  const stalled = stalledBy(lease, moment.settings, moment.isSuspended)
+  const stalled = stalledBy(lease, moment)
   return new PoolError({
     reason: new AcquireTimeout({
       key: owner.label,
@@ -76,8 +81,7 @@ export const acquireTimeout = <K, A>(lease: Lease<K, A>, position: number, momen
       endpoint: countsOf(owner),
       pool: moment.pool,
       holders: moment.holders(stalled === "TotalCap" ? undefined : owner),
-      // A dial that still waits at the gate has failed with nothing: what it waits for is the cause.
-      cause: owner.lastFailure ?? (owner.connecting > 0 ? moment.obstacle(owner.label) : undefined)
+      cause: stalled === "Gate" ? moment.obstacle(owner.label) : owner.lastFailure
     })
   })
 }

@@ -481,7 +481,8 @@ export class PoolCore<K, A> {
   #moment(): Explaining.Moment<K, A> {
     const { obstacle, settings } = this.#env
     const [now, pool] = [this.#clock.now(), this.#directory.counts()]
-    const facts = { settings, pool, now, isSuspended: this.#status === "Waiting", obstacle }
+    const isDialling = (keyPool: KeyPool<K, A>) => this.#openings.isDialling(keyPool)
+    const facts = { settings, pool, now, isSuspended: this.#status === "Waiting", obstacle, isDialling }
     return Explaining.momentOf(facts, () => this.#inventory.all())
   }
 

@@ -41,17 +41,20 @@ export interface Counts {
 export interface Holder {
   /** Name of the span in which it was borrowed, if there was one. */
   readonly span: string | undefined
+  /** Where in the program it was borrowed, if that is known. */
+  readonly site: string | undefined
   readonly age: Duration.Duration
 }
 
 /**
  * What a borrower was waiting for: a slot of its own endpoint, a slot of the pool, a dial that is under way or comes after
- * a delay, the check of the connection that it was given, `resume`, or a slot that is kept for a connect that was left behind.
+ * a delay, room at the monitor's gate, the check of the connection that it was given, `resume`, or a slot that is kept for a
+ * connect that was left behind.
  *
  * @category models
  * @since 0.1.0
  */
-export type StalledBy = "EndpointCap" | "TotalCap" | "Connecting" | "Checking" | "Suspended" | "LeftBehind"
+export type StalledBy = "EndpointCap" | "TotalCap" | "Connecting" | "Gate" | "Checking" | "Suspended" | "LeftBehind"
 
 const formatCounts = (counts: Counts): string =>
   `total=${counts.total}, active=${counts.active}, idle=${counts.idle}, connecting=${counts.connecting}, ` +
@@ -63,22 +66,23 @@ const formatHolders = (holders: ReadonlyArray<Holder>): string =>
   holders.length === 0
     ? ""
     : `; held longest by ${
-      holders.map((holder) => `${holder.span ?? "a borrower without a span"} for ${Duration.format(holder.age)}`).join(
-        ", "
-      )
+      holders.map(({ age, site, span }) => `${span ?? site ?? "a borrower without a span"} for ${Duration.format(age)}`)
+        .join(", ")
     }`
 
 const stalls: Record<StalledBy, string> = {
   EndpointCap: "all of the endpoint's connections are in use",
   TotalCap: "the pool is full",
   Connecting: "no connection has been established yet",
+  Gate: "the monitor's gate has no room to open one",
   Checking: "the check of its connection has not passed",
   Suspended: "the pool is suspended",
   LeftBehind: "connects that were given up and have not ended keep slots"
 }
 
 /**
- * No connection came within `acquireTimeout`. The last connect failure of the endpoint, if there was one, is the `cause`.
+ * No connection came within `acquireTimeout`. The last connect failure of the endpoint, if there was one, is the `cause`; where
+ * `stalledBy` is `Gate`, the refusal of the gate is.
  *
  * @category errors
  * @since 0.1.0
@@ -98,7 +102,8 @@ export class AcquireTimeout extends TaggedError("AcquireTimeout")<{
 }> {
   readonly isRetryable = true
   override get message(): string {
-    const last = this.cause === undefined ? "" : `; last connect failure: ${errorText(this.cause)}`
+    const what = this.stalledBy === "Gate" ? "" : "last connect failure: "
+    const last = this.cause === undefined ? "" : `; ${what}${errorText(this.cause)}`
     return safeMessage(
       `no connection to ${this.key} within ${Duration.format(this.after)}: ${stalls[this.stalledBy]} ` +
         `(place ${this.position} in the queue; endpoint: ${formatCounts(this.endpoint)}; pool: ${

@@ -155,12 +155,16 @@ export const longestHolders = <K, A>(
   now: number,
   most: number
 ): ReadonlyArray<Holder> => {
-  const held: Array<{ readonly span: string | undefined; readonly millis: number }> = []
+  const held: Array<{ readonly lease: Lease<K, A>; readonly millis: number }> = []
   for (const { leases } of connections) {
-    for (const lease of leases) held.push({ span: spanOf(lease), millis: now - lease.borrowedAt })
+    for (const lease of leases) held.push({ lease, millis: now - lease.borrowedAt })
   }
   return held
     .sort((left, right) => right.millis - left.millis)
     .slice(0, most)
-    .map(({ millis, span }) => ({ span, age: Duration.millis(Math.round(millis)) }))
+    .map(({ lease, millis }) => ({
+      span: spanOf(lease),
+      site: lease.site?.text,
+      age: Duration.millis(Math.round(millis))
+    }))
 }

@@ -43,10 +43,11 @@ const patterns: ReadonlyArray<readonly [pattern: RegExp, replacement: string]> =
   [/(-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----)[^]*?(?=-----END|$)/g, `$1${mask}`],
   [/\b((?:IDENTIFIED\s{1,4}BY|PASSWORD)\s{1,4})(?:'[^']*'?|"[^"]*"?)/gi, `$1${mask}`],
   [
-    // A quoted value may hold quotes after a backslash, may be cut off, or may be part of a quoted text itself.
+    // A quoted value may hold quotes after a backslash, may be cut off, or may be part of a quoted text itself. That a password was
+    // used or not, as MySQL says it, is no secret.
     new RegExp(
       `(\\b\\w{0,32}(?:${secretName})\\\\{0,3}["']?\\s{0,4}(?:=>|[=:]{1,2})\\s{0,4})` +
-        `(?:\\\\{1,3}"[^"]*"?|"(?:[^"\\\\]|\\\\.)*"?|'(?:[^'\\\\]|\\\\.)*'?|[^\\s"',;&}]+)`,
+        `(?!(?:YES|NO)\\))(?:\\\\{1,3}"[^"]*"?|"(?:[^"\\\\]|\\\\.)*"?|'(?:[^'\\\\]|\\\\.)*'?|[^\\s"',;&}]+)`,
       "gi"
     ),
     `$1${mask}`
@@ -84,9 +85,21 @@ const mostMessage = 2000
 /** The message of an error or a report, safe to print. */
 export const safeMessage = (text: string): string => safeText(text, mostMessage)
 
+/** Whether all that `String` has of a value is `[object Object]`, if that. */
+const isTextless = (value: unknown): value is object =>
+  typeof value === "object" && value !== null &&
+  (!("toString" in value) || value.toString === Object.prototype.toString) &&
+  Object.prototype.toString.call(value) === "[object Object]"
+
+/** The text of a value that is no error: of an object without a text of its own, its fields. */
+const textOf = (value: unknown): string => {
+  if (isTextless(value)) return JSON.stringify(fieldsOf(value, [value]))
+  return Array.isArray(value) && value.some(isTextless) ? JSON.stringify(itemsOf(value, [value])) : String(value)
+}
+
 /** The text of an error, of those that an aggregate without a text of its own holds, or of any other value. */
 const rawTextOf = (error: unknown, depth = 0): string => {
-  if (!(error instanceof Error)) return String(error)
+  if (!(error instanceof Error)) return textOf(error)
   // OpenSSL ends its texts with a newline.
   if (error.message !== "") return error.message.trimEnd()
   return error instanceof AggregateError && depth < 3
@@ -108,9 +121,9 @@ const mostLabel = 200
 
 const rawLabelOf = (key: unknown): string => {
   try {
-    return String(key)
+    return textOf(key)
   } catch {
-    // An object without a prototype has no text.
+    // A field or a method throws.
     return Object.prototype.toString.call(key)
   }
 }

@@ -31,13 +31,14 @@ describe("a refusal names the option that sets the limit and", () => {
     Effect.gen(function*() {
       assert.strictEqual(
         yield* messageOf({ limits: limitsText("1024"), size: 1003 }),
-        "no room to open db:5432: 1000 descriptors used + 0 reserved + 1 requested > limit 1000 - headroom 0 " +
-          "(level Exhausted); the limit is the process's soft limit of open files (ulimit -n), from /proc/self/limits, " +
-          "1024 less 24 that stay free; option maxDescriptors of ResourceMonitor can lower it"
+        "no room to open db:5432: 1000 descriptors used + 0 reserved + 1 requested > limit 1024 - headroom 24 " +
+          "(level Exhausted); the limit is the process's soft limit of open files (ulimit -n), from /proc/self/limits: " +
+          "raise ulimit -n, or lower headroom"
       )
       assert.include(
         yield* messageOf({ limits: limitsText("512"), size: 512 }, Monitor.conservative),
-        "; the limit is the process's soft limit of open files (ulimit -n), from /proc/self/limits; option maxDescriptors"
+        "> limit 512 - headroom 24 (level Exhausted); the limit is the process's soft limit of open files (ulimit -n), " +
+          "from /proc/self/limits: raise ulimit -n, or lower headroom"
       )
     }))
 
@@ -45,8 +46,8 @@ describe("a refusal names the option that sets the limit and", () => {
     Effect.gen(function*() {
       assert.include(
         yield* messageOf({ files: boxOf("900") }),
-        `1000 memory used >= limit 900 bytes (level Exhausted); the limit is the container's, from ${box}/memory.max; ` +
-          "option maxMemory of ResourceMonitor can lower it"
+        `1000 memory used >= limit 900 bytes (level Exhausted); the limit is the container's, from ${box}/memory.max: ` +
+          "raise that limit"
       )
     }))
 
@@ -55,14 +56,14 @@ describe("a refusal names the option that sets the limit and", () => {
       const files = { ...boxOf("max"), [`${box}/memory.current`]: String(2 * 1024 ** 2) }
       assert.include(
         yield* messageOf({ files, environment: { AWS_LAMBDA_FUNCTION_MEMORY_SIZE: "1" } }),
-        "; the limit is the container's, from AWS_LAMBDA_FUNCTION_MEMORY_SIZE; option maxMemory of ResourceMonitor"
+        "; the limit is the container's, from AWS_LAMBDA_FUNCTION_MEMORY_SIZE: raise that limit"
       )
     }))
 
   it.effect("the options, with the origin that they state", () =>
     Effect.gen(function*() {
       const used = { maxDescriptors: 20, headroom: 0 }
-      assert.include(yield* messageOf({}, used), "; the limit is option maxDescriptors of ResourceMonitor")
+      assert.include(yield* messageOf({}, used), "; the limit is option maxDescriptors of ResourceMonitor: raise it")
       assert.include(
         yield* messageOf({}, { ...used, origins: { maxDescriptors: "limits.json" } }),
         "; the limit is option maxDescriptors of ResourceMonitor, from limits.json"
@@ -88,7 +89,8 @@ describe("a refusal names the option that sets the limit and", () => {
       )
       assert.include(
         yield* underSettings({}, { limits: limitsText("100000"), size: 1100 }),
-        "; the limit is option maxDescriptors of ResourceMonitor, from the default of MAX_FILE_DESCRIPTORS"
+        "> limit 1000 - headroom 24 (level Exhausted); the limit is option maxDescriptors of ResourceMonitor, from the default " +
+          "of MAX_FILE_DESCRIPTORS: raise it, or lower headroom"
       )
       assert.include(
         yield* underSettings({ MAX_MEMORY_MB: "1" }, {}),

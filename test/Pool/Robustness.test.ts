@@ -408,7 +408,7 @@ describe("callers that misbehave", () => {
       for (const borrow of [ConnectionPool.use(pool, first, Effect.succeed), ConnectionPool.get(pool, first)]) {
         const { reason } = yield* Effect.flip(borrow)
         assert.strictEqual(reason._tag, "PoolClosed")
-        assert.include(reason.message, "[object Object]")
+        assert.include(reason.message, "{\"n\":1}")
       }
       const before = (yield* ConnectionPool.stats(pool)).endpoints.size
       for (let index = 0; index < 10; index++) yield* Effect.exit(ConnectionPool.use(pool, { index }, Effect.succeed))

@@ -164,7 +164,7 @@ describe("RetryPolicy.retry with a budget", () => {
       assert.strictEqual(
         error.message,
         "db failed after 4 attempts in 300ms and may not be retried with 0 of 4 tokens left in its budget; " +
-          "last failure (Transient ECONNREFUSED): [object Object]"
+          "last failure (Transient): {\"code\":\"ECONNREFUSED\"}"
       )
       assert.isTrue(error.isRetryable)
     }).pipe(Effect.provide(Gate.make().layer)))

@@ -6,7 +6,7 @@ import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import * as Settings from "effect-sluice/Settings"
 import { inspect } from "node:util"
 import * as Sluice from "../../src/index.ts"
-import { labelOf, maskSecrets, safeText } from "../../src/internal/SafeText.ts"
+import { errorText, labelOf, maskSecrets, safeText } from "../../src/internal/SafeText.ts"
 import { report } from "../../src/internal/Unhandled.ts"
 
 const hostile = `x\u001b[2J\n... ERROR forged\u0085\u202e${"y".repeat(100_000)}`
@@ -211,12 +211,54 @@ describe("errors", () => {
   })
 })
 
+describe("what MySQL says of a password", () => {
+  it("stays readable where it is no more than whether there was one", () => {
+    for (const answer of ["YES", "NO"]) {
+      const text = `Access denied for user 'app'@'db' (using password: ${answer})`
+      assert.strictEqual(maskSecrets(text), text)
+    }
+    for (const secret of ["hunter2", "YES!", "NOPE)", "YES", "\"YES)\""]) {
+      assert.notInclude(maskSecrets(`password: ${secret}`), secret.replaceAll("\"", ""))
+    }
+  })
+})
+
 describe("labels", () => {
   it("have no credentials, no control characters and a bounded length", () => {
     assert.strictEqual(labelOf(new URL("postgres://app:s3cret@db/x")), "postgres://***@db/x")
     assert.strictEqual(labelOf(Endpoint.unix("/tmp/\u001b[2J\n")), "unix:/tmp/\\x1b[2J\\x0a")
     assert.isAtMost(labelOf("k".repeat(10_000)).length, 203)
-    assert.strictEqual(labelOf(Object.create(null)), "[object Object]")
+    assert.strictEqual(labelOf(Object.create(null)), "{}")
+  })
+
+  it("of objects without a text of their own are their fields, masked and bounded", () => {
+    class Key {
+      readonly host = "db"
+      readonly password = "s3cret"
+    }
+    assert.strictEqual(labelOf({ host: "db", port: 5432 }), "{\"host\":\"db\",\"port\":5432}")
+    assert.strictEqual(labelOf([{ host: "db" }, "orders"]), "[{\"host\":\"db\"},\"orders\"]")
+    assert.strictEqual(labelOf(["db", 5432]), "db,5432")
+    assert.strictEqual(labelOf(new Map()), "[object Map]")
+    assert.strictEqual(labelOf({ toString: () => "db" }), "db")
+    const circular = { host: "db", self: {} }
+    circular.self = circular
+    assert.strictEqual(labelOf(circular), "{\"host\":\"db\",\"self\":\"...\"}")
+    for (const key of [new Key(), { url: "postgres://app:s3cret@db/x" }, { nested: { token: "s3cret" } }]) {
+      assert.notInclude(labelOf(key), "s3cret")
+      assert.include(labelOf(key), "***")
+    }
+    assert.isAtMost(labelOf(Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`k${i}`, i]))).length, 203)
+    const throwing = {
+      get host(): string {
+        throw new Error("no")
+      }
+    }
+    assert.strictEqual(labelOf(throwing), "[object Object]")
+  })
+
+  it("of failures that are such objects are the same", () => {
+    assert.strictEqual(errorText({ reason: "full", password: "s3cret" }), "{\"reason\":\"full\",\"password\":***}")
   })
 
   it.effect("of a pool's keys are what errors and figures show", () =>
