@@ -16,6 +16,7 @@ import { labelOf } from "../internal/SafeText.ts"
 import { timeoutOrElse } from "../internal/Timeout.ts"
 import { deputies } from "./Deputies.ts"
 import { poolClosed } from "./Explaining.ts"
+import type { Hook, HookFailure } from "./HookRunner.ts"
 import type { PoolCore } from "./PoolCore.ts"
 import type { Probe } from "./PoolEnvironment.ts"
 import type { PoolError } from "./PoolError.ts"
@@ -27,7 +28,7 @@ export interface Lender<K, A> {
   /** Asks whether a connection that was idle for long still works. */
   readonly check: Probe<A> | undefined
   /** Makes a connection ready, each time before it is lent. */
-  readonly beforeLend: Probe<A> | undefined
+  readonly beforeLend: Hook<A> | undefined
   /** Leases end after some time, so that fibers of the pool's run in the place of borrowers. */
   readonly limitsLeases: boolean
 }
@@ -77,22 +78,22 @@ const wait = <K, A, B, E, R>(
   return Effect.andThen(span, onward)
 }
 
-const passes = <A>(probe: Probe<A> | undefined, value: A): Effect.Effect<boolean> =>
-  probe === undefined ? Effect.succeed(true) : probe(value)
-
 /**
  * Checks the connection at hand and makes it ready. One that fails, or does not answer in the time that is left, is closed,
  * and the borrow goes back to the front of its queue with the deadline that it had.
  */
 const prepared = <K, A>(lender: Lender<K, A>, lease: Lease<K, A>, value: A): Effect.Effect<A, PoolError> => {
   const { beforeLend, check, core } = lender
-  const checked = passes(lease.mustCheck ? check : undefined, value)
+  const { label } = lease.owner
+  const checked = lease.mustCheck && check !== undefined ? check(value, label) : Effect.succeed(true)
   // Until it has passed, nobody knows what the connection is worth, whatever becomes of this borrower.
   lease.mustCheck = true
   let isAlive = false
+  let failure: HookFailure | undefined
   const ready = Effect.flatMap(checked, (works) => {
     isAlive = works
-    return works ? passes(beforeLend, value) : Effect.succeed(false)
+    if (!works || beforeLend === undefined) return Effect.succeed(works)
+    return Effect.map(beforeLend(value, label), (failed) => (failure = failed) === undefined)
   })
   const inTime = timeoutOrElse(ready, {
     duration: Duration.millis(core.remaining(lease)),
@@ -100,7 +101,7 @@ const prepared = <K, A>(lender: Lender<K, A>, lease: Lease<K, A>, value: A): Eff
   })
   return Effect.flatMap(inTime, (works) => {
     if (works && core.proved(lease)) return Effect.succeed(inUse(lender, lease, value))
-    const refused = core.reject(lease, isAlive && !works)
+    const refused = core.reject(lease, isAlive && !works, failure?.error)
     if (refused !== undefined) return Effect.fail(refused)
     return core.remaining(lease) > 0
       ? wait(lender, lease, "First", Effect.suspend(() => borrowed(lender, lease)))

@@ -48,6 +48,7 @@ import { closerIn, reportDefects } from "./Closing.ts"
 import * as Draining from "./Draining.ts"
 import * as Establishment from "./Establishment.ts"
 import { type Health, noSetbacks } from "./Health.ts"
+import { hookOf, HookReports } from "./HookRunner.ts"
 import { LeaseQueue } from "./LeaseQueue.ts"
 import { warnAbove } from "./LimitCheck.ts"
 import { openConnection, openingContext } from "./Opening.ts"
@@ -170,6 +171,8 @@ const makePool = <K, A, E, R>(
   const fork = Effect.runForkWith(context)
   const forkOpening = Effect.runForkWith(openingContext(context, settings))
   const clock = new SteadyClock(Context.get(context, Clock.Clock))
+  const hooking = { connectTimeout: settings.connectTimeout, context, reports: new HookReports(() => clock.now()) }
+  const reset = hookOf("afterReturn", hooks?.afterReturn, hooking)
   const core = new PoolCore<K, A>({
     settings,
     clock,
@@ -185,7 +188,7 @@ const makePool = <K, A, E, R>(
     isReusable: reusableOf(connector, fork),
     check,
     makesReady: hooks?.beforeLend !== undefined,
-    reset: probeOf("afterReturn", hooks?.afterReturn, settings, context),
+    reset: reset && ((connection, label) => Effect.map(reset(connection, label), (failure) => failure === undefined)),
     obstacle: (label) => monitor.reserve.unsafe?.obstacle?.({ label }),
     reportLease: (lease, what, millis) => monitor.reportLeak(Reporting.leakOf(lease, what, millis)),
     warnNested: Reporting.nestedOnce(fork)
@@ -195,7 +198,7 @@ const makePool = <K, A, E, R>(
     [TypeId]: {
       core,
       check,
-      beforeLend: probeOf("beforeLend", hooks?.beforeLend, settings, context),
+      beforeLend: hookOf("beforeLend", hooks?.beforeLend, hooking),
       limitsLeases: settings.maxLease < Infinity,
       drain,
       registered: { core, clock, settings, hasCheck: check !== undefined, drain }

@@ -112,7 +112,8 @@ export const poolClosed = (label: string): PoolError => new PoolError({ reason: 
 export const diedAtOnce = <K, A>(keyPool: KeyPool<K, A>): ConnectionDied => new ConnectionDied({ key: keyPool.label })
 
 /** Why a connection that was opened is of no use to anybody. */
-export const notReady = <K, A>(keyPool: KeyPool<K, A>): NotReady => new NotReady({ key: keyPool.label })
+export const notReady = <K, A>({ label }: KeyPool<K, A>, cause: unknown): NotReady =>
+  new NotReady({ key: label, cause })
 
 export const connectFailed = <K, A>(keyPool: KeyPool<K, A>, cause: unknown): PoolError =>
   new PoolError({ reason: new ConnectFailed({ key: keyPool.label, cause }) })

@@ -280,12 +280,12 @@ export class Openings<K, A> {
    * A connection could not be made ready for a borrower. If it is a new one, that is a failure to open it: the result is
    * what the borrower learns, unless there will be another attempt. Two that were opened at once count as one attempt.
    */
-  notReady(connection: PooledConnection<K, A>, isAlive: boolean): PoolError | undefined {
+  notReady(connection: PooledConnection<K, A>, isAlive: boolean, cause: unknown): PoolError | undefined {
     const { owner, state, untried } = connection
     const isNew = untried || isAlive && this.#isYoung(connection)
     if (!isNew || state === "Closing") return undefined
     connection.untried = false
-    const failure = owner.lastFailure = Explaining.notReady(owner)
+    const failure = owner.lastFailure = Explaining.notReady(owner, cause)
     return this.#env.clock.now() < owner.dialAt ? undefined : this.failed(owner, failure)
   }
 

@@ -216,14 +216,15 @@ export class PoolCore<K, A> {
 
   /**
    * Takes a connection that failed its check, or was alive and could not be made ready, away from a borrow, which goes on looking
-   * for another, unless the result says why it shall not: a new connection that cannot be made ready is a failure to open one.
+   * for another, unless the result says why it shall not: a new connection that cannot be made ready is a failure to open one, whose
+   * cause is `failure`.
    */
-  reject(lease: Lease<K, A>, isAlive: boolean): PoolError | undefined {
+  reject(lease: Lease<K, A>, isAlive: boolean, failure?: unknown): PoolError | undefined {
     const { connection } = lease
     lease.mustCheck = false
     if (connection === undefined) return undefined
     // The failure is counted before the slot is free, so that the next dial waits for its delay.
-    const error = this.remaining(lease) > 0 ? this.#openings.notReady(connection, isAlive) : undefined
+    const error = this.remaining(lease) > 0 ? this.#openings.notReady(connection, isAlive, failure) : undefined
     if (!isAlive || !connection.onTrial) this.#availability.rejected(connection)
     this.#finish(lease, true)
     return error

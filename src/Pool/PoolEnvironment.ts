@@ -13,8 +13,8 @@ import type { Settings } from "./PoolOptions.ts"
 import type { KeyPool, Lease } from "./PoolState.ts"
 import type { SteadyClock } from "./SteadyClock.ts"
 
-/** Asks whether a connection works, or makes it ready. */
-export type Probe<A> = (connection: A) => Effect.Effect<boolean>
+/** Asks whether a connection to the endpoint with this label works, or cleans it up. */
+export type Probe<A> = (connection: A, label: string) => Effect.Effect<boolean>
 
 /** What the core cannot do by itself. */
 export interface Environment<K, A> {

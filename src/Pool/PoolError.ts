@@ -261,15 +261,16 @@ export class ConnectionDied extends TaggedError("ConnectionDied")<{ readonly key
 
 /**
  * The hook `beforeLend` failed on a connection that had just been opened for a borrower. It is the `cause` of a
- * `ConnectFailed`.
+ * `ConnectFailed`. Its own `cause` is what the hook has failed with; there is none where the borrower's time ran out.
  *
  * @category errors
  * @since 0.1.0
  */
-export class NotReady extends TaggedError("NotReady")<{ readonly key: string }> {
+export class NotReady extends TaggedError("NotReady")<{ readonly key: string; readonly cause: unknown }> {
   readonly isRetryable = true
   override get message(): string {
-    return safeMessage(`the connection to ${this.key} was opened, but beforeLend failed`)
+    const why = this.cause === undefined ? "" : `: ${errorText(this.cause)}`
+    return safeMessage(`the connection to ${this.key} was opened, but beforeLend failed${why}`)
   }
 }
 

@@ -11,7 +11,8 @@ import * as RetryPolicy from "../Retry/RetryPolicy.ts"
 
 /**
  * What is done with a connection on its way. A hook that fails closes the connection, and no borrower sees it; each hook
- * must end within `connectTimeout`.
+ * must end within `connectTimeout`. A failure of `beforeLend` or `afterReturn` is logged at `References.UnhandledLogLevel`, once a
+ * minute for an endpoint. A hook must not borrow from its own pool: it would wait for the slot that it holds.
  *
  * @category models
  * @since 0.1.0
