@@ -16,7 +16,7 @@ const apart = [
  * has none, so that these are never run again.
  */
 const counted = [
-  "test/Pool/{Model,LeftBehind,LoweredCap,Spoilt,EffectCases,EffectPoolContract}.test.ts",
+  "test/Pool/{Model,LeftBehind,LoweredCap,Spoilt,Stalls,EffectCases,EffectPoolContract}.test.ts",
   "test/Resource/{TcpReuse,TcpDial,JsonRpcPeers,PromiseClient}.test.ts",
   "test/hazard/{soak,churn,cancellation,exhaustion,inbound,json-rpc-peers,promise-clients}.test.ts",
   "test/Testing/FaultProxy.test.ts"
