@@ -14,7 +14,7 @@ import * as Tracer from "effect/Tracer"
 import type { CallSite } from "../internal/CallSite.ts"
 import { labelOf } from "../internal/SafeText.ts"
 import { timeoutOrElse } from "../internal/Timeout.ts"
-import { deputies } from "./Deputies.ts"
+import { deputies, inPlaceOf } from "./Deputies.ts"
 import { poolClosed } from "./Explaining.ts"
 import type { Hook, HookFailure } from "./HookRunner.ts"
 import type { PoolCore } from "./PoolCore.ts"
@@ -85,7 +85,8 @@ const wait = <K, A, B, E, R>(
 const prepared = <K, A>(lender: Lender<K, A>, lease: Lease<K, A>, value: A): Effect.Effect<A, PoolError> => {
   const { beforeLend, check, core } = lender
   const { label } = lease.owner
-  const checked = lease.mustCheck && check !== undefined ? check(value, label) : Effect.succeed(true)
+  const onBehalf = inPlaceOf(lease.fiberId)
+  const checked = lease.mustCheck && check !== undefined ? check(value, label, onBehalf) : Effect.succeed(true)
   // Until it has passed, nobody knows what the connection is worth, whatever becomes of this borrower.
   lease.mustCheck = true
   let isAlive = false
@@ -93,7 +94,7 @@ const prepared = <K, A>(lender: Lender<K, A>, lease: Lease<K, A>, value: A): Eff
   const ready = Effect.flatMap(checked, (works) => {
     isAlive = works
     if (!works || beforeLend === undefined) return Effect.succeed(works)
-    return Effect.map(beforeLend(value, label), (failed) => (failure = failed) === undefined)
+    return Effect.map(beforeLend(value, label, onBehalf), (failed) => (failure = failed) === undefined)
   })
   const inTime = timeoutOrElse(ready, {
     duration: Duration.millis(core.remaining(lease)),

@@ -26,6 +26,7 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -40,6 +41,7 @@ import type * as Scope from "effect/Scope"
 import { supervised } from "../internal/Bounded.ts"
 import { type CallSite, siteOf } from "../internal/CallSite.ts"
 import { labelOf } from "../internal/SafeText.ts"
+import { report } from "../internal/Unhandled.ts"
 import { whileOpen } from "../internal/WhileOpen.ts"
 import { ResourceMonitor } from "../Monitor/Service.ts"
 import type { Connector } from "../Resource/Connector.ts"
@@ -60,6 +62,7 @@ import { PoolRegistry, type RegisteredPool } from "./PoolRegistry.ts"
 import { type KeyPool, listForOne } from "./PoolState.ts"
 import type { Stats } from "./PoolStats.ts"
 import * as Reporting from "./Reporting.ts"
+import { SlotHolders } from "./SlotHolders.ts"
 import { SteadyClock } from "./SteadyClock.ts"
 import { TypeId } from "./TypeId.ts"
 
@@ -134,14 +137,38 @@ const probeOf = <A, E, R>(
 ): Probe<A> | undefined =>
   probe === undefined
     ? undefined
-    : (connection) =>
-      supervised(reportDefects(what)(Effect.suspend(() => probe(connection))), {
+    : (connection, _, onBehalf) =>
+      supervised(onBehalf(reportDefects(what)(Effect.suspend(() => probe(connection)))), {
         within: settings.connectTimeout,
         patience: Duration.zero
       }).pipe(
         Effect.provideContext(context),
         Effect.map((exit) => exit !== undefined && Exit.isSuccess(exit))
       )
+
+/**
+ * Waits for the death of connections, if the connector notices it. Where `closed` fails nothing is known of a connection, which is
+ * as good as one of a connector without it. That is reported once: it fails for one connection as it does for the next.
+ */
+const watchOf = <K, A, E, R>(
+  { closed }: Connector<K, A, E, R>,
+  fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
+): ((connection: A) => Fiber.Fiber<void>) | undefined => {
+  if (closed === undefined) return undefined
+  let isReported = false
+  const failed = (cause: Cause.Cause<unknown>) =>
+    Effect.suspend(() => {
+      if (isReported) return Effect.never
+      isReported = true
+      return Effect.andThen(report(closedHasFailed, cause), Effect.never)
+    })
+  const isFailure = (cause: Cause.Cause<never>) => !Cause.hasInterruptsOnly(cause)
+  return (connection) => fork(Effect.catchCauseIf(Effect.suspend(() => closed(connection)), isFailure, failed))
+}
+
+const closedHasFailed =
+  "ConnectionPool: closed of a connector has failed, so that the death of a connection is not noticed any " +
+  "more: only checks and its use find it. This is reported once for a pool"
 
 /** Where `isReusable` throws, nobody knows the state of the connection, so that it is not lent again. */
 const reusableOf = <K, A, E, R>(
@@ -165,7 +192,6 @@ const makePool = <K, A, E, R>(
   const random = Context.get(context, Random.Random)
   const monitor = Context.get(context, ResourceMonitor)
   const { connector, hooks } = options
-  const { closed } = connector
   const check = probeOf("check", connector.check, settings, context)
   // The borrower's scope and span are none of the pool's: what the pool starts lives as long as the pool.
   const fork = Effect.runForkWith(context)
@@ -173,22 +199,26 @@ const makePool = <K, A, E, R>(
   const clock = new SteadyClock(Context.get(context, Clock.Clock))
   const hooking = { connectTimeout: settings.connectTimeout, context, reports: new HookReports(() => clock.now()) }
   const reset = hookOf("afterReturn", hooks?.afterReturn, hooking)
+  const slotHolders = new SlotHolders<K, A>()
   const core = new PoolCore<K, A>({
     settings,
     clock,
     random: () => random.nextDoubleUnsafe(),
     fork,
     makeKeyPool: emptyKeyPool,
-    open: ({ key, label }, demand) =>
-      forkOpening(openConnection({ connector, key, label, settings, afterOpen: hooks?.afterOpen, demand })),
+    slotHolders,
+    open: (keyPool, demand) => {
+      const { key, label } = keyPool
+      const { afterOpen } = hooks ?? {}
+      const onBehalf = slotHolders.holding(keyPool)
+      return forkOpening(openConnection({ connector, key, label, settings, afterOpen, demand, onBehalf }))
+    },
     close: closerIn(context, settings),
-    watch: closed === undefined
-      ? undefined
-      : (connection) => fork(reportDefects("closed")(Effect.suspend(() => closed(connection)))),
+    watch: watchOf(connector, fork),
     isReusable: reusableOf(connector, fork),
     check,
     makesReady: hooks?.beforeLend !== undefined,
-    reset: reset && ((connection, label) => Effect.map(reset(connection, label), (failure) => failure === undefined)),
+    reset: reset && ((...args) => Effect.map(reset(...args), (failure) => failure === undefined)),
     obstacle: (label) => monitor.reserve.unsafe?.obstacle?.({ label }),
     reportLease: (lease, what, millis) => monitor.reportLeak(Reporting.leakOf(lease, what, millis)),
     warnNested: Reporting.nestedOnce(fork)

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import * as Effect from "effect/Effect"
 
 /**
  * A borrower and its deputy. Where leases end after some time, a borrower's effect has a fiber of its own, which can be
@@ -59,3 +60,14 @@ export class Deputies {
  * the ids of fibers are, and it holds nothing of a deputy that has ended.
  */
 export const deputies = /*#__PURE__*/ new Deputies()
+
+/** Runs an effect in the place of a borrower: what it borrows is the borrower's. */
+export const inPlaceOf = (fiberId: number) => <B, E, R>(effect: Effect.Effect<B, E, R>): Effect.Effect<B, E, R> =>
+  Effect.withFiber((fiber) => {
+    const deputy: Deputy = { fiberId, deputyId: fiber.id, nextDeputy: undefined }
+    deputies.add(deputy)
+    return Effect.onExitPrimitive(effect, () => {
+      deputies.remove(deputy)
+      return undefined
+    })
+  })

@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { supervised } from "../internal/Bounded.ts"
 import { report } from "../internal/Unhandled.ts"
+import type { OnBehalf } from "./SlotHolders.ts"
 
 /** What a hook has failed with. */
 export interface HookFailure {
@@ -17,7 +18,7 @@ export interface HookFailure {
 }
 
 /** Runs a hook on a connection to the endpoint with this label. */
-export type Hook<A> = (connection: A, label: string) => Effect.Effect<HookFailure | undefined>
+export type Hook<A> = (connection: A, label: string, onBehalf: OnBehalf) => Effect.Effect<HookFailure | undefined>
 
 /** The shortest time between two reports of one hook and endpoint, in milliseconds. */
 const interval = 60_000
@@ -70,8 +71,11 @@ export const hookOf = <A, E, R>(
   hook: ((connection: A) => Effect.Effect<void, E, R>) | undefined,
   { connectTimeout, context, reports }: Environment<R>
 ): Hook<A> | undefined =>
-  hook && ((connection, label) => {
-    const run = supervised(Effect.suspend(() => hook(connection)), { within: connectTimeout, patience: Duration.zero })
+  hook && ((connection, label, onBehalf) => {
+    const run = supervised(onBehalf(Effect.suspend(() => hook(connection))), {
+      within: connectTimeout,
+      patience: Duration.zero
+    })
     return Effect.flatMap(Effect.provideContext(run, context), (exit) => {
       if (exit !== undefined && Exit.isSuccess(exit)) return Effect.undefined
       const cause: Cause.Cause<unknown> = exit?.cause ??

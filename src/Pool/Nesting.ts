@@ -7,7 +7,8 @@ import * as Explaining from "./Explaining.ts"
 import type { Inventory } from "./Inventory.ts"
 import type { Environment } from "./PoolEnvironment.ts"
 import type { PoolError } from "./PoolError.ts"
-import type { Lease, PooledConnection } from "./PoolState.ts"
+import type { KeyPool, Lease, PooledConnection } from "./PoolState.ts"
+import type { HeldSlots } from "./SlotHolders.ts"
 
 const buckets = 256
 
@@ -67,6 +68,13 @@ const heldBy = <K, A>({ fiberId, owner }: Lease<K, A>, connections: Iterable<Poo
   return held
 }
 
+const withSlots = (held: Held, slots: HeldSlots | undefined): Held =>
+  slots === undefined ? held : {
+    some: true,
+    ofEndpoint: held.ofEndpoint + slots.ofEndpoint,
+    ofPool: held.ofPool + slots.ofPool
+  }
+
 const nothing: Held = { some: false, ofEndpoint: 0, ofPool: 0 }
 
 const countOf = <K, A>(leases: ReadonlyArray<Lease<K, A>>, fiberId: number): number => {
@@ -89,6 +97,10 @@ const prospectOf = (
     ? "Never"
     : "Perhaps"
 
+/** Whether no connection of an endpoint is within reach, and no further dial begins before one of those under way has ended. */
+const isStuck = <K, A>({ connecting, connections, establishment }: KeyPool<K, A>, { ofEndpoint }: Held): boolean =>
+  connecting >= establishment.width && connecting + connections.length <= ofEndpoint
+
 /** Finds the borrows of a pool that wait for themselves. */
 export class Nesting<K, A> {
   readonly #env: Environment<K, A>
@@ -110,10 +122,11 @@ export class Nesting<K, A> {
 
   /** Tells a borrower that would wait for what it holds itself; warns if it merely may. */
   refusal(lease: Lease<K, A>): PoolError | undefined {
-    if (!this.#holders.mayHold(lease.fiberId)) return undefined
-    const { settings, warnNested } = this.#env
-    const held = heldBy(lease, this.#inventory.around(lease.owner))
-    const prospect = prospectOf(held, settings)
+    const { settings, slotHolders, warnNested } = this.#env
+    const outOfReach = slotHolders.outOfReach(lease)
+    if (outOfReach === undefined && !this.#holders.mayHold(lease.fiberId)) return undefined
+    const held = withSlots(heldBy(lease, this.#inventory.around(lease.owner)), outOfReach)
+    const prospect = isStuck(lease.owner, held) ? "Never" : prospectOf(held, settings)
     if (prospect === "Perhaps") warnNested(lease)
     return prospect === "Never" ? Explaining.nestedAcquire(lease.owner, held, settings) : undefined
   }

@@ -31,6 +31,7 @@ import { closeWithin, patienceOf } from "./Closing.ts"
 import { ConnectionBudget, unlimited } from "./ConnectionBudget.ts"
 import type { Settings } from "./PoolOptions.ts"
 import { Records } from "./Records.ts"
+import type { OnBehalf } from "./SlotHolders.ts"
 
 /**
  * One attempt to open a connection took longer than `connectTimeout`.
@@ -98,6 +99,8 @@ export interface Request<K, A, E, R> extends Labelled {
   readonly key: K
   readonly afterOpen: ((connection: A) => Effect.Effect<void, E, R>) | undefined
   readonly demand: Demand<A>
+  /** What is borrowed while the connection is opened is borrowed while its slot is held. */
+  readonly onBehalf: OnBehalf
 }
 
 /** What the attempt that was made last has noted down and opened, until the pool takes it over. */
@@ -150,7 +153,7 @@ const connectLeftBehind = (label: string, patience: Duration.Duration, { leftBeh
 const dial = <K, A, E, R>(request: Request<K, A, E, R>, held: Held<A>) =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
-      const { afterOpen, connector, demand, key, label, settings } = request
+      const { afterOpen, connector, demand, key, label, onBehalf, settings } = request
       const { records } = held
       const scope = Scope.makeUnsafe()
       const after = settings.connectTimeout
@@ -164,7 +167,7 @@ const dial = <K, A, E, R>(request: Request<K, A, E, R>, held: Held<A>) =>
           fiber.addObserver(demand.leftBehind("Connect"))
           return connectLeftBehind(label, patience, settings)
         })
-      const supervising = supervised(records.during(complete), { within: after, patience, leftBehind })
+      const supervising = supervised(onBehalf(records.during(complete)), { within: after, patience, leftBehind })
       const exit = yield* Effect.onInterrupt(restore(supervising), () => close)
       if (exit !== undefined && Exit.isSuccess(exit)) {
         return held.opened = { value: exit.value, scope, records }

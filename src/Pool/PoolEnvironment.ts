@@ -11,10 +11,11 @@ import type { Closable } from "./Closing.ts"
 import type { Demand } from "./Opening.ts"
 import type { Settings } from "./PoolOptions.ts"
 import type { KeyPool, Lease } from "./PoolState.ts"
+import type { OnBehalf, SlotHolders } from "./SlotHolders.ts"
 import type { SteadyClock } from "./SteadyClock.ts"
 
 /** Asks whether a connection to the endpoint with this label works, or cleans it up. */
-export type Probe<A> = (connection: A, label: string) => Effect.Effect<boolean>
+export type Probe<A> = (connection: A, label: string, onBehalf: OnBehalf) => Effect.Effect<boolean>
 
 /** What the core cannot do by itself. */
 export interface Environment<K, A> {
@@ -22,6 +23,7 @@ export interface Environment<K, A> {
   readonly clock: SteadyClock
   /** A random number from 0 (inclusive) to 1 (exclusive). */
   readonly random: () => number
+  readonly slotHolders: SlotHolders<K, A>
   /** Starts a fiber that outlives the caller. */
   readonly fork: <B>(effect: Effect.Effect<B>) => Fiber.Fiber<B>
   readonly makeKeyPool: (key: K) => KeyPool<K, A>

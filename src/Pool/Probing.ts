@@ -28,7 +28,9 @@ export class Probing<K, A> {
 
   /** Probes a connection that nobody has, and goes on with it if it passes; it is closed if it does not. */
   run(connection: PooledConnection<K, A>, probe: Probe<A>, passed: () => void, failed = (): void => {}): void {
-    const fiber = connection.probe = this.#env.fork(probe(connection.value, connection.owner.label))
+    const { owner, value } = connection
+    const { fork, slotHolders } = this.#env
+    const fiber = connection.probe = fork(probe(value, owner.label, slotHolders.holding(owner)))
     fiber.addObserver((exit) => {
       connection.probe = undefined
       if (exit._tag === "Success" && exit.value) return passed()

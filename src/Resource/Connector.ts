@@ -20,7 +20,8 @@ export { ClientError, type PromiseClient } from "./PromiseClient.ts"
  * - `check` asks whether an idle connection still works. It fails when it does not. Without it every connection that
  *   is not known to be dead is good.
  * - `closed` completes as soon as the connection is dead, whichever side ended it. A pool waits on it, so that a dead idle
- *   connection is gone before it is leased. Without it death is only noticed by `check` or by its user.
+ *   connection is gone before it is leased. Without it death is only noticed by `check` or by its user. It must not fail: that is
+ *   logged once for a pool, and the death of such a connection is not noticed either.
  * - `isReusable` says at once, from what the client knows, whether a connection may be leased again. It is asked when a
  *   borrow has ended, with how it ended, and again before the next one, without. It guards a protocol that cannot tell
  *   whose answer comes next. Without it a borrow that ended by interruption or by a defect closes its connection: its answer

@@ -3,7 +3,7 @@
  *
  * Usage: node stopped-child.ts PORT
  */
-import { Effect, Fiber, Logger } from "effect"
+import { Effect, Fiber, Layer, Logger } from "effect"
 import * as Fs from "node:fs"
 import * as Monitor from "../../src/Monitor/ResourceMonitor.ts"
 import * as ConnectionPool from "../../src/Pool/ConnectionPool.ts"
@@ -45,6 +45,6 @@ const program = Effect.gen(function*() {
 })
 
 const result = await Effect.runPromise(
-  Effect.scoped(program).pipe(Effect.provide(Monitor.layerUnlimited), Effect.provide(logged))
+  Effect.provide(Effect.scoped(program), Layer.merge(Monitor.layerUnlimited, logged))
 )
 Fs.writeSync(1, JSON.stringify({ ...result, lines }))
