@@ -229,7 +229,9 @@ export class Openings<K, A> {
   used(connection: PooledConnection<K, A>, exit: Exit.Exit<unknown, unknown>): boolean {
     const { owner, slot, state, watcher } = connection
     if (Exit.isFailure(exit)) {
-      const hasDied = state !== "Closing" && watcher?.pollUnsafe() !== undefined
+      // A connection that had died may have been closed since.
+      const ended = watcher?.pollUnsafe()
+      const hasDied = ended !== undefined && (state !== "Closing" || Exit.isSuccess(ended))
       if (hasDied && !Cause.hasInterruptsOnly(exit.cause)) this.lost(connection)
       return false
     }
@@ -253,10 +255,25 @@ export class Openings<K, A> {
     this.failed(owner, owner.lastFailure)
   }
 
+  /**
+   * Closes a connection that has died under borrowers who go on: its slot is free before they say whether it was of use. If it was of
+   * use to none so far, the next dial waits as after a failure, so that a server that closes what it accepts is not dialled by all
+   * that wait at once.
+   */
+  closeDead(connection: PooledConnection<K, A>): void {
+    const { onTrial, owner, state } = connection
+    if (state === "Closing") return
+    if (onTrial && !this.#hasLasted(connection)) {
+      owner.dialAt = Math.max(owner.dialAt, this.#env.clock.now() + this.#delayOf(owner, this.#env.random()))
+      this.#availability.delayed(owner)
+    }
+    this.#inventory.retire(connection)
+  }
+
   #hasLasted({ openedAt, owner, state }: PooledConnection<K, A>): boolean {
     return Establishment.hasLasted({
       age: this.#env.clock.now() - openedAt,
-      isLent: state === "Lent",
+      isLent: state !== "Idle",
       delay: this.#delayOf(owner, 1)
     })
   }

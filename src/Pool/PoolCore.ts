@@ -8,8 +8,8 @@
  * @since 0.1.0
  */
 import type * as Exit from "effect/Exit"
-import { Alarm } from "../internal/Timer.ts"
-import { isUndisturbed } from "../internal/Undisturbed.ts"
+import { afterTurn, Alarm } from "../internal/Timer.ts"
+import { leavesUndisturbed } from "../internal/Undisturbed.ts"
 import type { HeldLease } from "../Monitor/Ledger.ts"
 import { isOthersTurn, isStillWanted, nextDialOf, wantedBy } from "./Admission.ts"
 import { Availability } from "./Availability.ts"
@@ -74,12 +74,11 @@ export class PoolCore<K, A> {
           leftBehind: () => this.#leftBehind(owner, "Close")
         })
     })
-    const [inventory, tally] = [this.#inventory, this.#tally]
-    const availability = this.#availability = new Availability(env, inventory, (retryAt) => {
+    const availability = this.#availability = new Availability(env, this.#inventory, (retryAt) => {
       this.#upkeep.at(retryAt)
       this.observers.current?.judged()
     })
-    this.#openings = new Openings({ env, inventory, availability, tally }, {
+    this.#openings = new Openings({ env, inventory: this.#inventory, availability, tally: this.#tally }, {
       isWanted: (keyPool) => this.#status === "Open" && isStillWanted(keyPool, settings),
       arrived: (connection) => this.#arrive(connection),
       judged: () => this.observers.current?.judged(),
@@ -141,6 +140,17 @@ export class PoolCore<K, A> {
    * says why it cannot even wait. It is asked here, in the step that queues it, because a fiber may pause anywhere else.
    */
   enqueue(lease: Lease<K, A>, place: "Last" | "First"): PoolError | undefined {
+    const rejected = lease.connection
+    if (rejected === undefined) return this.#enqueue(lease, place)
+    // The slot that it gives back serves who is first in the queue, which this borrow has to be by then.
+    this.#takeBack(lease, rejected, this.#clock.now())
+    const refusal = this.#enqueue(lease, place)
+    this.#inventory.dismiss(rejected)
+    this.#dispatching.run()
+    return refusal
+  }
+
+  #enqueue(lease: Lease<K, A>, place: "Last" | "First"): PoolError | undefined {
     if (lease.owner.isForgotten) lease.owner = this.keyPool(lease.owner.key)
     const most = place === "First" ? Infinity : this.#inventory.mostWaiting(lease.owner)
     const refusal = Explaining.refusal(lease.owner, this.#status, most, this.#settings) ??
@@ -173,20 +183,13 @@ export class PoolCore<K, A> {
       this.#hasGivenUp(lease)
     } else if (lease.connection === undefined) this.#leaveEmpty(lease.owner)
     lease.unnote?.()
-    const { mustCheck } = lease
     // A borrower that was interrupted before it went on with its connection has left nothing behind on it.
     const connection = lease.isInUse ? lease.connection : undefined
-    const isSpoilt = connection !== undefined && !this.#isFitAfter(connection.value, exit)
+    const isSpoilt = connection !== undefined && !(this.#env.isReusable ?? leavesUndisturbed)(connection.value, exit)
     if (connection !== undefined) this.#availability.used(connection, exit, isSpoilt)
     const mayDial = connection?.onTrial === true && this.#openings.used(connection, exit)
-    this.#finish(lease, mustCheck || isSpoilt)
+    this.#finish(lease, lease.mustCheck || isSpoilt)
     if (mayDial) this.#dispatching.run()
-  }
-
-  /** Whether a connection may be leased again after a borrow that ended so. What a connector does not say is decided by that. */
-  #isFitAfter(value: A, exit: Exit.Exit<unknown, unknown>): boolean {
-    const { isReusable } = this.#env
-    return isReusable === undefined ? isUndisturbed(exit) : isReusable(value, exit)
   }
 
   /** A borrower goes on with its connection. */
@@ -215,18 +218,18 @@ export class PoolCore<K, A> {
   }
 
   /**
-   * Takes a connection that failed its check, or was alive and could not be made ready, away from a borrow, which goes on looking
-   * for another, unless the result says why it shall not: a new connection that cannot be made ready is a failure to open one, whose
-   * cause is `failure`.
+   * The connection of a borrow has failed its check, or was alive and could not be made ready. The borrow goes back to its queue,
+   * which takes that connection away from it, unless the result says why it shall not: a new connection that cannot be made ready is
+   * a failure to open one, whose cause is `failure`.
    */
   reject(lease: Lease<K, A>, isAlive: boolean, failure?: unknown): PoolError | undefined {
     const { connection } = lease
     lease.mustCheck = false
     if (connection === undefined) return undefined
-    // The failure is counted before the slot is free, so that the next dial waits for its delay.
+    connection.unfit = true
+    // The failure is counted before the slot is free, so that the next dial waits for its delay. A borrow that is late ends by itself.
     const error = this.remaining(lease) > 0 ? this.#openings.notReady(connection, isAlive, failure) : undefined
     if (!isAlive || !connection.onTrial) this.#availability.rejected(connection)
-    this.#finish(lease, true)
     return error
   }
 
@@ -333,11 +336,8 @@ export class PoolCore<K, A> {
   }
 
   #giveBack(lease: Lease<K, A>, connection: PooledConnection<K, A>): void {
-    lease.connection = undefined
     const now = this.#clock.now()
-    this.#custody.remove(lease)
-    this.observers.current?.used(now - lease.borrowedAt)
-    this.#inventory.takeBack(connection, lease)
+    this.#takeBack(lease, connection, now)
     if (connection.state === "Closing") return
     if (this.#mustClose(connection, now)) return this.#inventory.dismiss(connection)
     if (this.#dispatching.isContended && isOthersTurn(connection, this.#waiting.turns, this.#settings, now)) {
@@ -348,6 +348,13 @@ export class PoolCore<K, A> {
     const { reset } = this.#env
     if (reset === undefined || connection.leases.length > 0) this.#place(connection, now)
     else this.#probing.run(connection, reset, () => this.#offer(connection, this.#clock.now()))
+  }
+
+  #takeBack(lease: Lease<K, A>, connection: PooledConnection<K, A>, now: number): void {
+    lease.connection = undefined
+    this.#custody.remove(lease)
+    this.observers.current?.used(now - lease.borrowedAt)
+    this.#inventory.takeBack(connection, lease)
   }
 
   /** Ends a borrow. If it leaves its connection broken, or nobody knows in which state, that is not lent again. */
@@ -421,6 +428,8 @@ export class PoolCore<K, A> {
   #died(connection: PooledConnection<K, A>): void {
     if (connection.state === "Idle") this.#openings.lost(connection)
     if (connection.state !== "Closing") this.#discard(connection)
+    // Its borrowers learn of its end first. One that goes on all the same must not keep a slot for a socket that is gone.
+    if (connection.leases.length > 0) afterTurn(() => this.#openings.closeDead(connection))
   }
 
   /** Has a connection closed. Those that would have shared it after its check need another. */

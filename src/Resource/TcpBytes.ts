@@ -31,8 +31,9 @@ const brokenBy = ({ error, forced, raw }: TcpSocket): Error | null => forced ? n
 const look = (socket: TcpSocket): Effect.Effect<Uint8Array, TcpConnectionError> | undefined => {
   const { endpoint, raw } = socket
   const reused = socket.served && socket.unanswered
-  if (socket.closing) return closed(socket, reused)
-  const bytes: Uint8Array | null = raw.destroyed ? null : raw.read()
+  if (socket.closing && socket.rest === null) return closed(socket, reused)
+  const bytes: Uint8Array | null = socket.rest ?? (raw.destroyed ? null : raw.read())
+  socket.rest = null
   if (bytes !== null) {
     socket.served ||= socket.unanswered
     socket.unanswered = false

@@ -63,6 +63,8 @@ export interface TcpSocket {
   waiting: number
   /** The first error that the socket met by itself. With TLS one may be announced without ending the stream. */
   error: NodeJS.ErrnoException | undefined
+  /** What had come before the peer's end and was not read when the closing began. */
+  rest: Uint8Array | null
 }
 
 /**
@@ -103,7 +105,8 @@ export const watch = (
     unanswered: false,
     served: false,
     waiting: 0,
-    error: undefined
+    error: undefined,
+    rest: null
   }
   const die = () => Deferred.doneUnsafe(socket.dead, Exit.void)
   raw.on("readable", () => {
@@ -167,6 +170,8 @@ export const closeGracefully = (socket: TcpSocket, closeTimeout: Duration.Durati
     const { raw } = socket
     socket.closing = true
     hold(socket)
+    // A pool closes a connection whose peer has ended under its borrower, who may not have read all of the answer.
+    if (hasPeerEnded(raw) && !raw.destroyed) socket.rest = raw.read()
     raw.end()
     // Unread bytes would keep the peer's end from being seen, so whatever still arrives is discarded. A stream with a
     // `readable` listener does not flow, and one that has just lost its last is stopped again unless it has one for `data`.

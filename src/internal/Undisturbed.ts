@@ -12,3 +12,7 @@ import * as Exit from "effect/Exit"
  */
 export const isUndisturbed = (exit: Exit.Exit<unknown, unknown>): boolean =>
   Exit.isSuccess(exit) || !(Cause.hasInterrupts(exit.cause) || Cause.hasDies(exit.cause))
+
+/** The same for a connection, in the place of a connector's `isReusable`. */
+export const leavesUndisturbed = (_: unknown, exit?: Exit.Exit<unknown, unknown>): boolean =>
+  exit === undefined || isUndisturbed(exit)
