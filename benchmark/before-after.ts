@@ -22,7 +22,7 @@ const figuresOf = async (path: string, scale: number): Promise<Figures> => {
 }
 
 /** Cases that are to cost no more than before. The last one is the price of hearing what the kernel knows. */
-const isHeld = (name: string): boolean => !name.includes("after a turn")
+const isHeld = (name: string): boolean => !name.includes("turn of its own")
 
 export const beforeAfter = async (control: string | undefined, rounds: Rounds, scale: number): Promise<Table> => {
   if (control === undefined) throw new Error("before-after: --control PATH says which copy to compare with")

@@ -37,14 +37,9 @@ export interface Lender<K, A> {
 const leaseFor = <K, A>(
   { core }: Lender<K, A>,
   fiber: Fiber.Fiber<unknown, unknown>,
-  { key, site }: Request<K>
-): Lease<K, A> => makeLease(core.keyPool(key), { fiber, fiberId: deputies.borrowerOn(fiber.id), site })
-
-/** What is borrowed, and where in the program. */
-interface Request<K> {
-  readonly key: K
-  readonly site: CallSite | undefined
-}
+  key: K,
+  site: CallSite | undefined
+): Lease<K, A> => makeLease(core.keyPool(key), fiber, deputies.borrowerOn(fiber.id), site)
 
 /**
  * Waits in the queue, and goes on with `onward` as soon as the lease has a connection. The waiting fiber is resumed with
@@ -110,9 +105,25 @@ const prepared = <K, A>(lender: Lender<K, A>, lease: Lease<K, A>, value: A): Eff
   })
 }
 
+/**
+ * Goes on with a connection that might have died unseen, when the loop has turned and it is alive. Otherwise the borrow goes back to
+ * the front of its queue with the deadline that it had, and goes on when it has another one.
+ */
+const heard = <K, A, B, E, R>(
+  lender: Lender<K, A>,
+  lease: Lease<K, A>,
+  onward: Effect.Effect<B, E, R>
+): Effect.Effect<B, E | PoolError, R> =>
+  Effect.callback<B, E | PoolError, R>((resume) => {
+    const { core } = lender
+    lease.goOn = () => resume(core.turning.heard(lease) ? onward : wait(lender, lease, "First", onward))
+    core.turning.add(lease)
+  })
+
 const borrowed = <K, A>(lender: Lender<K, A>, lease: Lease<K, A>): Effect.Effect<A, PoolError> => {
   const { connection } = lease
   if (connection === undefined) return Effect.die(new Error("a borrow went on without a connection"))
+  if (lease.mustTurn) return heard(lender, lease, Effect.suspend(() => borrowed(lender, lease)))
   return lease.mustCheck || lender.beforeLend !== undefined
     ? prepared(lender, lease, connection.value)
     : Effect.succeed(inUse(lender, lease, connection.value))
@@ -183,7 +194,8 @@ const expiredIn = <B, E>(exit: Exit.Exit<B, E>, expired: PoolError): Exit.Exit<B
  */
 export const use = <K, A, B, E, R>(
   lender: Lender<K, A>,
-  request: Request<K>,
+  key: K,
+  site: CallSite | undefined,
   f: (connection: A) => Effect.Effect<B, E, R>
 ): Effect.Effect<B, E | PoolError, R> =>
   Effect.withFiber((fiber) => {
@@ -191,10 +203,11 @@ export const use = <K, A, B, E, R>(
     let lease: Lease<K, A> | undefined
     // It is run once to begin with, and once more when a wait has ended.
     const attempt: Effect.Effect<B, E | PoolError, R> = Effect.suspend(() => {
-      if (lease === undefined && core.isOver) return Effect.fail(poolClosed(labelOf(request.key)))
-      const own = lease ??= leaseFor(lender, fiber, request)
+      if (lease === undefined && core.isOver) return Effect.fail(poolClosed(labelOf(key)))
+      const own = lease ??= leaseFor(lender, fiber, key, site)
       const connection = own.connection ?? core.tryLend(own)
       if (connection === undefined) return wait(lender, own, "Last", attempt)
+      if (own.mustTurn) return heard(lender, own, attempt)
       return own.mustCheck || lender.beforeLend !== undefined
         ? Effect.flatMap(prepared(lender, own, connection.value), (value) => withinLease(lender, own, f(value)))
         : withinLease(lender, own, f(inUse(lender, own, connection.value)))
@@ -211,13 +224,14 @@ export const use = <K, A, B, E, R>(
  */
 export const get = <K, A>(
   lender: Lender<K, A>,
-  request: Request<K>
+  key: K,
+  site: CallSite | undefined
 ): Effect.Effect<A, PoolError, Scope.Scope> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.withFiber((fiber) => {
       const { core } = lender
-      if (core.isOver) return Effect.fail(poolClosed(labelOf(request.key)))
-      const lease = leaseFor(lender, fiber, request)
+      if (core.isOver) return Effect.fail(poolClosed(labelOf(key)))
+      const lease = leaseFor(lender, fiber, key, site)
       const end = (exit: Exit.Exit<unknown, unknown>) => Effect.sync(() => core.end(lease, exit))
       // The fiber goes on to other things. As long as this is there, somebody can still end the lease.
       lease.finalizer = end

@@ -37,10 +37,12 @@ import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Random from "effect/Random"
+import * as Scheduler from "effect/Scheduler"
 import type * as Scope from "effect/Scope"
 import { supervised } from "../internal/Bounded.ts"
 import { type CallSite, siteOf } from "../internal/CallSite.ts"
 import { labelOf } from "../internal/SafeText.ts"
+import { laterOn } from "../internal/Timer.ts"
 import { report } from "../internal/Unhandled.ts"
 import { whileOpen } from "../internal/WhileOpen.ts"
 import { ResourceMonitor } from "../Monitor/Service.ts"
@@ -53,6 +55,7 @@ import { type Health, noSetbacks } from "./Health.ts"
 import { hookOf, HookReports } from "./HookRunner.ts"
 import { LeaseQueue } from "./LeaseQueue.ts"
 import { warnAbove } from "./LimitCheck.ts"
+import { firstDoubt } from "./Liveness.ts"
 import { openConnection, openingContext } from "./Opening.ts"
 import { PoolCore } from "./PoolCore.ts"
 import type { Probe } from "./PoolEnvironment.ts"
@@ -113,6 +116,7 @@ const emptyKeyPool = <K, A>(key: K): KeyPool<K, A> => ({
   connecting: 0,
   surplus: 0,
   closing: 0,
+  detached: 0,
   kept: 0,
   leftBehind: 0,
   establishment: Establishment.healthy,
@@ -120,6 +124,8 @@ const emptyKeyPool = <K, A>(key: K): KeyPool<K, A> => ({
   proving: 0,
   lastFailure: undefined,
   generation: 0,
+  doubt: firstDoubt,
+  endsAfter: 0,
   attempts: 0,
   failingSince: 0,
   failedAt: -Infinity,
@@ -196,6 +202,7 @@ const makePool = <K, A, E, R>(
   // The borrower's scope and span are none of the pool's: what the pool starts lives as long as the pool.
   const fork = Effect.runForkWith(context)
   const forkOpening = Effect.runForkWith(openingContext(context, settings))
+  const dispatcher = Context.get(context, Scheduler.Scheduler).makeDispatcher()
   const clock = new SteadyClock(Context.get(context, Clock.Clock))
   const hooking = { connectTimeout: settings.connectTimeout, context, reports: new HookReports(() => clock.now()) }
   const reset = hookOf("afterReturn", hooks?.afterReturn, hooking)
@@ -205,6 +212,8 @@ const makePool = <K, A, E, R>(
     clock,
     random: () => random.nextDoubleUnsafe(),
     fork,
+    nextTurn: (act) => dispatcher.scheduleTask(act, 0),
+    later: laterOn(clock.clock),
     makeKeyPool: emptyKeyPool,
     slotHolders,
     open: (keyPool, demand) => {
@@ -335,10 +344,11 @@ export function use<K, A, B, E, R>(
     ? (self: ConnectionPool<K, A>) =>
       Borrowing.use(
         self[TypeId],
-        { key: selfOrKey as K, site },
+        selfOrKey as K,
+        site,
         keyOrUse as (connection: A) => Effect.Effect<B, E, R>
       )
-    : Borrowing.use((selfOrKey as ConnectionPool<K, A>)[TypeId], { key: keyOrUse as K, site }, f)
+    : Borrowing.use((selfOrKey as ConnectionPool<K, A>)[TypeId], keyOrUse as K, site, f)
 }
 
 /**
@@ -354,10 +364,10 @@ export function get<K, A>(...args: readonly [K] | readonly [ConnectionPool<K, A>
   const site = siteOf(get)
   if (args.length === 2) {
     const [self, key] = args
-    return Borrowing.get(self[TypeId], { key, site })
+    return Borrowing.get(self[TypeId], key, site)
   }
   const [key] = args
-  return (self: ConnectionPool<K, A>) => Borrowing.get(self[TypeId], { key, site })
+  return (self: ConnectionPool<K, A>) => Borrowing.get(self[TypeId], key, site)
 }
 
 /**
@@ -541,11 +551,11 @@ export const Service = <Self>() =>
     layer: Layer.effect(service, makeNamed(options, () => id)),
     withConnection: (key, f) => {
       const site = siteOf(members.withConnection)
-      return Effect.flatMap(service, (pool) => Borrowing.use(pool[TypeId], { key, site }, f))
+      return Effect.flatMap(service, (pool) => Borrowing.use(pool[TypeId], key, site, f))
     },
     connection: (key) => {
       const site = siteOf(members.connection)
-      return Effect.flatMap(service, (pool) => Borrowing.get(pool[TypeId], { key, site }))
+      return Effect.flatMap(service, (pool) => Borrowing.get(pool[TypeId], key, site))
     },
     stats: Effect.flatMap(service, stats)
   }

@@ -43,7 +43,11 @@ export class Deadlines<K, A> {
 
   /** The deadline is set once; going back to the queue does not arm it again. */
   #of(lease: Lease<K, A>, now: number): number {
-    if (lease.deadline === Infinity) lease.deadline = this.#clock.monotonicAt(now) + this.#acquireTimeout
+    if (lease.deadline === Infinity) {
+      // One that was given a connection at once, which turned out to be dead, has spent some of its time already.
+      const spent = lease.borrowedAt > 0 ? now - lease.borrowedAt : 0
+      lease.deadline = this.#clock.monotonicAt(now) - spent + this.#acquireTimeout
+    }
     return lease.deadline
   }
 }

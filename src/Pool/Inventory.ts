@@ -153,7 +153,12 @@ export class Inventory<K, A> {
 
   /** Whether an idle connection may still be lent. The minimum is kept however long it is idle. */
   isFresh(connection: PooledConnection<K, A>, now: number): boolean {
-    return !connection.unfit && now < this.freshUntil(connection) && this.#isReusable?.(connection.value) !== false
+    return now < this.freshUntil(connection) && this.isFit(connection)
+  }
+
+  /** Whether nothing that is known of a connection keeps it from being leased. */
+  isFit({ unfit, value }: PooledConnection<K, A>): boolean {
+    return !unfit && this.#isReusable?.(value) !== false
   }
 
   /** The moment at which an idle connection stops being fresh. */
@@ -211,9 +216,12 @@ export class Inventory<K, A> {
   }
 
   lend(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: number): void {
-    if (connection.state === "Idle") {
+    // It may also come from a borrower that had to check it, and left before that.
+    if (connection.leases.length === 0) {
       lease.mustCheck = this.#hasCheck && now - connection.provenAt > this.#settings.checkAfterIdle
       if (lease.mustCheck && this.#settings.concurrency > 1) this.#setProving(connection, true)
+    }
+    if (connection.state === "Idle") {
       this.#idle.remove(connection)
       connection.state = "Lent"
     }
@@ -228,6 +236,7 @@ export class Inventory<K, A> {
   /** Takes a connection back from one of its borrowers. */
   takeBack(connection: PooledConnection<K, A>, lease: Lease<K, A>): void {
     removeFrom(connection.leases, lease)
+    if (connection.state === "Closing") connection.owner.detached--
     // Only one has a connection that is being proved.
     this.#setProving(connection, false)
     if (this.#settings.concurrency > 1) this.#noteRoom(connection)
@@ -248,7 +257,6 @@ export class Inventory<K, A> {
   /** Nobody has the connection: it is idle. */
   shelve(connection: PooledConnection<K, A>, now: number): void {
     if (connection.hasRoom) this.#forgetRoom(connection)
-    connection.provenAt = now
     this.#idle.add(connection, now)
   }
 
@@ -304,6 +312,7 @@ export class Inventory<K, A> {
     slot.state = "Closing"
     removeFrom(owner.connections, connection)
     owner.closing++
+    owner.detached += connection.leases.length
     this.#closing++
     this.#all.remove(connection)
     this.#lifetimes.remove(connection)

@@ -17,7 +17,7 @@ const forgetAfter = 60_000
 const mostRemembered = 256
 
 const isEmpty = <K, A>(keyPool: KeyPool<K, A>): boolean =>
-  slotsOf(keyPool) === 0 && keyPool.queue.size === 0 && keyPool.leftBehind === 0
+  slotsOf(keyPool) === 0 && keyPool.queue.size === 0 && keyPool.detached === 0 && keyPool.leftBehind === 0
 
 /** Whether anything is known of an endpoint that is not known of a new one. */
 const hasFailed = <K, A>({ dialAt, establishment, setbacks }: KeyPool<K, A>): boolean =>

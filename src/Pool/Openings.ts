@@ -227,11 +227,8 @@ export class Openings<K, A> {
    * dialled again because of that.
    */
   used(connection: PooledConnection<K, A>, exit: Exit.Exit<unknown, unknown>): boolean {
-    const { owner, slot, state, watcher } = connection
+    const { hasDied, owner, slot } = connection
     if (Exit.isFailure(exit)) {
-      // A connection that had died may have been closed since.
-      const ended = watcher?.pollUnsafe()
-      const hasDied = ended !== undefined && (state !== "Closing" || Exit.isSuccess(ended))
       if (hasDied && !Cause.hasInterruptsOnly(exit.cause)) this.lost(connection)
       return false
     }
@@ -247,8 +244,7 @@ export class Openings<K, A> {
    * the last failure are the same one.
    */
   lost(connection: PooledConnection<K, A>): void {
-    const { onTrial, owner, slot, state, untried } = connection
-    if (state === "Idle") this.#tally.died++
+    const { onTrial, owner, slot, untried } = connection
     connection.onTrial = false
     if (!onTrial || untried || this.#hasLasted(connection) || slot.since < owner.failedAt) return
     owner.lastFailure = Explaining.diedAtOnce(owner)
@@ -270,10 +266,10 @@ export class Openings<K, A> {
     this.#inventory.retire(connection)
   }
 
-  #hasLasted({ openedAt, owner, state }: PooledConnection<K, A>): boolean {
+  #hasLasted({ leases, openedAt, owner }: PooledConnection<K, A>): boolean {
     return Establishment.hasLasted({
       age: this.#env.clock.now() - openedAt,
-      isLent: state !== "Idle",
+      isLent: leases.some(({ isInUse }) => isInUse),
       delay: this.#delayOf(owner, 1)
     })
   }

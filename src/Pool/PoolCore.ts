@@ -8,7 +8,7 @@
  * @since 0.1.0
  */
 import type * as Exit from "effect/Exit"
-import { afterTurn, Alarm } from "../internal/Timer.ts"
+import { Alarm } from "../internal/Timer.ts"
 import { leavesUndisturbed } from "../internal/Undisturbed.ts"
 import type { HeldLease } from "../Monitor/Ledger.ts"
 import { isOthersTurn, isStillWanted, nextDialOf, wantedBy } from "./Admission.ts"
@@ -21,16 +21,20 @@ import * as Explaining from "./Explaining.ts"
 import type { Health } from "./Health.ts"
 import { Inventory } from "./Inventory.ts"
 import { KeyDirectory } from "./KeyDirectory.ts"
+import { Liveness } from "./Liveness.ts"
 import { Observers } from "./Observers.ts"
 import { Openings } from "./Openings.ts"
 import type { Environment } from "./PoolEnvironment.ts"
 import type { PoolError } from "./PoolError.ts"
 import type { Settings } from "./PoolOptions.ts"
-import { isGone, type KeyPool, type Lease, type PooledConnection, type Slot, type Status } from "./PoolState.ts"
+import { isGone, type KeyPool, type Lease, type PooledConnection, type Status } from "./PoolState.ts"
 import { emptyTally, heldLeases, type Stats, statsOf, type Tally } from "./PoolStats.ts"
 import { Probing } from "./Probing.ts"
 import { Refusals } from "./Refusals.ts"
+import { SlotRelease } from "./SlotRelease.ts"
 import type { SteadyClock } from "./SteadyClock.ts"
+import { Timeouts } from "./Timeouts.ts"
+import { Turning } from "./Turning.ts"
 import { WaitingLine } from "./WaitingLine.ts"
 
 export class PoolCore<K, A> {
@@ -49,10 +53,13 @@ export class PoolCore<K, A> {
   readonly #refusals: Refusals<K, A>
   readonly #deadlines: Deadlines<K, A>
   readonly #upkeep: Alarm
-  readonly #onEmptied: Array<() => void> = []
+  readonly #slots: SlotRelease<K, A>
+  readonly #timeouts: Timeouts<K, A>
   #status: Status = "Open"
   readonly #dispatching: Dispatching<K, A>
+  readonly #liveness: Liveness<K, A>
   readonly observers = new Observers()
+  readonly turning: Turning<K, A>
 
   constructor(env: Environment<K, A>) {
     const { clock, fork, settings } = env
@@ -70,11 +77,15 @@ export class PoolCore<K, A> {
           label: owner.label,
           scope,
           records,
-          freed: () => this.#free(owner, slot),
-          leftBehind: () => this.#leftBehind(owner, "Close")
+          freed: () => this.#slots.free(owner, slot),
+          leftBehind: () => this.#slots.leftBehind(owner, "Close")
         })
     })
-    const availability = this.#availability = new Availability(env, this.#inventory, (retryAt) => {
+    const [directory, inventory, observers, tally] = [this.#directory, this.#inventory, this.observers, this.#tally]
+    const dispatch = () => this.#dispatching.run()
+    const wakeAt = (due: number) => this.#upkeep.at(due)
+    this.#slots = new SlotRelease({ clock, directory, inventory, tally, observers, dispatch, wakeAt })
+    const availability = this.#availability = new Availability(env, inventory, (retryAt) => {
       this.#upkeep.at(retryAt)
       this.observers.current?.judged()
     })
@@ -84,11 +95,13 @@ export class PoolCore<K, A> {
       judged: () => this.observers.current?.judged(),
       crowded: (keyPool) => this.#inventory.evict(this.#inventory.victimFor(keyPool)),
       failed: (keyPool, error) => this.#refusals.refuseAllOf(keyPool, error),
-      leftBehind: (keyPool, what) => this.#leftBehind(keyPool, what),
-      slotKept: (keyPool, slot) => this.#keepSlot(keyPool, slot),
-      freed: (keyPool, slot) => this.#free(keyPool, slot),
-      ended: () => this.#dispatching.run()
+      leftBehind: (keyPool, what) => this.#slots.leftBehind(keyPool, what),
+      slotKept: (keyPool, slot) => this.#slots.keep(keyPool, slot),
+      freed: (keyPool, slot) => this.#slots.free(keyPool, slot),
+      ended: dispatch
     })
+    const [openings, isSuspended] = [this.#openings, () => this.#status === "Waiting"]
+    this.#timeouts = new Timeouts({ env, directory, inventory, openings, availability, tally, observers, isSuspended })
     this.#probing = new Probing(env, this.#inventory, (connection, works) => {
       if (!works) return this.#availability.rejected(connection)
       this.#availability.succeeded(connection.owner)
@@ -97,12 +110,14 @@ export class PoolCore<K, A> {
     })
     this.#custody = new Custody(env, this.#inventory, this.#tally, (lease) => this.#finish(lease, true))
     this.#refusals = new Refusals(this.#waiting, this.#continuations, (lease) => this.#hasGivenUp(lease))
-    this.#deadlines = new Deadlines(env, (now) => this.#refusals.refuseLate(now, () => this.#timeouts()))
+    this.#deadlines = new Deadlines(env, (now) => this.#refusals.refuseLate(now, () => this.#timeouts.errorsNow()))
+    this.#liveness = new Liveness(env.watch !== undefined || env.isReusable !== undefined)
+    this.turning = new Turning(env, this.#continuations, this.#liveness, inventory)
     this.#dispatching = new Dispatching({
       settings,
       clock,
-      directory: this.#directory,
-      inventory: this.#inventory,
+      directory,
+      inventory,
       waiting: this.#waiting,
       isOpen: () => this.#status === "Open",
       start: (keyPool) => this.#openings.start(keyPool),
@@ -136,8 +151,8 @@ export class PoolCore<K, A> {
   }
 
   /**
-   * Puts a borrow in the queue, at its end, or at its front if it had its turn and was given something broken. The result
-   * says why it cannot even wait. It is asked here, in the step that queues it, because a fiber may pause anywhere else.
+   * Puts a borrow in the queue, at its end, or at its front if it had its turn and was given something broken, which closes then.
+   * The result says why it cannot even wait. It is asked here, in the step that queues it, because a fiber may pause anywhere else.
    */
   enqueue(lease: Lease<K, A>, place: "Last" | "First"): PoolError | undefined {
     const rejected = lease.connection
@@ -181,14 +196,14 @@ export class PoolCore<K, A> {
     if (lease.state === "Waiting") {
       this.#waiting.leave(lease)
       this.#hasGivenUp(lease)
-    } else if (lease.connection === undefined) this.#leaveEmpty(lease.owner)
+    } else if (lease.connection === undefined) this.#slots.forgetIfEmpty(lease.owner)
     lease.unnote?.()
     // A borrower that was interrupted before it went on with its connection has left nothing behind on it.
     const connection = lease.isInUse ? lease.connection : undefined
     const isSpoilt = connection !== undefined && !(this.#env.isReusable ?? leavesUndisturbed)(connection.value, exit)
     if (connection !== undefined) this.#availability.used(connection, exit, isSpoilt)
     const mayDial = connection?.onTrial === true && this.#openings.used(connection, exit)
-    this.#finish(lease, lease.mustCheck || isSpoilt)
+    this.#finish(lease, lease.mustCheck && !lease.mustTurn || isSpoilt, exit._tag === "Success")
     if (mayDial) this.#dispatching.run()
   }
 
@@ -233,15 +248,7 @@ export class PoolCore<K, A> {
     return error
   }
 
-  timeoutOf(lease: Lease<K, A>, position = 1, moment = this.#moment()): PoolError {
-    this.#tally.timeouts++
-    this.observers.current?.timedOut()
-    const error = Explaining.acquireTimeout(lease, position, moment)
-    if (lease.owner.connecting === 0 || this.#openings.isDialling(lease.owner)) {
-      this.#availability.timedOut(lease.owner, error)
-    }
-    return error
-  }
+  readonly timeoutOf = (lease: Lease<K, A>) => this.#timeouts.errorOf(lease)
 
   // ---- operating -----------------------------------------------------------------------------------------------------
 
@@ -316,10 +323,7 @@ export class PoolCore<K, A> {
   readonly force = () => this.#inventory.retireAll()
 
   /** Calls back once, as soon as nothing is open, opening or closing. */
-  whenEmptied(callback: () => void): void {
-    if (this.#inventory.slots === 0) callback()
-    else this.#onEmptied.push(callback)
-  }
+  readonly whenEmptied = (callback: () => void) => this.#slots.whenEmptied(callback)
 
   /** Ends the pool when all its connections are closed. */
   shutDown(): void {
@@ -331,14 +335,16 @@ export class PoolCore<K, A> {
   // ---- lending and taking back ---------------------------------------------------------------------------------------
 
   #lend(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: number): void {
+    lease.mustTurn = this.#liveness.isUnseen(connection, now)
     this.#inventory.lend(connection, lease, now)
     this.#upkeep.at(this.#custody.add(lease))
   }
 
-  #giveBack(lease: Lease<K, A>, connection: PooledConnection<K, A>): void {
+  #giveBack(lease: Lease<K, A>, connection: PooledConnection<K, A>, succeeded: boolean): void {
     const now = this.#clock.now()
     this.#takeBack(lease, connection, now)
-    if (connection.state === "Closing") return
+    if (connection.state === "Closing") return this.#slots.forgetIfEmpty(connection.owner)
+    if (lease.isInUse) this.#liveness.returned(connection, succeeded, now)
     if (this.#mustClose(connection, now)) return this.#inventory.dismiss(connection)
     if (this.#dispatching.isContended && isOthersTurn(connection, this.#waiting.turns, this.#settings, now)) {
       // Its own borrowers go to the end of the line, so that the slot is not taken back at once.
@@ -347,7 +353,12 @@ export class PoolCore<K, A> {
     }
     const { reset } = this.#env
     if (reset === undefined || connection.leases.length > 0) this.#place(connection, now)
-    else this.#probing.run(connection, reset, () => this.#offer(connection, this.#clock.now()))
+    else {
+      this.#probing.run(connection, reset, () => {
+        connection.provenAt = this.#clock.now()
+        this.#offer(connection, connection.provenAt)
+      })
+    }
   }
 
   #takeBack(lease: Lease<K, A>, connection: PooledConnection<K, A>, now: number): void {
@@ -358,13 +369,13 @@ export class PoolCore<K, A> {
   }
 
   /** Ends a borrow. If it leaves its connection broken, or nobody knows in which state, that is not lent again. */
-  #finish(lease: Lease<K, A>, isBroken: boolean): void {
+  #finish(lease: Lease<K, A>, isBroken: boolean, succeeded = false): void {
     const { connection } = lease
     lease.state = "Over"
     if (connection === undefined) return
     const { proving } = connection
     connection.unfit ||= isBroken
-    this.#giveBack(lease, connection)
+    this.#giveBack(lease, connection, succeeded)
     if (proving) this.#dispatching.run()
   }
 
@@ -411,6 +422,7 @@ export class PoolCore<K, A> {
     this.#inventory.arrive(connection)
     this.#directory.opened(owner)
     this.observers.current?.opened(this.#clock.now() - slot.since)
+    this.#liveness.opened(connection)
     connection.watcher = this.#env.watch?.(value)
     connection.watcher?.addObserver(() => this.#died(connection))
     if (slot.generation !== owner.generation) return this.#inventory.retire(connection)
@@ -426,10 +438,21 @@ export class PoolCore<K, A> {
   }
 
   #died(connection: PooledConnection<K, A>): void {
-    if (connection.state === "Idle") this.#openings.lost(connection)
-    if (connection.state !== "Closing") this.#discard(connection)
-    // Its borrowers learn of its end first. One that goes on all the same must not keep a slot for a socket that is gone.
-    if (connection.leases.length > 0) afterTurn(() => this.#openings.closeDead(connection))
+    const { leases, state } = connection
+    if (state === "Closing") return
+    connection.hasDied = true
+    this.#liveness.died(connection, this.#clock.now())
+    // Those that have yet to hear of it have not begun with it, and look for another one before its slot is free.
+    const unheard = leases.filter(({ mustTurn }) => mustTurn)
+    if (state === "Idle" || leases.length > 0 && unheard.length === leases.length) {
+      this.#tally.died++
+      this.#openings.lost(connection)
+    }
+    this.#discard(connection)
+    for (const lease of unheard) this.turning.wake(lease)
+    if (leases.length === unheard.length) return
+    // Its borrower learns of its end first. One that goes on all the same must not keep a slot for a socket that is gone.
+    this.#env.nextTurn(() => this.#env.nextTurn(() => this.#openings.closeDead(connection)))
   }
 
   /** Has a connection closed. Those that would have shared it after its check need another. */
@@ -437,34 +460,6 @@ export class PoolCore<K, A> {
     const { proving } = connection
     this.#inventory.discard(connection)
     if (proving) this.#dispatching.run()
-  }
-
-  /** A connect or a finalizer was left behind; the result is for when it has ended after all. */
-  #leftBehind(keyPool: KeyPool<K, A>, what: "Connect" | "Close"): () => void {
-    keyPool.leftBehind++
-    if (what === "Connect") this.#tally.connectsLeftBehind++
-    else this.#tally.closesLeftBehind++
-    this.observers.current?.leftBehind(what)
-    return () => {
-      keyPool.leftBehind--
-      this.#leaveEmpty(keyPool)
-    }
-  }
-
-  /** Keeps the slot of a connect that was left behind: another dial may take the place of this one, in another slot. */
-  #keepSlot(keyPool: KeyPool<K, A>, slot: Slot): void {
-    this.#inventory.keepSlot(keyPool, slot)
-    this.#upkeep.at(this.#directory.lost(keyPool))
-    this.#dispatching.run()
-  }
-
-  #free(keyPool: KeyPool<K, A>, slot: Slot): void {
-    if (!this.#inventory.freeSlot(keyPool, slot)) return
-    this.observers.current?.judged()
-    this.#upkeep.at(this.#directory.lost(keyPool))
-    this.#dispatching.run()
-    this.#leaveEmpty(keyPool)
-    if (this.#inventory.slots === 0) { for (const callback of this.#onEmptied.splice(0)) callback() }
   }
 
   /** A borrower has left its queue. */
@@ -477,24 +472,10 @@ export class PoolCore<K, A> {
   /** A borrower has left its queue without a connection. */
   #hasGivenUp(lease: Lease<K, A>): void {
     this.#hasLeft(lease)
-    this.#leaveEmpty(lease.owner)
+    this.#slots.forgetIfEmpty(lease.owner)
   }
 
   // ---- time ----------------------------------------------------------------------------------------------------------
-
-  /** What makes the errors of borrowers that run out of time now: what they say of the pool is the same for all of them. */
-  #timeouts(): (lease: Lease<K, A>, position: number) => PoolError {
-    const moment = this.#moment()
-    return (lease, position) => this.timeoutOf(lease, position, moment)
-  }
-
-  #moment(): Explaining.Moment<K, A> {
-    const { obstacle, settings } = this.#env
-    const [now, pool] = [this.#clock.now(), this.#directory.counts()]
-    const isDialling = (keyPool: KeyPool<K, A>) => this.#openings.isDialling(keyPool)
-    const facts = { settings, pool, now, isSuspended: this.#status === "Waiting", obstacle, isDialling }
-    return Explaining.momentOf(facts, () => this.#inventory.all())
-  }
 
   /** One sweep for everything that age does to connections, leases and endpoints; returns when the next is due. */
   #doUpkeep(): number {
@@ -506,11 +487,5 @@ export class PoolCore<K, A> {
     this.observers.current?.judged()
     const nextDial = nextDialOf([...this.#waiting.turns, ...this.#directory.lacking()], now)
     return Math.min(next, nextToForget, nextDial, this.#availability.nextChange(now))
-  }
-
-  /** An endpoint may be empty now, and is forgotten if it stays so. */
-  #leaveEmpty(keyPool: KeyPool<K, A>): void {
-    const due = this.#directory.leave(keyPool, this.#clock.now())
-    if (due < Infinity) this.#upkeep.at(due)
   }
 }

@@ -26,6 +26,10 @@ export interface Environment<K, A> {
   readonly slotHolders: SlotHolders<K, A>
   /** Starts a fiber that outlives the caller. */
   readonly fork: <B>(effect: Effect.Effect<B>) => Fiber.Fiber<B>
+  /** Acts in the next turn of the event loop, or what the pool's scheduler takes for one. */
+  readonly nextTurn: (act: () => void) => void
+  /** Acts so many milliseconds later, or at once where the clock is not that of the platform. */
+  readonly later: (act: () => void, millis: number) => void
   readonly makeKeyPool: (key: K) => KeyPool<K, A>
   /** Starts to open a connection, which is handed to `demand.opened`. */
   readonly open: (keyPool: KeyPool<K, A>, demand: Demand<A>) => Fiber.Fiber<void>

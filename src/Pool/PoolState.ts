@@ -76,6 +76,12 @@ export interface PooledConnection<K, A> {
   idleSince: number
   /** When it was last known to work, on the pool's steady clock. */
   provenAt: number
+  /** Borrows of it that have ended with a success. */
+  answers: number
+  /** The turn of the event loop in which it was last known to be alive, as `Liveness` counts them. */
+  aliveIn: number
+  /** It has died, and the pool did not end it. */
+  hasDied: boolean
   /** Who has it. */
   readonly leases: Array<Lease<K, A>>
   /** Borrowers that want it for themselves alone. */
@@ -131,6 +137,9 @@ export const makeConnection = <K, A>(
   madeReady: false,
   idleSince: opened.openedAt,
   provenAt: opened.openedAt,
+  answers: 0,
+  aliveIn: -1,
+  hasDied: false,
   leases: listForOne(),
   reservations: 0,
   hasRoom: false,
@@ -158,6 +167,8 @@ export interface KeyPool<K, A> {
   /** Those of them whose attempts have failed, and which leave it to another one to carry on. */
   surplus: number
   closing: number
+  /** Borrowers that have not ended although their connection was closed under them. */
+  detached: number
   /** Slots that are kept for connects that were left behind. */
   kept: number
   /** Connects and finalizers that were left behind and have not ended, whether or not they keep a slot. */
@@ -166,6 +177,10 @@ export interface KeyPool<K, A> {
   proving: number
   /** Counts evictions. */
   generation: number
+  /** How many leases have yet to find a connection alive before this endpoint is trusted to keep one open after an answer. */
+  doubt: number
+  /** After so many answers the last connection was ended that was ended together with one; 0 if none was. */
+  endsAfter: number
   establishment: Establishment
   setbacks: Setbacks
   lastFailure: unknown
@@ -204,6 +219,10 @@ export interface Lease<K, A> {
   readonly site: CallSite | undefined
   state: "New" | "Waiting" | "Holding" | "Over"
   connection: PooledConnection<K, A> | undefined
+  /** The connection may have died unseen, and the event loop has to turn before it is used. */
+  mustTurn: boolean
+  /** That is under way. */
+  isTurning: boolean
   /** The connection has to be checked, or made ready, before it is used, and has not passed yet. */
   mustCheck: boolean
   /** The borrower has gone on with its connection. */
@@ -234,11 +253,9 @@ export interface Lease<K, A> {
 /** A borrow that has not begun. */
 export const makeLease = <K, A>(
   owner: KeyPool<K, A>,
-  { fiber, fiberId, site }: {
-    readonly fiber: Fiber.Fiber<unknown, unknown>
-    readonly fiberId: number
-    readonly site: CallSite | undefined
-  }
+  fiber: Fiber.Fiber<unknown, unknown>,
+  fiberId: number,
+  site: CallSite | undefined
 ): Lease<K, A> => ({
   owner,
   fiberId,
@@ -250,6 +267,8 @@ export const makeLease = <K, A>(
   site,
   state: "New",
   connection: undefined,
+  mustTurn: false,
+  isTurning: false,
   mustCheck: false,
   isInUse: false,
   deadline: Infinity,

@@ -36,6 +36,12 @@ export const sleepUnref = (millis: number): Effect.Effect<void> =>
     })
   })
 
+/** Acts so many milliseconds later by the live clock. By any other clock, nothing that happens outside of the program takes time. */
+export const laterOn = (clock: Clock.Clock) => (act: () => void, millis: number): void => {
+  if (clock === liveClock) startTimer(act, millis)
+  else act()
+}
+
 /**
  * Acts once the event loop has made a whole turn; the result calls that off.
  *

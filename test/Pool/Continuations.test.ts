@@ -8,7 +8,7 @@ const leases = (count: number, fiber: Fiber.Fiber<unknown, unknown>, goOn: (numb
   Array.from(
     { length: count },
     (_, number): Lease<string, string> =>
-      Object.assign(makeLease<string, string>({} as never, { fiber, fiberId: fiber.id, site: undefined }), {
+      Object.assign(makeLease<string, string>({} as never, fiber, fiber.id, undefined), {
         goOn: () => goOn(number)
       })
   )

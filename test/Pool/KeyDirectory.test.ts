@@ -4,7 +4,17 @@ import type { KeyPool } from "../../src/Pool/PoolState.ts"
 
 /** As much of an endpoint as is looked at. */
 const keyPoolOf = (key: string): KeyPool<string, string> =>
-  ({ key, connections: [], connecting: 0, dialAt: 0, closing: 0, kept: 0, leftBehind: 0, queue: { size: 0 } }) as never
+  ({
+    key,
+    connections: [],
+    connecting: 0,
+    dialAt: 0,
+    closing: 0,
+    detached: 0,
+    kept: 0,
+    leftBehind: 0,
+    queue: { size: 0 }
+  }) as never
 
 describe("a directory of endpoints with a minimum", () => {
   it("looks only at those that may have less", () => {

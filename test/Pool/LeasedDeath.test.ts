@@ -53,10 +53,12 @@ describe("a leased connection whose socket is gone", () => {
         const pool = yield* ConnectionPool.make({ connector: TcpConnection.connector(), maxTotal: 1, concurrency })
         yield* ConnectionPool.use(pool, to, () => Effect.void)
         const latch = yield* Deferred.make<void>()
+        let begun = 0
         const holders = yield* Effect.forEach(
           Array.from({ length: concurrency }),
-          () => fork(ConnectionPool.use(pool, to, () => Deferred.await(latch)))
+          () => fork(ConnectionPool.use(pool, to, () => Effect.suspend(() => (begun++, Deferred.await(latch)))))
         )
+        yield* TcpServer.eventually(() => begun === concurrency)
         const next = yield* fork(
           ConnectionPool.use(pool, to, (connection) => Effect.andThen(connection.write("x"), connection.read))
         )

@@ -163,6 +163,7 @@ describe("several borrowers on one connection", () => {
       yield* TestClock.adjust("1 second")
       const latch = yield* Deferred.make<void>()
       const borrowers = [yield* fork(hold(pool, "a", latch)), yield* fork(hold(pool, "a", latch))]
+      yield* settle
       yield* TestClock.adjust("100 millis")
       yield* settle
       assert.deepInclude(yield* ConnectionPool.stats(pool), { active: 2, waiting: 0 })
@@ -673,6 +674,7 @@ describe("hooks", () => {
       yield* settle
       assert.deepInclude(yield* ConnectionPool.stats(pool), { idle: 1, waiting: 1 })
       yield* ConnectionPool.resume(pool)
+      yield* settle
       yield* TestClock.adjust("100 millis")
       yield* settle
       // Its check fails, which says nothing about the next dial.

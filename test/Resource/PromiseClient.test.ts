@@ -260,6 +260,7 @@ describe("a client of promises", () => {
         yield* ConnectionPool.use(pool, "a", () => Effect.void)
         yield* TestClock.adjust("1 millis")
         const borrower = yield* fork(ConnectionPool.use(pool, "a", () => Effect.void))
+        yield* settle
         yield* TestClock.adjust("1 second")
         yield* Fiber.join(borrower)
         assert.deepStrictEqual(clients.map(({ log }) => log), [["connect", "destroy"], ["connect"]])

@@ -2,7 +2,7 @@
  * The connector of the examples, and what the real server does by itself when its client cannot act.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Layer, Scope } from "effect"
+import { Deferred, Effect, Exit, Fiber, Layer, Scope } from "effect"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
 import * as Endpoint from "effect-sluice/Endpoint"
 import * as Failure from "effect-sluice/Failure"
@@ -138,7 +138,14 @@ describe.skipIf(!isThere)("a PostgreSQL connector", () => {
       const pool = yield* makePool(connectorWith())
       for (let turn = 0; turn < 10; turn++) {
         const before = yield* pid(pool)
-        const fiber = yield* Effect.forkChild(query(pool, "SELECT pg_sleep(5)"), { startImmediately: true })
+        const begun = yield* Deferred.make<void>()
+        const slow = ConnectionPool.use(
+          pool,
+          endpoint,
+          ({ postgres }) => Effect.andThen(Deferred.succeed(begun, undefined), postgres.query("SELECT pg_sleep(5)"))
+        )
+        const fiber = yield* Effect.forkChild(slow, { startImmediately: true })
+        yield* Deferred.await(begun)
         yield* Effect.sleep(turn)
         yield* Fiber.interrupt(fiber)
         assert.notStrictEqual(yield* pid(pool), before)

@@ -56,7 +56,8 @@ export const countsAgree = ({ accounts, borrowers, expect, stats }: Situation): 
 }
 
 /** No dial is due: the endpoint is failing, and its pause is not over for sure. */
-const isPausing = ({ failedAt, failing }: Account, now: number): boolean => failing && now < failedAt + maxDelay
+const isPausing = ({ failedAt, failing, mayHaveFailedAt }: Account, now: number): boolean =>
+  failing && now < failedAt + maxDelay || now < mayHaveFailedAt + maxDelay
 
 /** Nobody waits while something is free. */
 export const nobodyWaitsInVain = (situation: Situation): void => {

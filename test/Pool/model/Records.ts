@@ -85,8 +85,12 @@ export interface Account {
   /** The endpoint counts as failing, because of that or because a connection was of no use as soon as it was there. */
   failing: boolean
   failedAt: number
+  /** When a connection died that had served nobody, while one of its borrowers may just have failed. */
+  mayHaveFailedAt: number
   /** A connection died that had served nobody: until one has served somebody, the pool pauses after each dial. */
   doubted: boolean
+  /** How often everything had settled when a connection of it was last given up. */
+  lostAt: number
 }
 
 export const makeAccount = (key: string): Account => ({
@@ -99,7 +103,9 @@ export const makeAccount = (key: string): Account => ({
   upAt: -1,
   failing: false,
   failedAt: -Infinity,
-  doubted: false
+  mayHaveFailedAt: -Infinity,
+  doubted: false,
+  lostAt: -1
 })
 
 export const makeConnection = (key: string, dialledAt: number): Connection => ({

@@ -1,0 +1,32 @@
+/**
+ * Counting the turns of the event loop.
+ *
+ * @since 0.1.0
+ */
+
+/**
+ * Tells turns of the event loop apart. What was noted is the last one as long as the loop has not gone on since. How much two of
+ * them differ says nothing, for a turn counts only if somebody has noted it.
+ */
+class LoopTurns {
+  /** The turn that was under way when somebody last noted one; another one if that is over. */
+  last = 0
+  #isCounting = false
+  readonly #end = (): void => {
+    this.last++
+    this.#isCounting = false
+  }
+
+  /** Notes the turn that is under way. */
+  note(): number {
+    if (!this.#isCounting) {
+      this.#isCounting = true
+      // oxlint-disable-next-line effecttsgo/global-timers
+      setImmediate(this.#end).unref()
+    }
+    return this.last
+  }
+}
+
+/** There is one event loop, and so one count. */
+export const loopTurns = /*#__PURE__*/ new LoopTurns()
