@@ -6,10 +6,10 @@
 
 /**
  * Tells turns of the event loop apart. What was noted is the last one as long as the loop has not gone on since. How much two of
- * them differ says nothing, for a turn counts only if somebody has noted it.
+ * them differ says nothing: a turn counts only if it was noted.
  */
 class LoopTurns {
-  /** The turn that was under way when somebody last noted one; another one if that is over. */
+  /** The turn that was noted last, as long as it lasts; another one after it. */
   last = 0
   #isCounting = false
   readonly #end = (): void => {

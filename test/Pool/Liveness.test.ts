@@ -308,7 +308,7 @@ describe("the turn before a lease", () => {
       yield* ConnectionPool.drain(pool, 0)
     })))
 
-  it.effect("is made by each of those that share a connection nobody has heard of", () =>
+  it.effect("is made by each of those that share a connection that may have died unseen", () =>
     test(Effect.gen(function*() {
       const { connector, kill, ledger } = Scripted.make()
       const pool = yield* ConnectionPool.make({ connector, maxPerEndpoint: 1, concurrency: 3 })
