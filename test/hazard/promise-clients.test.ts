@@ -2,7 +2,7 @@
  * Drivers of promises with their real servers, through a proxy that breaks connections.
  */
 import { assert, describe } from "@effect/vitest"
-import { Effect, Exit, Fiber, type Scope } from "effect"
+import { Deferred, Effect, Exit, Fiber, type Scope } from "effect"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
 import * as Connector from "effect-sluice/Connector"
 import * as Endpoint from "effect-sluice/Endpoint"
@@ -109,7 +109,14 @@ const testDriver = <A extends object>(
             ask(client)
           ))
         yield* query
-        const asking = yield* fork(ConnectionPool.use(pool, port, (client) => Effect.promise(() => askLong(client))))
+        const begun = yield* Deferred.make<void>()
+        const long = ConnectionPool.use(pool, port, (client) =>
+          Effect.andThen(
+            Deferred.succeed(begun, undefined),
+            Effect.promise(() => askLong(client))
+          ))
+        const asking = yield* fork(long)
+        yield* Deferred.await(begun)
         yield* Fiber.interrupt(asking)
         yield* query
         const dying = yield* Effect.exit(ConnectionPool.use(pool, port, (client) => {
