@@ -62,6 +62,11 @@ export class Liveness<K, A> {
     connection.aliveIn = succeeded && !isStalled && connection.owner.doubt === 0 ? loopTurns.note() : unheard
   }
 
+  /** A borrower gives a connection back before it has heard of it. The next one gets it in the same step, and has to hear of it itself. */
+  leftUnheard(connection: PooledConnection<K, A>): void {
+    connection.aliveIn = unheard
+  }
+
   /**
    * For how many milliseconds more than a turn a connection has to be heard of: the end that a server sends right after its answer
    * comes late where that server does not get the processor. Who has ended one after so many answers ends the next one as well.

@@ -345,6 +345,7 @@ export class PoolCore<K, A> {
     this.#takeBack(lease, connection, now)
     if (connection.state === "Closing") return this.#slots.forgetIfEmpty(connection.owner)
     if (lease.isInUse) this.#liveness.returned(connection, succeeded, now)
+    else if (lease.mustTurn) this.#liveness.leftUnheard(connection)
     if (this.#mustClose(connection, now)) return this.#inventory.dismiss(connection)
     if (this.#dispatching.isContended && isOthersTurn(connection, this.#waiting.turns, this.#settings, now)) {
       // Its own borrowers go to the end of the line, so that the slot is not taken back at once.

@@ -273,6 +273,35 @@ describe("the turn before a lease", () => {
       assert.strictEqual(openNow(), 1)
     })))
 
+  const borrows = {
+    use: (pool: ConnectionPool.ConnectionPool<string, Scripted.Scripted>) => ConnectionPool.use(pool, "a", id),
+    get: (pool: ConnectionPool.ConnectionPool<string, Scripted.Scripted>) =>
+      Effect.scoped(Effect.flatMap(ConnectionPool.get(pool, "a"), id))
+  }
+  for (const [name, borrow] of Object.entries(borrows)) {
+    it.effect(`is made by the next in line also where the endpoint is trusted and the first is interrupted: ${name}`, () =>
+      test(Effect.gen(function*() {
+        const { connector, kill, ledger } = Scripted.make()
+        const pool = yield* ConnectionPool.make({ connector, maxPerEndpoint: 1 })
+        yield* borrow(pool)
+        yield* borrow(pool)
+        yield* settle
+        const used: Array<number> = []
+        const first = yield* fork(borrow(pool))
+        const others = yield* Effect.forEach(
+          [1, 2],
+          () => fork(Effect.tap(borrow(pool), (number) => Effect.sync(() => used.push(number))))
+        )
+        first.interruptUnsafe()
+        others[0]?.interruptUnsafe()
+        yield* Effect.promise(() => Promise.resolve())
+        assert.deepStrictEqual(used, [])
+        for (const connection of ledger.live) yield* kill(connection)
+        yield* Fiber.awaitAll(others)
+        assert.deepStrictEqual(used, [2])
+      })))
+  }
+
   it.effect("keeps the order: one whose connection has died is served before those that came after it", () =>
     test(Effect.gen(function*() {
       const { connector, kill, ledger } = Scripted.make()
