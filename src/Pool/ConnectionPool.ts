@@ -124,6 +124,7 @@ const emptyKeyPool = <K, A>(key: K): KeyPool<K, A> => ({
   proving: 0,
   lastFailure: undefined,
   generation: 0,
+  arrivals: 0,
   doubt: firstDoubt,
   endsAfter: 0,
   attempts: 0,

@@ -5,6 +5,10 @@
  */
 import type { Lease } from "./PoolState.ts"
 
+/** Deadlines stay in order, also among several that come back to the front. Of those with the same one, the first to come is first. */
+const isBefore = <K, A>(a: Lease<K, A>, b: Lease<K, A>): boolean =>
+  a.deadline < b.deadline || a.deadline === b.deadline && a.arrival < b.arrival
+
 /**
  * A doubly linked list through the leases themselves, so that a borrower that gives up leaves at the same small cost. A lease is
  * in one of them at a time: it waits, or it is held.
@@ -34,8 +38,7 @@ export class LeaseQueue<K, A> {
   /** For a borrower that had its turn already and was given something that turned out to be broken. */
   addFirst(lease: Lease<K, A>): void {
     let behind = this.#first
-    // Deadlines stay in order, also among several that come back to the front.
-    while (behind !== undefined && behind.deadline < lease.deadline) behind = behind.behind
+    while (behind !== undefined && isBefore(behind, lease)) behind = behind.behind
     if (behind === undefined) return this.addLast(lease)
     lease.behind = behind
     lease.ahead = behind.ahead

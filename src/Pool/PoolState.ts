@@ -177,6 +177,8 @@ export interface KeyPool<K, A> {
   proving: number
   /** Counts evictions. */
   generation: number
+  /** Counts borrows. */
+  arrivals: number
   /** How many leases have yet to find a connection alive before this endpoint is trusted to keep one open after an answer. */
   doubt: number
   /** After so many answers the last connection was ended that was ended together with one; 0 if none was. */
@@ -204,6 +206,8 @@ export const slotsOf = <K, A>(keyPool: KeyPool<K, A>): number =>
 /** One borrow: it waits in its endpoint's queue, then holds a connection, then it is over. */
 export interface Lease<K, A> {
   owner: KeyPool<K, A>
+  /** Its number among the borrows of its endpoint: the order in which they came. */
+  readonly arrival: number
   /** Tells borrowers apart. A fiber of the pool's that runs in the place of a borrower borrows as that one. */
   readonly fiberId: number
   /** The fiber that runs in the borrower's place, if there is one, and the next one of such leases. */
@@ -258,6 +262,7 @@ export const makeLease = <K, A>(
   site: CallSite | undefined
 ): Lease<K, A> => ({
   owner,
+  arrival: owner.arrivals++,
   fiberId,
   deputyId: 0,
   nextDeputy: undefined,

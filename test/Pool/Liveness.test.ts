@@ -318,6 +318,41 @@ describe("the turn before a lease", () => {
       assert.deepStrictEqual(order, [1, 2, 3])
     })))
 
+  for (const acquireTimeout of [undefined, "1 second"] as const) {
+    for (const direction of [1, -1]) {
+      it.effect(`keeps the order of several whose connections have died: ${acquireTimeout}, direction ${direction}`, () =>
+        test(Effect.gen(function*() {
+          const { connector, kill, ledger, steps } = Scripted.make()
+          const pool = yield* ConnectionPool.make({
+            connector,
+            maxPerEndpoint: 4,
+            ...(acquireTimeout === undefined ? {} : { acquireTimeout })
+          })
+          const latch = yield* Deferred.make<void>()
+          const holders = yield* Effect.forEach([1, 2, 3, 4], () => fork(hold(pool, "a", latch)))
+          yield* settle
+          yield* Deferred.succeed(latch, undefined)
+          yield* Fiber.joinAll(holders)
+          yield* settle
+          const reachable = yield* Deferred.make<void>()
+          steps.open = () => Deferred.await(reachable)
+          const order: Array<number> = []
+          const numbers = [1, 2, 3, 4, 5, 6]
+          const fibers = yield* Effect.forEach(
+            numbers,
+            (number) => fork(ConnectionPool.use(pool, "a", () => Effect.sync(() => order.push(number))))
+          )
+          const live = [...ledger.live].toSorted((a, b) => direction * (a.id - b.id))
+          assert.strictEqual(live.length, 4)
+          for (const connection of live) yield* kill(connection)
+          yield* settle
+          yield* Deferred.succeed(reachable, undefined)
+          yield* Fiber.joinAll(fibers)
+          assert.deepStrictEqual(order, numbers)
+        })))
+    }
+  }
+
   it.effect("costs nothing of the deadline, which counts from the borrow", () =>
     test(Effect.gen(function*() {
       const { connector, kill, ledger, steps } = Scripted.make()
