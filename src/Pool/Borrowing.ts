@@ -20,7 +20,7 @@ import type { Hook, HookFailure } from "./HookRunner.ts"
 import type { PoolCore } from "./PoolCore.ts"
 import type { Probe } from "./PoolEnvironment.ts"
 import type { PoolError } from "./PoolError.ts"
-import { type Lease, makeLease } from "./PoolState.ts"
+import { Lease } from "./PoolState.ts"
 
 /** A pool as a borrower sees it. */
 export interface Lender<K, A> {
@@ -39,7 +39,7 @@ const leaseFor = <K, A>(
   fiber: Fiber.Fiber<unknown, unknown>,
   key: K,
   site: CallSite | undefined
-): Lease<K, A> => makeLease(core.keyPool(key), fiber, deputies.borrowerOn(fiber.id), site)
+): Lease<K, A> => new Lease(core.keyPool(key), fiber, deputies.borrowerOn(fiber.id), site)
 
 /**
  * Waits in the queue, and goes on with `onward` as soon as the lease has a connection. The waiting fiber is resumed with

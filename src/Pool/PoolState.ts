@@ -203,88 +203,72 @@ export interface KeyPool<K, A> {
 export const slotsOf = <K, A>(keyPool: KeyPool<K, A>): number =>
   keyPool.connecting + keyPool.connections.length + keyPool.closing + keyPool.kept
 
-/** One borrow: it waits in its endpoint's queue, then holds a connection, then it is over. */
-export interface Lease<K, A> {
+/**
+ * One borrow: it waits in its endpoint's queue, then holds a connection, then it is over.
+ *
+ * It is a class because V8 may allocate the objects of one literal in its old space, where each of them costs a share of a major
+ * collection.
+ */
+export class Lease<K, A> {
   owner: KeyPool<K, A>
   /** Its number among the borrows of its endpoint: the order in which they came. */
   readonly arrival: number
   /** Tells borrowers apart. A fiber of the pool's that runs in the place of a borrower borrows as that one. */
   readonly fiberId: number
   /** The fiber that runs in the borrower's place, if there is one, and the next one of such leases. */
-  deputyId: number
-  nextDeputy: Deputy | undefined
+  deputyId = 0
+  nextDeputy: Deputy | undefined = undefined
   /** The borrower, until the lease is guarded: then nothing of the pool leads to it any more. */
   fiber: Fiber.Fiber<unknown, unknown> | undefined
   /** What ends the lease when a scope ends, until the lease is guarded. */
-  finalizer: object | undefined
+  finalizer: object | undefined = undefined
   /** The context in which it was asked for, whose span names the borrower. Of a guarded lease it has the span alone. */
   context: Context.Context<never>
   /** Where in the program it was asked for, unless that is not taken at such a rate. */
   readonly site: CallSite | undefined
-  state: "New" | "Waiting" | "Holding" | "Over"
-  connection: PooledConnection<K, A> | undefined
+  state: "New" | "Waiting" | "Holding" | "Over" = "New"
+  connection: PooledConnection<K, A> | undefined = undefined
   /** The connection may have died unseen, and the event loop has to turn before it is used. */
-  mustTurn: boolean
+  mustTurn = false
   /** That is under way. */
-  isTurning: boolean
+  isTurning = false
   /** The connection has to be checked, or made ready, before it is used, and has not passed yet. */
-  mustCheck: boolean
+  mustCheck = false
   /** The borrower has gone on with its connection. */
-  isInUse: boolean
+  isInUse = false
   /** The absolute deadline of the whole borrow on the monotonic clock; it is set once, when the borrow has to wait. */
-  deadline: number
+  deadline = Infinity
   /** When it began to wait, on the pool's steady clock. */
-  waitingSince: number
+  waitingSince = 0
   /** When it got its connection, on the pool's steady clock. */
-  borrowedAt: number
+  borrowedAt = 0
   /** Since when it is watched, in milliseconds of the monotonic clock, or `Infinity`. */
-  watchedSince: number
+  watchedSince = Infinity
   /** It was reported for being held too long. */
-  reported: boolean
+  reported = false
   /** Has a witness forget it. */
-  unnote: (() => void) | undefined
+  unnote: (() => void) | undefined = undefined
   /** It is guarded: its holder may be garbage-collected, which ends it. */
-  loss: Loss | undefined
+  loss: Loss | undefined = undefined
   /** Lets the waiting fiber go on, once: with the connection that it has been lent, or with what the wait has failed with. */
-  goOn: ((failure: PoolError | undefined) => void) | undefined
+  goOn: ((failure: PoolError | undefined) => void) | undefined = undefined
   /** Ends the borrower's effect, if leases are limited. */
-  expire: ((error: PoolError) => void) | undefined
+  expire: ((error: PoolError) => void) | undefined = undefined
   /** Neighbours in the queue of those that wait, or among those that are watched. */
-  ahead: Lease<K, A> | undefined
-  behind: Lease<K, A> | undefined
-}
+  ahead: Lease<K, A> | undefined = undefined
+  behind: Lease<K, A> | undefined = undefined
 
-/** A borrow that has not begun. */
-export const makeLease = <K, A>(
-  owner: KeyPool<K, A>,
-  fiber: Fiber.Fiber<unknown, unknown>,
-  fiberId: number,
-  site: CallSite | undefined
-): Lease<K, A> => ({
-  owner,
-  arrival: owner.arrivals++,
-  fiberId,
-  deputyId: 0,
-  nextDeputy: undefined,
-  fiber,
-  finalizer: undefined,
-  context: fiber.context,
-  site,
-  state: "New",
-  connection: undefined,
-  mustTurn: false,
-  isTurning: false,
-  mustCheck: false,
-  isInUse: false,
-  deadline: Infinity,
-  waitingSince: 0,
-  borrowedAt: 0,
-  watchedSince: Infinity,
-  reported: false,
-  unnote: undefined,
-  loss: undefined,
-  goOn: undefined,
-  expire: undefined,
-  ahead: undefined,
-  behind: undefined
-})
+  constructor(
+    owner: KeyPool<K, A>,
+    fiber: Fiber.Fiber<unknown, unknown>,
+    fiberId: number,
+    site: CallSite | undefined
+  ) {
+    this.owner = owner
+    this.arrival = owner.arrivals++
+    this.fiberId = fiberId
+    this.fiber = fiber
+    this.context = fiber.context
+    this.site = site
+  }
+}

@@ -1,14 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, type Fiber } from "effect"
 import { Continuations } from "../../src/Pool/Continuations.ts"
-import { type Lease, makeLease } from "../../src/Pool/PoolState.ts"
+import { Lease } from "../../src/Pool/PoolState.ts"
 
 /** Leases without an endpoint, which is not what going on is about. */
 const leases = (count: number, fiber: Fiber.Fiber<unknown, unknown>, goOn: (number: number) => void) =>
   Array.from(
     { length: count },
     (_, number): Lease<string, string> =>
-      Object.assign(makeLease<string, string>({} as never, fiber, fiber.id, undefined), {
+      Object.assign(new Lease<string, string>({} as never, fiber, fiber.id, undefined), {
         goOn: () => goOn(number)
       })
   )
