@@ -41,7 +41,7 @@ export class Dispatching<K, A> {
   }
 
   /**
-   * Serves whoever can be served now. Every event that may free capacity ends here, and it looks at what is, not at what
+   * Serves the borrowers that can be served now. Every event that may free capacity ends here, and it looks at what is, not at what
    * happened, so no wake-up can be lost.
    */
   run(): void {
@@ -97,7 +97,7 @@ export class Dispatching<K, A> {
       }
       if (victim !== undefined) {
         inventory.evict(victim)
-        // What closes at once has freed its slot, which is then there for this endpoint and nobody else.
+        // What closes at once has freed its slot, which is then there for this endpoint alone.
         if (inventory.slots < settings.maxTotal) continue
       }
       most--
@@ -116,7 +116,7 @@ export class Dispatching<K, A> {
     const { handOver, inventory } = this.#pool
     while (keyPool.queue.first !== undefined) {
       const connection = inventory.available(keyPool, now)
-      // What is found too old closes, and whoever was first may have ended with it.
+      // What is found too old closes, and the first borrower may have ended with it.
       const { first } = keyPool.queue
       if (connection === undefined || first === undefined) break
       handOver(connection, first, now)

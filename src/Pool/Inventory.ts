@@ -24,6 +24,9 @@ export interface Surroundings<K, A> {
   readonly close: (connection: PooledConnection<K, A>) => Fiber.Fiber<void>
 }
 
+/** It is asked about each connection that comes back, so that this is made once. */
+const nothingEnding = { ofEndpoint: 0, ofPool: 0 }
+
 /** Connections that are looked through when a borrower has to wait. */
 const maxSearched = 256
 
@@ -357,7 +360,7 @@ export class Inventory<K, A> {
    * There are more connections than the caps allow, as after a cap was lowered. Those that are closing do not count, nor do so many
    * others of this endpoint, and of the pool, whose slots will be free.
    */
-  isOverCap(keyPool: KeyPool<K, A>, ending = { ofEndpoint: 0, ofPool: 0 }): boolean {
+  isOverCap(keyPool: KeyPool<K, A>, ending = nothingEnding): boolean {
     return this.#slots - this.#closing - ending.ofPool > this.#settings.maxTotal ||
       slotsOf(keyPool) - keyPool.closing - ending.ofEndpoint > this.#settings.maxPerEndpoint
   }
