@@ -42,32 +42,32 @@ const leaseFor = <K, A>(
 ): Lease<K, A> => new Lease(core.keyPool(key), fiber, deputies.borrowerOn(fiber.id), site)
 
 /**
- * Waits in the queue, and goes on with `onward` as soon as the lease has a connection. The waiting fiber is resumed with
- * `onward` itself, which is a good part cheaper than resuming it with nothing and having it look for what comes next.
+ * Waits until the lease has a connection, or may use the one that it has, and then goes on with `onward`. The waiting fiber is
+ * resumed with `onward` itself, which is a good part cheaper than resuming it with nothing and having it look for what comes next.
  */
 const waitThen = <K, A, B, E, R>(
   { core }: Lender<K, A>,
   lease: Lease<K, A>,
-  place: "Last" | "First",
   onward: Effect.Effect<B, E, R>
 ): Effect.Effect<B, E | PoolError, R> =>
   Effect.callback<B, E | PoolError, R>((resume) => {
     lease.goOn = (failure) => resume(failure === undefined ? onward : Effect.fail(failure))
-    const refused = core.enqueue(lease, place)
+    const refused = core.wait(lease)
     if (refused !== undefined) resume(Effect.fail(refused))
   })
 
-/** Waits as {@link waitThen} does. The wait is a span if the borrower is being traced, and costs nothing for it otherwise. */
+/**
+ * Waits as {@link waitThen} does. A wait in the queue is a span if the borrower is being traced, and costs nothing for it otherwise.
+ */
 const wait = <K, A, B, E, R>(
   lender: Lender<K, A>,
   lease: Lease<K, A>,
-  place: "Last" | "First",
   onward: Effect.Effect<B, E, R>
 ): Effect.Effect<B, E | PoolError, R> => {
-  if (Context.getOrUndefined(lease.context, Tracer.ParentSpan) === undefined) {
-    return waitThen(lender, lease, place, onward)
+  if (lease.turn === "Due" || Context.getOrUndefined(lease.context, Tracer.ParentSpan) === undefined) {
+    return waitThen(lender, lease, onward)
   }
-  const span = Effect.withSpan(waitThen(lender, lease, place, Effect.void), "ConnectionPool.acquire", {
+  const span = Effect.withSpan(waitThen(lender, lease, Effect.void), "ConnectionPool.acquire", {
     attributes: { "db.client.connection.pool.name": lease.owner.label }
   })
   return Effect.andThen(span, onward)
@@ -100,34 +100,22 @@ const prepared = <K, A>(lender: Lender<K, A>, lease: Lease<K, A>, value: A): Eff
     const refused = core.reject(lease, isAlive && !works, failure?.error)
     if (refused !== undefined) return Effect.fail(refused)
     return core.remaining(lease) > 0
-      ? wait(lender, lease, "First", Effect.suspend(() => borrowed(lender, lease)))
+      ? wait(lender, lease, borrowedLater(lender, lease))
       : Effect.fail(core.timeoutOf(lease))
   })
 }
 
-/**
- * Goes on with a connection that might have died unseen, when the loop has turned and it is alive. Otherwise the borrow goes back to
- * the front of its queue with the deadline that it had, and goes on when it has another one.
- */
-const heard = <K, A, B, E, R>(
-  lender: Lender<K, A>,
-  lease: Lease<K, A>,
-  onward: Effect.Effect<B, E, R>
-): Effect.Effect<B, E | PoolError, R> =>
-  Effect.callback<B, E | PoolError, R>((resume) => {
-    const { core } = lender
-    lease.goOn = () => resume(core.turning.heard(lease) ? onward : wait(lender, lease, "First", onward))
-    core.turning.add(lease)
-  })
-
 const borrowed = <K, A>(lender: Lender<K, A>, lease: Lease<K, A>): Effect.Effect<A, PoolError> => {
   const { connection } = lease
   if (connection === undefined) return Effect.die(new Error("a borrow went on without a connection"))
-  if (lease.mustTurn) return heard(lender, lease, Effect.suspend(() => borrowed(lender, lease)))
+  if (lease.turn !== "None" && !lender.core.heard(lease)) return wait(lender, lease, borrowedLater(lender, lease))
   return lease.mustCheck || lender.beforeLend !== undefined
     ? prepared(lender, lease, connection.value)
     : Effect.succeed(inUse(lender, lease, connection.value))
 }
+
+const borrowedLater = <K, A>(lender: Lender<K, A>, lease: Lease<K, A>): Effect.Effect<A, PoolError> =>
+  Effect.suspend(() => borrowed(lender, lease))
 
 /** From now on the connection is in its borrower's hands. */
 const inUse = <K, A>({ core }: Lender<K, A>, lease: Lease<K, A>, value: A): A => {
@@ -141,7 +129,7 @@ const inUse = <K, A>({ core }: Lender<K, A>, lease: Lease<K, A>, value: A): A =>
  */
 const acquire = <K, A>(lender: Lender<K, A>, lease: Lease<K, A>): Effect.Effect<A, PoolError> => {
   if (lease.connection !== undefined || lender.core.tryLend(lease) !== undefined) return borrowed(lender, lease)
-  return wait(lender, lease, "Last", Effect.suspend(() => borrowed(lender, lease)))
+  return wait(lender, lease, borrowedLater(lender, lease))
 }
 
 /**
@@ -206,8 +194,7 @@ export const use = <K, A, B, E, R>(
       if (lease === undefined && core.isOver) return Effect.fail(poolClosed(labelOf(key)))
       const own = lease ??= leaseFor(lender, fiber, key, site)
       const connection = own.connection ?? core.tryLend(own)
-      if (connection === undefined) return wait(lender, own, "Last", attempt)
-      if (own.mustTurn) return heard(lender, own, attempt)
+      if (connection === undefined || own.turn !== "None" && !core.heard(own)) return wait(lender, own, attempt)
       return own.mustCheck || lender.beforeLend !== undefined
         ? Effect.flatMap(prepared(lender, own, connection.value), (value) => withinLease(lender, own, f(value)))
         : withinLease(lender, own, f(inUse(lender, own, connection.value)))

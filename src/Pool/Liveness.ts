@@ -8,7 +8,7 @@
  * @since 0.1.0
  */
 import { loopTurns } from "../internal/LoopTurns.ts"
-import type { PooledConnection } from "./PoolState.ts"
+import type { Lease, PooledConnection } from "./PoolState.ts"
 
 /** No turn: the connection has to be heard of before it is leased again. */
 const unheard = -1
@@ -28,6 +28,8 @@ const doubts = 10_000
 /** An endpoint of which nothing is known yet is doubted once. */
 export const firstDoubt = 1
 
+const isTurning = <K, A>(lease: Lease<K, A> | undefined): boolean => lease !== undefined && lease.turn !== "None"
+
 export class Liveness<K, A> {
   readonly #hasNews: boolean
   #activeAt = 0
@@ -44,7 +46,7 @@ export class Liveness<K, A> {
     if (state === "Idle") return provenAt !== now || aliveIn !== loopTurns.last
     if (aliveIn === unheard || leases.length === 0) return aliveIn === unheard
     // What one of its borrowers waits to hear, the next has not heard either, and must not overtake it.
-    return leases.at(-1)?.mustTurn === true || aliveIn !== loopTurns.last && this.#isStalled(now)
+    return isTurning(leases.at(-1)) || aliveIn !== loopTurns.last && this.#isStalled(now)
   }
 
   /** A connection has just been opened. */

@@ -59,7 +59,7 @@ export class PoolCore<K, A> {
   readonly #dispatching: Dispatching<K, A>
   readonly #liveness: Liveness<K, A>
   readonly observers = new Observers()
-  readonly turning: Turning<K, A>
+  readonly #turning: Turning<K, A>
 
   constructor(env: Environment<K, A>) {
     const { clock, fork, settings } = env
@@ -112,7 +112,7 @@ export class PoolCore<K, A> {
     this.#refusals = new Refusals(this.#waiting, this.#continuations, (lease) => this.#hasGivenUp(lease))
     this.#deadlines = new Deadlines(env, (now) => this.#refusals.refuseLate(now, () => this.#timeouts.errorsNow()))
     this.#liveness = new Liveness(env.watch !== undefined || env.isReusable !== undefined)
-    this.turning = new Turning(env, this.#continuations, this.#liveness, inventory)
+    this.#turning = new Turning(env, this.#continuations, this.#liveness, inventory)
     this.#dispatching = new Dispatching({
       settings,
       clock,
@@ -151,18 +151,28 @@ export class PoolCore<K, A> {
   }
 
   /**
-   * Puts a borrow in the queue, at its end, or at its front if it had its turn and was given something broken, which closes then.
-   * The result says why it cannot even wait. It is asked here, in the step that queues it, because a fiber may pause anywhere else.
+   * Has a borrow wait: until the loop has turned, if that is due for its connection, else in the queue. There it is the last, or the
+   * first if it had its turn and was given something broken, which closes then. The result says why it cannot even wait. It is asked
+   * here, in the step that queues it, because a fiber may pause anywhere else.
    */
-  enqueue(lease: Lease<K, A>, place: "Last" | "First"): PoolError | undefined {
+  wait(lease: Lease<K, A>): PoolError | undefined {
+    if (lease.turn === "Due") {
+      this.#turning.add(lease)
+      return undefined
+    }
     const rejected = lease.connection
-    if (rejected === undefined) return this.#enqueue(lease, place)
+    if (rejected === undefined) return this.#enqueue(lease, "Last")
     // The slot that it gives back serves who is first in the queue, which this borrow has to be by then.
     this.#takeBack(lease, rejected, this.#clock.now())
-    const refusal = this.#enqueue(lease, place)
+    const refusal = this.#enqueue(lease, "First")
     this.#inventory.dismiss(rejected)
     this.#dispatching.run()
     return refusal
+  }
+
+  /** Whether a borrow whose connection might have died unseen can go on with it. Otherwise it waits. */
+  heard(lease: Lease<K, A>): boolean {
+    return this.#turning.heard(lease)
   }
 
   #enqueue(lease: Lease<K, A>, place: "Last" | "First"): PoolError | undefined {
@@ -203,7 +213,7 @@ export class PoolCore<K, A> {
     const isSpoilt = connection !== undefined && !(this.#env.isReusable ?? leavesUndisturbed)(connection.value, exit)
     if (connection !== undefined) this.#availability.used(connection, exit, isSpoilt)
     const mayDial = connection?.onTrial === true && this.#openings.used(connection, exit)
-    this.#finish(lease, lease.mustCheck && !lease.mustTurn || isSpoilt, exit._tag === "Success")
+    this.#finish(lease, lease.mustCheck && lease.turn === "None" || isSpoilt, exit._tag === "Success")
     if (mayDial) this.#dispatching.run()
   }
 
@@ -335,7 +345,7 @@ export class PoolCore<K, A> {
   // ---- lending and taking back ---------------------------------------------------------------------------------------
 
   #lend(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: number): void {
-    lease.mustTurn = this.#liveness.isUnseen(connection, now)
+    lease.turn = this.#liveness.isUnseen(connection, now) ? "Due" : "None"
     this.#inventory.lend(connection, lease, now)
     this.#upkeep.at(this.#custody.add(lease))
   }
@@ -345,7 +355,7 @@ export class PoolCore<K, A> {
     this.#takeBack(lease, connection, now)
     if (connection.state === "Closing") return this.#slots.forgetIfEmpty(connection.owner)
     if (lease.isInUse) this.#liveness.returned(connection, succeeded, now)
-    else if (lease.mustTurn) this.#liveness.leftUnheard(connection)
+    else if (lease.turn !== "None") this.#liveness.leftUnheard(connection)
     if (this.#mustClose(connection, now)) return this.#inventory.dismiss(connection)
     if (this.#dispatching.isContended && isOthersTurn(connection, this.#waiting.turns, this.#settings, now)) {
       // Its own borrowers go to the end of the line, so that the slot is not taken back at once.
@@ -444,13 +454,13 @@ export class PoolCore<K, A> {
     connection.hasDied = true
     this.#liveness.died(connection, this.#clock.now())
     // Those that have yet to hear of it have not begun with it, and look for another one before its slot is free.
-    const unheard = leases.filter(({ mustTurn }) => mustTurn)
+    const unheard = leases.filter(({ turn }) => turn !== "None")
     if (state === "Idle" || leases.length > 0 && unheard.length === leases.length) {
       this.#tally.died++
       this.#openings.lost(connection)
     }
     this.#discard(connection)
-    for (const lease of unheard) this.turning.wake(lease)
+    for (const lease of unheard) this.#turning.wake(lease)
     if (leases.length === unheard.length) return
     // Its borrower learns of its end first. One that goes on all the same must not keep a slot for a socket that is gone.
     this.#env.nextTurn(() => this.#env.nextTurn(() => this.#openings.closeDead(connection)))

@@ -228,10 +228,8 @@ export class Lease<K, A> {
   readonly site: CallSite | undefined
   state: "New" | "Waiting" | "Holding" | "Over" = "New"
   connection: PooledConnection<K, A> | undefined = undefined
-  /** The connection may have died unseen, and the event loop has to turn before it is used. */
-  mustTurn = false
-  /** That is under way. */
-  isTurning = false
+  /** Whether the connection may have died unseen, so that the event loop has to turn before it is used. */
+  turn: "None" | "Due" | "UnderWay" | "Over" = "None"
   /** The connection has to be checked, or made ready, before it is used, and has not passed yet. */
   mustCheck = false
   /** The borrower has gone on with its connection. */

@@ -40,19 +40,20 @@ export class Turning<K, A> {
 
   /** Has a borrow go on when the event loop has turned. */
   add(lease: Lease<K, A>): void {
-    lease.isTurning = true
+    lease.turn = "UnderWay"
     if (this.#batch === undefined) this.#begin()
     this.#batch?.push(lease)
     if (lease.connection !== undefined && isGone(lease.connection)) this.wake(lease)
   }
 
   /**
-   * The event loop has turned for a borrow whose connection might have died unseen; `false` if it has, or must not be used for
-   * another reason. Then the borrow goes back to its queue.
+   * Whether a borrow can go on with its connection, which might have died unseen. Otherwise it waits: until the loop has turned if
+   * it has not, and in its queue if its connection has died or must not be used for another reason.
    */
   heard(lease: Lease<K, A>): boolean {
     const { connection } = lease
-    lease.mustTurn = false
+    if (lease.turn === "Due") return false
+    lease.turn = "None"
     if (connection === undefined || isGone(connection) || !this.#inventory.isFit(connection)) {
       lease.mustCheck = false
       return false
@@ -63,8 +64,8 @@ export class Turning<K, A> {
 
   /** Has a borrower go on now: its connection is known to be dead. */
   wake(lease: Lease<K, A>): void {
-    if (!lease.isTurning) return
-    lease.isTurning = false
+    if (lease.turn !== "UnderWay") return
+    lease.turn = "Over"
     this.#continuations.add(lease, undefined)
   }
 
