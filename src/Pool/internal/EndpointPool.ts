@@ -1,0 +1,249 @@
+/**
+ * Effect's `Pool` of one endpoint. It holds and leases the endpoint's connections; everything around that is decided elsewhere.
+ *
+ * **Details**
+ *
+ * `acquire` makes an item at once, and the connection is opened in the item's own scope, so that a slow connect holds up no other.
+ * An idle connection is an available item. `Pool.use` and `Pool.get` lease it, count its borrowers, and return it.
+ *
+ * Everything here takes one step: no fiber can run in between. Effect's own functions do too when the fiber that runs them does not
+ * yield, so they are run on a scheduler that is drained on the spot. The fields of `Pool.State` and `PoolItem` that this relies on
+ * are pinned by `test/Pool/EffectPoolContract.test.ts`.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Pool from "effect/Pool"
+import * as Scheduler from "effect/Scheduler"
+import * as Scope from "effect/Scope"
+
+type Release<H> = (holder: H, exit: Exit.Exit<unknown, unknown>) => Effect.Effect<void>
+
+/** What Effect's `Pool` has for one connection, from before its connect on. `H` is what holds a lease of it. */
+export class Item<H> {
+  /** The scope of the connection. It is closed by the item's finalizer, unless the item was removed. */
+  readonly scope: Scope.Closeable
+  /** What the lease that begins now, or the only one, belongs to. */
+  holder: H | undefined = undefined
+  /** Keeps the room that is left away from borrowers. */
+  reservation: Reservation | undefined = undefined
+  #own: Pool.PoolItem<Item<H>, never> | undefined
+  #back: Effect.Effect<void> = Effect.void
+
+  constructor(scope: Scope.Closeable) {
+    this.scope = scope
+  }
+
+  /** Effect's record of it. */
+  get own(): Pool.PoolItem<Item<H>, never> {
+    if (this.#own === undefined) throw new Error("Effect's Pool has not acquired this item")
+    return this.#own
+  }
+
+  /** Leases of it, those of a dial and of a check included. */
+  get leases(): number {
+    return this.own.refCount
+  }
+
+  /** Ends one lease. */
+  get back(): Effect.Effect<void> {
+    return this.#back
+  }
+
+  /** Puts our release in the place of Effect's, which stays as `back`. Effect reads the field when a lease begins. */
+  adopt(own: Pool.PoolItem<Item<H>, never>, released: Release<H>, isShared: boolean): void {
+    this.#own = own
+    this.#back = own.release(Exit.void)
+    const releaseBy = (holder: H | undefined) => (exit: Exit.Exit<unknown, unknown>) =>
+      holder === undefined ? this.#back : released(holder, exit)
+    // Several leases of one item are told apart by the closure that each gets.
+    if (isShared) Object.defineProperty(own, "release", { get: () => releaseBy(this.holder) })
+    else own.release = (exit) => this.holder === undefined ? this.#back : released(this.holder, exit)
+  }
+}
+
+interface Reservation {
+  readonly scope: Scope.Closeable
+  /** What Effect has counted too much for it. */
+  readonly surplus: number
+}
+
+/** One scheduler for all: what runs on it ends before the call returns. */
+const tasks: Array<() => void> = []
+const drained: Scheduler.Scheduler = {
+  executionMode: "sync",
+  shouldYield: () => false,
+  makeDispatcher: () => ({ scheduleTask: (task) => void tasks.push(task), flush: () => {} })
+}
+
+/** Runs an effect, and the fibers that it forks, in this step. */
+const runNow = <A>(effect: Effect.Effect<A>): A => {
+  const fiber = Effect.runFork(effect, { scheduler: drained })
+  for (let task = tasks.shift(); task !== undefined; task = tasks.shift()) task()
+  const exit = fiber.pollUnsafe()
+  if (exit !== undefined && Exit.isSuccess(exit)) return exit.value
+  throw new Error("Effect's Pool did not do in one step what it was asked for", { cause: exit })
+}
+
+/** Operations of the run loop that a lease and its end take at most, until Effect has counted them. */
+const operations = 8
+
+/**
+ * Whether a fiber may yield within the next operations. Then other fibers could run between a decision and what Effect's `Pool`
+ * does about it, so that both have to happen in one step.
+ */
+export const mayYield = ({ cache, currentOpCount }: Fiber.Fiber<unknown, unknown>): boolean =>
+  !cache.preventYield && (
+    cache.scheduler.shouldYield !== Scheduler.MixedScheduler.prototype.shouldYield ||
+    currentOpCount + operations >= cache.maxOpsBeforeYield
+  )
+
+/** Effect counts the leases of all items together, and must be able to add `concurrency` to that. */
+const maxConcurrency = 2 ** 32
+
+export interface Options<H> {
+  readonly max: number
+  readonly concurrency: number
+  /** The time by which idle items age. */
+  readonly clock: Clock.Clock
+  /** The release of the lease that this holder has. What it returns runs at the end of the borrow. */
+  readonly released: Release<H>
+}
+
+export class EndpointPool<H> {
+  readonly #pool: Pool.Pool<Item<H>>
+  readonly #scope = Scope.makeUnsafe()
+  readonly #concurrency: number
+
+  constructor({ clock, concurrency, max, released }: Options<H>) {
+    this.#concurrency = Math.min(concurrency, maxConcurrency)
+    const isShared = concurrency > 1
+    const making = Pool.makeWithStrategy<Item<H>, never, Scope.Scope>({
+      // Effect makes this scope, and what it makes can be closed.
+      acquire: Effect.map(Effect.scope, (scope) => new Item<H>(scope as Scope.Closeable)),
+      min: 0,
+      max,
+      concurrency: this.#concurrency,
+      strategy: {
+        run: () => Effect.void,
+        reclaim: () => Effect.undefined,
+        onAcquire: (own) =>
+          Effect.sync(() => {
+            if (Exit.isSuccess(own.exit)) own.exit.value.adopt(own, released, isShared)
+          })
+      }
+    })
+    this.#pool = runNow(Scope.provide(Effect.provideService(making, Clock.Clock, clock), this.#scope))
+  }
+
+  get pool(): Pool.Pool<Item<H>> {
+    return this.#pool
+  }
+
+  /** The item that the next borrower gets: of those with room, the one that came back last. */
+  get next(): Item<H> | undefined {
+    const exit = this.#pool.state.availableHead?.exit
+    return exit !== undefined && Exit.isSuccess(exit) ? exit.value : undefined
+  }
+
+  /** The items with room, the one that came back first at first. */
+  *available(): Generator<Item<H>> {
+    for (let own = this.#pool.state.availableTail; own !== undefined; own = own.availablePrevious) {
+      if (Exit.isSuccess(own.exit)) yield own.exit.value
+    }
+  }
+
+  /** Makes an item with one lease, for the dial, and no room for others. */
+  open(): Item<H> {
+    const { config, state } = this.#pool
+    const { availableHead, availableTail, invalidated, items, usage } = state
+    if (items.size - invalidated.size >= config.maxSize) {
+      throw new Error(`there are ${items.size} of ${config.maxSize} items`)
+    }
+    // Effect is shown a pool in full use, so that it makes an item beside those that are available.
+    state.availableHead = state.availableTail = undefined
+    state.usage = (items.size - invalidated.size) * this.#concurrency
+    try {
+      const item = this.#lease()
+      this.reserve(item)
+      return item
+    } finally {
+      Object.assign(state, { availableHead, availableTail, usage: usage + this.#concurrency })
+    }
+  }
+
+  /** Leases this item, which has room. */
+  take(item: Item<H>): void {
+    const { state } = this.#pool
+    const head = state.availableHead
+    // Effect leases the head. A further one keeps its neighbours until Effect takes it out of the list.
+    state.availableHead = item.own
+    const leased = this.#lease()
+    if (head !== item.own) state.availableHead = head
+    if (leased !== item) throw new Error("Effect's Pool has leased another item")
+  }
+
+  /** Leases the next item for as long as `f` takes, and releases it by the `released` of its holder. */
+  use<B, E, R>(f: (item: Item<H>) => Effect.Effect<B, E, R>): Effect.Effect<B, E, R> {
+    return Pool.use(this.#pool, f)
+  }
+
+  /** Ends one lease of an item. */
+  release(item: Item<H>): void {
+    runNow(item.back)
+  }
+
+  /** Keeps the room that an item has left away from borrowers. With `concurrency` 1 its lease does. */
+  reserve(item: Item<H>): void {
+    if (this.#concurrency === 1 || item.reservation !== undefined) return
+    const scope = Scope.makeUnsafe()
+    runNow(Scope.provide(Pool.reserve(this.#pool, item), scope))
+    // A reserved item counts as full, whatever part of it is leased.
+    const surplus = Math.max(item.leases - 1, 0)
+    this.#pool.state.usage -= surplus
+    item.reservation = { scope, surplus }
+  }
+
+  /** Ends a reservation. */
+  unreserve(item: Item<H>): void {
+    const { reservation } = item
+    if (reservation === undefined) return
+    item.reservation = undefined
+    this.#pool.state.usage += reservation.surplus
+    runNow(Scope.close(reservation.scope, Exit.void))
+  }
+
+  /**
+   * Takes an item out, whoever has leases of it. Its scope stays open: closing it is the caller's. Each of its leases must be released
+   * no more after that.
+   */
+  remove(item: Item<H>): void {
+    const { state } = this.#pool
+    const { own } = item
+    if (!state.items.has(own)) return
+    own.finalizer = Effect.void
+    this.unreserve(item)
+    if (own.refCount === 0) return runNow(Pool.invalidate(this.#pool, item))
+    // An item that is invalidated earlier no longer counts, and Effect makes another for the leases that are left.
+    while (own.refCount > 1) runNow(item.back)
+    state.invalidated.add(own)
+    runNow(item.back)
+  }
+
+  /** The size bound is read at each borrow. */
+  resize(max: number): void {
+    // Effect declares it readonly; the contract test shows that it may change.
+    const config: { maxSize: number } = this.#pool.config as Pool.Config<Item<H>, never> & { maxSize: number }
+    config.maxSize = max
+  }
+
+  /** Ends the pool, which closes its idle connections, and waits for leased ones to come back. */
+  readonly close: Effect.Effect<void> = Effect.suspend(() => Scope.close(this.#scope, Exit.void))
+
+  #lease(): Item<H> {
+    return runNow(Scope.provide(Pool.get(this.#pool), Scope.makeUnsafe()))
+  }
+}
