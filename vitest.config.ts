@@ -6,10 +6,10 @@ const countedHazards = "soak|churn|cancellation|exhaustion|inbound|json-rpc-peer
 /** Files that need a process of their own, and why. All others share the processes of the workers, one after another. */
 const apart = [
   // Leaves descriptors open on purpose, which later files would count.
-  "test/Serverless/WarmInstance.test.ts",
+  "test/Serverless/internal/WarmInstance.test.ts",
   // Count what the whole process has: its children, its descriptors.
   "test/Monitor/{DeepLook,Zombies}.test.ts",
-  "test/Testing/Descriptors.test.ts",
+  "test/Testing/internal/DescriptorDiff.test.ts",
   // The long tests: signals, limits and exits of real processes.
   "test/{Cli,package}/**/*.test.ts",
   `test/hazard/!(${countedHazards}).test.ts`

@@ -9,18 +9,18 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { checkOptions } from "../internal/Options.ts"
 import type { ConnectionPool } from "../Pool/ConnectionPool.ts"
-import { attached, type Attachment, isSet, targetOf } from "./Attachment.ts"
-import { signalStatuses } from "./MainEnding.ts"
-import { MainProgram } from "./MainProgram.ts"
-import { promiseOf } from "./Promises.ts"
-import type { Between } from "./WarmInstance.ts"
-import { invocationWindows } from "./Windows.ts"
+import { attached, type Attachment, isSet, targetOf } from "./internal/AttachedInstance.ts"
+import { signalStatuses } from "./internal/MainExit.ts"
+import { MainProgram } from "./internal/MainProgram.ts"
+import { promiseOf } from "./internal/RequestPromise.ts"
+import { invocationBudget } from "./internal/ShutdownBudget.ts"
+import type { Between } from "./internal/WarmInstance.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
-export type { Attachment } from "./Attachment.ts"
+export type { Attachment } from "./internal/AttachedInstance.ts"
+export type { RunOptions } from "./internal/RequestPromise.ts"
+export type { Between } from "./internal/WarmInstance.ts"
 export { InstanceClosing, InvocationError, type InvocationErrorReason, InvocationTimeout } from "./InvocationError.ts"
-export type { RunOptions } from "./Promises.ts"
-export type { Between } from "./WarmInstance.ts"
 
 /**
  * How a service or a job runs and ends.
@@ -166,7 +166,7 @@ export const attach: {
     listens: isSet("K_SERVICE")
   })
   return {
-    run: (effect, runOptions) => promiseOf(instance.invoke(effect, invocationWindows(timeout, margin)), runOptions),
+    run: (effect, runOptions) => promiseOf(instance.invoke(effect, invocationBudget(timeout, margin)), runOptions),
     close
   }
 }

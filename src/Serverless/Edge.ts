@@ -10,8 +10,8 @@ import type * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { checkOptions } from "../internal/Options.ts"
 import { report } from "../internal/Unhandled.ts"
-import { promiseOf } from "./Promises.ts"
-import { WarmInstance } from "./WarmInstance.ts"
+import { promiseOf } from "./internal/RequestPromise.ts"
+import { WarmInstance } from "./internal/WarmInstance.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
 export { InstanceClosing, InvocationError, type InvocationErrorReason, InvocationTimeout } from "./InvocationError.ts"
@@ -128,7 +128,7 @@ export const handler = <A, E, R, E2, Request extends EdgeRequest = EdgeRequest, 
   const window = millis("closeWindow", "1 second")
   const timeout = millis("timeout", "30 seconds")
   // The time for the request's own finalizers is what the layer leaves of the window.
-  const windows = { run: timeout, finalize: window * 0.5, force: window * 0.1, total: timeout + window }
+  const budget = { run: timeout, finalize: window * 0.5, force: window * 0.1, total: timeout + window }
   const { handle, layer } = options
   return (request, env, context = {}) => {
     // A platform that binds nothing calls without it, and then nobody asks for it.
@@ -138,7 +138,7 @@ export const handler = <A, E, R, E2, Request extends EdgeRequest = EdgeRequest, 
       between: "keep",
       context: Context.empty()
     })
-    const invocation = instance.invoke(Effect.suspend(() => handle(request, bound, context)), windows)
+    const invocation = instance.invoke(Effect.suspend(() => handle(request, bound, context)), budget)
     const close = closing(instance, window)
     const end = context.waitUntil === undefined
       ? close

@@ -13,17 +13,17 @@ import type * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { HolderId } from "../internal/HolderId.ts"
 import { checkOptions } from "../internal/Options.ts"
+import { isOnLambda, register, type Registration } from "./internal/LambdaExtension.ts"
+import { type Response, type ResponseStream, ResponseWriter } from "./internal/LambdaResponse.ts"
+import { invocationBudget, shutdownBudget } from "./internal/ShutdownBudget.ts"
+import { terminator } from "./internal/Termination.ts"
+import { type Between, WarmInstance } from "./internal/WarmInstance.ts"
 import { InvocationError } from "./InvocationError.ts"
-import { isOnLambda, register, type Registration } from "./LambdaExtension.ts"
-import { type Response, type ResponseStream, ResponseWriter } from "./LambdaResponse.ts"
-import { terminator } from "./Termination.ts"
-import { type Between, WarmInstance } from "./WarmInstance.ts"
-import { invocationWindows, shutdownWindows } from "./Windows.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
+export { type HttpHead, type Response, ResponseFailed, type ResponseStream } from "./internal/LambdaResponse.ts"
+export type { Between } from "./internal/WarmInstance.ts"
 export { InstanceClosing, InvocationError, type InvocationErrorReason, InvocationTimeout } from "./InvocationError.ts"
-export { type HttpHead, type Response, ResponseFailed, type ResponseStream } from "./LambdaResponse.ts"
-export type { Between } from "./WarmInstance.ts"
 
 /**
  * What Lambda tells of an invocation.
@@ -199,7 +199,7 @@ const makeHost = <R, E>(options: Options<R, E>): Host<R> => {
         `Lambda: after ${Math.round(millis)} ms not everything is closed; ${connections} connections are open`
       )
   )
-  if (isOnLambda()) terminator().add({ shutdown, window: shutdownWindows(window).total })
+  if (isOnLambda()) terminator().add({ shutdown, window: shutdownBudget(window).total })
   const warn = warnOnce(options.extension === false ? undefined : Effect.runPromise(register))
   return {
     run: (context, effect) => {
@@ -207,7 +207,7 @@ const makeHost = <R, E>(options: Options<R, E>): Host<R> => {
         // The runtimes of Node 22 and before would wait for an empty event loop, which a kept connection is not.
         if ("callbackWaitsForEmptyEventLoop" in context) context.callbackWaitsForEmptyEventLoop = false
         const remaining = context.getRemainingTimeInMillis()
-        return instance.invoke(Effect.andThen(warn, effect), invocationWindows(remaining, margin), remaining)
+        return instance.invoke(Effect.andThen(warn, effect), invocationBudget(remaining, margin), remaining)
       })
       return Effect.runPromiseExit(invocation).then((exit) => {
         if (Exit.isSuccess(exit)) return exit.value

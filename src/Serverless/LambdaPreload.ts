@@ -15,8 +15,8 @@
  */
 import * as Effect from "effect/Effect"
 import { isMainThread } from "node:worker_threads"
-import { isOnLambda, register } from "./LambdaExtension.ts"
-import { terminator } from "./Termination.ts"
+import { isOnLambda, register } from "./internal/LambdaExtension.ts"
+import { terminator } from "./internal/Termination.ts"
 
 if (isMainThread && isOnLambda()) {
   terminator()

@@ -8,8 +8,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { checkOptions } from "../internal/Options.ts"
-import { signalStatuses } from "./MainEnding.ts"
-import { MainProgram } from "./MainProgram.ts"
+import { signalStatuses } from "./internal/MainExit.ts"
+import { MainProgram } from "./internal/MainProgram.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
 

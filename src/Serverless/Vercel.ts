@@ -11,16 +11,16 @@ import type * as Layer from "effect/Layer"
 import { checkOptions } from "../internal/Options.ts"
 import { report } from "../internal/Unhandled.ts"
 import type { ConnectionPool } from "../Pool/ConnectionPool.ts"
-import { attached, type Attachment, isSet, targetOf } from "./Attachment.ts"
-import { Holds } from "./Holds.ts"
-import type { Pools } from "./Pools.ts"
-import { promiseOf } from "./Promises.ts"
-import { invocationWindows } from "./Windows.ts"
+import { attached, type Attachment, isSet, targetOf } from "./internal/AttachedInstance.ts"
+import { IdleHold } from "./internal/IdleHold.ts"
+import type { InstancePools } from "./internal/InstancePools.ts"
+import { promiseOf } from "./internal/RequestPromise.ts"
+import { invocationBudget } from "./internal/ShutdownBudget.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
-export type { Attachment } from "./Attachment.ts"
+export type { Attachment } from "./internal/AttachedInstance.ts"
+export type { RunOptions } from "./internal/RequestPromise.ts"
 export { InstanceClosing, InvocationError, type InvocationErrorReason, InvocationTimeout } from "./InvocationError.ts"
-export type { RunOptions } from "./Promises.ts"
 
 /**
  * Has the platform keep an instance awake until a promise is settled.
@@ -158,7 +158,7 @@ export const attach: {
     window,
     listens: isOnVercel
   })
-  const holds = new Holds()
+  const idleHold = new IdleHold()
   let warns = isOnVercel
   const unheld = Effect.suspend(() => {
     if (!warns) return Effect.void
@@ -173,14 +173,14 @@ export const attach: {
       const context = requestContext()
       const waitUntil = options?.waitUntil ?? context.waitUntil?.bind(context)
       const remaining = Math.min(maxDuration, remainingOf(context, clock.currentTimeMillisUnsafe()))
-      const windows = invocationWindows(remaining, margin)
-      const end = monotonicNow() + windows.run
+      const budget = invocationBudget(remaining, margin)
+      const end = monotonicNow() + budget.run
       const hold = Effect.suspend(() =>
         waitUntil === undefined
           ? unheld
-          : holdAll({ pools, holds, waitUntil, millis: end - monotonicNow(), grace: remaining - windows.run })
+          : holdAll({ pools, idleHold, waitUntil, millis: end - monotonicNow(), grace: remaining - budget.run })
       )
-      return promiseOf(Effect.onExit(instance.invoke(effect, windows), () => hold), runOptions)
+      return promiseOf(Effect.onExit(instance.invoke(effect, budget), () => hold), runOptions)
     },
     close
   }
@@ -189,15 +189,15 @@ export const attach: {
 const monotonicNow = (): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
 
 const holdAll = (options: {
-  readonly pools: Pools
-  readonly holds: Holds
+  readonly pools: InstancePools
+  readonly idleHold: IdleHold
   readonly waitUntil: WaitUntil
   readonly millis: number
   readonly grace: number
 }): Effect.Effect<void> =>
   Effect.sync(() => {
     for (const pool of options.pools.all) {
-      if (pool.core.stats().total > 0) options.waitUntil(Effect.runPromise(options.holds.hold(pool, options)))
+      if (pool.core.stats().total > 0) options.waitUntil(Effect.runPromise(options.idleHold.hold(pool, options)))
     }
   }).pipe(
     // The request has its answer, and is not to lose it.

@@ -50,8 +50,8 @@ import { checkOptions } from "../internal/Options.ts"
 import { expectWitness, Witness } from "../internal/Witness.ts"
 import type { LeftOpen } from "../Monitor/Leak.ts"
 import { ResourceMonitor } from "../Monitor/Service.ts"
-import { Account } from "./Account.ts"
-import * as Descriptors from "./Descriptors.ts"
+import * as Descriptors from "./internal/DescriptorDiff.ts"
+import { OpenResources } from "./internal/OpenResources.ts"
 
 /**
  * What is checked, and how patiently.
@@ -114,7 +114,7 @@ const settingsOf = (options: Options): Settings => ({
 
 /** What one check knows: what was opened in its context, and, if asked for, what the process had before. */
 interface Check {
-  readonly account: Account
+  readonly resources: OpenResources
   readonly process: Descriptors.Comparison | undefined
   readonly settings: Settings
 }
@@ -124,7 +124,7 @@ const begin = (settings: Settings): Effect.Effect<Check> =>
     Effect.sync(() => {
       expectWitness()
       return {
-        account: new Account(clock),
+        resources: new OpenResources(clock),
         process: settings.descriptors ? Descriptors.compare() : undefined,
         settings
       }
@@ -132,11 +132,11 @@ const begin = (settings: Settings): Effect.Effect<Check> =>
   )
 
 /** Waits for what is still closing, and returns what is left open then. Reported to the monitor, if there is one. */
-const verdict = ({ account, process, settings }: Check): Effect.Effect<void, LeakError> =>
+const verdict = ({ resources, process, settings }: Check): Effect.Effect<void, LeakError> =>
   Effect.gen(function*() {
-    yield* account.settle(settings.within)
+    yield* resources.settle(settings.within)
     const foreign = process === undefined ? [] : yield* process.settle(settings.within)
-    const leaks = [...account.leftOpen(), ...foreign]
+    const leaks = [...resources.leftOpen(), ...foreign]
     if (leaks.length === 0) return
     const context = yield* Effect.context<never>()
     const monitor = Context.getOrUndefined(context, ResourceMonitor)
@@ -159,7 +159,7 @@ const checkWith = <A, E, R>(
     Effect.gen(function*() {
       const begun = yield* begin(settings)
       const exit = yield* Effect.exit(
-        restore(apart(Effect.provideService(Effect.scoped(self), Witness, begun.account)))
+        restore(apart(Effect.provideService(Effect.scoped(self), Witness, begun.resources)))
       )
       const judged = yield* Effect.exit(verdict(begun))
       if (Exit.isSuccess(judged)) return yield* exit
@@ -177,7 +177,7 @@ const checkWith = <A, E, R>(
  *   before anything is judged.
  * - What it opens in a pool belongs to whoever made the pool, and what it borrows belongs to the effect: a test that shares
  *   a pool with others is not blamed for the pool's idle connections.
- * - A check inside a check has an account of its own.
+ * - A check inside a check has a record of its own.
  * - It throws `InvalidOption` when `within` makes no sense.
  *
  * **Gotchas**
@@ -283,7 +283,7 @@ export const layer = (options: Options = {}): Layer.Layer<never> => {
   const settings = settingsOf(options)
   return Layer.effectContext(Effect.map(
     Effect.acquireRelease(begin(settings), (begun) => Effect.orDie(verdict(begun))),
-    ({ account }) => Context.makeUnsafe<never>(new Map([[Witness.key, account]]))
+    ({ resources }) => Context.makeUnsafe<never>(new Map([[Witness.key, resources]]))
   ))
 }
 
@@ -304,5 +304,5 @@ export const ignore = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, 
  */
 export const open: Effect.Effect<ReadonlyArray<LeftOpen>> = Effect.map(
   Witness,
-  (witness) => witness instanceof Account ? witness.leftOpen() : []
+  (witness) => witness instanceof OpenResources ? witness.leftOpen() : []
 )

@@ -12,7 +12,7 @@ import { syncBuiltinESMExports } from "node:module"
 import type * as Net from "node:net"
 import * as Path from "node:path"
 import { PassThrough } from "node:stream"
-import { type ResponseStream, ResponseWriter } from "../../src/Serverless/LambdaResponse.ts"
+import { type ResponseStream, ResponseWriter } from "../../src/Serverless/internal/LambdaResponse.ts"
 
 const contextFor = (remaining: number): Lambda.LambdaContext => ({
   awsRequestId: "1",

@@ -4,7 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import { afterAll, beforeAll } from "vitest"
-import * as Descriptors from "../../src/Testing/Descriptors.ts"
+import * as Descriptors from "../../src/Testing/internal/DescriptorDiff.ts"
 import * as LeakCheck from "../../src/Testing/LeakCheck.ts"
 
 let isExpected = false

@@ -5,7 +5,7 @@
  */
 
 /** The time of one invocation, from its start. */
-export interface InvocationWindows {
+export interface InvocationBudget {
   /** The invocation may run for so long. */
   readonly run: number
   /** Then it is interrupted, and its finalizers may take so long. */
@@ -20,7 +20,7 @@ export interface InvocationWindows {
  * Divides what is left of an invocation's time, of which `margin` is kept back. Where there is little left, half of it is
  * kept back at most.
  */
-export const invocationWindows = (remaining: number, margin: number): InvocationWindows => {
+export const invocationBudget = (remaining: number, margin: number): InvocationBudget => {
   // What is not a number is no time at all.
   const left = remaining > 0 ? remaining : 0
   const kept = Math.min(margin, left / 2)
@@ -28,7 +28,7 @@ export const invocationWindows = (remaining: number, margin: number): Invocation
 }
 
 /** The time of a shutdown, from the signal. Its parts follow each other and end before the window does. */
-export interface ShutdownWindows {
+export interface ShutdownBudget {
   /** What runs is interrupted, and may take so long to end. */
   readonly invocations: number
   /** Then everything closes in the order in which it depends on each other. */
@@ -41,11 +41,31 @@ export interface ShutdownWindows {
   readonly total: number
 }
 
-export const shutdownWindows = (window: number): ShutdownWindows => ({
+export const shutdownBudget = (window: number): ShutdownBudget => ({
   invocations: window * 0.25,
   layers: window * 0.25,
   pools: window * 0.4,
   drain: window * 0.1,
   close: window * 0.3,
   total: window * 0.9
+})
+
+/** The time of a program's end, from the moment at which it ends. */
+export interface MainBudget {
+  /** Everything closes in the order in which it depends on each other, for so long. */
+  readonly inOrder: number
+  /** Then everything closes at once. */
+  readonly together: number
+  /** A pool lets its borrowers finish for `drain`, and closes a connection in `close`. */
+  readonly drain: number
+  readonly close: number
+  readonly total: number
+}
+
+export const mainBudget = (window: number): MainBudget => ({
+  inOrder: window * 0.5,
+  together: window * 0.4,
+  drain: window * 0.25,
+  close: window * 0.3,
+  total: window
 })

@@ -11,7 +11,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { BroadcastChannel, isMainThread, threadId } from "node:worker_threads"
-import { timeoutOption } from "../internal/Timeout.ts"
+import { timeoutOption } from "../../internal/Timeout.ts"
 
 /** What has to end before the process does. */
 export interface Participant {

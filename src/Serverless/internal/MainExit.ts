@@ -6,7 +6,7 @@
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 import * as Runtime from "effect/Runtime"
-import type { Stats } from "../Pool/PoolStats.ts"
+import type { Stats } from "../../Pool/PoolStats.ts"
 
 /** The signals that end a program. */
 export type EndingSignal = "SIGINT" | "SIGTERM"
@@ -114,23 +114,3 @@ export const holdingsText = (holdings: Holdings): string => {
     `In the event loop: ${resources.length === 0 ? "nothing" : resources.join(", ")}.`
   ].join(" ")
 }
-
-/** The time of a program's end, from the moment at which it ends. */
-export interface MainWindows {
-  /** Everything closes in the order in which it depends on each other, for so long. */
-  readonly inOrder: number
-  /** Then everything closes at once. */
-  readonly together: number
-  /** A pool lets its borrowers finish for `drain`, and closes a connection in `close`. */
-  readonly drain: number
-  readonly close: number
-  readonly total: number
-}
-
-export const mainWindows = (window: number): MainWindows => ({
-  inOrder: window * 0.5,
-  together: window * 0.4,
-  drain: window * 0.25,
-  close: window * 0.3,
-  total: window
-})

@@ -10,7 +10,7 @@ import * as Http from "node:http"
 import * as Net from "node:net"
 import { setTimeout as sleep } from "node:timers/promises"
 import { Worker } from "node:worker_threads"
-import * as LeakCheck from "../../../src/Testing/LeakCheck.ts"
+import * as LeakCheck from "../../../../src/Testing/LeakCheck.ts"
 
 const server = Http.createServer((_request, response) => response.end("ok"))
 await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))

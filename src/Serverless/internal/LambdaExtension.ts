@@ -11,7 +11,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Http from "node:http"
 import { isMainThread } from "node:worker_threads"
-import { timeoutOrElse } from "../internal/Timeout.ts"
+import { timeoutOrElse } from "../../internal/Timeout.ts"
 
 /**
  * What came of the registration.

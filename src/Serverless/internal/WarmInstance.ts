@@ -13,17 +13,17 @@ import * as Fiber from "effect/Fiber"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import { endsWithin, supervised } from "../internal/Bounded.ts"
-import { CloseTimeout } from "../internal/CloseTimeout.ts"
-import { timeoutOption } from "../internal/Timeout.ts"
-import { loopTurn } from "../internal/Timer.ts"
-import { report } from "../internal/Unhandled.ts"
-import { PoolRegistry } from "../Pool/PoolRegistry.ts"
-import { InstanceClosing, InvocationError, InvocationTimeout } from "./InvocationError.ts"
+import { endsWithin, supervised } from "../../internal/Bounded.ts"
+import { CloseTimeout } from "../../internal/CloseTimeout.ts"
+import { timeoutOption } from "../../internal/Timeout.ts"
+import { loopTurn } from "../../internal/Timer.ts"
+import { report } from "../../internal/Unhandled.ts"
+import { PoolRegistry } from "../../Pool/PoolRegistry.ts"
+import { InstanceClosing, InvocationError, InvocationTimeout } from "../InvocationError.ts"
+import { freezeBetween, hiddenBetween, type Moment, momentOf, type Start } from "./FreezeDetector.ts"
+import { InstancePools } from "./InstancePools.ts"
 import { LazyRuntime } from "./LazyRuntime.ts"
-import { hiddenBetween, type Moment, momentOf, pauseBetween, type Start } from "./Pause.ts"
-import { Pools } from "./Pools.ts"
-import { type InvocationWindows, shutdownWindows } from "./Windows.ts"
+import { type InvocationBudget, shutdownBudget } from "./ShutdownBudget.ts"
 
 /**
  * What becomes of the connections between two invocations.
@@ -64,7 +64,7 @@ const within = <A, E>(fiber: Fiber.Fiber<A, E>, millis: number): Effect.Effect<b
     )
 
 export class WarmInstance<R, E> {
-  readonly #pools: Pools
+  readonly #pools: InstancePools
   readonly #runtime: LazyRuntime<R, E>
   readonly #context: Context.Context<never>
   readonly #clock: Clock.Clock
@@ -73,7 +73,7 @@ export class WarmInstance<R, E> {
   readonly #closing = { closeTimeout: Context.get(Context.empty(), CloseTimeout).closeTimeout }
   readonly #running = new Set<Fiber.Fiber<unknown, unknown>>()
   #active = 0
-  /** Invocations that wait for what a pause has to tell; those that come meanwhile wait as well. */
+  /** Invocations that wait for what a freeze has to tell; those that come meanwhile wait as well. */
   #thawing = 0
   #lastActive: Moment
   #lastStart: Start
@@ -88,9 +88,9 @@ export class WarmInstance<R, E> {
     readonly between: Between
     readonly context: Context.Context<never>
     /** Where its pools are known, if that is of use to anybody else. */
-    readonly pools?: Pools | undefined
+    readonly pools?: InstancePools | undefined
   }) {
-    this.#pools = options.pools ?? new Pools()
+    this.#pools = options.pools ?? new InstancePools()
     this.#between = options.between
     this.#context = options.context.pipe(
       Context.add(PoolRegistry, this.#pools),
@@ -109,18 +109,18 @@ export class WarmInstance<R, E> {
    */
   invoke<A, E2>(
     effect: Effect.Effect<A, E2, R | Scope.Scope>,
-    windows: InvocationWindows,
+    budget: InvocationBudget,
     remaining?: number
   ): Effect.Effect<A, E | E2 | InvocationError> {
     return Effect.uninterruptibleMask((restore) =>
       Effect.suspend(() => {
         if (this.#isClosing) return refuse(new InstanceClosing({ hasBegun: false }))
-        if (windows.run <= 0) return refuse(new InvocationTimeout({ after: Duration.zero, hasEnded: true }))
+        if (budget.run <= 0) return refuse(new InvocationTimeout({ after: Duration.zero, hasEnded: true }))
         const at = momentOf(this.#clock)
-        const deadline = at.monotonic + windows.total
+        const deadline = at.monotonic + budget.total
         this.#begin({ at, deadline: remaining === undefined ? undefined : at.wall + remaining })
         this.#active++
-        return Effect.onExit(restore(this.#supervise(effect, windows)), () => this.#end(deadline))
+        return Effect.onExit(restore(this.#supervise(effect, budget)), () => this.#end(deadline))
       })
     )
   }
@@ -141,7 +141,7 @@ export class WarmInstance<R, E> {
 
   #supervise<A, E2>(
     effect: Effect.Effect<A, E2, R | Scope.Scope>,
-    windows: InvocationWindows
+    budget: InvocationBudget
   ): Effect.Effect<A, E | E2 | InvocationError> {
     let fiber: Fiber.Fiber<unknown, unknown> | undefined
     const whole = Effect.withFiber<A, E | E2 | InvocationError>((own) => {
@@ -152,9 +152,9 @@ export class WarmInstance<R, E> {
       own.addObserver(() => this.#running.delete(own))
       return this.#run(effect)
     })
-    const bounds = { within: Duration.millis(windows.run), patience: Duration.millis(windows.finalize) }
+    const bounds = { within: Duration.millis(budget.run), patience: Duration.millis(budget.finalize) }
     return Effect.flatMap(supervised(whole, bounds), (exit): Effect.Effect<A, E | E2 | InvocationError> => {
-      if (exit === undefined) return this.#timedOut(fiber, windows)
+      if (exit === undefined) return this.#timedOut(fiber, budget)
       // An invocation that a shutdown has interrupted has no answer, although nobody has interrupted who waits for it.
       return this.#isClosing && Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
         ? refuse(new InstanceClosing({ hasBegun: true }))
@@ -183,7 +183,7 @@ export class WarmInstance<R, E> {
     this.#thawing++
     const judged = Effect.map(settle, () => {
       const now = momentOf(this.#clock)
-      this.#pools.judge(pauseBetween(this.#lastActive, now, this.#hidden))
+      this.#pools.judge(freezeBetween(this.#lastActive, now, this.#hidden))
       this.#lastActive = now
       this.#hidden = 0
     })
@@ -192,16 +192,16 @@ export class WarmInstance<R, E> {
 
   #timedOut(
     fiber: Fiber.Fiber<unknown, unknown> | undefined,
-    windows: InvocationWindows
+    budget: InvocationBudget
   ): Effect.Effect<never, InvocationError> {
-    const after = Duration.millis(windows.run)
+    const after = Duration.millis(budget.run)
     const fail = (hasEnded: boolean) => refuse(new InvocationTimeout({ after, hasEnded }))
     if (fiber === undefined || fiber.pollUnsafe() !== undefined) return fail(true)
     // What hangs is most often waiting for a peer. With its connections gone it may still end in order; that they are all
     // its own is certain only if no other invocation runs.
     if (this.#active > 1) return fail(false)
     this.#pools.force()
-    return Effect.flatMap(within(fiber, windows.force), fail)
+    return Effect.flatMap(within(fiber, budget.force), fail)
   }
 
   #end(deadline: number): Effect.Effect<void> {
@@ -222,23 +222,23 @@ export class WarmInstance<R, E> {
   }
 
   #close(window: number): Effect.Effect<Shutdown> {
-    const windows = shutdownWindows(window)
+    const budget = shutdownBudget(window)
     return Effect.gen({ self: this }, function*() {
       const start = momentOf(this.#clock).monotonic
-      this.#pools.hurry({ drainTimeout: windows.drain, closeTimeout: windows.close })
-      this.#closing.closeTimeout = Duration.min(this.#closing.closeTimeout, Duration.millis(windows.close))
+      this.#pools.hurry({ drainTimeout: budget.drain, closeTimeout: budget.close })
+      this.#closing.closeTimeout = Duration.min(this.#closing.closeTimeout, Duration.millis(budget.close))
       const running = [...this.#running]
       for (const fiber of running) fiber.interruptUnsafe()
-      yield* endsWithin(Fiber.awaitAll(running), Duration.millis(windows.invocations))
+      yield* endsWithin(Fiber.awaitAll(running), Duration.millis(budget.invocations))
       const closing = yield* Effect.forkDetach(Effect.uninterruptible(this.#runtime.close), { startImmediately: true })
-      if (!(yield* within(closing, windows.layers))) {
+      if (!(yield* within(closing, budget.layers))) {
         // Something in the layer holds up the rest: nothing that can be reached waits for its turn any longer.
         const together = Effect.all([this.#pools.drain, this.#runtime.force], {
           concurrency: "unbounded",
           discard: true
         })
-        yield* endsWithin(together, Duration.millis(windows.pools))
-        yield* within(closing, start + windows.total - momentOf(this.#clock).monotonic)
+        yield* endsWithin(together, Duration.millis(budget.pools))
+        yield* within(closing, start + budget.total - momentOf(this.#clock).monotonic)
       }
       return {
         isComplete: closing.pollUnsafe() !== undefined && this.#running.size === 0,

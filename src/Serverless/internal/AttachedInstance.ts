@@ -8,15 +8,15 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import { endsWithin } from "../internal/Bounded.ts"
-import type { ConnectionPool } from "../Pool/ConnectionPool.ts"
-import type { RegisteredPool } from "../Pool/PoolRegistry.ts"
-import { TypeId } from "../Pool/TypeId.ts"
-import { Pools } from "./Pools.ts"
-import type { RunOptions } from "./Promises.ts"
+import { endsWithin } from "../../internal/Bounded.ts"
+import type { ConnectionPool } from "../../Pool/ConnectionPool.ts"
+import type { RegisteredPool } from "../../Pool/PoolRegistry.ts"
+import { TypeId } from "../../Pool/TypeId.ts"
+import { InstancePools } from "./InstancePools.ts"
+import type { RunOptions } from "./RequestPromise.ts"
+import { shutdownBudget } from "./ShutdownBudget.ts"
 import { terminator } from "./Termination.ts"
 import { type Between, WarmInstance } from "./WarmInstance.ts"
-import { shutdownWindows } from "./Windows.ts"
 
 /**
  * What runs the requests of one instance.
@@ -45,7 +45,7 @@ export const targetOf = <R, E, K, A>(target: Layer.Layer<R, E> | ConnectionPool<
 /** An instance, for the module of a platform to run requests on. */
 export interface Attached<R, E> {
   readonly instance: WarmInstance<R, E>
-  readonly pools: Pools
+  readonly pools: InstancePools
   readonly close: () => Promise<void>
 }
 
@@ -56,7 +56,7 @@ const layerOf = <R, E>(target: Target<R, E>): Layer.Layer<R, E> =>
 /** Ends a pool that is not part of a layer of ours, in the same time. */
 const drainGiven = <R, E>(target: Target<R, E>, window: number): Effect.Effect<boolean> => {
   if (target._tag === "Layer") return Effect.succeed(true)
-  const { drain, total } = shutdownWindows(window)
+  const { drain, total } = shutdownBudget(window)
   return endsWithin(target.pool.drain(drain), Duration.millis(total))
 }
 
@@ -70,7 +70,7 @@ export const attached = <R, E>(options: {
   readonly listens: boolean
 }): Attached<R, E> => {
   const { between, name, target, window } = options
-  const pools = new Pools()
+  const pools = new InstancePools()
   if (target._tag === "Pool") pools.add(target.pool)
   const instance = new WarmInstance({ layer: layerOf(target), between, context: Context.empty(), pools })
   const shutdown = Effect.gen(function*() {

@@ -5,15 +5,15 @@ import * as Connector from "effect-sluice/Connector"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import { LeakCheck } from "effect-sluice/Testing"
 import { TestClock } from "effect/testing"
-import { CloseTimeout } from "../../src/internal/CloseTimeout.ts"
-import { loopTurn } from "../../src/internal/Timer.ts"
-import type { InvocationError } from "../../src/Serverless/InvocationError.ts"
-import { LazyRuntime } from "../../src/Serverless/LazyRuntime.ts"
-import { hiddenBetween, pauseBetween } from "../../src/Serverless/Pause.ts"
-import { WarmInstance } from "../../src/Serverless/WarmInstance.ts"
-import { invocationWindows, shutdownWindows } from "../../src/Serverless/Windows.ts"
-import * as Scripted from "../support/ScriptedConnector.ts"
-import { leavesDescriptors } from "../support/setup.ts"
+import { CloseTimeout } from "../../../src/internal/CloseTimeout.ts"
+import { loopTurn } from "../../../src/internal/Timer.ts"
+import { freezeBetween, hiddenBetween } from "../../../src/Serverless/internal/FreezeDetector.ts"
+import { LazyRuntime } from "../../../src/Serverless/internal/LazyRuntime.ts"
+import { invocationBudget, shutdownBudget } from "../../../src/Serverless/internal/ShutdownBudget.ts"
+import { WarmInstance } from "../../../src/Serverless/internal/WarmInstance.ts"
+import type { InvocationError } from "../../../src/Serverless/InvocationError.ts"
+import * as Scripted from "../../support/ScriptedConnector.ts"
+import { leavesDescriptors } from "../../support/setup.ts"
 
 leavesDescriptors("a warm instance keeps what it has, its monitor included, until the platform ends it")
 
@@ -35,7 +35,7 @@ const advance = (millis: number, step = 5) =>
 type Databases = ConnectionPool.ConnectionPool<string, Scripted.Scripted>
 class Database extends Context.Service<Database, Databases>()("test/Database") {}
 
-const windows = invocationWindows(3000, 300)
+const budget = invocationBudget(3000, 300)
 
 const reasonOf = (exit: Exit.Exit<unknown, unknown>) => {
   assert.isTrue(Exit.isFailure(exit), "it succeeded")
@@ -73,11 +73,11 @@ const open = (count: number) => {
   return Effect.forEach(Array.from({ length: count }), () => hold, { concurrency: "unbounded", discard: true })
 }
 
-describe("the windows", () => {
+describe("the budget", () => {
   it("of an invocation end before the platform's timeout, and keep back no more than half of what is left", () => {
     for (const remaining of [-5, 0, 1, 10, 299, 600, 601, 3000, 900_000]) {
       for (const margin of [0, 1, 300, 1e6]) {
-        const { finalize, force, run, total } = invocationWindows(remaining, margin)
+        const { finalize, force, run, total } = invocationBudget(remaining, margin)
         const left = Math.max(remaining, 0)
         assert.isAtMost(run + finalize + force, total + 1e-9)
         assert.isAtMost(total, left)
@@ -85,31 +85,31 @@ describe("the windows", () => {
         assert.isAtLeast(run, left - margin)
       }
     }
-    assert.strictEqual(invocationWindows(Number.NaN, 300).run, 0)
-    assert.strictEqual(invocationWindows(Infinity, 300).run, Infinity)
-    assert.deepStrictEqual(invocationWindows(3000, 300), { run: 2700, finalize: 150, force: 30, total: 2955 })
+    assert.strictEqual(invocationBudget(Number.NaN, 300).run, 0)
+    assert.strictEqual(invocationBudget(Infinity, 300).run, Infinity)
+    assert.deepStrictEqual(invocationBudget(3000, 300), { run: 2700, finalize: 150, force: 30, total: 2955 })
   })
 
   it("of a shutdown end before the window does", () => {
-    const { close, drain, invocations, layers, pools, total } = shutdownWindows(300)
+    const { close, drain, invocations, layers, pools, total } = shutdownBudget(300)
     assert.isAtMost(invocations + layers + pools, total)
     assert.strictEqual(total, 270)
     assert.isAtMost(drain + close, pools)
   })
 })
 
-describe("a pause", () => {
+describe("a freeze", () => {
   const before = { wall: 1000, monotonic: 50 }
 
   it("is as long as the clock says that says more", () => {
-    assert.strictEqual(pauseBetween(before, { wall: 61_000, monotonic: 60 }).millis, 60_000)
-    assert.strictEqual(pauseBetween(before, { wall: 900, monotonic: 60_050 }).millis, 60_000)
+    assert.strictEqual(freezeBetween(before, { wall: 61_000, monotonic: 60 }).millis, 60_000)
+    assert.strictEqual(freezeBetween(before, { wall: 900, monotonic: 60_050 }).millis, 60_000)
   })
 
   it("stopped the machine only if the monotonic clock stood still", () => {
-    assert.isTrue(pauseBetween(before, { wall: 61_000, monotonic: 60 }).wasStopped)
-    assert.isFalse(pauseBetween(before, { wall: 61_000, monotonic: 60_050 }).wasStopped)
-    assert.isFalse(pauseBetween(before, { wall: 900, monotonic: 60_050 }).wasStopped)
+    assert.isTrue(freezeBetween(before, { wall: 61_000, monotonic: 60 }).wasStopped)
+    assert.isFalse(freezeBetween(before, { wall: 61_000, monotonic: 60_050 }).wasStopped)
+    assert.isFalse(freezeBetween(before, { wall: 900, monotonic: 60_050 }).wasStopped)
   })
 })
 
@@ -133,10 +133,10 @@ describe("the platform's word", () => {
     assert.strictEqual(hiddenBetween(before, startAt(1000, 50, undefined)), 0)
   })
 
-  it("makes a pause one that nobody noticed, from a second on", () => {
+  it("makes a freeze one that nobody noticed, from a second on", () => {
     const still = { wall: 1000, monotonic: 50 }
-    assert.deepStrictEqual(pauseBetween(still, still, 999), { millis: 999, wasStopped: false, wasHidden: false })
-    assert.deepStrictEqual(pauseBetween(still, still, 1000), { millis: 1000, wasStopped: true, wasHidden: true })
+    assert.deepStrictEqual(freezeBetween(still, still, 999), { millis: 999, wasStopped: false, wasHidden: false })
+    assert.deepStrictEqual(freezeBetween(still, still, 1000), { millis: 1000, wasStopped: true, wasHidden: true })
   })
 })
 
@@ -146,7 +146,7 @@ describe("the services", () => {
       const { connector, ledger } = Scripted.make()
       const instance = yield* instanceOf(poolLayer(connector))
       assert.strictEqual(ledger.attempts, 0)
-      assert.deepStrictEqual([yield* instance.invoke(id, windows), yield* instance.invoke(id, windows)], [1, 1])
+      assert.deepStrictEqual([yield* instance.invoke(id, budget), yield* instance.invoke(id, budget)], [1, 1])
     }))
 
   it.effect("are built anew after a failure, and invocations that wait for one build share it", () =>
@@ -165,14 +165,14 @@ describe("the services", () => {
       )
       const instance = yield* instanceOf(layer)
       const both = yield* fork(Effect.all(
-        [Effect.exit(instance.invoke(Effect.void, windows)), Effect.exit(instance.invoke(Effect.void, windows))],
+        [Effect.exit(instance.invoke(Effect.void, budget)), Effect.exit(instance.invoke(Effect.void, budget))],
         { concurrency: 2 }
       ))
       yield* advance(20)
       const failures: ReadonlyArray<unknown> = yield* Fiber.join(both)
       assert.deepStrictEqual(failures, [Exit.fail("refused"), Exit.fail("refused")])
       assert.deepStrictEqual([builds, closed], [1, 1])
-      const third = yield* fork(instance.invoke(Effect.as(Database, "fine"), windows))
+      const third = yield* fork(instance.invoke(Effect.as(Database, "fine"), budget))
       yield* advance(20)
       assert.strictEqual(yield* Fiber.join(third), "fine")
       assert.deepStrictEqual([builds, closed], [2, 1])
@@ -187,11 +187,11 @@ describe("the services", () => {
         if (++builds === 1) return yield* Effect.never
       }))
       const instance = yield* instanceOf(layer)
-      const first = yield* fork(Effect.exit(instance.invoke(Effect.void, invocationWindows(100, 20))))
+      const first = yield* fork(Effect.exit(instance.invoke(Effect.void, invocationBudget(100, 20))))
       yield* advance(90)
       assert.strictEqual(reasonOf(yield* Fiber.join(first))._tag, "InvocationTimeout")
       assert.deepStrictEqual([builds, closed], [1, 1])
-      assert.strictEqual(yield* instance.invoke(Effect.succeed("fine"), windows), "fine")
+      assert.strictEqual(yield* instance.invoke(Effect.succeed("fine"), budget), "fine")
     }))
 
   it.effect("that are being built are given up when they are closed, whoever waits for them", () =>
@@ -216,10 +216,10 @@ describe("the services", () => {
         if (++builds === 1) yield* Effect.uninterruptible(Effect.sleep("1 second"))
       }))
       const instance = yield* instanceOf(layer)
-      const first = yield* fork(Effect.exit(instance.invoke(Effect.void, invocationWindows(100, 20))))
+      const first = yield* fork(Effect.exit(instance.invoke(Effect.void, invocationBudget(100, 20))))
       yield* advance(100)
       yield* Fiber.join(first)
-      yield* instance.invoke(Effect.void, windows)
+      yield* instance.invoke(Effect.void, budget)
       assert.deepStrictEqual([builds, closed], [2, 0])
       yield* advance(1000, 100)
       assert.deepStrictEqual([builds, closed], [2, 1])
@@ -234,7 +234,7 @@ describe("an invocation", () => {
       const note = (what: string) => Effect.sync(() => void events.push(what))
       const invocation = instance.invoke(
         Effect.andThen(Effect.addFinalizer(() => note("finalized")), note("ran")),
-        windows
+        budget
       )
       yield* Effect.andThen(invocation, note("answered"))
       assert.deepStrictEqual(events, ["ran", "finalized", "answered"])
@@ -246,7 +246,7 @@ describe("an invocation", () => {
       const instance = yield* instanceOf(poolLayer(connector))
       let finalized = false
       const slow = use(() => Effect.onInterrupt(Effect.never, () => Effect.sync(() => finalized = true)))
-      const fiber = yield* fork(Effect.exit(instance.invoke(slow, windows)))
+      const fiber = yield* fork(Effect.exit(instance.invoke(slow, budget)))
       yield* advance(2690, 100)
       assert.isUndefined(fiber.pollUnsafe())
       yield* advance(20)
@@ -255,7 +255,7 @@ describe("an invocation", () => {
       assert.deepInclude(reason, { _tag: "InvocationTimeout", hasEnded: true, isRetryable: false, after })
       assert.isTrue(finalized)
       // Nobody knows what the interrupted one has left on its connection.
-      assert.strictEqual(yield* instance.invoke(id, windows), 2)
+      assert.strictEqual(yield* instance.invoke(id, budget), 2)
       assert.strictEqual(ledger.closed, 1)
     }))
 
@@ -264,7 +264,7 @@ describe("an invocation", () => {
       const { connector, openNow } = Scripted.make()
       const instance = yield* instanceOf(poolLayer(connector))
       const stuck = use(() => Effect.uninterruptible(Effect.never))
-      const fiber = yield* fork(Effect.exit(instance.invoke(stuck, windows)))
+      const fiber = yield* fork(Effect.exit(instance.invoke(stuck, budget)))
       yield* advance(2800, 100)
       assert.strictEqual(openNow(), 1)
       assert.isUndefined(fiber.pollUnsafe())
@@ -281,7 +281,7 @@ describe("an invocation", () => {
       const { connector } = Scripted.make({ close: () => Effect.asVoid(Deferred.succeed(closed, undefined)) })
       const instance = yield* instanceOf(poolLayer(connector))
       const waiting = use(() => Effect.uninterruptible(Deferred.await(closed)))
-      const fiber = yield* fork(Effect.exit(instance.invoke(waiting, windows)))
+      const fiber = yield* fork(Effect.exit(instance.invoke(waiting, budget)))
       yield* advance(2900, 100)
       assert.deepInclude(reasonOf(yield* Fiber.join(fiber)), { _tag: "InvocationTimeout", hasEnded: true })
     }))
@@ -290,9 +290,9 @@ describe("an invocation", () => {
     Effect.gen(function*() {
       const { connector, openNow } = Scripted.make()
       const instance = yield* instanceOf(poolLayer(connector))
-      const other = yield* fork(Effect.exit(instance.invoke(use(() => Effect.never), windows)))
+      const other = yield* fork(Effect.exit(instance.invoke(use(() => Effect.never), budget)))
       const stuck = use(() => Effect.uninterruptible(Effect.never))
-      const fiber = yield* fork(Effect.exit(instance.invoke(stuck, invocationWindows(300, 100))))
+      const fiber = yield* fork(Effect.exit(instance.invoke(stuck, invocationBudget(300, 100))))
       yield* advance(300, 20)
       assert.deepInclude(reasonOf(yield* Fiber.join(fiber)), { _tag: "InvocationTimeout", hasEnded: false })
       assert.strictEqual(openNow(), 2)
@@ -305,7 +305,7 @@ describe("an invocation", () => {
     Effect.gen(function*() {
       const instance = yield* instanceOf(Layer.empty)
       let begun = false
-      const exit = yield* Effect.exit(instance.invoke(Effect.sync(() => begun = true), invocationWindows(0, 300)))
+      const exit = yield* Effect.exit(instance.invoke(Effect.sync(() => begun = true), invocationBudget(0, 300)))
       assert.strictEqual(reasonOf(exit)._tag, "InvocationTimeout")
       assert.isFalse(begun)
     }))
@@ -315,12 +315,12 @@ describe("an invocation", () => {
       const { connector, openNow } = Scripted.make()
       const instance = yield* instanceOf(poolLayer(connector), "closeIdle")
       for (let turn = 0; turn < 20; turn++) {
-        const fiber = yield* fork(instance.invoke(use(() => Effect.never), windows))
+        const fiber = yield* fork(instance.invoke(use(() => Effect.never), budget))
         if (turn % 2 === 0) yield* settle
         yield* Fiber.interrupt(fiber)
         assert.strictEqual(openNow(), 0)
       }
-      assert.strictEqual(typeof (yield* instance.invoke(id, windows)), "number")
+      assert.strictEqual(typeof (yield* instance.invoke(id, budget)), "number")
     }))
 })
 
@@ -339,7 +339,7 @@ describe("an interruption at any step", () => {
           ))
           const instance = yield* instanceOf(Layer.provideMerge(counted, poolLayer(connector)), "closeAll")
           const fiber = yield* fork(
-            instance.invoke(use(() => Effect.andThen(Effect.yieldNow, Effect.yieldNow)), windows).pipe(
+            instance.invoke(use(() => Effect.andThen(Effect.yieldNow, Effect.yieldNow)), budget).pipe(
               Effect.provideService(Scheduler.MaxOpsBeforeYield, maxOps)
             )
           )
@@ -350,7 +350,7 @@ describe("an interruption at any step", () => {
           assert.deepStrictEqual([openNow(), ended], [0, built], `${maxOps} operations, ${yields} yields`)
           assert.strictEqual(ledger.opened, ledger.closed)
           // If it still counted, nothing would be closed after the next one.
-          yield* instance.invoke(id, windows)
+          yield* instance.invoke(id, budget)
           assert.deepStrictEqual([openNow(), ended], [0, built], `after ${maxOps} operations, ${yields} yields`)
         }
       }
@@ -373,7 +373,7 @@ describe("a shutdown at any step of an invocation", () => {
           ))
           const instance = yield* instanceOf(Layer.provideMerge(counted, poolLayer(connector)))
           const fiber = yield* fork(
-            Effect.exit(instance.invoke(use(() => Effect.andThen(Effect.yieldNow, Effect.yieldNow)), windows)).pipe(
+            Effect.exit(instance.invoke(use(() => Effect.andThen(Effect.yieldNow, Effect.yieldNow)), budget)).pipe(
               Effect.provideService(Scheduler.MaxOpsBeforeYield, maxOps)
             )
           )
@@ -401,7 +401,7 @@ describe("between two invocations", () => {
         const counted = Layer.effectDiscard(Effect.sync(() => built++))
         const instance = yield* instanceOf(Layer.merge(poolLayer(connector), counted), between)
         for (let turn = 0; turn < 2; turn++) {
-          const fiber = yield* fork(instance.invoke(id, windows))
+          const fiber = yield* fork(instance.invoke(id, budget))
           yield* advance(30)
           yield* Fiber.join(fiber)
           assert.strictEqual(openNow(), between === "keep" ? 1 : 0, between)
@@ -415,7 +415,7 @@ describe("between two invocations", () => {
     Effect.gen(function*() {
       const { connector } = Scripted.make({ close: () => Effect.never })
       const instance = yield* instanceOf(poolLayer(connector, { closeTimeout: "1 minute" }), "closeIdle")
-      const fiber = yield* fork(instance.invoke(id, invocationWindows(1000, 200)))
+      const fiber = yield* fork(instance.invoke(id, invocationBudget(1000, 200)))
       yield* advance(960, 20)
       assert.isUndefined(fiber.pollUnsafe())
       yield* advance(20)
@@ -427,9 +427,9 @@ describe("between two invocations", () => {
       const { connector, openNow } = Scripted.make()
       const instance = yield* instanceOf(poolLayer(connector), "closeAll")
       const latch = yield* Deferred.make<void>()
-      const long = yield* fork(instance.invoke(use(() => Deferred.await(latch)), windows))
+      const long = yield* fork(instance.invoke(use(() => Deferred.await(latch)), budget))
       yield* settle
-      yield* instance.invoke(id, windows)
+      yield* instance.invoke(id, budget)
       assert.strictEqual(openNow(), 2)
       yield* Deferred.succeed(latch, undefined)
       yield* Fiber.join(long)
@@ -442,12 +442,12 @@ describe("after a thaw", () => {
     Effect.gen(function*() {
       const { connector, ledger } = Scripted.make()
       const instance = yield* instanceOf(poolLayer(connector))
-      yield* instance.invoke(id, windows)
+      yield* instance.invoke(id, budget)
       for (let turn = 1; turn <= 50; turn++) {
         const [connection] = ledger.live
         assert.isDefined(connection)
         // The invocation comes first, and the report of the dead connection in the same turn of the loop, as after SIGCONT.
-        const next = yield* fork(instance.invoke(id, windows))
+        const next = yield* fork(instance.invoke(id, budget))
         setImmediate(() => Deferred.doneUnsafe((connection as Scripted.Scripted).died, Exit.void))
         assert.strictEqual(yield* Fiber.join(next), turn + 1)
       }
@@ -458,11 +458,11 @@ describe("after a thaw", () => {
       const { connector, ledger } = Scripted.make()
       const instance = yield* instanceOf(poolLayer(connector))
       for (let turn = 0; turn < 20; turn++) {
-        yield* instance.invoke(open(2), windows)
+        yield* instance.invoke(open(2), budget)
         const dead = [...ledger.live]
         assert.lengthOf(dead, 2)
         const borrow = use((connection) => Effect.andThen(loopTurn, Effect.succeed(connection)))
-        const both = [yield* fork(instance.invoke(borrow, windows)), yield* fork(instance.invoke(borrow, windows))]
+        const both = [yield* fork(instance.invoke(borrow, budget)), yield* fork(instance.invoke(borrow, budget))]
         setImmediate(() => {
           for (const { died } of dead) Deferred.doneUnsafe(died, Exit.void)
         })
@@ -493,28 +493,28 @@ describe("after a thaw", () => {
           context: Context.make(Clock.Clock, skewed)
         })
       const checked = instanceWith({ isChecked: true })
-      assert.deepStrictEqual([yield* checked.invoke(id, windows), yield* checked.invoke(id, windows)], [1, 1])
+      assert.deepStrictEqual([yield* checked.invoke(id, budget), yield* checked.invoke(id, budget)], [1, 1])
       frozen += 2000
       // It is younger than its idle time, and its connector can ask the server whether it still works.
-      assert.strictEqual(yield* checked.invoke(id, windows), 1)
+      assert.strictEqual(yield* checked.invoke(id, budget), 1)
       frozen += 31_000
-      assert.strictEqual(yield* checked.invoke(id, windows), 2)
+      assert.strictEqual(yield* checked.invoke(id, budget), 2)
       // Nobody can ask, and the machine was deaf: the connection is replaced.
       const trusting = instanceWith({ isChecked: false })
-      assert.deepStrictEqual([yield* trusting.invoke(id, windows), yield* trusting.invoke(id, windows)], [3, 3])
+      assert.deepStrictEqual([yield* trusting.invoke(id, budget), yield* trusting.invoke(id, budget)], [3, 3])
       frozen += 2000
-      assert.deepStrictEqual([yield* trusting.invoke(id, windows), yield* trusting.invoke(id, windows)], [4, 4])
+      assert.deepStrictEqual([yield* trusting.invoke(id, budget), yield* trusting.invoke(id, budget)], [4, 4])
       // The wall clock was set back while the process was frozen, and no timer has rung.
       steppedBack += 31_000
-      assert.strictEqual(yield* trusting.invoke(id, windows), 5)
+      assert.strictEqual(yield* trusting.invoke(id, budget), 5)
       assert.strictEqual(ledger.opened, 5)
-      // One pause costs each connection once, however many invocations come after it.
+      // One freeze costs each connection once, however many invocations come after it.
       frozen += 2000
-      const both = [yield* fork(trusting.invoke(id, windows)), yield* fork(trusting.invoke(id, windows))]
+      const both = [yield* fork(trusting.invoke(id, budget)), yield* fork(trusting.invoke(id, budget))]
       yield* Fiber.joinAll(both)
       const last = ledger.opened
       assert.isAtMost(last, 7)
-      for (let turn = 0; turn < 2; turn++) yield* trusting.invoke(id, windows)
+      for (let turn = 0; turn < 2; turn++) yield* trusting.invoke(id, budget)
       assert.strictEqual(ledger.opened, last)
     }))
 })
@@ -526,7 +526,7 @@ describe("after a thaw that no clock has noticed", () => {
         const { connector, ledger } = Scripted.make()
         const { check: _, ...unchecked } = connector
         const instance = yield* instanceOf(poolLayer(isChecked ? connector : unchecked))
-        const invoke = (remaining: number) => instance.invoke(id, windows, remaining)
+        const invoke = (remaining: number) => instance.invoke(id, budget, remaining)
         // Less than a second is nothing: an invocation may begin a little late.
         assert.deepStrictEqual([yield* invoke(2900), yield* invoke(3000), yield* invoke(2900)], [1, 1, 1])
         // The clocks of the test stand still, and the invocation ends a minute later than it would have.
@@ -543,10 +543,10 @@ describe("after a thaw that no clock has noticed", () => {
     Effect.gen(function*() {
       const { connector } = Scripted.make()
       const instance = yield* instanceOf(poolLayer(connector))
-      yield* instance.invoke(open(2), windows, 3000)
+      yield* instance.invoke(open(2), budget, 3000)
       const both = [
-        yield* fork(instance.invoke(id, windows, 63_000)),
-        yield* fork(instance.invoke(id, windows, 63_000))
+        yield* fork(instance.invoke(id, budget, 63_000)),
+        yield* fork(instance.invoke(id, budget, 63_000))
       ]
       for (const lent of yield* Fiber.joinAll(both)) assert.isAbove(lent, 2)
     }))
@@ -555,9 +555,9 @@ describe("after a thaw that no clock has noticed", () => {
     Effect.gen(function*() {
       const { connector } = Scripted.make()
       const instance = yield* instanceOf(poolLayer(connector))
-      yield* instance.invoke(Effect.void, windows, 3000)
-      assert.strictEqual(yield* instance.invoke(id, windows, 63_000), 1)
-      assert.strictEqual(yield* instance.invoke(id, windows, 63_000), 1)
+      yield* instance.invoke(Effect.void, budget, 3000)
+      assert.strictEqual(yield* instance.invoke(id, budget, 63_000), 1)
+      assert.strictEqual(yield* instance.invoke(id, budget, 63_000), 1)
     }))
 })
 
@@ -566,13 +566,13 @@ describe("a shutdown", () => {
     Effect.gen(function*() {
       const { connector, openNow } = Scripted.make({ close: () => Effect.sleep("20 millis") })
       const instance = yield* instanceOf(poolLayer(connector))
-      yield* instance.invoke(open(50), windows)
+      yield* instance.invoke(open(50), budget)
       assert.strictEqual(openNow(), 50)
       const shutdown = yield* fork(instance.shutdown(300))
       yield* advance(25)
       assert.strictEqual(openNow(), 0)
       assert.deepStrictEqual(yield* Fiber.join(shutdown), { isComplete: true, connections: 0, millis: 20 })
-      const refused = yield* Effect.exit(instance.invoke(id, windows))
+      const refused = yield* Effect.exit(instance.invoke(id, budget))
       assert.deepInclude(reasonOf(refused), { _tag: "InstanceClosing", hasBegun: false, isRetryable: true })
       assert.deepInclude(yield* instance.shutdown(300), { isComplete: true })
     }))
@@ -586,7 +586,7 @@ describe("a shutdown", () => {
         // A finalizer of an invocation may still use the services.
         Effect.onInterrupt(() => Effect.map(Effect.orDie(id), (id) => void events.push(`flushed on ${id}`)))
       )
-      const fiber = yield* fork(Effect.exit(instance.invoke(running, windows)))
+      const fiber = yield* fork(Effect.exit(instance.invoke(running, budget)))
       yield* settle
       const shutdown = yield* fork(instance.shutdown(300))
       yield* advance(10)
@@ -608,7 +608,7 @@ describe("a shutdown", () => {
           )
         )))
       const instance = yield* instanceOf(Layer.provideMerge(flushing, poolLayer(connector)))
-      yield* instance.invoke(id, windows)
+      yield* instance.invoke(id, budget)
       assert.deepInclude(yield* instance.shutdown(300), { isComplete: true })
       assert.deepStrictEqual(events, ["Success"])
     }))
@@ -617,7 +617,7 @@ describe("a shutdown", () => {
     Effect.gen(function*() {
       const { connector, openNow } = Scripted.make({ close: () => Effect.sleep("50 millis") })
       const instance = yield* instanceOf(poolLayer(connector), "closeAll")
-      const fiber = yield* fork(instance.invoke(id, windows))
+      const fiber = yield* fork(instance.invoke(id, budget))
       yield* advance(10)
       assert.isUndefined(fiber.pollUnsafe())
       const shutdown = yield* fork(instance.shutdown(300))
@@ -644,14 +644,14 @@ describe("a shutdown", () => {
         Layer.merge(other, poolLayer(connector, { closeTimeout: "1 minute", drainTimeout: "1 minute" }))
       )
       const instance = yield* instanceOf(layer)
-      yield* instance.invoke(open(50), windows)
+      yield* instance.invoke(open(50), budget)
       yield* instance.invoke(
         Effect.flatMap(Other, (pool) => ConnectionPool.use(pool, "db", () => Effect.void)),
-        windows
+        budget
       )
       const latch = yield* Deferred.make<void>()
       const stuck = use(() => Effect.uninterruptible(Deferred.await(latch)))
-      const invocation = yield* fork(Effect.exit(instance.invoke(stuck, windows)))
+      const invocation = yield* fork(Effect.exit(instance.invoke(stuck, budget)))
       yield* settle
       assert.deepStrictEqual([ledger.opened, healthy.openNow()], [50, 1])
       const shutdown = yield* fork(instance.shutdown(300))
@@ -679,12 +679,12 @@ describe("a shutdown", () => {
           { startImmediately: true }
         )))
       const instance = yield* instanceOf(Layer.provideMerge(borrowed, layer))
-      yield* instance.invoke(Effect.void, windows)
+      yield* instance.invoke(Effect.void, budget)
       yield* settle
       assert.strictEqual(openNow(), 1)
       const shutdown = yield* fork(instance.shutdown(300))
       yield* advance(130)
-      const { drain, close } = shutdownWindows(300)
+      const { drain, close } = shutdownBudget(300)
       assert.deepStrictEqual(yield* Fiber.join(shutdown), { isComplete: true, connections: 0, millis: drain + close })
     }))
 
@@ -698,7 +698,7 @@ describe("a shutdown", () => {
       const failing = Layer.effectDiscard(Effect.addFinalizer(() => Effect.die(new Error("the flush failed"))))
       const layer = Layer.provideMerge(failing, poolLayer(connector))
       const instance = new WarmInstance({ layer, between: "keep", context })
-      yield* instance.invoke(id, windows)
+      yield* instance.invoke(id, budget)
       assert.deepInclude(yield* instance.shutdown(300), { isComplete: true, connections: 0 })
       assert.strictEqual(openNow(), 0)
       assert.lengthOf(lines, 1)
@@ -713,7 +713,7 @@ describe("a shutdown", () => {
         Effect.uninterruptible(Effect.sleep("150 millis"))
       ))
       const instance = yield* instanceOf(layer)
-      const invocation = yield* fork(Effect.exit(instance.invoke(Effect.void, invocationWindows(100, 20))))
+      const invocation = yield* fork(Effect.exit(instance.invoke(Effect.void, invocationBudget(100, 20))))
       yield* advance(100)
       assert.strictEqual(reasonOf(yield* Fiber.join(invocation))._tag, "InvocationTimeout")
       const shutdown = yield* fork(instance.shutdown(300))
@@ -733,10 +733,10 @@ describe("a shutdown", () => {
         Effect.uninterruptible(Deferred.await(latch))
       ))
       const instance = yield* instanceOf(layer)
-      const invocation = yield* fork(Effect.exit(instance.invoke(Effect.void, windows)))
+      const invocation = yield* fork(Effect.exit(instance.invoke(Effect.void, budget)))
       yield* settle
       const shutdown = yield* fork(instance.shutdown(300))
-      const { invocations, layers } = shutdownWindows(300)
+      const { invocations, layers } = shutdownBudget(300)
       yield* advance(invocations + layers + 10)
       assert.deepStrictEqual(events, ["closed"])
       yield* advance(300)
@@ -753,13 +753,13 @@ describe("a shutdown", () => {
         () => Effect.flatMap(CloseTimeout, (_) => Effect.sleep(_.closeTimeout))
       )
       const instance = yield* instanceOf(Layer.effectDiscard(slow))
-      yield* instance.invoke(Effect.void, windows)
-      const invocation = yield* fork(Effect.exit(instance.invoke(Effect.andThen(slow, Effect.never), windows)))
+      yield* instance.invoke(Effect.void, budget)
+      const invocation = yield* fork(Effect.exit(instance.invoke(Effect.andThen(slow, Effect.never), budget)))
       yield* settle
       const shutdown = yield* fork(instance.shutdown(300))
-      yield* advance(shutdownWindows(300).total)
+      yield* advance(shutdownBudget(300).total)
       // The invocation has a time of its own, after which nobody waits for it.
-      const millis = shutdownWindows(300).invocations + shutdownWindows(300).close
+      const millis = shutdownBudget(300).invocations + shutdownBudget(300).close
       assert.deepStrictEqual(yield* Fiber.join(shutdown), { isComplete: true, connections: 0, millis })
       assert.strictEqual(reasonOf(yield* Fiber.join(invocation))._tag, "InstanceClosing")
     }))
@@ -769,7 +769,7 @@ describe("a shutdown", () => {
       const instance = yield* instanceOf(Layer.empty)
       const latch = yield* Deferred.make<void>()
       const stuck = Effect.uninterruptible(Deferred.await(latch))
-      const invocation = yield* fork(Effect.exit(instance.invoke(stuck, windows)))
+      const invocation = yield* fork(Effect.exit(instance.invoke(stuck, budget)))
       yield* settle
       const shutdown = yield* fork(instance.shutdown(300))
       yield* advance(300)
@@ -785,7 +785,7 @@ describe("a shutdown", () => {
         Effect.andThen(Effect.addFinalizer(() => Effect.sync(() => closed++)), Effect.never)
       )
       const instance = yield* instanceOf(layer)
-      const fiber = yield* fork(Effect.exit(instance.invoke(Effect.void, windows)))
+      const fiber = yield* fork(Effect.exit(instance.invoke(Effect.void, budget)))
       yield* settle
       assert.deepInclude(yield* instance.shutdown(300), { isComplete: true })
       assert.deepInclude(reasonOf(yield* Fiber.join(fiber)), { _tag: "InstanceClosing", hasBegun: true })
@@ -802,7 +802,7 @@ describe("a pool without a registry", () => {
       const pool = ConnectionPool.make({ connector })
       yield* instance.invoke(
         Effect.flatMap(Scope.provide(pool, scope), (pool) => ConnectionPool.use(pool, "db", () => Effect.void)),
-        windows
+        budget
       )
       yield* Scope.close(scope, Exit.void)
       assert.deepInclude(yield* instance.shutdown(300), { connections: 0, isComplete: true })

@@ -4,8 +4,8 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import * as PoolRegistry from "../Pool/PoolRegistry.ts"
-import type { Pause } from "./Pause.ts"
+import * as PoolRegistry from "../../Pool/PoolRegistry.ts"
+import type { Freeze } from "./FreezeDetector.ts"
 
 /** Bounds on the end of a pool, in milliseconds. */
 export interface Limits {
@@ -13,7 +13,7 @@ export interface Limits {
   readonly closeTimeout: number
 }
 
-export class Pools implements PoolRegistry.PoolRegistry {
+export class InstancePools implements PoolRegistry.PoolRegistry {
   readonly #pools = new Set<PoolRegistry.RegisteredPool>()
 
   add(pool: PoolRegistry.RegisteredPool): () => void {
@@ -34,10 +34,10 @@ export class Pools implements PoolRegistry.PoolRegistry {
   }
 
   /** Has every pool look at its connections with the time that has really passed. Where no clock knows it, none is lent again. */
-  judge(pause: Pause): void {
+  judge(freeze: Freeze): void {
     for (const pool of this.#pools) {
-      PoolRegistry.judge(pool, pause)
-      if (pause.wasHidden) pool.core.evict()
+      PoolRegistry.judge(pool, freeze)
+      if (freeze.wasHidden) pool.core.evict()
     }
   }
 

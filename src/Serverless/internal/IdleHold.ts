@@ -8,9 +8,9 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import { endsWithin } from "../internal/Bounded.ts"
-import { sleepUnref } from "../internal/Timer.ts"
-import * as PoolRegistry from "../Pool/PoolRegistry.ts"
+import { endsWithin } from "../../internal/Bounded.ts"
+import { sleepUnref } from "../../internal/Timer.ts"
+import * as PoolRegistry from "../../Pool/PoolRegistry.ts"
 
 interface Hold {
   /** On the monotonic clock, in milliseconds. */
@@ -25,7 +25,7 @@ const monotonic = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos) 
  * The holds of one instance: one for each pool, so that a pool with a short idle time ends none but its own. Of the requests
  * that need the same pool, the one that may hold longest does.
  */
-export class Holds {
+export class IdleHold {
   readonly #current = new WeakMap<PoolRegistry.RegisteredPool, Hold>()
 
   /**

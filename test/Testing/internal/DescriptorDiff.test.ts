@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { added, compare, portsByInode, type Surroundings } from "../../src/Testing/Descriptors.ts"
+import { added, compare, portsByInode, type Surroundings } from "../../../src/Testing/internal/DescriptorDiff.ts"
 
 const nothing: Surroundings = { ports: new Map(), kept: [] }
 

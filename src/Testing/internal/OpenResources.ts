@@ -6,11 +6,11 @@
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { startTimer } from "../internal/Timer.ts"
-import type { Opened, Witness } from "../internal/Witness.ts"
-import { LeftOpen } from "../Monitor/Leak.ts"
+import { startTimer } from "../../internal/Timer.ts"
+import type { Opened, Witness } from "../../internal/Witness.ts"
+import { LeftOpen } from "../../Monitor/Leak.ts"
 
-export class Account implements Witness {
+export class OpenResources implements Witness {
   readonly #clock: Clock.Clock
   /** What is open, and since when. */
   readonly #open = new Map<Opened, number>()

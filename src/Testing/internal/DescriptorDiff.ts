@@ -10,9 +10,9 @@ import * as Fs from "node:fs"
 import * as Http from "node:http"
 import * as Https from "node:https"
 import type * as Net from "node:net"
-import { InvalidOption } from "../internal/InvalidOption.ts"
-import { startTimer } from "../internal/Timer.ts"
-import { LeftOpen } from "../Monitor/Leak.ts"
+import { InvalidOption } from "../../internal/InvalidOption.ts"
+import { startTimer } from "../../internal/Timer.ts"
+import { LeftOpen } from "../../Monitor/Leak.ts"
 
 /** What each open descriptor is, as `/proc/self/fd` names it: `socket:[inode]`, `pipe:[inode]`, `anon_inode:name` or a path. */
 export type Listing = ReadonlyArray<string>

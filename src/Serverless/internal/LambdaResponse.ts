@@ -4,8 +4,8 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import { safeMessage } from "../internal/SafeText.ts"
-import { TaggedError } from "../internal/TaggedError.ts"
+import { safeMessage } from "../../internal/SafeText.ts"
+import { TaggedError } from "../../internal/TaggedError.ts"
 
 /**
  * The stream that the runtime passes to a streaming handler: as much of Node's `Writable` as is used here.

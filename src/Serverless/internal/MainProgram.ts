@@ -12,9 +12,11 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as Fs from "node:fs"
-import { awaitWithin, endsWithin } from "../internal/Bounded.ts"
-import { CloseTimeout } from "../internal/CloseTimeout.ts"
-import { PoolRegistry } from "../Pool/PoolRegistry.ts"
+import { awaitWithin, endsWithin } from "../../internal/Bounded.ts"
+import { CloseTimeout } from "../../internal/CloseTimeout.ts"
+import { PoolRegistry } from "../../Pool/PoolRegistry.ts"
+import { momentOf } from "./FreezeDetector.ts"
+import { InstancePools } from "./InstancePools.ts"
 import {
   type Ending,
   type EndingSignal,
@@ -22,12 +24,9 @@ import {
   failureText,
   type Holdings,
   holdingsText,
-  type MainWindows,
-  mainWindows,
   statusOf
-} from "./MainEnding.ts"
-import { momentOf } from "./Pause.ts"
-import { Pools } from "./Pools.ts"
+} from "./MainExit.ts"
+import { type MainBudget, mainBudget } from "./ShutdownBudget.ts"
 
 /** How a program runs and ends, with every default filled in. */
 export interface MainSettings {
@@ -87,10 +86,10 @@ const say = (text: string): void => {
 type Closing = "Closed" | "Failed" | "Open"
 
 export class MainProgram<A, E, R, E2> {
-  readonly #pools = new Pools()
+  readonly #pools = new InstancePools()
   readonly #scope = Scope.makeUnsafe()
   readonly #settings: MainSettings
-  readonly #windows: MainWindows
+  readonly #budget: MainBudget
   readonly #clock = Context.get(Context.empty(), Clock.Clock)
   /** What closes without a pool goes by this, whatever it says when it closes. */
   readonly #closing = { closeTimeout: Context.get(Context.empty(), CloseTimeout).closeTimeout }
@@ -104,7 +103,7 @@ export class MainProgram<A, E, R, E2> {
 
   constructor(program: Effect.Effect<A, E, R | Scope.Scope>, layer: Layer.Layer<R, E2>, settings: MainSettings) {
     this.#settings = settings
-    this.#windows = mainWindows(settings.window)
+    this.#budget = mainBudget(settings.window)
     this.#context = Context.empty().pipe(
       Context.add(PoolRegistry, this.#pools),
       Context.add(CloseTimeout, this.#closing)
@@ -163,7 +162,7 @@ export class MainProgram<A, E, R, E2> {
 
   /** Closes everything in the order in which it depends on each other, and all at once when that takes too long. */
   #close(): Effect.Effect<void> {
-    const { close, drain, inOrder, together, total } = this.#windows
+    const { close, drain, inOrder, together, total } = this.#budget
     return Effect.gen({ self: this }, function*() {
       const start = momentOf(this.#clock).monotonic
       this.#hurry({ drainTimeout: drain, closeTimeout: close })

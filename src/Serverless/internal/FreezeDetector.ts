@@ -19,7 +19,7 @@ export interface Start {
 }
 
 /** The time in which the program did nothing. */
-export interface Pause {
+export interface Freeze {
   /** Milliseconds, by whoever says most. */
   readonly millis: number
   /**
@@ -49,7 +49,7 @@ export const hiddenBetween = (before: Start, now: Start): number => {
   return Math.max(now.deadline - before.deadline - passed, 0)
 }
 
-export const pauseBetween = (before: Moment, now: Moment, hidden = 0): Pause => {
+export const freezeBetween = (before: Moment, now: Moment, hidden = 0): Freeze => {
   const wall = now.wall - before.wall
   const monotonic = now.monotonic - before.monotonic
   const wasHidden = hidden >= tolerance
