@@ -1,34 +1,17 @@
 /**
- * What one borrow costs with the library at PATH, in a process of its own: a checkout with `src`, or an installed package with
- * `dist`. It brings its own copy of Effect. Prints nanoseconds of the thread's CPU for each case as JSON.
+ * What one borrow costs with the copy of the library at PATH, in a process of its own. Prints nanoseconds of the thread's CPU
+ * for each case as JSON.
  *
  * Usage: node --expose-gc benchmark/before-after-child.ts PATH SCALE
  */
-import { existsSync } from "node:fs"
-import { createRequire } from "node:module"
-import { join, resolve } from "node:path"
-import { pathToFileURL } from "node:url"
+import { load, repeatIn } from "./copy.ts"
 import { median } from "./measure.ts"
 
-type EffectModule = typeof import("effect/Effect")
-type Pools = typeof import("../src/Pool/ConnectionPool.ts")
-type Connectors = typeof import("../src/Resource/Connector.ts")
-type Monitors = typeof import("../src/Monitor/ResourceMonitor.ts")
-
-const root = resolve(process.argv[2] ?? ".")
 const scale = Number(process.argv[3] ?? "1")
 
-const isCheckout = existsSync(join(root, "src")) && existsSync(join(root, "node_modules"))
-
-/** What is loaded has the shape of the module of that name here, as far as it is used. */
-const ofLibrary = async <Module>(name: string): Promise<Module> =>
-  import(pathToFileURL(join(root, isCheckout ? `src/${name}.ts` : `dist/${name}.js`)).href) as Promise<Module>
-
-const resolveFrom = createRequire(join(root, "package.json"))
-const Effect = await import(pathToFileURL(resolveFrom.resolve("effect/Effect")).href) as EffectModule
-const ConnectionPool = await ofLibrary<Pools>("Pool/ConnectionPool")
-const Connector = await ofLibrary<Connectors>("Resource/Connector")
-const ResourceMonitor = await ofLibrary<Monitors>("Monitor/ResourceMonitor")
+const copy = await load(process.argv[2] ?? ".")
+const { ConnectionPool, Connector, Effect, ResourceMonitor } = copy
+const repeat = repeatIn(copy)
 
 const poolSize = 10
 const key = "db.internal:5432"
@@ -43,11 +26,6 @@ const connector = Connector.make({
 const settled = Promise.resolve()
 const microtask = Effect.callback<void>((resume) => void settled.then(() => resume(Effect.void)))
 
-const repeat = <E>(times: number, body: () => import("effect/Effect").Effect<void, E>) => {
-  let left = times
-  return Effect.whileLoop({ while: () => left > 0, body, step: () => void left-- })
-}
-
 interface Case {
   readonly name: string
   readonly borrowers: number
@@ -60,6 +38,7 @@ const cases: ReadonlyArray<Case> = [
   { name: "1 borrower, used at once", borrowers: 1, times: 400_000 * scale, body: () => Effect.void },
   { name: "1 borrower, held for a microtask", borrowers: 1, times: 300_000 * scale, body: () => microtask },
   { name: "100 borrowers, held for a microtask", borrowers: 100, times: 2000 * scale, body: () => microtask },
+  { name: "10 000 borrowers, held for a microtask", borrowers: 10_000, times: 20 * scale, body: () => microtask },
   { name: "1 borrower, each borrow in a turn of its own", borrowers: 1, times: 40_000 * scale, body: () => Effect.void }
 ]
 
@@ -75,7 +54,6 @@ const program = Effect.scoped(Effect.gen(function*() {
     const once = () => ConnectionPool.use(pool, key, body)
     const borrow = name.includes("turn of its own") ? () => Effect.andThen(once(), Effect.yieldNow) : once
     const count = Math.ceil(times)
-    // A loop counts down once, so that each run has its own.
     const run = Effect.suspend(() =>
       Effect.all(Array.from({ length: borrowers }, () => repeat(count, borrow)), {
         concurrency: "unbounded",

@@ -1,11 +1,15 @@
 /**
  * Compares with others. `npm run bench` prints tables; `-- --quick` takes less time and is less sure, `--json` prints the
  * same as JSON, and `--only timeouts,bare,keyed,retry,storm,loads,outages,queueing,recovery,monitor,import` leaves tables out. A missed
- * target is said, and is no failure. `--only before-after --control PATH` compares with another copy of the library: a checkout, or a package.
+ * target is said, and is no failure.
+ *
+ * `--only before-after --control PATH` compares with another copy of the library, a checkout or an installed package, which
+ * `node benchmark/control.ts COMMIT` makes of a commit. It prints the tables `borrows`, `dials` and `endpoints`, of which
+ * `--only before-after-dials` and so on prints one. `--rounds 1` takes so many rounds in the place of eleven.
  */
 import { cpus } from "node:os"
 import { parseArgs } from "node:util"
-import { beforeAfter } from "./before-after.ts"
+import { beforeAfter, type PartName } from "./before-after.ts"
 import { withoutTimeouts, withTimeouts } from "./borrowing.ts"
 import { importing } from "./import.ts"
 import { keyed } from "./keyed.ts"
@@ -20,15 +24,20 @@ const { values: flags } = parseArgs({
   options: {
     quick: { type: "boolean", default: false },
     control: { type: "string" },
+    rounds: { type: "string" },
     json: { type: "boolean", default: false },
     only: { type: "string", default: "timeouts,bare,keyed,retry,storm,loads,outages,queueing,recovery,monitor,import" }
   }
 })
 
-const rounds = flags.quick ? { measured: 5, warmUp: 2 } : { measured: 11, warmUp: 3 }
+const defaultRounds = flags.quick ? { measured: 5, warmUp: 2 } : { measured: 11, warmUp: 3 }
+const rounds = { ...defaultRounds, measured: Number(flags.rounds ?? defaultRounds.measured) }
+if (!Number.isInteger(rounds.measured) || rounds.measured % 2 !== 1) throw new Error("--rounds: not an odd number")
 const scale = flags.quick ? 0.5 : 1
 const endpoints = flags.quick ? 5000 : 100_000
 const idleSeconds = flags.quick ? 2 : 10
+
+const against = (part: PartName) => beforeAfter(flags.control, part, rounds.measured, scale)
 
 const sections: Record<string, () => Promise<Table>> = {
   timeouts: () => withTimeouts(rounds, scale),
@@ -42,13 +51,20 @@ const sections: Record<string, () => Promise<Table>> = {
   recovery: () => recovery(rounds.measured),
   monitor: () => monitor(flags.quick ? 5 : 30),
   import: () => importing(rounds.measured),
-  "before-after": () => beforeAfter(flags.control, rounds, scale)
+  "before-after-borrows": () => against("borrows"),
+  "before-after-dials": () => against("dials"),
+  "before-after-endpoints": () => against("endpoints")
+}
+
+/** Names of several tables at once. */
+const groups: Record<string, ReadonlyArray<string>> = {
+  "before-after": ["before-after-borrows", "before-after-dials", "before-after-endpoints"]
 }
 
 const machine = `Node ${process.version}, ${cpus().length} x ${cpus()[0]?.model ?? "unknown processor"}`
 const tables: Array<Table> = []
 if (!flags.json) process.stdout.write(`${machine}\n\n`)
-for (const name of flags.only.split(",")) {
+for (const name of flags.only.split(",").flatMap((each) => groups[each] ?? [each])) {
   const table = await sections[name]?.()
   if (table === undefined) throw new Error(`--only: no such table: ${name}`)
   tables.push(table)

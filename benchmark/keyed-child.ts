@@ -8,7 +8,7 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { monitorEventLoopDelay } from "node:perf_hooks"
 import type { KeyedFigures } from "./keyed.ts"
-import { median } from "./measure.ts"
+import { heapUsed, median, pause } from "./measure.ts"
 import { repeat } from "./peers/fibers.ts"
 import { fill, type Use, ways } from "./peers/keyed.ts"
 
@@ -22,17 +22,6 @@ const rounds = { warmUp: 3, measured: 9 }
 
 const keys = Array.from({ length: endpoints }, (_, index) => `db-${index}.internal:5432`)
 const keyAt = (index: number): string => keys[index] ?? ""
-
-const pause = (millis: number) => new Promise<void>((resolve) => setTimeout(resolve, millis))
-
-/** Bytes of the heap that are in use, after everything that is due has run and the rest was collected. */
-const heapUsed = async (): Promise<number> => {
-  for (let left = 3; left > 0; left--) {
-    await pause(20)
-    globalThis.gc?.()
-  }
-  return process.memoryUsage().heapUsed
-}
 
 interface Kept {
   readonly use: Use

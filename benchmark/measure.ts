@@ -27,11 +27,25 @@ export const median = (values: Values): number =>
  * so that what slows it down slows both down.
  */
 export const ratio = (one: Values, other: Values): number =>
-  median(one.map((value, round) => value / (other[round] ?? Number.NaN)))
+  median(one.map((value, round) => timesAsMuch(value, other[round] ?? Number.NaN)))
+
+/** Nothing is as much as nothing. */
+export const timesAsMuch = (one: number, other: number): number => one === other ? 1 : one / other
 
 /** The median, and in brackets the least and the most. */
 export const show = (values: Values): string =>
   `${median(values).toFixed(0)} (${Math.min(...values).toFixed(0)}-${Math.max(...values).toFixed(0)})`
+
+export const pause = (millis: number) => new Promise<void>((resolve) => setTimeout(resolve, millis))
+
+/** Bytes of the heap that are in use, after everything that is due has run and the rest was collected. */
+export const heapUsed = async (): Promise<number> => {
+  for (let left = 3; left > 0; left--) {
+    await pause(20)
+    globalThis.gc?.()
+  }
+  return process.memoryUsage().heapUsed
+}
 
 const nanosPerOperation = async ({ operations, run }: Contestant): Promise<number> => {
   // What the one before has left behind is not this one's to clear away.

@@ -9,6 +9,7 @@ import * as Scope from "effect/Scope"
 import * as ResourceMonitor from "../../src/Monitor/ResourceMonitor.ts"
 import * as ConnectionPool from "../../src/Pool/ConnectionPool.ts"
 import * as Connector from "../../src/Resource/Connector.ts"
+import type { Copy } from "../copy.ts"
 import { connect, type Connection } from "./peer.ts"
 
 /** Borrows the connection of a key, which is opened if there is none. */
@@ -76,23 +77,27 @@ const rcMapOf = (makePool: MakePool, idleTimeToLive: (size: Size) => number): Ke
     return (key, f) => Effect.scoped(Effect.flatMap(RcMap.get(pools, key), (pool) => Pool.use(pool, f)))
   })
 
-const open: (key: string) => Effect.Effect<Connection, never, Scope.Scope> = () => acquire
-
-const sluice: Keep = ({ endpoints, idleTimeout, perEndpoint }) =>
-  Effect.gen(function*() {
-    const pool = yield* ConnectionPool.make({
-      connector: Connector.make({ open }),
-      maxPerEndpoint: perEndpoint,
-      maxTotal: endpoints * perEndpoint,
-      idleTimeout,
-      maxLifetime: "1 day"
-    })
-    const use: Use = (key, f) => ConnectionPool.use(pool, key, f)
-    return use
-  }).pipe(Effect.provide(ResourceMonitor.layerUnlimited))
+/** The copy brings its own Effect, with which all of this is made. */
+export const sluiceOf = (copy: Pick<Copy, "Effect" | "ConnectionPool" | "Connector" | "ResourceMonitor">): Keep => {
+  const { ConnectionPool, Connector, Effect, ResourceMonitor } = copy
+  const connection = Effect.acquireRelease(Effect.sync(connect), () => Effect.void)
+  const open: (key: string) => typeof connection = () => connection
+  return ({ endpoints, idleTimeout, perEndpoint }) =>
+    Effect.gen(function*() {
+      const pool = yield* ConnectionPool.make({
+        connector: Connector.make({ open }),
+        maxPerEndpoint: perEndpoint,
+        maxTotal: endpoints * perEndpoint,
+        idleTimeout,
+        maxLifetime: "1 day"
+      })
+      const use: Use = (key, f) => ConnectionPool.use(pool, key, f)
+      return use
+    }).pipe(Effect.provide(ResourceMonitor.layerUnlimited))
+}
 
 export const ways: Record<string, Keep> = {
-  "effect-sluice": sluice,
+  "effect-sluice": sluiceOf({ Effect, ConnectionPool, Connector, ResourceMonitor }),
   "bare Map": bareMap,
   "Map of Pool.make": mapOf(fixed),
   "RcMap of Pool.make": rcMapOf(fixed, () => Infinity),
