@@ -82,6 +82,15 @@ for (const from of folders) {
 violations.set("src/Pool/Deep/Up.ts", importing("../../Cli/Target.ts"))
 violations.set("src/Pool/Here.ts", importing("./There.ts"))
 violations.set("src/Pool/There.ts", importing("./Here.ts"))
+violations.set("src/Pool/TypedHere.ts", importing("./TypedThere.ts", "import type"))
+violations.set("src/Pool/TypedThere.ts", importing("./TypedHere.ts", "import type"))
+violations.set("src/Pool/internal/Target.ts", "export const target = 1\n")
+violations.set("src/Pool/ToOwnInternal.ts", importing("./internal/Target.ts"))
+const usersOfPool = folders.filter((from) => arrows[from]?.includes("Pool"))
+for (const from of usersOfPool) {
+  violations.set(`src/${from}/ToPoolInternal.ts`, importing("../Pool/internal/Target.ts"))
+  violations.set(`src/${from}/Deep/ToPoolInternal.ts`, importing("../../Pool/internal/Target.ts", "import type"))
+}
 houseRules.forEach(([, code], i) => violations.set(`src/Resource/House${i}.ts`, code + "\n"))
 for (const module of core) {
   violations.set(module, tooHeavyForCore.map((name, i) => `export * as X${i} from "${name}"\n`).join(""))
@@ -141,6 +150,19 @@ describe("the linter", () => {
   it("refuses a cycle of files inside one folder", () => {
     assert.include(rulesOf("src/Pool/Here.ts"), "import(no-cycle)")
     assert.include(rulesOf("src/Pool/There.ts"), "import(no-cycle)")
+  })
+
+  it("refuses a cycle of files that import only types of each other", () => {
+    assert.include(rulesOf("src/Pool/TypedHere.ts"), "import(no-cycle)")
+    assert.include(rulesOf("src/Pool/TypedThere.ts"), "import(no-cycle)")
+  })
+
+  it("keeps the internal modules of the pool to the pool", () => {
+    assert.deepStrictEqual(rulesOf("src/Pool/ToOwnInternal.ts"), [])
+    for (const from of usersOfPool) {
+      assert.deepStrictEqual(rulesOf(`src/${from}/ToPoolInternal.ts`), ["eslint(no-restricted-imports)"])
+      assert.deepStrictEqual(rulesOf(`src/${from}/Deep/ToPoolInternal.ts`), ["eslint(no-restricted-imports)"])
+    }
   })
 
   it("keeps Schema, Config, Stream, sockets and drivers out of each core module", () => {

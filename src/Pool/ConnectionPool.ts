@@ -26,56 +26,31 @@
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
-import * as Random from "effect/Random"
-import * as Scheduler from "effect/Scheduler"
 import type * as Scope from "effect/Scope"
-import { supervised } from "../internal/Bounded.ts"
 import { type CallSite, siteOf } from "../internal/CallSite.ts"
-import { labelOf } from "../internal/SafeText.ts"
-import { laterOn } from "../internal/Timer.ts"
-import { report } from "../internal/Unhandled.ts"
 import { whileOpen } from "../internal/WhileOpen.ts"
 import { ResourceMonitor } from "../Monitor/Service.ts"
-import type { Connector } from "../Resource/Connector.ts"
-import * as Borrowing from "./Borrowing.ts"
-import { closerIn, reportDefects } from "./Closing.ts"
-import * as Draining from "./Draining.ts"
-import * as Establishment from "./Establishment.ts"
-import { type Health, noSetbacks } from "./Health.ts"
-import { hookOf, HookReports } from "./HookRunner.ts"
-import { LeaseQueue } from "./LeaseQueue.ts"
-import { warnAbove } from "./LimitCheck.ts"
-import { firstDoubt } from "./Liveness.ts"
-import { openConnection, openingContext } from "./Opening.ts"
-import { PoolCore } from "./PoolCore.ts"
-import type { Probe } from "./PoolEnvironment.ts"
+import * as Borrow from "./internal/Borrow.ts"
+import { warnAbove } from "./internal/Diagnostics.ts"
+import { type Driver, makeDriver } from "./internal/Driver.ts"
 import type { PoolError } from "./PoolError.ts"
-import { type Options, resizedCaps, type Settings, settingsOf } from "./PoolOptions.ts"
-import { PoolRegistry, type RegisteredPool } from "./PoolRegistry.ts"
-import { type KeyPool, listForOne } from "./PoolState.ts"
-import type { Stats } from "./PoolStats.ts"
-import * as Reporting from "./Reporting.ts"
-import { SlotHolders } from "./SlotHolders.ts"
-import { SteadyClock } from "./SteadyClock.ts"
-import { TypeId } from "./TypeId.ts"
+import { type Options, resizedCaps, settingsOf } from "./PoolOptions.ts"
+import { PoolRegistry, type RegisteredPool, TypeId } from "./PoolRegistry.ts"
+import type { Health, Stats } from "./PoolStats.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
-export type { Health } from "./Health.ts"
-export { ConnectTimeout } from "./Opening.ts"
 export {
   AcquireTimeout,
   ConnectFailed,
   ConnectionDied,
+  ConnectTimeout,
   type Counts,
   EndpointUnavailable,
   type Holder,
@@ -89,9 +64,8 @@ export {
   QueueFull,
   type StalledBy
 } from "./PoolError.ts"
-export type { Hooks, Options } from "./PoolOptions.ts"
-export { defaults, highThroughput, lowLatency, serverless } from "./PoolPresets.ts"
-export type { Stats, Totals } from "./PoolStats.ts"
+export { defaults, highThroughput, type Hooks, lowLatency, type Options, serverless } from "./PoolOptions.ts"
+export type { Health, Stats, Totals } from "./PoolStats.ts"
 
 /**
  * A pool of connections of type `A` for keys of type `K`. Keys are compared by value.
@@ -100,163 +74,24 @@ export type { Stats, Totals } from "./PoolStats.ts"
  * @since 0.1.0
  */
 export interface ConnectionPool<in out K, in out A> extends Pipeable {
-  readonly [TypeId]: Borrowing.Lender<K, A> & {
-    readonly drain: (timeout: number) => Effect.Effect<void>
-    readonly registered: RegisteredPool
-  }
+  readonly [TypeId]: Driver<K, A>
 }
 
-const emptyKeyPool = <K, A>(key: K): KeyPool<K, A> => ({
-  key,
-  label: labelOf(key),
-  queue: new LeaseQueue(),
-  idle: listForOne(),
-  roomy: [],
-  connections: listForOne(),
-  connecting: 0,
-  surplus: 0,
-  closing: 0,
-  detached: 0,
-  kept: 0,
-  leftBehind: 0,
-  establishment: Establishment.healthy,
-  setbacks: noSetbacks,
-  proving: 0,
-  lastFailure: undefined,
-  generation: 0,
-  arrivals: 0,
-  doubt: firstDoubt,
-  endsAfter: 0,
-  attempts: 0,
-  failingSince: 0,
-  failedAt: -Infinity,
-  dialAt: 0,
-  isForgotten: false,
-  emptySince: 0
+const fromDriver = <K, A>(driver: Driver<K, A>): ConnectionPool<K, A> => ({
+  [TypeId]: driver,
+  pipe() {
+    return pipeArguments(this, arguments)
+  }
 })
 
-/** Whether an effect on a connection succeeds in time, however it fails. */
-const probeOf = <A, E, R>(
-  what: string,
-  probe: ((connection: A) => Effect.Effect<void, E, R>) | undefined,
-  settings: Settings,
-  context: Context.Context<R>
-): Probe<A> | undefined =>
-  probe === undefined
-    ? undefined
-    : (connection, _, onBehalf) =>
-      supervised(onBehalf(reportDefects(what)(Effect.suspend(() => probe(connection)))), {
-        within: settings.connectTimeout,
-        patience: Duration.zero
-      }).pipe(
-        Effect.provideContext(context),
-        Effect.map((exit) => exit !== undefined && Exit.isSuccess(exit))
-      )
-
-/**
- * Waits for the death of connections, if the connector notices it. Where `closed` fails nothing is known of a connection, which is
- * as good as one of a connector without it. That is reported once: it fails for one connection as it does for the next.
- */
-const watchOf = <K, A, E, R>(
-  { closed }: Connector<K, A, E, R>,
-  fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
-): ((connection: A) => Fiber.Fiber<void>) | undefined => {
-  if (closed === undefined) return undefined
-  let isReported = false
-  const failed = (cause: Cause.Cause<unknown>) =>
-    Effect.suspend(() => {
-      if (isReported) return Effect.never
-      isReported = true
-      return Effect.andThen(report(closedHasFailed, cause), Effect.never)
-    })
-  const isFailure = (cause: Cause.Cause<never>) => !Cause.hasInterruptsOnly(cause)
-  return (connection) => fork(Effect.catchCauseIf(Effect.suspend(() => closed(connection)), isFailure, failed))
-}
-
-const closedHasFailed =
-  "ConnectionPool: closed of a connector has failed, so that the death of a connection is not noticed any " +
-  "more: only checks and its use find it. This is reported once for a pool"
-
-/** Where `isReusable` throws, nobody knows the state of the connection, so that it is not lent again. */
-const reusableOf = <K, A, E, R>(
-  { isReusable }: Connector<K, A, E, R>,
-  fork: (effect: Effect.Effect<unknown>) => unknown
-): Connector<K, A>["isReusable"] =>
-  isReusable && ((connection, exit) => {
-    try {
-      return isReusable(connection, exit)
-    } catch (defect) {
-      fork(Effect.exit(reportDefects("isReusable")(Effect.die(defect))))
-      return false
-    }
-  })
-
-const makePool = <K, A, E, R>(
-  options: Options<K, A, E, R>,
-  settings: Settings,
-  context: Context.Context<R | ResourceMonitor>
-): ConnectionPool<K, A> => {
-  const random = Context.get(context, Random.Random)
-  const monitor = Context.get(context, ResourceMonitor)
-  const { connector, hooks } = options
-  const check = probeOf("check", connector.check, settings, context)
-  // The borrower's scope and span are none of the pool's: what the pool starts lives as long as the pool.
-  const fork = Effect.runForkWith(context)
-  const forkOpening = Effect.runForkWith(openingContext(context, settings))
-  const dispatcher = Context.get(context, Scheduler.Scheduler).makeDispatcher()
-  const clock = new SteadyClock(Context.get(context, Clock.Clock))
-  const hooking = { connectTimeout: settings.connectTimeout, context, reports: new HookReports(() => clock.now()) }
-  const reset = hookOf("afterReturn", hooks?.afterReturn, hooking)
-  const slotHolders = new SlotHolders<K, A>()
-  const core = new PoolCore<K, A>({
-    settings,
-    clock,
-    random: () => random.nextDoubleUnsafe(),
-    fork,
-    nextTurn: (act) => dispatcher.scheduleTask(act, 0),
-    later: laterOn(clock.clock),
-    makeKeyPool: emptyKeyPool,
-    slotHolders,
-    open: (keyPool, demand) => {
-      const { key, label } = keyPool
-      const { afterOpen } = hooks ?? {}
-      const onBehalf = slotHolders.holding(keyPool)
-      return forkOpening(openConnection({ connector, key, label, settings, afterOpen, demand, onBehalf }))
-    },
-    close: closerIn(context, settings),
-    watch: watchOf(connector, fork),
-    isReusable: reusableOf(connector, fork),
-    check,
-    makesReady: hooks?.beforeLend !== undefined,
-    reset: reset && ((...args) => Effect.map(reset(...args), (failure) => failure === undefined)),
-    obstacle: (label) => monitor.reserve.unsafe?.obstacle?.({ label }),
-    reportLease: (lease, what, millis) => monitor.reportLeak(Reporting.leakOf(lease, what, millis)),
-    warnNested: Reporting.nestedOnce(fork)
-  })
-  const drain = Draining.make(core)
-  return {
-    [TypeId]: {
-      core,
-      check,
-      beforeLend: hookOf("beforeLend", hooks?.beforeLend, hooking),
-      limitsLeases: settings.maxLease < Infinity,
-      drain,
-      registered: { core, clock, settings, hasCheck: check !== undefined, drain }
-    },
-    pipe() {
-      return pipeArguments(this, arguments)
-    }
-  }
-}
-
-/** Idle connections cost nobody anything but their next dial, so that they go before anything else. */
+/** Closing idle connections costs no more than their next dials, so they are closed before anything else. */
 const underPressure = <K, A>(pool: ConnectionPool<K, A>) => ({
   name: "idle connections of a pool",
   priority: 100,
   run: Effect.suspend(() => Fiber.awaitAll(pool[TypeId].core.shrink()))
 })
 
-/** Makes a pool known, if anybody wants to know, until the scope ends. */
+/** Adds a pool to the registry of this context, if there is one, until the scope ends. */
 const announced = (pool: RegisteredPool): Effect.Effect<void, never, Scope.Scope> =>
   Effect.flatMap(PoolRegistry, (registry) => {
     if (registry === undefined) return Effect.void
@@ -296,7 +131,7 @@ const makeNamed = <K, A, E, R>(
   Effect.gen(function*() {
     const settings = yield* Effect.sync(() => settingsOf(options))
     const context = yield* Effect.context<R | ResourceMonitor>()
-    const pool = makePool(options, settings, context)
+    const pool = fromDriver(makeDriver(options, settings, context))
     yield* announced(pool[TypeId].registered)
     yield* Effect.flatMap(ResourceMonitor, (monitor) => monitor.trackLeases((most) => pool[TypeId].core.leases(most)))
     yield* Effect.addFinalizer(() => pool[TypeId].drain(settings.drainTimeout))
@@ -343,13 +178,13 @@ export function use<K, A, B, E, R>(
   // The overloads say which argument is which; telling them apart here would cost a borrow a tenth of what it takes.
   return f === undefined
     ? (self: ConnectionPool<K, A>) =>
-      Borrowing.use(
+      Borrow.use(
         self[TypeId],
         selfOrKey as K,
         site,
         keyOrUse as (connection: A) => Effect.Effect<B, E, R>
       )
-    : Borrowing.use((selfOrKey as ConnectionPool<K, A>)[TypeId], keyOrUse as K, site, f)
+    : Borrow.use((selfOrKey as ConnectionPool<K, A>)[TypeId], keyOrUse as K, site, f)
 }
 
 /**
@@ -365,10 +200,10 @@ export function get<K, A>(...args: readonly [K] | readonly [ConnectionPool<K, A>
   const site = siteOf(get)
   if (args.length === 2) {
     const [self, key] = args
-    return Borrowing.get(self[TypeId], key, site)
+    return Borrow.get(self[TypeId], key, site)
   }
   const [key] = args
-  return (self: ConnectionPool<K, A>) => Borrowing.get(self[TypeId], key, site)
+  return (self: ConnectionPool<K, A>) => Borrow.get(self[TypeId], key, site)
 }
 
 /**
@@ -552,11 +387,11 @@ export const Service = <Self>() =>
     layer: Layer.effect(service, makeNamed(options, () => id)),
     withConnection: (key, f) => {
       const site = siteOf(members.withConnection)
-      return Effect.flatMap(service, (pool) => Borrowing.use(pool[TypeId], key, site, f))
+      return Effect.flatMap(service, (pool) => Borrow.use(pool[TypeId], key, site, f))
     },
     connection: (key) => {
       const site = siteOf(members.connection)
-      return Effect.flatMap(service, (pool) => Borrowing.get(pool[TypeId], key, site))
+      return Effect.flatMap(service, (pool) => Borrow.get(pool[TypeId], key, site))
     },
     stats: Effect.flatMap(service, stats)
   }

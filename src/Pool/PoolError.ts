@@ -174,7 +174,7 @@ export class EndpointUnavailable extends TaggedError("EndpointUnavailable")<{
 export class PoolClosed extends TaggedError("PoolClosed")<{ readonly key: string }> {
   readonly isRetryable = false
   override get message(): string {
-    return safeMessage(`the pool is closed: nothing is lent to ${this.key} any more`)
+    return safeMessage(`the pool is closed: nothing is leased to ${this.key} any more`)
   }
 }
 
@@ -187,7 +187,7 @@ export class PoolClosed extends TaggedError("PoolClosed")<{ readonly key: string
 export class PoolSuspended extends TaggedError("PoolSuspended")<{ readonly key: string }> {
   readonly isRetryable = true
   override get message(): string {
-    return safeMessage(`the pool is suspended: nothing is lent to ${this.key} until it is resumed`)
+    return safeMessage(`the pool is suspended: nothing is leased to ${this.key} until it is resumed`)
   }
 }
 
@@ -256,6 +256,23 @@ export class ConnectionDied extends TaggedError("ConnectionDied")<{ readonly key
   readonly isRetryable = true
   override get message(): string {
     return safeMessage(`the connection to ${this.key} was closed before it was of use`)
+  }
+}
+
+/**
+ * One attempt to open a connection took longer than `connectTimeout`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ConnectTimeout extends TaggedError("ConnectTimeout")<{
+  readonly key: string
+  readonly after: Duration.Duration
+}> {
+  readonly code = "ETIMEDOUT"
+  readonly isRetryable = true
+  override get message(): string {
+    return safeMessage(`connecting to ${this.key} took longer than ${Duration.format(this.after)}`)
   }
 }
 

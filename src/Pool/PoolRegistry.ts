@@ -1,9 +1,9 @@
 /**
- * Tells whoever runs the program on a platform which pools there are, so that all of them can be prepared for a freeze, a
+ * Tells the code that runs a program on a platform which pools there are, so that all of them can be prepared for a freeze, a
  * thaw or the end at once.
  *
  * A pool says no more than that it is there. What can be done with one is apart from that, in functions, so that a program
- * whose pools nobody asks for does not ship them.
+ * that does not ask for its pools does not ship them.
  *
  * @since 0.1.0
  */
@@ -12,9 +12,13 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type { PoolCore } from "./PoolCore.ts"
+import type { AgeClock } from "../internal/AgeClock.ts"
+import type { PoolCore } from "./internal/PoolCore.ts"
 import type { Settings } from "./PoolOptions.ts"
-import type { SteadyClock } from "./SteadyClock.ts"
+
+/** The key under which a pool keeps its internals. */
+export const TypeId = "~effect-sluice/Pool/ConnectionPool"
+export type TypeId = typeof TypeId
 
 /**
  * A pool, whatever it connects to.
@@ -24,7 +28,7 @@ import type { SteadyClock } from "./SteadyClock.ts"
  */
 export interface RegisteredPool {
   readonly core: Pick<PoolCore<unknown, unknown>, "evict" | "force" | "stats" | "whenEmptied">
-  readonly clock: SteadyClock
+  readonly clock: AgeClock
   readonly settings: Settings
   readonly hasCheck: boolean
   /** Drains the pool, and forces after so many milliseconds. */
@@ -55,8 +59,8 @@ export const PoolRegistry: Context.Reference<PoolRegistry | undefined> = Context
 
 /**
  * The program has not run for a while: whatever was idle meanwhile is as old as the larger of both clocks says, which makes
- * the pool check or replace it before it is lent. When the machine itself stood still (`wasStopped`), it heard nothing of
- * its peers either; a connection that nobody can check is then closed.
+ * the pool check or replace it before it is leased. When the machine itself stood still (`wasStopped`), it heard nothing of
+ * its peers either; a connection that cannot be checked is then closed.
  *
  * @category operating
  * @since 0.1.0
@@ -103,7 +107,7 @@ export const emptied = (pool: RegisteredPool): Effect.Effect<void> =>
   })
 
 /**
- * Closes what is idle, and has what is lent closed on its return. Completes when nothing is open any more.
+ * Closes what is idle, and has what is leased closed on its return. Completes when nothing is open any more.
  *
  * @category operating
  * @since 0.1.0

@@ -1,14 +1,9 @@
 /**
- * What a pool has and what it has done, as values.
+ * A snapshot of a pool, its totals, the health of its endpoints, and the observers of its events.
  *
  * @since 0.1.0
  */
-import * as Duration from "effect/Duration"
-import { spanNameIn } from "../internal/Witness.ts"
-import type { HeldLease } from "../Monitor/Ledger.ts"
-import type { Counts, Holder } from "./PoolError.ts"
-import type { Settings } from "./PoolOptions.ts"
-import { type KeyPool, type Lease, type PooledConnection, slotsOf, type Status } from "./PoolState.ts"
+import type { Counts } from "./PoolError.ts"
 
 /**
  * What has happened since the pool was made. Numbers only grow.
@@ -83,88 +78,77 @@ export const emptyTally = (): Tally => ({
   leasesLost: 0
 })
 
-export const countsOf = <K, A>(keyPool: KeyPool<K, A>): Counts => ({
-  total: slotsOf(keyPool),
-  active: keyPool.connections.length - keyPool.idle.length,
-  idle: keyPool.idle.length,
-  connecting: keyPool.connecting,
-  closing: keyPool.closing + keyPool.kept,
-  leftBehind: keyPool.leftBehind,
-  waiting: keyPool.queue.size
-})
+/**
+ * What a pool knows of an endpoint from its dials, its checks and its borrowers.
+ *
+ * - `Healthy`: nothing has gone wrong since the last success, or nothing is known of the endpoint.
+ * - `Degraded`: something has gone wrong since the last success, or the endpoint is back and its queue is being served.
+ * - `Unavailable`: the last dial failed and every open connection is known to be dead, or enough has gone wrong since the last
+ *   success; and borrowers wait, a dial is under way, or the next attempt is not due. Otherwise it is `Degraded`.
+ *
+ * **Details**
+ *
+ * - A success is a borrow that succeeded and left its connection fit to be leased again, or a check that passed. A dial is one only
+ *   after a dial that failed: an endpoint that has fallen silent accepts too.
+ * - Three of these are enough: failed dials, waits until `acquireTimeout`, failed checks of connections that were of no use yet, and
+ *   first uses of connections that failed with an error that `Failure.classify` knows.
+ * - Ten of these are enough: first uses that were interrupted or failed with an unknown error, which may be an answer, and waits that
+ *   ended at `maxTotal`.
+ * - A failed check of a connection that was of use before makes an endpoint `Degraded` and never `Unavailable`: a new connection
+ *   may be good.
+ * - A failure for lack of descriptors or ports of this process counts as nothing, and so does a wait for the monitor's gate, for the
+ *   budget or for `resume`.
+ * - The next attempt is due when the next dial is, or after the first delay of `retry`. A caller that asks only endpoints that are not
+ *   `Unavailable` makes the attempt that finds out whether an endpoint is back.
+ * - After an outage an endpoint is `Healthy` as soon as a dial has succeeded and no borrower waits, or no more can be opened.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Health = "Healthy" | "Degraded" | "Unavailable"
 
-const noCounts: Counts = { total: 0, active: 0, idle: 0, connecting: 0, closing: 0, leftBehind: 0, waiting: 0 }
-
-export const sumOf = (all: Iterable<Counts>): Counts => {
-  let sum = noCounts
-  for (const counts of all) {
-    sum = {
-      total: sum.total + counts.total,
-      active: sum.active + counts.active,
-      idle: sum.idle + counts.idle,
-      connecting: sum.connecting + counts.connecting,
-      closing: sum.closing + counts.closing,
-      leftBehind: sum.leftBehind + counts.leftBehind,
-      waiting: sum.waiting + counts.waiting
-    }
-  }
-  return sum
+/** Durations are in milliseconds. */
+export interface Observer {
+  readonly opened: (millis: number) => void
+  /** A borrow that had to wait has got its connection. */
+  readonly waited: (millis: number) => void
+  /** A connection has come back from a borrower. */
+  readonly used: (millis: number) => void
+  readonly timedOut: () => void
+  /** A connect or a finalizer did not end in time. */
+  readonly leftBehind: (what: "Connect" | "Close") => void
+  /** What is known of an endpoint may have changed. */
+  readonly judged: () => void
 }
 
-/** The snapshot of a pool with these endpoints. */
-export const statsOf = <K, A>(
-  keyPools: ReadonlyArray<KeyPool<K, A>>,
-  { settings, status, tally }: { readonly tally: Tally; readonly settings: Settings; readonly status: Status }
-): Stats => {
-  const endpoints = new Map<string, Counts>()
-  for (const keyPool of keyPools) {
-    // Keys that are not equal may have the same text.
-    const others = endpoints.get(keyPool.label)
-    endpoints.set(keyPool.label, others === undefined ? countsOf(keyPool) : sumOf([others, countsOf(keyPool)]))
+const combine = (observers: ReadonlyArray<Observer>): Observer | undefined => {
+  if (observers.length <= 1) return observers[0]
+  const tell = (what: (observer: Observer) => void) => {
+    for (const observer of observers) what(observer)
   }
   return {
-    ...sumOf(endpoints.values()),
-    ...tally,
-    maxPerEndpoint: settings.maxPerEndpoint,
-    maxTotal: settings.maxTotal,
-    minPerEndpoint: settings.minPerEndpoint,
-    isSuspended: status === "Waiting" || status === "Refusing",
-    endpoints
+    opened: (millis) => tell((observer) => observer.opened(millis)),
+    waited: (millis) => tell((observer) => observer.waited(millis)),
+    used: (millis) => tell((observer) => observer.used(millis)),
+    timedOut: () => tell((observer) => observer.timedOut()),
+    leftBehind: (what) => tell((observer) => observer.leftBehind(what)),
+    judged: () => tell((observer) => observer.judged())
   }
 }
 
-export const spanOf = <K, A>(lease: Lease<K, A>): string | undefined => spanNameIn(lease.context)
+/** The observers of a pool, combined into one, or into none, which costs the pool nothing. */
+export class Observers {
+  #all: ReadonlyArray<Observer> = []
+  current: Observer | undefined
 
-/** What is lent, at most so much of it, for the monitor's ledger. */
-export const heldLeases = function*<K, A>(
-  connections: Iterable<PooledConnection<K, A>>,
-  most: number
-): Iterable<HeldLease> {
-  let left = most
-  for (const { leases, owner } of connections) {
-    for (const { site } of leases) {
-      if (left-- <= 0) return
-      yield { label: owner.label, site: site?.text }
-    }
+  /** Tells an observer from now on; the result ends that. */
+  add(observer: Observer): () => void {
+    this.#set([...this.#all, observer])
+    return () => this.#set(this.#all.filter((other) => other !== observer))
   }
-}
 
-/** Who has held these connections for the longest, at most `most`. */
-export const longestHolders = <K, A>(
-  connections: Iterable<PooledConnection<K, A>>,
-  now: number,
-  most: number
-): ReadonlyArray<Holder> => {
-  const held: Array<{ readonly lease: Lease<K, A>; readonly millis: number }> = []
-  for (const { leases } of connections) {
-    for (const lease of leases) held.push({ lease, millis: now - lease.borrowedAt })
+  #set(all: ReadonlyArray<Observer>): void {
+    this.#all = all
+    this.current = combine(all)
   }
-  return held
-    .sort((left, right) => right.millis - left.millis)
-    .slice(0, most)
-    .map(({ lease, millis }) => ({
-      span: spanOf(lease),
-      site: lease.site?.text,
-      age: Duration.millis(Math.round(millis))
-    }))
 }

@@ -12,9 +12,9 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { checkOptions } from "../internal/Options.ts"
 import { sleepUnref } from "../internal/Timer.ts"
-import { type ConnectionPool, type Stats, stats } from "./ConnectionPool.ts"
-import type { Health } from "./Health.ts"
-import { TypeId } from "./TypeId.ts"
+import { type ConnectionPool, stats } from "./ConnectionPool.ts"
+import { TypeId } from "./PoolRegistry.ts"
+import type { Health, Stats } from "./PoolStats.ts"
 
 /**
  * How a pool is measured.
@@ -68,7 +68,7 @@ const metricsOf = (name: string) => {
     },
     createTime: seconds("create_time", "Time to open a connection, in seconds"),
     waitTime: seconds("wait_time", "Time that a borrower waited, in seconds"),
-    useTime: seconds("use_time", "Time that a connection was lent, in seconds")
+    useTime: seconds("use_time", "Time that a connection was leased, in seconds")
   }
 }
 
@@ -80,7 +80,7 @@ const metricsOf = (name: string) => {
  *
  * **Details**
  *
- * A pool that nobody measures pays nothing for this. `wait_time` has the borrows that had to wait. It throws
+ * A pool that is not measured pays nothing for this. `wait_time` has the borrows that had to wait. It throws
  * `InvalidOption` on an `interval` that makes no sense.
  *
  * **Example** (Counting the uses of a connection)

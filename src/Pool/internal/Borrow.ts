@@ -1,0 +1,230 @@
+/**
+ * One borrow: from the caller to a connection and back.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import type * as Scope from "effect/Scope"
+import * as Tracer from "effect/Tracer"
+import type { CallSite } from "../../internal/CallSite.ts"
+import { labelOf } from "../../internal/SafeText.ts"
+import { timeoutOrElse } from "../../internal/Timeout.ts"
+import type { PoolError } from "../PoolError.ts"
+import { poolClosed } from "./Diagnostics.ts"
+import type { Hook, HookFailure } from "./HealthChecks.ts"
+import { inPlaceOf, leaseFibers } from "./Leases.ts"
+import type { PoolCore } from "./PoolCore.ts"
+import { Lease, type Probe } from "./PoolState.ts"
+
+/** A pool as a borrower sees it. */
+export interface PoolAccess<K, A> {
+  readonly core: PoolCore<K, A>
+  /** Asks whether a connection that was idle for long still works. */
+  readonly check: Probe<A> | undefined
+  /** Makes a connection ready, each time before it is leased. */
+  readonly beforeLend: Hook<A> | undefined
+  /** Leases end after some time, so that fibers of the pool's run in the place of borrowers. */
+  readonly limitsLeases: boolean
+}
+
+/** A lease for the borrower on a fiber. */
+const leaseFor = <K, A>(
+  { core }: PoolAccess<K, A>,
+  fiber: Fiber.Fiber<unknown, unknown>,
+  key: K,
+  site: CallSite | undefined
+): Lease<K, A> => new Lease(core.endpoint(key), fiber, leaseFibers.borrowerOn(fiber.id), site)
+
+/**
+ * Waits until the lease has a connection, or may use the one that it has, and then goes on with `onward`. The waiting fiber is
+ * resumed with `onward` itself, which is a good part cheaper than resuming it with nothing and having it look for what comes next.
+ */
+const waitThen = <K, A, B, E, R>(
+  { core }: PoolAccess<K, A>,
+  lease: Lease<K, A>,
+  onward: Effect.Effect<B, E, R>
+): Effect.Effect<B, E | PoolError, R> =>
+  Effect.callback<B, E | PoolError, R>((resume) => {
+    lease.resume = (failure) => resume(failure === undefined ? onward : Effect.fail(failure))
+    const refused = core.wait(lease)
+    if (refused !== undefined) resume(Effect.fail(refused))
+  })
+
+/**
+ * Waits as {@link waitThen} does. A wait in the queue is a span if the borrower is being traced, and costs nothing for it otherwise.
+ */
+const wait = <K, A, B, E, R>(
+  pool: PoolAccess<K, A>,
+  lease: Lease<K, A>,
+  onward: Effect.Effect<B, E, R>
+): Effect.Effect<B, E | PoolError, R> => {
+  if (lease.turn === "Due" || Context.getOrUndefined(lease.context, Tracer.ParentSpan) === undefined) {
+    return waitThen(pool, lease, onward)
+  }
+  const span = Effect.withSpan(waitThen(pool, lease, Effect.void), "ConnectionPool.acquire", {
+    attributes: { "db.client.connection.pool.name": lease.owner.label }
+  })
+  return Effect.andThen(span, onward)
+}
+
+/**
+ * Checks the connection at hand and makes it ready. One that fails, or does not answer in the time that is left, is closed,
+ * and the borrow goes back to the front of its queue with the deadline that it had.
+ */
+const prepared = <K, A>(pool: PoolAccess<K, A>, lease: Lease<K, A>, value: A): Effect.Effect<A, PoolError> => {
+  const { beforeLend, check, core } = pool
+  const { label } = lease.owner
+  const onBehalf = inPlaceOf(lease.fiberId)
+  const checked = lease.mustCheck && check !== undefined ? check(value, label, onBehalf) : Effect.succeed(true)
+  // Until it has passed, the state of the connection is unknown, whatever becomes of this borrower.
+  lease.mustCheck = true
+  let isAlive = false
+  let failure: HookFailure | undefined
+  const ready = Effect.flatMap(checked, (works) => {
+    isAlive = works
+    if (!works || beforeLend === undefined) return Effect.succeed(works)
+    return Effect.map(beforeLend(value, label, onBehalf), (failed) => (failure = failed) === undefined)
+  })
+  const inTime = timeoutOrElse(ready, {
+    duration: Duration.millis(core.remaining(lease)),
+    orElse: () => Effect.succeed(false)
+  })
+  return Effect.flatMap(inTime, (works) => {
+    if (works && core.proved(lease)) return Effect.succeed(inUse(pool, lease, value))
+    const refused = core.reject(lease, isAlive && !works, failure?.error)
+    if (refused !== undefined) return Effect.fail(refused)
+    return core.remaining(lease) > 0
+      ? wait(pool, lease, borrowedLater(pool, lease))
+      : Effect.fail(core.timeoutOf(lease))
+  })
+}
+
+const borrowed = <K, A>(pool: PoolAccess<K, A>, lease: Lease<K, A>): Effect.Effect<A, PoolError> => {
+  const { connection } = lease
+  if (connection === undefined) return Effect.die(new Error("a borrow went on without a connection"))
+  if (lease.turn !== "None" && !pool.core.heard(lease)) return wait(pool, lease, borrowedLater(pool, lease))
+  return lease.mustCheck || pool.beforeLend !== undefined
+    ? prepared(pool, lease, connection.value)
+    : Effect.succeed(inUse(pool, lease, connection.value))
+}
+
+const borrowedLater = <K, A>(pool: PoolAccess<K, A>, lease: Lease<K, A>): Effect.Effect<A, PoolError> =>
+  Effect.suspend(() => borrowed(pool, lease))
+
+/** Marks the lease as in use. */
+const inUse = <K, A>({ core }: PoolAccess<K, A>, lease: Lease<K, A>, value: A): A => {
+  core.begun(lease)
+  return value
+}
+
+/**
+ * Gets a connection for a lease. Whatever happens, `core.end(lease)` has to follow: the connection is the lease's from
+ * the moment at which the pool grants it, whether or not the fiber has noticed yet.
+ */
+const acquire = <K, A>(pool: PoolAccess<K, A>, lease: Lease<K, A>): Effect.Effect<A, PoolError> => {
+  if (lease.connection !== undefined || pool.core.tryLease(lease) !== undefined) return borrowed(pool, lease)
+  return wait(pool, lease, borrowedLater(pool, lease))
+}
+
+/**
+ * Runs an effect until the lease expires. A fiber that is interrupted stays so, and the borrower's own has to go on with
+ * `LeaseExpired`; so the effect gets a fiber of its own, which is interrupted in its place.
+ */
+const withinLease = <K, A, B, E, R>(
+  pool: PoolAccess<K, A>,
+  lease: Lease<K, A>,
+  effect: Effect.Effect<B, E, R>
+): Effect.Effect<B, E | PoolError, R> => pool.limitsLeases ? untilExpired(lease, effect) : effect
+
+const untilExpired = <K, A, B, E, R>(
+  lease: Lease<K, A>,
+  effect: Effect.Effect<B, E, R>
+): Effect.Effect<B, E | PoolError, R> =>
+  Effect.contextWith((context: Context.Context<R>) =>
+    Effect.callback<B, E | PoolError>((resume) => {
+      const fiber = Effect.runForkWith(context)(Effect.withFiber((leaseFiber) => {
+        lease.leaseFiberId = leaseFiber.id
+        leaseFibers.add(lease)
+        return effect
+      }))
+      let expired: PoolError | undefined
+      lease.expire = (error) => {
+        expired = error
+        fiber.interruptUnsafe()
+      }
+      fiber.addObserver((exit) => {
+        leaseFibers.remove(lease)
+        resume(expired === undefined ? exit : expiredIn(exit, expired))
+      })
+      return Fiber.interrupt(fiber)
+    })
+  )
+
+/**
+ * What a borrower whose lease has ended ends with: that, and whatever else went wrong, in its finalizers or because its
+ * connection was closed.
+ */
+const expiredIn = <B, E>(exit: Exit.Exit<B, E>, expired: PoolError): Exit.Exit<B, E | PoolError> => {
+  if (Exit.isSuccess(exit)) return exit
+  const others = exit.cause.reasons.filter((reason) => !Cause.isInterruptReason(reason))
+  return Exit.failCause(Cause.fromReasons<E | PoolError>([Cause.makeFailReason(expired), ...others]))
+}
+
+/**
+ * Leases a connection to `f`. The exit handler stands before anything is taken, so an interruption between any two steps
+ * finds it, and it returns whatever the lease holds by then.
+ */
+export const use = <K, A, B, E, R>(
+  pool: PoolAccess<K, A>,
+  key: K,
+  site: CallSite | undefined,
+  f: (connection: A) => Effect.Effect<B, E, R>
+): Effect.Effect<B, E | PoolError, R> =>
+  Effect.withFiber((fiber) => {
+    const { core } = pool
+    let lease: Lease<K, A> | undefined
+    // It is run once to begin with, and once more when a wait has ended.
+    const attempt: Effect.Effect<B, E | PoolError, R> = Effect.suspend(() => {
+      if (lease === undefined && core.isOver) return Effect.fail(poolClosed(labelOf(key)))
+      const own = lease ??= leaseFor(pool, fiber, key, site)
+      const connection = own.connection ?? core.tryLease(own)
+      if (connection === undefined || own.turn !== "None" && !core.heard(own)) return wait(pool, own, attempt)
+      return own.mustCheck || pool.beforeLend !== undefined
+        ? Effect.flatMap(prepared(pool, own, connection.value), (value) => withinLease(pool, own, f(value)))
+        : withinLease(pool, own, f(inUse(pool, own, connection.value)))
+    })
+    return Effect.onExitPrimitive(attempt, (exit) => {
+      if (lease !== undefined) core.end(lease, exit)
+      return undefined
+    })
+  })
+
+/**
+ * Leases a connection until the scope ends. The scope's finalizer is added in the same uninterruptible step in which the
+ * connection comes, so that neither an interruption nor a scope that has ended meanwhile keeps it.
+ */
+export const get = <K, A>(
+  pool: PoolAccess<K, A>,
+  key: K,
+  site: CallSite | undefined
+): Effect.Effect<A, PoolError, Scope.Scope> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.withFiber((fiber) => {
+      const { core } = pool
+      if (core.isOver) return Effect.fail(poolClosed(labelOf(key)))
+      const lease = leaseFor(pool, fiber, key, site)
+      const end = (exit: Exit.Exit<unknown, unknown>) => Effect.sync(() => core.end(lease, exit))
+      // The fiber goes on to other things. As long as this is there, the lease can still be ended.
+      lease.finalizer = end
+      const got = Effect.onExit(
+        restore(Effect.suspend(() => acquire(pool, lease))),
+        (exit) => Exit.isFailure(exit) ? end(exit) : Effect.void
+      )
+      return Effect.tap(got, () => Effect.addFinalizer(end))
+    })
+  )

@@ -1,0 +1,338 @@
+/**
+ * What a pool reports: snapshots, errors with the numbers that explain them, and log messages.
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { spanNameIn } from "../../internal/Witness.ts"
+import type { LeakFacts } from "../../Monitor/Leak.ts"
+import type { HeldLease } from "../../Monitor/Ledger.ts"
+import type { Usage } from "../../Monitor/ResourceMonitor.ts"
+import type { ResourceMonitor } from "../../Monitor/Service.ts"
+import * as Failure from "../../Retry/Failure.ts"
+import {
+  AcquireTimeout,
+  ConnectFailed,
+  ConnectionDied,
+  type Counts,
+  EndpointUnavailable,
+  type Holder,
+  LeaseExpired,
+  NestedAcquire,
+  NotReady,
+  PoolClosed,
+  PoolError,
+  PoolSuspended,
+  QueueFull,
+  type StalledBy
+} from "../PoolError.ts"
+import type { Settings } from "../PoolOptions.ts"
+import type { Stats, Tally } from "../PoolStats.ts"
+import {
+  type HeldSlots,
+  type Lease,
+  type PooledConnection,
+  type PoolEndpoint,
+  slotsOf,
+  type Status
+} from "./PoolState.ts"
+
+export const countsOf = <K, A>(endpoint: PoolEndpoint<K, A>): Counts => ({
+  total: slotsOf(endpoint),
+  active: endpoint.connections.length - endpoint.idle.length,
+  idle: endpoint.idle.length,
+  connecting: endpoint.connecting,
+  closing: endpoint.closing + endpoint.kept,
+  leftBehind: endpoint.leftBehind,
+  waiting: endpoint.queue.size
+})
+
+const noCounts: Counts = { total: 0, active: 0, idle: 0, connecting: 0, closing: 0, leftBehind: 0, waiting: 0 }
+
+export const sumOf = (all: Iterable<Counts>): Counts => {
+  let sum = noCounts
+  for (const counts of all) {
+    sum = {
+      total: sum.total + counts.total,
+      active: sum.active + counts.active,
+      idle: sum.idle + counts.idle,
+      connecting: sum.connecting + counts.connecting,
+      closing: sum.closing + counts.closing,
+      leftBehind: sum.leftBehind + counts.leftBehind,
+      waiting: sum.waiting + counts.waiting
+    }
+  }
+  return sum
+}
+
+/** The snapshot of a pool with these endpoints. */
+export const statsOf = <K, A>(
+  endpoints: ReadonlyArray<PoolEndpoint<K, A>>,
+  { settings, status, tally }: { readonly tally: Tally; readonly settings: Settings; readonly status: Status }
+): Stats => {
+  const counts = new Map<string, Counts>()
+  for (const endpoint of endpoints) {
+    // Keys that are not equal may have the same text.
+    const others = counts.get(endpoint.label)
+    counts.set(endpoint.label, others === undefined ? countsOf(endpoint) : sumOf([others, countsOf(endpoint)]))
+  }
+  return {
+    ...sumOf(counts.values()),
+    ...tally,
+    maxPerEndpoint: settings.maxPerEndpoint,
+    maxTotal: settings.maxTotal,
+    minPerEndpoint: settings.minPerEndpoint,
+    isSuspended: status === "Waiting" || status === "Refusing",
+    endpoints: counts
+  }
+}
+
+export const spanOf = <K, A>(lease: Lease<K, A>): string | undefined => spanNameIn(lease.context)
+
+/** What is leased, at most so much of it, for the monitor's ledger. */
+export const heldLeases = function*<K, A>(
+  connections: Iterable<PooledConnection<K, A>>,
+  most: number
+): Iterable<HeldLease> {
+  let left = most
+  for (const { leases, owner } of connections) {
+    for (const { site } of leases) {
+      if (left-- <= 0) return
+      yield { label: owner.label, site: site?.text }
+    }
+  }
+}
+
+/** Who has held these connections for the longest, at most `most`. */
+export const longestHolders = <K, A>(
+  connections: Iterable<PooledConnection<K, A>>,
+  now: number,
+  most: number
+): ReadonlyArray<Holder> => {
+  const held: Array<{ readonly lease: Lease<K, A>; readonly millis: number }> = []
+  for (const { leases } of connections) {
+    for (const lease of leases) held.push({ lease, millis: now - lease.borrowedAt })
+  }
+  return held
+    .sort((left, right) => right.millis - left.millis)
+    .slice(0, most)
+    .map(({ lease, millis }) => ({
+      span: spanOf(lease),
+      site: lease.site?.text,
+      age: Duration.millis(Math.round(millis))
+    }))
+}
+
+const stalledBy = <K, A>(lease: Lease<K, A>, context: TimeoutContext<K, A>): StalledBy => {
+  const endpoint = lease.owner
+  const { isDialling, isSuspended, obstacle, settings } = context
+  if (isSuspended) return "Suspended"
+  if (lease.state !== "Waiting") return "Checking"
+  if (endpoint.connecting > 0) {
+    return isDialling(endpoint) || obstacle(endpoint.label) === undefined ? "Connecting" : "Gate"
+  }
+  const isFull = slotsOf(endpoint) >= settings.maxPerEndpoint
+  if (isFull && endpoint.kept > 0) return "LeftBehind"
+  if (endpoint.dialState.phase === "Down") return "Connecting"
+  return isFull ? "EndpointCap" : "TotalCap"
+}
+
+/** What the errors of one moment have in common. A crowd whose time is up together looks through the holders once. */
+export interface TimeoutContext<K, A> {
+  readonly settings: Settings
+  readonly pool: Counts
+  readonly isSuspended: boolean
+  /** What keeps the gate from letting a dial in, if something does. */
+  readonly obstacle: (label: string) => unknown
+  /** Whether a dial to an endpoint has begun, past the gate. */
+  readonly isDialling: (endpoint: PoolEndpoint<K, A>) => boolean
+  /** Who has held connections for the longest: those of an endpoint, or of the pool. */
+  readonly holders: (endpoint: PoolEndpoint<K, A> | undefined) => ReadonlyArray<Holder>
+}
+
+/** The moment in which a pool has these connections, idle and leased. */
+export const timeoutContextOf = <K, A>(
+  { now, ...shared }: Omit<TimeoutContext<K, A>, "holders"> & { readonly now: number },
+  all: () => Iterable<PooledConnection<K, A>>
+): TimeoutContext<K, A> => {
+  const found = new Map<PoolEndpoint<K, A> | undefined, ReadonlyArray<Holder>>()
+  return {
+    ...shared,
+    holders: (endpoint) => {
+      const known = found.get(endpoint) ?? longestHolders(endpoint?.connections ?? all(), now, 3)
+      found.set(endpoint, known)
+      return known
+    }
+  }
+}
+
+export const acquireTimeout = <K, A>(
+  lease: Lease<K, A>,
+  position: number,
+  context: TimeoutContext<K, A>
+): PoolError => {
+  const { owner } = lease
+  const stalled = stalledBy(lease, context)
+  return new PoolError({
+    reason: new AcquireTimeout({
+      key: owner.label,
+      after: Duration.millis(context.settings.acquireTimeout),
+      stalledBy: stalled,
+      position,
+      endpoint: countsOf(owner),
+      pool: context.pool,
+      holders: context.holders(stalled === "TotalCap" ? undefined : owner),
+      cause: stalled === "Gate" ? context.obstacle(owner.label) : owner.lastFailure
+    })
+  })
+}
+
+export const queueFull = <K, A>(endpoint: PoolEndpoint<K, A>, { maxWaiters }: Settings): PoolError =>
+  new PoolError({ reason: new QueueFull({ key: endpoint.label, maxWaiters, endpoint: countsOf(endpoint) }) })
+
+/** `retryAfter` is in milliseconds. */
+export const endpointUnavailable = <K, A>(endpoint: PoolEndpoint<K, A>, now: number, retryAfter: number): PoolError => {
+  const { last, failures, since } = endpoint.setbacks
+  const cause = last ?? endpoint.lastFailure
+  return new PoolError({
+    reason: new EndpointUnavailable({
+      key: endpoint.label,
+      retryAfter: Duration.millis(Math.max(Math.ceil(retryAfter), 1)),
+      failures,
+      elapsed: Duration.millis(Math.max(now - since, 0)),
+      endpoint: countsOf(endpoint),
+      isRetryable: cause === undefined || Failure.classify(cause).class !== "Fatal",
+      cause
+    })
+  })
+}
+
+export const poolClosed = (label: string): PoolError => new PoolError({ reason: new PoolClosed({ key: label }) })
+
+/** Why an opening came to nothing although the dial succeeded. */
+export const diedAtOnce = <K, A>(endpoint: PoolEndpoint<K, A>): ConnectionDied =>
+  new ConnectionDied({ key: endpoint.label })
+
+/** Why a connection that was opened cannot be used. */
+export const notReady = <K, A>({ label }: PoolEndpoint<K, A>, cause: unknown): NotReady =>
+  new NotReady({ key: label, cause })
+
+export const connectFailed = <K, A>(endpoint: PoolEndpoint<K, A>, cause: unknown): PoolError =>
+  new PoolError({ reason: new ConnectFailed({ key: endpoint.label, cause }) })
+
+export const poolSuspended = <K, A>(endpoint: PoolEndpoint<K, A>): PoolError =>
+  new PoolError({ reason: new PoolSuspended({ key: endpoint.label }) })
+
+export const nestedAcquire = <K, A>(
+  endpoint: PoolEndpoint<K, A>,
+  held: HeldSlots,
+  { maxPerEndpoint, maxTotal }: Settings
+): PoolError =>
+  new PoolError({
+    reason: new NestedAcquire({
+      key: endpoint.label,
+      heldOfEndpoint: held.ofEndpoint,
+      heldOfPool: held.ofPool,
+      maxPerEndpoint,
+      maxTotal
+    })
+  })
+
+export const leaseExpired = <K, A>(lease: Lease<K, A>, { maxLease }: Settings): PoolError =>
+  new PoolError({
+    reason: new LeaseExpired({
+      key: lease.owner.label,
+      maxLease: Duration.millis(maxLease),
+      span: spanOf(lease),
+      site: lease.site?.text
+    })
+  })
+
+/** Why a borrow cannot even wait, if so. */
+export const refusal = <K, A>(
+  endpoint: PoolEndpoint<K, A>,
+  status: Status,
+  mostWaiting: number,
+  settings: Settings
+): PoolError | undefined => {
+  if (status === "Draining" || status === "Closed") return poolClosed(endpoint.label)
+  if (status === "Refusing") return poolSuspended(endpoint)
+  return endpoint.queue.size >= mostWaiting ? queueFull(endpoint, settings) : undefined
+}
+
+const borrowerOf = <K, A>(lease: Lease<K, A>): string =>
+  [spanOf(lease), lease.site?.text].filter((part) => part !== undefined).join(" ") || "a borrower without a span"
+
+/** What a lease is to the monitor: a leak, or the end of what was taken for one. */
+export const leakOf = <K, A>(lease: Lease<K, A>, what: "Held" | "Returned" | "Lost", millis: number): LeakFacts => ({
+  _tag: what,
+  kind: "Lease",
+  label: lease.owner.label,
+  site: lease.site?.text,
+  span: spanOf(lease),
+  age: Duration.millis(millis)
+})
+
+/** Warns of a nested borrow that may wait for itself, once for each place in the program. Those without one are one place. */
+export const nestedOnce = (fork: (effect: Effect.Effect<void>) => unknown) => {
+  const warned = new Set<string | undefined>()
+  return <K, A>(lease: Lease<K, A>): void => {
+    const place = lease.site?.text ?? spanOf(lease)
+    if (warned.has(place)) return
+    warned.add(place)
+    fork(Effect.logWarning(
+      `ConnectionPool: ${
+        borrowerOf(lease)
+      } holds a connection and waits for another, to ${lease.owner.label}. If all borrowers ` +
+        "do that, all of them wait until their deadlines. Pass the connection on instead of borrowing again, or raise the caps"
+    ))
+  }
+}
+
+type Counted = "connections" | "descriptors"
+
+/** A pool as the warning names it. */
+export interface NamedPool {
+  /** It is asked for only where there is something to say. */
+  readonly name: () => string
+  readonly maxTotal: number
+}
+
+/** What the gate admits of a resource, if that is below the cap. */
+const shortfall = (maxTotal: number, resource: Counted, usage: Usage, headroom: number): ReadonlyArray<string> => {
+  const { limit } = usage[resource]
+  if (limit._tag !== "Known" || limit.value - headroom >= maxTotal) return []
+  const origin = headroom === 0
+    ? `from ${limit.source}`
+    : `${limit.value} from ${limit.source}, less headroom ${headroom}`
+  return [`${Math.max(limit.value - headroom, 0)} ${resource} (${origin})`]
+}
+
+/** What has to be said of a pool with this cap, or `undefined` where the gate admits as much. */
+const warningOf = ({ maxTotal, name }: NamedPool, usage: Usage, headroom: number): string | undefined => {
+  const limits = [
+    ...shortfall(maxTotal, "connections", usage, 0),
+    ...shortfall(maxTotal, "descriptors", usage, headroom)
+  ]
+  return limits.length === 0
+    ? undefined
+    : `${["ConnectionPool", name()].join(" ").trim()}: maxTotal is ${maxTotal}, but ResourceMonitor admits at most ${
+      limits.join(" and ")
+    }: ` +
+      "the pool cannot open as many connections as it may"
+}
+
+/** Descriptors of the limit that the gate keeps free: what it says of a request that is larger than the limit. */
+const headroomOf = ({ reserve }: ResourceMonitor["Service"], { descriptors }: Usage): number => {
+  if (descriptors.limit._tag !== "Known") return 0
+  const refusal = reserve.unsafe?.obstacle?.({ label: "a pool", descriptors: descriptors.limit.value + 1 })
+  return refusal?.resource === "descriptors" ? refusal.headroom : 0
+}
+
+/** Warns in the log where the gate admits fewer connections than the pool may open. */
+export const warnAbove = (pool: NamedPool, monitor: ResourceMonitor["Service"]): Effect.Effect<void> =>
+  Effect.flatMap(monitor.usage, (usage) => {
+    const warning = warningOf(pool, usage, headroomOf(monitor, usage))
+    return warning === undefined ? Effect.void : Effect.logWarning(warning)
+  })

@@ -1,0 +1,375 @@
+/**
+ * The dials under way, and what follows from each outcome for its endpoint.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Tracer from "effect/Tracer"
+import type { PoolError } from "../PoolError.ts"
+import type { Tally } from "../PoolStats.ts"
+import type { ConnectionStore } from "./ConnectionStore.ts"
+import * as Diagnostics from "./Diagnostics.ts"
+import * as DialPolicy from "./DialPolicy.ts"
+import type { EndpointHealth } from "./Endpoints.ts"
+import { drawLifetime } from "./Expiry.ts"
+import {
+  type DialRequest,
+  type Environment,
+  makeConnection,
+  type OpenedConnection,
+  type PooledConnection,
+  type PoolEndpoint,
+  type Slot
+} from "./PoolState.ts"
+
+/** However long opening took, another endpoint does not wait longer than this for a slot to change hands, in ms. */
+const maxHold = 1000
+
+/** The fiber that opens a connection, and how far it has come. */
+interface PendingDial {
+  /** There is none yet in its first step. */
+  fiber: Fiber.Fiber<unknown> | undefined
+  isDialling: boolean
+  /** What it would open is not wanted any more. */
+  isAbandoned: boolean
+  isOver: boolean
+}
+
+const end = (dial: PendingDial): void => {
+  dial.isOver = true
+  dial.fiber?.interruptUnsafe()
+}
+
+/** What happens with the outcome of a dial. */
+export interface DialEvents<K, A> {
+  /** Whether a connection to this endpoint is still wanted. */
+  readonly isWanted: (endpoint: PoolEndpoint<K, A>) => boolean
+  /** A connection is open, and not leased yet. */
+  readonly arrived: (connection: PooledConnection<K, A>) => void
+  /** What is known of an endpoint may have changed. */
+  readonly judged: () => void
+  /**
+   * There is no permit for this endpoint because others, this pool's perhaps, have all of them. The result is whether a connection
+   * of this pool gives one up.
+   */
+  readonly crowded: (endpoint: PoolEndpoint<K, A>) => boolean
+  /** Opening has failed for good. */
+  readonly failed: (endpoint: PoolEndpoint<K, A>, error: PoolError) => void
+  /** Something of it was left behind; the result is called when that has ended after all. */
+  readonly leftBehind: (endpoint: PoolEndpoint<K, A>, what: "Connect" | "Close") => () => void
+  /** Nothing comes of it, and its slot is kept for a connect that was left behind. */
+  readonly slotKept: (endpoint: PoolEndpoint<K, A>, slot: Slot) => void
+  /** Nothing of it is left, or what is left is not waited for any longer. */
+  readonly freed: (endpoint: PoolEndpoint<K, A>, slot: Slot) => void
+  /** The dial has ended, whatever came of it. */
+  readonly ended: () => void
+}
+
+/** The parts of a pool that opening reads and acts on. */
+export interface DialParts<K, A> {
+  readonly env: Environment<K, A>
+  readonly store: ConnectionStore<K, A>
+  readonly health: EndpointHealth<K, A>
+  readonly tally: Tally
+}
+
+/**
+ * Starts dials, and decides what follows a failed one. An endpoint that is down holds no slot between two attempts, and one
+ * attempt at a time serves all that wait for it.
+ */
+export class Dials<K, A> {
+  readonly #env: Environment<K, A>
+  readonly #store: ConnectionStore<K, A>
+  readonly #tally: Tally
+  readonly #health: EndpointHealth<K, A>
+  readonly #events: DialEvents<K, A>
+  /** What opens connections, by endpoint. */
+  readonly #pending = new Map<PoolEndpoint<K, A>, Set<PendingDial>>()
+
+  constructor(
+    { health, env, store, tally }: DialParts<K, A>,
+    events: DialEvents<K, A>
+  ) {
+    this.#env = env
+    this.#store = store
+    this.#health = health
+    this.#tally = tally
+    this.#events = events
+  }
+
+  /** Starts a dial, which takes a slot at once. */
+  start(endpoint: PoolEndpoint<K, A>): void {
+    const slot = this.#store.takeSlot(endpoint, this.#env.clock.now())
+    const dial: PendingDial = { fiber: undefined, isDialling: false, isAbandoned: false, isOver: false }
+    this.#add(endpoint, dial)
+    const fiber = dial.fiber = this.#env.open(endpoint, this.#requestFor(endpoint, slot, dial))
+    if (dial.isOver) fiber.interruptUnsafe()
+    this.#events.judged()
+    fiber.addObserver(() => {
+      this.#remove(endpoint, dial)
+      this.#events.ended()
+    })
+  }
+
+  #add(endpoint: PoolEndpoint<K, A>, dial: PendingDial): void {
+    const dials = this.#pending.get(endpoint)
+    if (dials === undefined) this.#pending.set(endpoint, new Set([dial]))
+    else dials.add(dial)
+  }
+
+  #remove(endpoint: PoolEndpoint<K, A>, dial: PendingDial): void {
+    const dials = this.#pending.get(endpoint)
+    if (dials?.delete(dial) === true && dials.size === 0) this.#pending.delete(endpoint)
+  }
+
+  #requestFor(endpoint: PoolEndpoint<K, A>, slot: Slot, dial: PendingDial): DialRequest<A> {
+    let isRedundant = false
+    let hasTaken = false
+    /** Nothing comes of it: no other one is left to carry on by it. */
+    const isOver = () => {
+      if (isRedundant || dial.isAbandoned) endpoint.redundant--
+      isRedundant = dial.isAbandoned = false
+    }
+    return {
+      isWanted: () => this.#isWanted(endpoint),
+      dialling: () => void (dial.isDialling = true),
+      isAbandoned: () => dial.isAbandoned,
+      crowded: () => {
+        // A minimum costs no other connection, and one dial costs at most one: others may take the permit.
+        if (!hasTaken && endpoint.queue.size > 0) hasTaken = this.#events.crowded(endpoint)
+      },
+      isRedundant: (failure) => isRedundant ||= this.#isRedundant(endpoint, failure),
+      opened: (opened) => {
+        if (dial.isAbandoned) endpoint.redundant--
+        dial.isAbandoned = false
+        this.#adopt(endpoint, slot, opened)
+      },
+      failed: (error) => void this.failed(endpoint, error),
+      freed: () => {
+        isOver()
+        this.#events.freed(endpoint, slot)
+      },
+      leftBehind: (what) => this.#events.leftBehind(endpoint, what),
+      slotKept: () => {
+        isOver()
+        this.#events.slotKept(endpoint, slot)
+      },
+      attempts: () => endpoint.attempts,
+      site: () => endpoint.queue.first?.site,
+      span: () => {
+        const first = endpoint.queue.first
+        return first === undefined ? undefined : Context.getOrUndefined(first.context, Tracer.ParentSpan)
+      }
+    }
+  }
+
+  /** Whether a dial that has not begun is to begin: it is wanted, and a cap that was lowered meanwhile has room for it. */
+  #isWanted(endpoint: PoolEndpoint<K, A>): boolean {
+    if (!this.#events.isWanted(endpoint)) return false
+    if (!this.#store.isOverCap(endpoint)) return true
+    let ofPool = 0
+    for (const { redundant } of this.#pending.keys()) ofPool += redundant
+    return !this.#store.isOverCap(endpoint, { ofEndpoint: endpoint.redundant, ofPool })
+  }
+
+  /** A cap was lowered: what waits at the gate or for the budget to dial any endpoint may be over it. */
+  reconsiderAll(): void {
+    for (const endpoint of [...this.#pending.keys()]) this.reconsider(endpoint)
+  }
+
+  /**
+   * A borrower has left the queue of an endpoint, or a cap was lowered: what waits at the gate or for the budget to dial it may not
+   * be wanted any more. It has a slot of both caps, which others can use.
+   */
+  reconsider(endpoint: PoolEndpoint<K, A>): void {
+    for (const dial of [...this.#pending.get(endpoint) ?? []]) {
+      if (dial.isDialling || dial.isAbandoned || this.#isWanted(endpoint)) continue
+      dial.isAbandoned = true
+      // No other one can leave it to this one to carry on.
+      endpoint.redundant++
+      end(dial)
+    }
+  }
+
+  /** Whether a dial to an endpoint has begun: one that waits at the gate or for the budget has not. */
+  isDialling(endpoint: PoolEndpoint<K, A>): boolean {
+    for (const { isDialling } of this.#pending.get(endpoint) ?? []) if (isDialling) return true
+    return false
+  }
+
+  interruptAll(): void {
+    for (const dials of [...this.#pending.values()]) for (const dial of [...dials]) end(dial)
+  }
+
+  /** A connection is there. Where a hook makes it ready for those that wait, it has the last word on it. */
+  arrived(connection: PooledConnection<K, A>, isLeasing: boolean): void {
+    connection.untried = this.#env.makesReady && isLeasing && connection.owner.queue.size > 0
+    if (!connection.untried) this.#opened(connection.owner)
+  }
+
+  /** A connection has been made ready for a borrower. */
+  ready(connection: PooledConnection<K, A>): void {
+    if (connection.untried) this.#opened(connection.owner)
+    connection.untried = false
+  }
+
+  /**
+   * A borrower has ended its use of a connection that no borrow had used with success. The result is `true` if its endpoint may be
+   * dialed again because of that.
+   */
+  used(connection: PooledConnection<K, A>, exit: Exit.Exit<unknown, unknown>): boolean {
+    const { hasDied, owner, slot } = connection
+    if (Exit.isFailure(exit)) {
+      if (hasDied && !Cause.hasInterruptsOnly(exit.cause)) this.lost(connection)
+      return false
+    }
+    connection.onTrial = false
+    if (!owner.dialState.unproven || slot.since < owner.failedAt) return false
+    this.#succeeded(owner)
+    return true
+  }
+
+  /**
+   * A connection has died and no borrower goes on with it. If no borrow has used it with success and it has not lasted, it was a failure to open
+   * one: a server that closes what it has accepted is not there, however readily it accepts. Those that were dialed before
+   * the last failure are the same one.
+   */
+  lost(connection: PooledConnection<K, A>): void {
+    const { onTrial, owner, slot, untried } = connection
+    connection.onTrial = false
+    if (!onTrial || untried || this.#hasLasted(connection) || slot.since < owner.failedAt) return
+    owner.lastFailure = Diagnostics.diedAtOnce(owner)
+    this.failed(owner, owner.lastFailure)
+  }
+
+  /**
+   * Closes a connection that has died under borrowers who go on: its slot is free before they say whether it was of use. If it was of
+   * use to none so far, the next dial waits as after a failure, so that a server that closes what it accepts is not dialed by all
+   * that wait at once.
+   */
+  closeDead(connection: PooledConnection<K, A>): void {
+    const { onTrial, owner, state } = connection
+    if (state === "Closing") return
+    if (onTrial && !this.#hasLasted(connection)) {
+      owner.dialAt = Math.max(owner.dialAt, this.#env.clock.now() + this.#delayOf(owner, this.#env.random()))
+      this.#health.delayed(owner)
+    }
+    this.#store.retire(connection)
+  }
+
+  #hasLasted({ leases, openedAt, owner }: PooledConnection<K, A>): boolean {
+    return DialPolicy.hasLasted({
+      age: this.#env.clock.now() - openedAt,
+      isLeased: leases.some(({ isInUse }) => isInUse),
+      delay: this.#delayOf(owner, 1)
+    })
+  }
+
+  #delayOf({ dialState: { failures } }: PoolEndpoint<K, A>, u: number): number {
+    const { maxRedialDelay, retry } = this.#env.settings
+    return DialPolicy.redialDelay({ policy: retry, maxRedialDelay, failures: Math.max(failures, 1), u })
+  }
+
+  /** A dial has succeeded. Where the last one came to nothing, this one has to be of use before another follows at once. */
+  #opened(endpoint: PoolEndpoint<K, A>): void {
+    const { connections, dialState, failedAt } = endpoint
+    const hasKept = (other: PooledConnection<K, A>) =>
+      other.slot.since >= failedAt && !other.unfit && this.#hasLasted(other)
+    if (!dialState.unproven || connections.some(hasKept)) return this.#succeeded(endpoint)
+    endpoint.dialAt = this.#env.clock.now() + this.#delayOf(endpoint, this.#env.random())
+    this.#health.delayed(endpoint)
+  }
+
+  /**
+   * A connection could not be made ready for a borrower. If it is a new one, that is a failure to open it: the result is
+   * what the borrower learns, unless there will be another attempt. Two that were opened at once count as one attempt.
+   */
+  notReady(connection: PooledConnection<K, A>, isAlive: boolean, cause: unknown): PoolError | undefined {
+    const { owner, state, untried } = connection
+    const isNew = untried || isAlive && this.#isYoung(connection)
+    if (!isNew || state === "Closing") return undefined
+    connection.untried = false
+    const failure = owner.lastFailure = Diagnostics.notReady(owner, cause)
+    return this.#env.clock.now() < owner.dialAt ? undefined : this.failed(owner, failure)
+  }
+
+  /**
+   * Whether a connection that came when no borrower waited, for a minimum most often, has just been opened, and was ready for no
+   * borrower so far: one that gets it at once must not have it replaced again and again without a delay.
+   */
+  #isYoung({ madeReady, openedAt }: PooledConnection<K, A>): boolean {
+    return !madeReady && this.#env.makesReady && DialPolicy.isNew(this.#env.clock.now() - openedAt)
+  }
+
+  #succeeded(endpoint: PoolEndpoint<K, A>): void {
+    // What has just been opened and what is on its way serves some of them.
+    const isWanted = endpoint.queue.size > (endpoint.connecting + 1) * this.#env.settings.concurrency
+    const { phase } = endpoint.dialState
+    endpoint.dialState = DialPolicy.afterSuccess(endpoint.dialState, isWanted)
+    endpoint.lastFailure = undefined
+    endpoint.attempts = 0
+    endpoint.dialAt = 0
+    // A dial that succeeds after one that failed is the end of an outage. Otherwise it says nothing: a silent endpoint accepts too.
+    if (phase === "Down") this.#health.succeeded(endpoint)
+    this.#events.judged()
+  }
+
+  /**
+   * An attempt has failed: the next one comes after a delay, or the borrowers that wait fail, with the result. They fail when the
+   * policy gives up, and at once with `whenUnavailable: "fail"`.
+   */
+  failed(endpoint: PoolEndpoint<K, A>, error: unknown): PoolError | undefined {
+    const { clock, random, settings } = this.#env
+    const now = clock.now()
+    if (endpoint.attempts++ === 0) endpoint.failingSince = now
+    endpoint.failedAt = now
+    endpoint.dialState = DialPolicy.afterFailedDial(endpoint.dialState, error)
+    const decision = DialPolicy.judge({
+      policy: settings.retry,
+      maxRedialDelay: settings.maxRedialDelay,
+      error,
+      attempts: endpoint.attempts,
+      failures: endpoint.dialState.failures,
+      elapsed: now - endpoint.failingSince,
+      u: random()
+    })
+    endpoint.dialAt = now + decision.delay
+    if (DialPolicy.isLocal(error)) this.#health.delayed(endpoint)
+    else this.#health.failed(endpoint, "Failure", DialPolicy.failureIn(error))
+    const refusal = decision._tag === "Again"
+      ? this.#health.refusalOf(endpoint)
+      : Diagnostics.connectFailed(endpoint, decision.error)
+    if (refusal === undefined) return undefined
+    endpoint.attempts = 0
+    this.#events.failed(endpoint, refusal)
+    return refusal
+  }
+
+  #adopt(endpoint: PoolEndpoint<K, A>, slot: Slot, opened: OpenedConnection<A>): void {
+    const now = this.#env.clock.now()
+    this.#events.arrived(makeConnection({
+      ...opened,
+      owner: endpoint,
+      slot,
+      openedAt: now,
+      openedIn: Math.min(now - slot.since, maxHold),
+      lifetime: drawLifetime(this.#env.settings, this.#env.random())
+    }))
+  }
+
+  #isRedundant(endpoint: PoolEndpoint<K, A>, failure: unknown): boolean {
+    this.#tally.failedAttempts++
+    // Whatever was lacking, the dial that goes on is enough: another one would fail as soon as it is begun.
+    endpoint.dialState = DialPolicy.isLocal(failure)
+      ? DialPolicy.afterLocalFailure(endpoint.dialState)
+      : DialPolicy.afterRedundant(endpoint.dialState)
+    endpoint.lastFailure = failure
+    // Of those that fail at once, one has to carry the failure.
+    if (endpoint.connecting - endpoint.redundant <= 1) return false
+    endpoint.redundant++
+    return true
+  }
+}

@@ -1,0 +1,207 @@
+/**
+ * Runs a pool: wires its core to the connector, the hooks and the monitor, forks its fibers, and drains it in phases (refuse, wait,
+ * force).
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Random from "effect/Random"
+import * as Scheduler from "effect/Scheduler"
+import { AgeClock } from "../../internal/AgeClock.ts"
+import { supervised } from "../../internal/Bounded.ts"
+import { labelOf } from "../../internal/SafeText.ts"
+import { timeoutOrElse } from "../../internal/Timeout.ts"
+import { laterOn } from "../../internal/Timer.ts"
+import { report } from "../../internal/Unhandled.ts"
+import { ResourceMonitor } from "../../Monitor/Service.ts"
+import type { Connector } from "../../Resource/Connector.ts"
+import type { Options, Settings } from "../PoolOptions.ts"
+import type { RegisteredPool } from "../PoolRegistry.ts"
+import type { PoolAccess } from "./Borrow.ts"
+import { closerIn, reportDefects } from "./CloseConnection.ts"
+import * as Diagnostics from "./Diagnostics.ts"
+import { healthy, noSetbacks } from "./DialPolicy.ts"
+import { firstDoubt, hookOf, HookReports } from "./HealthChecks.ts"
+import { SlotHolders } from "./Leases.ts"
+import { openConnection, openingContext } from "./OpenConnection.ts"
+import { PoolCore } from "./PoolCore.ts"
+import { LeaseQueue, listForOne, type PoolEndpoint, type Probe } from "./PoolState.ts"
+
+/** A pool as its public functions use it. */
+export interface Driver<in out K, in out A> extends PoolAccess<K, A> {
+  readonly drain: (timeout: number) => Effect.Effect<void>
+  readonly registered: RegisteredPool
+}
+
+const newEndpoint = <K, A>(key: K): PoolEndpoint<K, A> => ({
+  key,
+  label: labelOf(key),
+  queue: new LeaseQueue(),
+  idle: listForOne(),
+  roomy: [],
+  connections: listForOne(),
+  connecting: 0,
+  redundant: 0,
+  closing: 0,
+  detached: 0,
+  kept: 0,
+  leftBehind: 0,
+  dialState: healthy,
+  setbacks: noSetbacks,
+  proving: 0,
+  lastFailure: undefined,
+  generation: 0,
+  arrivals: 0,
+  doubt: firstDoubt,
+  endsAfter: 0,
+  attempts: 0,
+  failingSince: 0,
+  failedAt: -Infinity,
+  dialAt: 0,
+  isForgotten: false,
+  emptySince: 0
+})
+
+/** Whether an effect on a connection succeeds in time, however it fails. */
+const probeOf = <A, E, R>(
+  what: string,
+  probe: ((connection: A) => Effect.Effect<void, E, R>) | undefined,
+  settings: Settings,
+  context: Context.Context<R>
+): Probe<A> | undefined =>
+  probe === undefined
+    ? undefined
+    : (connection, _, onBehalf) =>
+      supervised(onBehalf(reportDefects(what)(Effect.suspend(() => probe(connection)))), {
+        within: settings.connectTimeout,
+        patience: Duration.zero
+      }).pipe(
+        Effect.provideContext(context),
+        Effect.map((exit) => exit !== undefined && Exit.isSuccess(exit))
+      )
+
+/**
+ * Waits for the death of connections, if the connector notices it. Where `closed` fails nothing is known of a connection, which is
+ * as good as one of a connector without it. That is reported once: it fails for one connection as it does for the next.
+ */
+const watchOf = <K, A, E, R>(
+  { closed }: Connector<K, A, E, R>,
+  fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
+): ((connection: A) => Fiber.Fiber<void>) | undefined => {
+  if (closed === undefined) return undefined
+  let isReported = false
+  const failed = (cause: Cause.Cause<unknown>) =>
+    Effect.suspend(() => {
+      if (isReported) return Effect.never
+      isReported = true
+      return Effect.andThen(report(closedHasFailed, cause), Effect.never)
+    })
+  const isFailure = (cause: Cause.Cause<never>) => !Cause.hasInterruptsOnly(cause)
+  return (connection) => fork(Effect.catchCauseIf(Effect.suspend(() => closed(connection)), isFailure, failed))
+}
+
+const closedHasFailed =
+  "ConnectionPool: closed of a connector has failed, so that the death of a connection is not noticed any " +
+  "more: only checks and its use find it. This is reported once for a pool"
+
+/** Where `isReusable` throws, the state of the connection is unknown, so that it is not leased again. */
+const reusableOf = <K, A, E, R>(
+  { isReusable }: Connector<K, A, E, R>,
+  fork: (effect: Effect.Effect<unknown>) => unknown
+): Connector<K, A>["isReusable"] =>
+  isReusable && ((connection, exit) => {
+    try {
+      return isReusable(connection, exit)
+    } catch (defect) {
+      fork(Effect.exit(reportDefects("isReusable")(Effect.die(defect))))
+      return false
+    }
+  })
+
+/** Wires a pool: its core, and what runs the core's effects in the context of the pool. */
+export const makeDriver = <K, A, E, R>(
+  options: Options<K, A, E, R>,
+  settings: Settings,
+  context: Context.Context<R | ResourceMonitor>
+): Driver<K, A> => {
+  const random = Context.get(context, Random.Random)
+  const monitor = Context.get(context, ResourceMonitor)
+  const { connector, hooks } = options
+  const check = probeOf("check", connector.check, settings, context)
+  // The borrower's scope and span are none of the pool's: what the pool starts lives as long as the pool.
+  const fork = Effect.runForkWith(context)
+  const forkOpening = Effect.runForkWith(openingContext(context, settings))
+  const dispatcher = Context.get(context, Scheduler.Scheduler).makeDispatcher()
+  const clock = new AgeClock(Context.get(context, Clock.Clock))
+  const hooking = { connectTimeout: settings.connectTimeout, context, reports: new HookReports(() => clock.now()) }
+  const reset = hookOf("afterReturn", hooks?.afterReturn, hooking)
+  const slotHolders = new SlotHolders<K, A>()
+  const core = new PoolCore<K, A>({
+    settings,
+    clock,
+    random: () => random.nextDoubleUnsafe(),
+    fork,
+    nextTurn: (act) => dispatcher.scheduleTask(act, 0),
+    later: laterOn(clock.clock),
+    makeEndpoint: newEndpoint,
+    slotHolders,
+    open: (endpoint, dialRequest) => {
+      const { key, label } = endpoint
+      const { afterOpen } = hooks ?? {}
+      const onBehalf = slotHolders.holding(endpoint)
+      return forkOpening(openConnection({ connector, key, label, settings, afterOpen, dialRequest, onBehalf }))
+    },
+    close: closerIn(context, settings),
+    watch: watchOf(connector, fork),
+    isReusable: reusableOf(connector, fork),
+    check,
+    makesReady: hooks?.beforeLend !== undefined,
+    reset: reset && ((...args) => Effect.map(reset(...args), (failure) => failure === undefined)),
+    obstacle: (label) => monitor.reserve.unsafe?.obstacle?.({ label }),
+    reportLease: (lease, what, millis) => monitor.reportLeak(Diagnostics.leakOf(lease, what, millis)),
+    warnNested: Diagnostics.nestedOnce(fork)
+  })
+  const drain = makeDrain(core)
+  return {
+    core,
+    check,
+    beforeLend: hookOf("beforeLend", hooks?.beforeLend, hooking),
+    limitsLeases: settings.maxLease < Infinity,
+    drain,
+    registered: { core, clock, settings, hasCheck: check !== undefined, drain }
+  }
+}
+
+/**
+ * Makes the drain of a pool, which may be called many times and at once. Each call has its own deadline, after which it
+ * forces, and completes when everything is closed.
+ */
+export const makeDrain = <K, A>(core: PoolCore<K, A>): (timeout: number) => Effect.Effect<void> => {
+  const emptied = Deferred.makeUnsafe<void>()
+  let watching = false
+  const start = Effect.sync(() => {
+    core.startDraining()
+    if (watching) return
+    watching = true
+    core.whenEmptied(() => Deferred.doneUnsafe(emptied, Exit.void))
+  })
+  const shutDown = Effect.sync(() => core.shutDown())
+  return (timeout) =>
+    Effect.gen(function*() {
+      yield* start
+      // A finalizer is uninterruptible, and so would be the wait that the timeout has to end.
+      yield* timeoutOrElse(Effect.interruptible(Deferred.await(emptied)), {
+        duration: Duration.millis(timeout),
+        orElse: () => Effect.sync(() => core.force())
+      })
+      yield* Deferred.await(emptied)
+      yield* shutDown
+    })
+}

@@ -1,0 +1,302 @@
+/**
+ * The endpoints that a pool knows: created on first use, forgotten when empty, and what has gone wrong at each of them.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Exit from "effect/Exit"
+import * as MutableHashMap from "effect/MutableHashMap"
+import * as Option from "effect/Option"
+import * as Failure from "../../Retry/Failure.ts"
+import type { Counts, PoolError } from "../PoolError.ts"
+import type { Health } from "../PoolStats.ts"
+import type { ConnectionStore } from "./ConnectionStore.ts"
+import * as Diagnostics from "./Diagnostics.ts"
+import { afterSetback, type Evidence, healthOf, healthy, isLocal, noSetbacks, redialDelay } from "./DialPolicy.ts"
+import { type Environment, isGone, type PooledConnection, type PoolEndpoint, slotsOf } from "./PoolState.ts"
+
+/** How long failures of an endpoint are remembered when nothing is open and no borrower waits, in milliseconds. */
+const forgetAfter = 60_000
+
+/** Of so many endpoints at most: keys may be made up by others, and each of them takes a few kilobytes. */
+const mostRemembered = 256
+
+const isEmpty = <K, A>(endpoint: PoolEndpoint<K, A>): boolean =>
+  slotsOf(endpoint) === 0 && endpoint.queue.size === 0 && endpoint.detached === 0 && endpoint.leftBehind === 0
+
+/** Whether anything is known of an endpoint that is not known of a new one. */
+const hasFailed = <K, A>({ dialAt, dialState, setbacks }: PoolEndpoint<K, A>): boolean =>
+  dialAt > 0 || setbacks !== noSetbacks || dialState !== healthy
+
+export class Endpoints<K, A> {
+  readonly #make: (key: K) => PoolEndpoint<K, A>
+  readonly #index = new KeyIndex<K, PoolEndpoint<K, A>>()
+  /** Endpoints that have failed and were left empty, the longest ago first. They may have been used again since. */
+  readonly #empty = new Set<PoolEndpoint<K, A>>()
+
+  /** Connections that each endpoint shall have. Endpoints that have a minimum are not forgotten. */
+  readonly #minimum: number
+  /** Endpoints with a minimum that have not opened yet, the oldest first. */
+  readonly #unopened = new Set<PoolEndpoint<K, A>>()
+  /** Endpoints that may have fewer: no others are looked at, however many there are. */
+  readonly #lacking = new Set<PoolEndpoint<K, A>>()
+
+  constructor(make: (key: K) => PoolEndpoint<K, A>, minPerEndpoint: number) {
+    this.#make = make
+    this.#minimum = minPerEndpoint
+  }
+
+  /** The endpoints that have fewer slots than their minimum. */
+  *lacking(): Generator<PoolEndpoint<K, A>> {
+    for (const endpoint of this.#lacking) {
+      if (slotsOf(endpoint) - endpoint.kept < this.#minimum) yield endpoint
+      else this.#lacking.delete(endpoint)
+    }
+  }
+
+  /** An endpoint is new, or has lost a slot; returns when it may be dialed for its minimum. */
+  lost(endpoint: PoolEndpoint<K, A>): number {
+    if (this.#minimum === 0 || endpoint.isForgotten) return Infinity
+    this.#lacking.add(endpoint)
+    return endpoint.dialAt > 0 ? endpoint.dialAt : Infinity
+  }
+
+  find(key: K): PoolEndpoint<K, A> | undefined {
+    return this.#index.get(key)
+  }
+
+  add(key: K): PoolEndpoint<K, A> {
+    const made = this.#make(key)
+    this.#index.add(made)
+    this.lost(made)
+    if (this.#minimum > 0) this.#addUnopened(made)
+    return made
+  }
+
+  /** A connection to an endpoint was opened: its minimum is kept from now on. */
+  opened(endpoint: PoolEndpoint<K, A>): void {
+    this.#unopened.delete(endpoint)
+  }
+
+  /** An endpoint that never opens would be dialed for its minimum for ever. Of those, the oldest ones are given up. */
+  #addUnopened(made: PoolEndpoint<K, A>): void {
+    this.#unopened.add(made)
+    if (this.#unopened.size <= mostRemembered) return
+    for (const endpoint of this.#unopened) {
+      if (endpoint === made || !isEmpty(endpoint)) continue
+      this.#unopened.delete(endpoint)
+      this.#lacking.delete(endpoint)
+      return this.#forget(endpoint)
+    }
+  }
+
+  /** All endpoints that are known, or the one with this key if it is. */
+  all(key?: K): ReadonlyArray<PoolEndpoint<K, A>> {
+    if (key === undefined) return this.#index.values()
+    const known = this.find(key)
+    return known === undefined ? [] : [known]
+  }
+
+  counts(): Counts {
+    return Diagnostics.sumOf(this.all().map(Diagnostics.countsOf))
+  }
+
+  /**
+   * Forgets an endpoint, if it is empty. One that has failed is remembered for a while, so that the next dial waits for its delay;
+   * the result is when that is over.
+   */
+  leave(endpoint: PoolEndpoint<K, A>, now: number): number {
+    if (this.#minimum > 0 || endpoint.isForgotten || !isEmpty(endpoint)) return Infinity
+    this.#empty.delete(endpoint)
+    if (!hasFailed(endpoint)) {
+      this.#forget(endpoint)
+      return Infinity
+    }
+    endpoint.emptySince = now
+    this.#empty.add(endpoint)
+    if (this.#empty.size > mostRemembered) {
+      for (const first of this.#empty) {
+        this.#drop(first)
+        break
+      }
+    }
+    return now + forgetAfter
+  }
+
+  /** Forgets what has been empty for long enough; returns when to look again. */
+  forget(now: number): number {
+    for (const endpoint of this.#empty) {
+      if (now - endpoint.emptySince < forgetAfter) return endpoint.emptySince + forgetAfter
+      this.#drop(endpoint)
+    }
+    return Infinity
+  }
+
+  /** Ends the time for which an endpoint is remembered. */
+  #drop(endpoint: PoolEndpoint<K, A>): void {
+    this.#empty.delete(endpoint)
+    if (isEmpty(endpoint)) this.#forget(endpoint)
+  }
+
+  #forget(endpoint: PoolEndpoint<K, A>): void {
+    this.#index.remove(endpoint)
+    endpoint.isForgotten = true
+  }
+}
+
+/**
+ * A map whose keys are equal by `Equal`, with a short cut for a key object that was seen before.
+ *
+ * **Details**
+ *
+ * The hash of a structured key is worth remembering: most programs make an endpoint once and borrow with it for ever. The
+ * short cut holds its keys weakly, so that a program that makes a new endpoint object for each borrow leaves nothing.
+ */
+export class KeyIndex<K, V extends { readonly key: K; readonly isForgotten: boolean }> {
+  readonly #primitives = new Map<K, V>()
+  readonly #objects = MutableHashMap.empty<K, V>()
+  readonly #seen = new WeakMap<object, V>()
+
+  get(key: K): V | undefined {
+    if (typeof key !== "object" || key === null) return this.#primitives.get(key)
+    const seen = this.#seen.get(key)
+    if (seen !== undefined && !seen.isForgotten) return seen
+    const found = Option.getOrUndefined(MutableHashMap.get(this.#objects, key))
+    if (found !== undefined) this.#seen.set(key, found)
+    return found
+  }
+
+  add(value: V): void {
+    const { key } = value
+    if (typeof key !== "object" || key === null) this.#primitives.set(key, value)
+    else MutableHashMap.set(this.#objects, key, value)
+  }
+
+  /** Forgets a value, which is marked as forgotten: the short cuts to it cannot be listed, and lead nowhere from then on. */
+  remove(value: V): void {
+    const { key } = value
+    if (typeof key !== "object" || key === null) this.#primitives.delete(key)
+    else {
+      MutableHashMap.remove(this.#objects, key)
+      this.#seen.delete(key)
+    }
+  }
+
+  values(): ReadonlyArray<V> {
+    return [...this.#primitives.values(), ...MutableHashMap.values(this.#objects)]
+  }
+}
+
+/** What a failed first use says: a failure that is not known to be the endpoint's may be an answer of it. */
+const evidenceOf = (cause: Cause.Cause<unknown>): Evidence =>
+  Cause.hasFails(cause) && Failure.classify(Cause.squash(cause)).class !== "Fatal" ? "Failure" : "Unclear"
+
+export class EndpointHealth<K, A> {
+  readonly #env: Environment<K, A>
+  readonly #store: ConnectionStore<K, A>
+  readonly #judged: (retryAt: number) => void
+  /** Endpoints whose health changes by itself when the next attempt is due. */
+  readonly #changing = new Set<PoolEndpoint<K, A>>()
+
+  /** `judged` is called when the health of an endpoint may have changed, with the moment at which it may do so again by itself. */
+  constructor(env: Environment<K, A>, store: ConnectionStore<K, A>, judged: (retryAt: number) => void) {
+    this.#env = env
+    this.#store = store
+    this.#judged = judged
+  }
+
+  healthOf(endpoint: PoolEndpoint<K, A>, now: number): Health {
+    const { connecting, connections, dialState: { phase }, queue, setbacks } = endpoint
+    const { maxPerEndpoint, maxTotal } = this.#env.settings
+    return healthOf({
+      phase,
+      suspicion: setbacks.suspicion,
+      isConnected: connections.some((connection) => !isGone(connection)),
+      connecting,
+      waiting: queue.size,
+      hasRoom: slotsOf(endpoint) < maxPerEndpoint && this.#store.slots < maxTotal,
+      isTooEarly: now < this.#retryAt(endpoint)
+    })
+  }
+
+  /** Something has gone wrong at an endpoint. */
+  failed(endpoint: PoolEndpoint<K, A>, evidence: Evidence, error: unknown): void {
+    const now = this.#env.clock.now()
+    const retryAt = now + this.#delay(this.#env.random())
+    endpoint.setbacks = afterSetback(endpoint.setbacks, evidence, { now, retryAt, error })
+    this.delayed(endpoint)
+  }
+
+  /** The next attempt at an endpoint is due later than now. */
+  delayed(endpoint: PoolEndpoint<K, A>): void {
+    this.#changing.add(endpoint)
+    this.#judged(this.#retryAt(endpoint))
+  }
+
+  /** The next moment at which the health of an endpoint changes by itself. */
+  nextChange(now: number): number {
+    let next = Infinity
+    for (const endpoint of this.#changing) {
+      const retryAt = this.#retryAt(endpoint)
+      if (retryAt <= now) this.#changing.delete(endpoint)
+      else next = Math.min(next, retryAt)
+    }
+    return next
+  }
+
+  /** Something has succeeded at an endpoint. */
+  succeeded(endpoint: PoolEndpoint<K, A>): void {
+    if (endpoint.setbacks === noSetbacks) return
+    endpoint.setbacks = noSetbacks
+    this.#judged(Infinity)
+  }
+
+  /** A borrower waits for an endpoint, or waits no more. That says something of one at which something has gone wrong. */
+  queueChanged({ dialState, setbacks }: PoolEndpoint<K, A>): void {
+    if (dialState.phase !== "Healthy" || setbacks !== noSetbacks) this.#judged(Infinity)
+  }
+
+  /** A borrower has ended its use of a connection. */
+  used(connection: PooledConnection<K, A>, exit: Exit.Exit<unknown, unknown>, isSpoilt: boolean): void {
+    const { onTrial, owner } = connection
+    if (Exit.isSuccess(exit)) {
+      if (!isSpoilt) this.succeeded(owner)
+      return
+    }
+    // One that has died is a failed dial, and one that is closed under its borrower says nothing of the endpoint.
+    if (onTrial && !isGone(connection)) this.failed(owner, evidenceOf(exit.cause), Cause.squash(exit.cause))
+  }
+
+  /** A connection has not passed its check, or could not be made ready. */
+  rejected({ onTrial, owner }: PooledConnection<K, A>): void {
+    this.failed(owner, onTrial ? "Failure" : "Stale", undefined)
+  }
+
+  /** A borrower has waited in vain. While dials fail, that is known by them. */
+  timedOut(endpoint: PoolEndpoint<K, A>, error: PoolError): void {
+    const { reason } = error
+    if (reason._tag !== "AcquireTimeout" || endpoint.dialState.phase === "Down") return
+    const { cause, stalledBy } = reason
+    if (stalledBy === "Suspended" || isLocal(cause)) return
+    this.failed(endpoint, stalledBy === "TotalCap" ? "Unclear" : "Failure", error)
+  }
+
+  /** Why a borrow that would have to wait fails at once, if so. */
+  refusalOf(endpoint: PoolEndpoint<K, A>): PoolError | undefined {
+    if (!this.#env.settings.failsWhenUnavailable) return undefined
+    const now = this.#env.clock.now()
+    if (this.healthOf(endpoint, now) !== "Unavailable") return undefined
+    const left = this.#retryAt(endpoint) - now
+    return Diagnostics.endpointUnavailable(endpoint, now, left > 0 ? left : this.#delay(1))
+  }
+
+  /** The first delay of the policy, in milliseconds. */
+  #delay(u: number): number {
+    const { maxRedialDelay, retry } = this.#env.settings
+    return redialDelay({ policy: retry, maxRedialDelay, failures: 1, u })
+  }
+
+  #retryAt({ dialAt, setbacks }: PoolEndpoint<K, A>): number {
+    return Math.max(dialAt, setbacks.retryAt)
+  }
+}

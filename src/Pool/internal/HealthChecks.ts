@@ -1,0 +1,324 @@
+/**
+ * How a pool knows that a connection works: checks of idle connections, hooks, and whether it may have died unnoticed.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import type * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import { supervised } from "../../internal/Bounded.ts"
+import { loopTurns } from "../../internal/LoopTurns.ts"
+import { report } from "../../internal/Unhandled.ts"
+import type { ConnectionStore } from "./ConnectionStore.ts"
+import { type Environment, isGone, type Lease, type OnBehalf, type PooledConnection, type Probe } from "./PoolState.ts"
+import type { ResumeQueue } from "./WaitQueue.ts"
+
+/** So many idle connections are not looked at for each of them alone. */
+const crowd = 256
+
+export class HealthChecks<K, A> {
+  readonly #env: Environment<K, A>
+  readonly #store: ConnectionStore<K, A>
+  readonly #checked: (connection: PooledConnection<K, A>, works: boolean) => void
+
+  /** `checked` is called when an idle connection was checked: it may be leased again, or is about to be closed. */
+  constructor(
+    env: Environment<K, A>,
+    store: ConnectionStore<K, A>,
+    checked: (connection: PooledConnection<K, A>, works: boolean) => void
+  ) {
+    this.#env = env
+    this.#store = store
+    this.#checked = checked
+  }
+
+  /** Probes a connection without borrowers. One that passes is kept, one that does not is closed. */
+  run(connection: PooledConnection<K, A>, probe: Probe<A>, passed: () => void, failed = (): void => {}): void {
+    const { owner, value } = connection
+    const { fork, slotHolders } = this.#env
+    const fiber = connection.probe = fork(probe(value, owner.label, slotHolders.holding(owner)))
+    fiber.addObserver((exit) => {
+      connection.probe = undefined
+      if (exit._tag === "Success" && exit.value) return passed()
+      if (exit._tag === "Success") failed()
+      this.#store.retire(connection)
+    })
+  }
+
+  /** Checks those that have been idle for long; returns when the next one is to be. */
+  checkIdle(now: number): number {
+    const { check, settings } = this.#env
+    if (check === undefined || settings.keepalive === Infinity) return Infinity
+    const idle = [...this.#store.idle]
+    for (const connection of idle) {
+      if (!this.#store.mustBeChecked(connection, now)) continue
+      // One that is too old to be leased is closed, not checked: left idle, it would be due for its check all the time.
+      if (this.#store.isFresh(connection, now)) this.#check(connection, check)
+      else this.#store.retireStale(connection)
+    }
+    const left = idle.filter(({ state }) => state === "Idle")
+    const next = left.reduce((next, connection) => Math.min(next, this.#store.checkAt(connection)), Infinity)
+    // It looks at every idle connection, so that a crowd of them is looked at once a second and not one by one.
+    return idle.length > crowd ? Math.max(next, now + 1000) : next
+  }
+
+  /** Checks an idle connection; it is not leased meanwhile. */
+  #check(connection: PooledConnection<K, A>, check: Probe<A>): void {
+    connection.checking = true
+    const passed = () => {
+      connection.checking = false
+      connection.provenAt = this.#env.clock.now()
+      this.#checked(connection, true)
+    }
+    this.run(connection, check, passed, () => this.#checked(connection, false))
+  }
+}
+
+/** What a hook has failed with. */
+export interface HookFailure {
+  readonly error: unknown
+}
+
+/** Runs a hook on a connection to the endpoint with this label. */
+export type Hook<A> = (connection: A, label: string, onBehalf: OnBehalf) => Effect.Effect<HookFailure | undefined>
+
+/** The shortest time between two reports of one hook and endpoint, in milliseconds. */
+const interval = 60_000
+
+/** So many endpoints are remembered at most, because keys may come from outside. */
+const mostRemembered = 256
+
+/** Reports failures of hooks: no borrower sees them, and each costs a connection. `now` is a time in milliseconds. */
+export class HookReports {
+  readonly #now: () => number
+  /** When each hook and endpoint was last reported, the longest ago first. */
+  readonly #last = new Map<string, number>()
+
+  constructor(now: () => number) {
+    this.#now = now
+  }
+
+  report(name: string, label: string, cause: Cause.Cause<unknown>): Effect.Effect<void> {
+    return Effect.suspend(() =>
+      this.#isDue(`${name} ${label}`)
+        ? report(
+          `ConnectionPool: hook ${name} has failed on a connection to ${label}, which is closed; further failures there are ` +
+            `not reported for ${Duration.format(Duration.millis(interval))}`,
+          cause
+        )
+        : Effect.void
+    )
+  }
+
+  #isDue(id: string): boolean {
+    const now = this.#now()
+    if (now - (this.#last.get(id) ?? -Infinity) < interval) return false
+    this.#last.delete(id)
+    this.#last.set(id, now)
+    const [oldest] = this.#last.keys()
+    if (this.#last.size > mostRemembered && oldest !== undefined) this.#last.delete(oldest)
+    return true
+  }
+}
+
+interface HookEnvironment<R> {
+  readonly connectTimeout: Duration.Duration
+  readonly context: Context.Context<R>
+  readonly reports: HookReports
+}
+
+/** A hook of a pool, if it has one, bounded by `connectTimeout`. */
+export const hookOf = <A, E, R>(
+  name: string,
+  hook: ((connection: A) => Effect.Effect<void, E, R>) | undefined,
+  { connectTimeout, context, reports }: HookEnvironment<R>
+): Hook<A> | undefined =>
+  hook && ((connection, label, onBehalf) => {
+    const run = supervised(onBehalf(Effect.suspend(() => hook(connection))), {
+      within: connectTimeout,
+      patience: Duration.zero
+    })
+    return Effect.flatMap(Effect.provideContext(run, context), (exit) => {
+      if (exit !== undefined && Exit.isSuccess(exit)) return Effect.undefined
+      const cause: Cause.Cause<unknown> = exit?.cause ??
+        Cause.fail(new Error(`it took longer than ${Duration.format(connectTimeout)}`))
+      return Effect.as(reports.report(name, label, cause), { error: Cause.squash(cause) })
+    })
+  })
+
+/** No turn: the connection has to be heard of before it is leased again. */
+const unheard = -1
+
+/** A pool that sees nothing for so long, in milliseconds, may have been kept from it: the loop has stalled, or slept. */
+const stall = 5
+
+/** A connection that dies so soon after an answer, in milliseconds, was ended together with it. */
+const together = 20
+
+/**
+ * So many leases have to find a connection alive a turn after an answer before its endpoint is trusted again. A server that ends
+ * each connection after some hundreds of answers must not be trusted in between.
+ */
+const doubts = 10_000
+
+/** An endpoint of which nothing is known yet is doubted once. */
+export const firstDoubt = 1
+
+const isTurning = <K, A>(lease: Lease<K, A> | undefined): boolean => lease !== undefined && lease.turn !== "None"
+
+export class Liveness<K, A> {
+  readonly #hasNews: boolean
+  #activeAt = 0
+  #stalledIn = unheard
+
+  /** `hasNews`: the connector can say that a connection has died. Where it cannot, there is nothing to wait for. */
+  constructor(hasNews: boolean) {
+    this.#hasNews = hasNews
+  }
+
+  /** Whether a connection that is to be leased at `now` may have died unseen. */
+  isUnseen({ aliveIn, leases, provenAt, state }: PooledConnection<K, A>, now: number): boolean {
+    if (!this.#hasNews) return false
+    if (state === "Idle") return provenAt !== now || aliveIn !== loopTurns.last
+    if (aliveIn === unheard || leases.length === 0) return aliveIn === unheard
+    // What one of its borrowers waits to hear, the next has not heard either, and must not overtake it.
+    return isTurning(leases.at(-1)) || aliveIn !== loopTurns.last && this.#isStalled(now)
+  }
+
+  /** A connection has just been opened. */
+  opened(connection: PooledConnection<K, A>): void {
+    if (this.#hasNews) connection.aliveIn = loopTurns.note()
+  }
+
+  /** A borrower gives a connection back that it went on with. */
+  returned(connection: PooledConnection<K, A>, succeeded: boolean, now: number): void {
+    connection.provenAt = now
+    if (!this.#hasNews) return
+    if (succeeded) connection.answers++
+    const isStalled = this.#isStalled(now)
+    this.#activeAt = now
+    connection.aliveIn = succeeded && !isStalled && connection.owner.doubt === 0 ? loopTurns.note() : unheard
+  }
+
+  /** A borrower gives a connection back before it has heard of it. The next one gets it in the same step, and has to hear of it itself. */
+  leftUnheard(connection: PooledConnection<K, A>): void {
+    connection.aliveIn = unheard
+  }
+
+  /**
+   * For how many milliseconds more than a turn a connection has to be heard of: the end that a server sends right after its answer
+   * comes late where that server does not get the processor. Who has ended one after so many answers ends the next one as well.
+   */
+  holdOf({ answers, owner, provenAt }: PooledConnection<K, A>, now: number): number {
+    return answers > 0 && answers === owner.endsAfter ? Math.max(together - (now - provenAt), 0) : 0
+  }
+
+  /** A connection was found alive. */
+  heard({ answers, owner }: PooledConnection<K, A>): void {
+    if (owner.doubt > 0) owner.doubt--
+    if (answers === owner.endsAfter) owner.endsAfter = 0
+  }
+
+  /** A connection has died. */
+  died({ answers, owner, provenAt }: PooledConnection<K, A>, now: number): void {
+    if (answers === 0 || now - provenAt > together) return
+    owner.doubt = doubts
+    owner.endsAfter = answers
+  }
+
+  #isStalled(now: number): boolean {
+    if (now - this.#activeAt < stall) return this.#stalledIn === loopTurns.last
+    this.#stalledIn = loopTurns.note()
+    return true
+  }
+}
+
+/**
+ * So often the loop turns. The first immediate may be part of the turn in which it was asked for; before the second the loop has
+ * read what the kernel had; before the third it has read the end that follows a farewell, as of a database that shuts down.
+ */
+const turns = 3
+
+type Resume = Lease<never, never>["resume"]
+
+/** Continues borrowers when the loop has turned since they came. Those that come in one turn share its immediates. */
+export class TurnWaits<K, A> {
+  readonly #env: Environment<K, A>
+  readonly #resumeQueue: ResumeQueue<K, A>
+  readonly #liveness: Liveness<K, A>
+  readonly #store: ConnectionStore<K, A>
+  /** Those that have come since the last immediate. */
+  #batch: Array<Lease<K, A>> | undefined
+
+  constructor(
+    env: Environment<K, A>,
+    resumeQueue: ResumeQueue<K, A>,
+    liveness: Liveness<K, A>,
+    store: ConnectionStore<K, A>
+  ) {
+    this.#env = env
+    this.#resumeQueue = resumeQueue
+    this.#liveness = liveness
+    this.#store = store
+  }
+
+  /** Has a borrow go on when the event loop has turned. */
+  add(lease: Lease<K, A>): void {
+    lease.turn = "UnderWay"
+    if (this.#batch === undefined) this.#begin()
+    this.#batch?.push(lease)
+    if (lease.connection !== undefined && isGone(lease.connection)) this.wake(lease)
+  }
+
+  /**
+   * Whether a borrow can go on with its connection, which might have died unseen. Otherwise it waits: until the loop has turned if
+   * it has not, and in its queue if its connection has died or must not be used for another reason.
+   */
+  heard(lease: Lease<K, A>): boolean {
+    const { connection } = lease
+    if (lease.turn === "Due") return false
+    lease.turn = "None"
+    if (connection === undefined || isGone(connection) || !this.#store.isFit(connection)) {
+      lease.mustCheck = false
+      return false
+    }
+    this.#liveness.heard(connection)
+    return true
+  }
+
+  /** Has a borrower go on now: its connection is known to be dead. */
+  wake(lease: Lease<K, A>): void {
+    if (lease.turn !== "UnderWay") return
+    lease.turn = "Over"
+    this.#resumeQueue.add(lease, undefined)
+  }
+
+  #begin(): void {
+    const batch: Array<Lease<K, A>> = []
+    this.#batch = batch
+    this.#env.nextTurn(() => {
+      this.#batch = undefined
+      const waits = batch.map(({ resume }) => resume)
+      this.#after(turns - 1, () => {
+        for (const [index, lease] of batch.entries()) this.#end(lease, waits[index])
+      })
+    })
+  }
+
+  #after(turns: number, act: () => void): void {
+    this.#env.nextTurn(turns === 1 ? act : () => this.#after(turns - 1, act))
+  }
+
+  #end(lease: Lease<K, A>, wait: Resume): void {
+    const resume = () => {
+      // One that was interrupted meanwhile has given its connection back; one that was woken may wait for another by now.
+      if (lease.state === "Holding" && lease.resume === wait) this.wake(lease)
+    }
+    const { connection } = lease
+    const hold = connection === undefined ? 0 : this.#liveness.holdOf(connection, this.#env.clock.now())
+    if (hold > 0) this.#env.later(resume, hold)
+    else resume()
+  }
+}

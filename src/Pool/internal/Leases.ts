@@ -1,0 +1,512 @@
+/**
+ * Tracks held leases: nested acquires, leases held too long, leases whose holder was garbage-collected.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Tracer from "effect/Tracer"
+import type { AgeClock } from "../../internal/AgeClock.ts"
+import { forget, guard } from "../../internal/Loss.ts"
+import { type Opened, spanNameIn, type Witness, witnessIn } from "../../internal/Witness.ts"
+import type { PoolError } from "../PoolError.ts"
+import type { Tally } from "../PoolStats.ts"
+import type { ConnectionStore } from "./ConnectionStore.ts"
+import * as Diagnostics from "./Diagnostics.ts"
+import {
+  type Environment,
+  type HeldSlots,
+  type Lease,
+  type LeaseFiber,
+  LeaseQueue,
+  type OnBehalf,
+  type PooledConnection,
+  type PoolEndpoint
+} from "./PoolState.ts"
+
+/** Has a witness know of a lease; the result has it forget. */
+const note = <K, A>(witness: Witness, { context, owner, site }: Lease<K, A>): () => void => {
+  const opened: Opened = { kind: "Lease", label: owner.label, site, span: spanNameIn(context) }
+  witness.add(opened)
+  return () => witness.delete(opened)
+}
+
+export class LeaseTracker<K, A> {
+  readonly #store: ConnectionStore<K, A>
+  readonly #nested: NestedBorrows<K, A>
+  readonly #watch: LeakDetection<K, A>
+  readonly #abandoned: AbandonedLeases<K, A>
+
+  /** `lost` ends a lease whose holder was garbage-collected. */
+  constructor(
+    env: Environment<K, A>,
+    store: ConnectionStore<K, A>,
+    tally: Tally,
+    lost: (lease: Lease<K, A>) => void
+  ) {
+    this.#store = store
+    this.#nested = new NestedBorrows(env, store)
+    this.#watch = detectLeaks(env, tally, store)
+    this.#abandoned = new AbandonedLeases((lease) => {
+      tally.leasesLost++
+      // One that was held for too long as well has not come back after all.
+      lease.reported = false
+      lease.unnote?.()
+      env.fork(env.reportLease(lease, "Lost", env.clock.now() - lease.borrowedAt))
+      lost(lease)
+    })
+  }
+
+  /** A lease has got its connection; returns when it has to be looked at. */
+  add(lease: Lease<K, A>): number {
+    this.#begin(lease)
+    this.#nested.leased(lease)
+    return this.#abandoned.add(lease.borrowedAt)
+  }
+
+  /** Whether leases are watched from the moment at which their borrowers go on with them. */
+  get isWatching(): boolean {
+    return this.#watch.isOn
+  }
+
+  /** A borrower goes on with its connection, and what it takes to check it has passed; returns when that is too long. */
+  startUse(lease: Lease<K, A>, now: number): number {
+    return this.#watch.add(lease, now)
+  }
+
+  /** A lease has given its connection back; the borrow may go on with another. */
+  remove(lease: Lease<K, A>): void {
+    this.#nested.returned(lease)
+    this.#abandoned.remove(lease)
+    if (this.#watch.isOn) this.#watch.remove(lease)
+  }
+
+  /** Does what is due, and returns when the next is. */
+  check(now: number): number {
+    return Math.min(this.#watch.check(now), this.#abandoned.sweep(this.#store, now))
+  }
+
+  /** A borrow is about to wait; the result tells a borrower that would wait for what it holds itself. */
+  enter(lease: Lease<K, A>): PoolError | undefined {
+    this.#begin(lease)
+    return this.#nested.refusal(lease)
+  }
+
+  /** A borrow begins, with a wait or at once. A witness has to know of both: who waits has a connection soon. */
+  #begin(lease: Lease<K, A>): void {
+    const witness = witnessIn(lease.context)
+    if (witness !== undefined && lease.unnote === undefined) lease.unnote = note(witness, lease)
+  }
+}
+
+/** What is done about a lease. Times are in milliseconds. */
+export interface Measures<K, A> {
+  readonly leakThreshold: number
+  readonly maxLease: number
+  /** A clock that does not step: a wall clock that is set must end no lease that has just begun. */
+  readonly clock: Pick<AgeClock, "monotonic" | "monotonicAt">
+  /** The lease has been held for longer than `leakThreshold`. It is called once for a lease. */
+  readonly report: (lease: Lease<K, A>, age: number) => void
+  /** A reported lease has come back after all. */
+  readonly recovered: (lease: Lease<K, A>, age: number) => void
+  /** The lease has been held for longer than `maxLease`. */
+  readonly end: (lease: Lease<K, A>) => void
+}
+
+/** Watches leases in the order in which their borrowers got them, which is the order in which they are due. */
+export class LeakDetection<K, A> {
+  readonly #measures: Measures<K, A>
+  readonly #held = new LeaseQueue<K, A>()
+  /** The shorter of the two times. */
+  readonly #first: number
+  readonly isOn: boolean
+
+  constructor(measures: Measures<K, A>) {
+    this.#measures = measures
+    this.#first = Math.min(measures.leakThreshold, measures.maxLease)
+    this.isOn = this.#first < Infinity
+  }
+
+  /** A borrower has got its connection at `now`; returns when the lease is due for the first time. */
+  add(lease: Lease<K, A>, now: number): number {
+    lease.reported = false
+    lease.watchedSince = this.#measures.clock.monotonicAt(now)
+    this.#held.addLast(lease)
+    return now + this.#first
+  }
+
+  remove(lease: Lease<K, A>): void {
+    const { reported, watchedSince } = lease
+    if (watchedSince === Infinity) return
+    this.#forget(lease)
+    if (reported) this.#measures.recovered(lease, this.#measures.clock.monotonic() - watchedSince)
+  }
+
+  /** Does what is due, and returns when the next lease is. */
+  check(now: number): number {
+    if (this.#held.size === 0) return Infinity
+    const { clock, maxLease, report } = this.#measures
+    const monotonic = clock.monotonic()
+    this.#endOver(monotonic)
+    const late: Array<{ readonly lease: Lease<K, A>; readonly age: number }> = []
+    let next = Infinity
+    for (let lease = this.#held.first; lease !== undefined; lease = lease.behind) {
+      const age = monotonic - lease.watchedSince
+      if (age < this.#first) {
+        // Later leases are due later.
+        next = Math.min(next, this.#first - age)
+        break
+      }
+      if (!lease.reported) late.push({ lease, age })
+      lease.reported = true
+      next = Math.min(next, maxLease - age)
+    }
+    for (const { age, lease } of late) report(lease, age)
+    return now + next
+  }
+
+  /** Ends the leases that have lasted for too long. What ends with one of them may be others, so that it looks anew each time. */
+  #endOver(monotonic: number): void {
+    const { end, maxLease } = this.#measures
+    for (let first = this.#held.first; first !== undefined; first = this.#held.first) {
+      if (monotonic - first.watchedSince < maxLease) return
+      this.#forget(first)
+      end(first)
+    }
+  }
+
+  #forget(lease: Lease<K, A>): void {
+    this.#held.remove(lease)
+    lease.watchedSince = Infinity
+  }
+}
+
+/** Watches the leases of a pool: reports the long ones, and ends those that pass `maxLease`. */
+export const detectLeaks = <K, A>(
+  { clock, fork, reportLease, settings }: Environment<K, A>,
+  tally: Tally,
+  store: Pick<ConnectionStore<K, A>, "discard" | "retire">
+): LeakDetection<K, A> =>
+  new LeakDetection({
+    leakThreshold: settings.leakThreshold,
+    maxLease: settings.maxLease,
+    clock,
+    report: (lease, age) => {
+      tally.leaksReported++
+      fork(reportLease(lease, "Held", age))
+    },
+    recovered: (lease, age) => {
+      fork(reportLease(lease, "Returned", age))
+    },
+    end: (lease) => {
+      tally.leasesExpired++
+      const { connection, expire } = lease
+      if (connection !== undefined) store.discard(connection)
+      // What it learns first is that its lease has expired, and not that its connection is gone.
+      expire?.(Diagnostics.leaseExpired(lease, settings))
+      if (connection !== undefined) store.retire(connection)
+    }
+  })
+
+/** How long a lease is left alone, in ms: nearly all of them have come back by then, and have cost nothing. */
+const young = 1000
+
+/** The span names the borrower in reports; the rest of its context may hold the very scope that has to be seen to go. */
+const spanOnly = (context: Context.Context<never>): Context.Context<never> => {
+  const span = Context.getOrUndefined(context, Tracer.ParentSpan)
+  return span === undefined ? Context.empty() : Context.makeUnsafe(new Map([[Tracer.ParentSpan.key, span]]))
+}
+
+/** Where the leases are. */
+interface LeasedConnections<K, A> {
+  readonly hasLeased: boolean
+  /** All connections that are idle or leased, in no order. */
+  readonly connections: Iterable<PooledConnection<K, A>> & { readonly size: number }
+}
+
+/**
+ * Sees leases go that were never ended.
+ *
+ * **Details**
+ *
+ * A lease from `use` ends with its fiber, one from `get` with the scope's finalizer. When that fiber or that finalizer is
+ * garbage-collected, nothing in the program can end the lease any more. To let them be collected, a lease that is no longer
+ * young lets go of everything through which they can be reached. So nothing that a pool keeps of an old lease may lead to
+ * the borrower's fiber, context or scope.
+ */
+export class AbandonedLeases<K, A> {
+  readonly #lost: (lease: Lease<K, A>) => void
+  /** When the next sweep is due, which will find whatever is leased by then. */
+  #dueAt = Infinity
+
+  constructor(lost: (lease: Lease<K, A>) => void) {
+    this.#lost = lost
+  }
+
+  /** A lease begins; returns when the next sweep is due, which is early enough. */
+  add(now: number): number {
+    if (this.#dueAt === Infinity) this.#dueAt = now + young
+    return this.#dueAt
+  }
+
+  /** The lease has ended as it should. */
+  remove(lease: Lease<K, A>): void {
+    if (lease.loss !== undefined) forget(lease.loss)
+  }
+
+  /** Guards the leases that are no longer young, if that is due; returns when it is due again. */
+  sweep({ connections, hasLeased }: LeasedConnections<K, A>, now: number): number {
+    if (now < this.#dueAt) return this.#dueAt
+    if (!hasLeased) return this.#dueAt = Infinity
+    let hasYoung = false
+    for (const connection of connections) {
+      // Of a hundred thousand nearly all are idle, and a step for each of them is felt.
+      if (connection.state === "Idle") continue
+      for (const lease of connection.leases) hasYoung = !this.#isGuarded(lease, now) || hasYoung
+    }
+    // The more connections there are, the seldomer they are looked through, so that a crowd costs no more than a few.
+    return this.#dueAt = hasYoung ? now + Math.max(young, connections.size) : Infinity
+  }
+
+  /** Guards a lease unless it is young. A borrower that has yet to go on with its connection is reached through its lease alone. */
+  #isGuarded(lease: Lease<K, A>, now: number): boolean {
+    if (lease.loss !== undefined) return true
+    if (now < lease.borrowedAt + young || lease.resume !== undefined) return false
+    this.#guard(lease)
+    return true
+  }
+
+  #guard(lease: Lease<K, A>): void {
+    const { fiber, finalizer } = lease
+    const holder = finalizer ?? fiber
+    // What limits a lease holds on to its fiber, and ends it in time.
+    if (holder === undefined || lease.expire !== undefined) return
+    lease.loss = { onLost: () => this.#lost(lease) }
+    lease.fiber = undefined
+    lease.finalizer = undefined
+    lease.context = spanOnly(lease.context)
+    lease.site?.release()
+    guard(holder, lease.loss)
+  }
+}
+
+const buckets = 256
+
+/**
+ * Tells at once of nearly every fiber that it holds nothing. Each fiber falls into one of a few buckets, in which its leases
+ * are counted; where there are none, no search is needed.
+ */
+class Holders {
+  readonly #leases = new Int32Array(buckets)
+
+  add(fiberId: number): void {
+    this.#change(fiberId, 1)
+  }
+
+  remove(fiberId: number): void {
+    this.#change(fiberId, -1)
+  }
+
+  /** `false` means that the fiber holds nothing; `true`, that it has to be looked for. */
+  mayHold(fiberId: number): boolean {
+    return this.#leases[fiberId % buckets] !== 0
+  }
+
+  #change(fiberId: number, by: number): void {
+    const bucket = fiberId % buckets
+    this.#leases[bucket] = (this.#leases[bucket] ?? 0) + by
+  }
+}
+
+/** Connections that the fiber of a borrower holds already. */
+export interface HeldConnections {
+  /** It holds a connection of the pool, alone or with others. */
+  readonly some: boolean
+  /** Connections of the endpoint that it asks for, which no other fiber holds. */
+  readonly ofEndpoint: number
+  /** Connections of the pool that no other fiber holds. */
+  readonly ofPool: number
+}
+
+/**
+ * Counts, among these connections, those that the borrower's own fiber holds. A fiber that waits gives nothing back, so
+ * what it holds is out of reach for it. Nothing is known of other fibers: one that it has forked may be waited for or not.
+ */
+const heldBy = <K, A>(
+  { fiberId, owner }: Lease<K, A>,
+  connections: Iterable<PooledConnection<K, A>>
+): HeldConnections => {
+  let held = nothing
+  // Every borrow that waits comes through here, and nearly none of them holds anything.
+  for (const connection of connections) {
+    const own = countOf(connection.leases, fiberId)
+    if (own === 0) continue
+    const alone = own === connection.leases.length ? 1 : 0
+    held = {
+      some: true,
+      ofEndpoint: held.ofEndpoint + (connection.owner === owner ? alone : 0),
+      ofPool: held.ofPool + alone
+    }
+  }
+  return held
+}
+
+const withSlots = (held: HeldConnections, slots: HeldSlots | undefined): HeldConnections =>
+  slots === undefined ? held : {
+    some: true,
+    ofEndpoint: held.ofEndpoint + slots.ofEndpoint,
+    ofPool: held.ofPool + slots.ofPool
+  }
+
+const nothing: HeldConnections = { some: false, ofEndpoint: 0, ofPool: 0 }
+
+const countOf = <K, A>(leases: ReadonlyArray<Lease<K, A>>, fiberId: number): number => {
+  let count = 0
+  for (let index = 0; index < leases.length; index++) if (leases[index]?.fiberId === fiberId) count++
+  return count
+}
+
+/**
+ * What a nested borrow that has to wait can expect. `Never`: every connection that it could get is held by its own fiber,
+ * which waits for it. `Perhaps`: others hold some; if all of them do the same, all wait for ever.
+ */
+const prospectOf = (
+  held: HeldConnections,
+  caps: { readonly maxPerEndpoint: number; readonly maxTotal: number }
+): "Free" | "Perhaps" | "Never" =>
+  !held.some
+    ? "Free"
+    : held.ofEndpoint >= caps.maxPerEndpoint || held.ofPool >= caps.maxTotal
+    ? "Never"
+    : "Perhaps"
+
+/** Whether no connection of an endpoint is within reach, and no further dial begins before one of those under way has ended. */
+const isStuck = <K, A>(
+  { connecting, connections, dialState }: PoolEndpoint<K, A>,
+  { ofEndpoint }: HeldConnections
+): boolean => connecting >= dialState.maxConcurrentDials && connecting + connections.length <= ofEndpoint
+
+/** Finds the borrows of a pool that wait for themselves. */
+export class NestedBorrows<K, A> {
+  readonly #env: Environment<K, A>
+  readonly #store: ConnectionStore<K, A>
+  readonly #holders = new Holders()
+
+  constructor(env: Environment<K, A>, store: ConnectionStore<K, A>) {
+    this.#env = env
+    this.#store = store
+  }
+
+  leased({ fiberId }: Lease<K, A>): void {
+    this.#holders.add(fiberId)
+  }
+
+  returned({ fiberId }: Lease<K, A>): void {
+    this.#holders.remove(fiberId)
+  }
+
+  /** Tells a borrower that would wait for what it holds itself; warns if it merely may. */
+  refusal(lease: Lease<K, A>): PoolError | undefined {
+    const { settings, slotHolders, warnNested } = this.#env
+    const outOfReach = slotHolders.outOfReach(lease)
+    if (outOfReach === undefined && !this.#holders.mayHold(lease.fiberId)) return undefined
+    const held = withSlots(heldBy(lease, this.#store.around(lease.owner)), outOfReach)
+    const prospect = isStuck(lease.owner, held) ? "Never" : prospectOf(held, settings)
+    if (prospect === "Perhaps") warnNested(lease)
+    return prospect === "Never" ? Diagnostics.nestedAcquire(lease.owner, held, settings) : undefined
+  }
+}
+
+const chains = 1024
+
+/** Finds the borrower for a fiber. A map that takes and loses an entry with each borrow costs half as much as the borrow. */
+export class LeaseFibers {
+  readonly #chains: Array<LeaseFiber | undefined> = Array.from({ length: chains })
+  #size = 0
+
+  add(leaseFiber: LeaseFiber): void {
+    const index = leaseFiber.leaseFiberId % chains
+    leaseFiber.nextLeaseFiber = this.#chains[index]
+    this.#chains[index] = leaseFiber
+    this.#size++
+  }
+
+  /** Removes one, if it is here: a fiber that was interrupted before its first step never was. */
+  remove(leaseFiber: LeaseFiber): void {
+    const index = leaseFiber.leaseFiberId % chains
+    let before: LeaseFiber | undefined
+    let each = this.#chains[index]
+    while (each !== undefined && each !== leaseFiber) [before, each] = [each, each.nextLeaseFiber]
+    if (each === undefined) return
+    if (before === undefined) this.#chains[index] = leaseFiber.nextLeaseFiber
+    else before.nextLeaseFiber = leaseFiber.nextLeaseFiber
+    leaseFiber.nextLeaseFiber = undefined
+    this.#size--
+  }
+
+  /** The id of the borrower on this fiber: that of the fiber itself, unless it runs in the place of another. */
+  borrowerOn(fiberId: number): number {
+    if (this.#size === 0) return fiberId
+    for (let each = this.#chains[fiberId % chains]; each !== undefined; each = each.nextLeaseFiber) {
+      if (each.leaseFiberId === fiberId) return each.fiberId
+    }
+    return fiberId
+  }
+}
+
+/**
+ * The lease fibers of all pools: a borrower on one of them may hold connections of several pools. It is one for the process because
+ * the ids of fibers are, and it holds nothing of a lease fiber that has ended.
+ */
+export const leaseFibers = /*#__PURE__*/ new LeaseFibers()
+
+/** Runs an effect in the place of a borrower: what it borrows is the borrower's. */
+export const inPlaceOf = (fiberId: number) => <B, E, R>(effect: Effect.Effect<B, E, R>): Effect.Effect<B, E, R> =>
+  Effect.withFiber((fiber) => {
+    const leaseFiber: LeaseFiber = { fiberId, leaseFiberId: fiber.id, nextLeaseFiber: undefined }
+    leaseFibers.add(leaseFiber)
+    return Effect.onExitPrimitive(effect, () => {
+      leaseFibers.remove(leaseFiber)
+      return undefined
+    })
+  })
+
+/** A slot that a fiber of the pool holds, and the borrow that was the last to wait on that fiber. */
+interface HeldSlot<K, A> {
+  readonly owner: PoolEndpoint<K, A>
+  waiting: Lease<K, A> | undefined
+}
+
+export class SlotHolders<K, A> {
+  readonly #slots = new Map<number, HeldSlot<K, A>>()
+
+  /** The fiber that runs the effect holds a slot of this endpoint for as long. */
+  holding(owner: PoolEndpoint<K, A>): OnBehalf {
+    return (effect) =>
+      Effect.withFiber(({ id }) => {
+        this.#slots.set(id, { owner, waiting: undefined })
+        return Effect.onExitPrimitive(effect, () => {
+          this.#slots.delete(id)
+          return undefined
+        })
+      })
+  }
+
+  /**
+   * A borrow is about to wait. If it is one of these fibers that waits, the slots that all of those hold that wait for this pool are
+   * out of reach for it: none of them is given back before another one is.
+   */
+  outOfReach(lease: Lease<K, A>): HeldSlots | undefined {
+    if (this.#slots.size === 0) return undefined
+    const own = this.#slots.get(lease.fiberId)
+    if (own === undefined) return undefined
+    own.waiting = lease
+    let [ofEndpoint, ofPool] = [0, 0]
+    for (const { owner, waiting } of this.#slots.values()) {
+      if (waiting !== lease && waiting?.state !== "Waiting") continue
+      ofPool++
+      if (owner === lease.owner) ofEndpoint++
+    }
+    return { ofEndpoint, ofPool }
+  }
+}

@@ -1,0 +1,503 @@
+/**
+ * The heart of a pool: who waits, who is next, and what happens when something changes.
+ *
+ * Everything here is synchronous, so that both caps are counted in one step. Effects (opening, closing, checking, waiting for
+ * death) are started as fibers and report back, which those that do not wait do at once: a dial, a hook or a finalizer may come
+ * back to the pool before the call that has started it returns. So whatever starts one looks anew at what it knew before.
+ *
+ * @since 0.1.0
+ */
+import type * as Exit from "effect/Exit"
+import type { AgeClock } from "../../internal/AgeClock.ts"
+import { Alarm } from "../../internal/Timer.ts"
+import { leavesUndisturbed } from "../../internal/Undisturbed.ts"
+import type { HeldLease } from "../../Monitor/Ledger.ts"
+import type { PoolError } from "../PoolError.ts"
+import type { Settings } from "../PoolOptions.ts"
+import { emptyTally, type Health, Observers, type Stats, type Tally } from "../PoolStats.ts"
+import { isOthersTurn, isStillWanted, nextDialOf, wantedBy } from "./Admission.ts"
+import { ConnectionStore } from "./ConnectionStore.ts"
+import * as Diagnostics from "./Diagnostics.ts"
+import { Dials } from "./Dials.ts"
+import { Dispatcher, SlotRelease, Timeouts } from "./Dispatch.ts"
+import { EndpointHealth, Endpoints } from "./Endpoints.ts"
+import { isOverAge } from "./Expiry.ts"
+import { HealthChecks, Liveness, TurnWaits } from "./HealthChecks.ts"
+import { LeaseTracker } from "./Leases.ts"
+import {
+  type Environment,
+  isGone,
+  type Lease,
+  type PooledConnection,
+  type PoolEndpoint,
+  type Status
+} from "./PoolState.ts"
+import { Deadlines, Refusals, ResumeQueue, WaitQueue } from "./WaitQueue.ts"
+
+export class PoolCore<K, A> {
+  readonly #env: Environment<K, A>
+  readonly #settings: Settings
+  readonly #clock: AgeClock
+  readonly #endpoints: Endpoints<K, A>
+  readonly #store: ConnectionStore<K, A>
+  readonly #waiting = new WaitQueue<K, A>()
+  readonly #resumeQueue = new ResumeQueue<K, A>()
+  readonly #leases: LeaseTracker<K, A>
+  readonly #health: EndpointHealth<K, A>
+  readonly #dials: Dials<K, A>
+  readonly #checks: HealthChecks<K, A>
+  readonly #tally: Tally = emptyTally()
+  readonly #refusals: Refusals<K, A>
+  readonly #deadlines: Deadlines<K, A>
+  readonly #housekeeper: Alarm
+  readonly #slots: SlotRelease<K, A>
+  readonly #timeouts: Timeouts<K, A>
+  #status: Status = "Open"
+  readonly #dispatcher: Dispatcher<K, A>
+  readonly #liveness: Liveness<K, A>
+  readonly observers = new Observers()
+  readonly #turnWaits: TurnWaits<K, A>
+
+  constructor(env: Environment<K, A>) {
+    const { clock, fork, settings } = env
+    this.#env = env
+    this.#settings = settings
+    this.#clock = clock
+    this.#endpoints = new Endpoints(env.makeEndpoint, settings.minPerEndpoint)
+    this.#store = new ConnectionStore({
+      settings,
+      tally: this.#tally,
+      hasCheck: env.check !== undefined,
+      isReusable: env.isReusable,
+      close: ({ owner, ledgerEntry, scope, slot }) =>
+        env.close({
+          label: owner.label,
+          scope,
+          ledgerEntry,
+          freed: () => this.#slots.free(owner, slot),
+          leftBehind: () => this.#slots.leftBehind(owner, "Close")
+        })
+    })
+    const [endpoints, store, observers, tally] = [this.#endpoints, this.#store, this.observers, this.#tally]
+    const dispatch = () => this.#dispatcher.run()
+    const wakeAt = (due: number) => this.#housekeeper.at(due)
+    this.#slots = new SlotRelease({ clock, endpoints, store, tally, observers, dispatch, wakeAt })
+    const health = this.#health = new EndpointHealth(env, store, (retryAt) => {
+      this.#housekeeper.at(retryAt)
+      this.observers.current?.judged()
+    })
+    this.#dials = new Dials({ env, store: this.#store, health, tally: this.#tally }, {
+      isWanted: (endpoint) => this.#status === "Open" && isStillWanted(endpoint, settings),
+      arrived: (connection) => this.#arrive(connection),
+      judged: () => this.observers.current?.judged(),
+      crowded: (endpoint) => this.#store.evict(this.#store.victimFor(endpoint)),
+      failed: (endpoint, error) => this.#refusals.refuseAllOf(endpoint, error),
+      leftBehind: (endpoint, what) => this.#slots.leftBehind(endpoint, what),
+      slotKept: (endpoint, slot) => this.#slots.keep(endpoint, slot),
+      freed: (endpoint, slot) => this.#slots.free(endpoint, slot),
+      ended: dispatch
+    })
+    const [dials, isSuspended] = [this.#dials, () => this.#status === "Waiting"]
+    this.#timeouts = new Timeouts({ env, endpoints, store, dials, health, tally, observers, isSuspended })
+    this.#checks = new HealthChecks(env, this.#store, (connection, works) => {
+      if (!works) return this.#health.rejected(connection)
+      this.#health.succeeded(connection.owner)
+      this.#housekeeper.at(this.#store.dueAt(connection))
+      this.#dispatcher.run()
+    })
+    this.#leases = new LeaseTracker(env, this.#store, this.#tally, (lease) => this.#release(lease, true))
+    this.#refusals = new Refusals(this.#waiting, this.#resumeQueue, (lease) => this.#hasGivenUp(lease))
+    this.#deadlines = new Deadlines(env, (now) => this.#refusals.refuseLate(now, () => this.#timeouts.errorsNow()))
+    this.#liveness = new Liveness(env.watch !== undefined || env.isReusable !== undefined)
+    this.#turnWaits = new TurnWaits(env, this.#resumeQueue, this.#liveness, store)
+    this.#dispatcher = new Dispatcher({
+      settings,
+      clock,
+      endpoints,
+      store,
+      waiting: this.#waiting,
+      isOpen: () => this.#status === "Open",
+      start: (endpoint) => this.#dials.start(endpoint),
+      serve: (connection, lease, now) => this.#serve(connection, lease, now)
+    })
+    const now = () => clock.synchronize()
+    this.#housekeeper = new Alarm({ clock: clock.clock, fork, now, onDue: () => this.#housekeep() })
+  }
+
+  // ---- borrowing -----------------------------------------------------------------------------------------------------
+
+  endpoint(key: K): PoolEndpoint<K, A> {
+    const known = this.#endpoints.find(key)
+    if (known !== undefined) return known
+    return this.#endpoints.add(key)
+  }
+
+  /** Nothing is leased any more. */
+  get isOver(): boolean {
+    return this.#status === "Draining" || this.#status === "Closed"
+  }
+
+  /** Leases a connection if there is one and no borrower waits for it. */
+  tryLease(lease: Lease<K, A>): PooledConnection<K, A> | undefined {
+    const { owner } = lease
+    if (owner.queue.size > 0 || this.#status !== "Open" || owner.isForgotten) return undefined
+    const now = this.#clock.now()
+    const connection = this.#store.available(owner, now)
+    if (connection !== undefined) this.#lease(connection, lease, now)
+    return connection
+  }
+
+  /**
+   * Has a borrow wait: until the loop has turned, if that is due for its connection, else in the queue. There it is the last, or the
+   * first if it had its turn and was given something broken, which closes then. The result says why it cannot even wait. It is asked
+   * here, in the step that queues it, because a fiber may pause anywhere else.
+   */
+  wait(lease: Lease<K, A>): PoolError | undefined {
+    if (lease.turn === "Due") {
+      this.#turnWaits.add(lease)
+      return undefined
+    }
+    const rejected = lease.connection
+    if (rejected === undefined) return this.#enqueue(lease, "Last")
+    // The slot that it gives back serves who is first in the queue, which this borrow has to be by then.
+    this.#endLease(lease, rejected, this.#clock.now())
+    const refusal = this.#enqueue(lease, "First")
+    this.#store.dismiss(rejected)
+    this.#dispatcher.run()
+    return refusal
+  }
+
+  /** Whether a borrow whose connection might have died unseen can go on with it. Otherwise it waits. */
+  heard(lease: Lease<K, A>): boolean {
+    return this.#turnWaits.heard(lease)
+  }
+
+  #enqueue(lease: Lease<K, A>, place: "Last" | "First"): PoolError | undefined {
+    if (lease.owner.isForgotten) lease.owner = this.endpoint(lease.owner.key)
+    const most = place === "First" ? Infinity : this.#store.mostWaiting(lease.owner)
+    const refusal = Diagnostics.refusal(lease.owner, this.#status, most, this.#settings) ??
+      this.#health.refusalOf(lease.owner) ?? this.#leases.enter(lease)
+    if (refusal !== undefined) return refusal
+    if (place === "Last") this.#tally.waited++
+    lease.waitingSince = this.#clock.now()
+    this.#deadlines.wait(lease, lease.waitingSince)
+    this.#waiting.join(lease, place)
+    this.#health.queueChanged(lease.owner)
+    // One more borrower changes nothing for the others, and nothing at all when no connection can be had for it.
+    const { owner, waitingSince } = lease
+    const canBeServed = this.#store.available(owner, waitingSince) !== undefined ||
+      wantedBy(owner, this.#settings, waitingSince) > 0
+    if (canBeServed) this.#dispatcher.run()
+    // Perhaps no borrower has waited for the next dial so far.
+    else if (owner.dialAt > waitingSince) this.#housekeeper.at(owner.dialAt)
+    return undefined
+  }
+
+  /** What is left of a borrow's time, in milliseconds. */
+  remaining(lease: Lease<K, A>): number {
+    return this.#deadlines.remaining(lease)
+  }
+
+  /** Ends a borrow, wherever it stands: it leaves the queue, or its connection goes to the next one. */
+  end(lease: Lease<K, A>, exit: Exit.Exit<unknown, unknown>): void {
+    if (lease.state === "Waiting") {
+      this.#waiting.leave(lease)
+      this.#hasGivenUp(lease)
+    } else if (lease.connection === undefined) this.#slots.forgetIfEmpty(lease.owner)
+    lease.unnote?.()
+    // A borrower that was interrupted before it went on with its connection has left nothing behind on it.
+    const connection = lease.isInUse ? lease.connection : undefined
+    const isSpoilt = connection !== undefined && !(this.#env.isReusable ?? leavesUndisturbed)(connection.value, exit)
+    if (connection !== undefined) this.#health.used(connection, exit, isSpoilt)
+    const mayDial = connection?.onTrial === true && this.#dials.used(connection, exit)
+    this.#release(lease, lease.mustCheck && lease.turn === "None" || isSpoilt, exit._tag === "Success")
+    if (mayDial) this.#dispatcher.run()
+  }
+
+  /** A borrower goes on with its connection. */
+  begun(lease: Lease<K, A>): void {
+    lease.isInUse = true
+    // Avoids a clock read unless leases are watched.
+    if (this.#leases.isWatching) this.#housekeeper.at(this.#leases.startUse(lease, this.#clock.now()))
+  }
+
+  /**
+   * The connection of a borrow has passed its check and is ready: others that wait may share it from now on. `false` if it
+   * has died, or was closed, meanwhile.
+   */
+  proved(lease: Lease<K, A>): boolean {
+    const { connection } = lease
+    if (connection === undefined || isGone(connection)) return false
+    lease.mustCheck = false
+    connection.madeReady = true
+    this.#health.succeeded(connection.owner)
+    if (!connection.proving && !connection.untried) return true
+    this.#dials.ready(connection)
+    this.#store.proved(connection)
+    this.#makeAvailable(connection, this.#clock.now())
+    this.#dispatcher.run()
+    return true
+  }
+
+  /**
+   * The connection of a borrow has failed its check, or was alive and could not be made ready. The borrow goes back to its queue,
+   * which takes that connection away from it, unless the result says why it shall not: a new connection that cannot be made ready is
+   * a failure to open one, whose cause is `failure`.
+   */
+  reject(lease: Lease<K, A>, isAlive: boolean, failure?: unknown): PoolError | undefined {
+    const { connection } = lease
+    lease.mustCheck = false
+    if (connection === undefined) return undefined
+    connection.unfit = true
+    // The failure is counted before the slot is free, so that the next dial waits for its delay. A borrow that is late ends by itself.
+    const error = this.remaining(lease) > 0 ? this.#dials.notReady(connection, isAlive, failure) : undefined
+    if (!isAlive || !connection.onTrial) this.#health.rejected(connection)
+    return error
+  }
+
+  readonly timeoutOf = (lease: Lease<K, A>) => this.#timeouts.errorOf(lease)
+
+  // ---- operating -----------------------------------------------------------------------------------------------------
+
+  stats(): Stats {
+    return Diagnostics.statsOf(this.#endpoints.all(), {
+      tally: this.#tally,
+      settings: this.#settings,
+      status: this.#status
+    })
+  }
+
+  /** What is leased, at most so much of it. */
+  leases(most: number): Iterable<HeldLease> {
+    return Diagnostics.heldLeases(this.#store.all(), most)
+  }
+
+  health(key: K): Health {
+    const endpoint = this.#endpoints.find(key)
+    return endpoint === undefined ? "Healthy" : this.#health.healthOf(endpoint, this.#clock.now())
+  }
+
+  /** Never leases this connection again: closes it now if it is idle, on its return if it is leased. */
+  invalidate(value: A): void {
+    for (const connection of this.#store.find(value)) this.#discard(connection)
+  }
+
+  /** Closes what is idle now, what is leased when it comes back, and what is being opened as soon as it is open. */
+  evict(key?: K): void {
+    const endpoints = this.#endpoints.all(key)
+    for (const endpoint of endpoints) endpoint.generation++
+    // What is opened because of the slots that this frees is none of what is evicted.
+    for (const connection of endpoints.flatMap(({ connections }) => connections)) this.#discard(connection)
+  }
+
+  /** Closes what is idle above the minimum; the result ends when that is done. */
+  readonly shrink = () => this.#store.shrink()
+
+  /** Keeps a connection for the borrowers that it has; the result ends that. */
+  reserve(value: A): () => void {
+    const connections = this.#store.reserve(value)
+    return () => {
+      for (const connection of this.#store.unreserve(connections)) this.#makeAvailable(connection, this.#clock.now())
+    }
+  }
+
+  suspend(mode: "wait" | "fail"): void {
+    if (this.isOver) return
+    this.#status = mode === "wait" ? "Waiting" : "Refusing"
+    if (mode === "fail") this.#refusals.refuseAll(Diagnostics.poolSuspended)
+  }
+
+  resume(): void {
+    if (this.#status !== "Waiting" && this.#status !== "Refusing") return
+    this.#status = "Open"
+    this.#dispatcher.run()
+  }
+
+  /** Changes the caps; what is over them is closed when it is not leased any more. */
+  resize(caps: { readonly maxPerEndpoint: number; readonly maxTotal: number }): void {
+    Object.assign(this.#settings, caps)
+    this.#store.trim()
+    this.#dials.reconsiderAll()
+    this.#dispatcher.run()
+  }
+
+  /** Refuses new borrowers, fails those that wait, gives up dialing and closes what is idle. */
+  startDraining(): void {
+    if (this.isOver) return
+    this.#status = "Draining"
+    this.#refusals.refuseAll(({ label }) => Diagnostics.poolClosed(label))
+    this.#dials.interruptAll()
+    for (const connection of [...this.#store.idle]) this.#store.retire(connection)
+  }
+
+  /** Closes the connections that are still leased, under their borrowers. */
+  readonly force = () => this.#store.retireAll()
+
+  /** Calls back once, as soon as nothing is open, opening or closing. */
+  readonly whenEmptied = (callback: () => void) => this.#slots.whenEmptied(callback)
+
+  /** Ends the pool when all its connections are closed. */
+  shutDown(): void {
+    this.#status = "Closed"
+    this.#deadlines.stop()
+    this.#housekeeper.stop()
+  }
+
+  // ---- leasing and taking back ---------------------------------------------------------------------------------------
+
+  #lease(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: number): void {
+    lease.turn = this.#liveness.isUnseen(connection, now) ? "Due" : "None"
+    this.#store.lease(connection, lease, now)
+    this.#housekeeper.at(this.#leases.add(lease))
+  }
+
+  #recycle(lease: Lease<K, A>, connection: PooledConnection<K, A>, succeeded: boolean): void {
+    const now = this.#clock.now()
+    this.#endLease(lease, connection, now)
+    if (connection.state === "Closing") return this.#slots.forgetIfEmpty(connection.owner)
+    if (lease.isInUse) this.#liveness.returned(connection, succeeded, now)
+    else if (lease.turn !== "None") this.#liveness.leftUnheard(connection)
+    if (this.#mustClose(connection, now)) return this.#store.dismiss(connection)
+    if (this.#dispatcher.isContended && isOthersTurn(connection, this.#waiting.turns, this.#settings, now)) {
+      // Its own borrowers go to the end of the line, so that the slot is not taken back at once.
+      this.#waiting.rotate(connection.owner)
+      return this.#store.dismiss(connection)
+    }
+    const { reset } = this.#env
+    if (reset === undefined || connection.leases.length > 0) this.#serveNext(connection, now)
+    else {
+      this.#checks.run(connection, reset, () => {
+        connection.provenAt = this.#clock.now()
+        this.#makeAvailable(connection, connection.provenAt)
+      })
+    }
+  }
+
+  #endLease(lease: Lease<K, A>, connection: PooledConnection<K, A>, now: number): void {
+    lease.connection = undefined
+    this.#leases.remove(lease)
+    this.observers.current?.used(now - lease.borrowedAt)
+    this.#store.takeBack(connection, lease)
+  }
+
+  /** Ends a borrow. If it leaves its connection broken or in an unknown state, that is not leased again. */
+  #release(lease: Lease<K, A>, isBroken: boolean, succeeded = false): void {
+    const { connection } = lease
+    lease.state = "Over"
+    if (connection === undefined) return
+    const { proving } = connection
+    connection.unfit ||= isBroken
+    this.#recycle(lease, connection, succeeded)
+    if (proving) this.#dispatcher.run()
+  }
+
+  #mustClose(connection: PooledConnection<K, A>, now: number): boolean {
+    if (connection.unfit || this.isOver) return true
+    if (this.#store.isOverCap(connection.owner)) return true
+    if (!isOverAge(connection, now)) return false
+    this.#tally.expired++
+    return true
+  }
+
+  /** Serves the borrowers that wait for the endpoint, or makes the connection idle, unless it has to close. */
+  #makeAvailable(connection: PooledConnection<K, A>, now: number): void {
+    if (connection.state === "Closing") return
+    if (this.#mustClose(connection, now)) return this.#store.dismiss(connection)
+    this.#serveNext(connection, now)
+  }
+
+  #serveNext(connection: PooledConnection<K, A>, now: number): void {
+    const { queue } = connection.owner
+    while (queue.first !== undefined && this.#status === "Open" && this.#store.hasRoom(connection)) {
+      this.#serve(connection, queue.first, now)
+    }
+    // A borrower that was served may have ended with what that has set off, and the connection is idle or closing by now.
+    if (connection.leases.length > 0 || connection.state !== "Leased") return
+    this.#store.addIdle(connection, now)
+    this.#housekeeper.at(this.#store.dueAt(connection))
+    if (!this.#waiting.isEmpty) this.#dispatcher.run()
+  }
+
+  #serve(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: number): void {
+    this.#waiting.leave(lease)
+    this.#lease(connection, lease, now)
+    this.observers.current?.waited(now - lease.waitingSince)
+    this.#resumeQueue.add(lease, undefined)
+    // It may end a dial, whose slot serves another borrower: the connection has to be leased by then.
+    this.#hasLeft(lease)
+  }
+
+  // ---- waiting and opening -------------------------------------------------------------------------------------------
+
+  #arrive(connection: PooledConnection<K, A>): void {
+    const { owner, slot, value } = connection
+    this.#store.arrive(connection)
+    this.#endpoints.opened(owner)
+    this.observers.current?.opened(this.#clock.now() - slot.since)
+    this.#liveness.opened(connection)
+    connection.watcher = this.#env.watch?.(value)
+    connection.watcher?.addObserver(() => this.#died(connection))
+    if (slot.generation !== owner.generation) return this.#store.retire(connection)
+    if (connection.unfit) {
+      // A server that closes what it has just accepted is not there, however readily it accepts. The failure is counted
+      // before the slot is free, so that the next dial waits for its delay.
+      this.#dials.failed(owner, Diagnostics.diedAtOnce(owner))
+      return this.#store.retire(connection)
+    }
+    this.#dials.arrived(connection, this.#status === "Open")
+    // The borrowers that have waited for it are served before it can be another endpoint's turn.
+    this.#makeAvailable(connection, this.#clock.now())
+  }
+
+  #died(connection: PooledConnection<K, A>): void {
+    const { leases, state } = connection
+    if (state === "Closing") return
+    connection.hasDied = true
+    this.#liveness.died(connection, this.#clock.now())
+    // Those that have yet to hear of it have not begun with it, and look for another one before its slot is free.
+    const unheard = leases.filter(({ turn }) => turn !== "None")
+    if (state === "Idle" || leases.length > 0 && unheard.length === leases.length) {
+      this.#tally.died++
+      this.#dials.lost(connection)
+    }
+    this.#discard(connection)
+    for (const lease of unheard) this.#turnWaits.wake(lease)
+    if (leases.length === unheard.length) return
+    // Its borrower learns of its end first. One that goes on all the same must not keep a slot for a socket that is gone.
+    this.#env.nextTurn(() => this.#env.nextTurn(() => this.#dials.closeDead(connection)))
+  }
+
+  /** Has a connection closed. Those that would have shared it after its check need another. */
+  #discard(connection: PooledConnection<K, A>): void {
+    const { proving } = connection
+    this.#store.discard(connection)
+    if (proving) this.#dispatcher.run()
+  }
+
+  /** A borrower has left its queue. */
+  #hasLeft({ owner }: Lease<K, A>): void {
+    if (this.#waiting.isEmpty) this.#deadlines.release()
+    if (owner.connecting > 0 && owner.queue.size === 0) this.#dials.reconsider(owner)
+    this.#health.queueChanged(owner)
+  }
+
+  /** A borrower has left its queue without a connection. */
+  #hasGivenUp(lease: Lease<K, A>): void {
+    this.#hasLeft(lease)
+    this.#slots.forgetIfEmpty(lease.owner)
+  }
+
+  // ---- time ----------------------------------------------------------------------------------------------------------
+
+  /** One sweep for everything that age does to connections, leases and endpoints; returns when the next is due. */
+  #housekeep(): number {
+    const now = this.#clock.synchronize()
+    const next = Math.min(this.#leases.check(now), this.#checks.checkIdle(now), this.#store.closeOld(now))
+    const nextToForget = this.#endpoints.forget(now)
+    this.#dispatcher.run()
+    // An endpoint may be asked again.
+    this.observers.current?.judged()
+    const nextDial = nextDialOf([...this.#waiting.turns, ...this.#endpoints.lacking()], now)
+    return Math.min(next, nextToForget, nextDial, this.#health.nextChange(now))
+  }
+}

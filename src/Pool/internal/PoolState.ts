@@ -1,0 +1,524 @@
+/**
+ * The records that a pool is made of: its endpoints, their connections and their borrowers, and what they need from outside.
+ *
+ * They refer to one another, so they stand together. Each field is written by the one module that it serves, the counts and states
+ * of slots by `ConnectionStore` alone.
+ *
+ * @since 0.1.0
+ */
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
+import type * as Tracer from "effect/Tracer"
+import type { AgeClock } from "../../internal/AgeClock.ts"
+import type { CallSite } from "../../internal/CallSite.ts"
+import type { Loss } from "../../internal/Loss.ts"
+import type { ResourceExhausted } from "../../Monitor/Gate.ts"
+import type { Tracked } from "../../Monitor/Service.ts"
+import type { Connector } from "../../Resource/Connector.ts"
+import type { PoolError } from "../PoolError.ts"
+import type { Settings } from "../PoolOptions.ts"
+import type { EndpointState, Setbacks } from "./DialPolicy.ts"
+import { nowhere } from "./Expiry.ts"
+
+/** Where a pool is in its life. `Waiting` and `Refusing` are the two ways of being suspended. */
+export type Status = "Open" | "Waiting" | "Refusing" | "Draining" | "Closed"
+
+/**
+ * The right to have one connection, counted against both caps from before the dial until the socket is gone:
+ * `Connecting -> Open -> Closing -> Free`, or `Connecting -> Free` when the dial fails, or `Connecting -> LeftBehind -> Free` when
+ * the connect goes on although it was given up.
+ */
+export interface Slot {
+  state: "Connecting" | "Open" | "Closing" | "LeftBehind" | "Free"
+  /** When it was taken, on the pool's age clock. */
+  readonly since: number
+  /** The generation of its endpoint then: an eviction meanwhile makes what comes of it stale. */
+  readonly generation: number
+}
+
+/**
+ * One open connection. While it is `Idle`, it is in its endpoint's stack and in the pool's idle list; while it is `Leased`
+ * and has room for another borrower, it is in its endpoint's list of those.
+ */
+export interface PooledConnection<K, A> {
+  readonly owner: PoolEndpoint<K, A>
+  readonly value: A
+  /** Holds what the connector acquired. */
+  readonly scope: Scope.Closeable
+  /** They close after `scope`. */
+  readonly ledgerEntry: LedgerEntry
+  readonly slot: Slot
+  /** When it was opened, on the pool's age clock. */
+  readonly openedAt: number
+  /** How long opening took, in milliseconds. */
+  readonly openedIn: number
+  /** How long it may live, in milliseconds, with its jitter drawn. */
+  readonly lifetime: number
+  /** Its place in the heap of `Lifetimes`, or `nowhere`. */
+  heapIndex: number
+  /** Waits for its death. */
+  watcher: Fiber.Fiber<void> | undefined
+  /** Checks or resets it while it has no borrower. */
+  probe: Fiber.Fiber<boolean> | undefined
+  state: "Idle" | "Leased" | "Closing"
+  /** It must not be leased again: it died, was evicted or was declared broken. */
+  unfit: boolean
+  /** Its keep-alive check is under way; it is not leased meanwhile. */
+  checking: boolean
+  /** Its borrower checks it, and no other shares it before the check has passed. */
+  proving: boolean
+  /** No borrow of it has ended with a success so far. */
+  onTrial: boolean
+  /** It went from its dial straight to those that waited, and none of them has had it made ready yet. */
+  untried: boolean
+  /** It was checked and made ready for a borrower at least once. */
+  madeReady: boolean
+  /** When it last came back, on the pool's age clock. */
+  idleSince: number
+  /** When it was last known to work, on the pool's age clock. */
+  provenAt: number
+  /** Borrows of it that have ended with a success. */
+  answers: number
+  /** The turn of the event loop in which it was last known to be alive, as `Liveness` counts them. */
+  aliveIn: number
+  /** It has died, and the pool did not end it. */
+  hasDied: boolean
+  /** Who has it. */
+  readonly leases: Array<Lease<K, A>>
+  /** Borrowers that want it for themselves alone. */
+  reservations: number
+  hasRoom: boolean
+  /** Neighbours in the pool's list of idle connections. */
+  colder: PooledConnection<K, A> | undefined
+  warmer: PooledConnection<K, A> | undefined
+}
+
+/**
+ * An empty list that has room for one. A list that grows from nothing gets room for 17 at once, which is a hundred bytes more
+ * for each endpoint and each connection.
+ */
+export const listForOne = <T>(): Array<T> => {
+  const list: Array<T | undefined> = [undefined]
+  list.pop()
+  // It is empty.
+  return list as Array<T>
+}
+
+/** Removes something that is in a list, most often at its end. */
+export const removeFrom = <T>(list: Array<T>, item: T): void => {
+  if (list.at(-1) === item) list.pop()
+  else list.splice(list.indexOf(item), 1)
+}
+
+/** A connection that has just been opened and is not leased yet. */
+export const makeConnection = <K, A>(
+  opened: Pick<
+    PooledConnection<K, A>,
+    "owner" | "value" | "scope" | "ledgerEntry" | "slot" | "openedAt" | "openedIn" | "lifetime"
+  >
+): PooledConnection<K, A> => ({
+  // Named one by one, they are laid out in one piece, which takes a hundred bytes less than spreading them.
+  owner: opened.owner,
+  value: opened.value,
+  scope: opened.scope,
+  ledgerEntry: opened.ledgerEntry,
+  slot: opened.slot,
+  openedAt: opened.openedAt,
+  openedIn: opened.openedIn,
+  lifetime: opened.lifetime,
+  heapIndex: nowhere,
+  watcher: undefined,
+  probe: undefined,
+  state: "Leased",
+  unfit: false,
+  checking: false,
+  proving: false,
+  onTrial: true,
+  untried: false,
+  madeReady: false,
+  idleSince: opened.openedAt,
+  provenAt: opened.openedAt,
+  answers: 0,
+  aliveIn: -1,
+  hasDied: false,
+  leases: listForOne(),
+  reservations: 0,
+  hasRoom: false,
+  colder: undefined,
+  warmer: undefined
+})
+
+/** Whether a connection is of no use any more, leased or not: it has died, or was closed under its borrowers. */
+export const isGone = <K, A>({ state, watcher }: PooledConnection<K, A>): boolean =>
+  state === "Closing" || watcher?.pollUnsafe() !== undefined
+
+/** What the pool has for one key. */
+export interface PoolEndpoint<K, A> {
+  readonly key: K
+  /** The key's text, for errors, logs and the monitor. */
+  readonly label: string
+  readonly queue: LeaseQueue<K, A>
+  /** The idle connections, the one that was used last at the end. */
+  readonly idle: Array<PooledConnection<K, A>>
+  /** Leased connections with room for another borrower, the one that was used last at the end. */
+  readonly roomy: Array<PooledConnection<K, A>>
+  /** The idle and the leased connections. */
+  readonly connections: Array<PooledConnection<K, A>>
+  connecting: number
+  /** Those of them whose attempts have failed, and which leave it to another one to carry on. */
+  redundant: number
+  closing: number
+  /** Borrowers that have not ended although their connection was closed under them. */
+  detached: number
+  /** Slots that are kept for connects that were left behind. */
+  kept: number
+  /** Connects and finalizers that were left behind and have not ended, whether or not they keep a slot. */
+  leftBehind: number
+  /** Connections that others can share as soon as their borrowers' checks have passed. */
+  proving: number
+  /** Counts evictions. */
+  generation: number
+  /** Counts borrows. */
+  arrivals: number
+  /** How many leases have yet to find a connection alive before this endpoint is trusted to keep one open after an answer. */
+  doubt: number
+  /** After so many answers the last connection was ended that was ended together with one; 0 if none was. */
+  endsAfter: number
+  dialState: EndpointState
+  setbacks: Setbacks
+  lastFailure: unknown
+  /** Dials that have failed in a row and were not reported to borrowers, and when the first one failed. */
+  attempts: number
+  failingSince: number
+  /** When the last attempt failed, on the pool's age clock. */
+  failedAt: number
+  /** No further attempt before this moment, on the pool's age clock. */
+  dialAt: number
+  /** The pool has forgotten it; a borrow that still knows it looks again. */
+  isForgotten: boolean
+  /** When it was last left with nothing open and no borrower waiting, on the pool's age clock. */
+  emptySince: number
+}
+
+/** Slots that a key has taken: `connecting + idle + leased + closing`, and those of connects that were left behind. */
+export const slotsOf = <K, A>(endpoint: PoolEndpoint<K, A>): number =>
+  endpoint.connecting + endpoint.connections.length + endpoint.closing + endpoint.kept
+
+/**
+ * One borrow: it waits in its endpoint's queue, then holds a connection, then it is over.
+ *
+ * It is a class because V8 may allocate the objects of one literal in its old space, where each of them costs a share of a major
+ * collection.
+ */
+export class Lease<K, A> {
+  owner: PoolEndpoint<K, A>
+  /** Its number among the borrows of its endpoint: the order in which they came. */
+  readonly arrival: number
+  /** Tells borrowers apart. A fiber of the pool's that runs in the place of a borrower borrows as that one. */
+  readonly fiberId: number
+  /** The fiber that runs in the borrower's place, if there is one, and the next one of such leases. */
+  leaseFiberId = 0
+  nextLeaseFiber: LeaseFiber | undefined = undefined
+  /** The borrower, until the lease is guarded: then nothing of the pool leads to it any more. */
+  fiber: Fiber.Fiber<unknown, unknown> | undefined
+  /** What ends the lease when a scope ends, until the lease is guarded. */
+  finalizer: object | undefined = undefined
+  /** The context in which it was asked for, whose span names the borrower. Of a guarded lease it has the span alone. */
+  context: Context.Context<never>
+  /** Where in the program it was asked for, unless that is not taken at such a rate. */
+  readonly site: CallSite | undefined
+  state: "New" | "Waiting" | "Holding" | "Over" = "New"
+  connection: PooledConnection<K, A> | undefined = undefined
+  /** Whether the connection may have died unseen, so that the event loop has to turn before it is used. */
+  turn: "None" | "Due" | "UnderWay" | "Over" = "None"
+  /** The connection has to be checked, or made ready, before it is used, and has not passed yet. */
+  mustCheck = false
+  /** The borrower uses its connection. */
+  isInUse = false
+  /** The absolute deadline of the whole borrow on the monotonic clock; it is set once, when the borrow has to wait. */
+  deadline = Infinity
+  /** When it began to wait, on the pool's age clock. */
+  waitingSince = 0
+  /** When it got its connection, on the pool's age clock. */
+  borrowedAt = 0
+  /** Since when it is watched, in milliseconds of the monotonic clock, or `Infinity`. */
+  watchedSince = Infinity
+  /** It was reported for being held too long. */
+  reported = false
+  /** Has a witness forget it. */
+  unnote: (() => void) | undefined = undefined
+  /** It is guarded: its holder may be garbage-collected, which ends it. */
+  loss: Loss | undefined = undefined
+  /** Lets the waiting fiber go on, once: with the connection that it has been leased, or with what the wait has failed with. */
+  resume: ((failure: PoolError | undefined) => void) | undefined = undefined
+  /** Ends the borrower's effect, if leases are limited. */
+  expire: ((error: PoolError) => void) | undefined = undefined
+  /** Neighbours in the queue of those that wait, or among those that are watched. */
+  ahead: Lease<K, A> | undefined = undefined
+  behind: Lease<K, A> | undefined = undefined
+
+  constructor(
+    owner: PoolEndpoint<K, A>,
+    fiber: Fiber.Fiber<unknown, unknown>,
+    fiberId: number,
+    site: CallSite | undefined
+  ) {
+    this.owner = owner
+    this.arrival = owner.arrivals++
+    this.fiberId = fiberId
+    this.fiber = fiber
+    this.context = fiber.context
+    this.site = site
+  }
+}
+
+/** Deadlines stay in order, also among several that come back to the front. Of those with the same one, the first to come is first. */
+const isBefore = <K, A>(a: Lease<K, A>, b: Lease<K, A>): boolean =>
+  a.deadline < b.deadline || a.deadline === b.deadline && a.arrival < b.arrival
+
+/**
+ * A doubly linked list through the leases themselves, so that a borrower that gives up leaves at the same small cost. A lease is
+ * in one of them at a time: it waits, or it is held.
+ */
+export class LeaseQueue<K, A> {
+  #first: Lease<K, A> | undefined
+  #last: Lease<K, A> | undefined
+  #size = 0
+
+  get size(): number {
+    return this.#size
+  }
+
+  get first(): Lease<K, A> | undefined {
+    return this.#first
+  }
+
+  addLast(lease: Lease<K, A>): void {
+    lease.ahead = this.#last
+    lease.behind = undefined
+    if (this.#last === undefined) this.#first = lease
+    else this.#last.behind = lease
+    this.#last = lease
+    this.#size++
+  }
+
+  /** For a borrower that had its turn already and was given something that turned out to be broken. */
+  addFirst(lease: Lease<K, A>): void {
+    let behind = this.#first
+    while (behind !== undefined && isBefore(behind, lease)) behind = behind.behind
+    if (behind === undefined) return this.addLast(lease)
+    lease.behind = behind
+    lease.ahead = behind.ahead
+    if (behind.ahead === undefined) this.#first = lease
+    else behind.ahead.behind = lease
+    behind.ahead = lease
+    this.#size++
+  }
+
+  remove(lease: Lease<K, A>): void {
+    const { ahead, behind } = lease
+    if (ahead === undefined) this.#first = behind
+    else ahead.behind = behind
+    if (behind === undefined) this.#last = ahead
+    else behind.ahead = ahead
+    lease.ahead = undefined
+    lease.behind = undefined
+    this.#size--
+  }
+}
+
+/**
+ * A borrower and its lease fiber. Where leases end after some time, a borrower's effect has a fiber of its own, which can be
+ * interrupted while the borrower's goes on. What it borrows is the borrower's.
+ */
+export interface LeaseFiber {
+  /** The borrower. */
+  readonly fiberId: number
+  /** The fiber that runs in its place. */
+  leaseFiberId: number
+  /** The next one in its chain. */
+  nextLeaseFiber: LeaseFiber | undefined
+}
+
+const closeScope = (scope: Scope.Closeable | undefined): Effect.Effect<void> =>
+  scope === undefined ? Effect.void : Scope.close(scope, Exit.void)
+
+/**
+ * The entry of a connection in the monitor's ledger, and what ends with its slot: a permit of the budget, say.
+ *
+ * **Details**
+ *
+ * The entry lasts for as long as there may be a socket: a dial or a finalizer that was left behind keeps it until it ends, whatever
+ * has become of the slot. Most connections have an entry alone, for which a scope would be twice as much as the entry itself.
+ */
+export class LedgerEntry {
+  #tracked: Tracked | undefined
+  #entry: Scope.Closeable | undefined
+  #slot: Scope.Closeable | undefined
+  /** Dials and finalizers under way. */
+  #running = 0
+  #isClosed = false
+
+  /** Keeps an entry of the ledger. */
+  keep(tracked: Tracked): void {
+    this.#tracked = tracked
+  }
+
+  /** Where a monitor without `track.unsafe` registers the end of the entry. */
+  get entry(): Scope.Closeable {
+    return this.#entry ??= Scope.makeUnsafe()
+  }
+
+  /** Where to register what is to last as long as the slot. */
+  get slot(): Scope.Closeable {
+    return this.#slot ??= Scope.makeUnsafe()
+  }
+
+  /** Runs a dial or a finalizer of the connection, which keeps the entry until it ends. */
+  during<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return Effect.suspend(() => {
+      this.#running++
+      return Effect.ensuring(
+        effect,
+        Effect.suspend(() => {
+          this.#running--
+          return this.#endEntry()
+        })
+      )
+    })
+  }
+
+  /** Ends what lasts as long as the slot, once, and the entry as soon as nothing is running. It follows the end of the slot. */
+  close(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.#isClosed = true
+      const slot = this.#slot
+      this.#slot = undefined
+      // A monitor that throws costs no permit of the budget.
+      return Effect.ensuring(this.#endEntry(), closeScope(slot))
+    })
+  }
+
+  #endEntry(): Effect.Effect<void> {
+    if (!this.#isClosed || this.#running > 0) return Effect.void
+    const [tracked, entry] = [this.#tracked, this.#entry]
+    this.#tracked = undefined
+    this.#entry = undefined
+    const closed = closeScope(entry)
+    return tracked === undefined ? closed : Effect.ensuring(Effect.sync(() => tracked.end()), closed)
+  }
+}
+
+/** Runs what a connector or a hook does with a connection, so that what it borrows counts as borrowed by the holder of that. */
+export type OnBehalf = <B, E, R>(effect: Effect.Effect<B, E, R>) => Effect.Effect<B, E, R>
+
+/** Slots of an endpoint, and of the pool. */
+export interface HeldSlots {
+  readonly ofEndpoint: number
+  readonly ofPool: number
+}
+
+/** The fibers of a pool that hold one of its slots. */
+export interface SlotHolding<K, A> {
+  /** The fiber that runs the effect holds a slot of this endpoint for as long. */
+  readonly holding: (owner: PoolEndpoint<K, A>) => OnBehalf
+  /** The slots that are out of reach for a borrow that is about to wait, if its fiber holds one. */
+  readonly outOfReach: (lease: Lease<K, A>) => HeldSlots | undefined
+}
+
+/** An opened connection and what holds it. */
+export interface OpenedConnection<A> {
+  readonly value: A
+  /** Holds what the connector acquired. */
+  readonly scope: Scope.Closeable
+  readonly ledgerEntry: LedgerEntry
+}
+
+/** What the pool answers while a connection is being opened. */
+export interface DialRequest<A> {
+  /** Whether the connection is still wanted. It is asked again before each dial. */
+  readonly isWanted: () => boolean
+  /** The dial begins. From here on it outlives the borrower that it was meant for. */
+  readonly dialling: () => void
+  /** Whether it was interrupted, before the dial had begun, because it was not wanted any more. */
+  readonly isAbandoned: () => boolean
+  /** The budget has had nothing left for a while: an idle connection of another endpoint may give its permit up. */
+  readonly crowded: () => void
+  /** The attempt failed; `true` if another one of the endpoint is under way, which carries on. */
+  readonly isRedundant: (failure: unknown) => boolean
+  /** The connection is open. It is taken over in the same uninterruptible step. */
+  readonly opened: (opened: OpenedConnection<A>) => void
+  /** The attempt has failed. */
+  readonly failed: (error: unknown) => void
+  /** The slot is free: nothing of the connection is left, or it is not waited for any longer. */
+  readonly freed: () => void
+  /** Something of the attempt was left behind. The result is called when that has ended after all. */
+  readonly leftBehind: (what: "Connect" | "Close") => () => void
+  /** Nothing comes of the attempt any more, and its slot is kept for a connect that was left behind until {@link freed}. */
+  readonly slotKept: () => void
+  /** Attempts that were made before, for those who wait: the gate stops retries earlier than first attempts. */
+  readonly attempts: () => number
+  /** Where the borrower that is first in the queue asked for it. */
+  readonly site: () => CallSite | undefined
+  /** The span of the borrower that is first in the queue, if it is being traced. */
+  readonly span: () => Tracer.AnySpan | undefined
+}
+
+/** What is called when something was left behind. The result is called when that has ended after all. */
+export type LeftBehind = () => () => void
+
+/** What is closed of a connection, and who learns that it is. */
+export interface Closable {
+  /** The endpoint's text. */
+  readonly label: string
+  readonly scope: Scope.Closeable
+  readonly ledgerEntry: LedgerEntry
+  /** Frees the slot, as soon as nothing is left of the connection. It may be called twice. */
+  readonly freed: () => void
+  readonly leftBehind: LeftBehind
+}
+
+/** Asks whether a connection to the endpoint with this label works, or cleans it up. */
+export type Probe<A> = (connection: A, label: string, onBehalf: OnBehalf) => Effect.Effect<boolean>
+
+/** What the core cannot do by itself. */
+export interface Environment<K, A> {
+  readonly settings: Settings
+  readonly clock: AgeClock
+  /** A random number from 0 (inclusive) to 1 (exclusive). */
+  readonly random: () => number
+  readonly slotHolders: SlotHolding<K, A>
+  /** Starts a fiber that outlives the caller. */
+  readonly fork: <B>(effect: Effect.Effect<B>) => Fiber.Fiber<B>
+  /** Acts in the next turn of the event loop, or what the pool's scheduler takes for one. */
+  readonly nextTurn: (act: () => void) => void
+  /** Acts so many milliseconds later, or at once where the clock is not that of the platform. */
+  readonly later: (act: () => void, millis: number) => void
+  readonly makeEndpoint: (key: K) => PoolEndpoint<K, A>
+  /** Starts to open a connection, which is handed to `dialRequest.opened`. */
+  readonly open: (endpoint: PoolEndpoint<K, A>, dialRequest: DialRequest<A>) => Fiber.Fiber<void>
+  /**
+   * Starts closing a connection. `closable.freed` follows when nothing is left of it, perhaps before this returns, and also where
+   * its finalizer does not end. The fiber ends after that.
+   */
+  readonly close: (closable: Closable) => Fiber.Fiber<void>
+  /** Starts a fiber that ends when the connection has died. */
+  readonly watch: ((connection: A) => Fiber.Fiber<void>) | undefined
+  /** Whether a connection may be leased again: after a borrow that ended so, or before the next one. */
+  readonly isReusable: Connector<K, A>["isReusable"]
+  /** Asks whether an idle connection still works. */
+  readonly check: Probe<A> | undefined
+  /** Whether a hook makes each connection ready before it is leased, which may fail. */
+  readonly makesReady: boolean
+  /** Cleans a connection up for its next borrower. */
+  readonly reset: Probe<A> | undefined
+  /** What keeps the gate from letting a dial in now, if something does. */
+  readonly obstacle: (label: string) => ResourceExhausted | undefined
+  /** Tells the monitor about a lease that is held for too long, has come back after all, or is lost. */
+  readonly reportLease: (lease: Lease<K, A>, what: "Held" | "Returned" | "Lost", millis: number) => Effect.Effect<void>
+  /** Warns, once for each place in the program, of a borrow inside a borrow that may wait for itself. */
+  readonly warnNested: (lease: Lease<K, A>) => void
+}
