@@ -105,6 +105,8 @@ export interface Situation {
   /** With the failure counted. */
   readonly progress: Progress
   readonly failure: Failure
+  /** Failures that the delay is drawn from, where these are not the attempts of this run alone. At least 1. */
+  readonly failures?: number | undefined
   /** Milliseconds since the start of the run. */
   readonly elapsed: number
   /** How long an attempt takes, as far as is known, in milliseconds. */
@@ -139,27 +141,33 @@ const localLimit = (rules: Rules, since: number): number =>
 export const localPatience = (rules: Rules, { localFailures, localSince }: Progress, elapsed: number): number =>
   Math.max(0, localLimit(rules, localFailures === 0 ? elapsed : localSince) - elapsed)
 
+/** How long the server asked us to wait, in milliseconds, if it did. */
+export const hintOf = ({ retryAfter }: Failure): number | undefined =>
+  retryAfter === undefined ? undefined : Duration.toMillis(retryAfter)
+
+/** How long another attempt waits, should there be one, in milliseconds. */
+export const pauseOf = ({ failure, failures, progress, rules, u }: Situation): number =>
+  failure.class === "LocalExhausted"
+    ? delay(rules.localBackoff, progress.localFailures, u)
+    : atLeast(delay(rules.backoff, failures ?? progress.attempts, u), hintOf(failure), u)
+
 /**
  * Decides what follows when this host has no room: wait for it, for as long as the run may. A gate that keeps requests
  * waiting has used up that time; after a failure, or with a gate that does not, the next request comes after a pause.
  */
 export const decideLocal = (situation: Situation): Wait | Stop<"ResourceExhausted"> => {
-  const { elapsed, nested, progress, rules, u } = situation
-  const pause = delay(rules.localBackoff, progress.localFailures, u)
+  const { elapsed, nested, progress, rules } = situation
+  const pause = pauseOf(situation)
   if (nested) return stop("ResourceExhausted", pause)
   return elapsed + pause > localLimit(rules, progress.localSince) ? stop("ResourceExhausted", pause) : wait(pause)
 }
 
-/** How long the server asked us to wait, in milliseconds, if it did. */
-export const hintOf = ({ retryAfter }: Failure): number | undefined =>
-  retryAfter === undefined ? undefined : Duration.toMillis(retryAfter)
-
 /** Steps 1 to 4. Whoever acts on a `Wait` asks the budget and the breaker before. */
 export const decide = (situation: Situation): Wait | Stop => {
-  const { elapsed, failure, nested, progress, rules, typical, u } = situation
+  const { elapsed, failure, nested, progress, rules, typical } = situation
   if (failure.class === "LocalExhausted") return decideLocal(situation)
   if (isRefused(failure, rules)) return stop("NotRetryable", undefined)
-  const pause = atLeast(delay(rules.backoff, progress.attempts, u), hintOf(failure), u)
+  const pause = pauseOf(situation)
   if (nested || progress.attempts >= rules.maxAttempts) return stop("AttemptsExhausted", pause)
   return elapsed + pause + typical >= rules.deadline ? stop("DeadlineExceeded", pause) : wait(pause)
 }

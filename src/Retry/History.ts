@@ -19,7 +19,8 @@ export interface FailedRun {
   readonly error: unknown
 }
 
-const recordOf = ({ begunAt, endedAt, error, failure, run }: FailedRun): AttemptRecord => ({
+/** What is remembered of a run that failed. */
+export const recordOf = ({ begunAt, endedAt, error, failure, run }: FailedRun): AttemptRecord => ({
   run,
   begunAfter: Duration.millis(Math.round(begunAt)),
   took: Duration.millis(Math.round(endedAt - begunAt)),
@@ -27,19 +28,21 @@ const recordOf = ({ begunAt, endedAt, error, failure, run }: FailedRun): Attempt
   message: errorText(error, longestMessage)
 })
 
+/** Adds a record. The first one says how it began and the last ones how it ended. */
+export const remember = (records: ReadonlyArray<AttemptRecord>, record: AttemptRecord): ReadonlyArray<AttemptRecord> =>
+  records.length < most ? [...records, record] : [...records.slice(0, 1), ...records.slice(2), record]
+
 const median = (values: ReadonlyArray<number>): number =>
   values.toSorted((left, right) => left - right)[Math.floor(values.length / 2)] ?? 0
 
 /** The runs of one retry that failed. */
 export class History {
-  readonly #records: Array<AttemptRecord> = []
+  #records: ReadonlyArray<AttemptRecord> = []
   /** How long the last attempts took, in milliseconds. */
   readonly #took: Array<number> = []
 
   add(run: FailedRun): void {
-    this.#records.push(recordOf(run))
-    // The first one says how it began and the last ones how it ended.
-    if (this.#records.length > most) this.#records.splice(1, 1)
+    this.#records = remember(this.#records, recordOf(run))
     // For lack of room on this host an attempt ends before it has begun, which says nothing about the next one.
     if (run.failure.class === "LocalExhausted") return
     this.#took.push(run.endedAt - run.begunAt)
@@ -47,7 +50,7 @@ export class History {
   }
 
   get records(): ReadonlyArray<AttemptRecord> {
-    return [...this.#records]
+    return this.#records
   }
 
   /** How long an attempt takes, as far as those that failed can say: their median, and 0 before the first one. */

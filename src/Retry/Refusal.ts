@@ -8,7 +8,9 @@ import type { ResourceExhausted as NoRoom } from "../Monitor/Gate.ts"
 import type { Account } from "./Account.ts"
 import type { BreakerCircuit } from "./BreakerCircuit.ts"
 import type * as Decision from "./Decision.ts"
+import { type RetryPolicy, TypeId } from "./Policy.ts"
 import {
+  type AttemptRecord,
   AttemptsExhausted,
   DeadlineExceeded,
   NotRetryable,
@@ -16,44 +18,55 @@ import {
   RetryError,
   type RetryErrorReason
 } from "./RetryError.ts"
-import type { Run } from "./Run.ts"
+
+/** A series of attempts that ends. */
+export interface Series {
+  readonly label: string
+  readonly policy: RetryPolicy
+  /** Whether an outer retry decides instead. */
+  readonly nested: boolean
+  readonly progress: Decision.Progress
+  readonly history: { readonly records: ReadonlyArray<AttemptRecord> }
+  /** Milliseconds since it began. */
+  readonly elapsed: () => number
+}
 
 const duration = (millis: number): Duration.Duration => Duration.millis(Math.round(millis))
 
-const accountOf = (run: Run, attempts: number, retryAfter: number | undefined): Account => ({
-  label: run.label,
+const accountOf = (series: Series, attempts: number, retryAfter: number | undefined): Account => ({
+  label: series.label,
   attempts,
-  elapsed: duration(run.elapsed()),
+  elapsed: duration(series.elapsed()),
   retryAfter: retryAfter === undefined ? undefined : duration(retryAfter),
-  history: run.history.records
+  history: series.history.records
 })
 
-const ended = <E>(run: Run, reason: RetryErrorReason<E>): RetryError<E> => {
-  run.observer?.refused(reason._tag)
+const ended = <E>(series: Series, reason: RetryErrorReason<E>): RetryError<E> => {
+  series.policy.observer?.refused(reason._tag)
   return new RetryError({ reason })
 }
 
 /** The deadline has passed: before an attempt, or while one was running. */
 export const deadlineExceeded = <E>(
-  run: Run,
+  series: Series,
   details: { readonly interrupted: boolean; readonly cause: E | undefined; readonly retryAfter?: number | undefined }
 ): RetryError<E> => {
-  const attempts = run.progress.attempts + (details.interrupted ? 1 : 0)
+  const attempts = series.progress.attempts + (details.interrupted ? 1 : 0)
   const { cause, interrupted, retryAfter } = details
-  const account = accountOf(run, attempts, retryAfter)
-  return ended(run, new DeadlineExceeded({ ...account, deadline: run.policy.deadline, interrupted, cause }))
+  const account = accountOf(series, attempts, retryAfter)
+  return ended(series, new DeadlineExceeded({ ...account, deadline: series.policy.deadline, interrupted, cause }))
 }
 
 /** There was no room for the whole time that the run could wait. */
 export const resourceExhausted = <E>(
-  run: Run,
+  series: Series,
   { progress, failure, elapsed }: Decision.Situation,
   { cause, retryAfter }: { readonly cause: E | NoRoom; readonly retryAfter: number | undefined }
 ): RetryError<E> =>
   ended(
-    run,
+    series,
     new ResourceExhausted<E>({
-      ...accountOf(run, progress.attempts, retryAfter),
+      ...accountOf(series, progress.attempts, retryAfter),
       waited: duration(elapsed - progress.localSince),
       failure,
       cause
@@ -62,33 +75,36 @@ export const resourceExhausted = <E>(
 
 /** The circuit did not let the attempt in. */
 export const notAdmitted = <E>(
-  run: Run,
+  series: Series,
   { circuit, retryAfter }: { readonly circuit: BreakerCircuit; readonly retryAfter: number },
   cause: E | undefined
-): RetryError<E> => ended(run, circuit.refusal(accountOf(run, run.progress.attempts, retryAfter), cause))
+): RetryError<E> => ended(series, circuit.refusal(accountOf(series, series.progress.attempts, retryAfter), cause))
 
 /** The budget or the breaker is against the attempt that would have followed a failure. */
 export const refused = <E>(
-  run: Run,
+  series: Series,
   { failure, progress }: Decision.Situation,
   { cause, decision: { by, retryAfter } }: { readonly decision: Decision.Refused; readonly cause: E }
-): RetryError<E> => ended(run, by.refusal(accountOf(run, progress.attempts, retryAfter), cause, failure))
+): RetryError<E> => ended(series, by.refusal(accountOf(series, progress.attempts, retryAfter), cause, failure))
 
 /** What a decision to stop after a failure comes to. */
 export const stopped = <E>(
-  run: Run,
+  series: Series,
   situation: Decision.Situation,
   { cause, decision: { reason, retryAfter } }: { readonly decision: Decision.Stop; readonly cause: E }
 ): RetryError<E> => {
-  const fields = { ...accountOf(run, situation.progress.attempts, retryAfter), failure: situation.failure, cause }
+  const fields = { ...accountOf(series, situation.progress.attempts, retryAfter), failure: situation.failure, cause }
   switch (reason) {
     case "ResourceExhausted":
-      return resourceExhausted(run, situation, { cause, retryAfter })
+      return resourceExhausted(series, situation, { cause, retryAfter })
     case "DeadlineExceeded":
-      return deadlineExceeded(run, { interrupted: false, cause, retryAfter })
+      return deadlineExceeded(series, { interrupted: false, cause, retryAfter })
     case "NotRetryable":
-      return ended(run, new NotRetryable<E>(fields))
+      return ended(series, new NotRetryable<E>(fields))
     case "AttemptsExhausted":
-      return ended(run, new AttemptsExhausted({ ...fields, maxAttempts: run.nested ? 1 : run.rules.maxAttempts }))
+      return ended(
+        series,
+        new AttemptsExhausted({ ...fields, maxAttempts: series.nested ? 1 : series.policy[TypeId].maxAttempts })
+      )
   }
 }

@@ -13,7 +13,6 @@ import { millisOf, monotonicMillis } from "../internal/MonotonicTime.ts"
 import type { ReserveRequest } from "../Monitor/Gate.ts"
 import { ResourceMonitor } from "../Monitor/Service.ts"
 import { session } from "./Backoff.ts"
-import { type Breaker, TypeId as breakerTypeId } from "./Breaker.ts"
 import type { BreakerCircuit } from "./BreakerCircuit.ts"
 import type { Bucket, Withdrawal } from "./Bucket.ts"
 import * as Decision from "./Decision.ts"
@@ -22,10 +21,9 @@ import * as Failures from "./Failure.ts"
 import { History } from "./History.ts"
 import type { RetryPolicy } from "./Policy.ts"
 import { TypeId } from "./Policy.ts"
-import { type RetryBudget, TypeId as budgetTypeId } from "./RetryBudget.ts"
 import { RetryError } from "./RetryError.ts"
-import { askForRetry } from "./RetryGrant.ts"
 import type { RetryObserver } from "./RetryObserver.ts"
+import { bucketOf, circuitOf, type Step, stepAfter } from "./RetryStep.ts"
 
 /**
  * Whether this code runs inside an attempt of {@link retry}. There a `retry` makes one attempt only, so that nested
@@ -68,8 +66,6 @@ export const PassedCircuits: Context.Reference<Passed | undefined> = Context.Ref
 const isPassed = (circuit: BreakerCircuit, passed: Passed | undefined): boolean =>
   passed !== undefined && (passed.circuit === circuit || isPassed(circuit, passed.outer))
 
-const bucketOf = (budget: RetryBudget, label: string): Bucket => budget[budgetTypeId].bucketOf(label)
-
 /** The options of a run besides its policy. */
 export interface Options {
   readonly label?: string | undefined
@@ -106,12 +102,6 @@ const noRoom: Failure = Failures.make("LocalExhausted", { code: "ResourceExhaust
 
 type LocalDecision = ReturnType<typeof Decision.decideLocal>
 
-/** What follows a failure. */
-export interface Verdict {
-  readonly situation: Decision.Situation
-  readonly decision: Decision.Wait | Decision.Stop | Decision.Refused
-}
-
 /** What a run needs only when something goes wrong, or when its policy says so, is found out then. */
 export class Run {
   readonly policy: RetryPolicy
@@ -146,8 +136,8 @@ export class Run {
     // The type of whatever makes a run requires the monitor.
     this.monitor = Context.getUnsafe(context, ResourceMonitor)
     this.startedAt = this.clock.monotonicTimeNanosUnsafe()
-    this.bucket = policy.budget === undefined || this.nested ? undefined : bucketOf(policy.budget, this.label)
-    this.circuit = policy.breaker === undefined ? undefined : this.#circuitOf(policy.breaker)
+    this.bucket = policy.budget === undefined || this.nested ? undefined : bucketOf(policy, this.label)
+    this.circuit = policy.breaker === undefined ? undefined : this.#circuitOf()
   }
 
   get observer(): RetryObserver | undefined {
@@ -235,17 +225,29 @@ export class Run {
 
   /** Counts a refusal of the gate, which was asked at this time of the run, and decides what follows. */
   afterRefusal(asked: number): { readonly situation: Decision.Situation; readonly decision: LocalDecision } {
-    this.progress = Decision.refused(this.progress, asked)
-    const situation = this.#situation(noRoom, this.elapsed())
+    const { nested, rules } = this
+    const progress = this.progress = Decision.refused(this.progress, asked)
+    const elapsed = this.elapsed()
+    const typical = this.#history?.typical ?? 0
+    const situation = { rules, progress, failure: noRoom, elapsed, typical, nested, u: this.random() }
     return { situation, decision: Decision.decideLocal(situation) }
   }
 
   /** Counts a failure of the effect, which had run for so many milliseconds, and decides what follows. */
-  afterFailure(failure: Failure, lived: number): Verdict {
+  afterFailure(failure: Failure, lived: number): Step {
     const elapsed = this.elapsed()
-    this.progress = Decision.failed(Decision.countedOn(this.progress, this.rules, lived), failure, elapsed)
-    const situation = this.#situation(failure, elapsed)
-    return { situation, decision: this.#asked(Decision.decide(situation), situation, lived) }
+    const typical = this.#history?.typical ?? 0
+    const step = stepAfter(this, this.progress, {
+      failure,
+      lived,
+      elapsed,
+      typical,
+      now: this.now(),
+      u: this.random()
+    })
+    this.progress = step.situation.progress
+    this.withdrawal = step.withdrawal
+    return step
   }
 
   /** The attempt whose token was taken has begun. */
@@ -260,38 +262,8 @@ export class Run {
     this.withdrawal = undefined
   }
 
-  /** Asks the budget and the breaker about a retry that nothing else speaks against. */
-  #asked(
-    decision: Decision.Wait | Decision.Stop,
-    { failure, progress }: Decision.Situation,
-    lived: number
-  ): Verdict["decision"] {
-    if (decision._tag === "Stop") {
-      if (Decision.isRemote(failure)) this.bucket?.failed()
-      return decision
-    }
-    const { delay } = decision
-    const request = { now: this.now(), failure, delay, failures: progress.attempts, lived }
-    const answer = askForRetry(this.bucket, this.circuit, request)
-    if (answer._tag === "Refused") return answer
-    this.withdrawal = answer.withdrawal
-    return decision
-  }
-
-  #circuitOf(breaker: Breaker): BreakerCircuit | undefined {
-    const circuit = breaker[breakerTypeId].circuitOf(this.label, millisOf(this.startedAt))
-    return isPassed(circuit, Context.get(this.context, PassedCircuits)) ? undefined : circuit
-  }
-
-  #situation(failure: Failure, elapsed: number): Decision.Situation {
-    return {
-      rules: this.rules,
-      progress: this.progress,
-      failure,
-      elapsed,
-      typical: this.#history?.typical ?? 0,
-      nested: this.nested,
-      u: this.random()
-    }
+  #circuitOf(): BreakerCircuit | undefined {
+    const circuit = circuitOf(this.policy, this.label, millisOf(this.startedAt))
+    return circuit === undefined || isPassed(circuit, Context.get(this.context, PassedCircuits)) ? undefined : circuit
   }
 }
