@@ -21,6 +21,7 @@ const apart = [
  */
 const counted = [
   "test/Pool/{Model,LeftBehind,LoweredCap,Spoilt,Stalls,EffectCases,EffectPoolContract}.test.ts",
+  "test/Pool/internal/EndpointPool.test.ts",
   "test/Resource/{TcpReuse,TcpDial,JsonRpcPeers,PromiseClient}.test.ts",
   `test/hazard/@(${countedHazards}).test.ts`,
   "test/Testing/FaultProxy.test.ts"

@@ -13,6 +13,7 @@
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -24,12 +25,14 @@ type Release<H> = (holder: H, exit: Exit.Exit<unknown, unknown>) => Effect.Effec
 
 /** What Effect's `Pool` has for one connection, from before its connect on. `H` is what holds a lease of it. */
 export class Item<H> {
-  /** The scope of the connection. It is closed by the item's finalizer, unless the item was removed. */
+  /** The scope of the connection. Effect closes it at the end of the pool, unless the item was removed before. */
   readonly scope: Scope.Closeable
-  /** What the lease that begins now, or the only one, belongs to. */
+  /** What the lease that begins now, or the only one, belongs to. It is not kept after that. */
   holder: H | undefined = undefined
   /** Keeps the room that is left away from borrowers. */
   reservation: Reservation | undefined = undefined
+  /** The end of a lease does nothing then. */
+  isRemoved = false
   #own: Pool.PoolItem<Item<H>, never> | undefined
   #back: Effect.Effect<void> = Effect.void
 
@@ -50,18 +53,31 @@ export class Item<H> {
 
   /** Ends one lease. */
   get back(): Effect.Effect<void> {
-    return this.#back
+    return this.isRemoved ? Effect.void : this.#back
   }
 
   /** Puts our release in the place of Effect's, which stays as `back`. Effect reads the field when a lease begins. */
   adopt(own: Pool.PoolItem<Item<H>, never>, released: Release<H>, isShared: boolean): void {
     this.#own = own
     this.#back = own.release(Exit.void)
-    const releaseBy = (holder: H | undefined) => (exit: Exit.Exit<unknown, unknown>) =>
-      holder === undefined ? this.#back : released(holder, exit)
+    const { finalizer } = own
+    // A Pool that closes puts its own around this one and waits for it, so that `remove` cannot replace it.
+    own.finalizer = Effect.suspend(() => this.isRemoved ? Effect.void : finalizer)
+    const end = (holder: H | undefined, exit: Exit.Exit<unknown, unknown>) =>
+      holder === undefined ? this.back : released(holder, exit)
     // Several leases of one item are told apart by the closure that each gets.
-    if (isShared) Object.defineProperty(own, "release", { get: () => releaseBy(this.holder) })
-    else own.release = (exit) => this.holder === undefined ? this.#back : released(this.holder, exit)
+    const releaseOfOne = () => {
+      const holder = this.#takeHolder()
+      return (exit: Exit.Exit<unknown, unknown>) => end(holder, exit)
+    }
+    if (isShared) Object.defineProperty(own, "release", { get: releaseOfOne })
+    else own.release = (exit) => end(this.#takeHolder(), exit)
+  }
+
+  #takeHolder(): H | undefined {
+    const { holder } = this
+    this.holder = undefined
+    return holder
   }
 }
 
@@ -79,9 +95,11 @@ const drained: Scheduler.Scheduler = {
   makeDispatcher: () => ({ scheduleTask: (task) => void tasks.push(task), flush: () => {} })
 }
 
+const runDrained = Effect.runForkWith(Context.make(Scheduler.Scheduler, drained))
+
 /** Runs an effect, and the fibers that it forks, in this step. */
 const runNow = <A>(effect: Effect.Effect<A>): A => {
-  const fiber = Effect.runFork(effect, { scheduler: drained })
+  const fiber = runDrained(effect)
   for (let task = tasks.shift(); task !== undefined; task = tasks.shift()) task()
   const exit = fiber.pollUnsafe()
   if (exit !== undefined && Exit.isSuccess(exit)) return exit.value
@@ -149,10 +167,13 @@ export class EndpointPool<H> {
     return exit !== undefined && Exit.isSuccess(exit) ? exit.value : undefined
   }
 
-  /** The items with room, the one that came back first at first. */
+  /** The items with room, the one that came back first at first. The one that was yielded last may be leased or removed. */
   *available(): Generator<Item<H>> {
-    for (let own = this.#pool.state.availableTail; own !== undefined; own = own.availablePrevious) {
-      if (Exit.isSuccess(own.exit)) yield own.exit.value
+    let own = this.#pool.state.availableTail
+    while (own !== undefined) {
+      const { availablePrevious, exit } = own
+      if (Exit.isSuccess(exit)) yield exit.value
+      own = availablePrevious
     }
   }
 
@@ -160,30 +181,33 @@ export class EndpointPool<H> {
   open(): Item<H> {
     const { config, state } = this.#pool
     const { availableHead, availableTail, invalidated, items, usage } = state
-    if (items.size - invalidated.size >= config.maxSize) {
-      throw new Error(`there are ${items.size} of ${config.maxSize} items`)
-    }
+    const size = items.size - invalidated.size
+    if (size >= config.maxSize) throw new Error(`there are ${size} of ${config.maxSize} items`)
     // Effect is shown a pool in full use, so that it makes an item beside those that are available.
-    state.availableHead = state.availableTail = undefined
-    state.usage = (items.size - invalidated.size) * this.#concurrency
+    const fullUsage = size * this.#concurrency
+    Object.assign(state, { availableHead: undefined, availableTail: undefined, usage: fullUsage })
     try {
       const item = this.#lease()
       this.reserve(item)
       return item
     } finally {
-      Object.assign(state, { availableHead, availableTail, usage: usage + this.#concurrency })
+      Object.assign(state, { availableHead, availableTail, usage: usage + state.usage - fullUsage })
     }
   }
 
   /** Leases this item, which has room. */
   take(item: Item<H>): void {
     const { state } = this.#pool
+    const { own } = item
+    if (!own.isAvailable) throw new Error("the item has no room")
     const head = state.availableHead
     // Effect leases the head. A further one keeps its neighbours until Effect takes it out of the list.
-    state.availableHead = item.own
-    const leased = this.#lease()
-    if (head !== item.own) state.availableHead = head
-    if (leased !== item) throw new Error("Effect's Pool has leased another item")
+    state.availableHead = own
+    try {
+      this.#lease()
+    } finally {
+      if (head !== own) state.availableHead = head
+    }
   }
 
   /** Leases the next item for as long as `f` takes, and releases it by the `released` of its holder. */
@@ -216,21 +240,18 @@ export class EndpointPool<H> {
     runNow(Scope.close(reservation.scope, Exit.void))
   }
 
-  /**
-   * Takes an item out, whoever has leases of it. Its scope stays open: closing it is the caller's. Each of its leases must be released
-   * no more after that.
-   */
+  /** Takes an item out, with the leases of it, whose ends do nothing after that. Closing its scope is the caller's. */
   remove(item: Item<H>): void {
     const { state } = this.#pool
-    const { own } = item
+    const { back, own } = item
     if (!state.items.has(own)) return
-    own.finalizer = Effect.void
-    this.unreserve(item)
-    if (own.refCount === 0) return runNow(Pool.invalidate(this.#pool, item))
+    item.isRemoved = true
     // An item that is invalidated earlier no longer counts, and Effect makes another for the leases that are left.
-    while (own.refCount > 1) runNow(item.back)
+    while (own.refCount > 1) runNow(back)
     state.invalidated.add(own)
-    runNow(item.back)
+    // That offers no room of an item that is invalidated.
+    this.unreserve(item)
+    runNow(own.refCount === 0 ? Pool.invalidate(this.#pool, item) : back)
   }
 
   /** The size bound is read at each borrow. */
@@ -244,6 +265,8 @@ export class EndpointPool<H> {
   readonly close: Effect.Effect<void> = Effect.suspend(() => Scope.close(this.#scope, Exit.void))
 
   #lease(): Item<H> {
+    // Effect serves those first. Nothing of this library waits there.
+    if (this.#pool.state.waiters.size > 0) throw new Error("a borrower waits in Effect's own queue")
     return runNow(Scope.provide(Pool.get(this.#pool), Scope.makeUnsafe()))
   }
 }
