@@ -11,7 +11,7 @@ const apart = [
   "test/Monitor/{DeepLook,Zombies}.test.ts",
   "test/Testing/internal/DescriptorDiff.test.ts",
   // The long tests: signals, limits and exits of real processes.
-  "test/{Cli,package}/**/*.test.ts",
+  "test/{Cli,examples,package}/**/*.test.ts",
   `test/hazard/!(${countedHazards}).test.ts`
 ]
 

@@ -1,38 +1,50 @@
 /**
- * Writing to the two output streams of the process. A reader that has gone away (`sluice probe ... | head -1`) is no error
- * and ends nothing but the output; anything else that keeps a text from being written is one.
+ * Writes to standard output and standard error. A reader that has closed its end (`sluice probe ... | head -1`) is not an error
+ * and ends only the output; any other failure to write is an error.
  *
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { printableJson } from "./ProbeText.ts"
+import { safeText } from "../internal/SafeText.ts"
 
-/** Hands a text to the stream and waits until it is written, or cannot be. */
+/** Writes a text, and waits until it is written or has failed. */
 export const write = (stream: NodeJS.WriteStream, text: string): Effect.Effect<void> =>
   Effect.callback((resume) => {
     stream.write(text, () => resume(Effect.void))
   })
 
+/** The longest error line. */
+const mostChars = 500
+
+/** A message as one line that is short enough to read, without secrets and without anything that a terminal acts on. */
+export const oneLine = (text: string): string => safeText(text.replace(/\s+/g, " ").trim(), mostChars)
+
+const codeUnits = (text: string): string =>
+  text.split("").map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`).join("")
+
+/** JSON in which every character that a terminal acts on is escaped. `JSON.stringify` leaves DEL and C1 unescaped. */
+export const printableJson = (json: string): string => json.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, codeUnits)
+
 const encode = Schema.encodeEffect(Schema.fromJsonString(Schema.Unknown))
 
-/** Prints a value as one line of JSON in which nothing is left that a terminal could act on. */
+/** Prints a value as one line of JSON, safe for a terminal. */
 export const printJson = (value: object): Effect.Effect<void> =>
   Effect.flatMap(Effect.orDie(encode(value)), (line) => write(process.stdout, `${printableJson(line)}\n`))
 
 const isFailure = (error: NodeJS.ErrnoException): boolean => error.code !== "EPIPE"
 
 /**
- * Makes the process end with status 1, and a line on standard error, when an output cannot be written.
+ * Sets exit status 1 and prints a line on standard error when an output cannot be written.
  *
- * These are listeners that stay, because Node reports a failure after the write has been answered, and because help is
- * written by others. The program may have ended with success by then, so the status is set on the process itself.
+ * The listeners stay, because Node reports a failure after the callback of the write, and because Effect's own code writes the
+ * help. The program may have ended with success by then, so the status is set on the process itself.
  */
 export const reportFailures = (): void => {
-  let said = false
+  let isReported = false
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (!isFailure(error) || said) return
-    said = true
+    if (!isFailure(error) || isReported) return
+    isReported = true
     process.exitCode = 1
     process.stderr.write(`sluice: cannot write to standard output: ${error.message}\n`)
   })

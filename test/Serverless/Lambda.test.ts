@@ -239,7 +239,7 @@ describe("a program that builds a layer and ends", () => {
     const begin = Date.now()
     const child = ChildProcess.spawn(
       process.execPath,
-      ["--import", "./test/support/sources.mjs", "test/Serverless/functions/idle.ts"],
+      ["--import", "./scripts/sources.mjs", "test/Serverless/functions/idle.ts"],
       { cwd: Path.resolve(import.meta.dirname, "../.."), env: { ...process.env, ...env } }
     )
     let output = ""

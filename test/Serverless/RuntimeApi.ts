@@ -265,7 +265,7 @@ const spawn = (api: string, options: Options): ChildProcess.ChildProcess => {
       handler: `${Path.basename(options.function.module).split(".")[0]}.${options.function.name}`,
       name: ""
     }
-  const preloads = [Path.join(here, "../support/sources.mjs"), options.preload].filter((path) => path !== undefined)
+  const preloads = [Path.join(here, "../../scripts/sources.mjs"), options.preload].filter((path) => path !== undefined)
   return ChildProcess.spawn(process.execPath, [client], {
     stdio: ["ignore", "pipe", "pipe"],
     env: {

@@ -375,7 +375,7 @@ describe("the preload", () => {
         process.execPath,
         [
           "--import",
-          "./test/support/sources.mjs",
+          "./scripts/sources.mjs",
           "--import",
           "./src/Serverless/LambdaPreload.ts",
           "-e",
@@ -388,7 +388,7 @@ describe("the preload", () => {
         process.execPath,
         [
           "--import",
-          "./test/support/sources.mjs",
+          "./scripts/sources.mjs",
           "--import",
           "./src/Serverless/LambdaPreload.ts",
           "-e",

@@ -1,0 +1,167 @@
+/**
+ * One run of the demo, from the first count of descriptors to the last, however it ends.
+ *
+ * @since 0.1.0
+ */
+import type { Endpoint } from "effect-sluice/Endpoint"
+import { tcp } from "effect-sluice/Endpoint"
+import { ResourceMonitor } from "effect-sluice/ResourceMonitor"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import { firstSignal } from "../../src/Cli/Signal.ts"
+import { openSpare } from "../../src/Cli/SpareDescriptor.ts"
+import { descriptors, observe } from "./CountedConnector.ts"
+import * as Display from "./Display.ts"
+import * as Load from "./Load.ts"
+import * as Report from "./Report.ts"
+import type { Account } from "./server/Account.ts"
+import { nothing } from "./server/Account.ts"
+import type { Server, ServerFailed } from "./ServerProcess.ts"
+import * as ServerProcess from "./ServerProcess.ts"
+import * as Tally from "./Tally.ts"
+
+/** What to run. */
+export interface Options {
+  readonly mode: Report.Mode
+  readonly requests: number
+  readonly fibers: number
+  readonly seed: number
+  /** The user's own server; without it the demo starts one that misbehaves. */
+  readonly endpoint: Endpoint | undefined
+}
+
+/** How a run ended. */
+export interface Outcome {
+  readonly report: Report.Report
+  /** The run was interrupted, and the report says what was done so far. */
+  readonly interrupted: boolean
+}
+
+type Targets = ReadonlyArray<Pick<Tally.Target, "endpoint" | "dead">>
+
+/** Port 1 is reserved, and nobody without privileges can listen there: it is refused, today and tomorrow. */
+const deadPort = 1
+
+const targetsOf = (options: Options, server: Server | undefined): Targets =>
+  options.endpoint === undefined
+    ? [
+      ...(server?.ports ?? []).map((port) => ({ endpoint: tcp("127.0.0.1", port), dead: false })),
+      { endpoint: tcp("127.0.0.1", deadPort), dead: true }
+    ]
+    : [{ endpoint: options.endpoint, dead: false }]
+
+/** The load ends by then, so that the report is there within 30 seconds even if the server has stopped answering. */
+const longest = Duration.seconds(26)
+
+/** What is known of a run while it is under way, for a report that may be wanted at any moment. */
+interface Progress {
+  server: Server | undefined
+  tally: Tally.Tally
+}
+
+const now = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos) / 1e6)
+
+/**
+ * Both ways of making requests. They load the client and the pool, which takes as long as starting the server does, so
+ * that both are done at once, and an early Ctrl-C finds somebody who listens.
+ */
+const loadWays = Effect.all({
+  naive: Effect.promise(() => import("./Naive.ts")),
+  pooled: Effect.promise(() => import("./Pooled.ts"))
+})
+
+type Ways = Effect.Success<typeof loadWays>
+
+/** The load with its pool and display, all of which are closed when it has ended. */
+const load = (
+  options: Options,
+  tally: Tally.Tally,
+  ways: Ways,
+  forgotten: Scope.Scope
+): Effect.Effect<void, never, ResourceMonitor> =>
+  Effect.gen(function*() {
+    const monitor = yield* ResourceMonitor
+    const begin = yield* now
+    const moment = Effect.gen(function*() {
+      yield* observe(tally, monitor)
+      return { tally, elapsed: (yield* now) - begin, descriptors: yield* descriptors(monitor) }
+    })
+    yield* Display.show(moment)
+    const requests = yield* Load.plan(tally, options.seed)
+    const { fibers } = options
+    if (options.mode === "naive") {
+      const way = yield* ways.naive.make(tally, forgotten)
+      return yield* Load.run({ tally, way, requests, fibers })
+    }
+    // The pool ends before the display, so that the last frame shows it empty.
+    yield* Effect.scoped(Effect.gen(function*() {
+      const way = yield* ways.pooled.make(tally)
+      yield* Load.run({ tally, way, requests, fibers })
+    }))
+  }).pipe(Effect.scoped)
+
+const startServer = (options: Options, progress: Progress, scope: Scope.Scope) =>
+  options.endpoint === undefined
+    ? Effect.map(Scope.provide(ServerProcess.start, scope), (server) => void (progress.server = server))
+    : Effect.void
+
+const work = (options: Options, progress: Progress, scope: Scope.Scope, forgotten: Scope.Scope) =>
+  Effect.gen(function*() {
+    const [ways] = yield* Effect.all([loadWays, startServer(options, progress, scope)], { concurrency: 2 })
+    progress.tally = Tally.make(targetsOf(options, progress.server), options.requests)
+    yield* load(options, progress.tally, ways, forgotten)
+  })
+
+/** A server that was not started has seen nothing. One that does not answer is not known to have closed anything. */
+const accountOf = (options: Options, { server }: Progress): Effect.Effect<Account | undefined> =>
+  options.endpoint !== undefined
+    ? Effect.undefined
+    : server === undefined
+    ? Effect.succeed(nothing)
+    : Effect.map(Effect.option(server.account), Option.getOrUndefined)
+
+/** Lets an effect be interrupted inside a region that cannot be. */
+type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+/**
+ * Runs the load, closes everything, takes the server's account, ends the server, and counts descriptors again, in this
+ * order, also when the load is interrupted. It fails only when there was no run to report on.
+ *
+ * It belongs into an uninterruptible region, whose `restore` the load is given: only the load can be interrupted.
+ */
+export const run = (
+  options: Options,
+  restore: Restore
+): Effect.Effect<Outcome, ServerFailed, ResourceMonitor> =>
+  Effect.gen(function*() {
+    const monitor = yield* ResourceMonitor
+    yield* openSpare
+    const before = yield* descriptors(monitor)
+    const begin = yield* now
+    const serverScope = yield* Scope.make()
+    const forgotten = yield* Scope.make("parallel")
+    const progress: Progress = { server: undefined, tally: Tally.make([], options.requests) }
+    // A run that was cut off here has finished fewer requests than were planned, which its report says.
+    const bounded = Effect.timeoutOption(work(options, progress, serverScope, forgotten), longest)
+    const exit = yield* Effect.exit(restore(bounded))
+    const elapsed = (yield* now) - begin
+    const interrupted = Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
+    // The naive way is shown with what it forgot, but nothing survives an interruption.
+    if (interrupted) yield* Scope.close(forgotten, Exit.void)
+    const server = yield* accountOf(options, progress)
+    yield* Scope.close(forgotten, Exit.void)
+    yield* Scope.close(serverScope, Exit.void)
+    const after = yield* descriptors(monitor)
+    if (Exit.isFailure(exit) && !interrupted) return yield* Effect.failCause(exit.cause)
+    const { endpoint, mode } = options
+    const { tally } = progress
+    const name = interrupted ? firstSignal() ?? "an interruption" : undefined
+    const withServer = endpoint === undefined
+    const facts = { mode, tally, elapsed, interrupted: name, before, after, withServer, server }
+    return { report: Report.make(facts), interrupted }
+  }).pipe(Effect.scoped)

@@ -1,0 +1,106 @@
+/**
+ * What the demo counts while it runs. One mutable record, changed in single synchronous steps.
+ *
+ * @since 0.1.0
+ */
+import type { Endpoint } from "effect-sluice/Endpoint"
+
+/** An endpoint of the demo, and what happened there. */
+export interface Target {
+  readonly endpoint: Endpoint
+  readonly label: string
+  /** Nothing listens there, and nothing ever will: its requests are expected to fail. */
+  readonly dead: boolean
+  succeeded: number
+  failed: number
+  /** Connections that are open now. */
+  open: number
+  /** Dials that failed since the last one that did not. */
+  failedDials: number
+}
+
+/** The whole account of a run on the client's side. */
+export interface Tally {
+  readonly targets: ReadonlyArray<Target>
+  /** Requests that are meant to be made. */
+  readonly planned: number
+  started: number
+  /** Attempts to make a request, the first ones included. */
+  attempts: number
+  /** Requests for which a connection was opened. */
+  needingNew: number
+  readonly byReason: Map<string, number>
+  /** Of requests that succeeded, in milliseconds. */
+  readonly latencies: Array<number>
+  dials: number
+  /** Dials of endpoints that are not dead for good which met a closed port. */
+  refused: number
+  opened: number
+  peakOpen: number
+  /** Connections with a request under way. */
+  busy: number
+  peakDescriptors: number
+}
+
+/** An empty account. */
+export const make = (targets: ReadonlyArray<Pick<Target, "endpoint" | "dead">>, planned: number): Tally => ({
+  targets: targets.map(({ dead, endpoint }) => ({
+    endpoint,
+    dead,
+    label: String(endpoint),
+    succeeded: 0,
+    failed: 0,
+    open: 0,
+    failedDials: 0
+  })),
+  planned,
+  started: 0,
+  attempts: 0,
+  needingNew: 0,
+  byReason: new Map(),
+  latencies: [],
+  dials: 0,
+  refused: 0,
+  opened: 0,
+  peakOpen: 0,
+  busy: 0,
+  peakDescriptors: 0
+})
+
+const sum = (tally: Tally, value: (target: Target) => number): number =>
+  tally.targets.reduce((total, target) => total + value(target), 0)
+
+export const succeeded = (tally: Tally): number => sum(tally, (target) => target.succeeded)
+export const failed = (tally: Tally): number => sum(tally, (target) => target.failed)
+export const open = (tally: Tally): number => sum(tally, (target) => target.open)
+export const finished = (tally: Tally): number => succeeded(tally) + failed(tally)
+
+/** Attempts beyond the first one of each request that was started. */
+export const retries = (tally: Tally): number => Math.max(0, tally.attempts - tally.started)
+
+/** The share of finished requests for which no connection had to be opened; 0 of none. */
+export const reusedShare = (tally: Tally): number => {
+  const done = succeeded(tally)
+  return done === 0 ? 0 : 1 - Math.min(done, tally.needingNew) / done
+}
+
+/** The value below which a share `p` (0 to 1) of the values lies, by the nearest rank; 0 of none. */
+export const percentile = (values: ReadonlyArray<number>, p: number): number => {
+  const sorted = values.toSorted((a, b) => a - b)
+  return sorted[Math.max(0, Math.ceil(p * sorted.length) - 1)] ?? 0
+}
+
+const property = (value: unknown, name: string): unknown =>
+  typeof value === "object" && value !== null && name in value ? Reflect.get(value, name) : undefined
+
+/**
+ * The tag of the reason by which a request failed. The policy's error is about the retrying; the failure that it gave up
+ * on says what was wrong.
+ */
+export const reasonOf = (error: unknown): string => {
+  const tag = property(error, "_tag")
+  if (tag === "RetryError" && property(error, "cause") !== undefined) return reasonOf(property(error, "cause"))
+  const reason = property(error, "reason")
+  if (property(reason, "_tag") !== undefined) return reasonOf(reason)
+  return typeof tag === "string" ? tag : String(error)
+}

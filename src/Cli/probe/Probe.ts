@@ -1,0 +1,211 @@
+/**
+ * One probe of a server: connects, talks, closes, and says how each went.
+ *
+ * @since 0.1.0
+ */
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Runtime from "effect/Runtime"
+import type * as Scope from "effect/Scope"
+import { showBytes } from "../../internal/Printable.ts"
+import { version } from "../../internal/version.ts"
+import type { Endpoint } from "../../Resource/Endpoint.ts"
+import * as JsonRpcClient from "../../Resource/JsonRpcClient.ts"
+import * as TcpConnection from "../../Resource/TcpConnection.ts"
+
+/** What to probe, and how. */
+export interface Settings {
+  readonly endpoint: Endpoint
+  /** Bound on each step: connecting, sending, the answer. */
+  readonly timeout: Duration.Duration
+  readonly count: number
+  readonly send: Uint8Array | undefined
+  readonly expect: Uint8Array | undefined
+  readonly mcp: boolean
+  readonly tls: boolean
+}
+
+/** What one connection showed. */
+export interface Attempt {
+  /** Dial, TLS and MCP handshake together. */
+  readonly connect: Duration.Duration
+  /** From the first byte sent to the answer, `undefined` when no answer was waited for or none came. */
+  readonly answer: Duration.Duration | undefined
+  /** The first bytes that were received. */
+  readonly reply: Uint8Array
+  readonly server: JsonRpcClient.McpServer | undefined
+  readonly ending: TcpConnection.Ending
+}
+
+/**
+ * The probe failed. The message is one line that says which step and why.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ProbeFailed extends Data.TaggedError("ProbeFailed")<{ readonly detail: string }> {
+  override readonly [Runtime.errorExitCode] = 1
+  override readonly [Runtime.errorReported] = false
+  override get message(): string {
+    return `sluice probe: ${this.detail}`
+  }
+}
+
+const failed = (detail: string): ProbeFailed => new ProbeFailed({ detail })
+
+/** How long an answer is awaited that nobody said to expect. */
+const briefly = Duration.seconds(1)
+
+/** A peer that does not end its side costs no more than this. */
+const closeTimeout = Duration.seconds(2)
+
+/** How much of an answer is quoted. */
+const quotedBytes = 200
+
+/** What was received: its size, its start for the report, and enough of its end to find what is expected. */
+interface Received {
+  total: number
+  start: Buffer
+  end: Buffer
+}
+
+/** Takes the next bytes, and says whether the expected ones are now among all that came. */
+const take = (received: Received, chunk: Uint8Array, expect: Uint8Array | undefined): boolean => {
+  received.total += chunk.length
+  const room = quotedBytes - received.start.length
+  if (room > 0) received.start = Buffer.concat([received.start, chunk.subarray(0, room)])
+  if (expect === undefined) return true
+  const bytes = Buffer.concat([received.end, chunk])
+  received.end = expect.length > 1 ? bytes.subarray(1 - expect.length) : Buffer.alloc(0)
+  return bytes.indexOf(expect) >= 0
+}
+
+const quote = (received: Received): string =>
+  received.total === 0
+    ? "received nothing"
+    : `received ${received.total} bytes: ${showBytes(received.start)}${received.total > quotedBytes ? "..." : ""}`
+
+const readUntilMatch = (
+  connection: TcpConnection.TcpConnection,
+  received: Received,
+  expect: Uint8Array | undefined
+): Effect.Effect<void, TcpConnection.TcpConnectionError> =>
+  connection.read.pipe(
+    Effect.map((chunk) => take(received, chunk, expect)),
+    Effect.repeat({ until: (matched) => matched }),
+    Effect.asVoid
+  )
+
+/** The read side: waits for what is expected, or briefly for anything when nothing is. Says whether it came. */
+const listen = (
+  connection: TcpConnection.TcpConnection,
+  received: Received,
+  { endpoint, expect, send, timeout }: Settings
+): Effect.Effect<boolean, ProbeFailed> => {
+  if (expect === undefined && send === undefined) return Effect.succeed(false)
+  const reading = Effect.as(readUntilMatch(connection, received, expect), true)
+  if (expect === undefined) {
+    // What does not come, for whatever reason, is not a failure: nobody said that it must.
+    return reading.pipe(
+      Effect.timeoutOption(Duration.min(timeout, briefly)),
+      Effect.map(Option.isSome),
+      Effect.orElseSucceed(() => false)
+    )
+  }
+  return reading.pipe(
+    Effect.mapError((error) => failed(`no matching answer: ${error.message}; ${quote(received)}`)),
+    Effect.timeoutOrElse({
+      duration: timeout,
+      orElse: () =>
+        Effect.fail(
+          failed(`${endpoint}: no matching answer within ${Duration.format(timeout)}; ${quote(received)}`)
+        )
+    })
+  )
+}
+
+/** The write side. */
+const speak = (
+  connection: TcpConnection.TcpConnection,
+  { endpoint, send, timeout }: Settings
+): Effect.Effect<void, ProbeFailed> =>
+  send === undefined
+    ? Effect.void
+    : connection.write(send).pipe(
+      Effect.mapError((error) => failed(error.message)),
+      Effect.timeoutOrElse({
+        duration: timeout,
+        orElse: () =>
+          Effect.fail(failed(`${endpoint}: could not send ${send.length} bytes within ${Duration.format(timeout)}`))
+      })
+    )
+
+type Talk = Omit<Attempt, "ending"> & { readonly closed: Effect.Effect<TcpConnection.Ending> }
+
+const talk = (settings: Settings): Effect.Effect<Talk, ProbeFailed, Scope.Scope> =>
+  Effect.gen(function*() {
+    const options = { connectTimeout: settings.timeout, closeTimeout, tls: settings.tls }
+    const [connect, connection] = yield* TcpConnection.connect(settings.endpoint, options).pipe(
+      Effect.mapError((error) => failed(error.message)),
+      Effect.timed
+    )
+    const received: Received = { total: 0, start: Buffer.alloc(0), end: Buffer.alloc(0) }
+    // One fiber on the read side and one on the write side, as a program with real traffic would have.
+    const [elapsed, [answered]] = yield* Effect.all(
+      [listen(connection, received, settings), speak(connection, settings)],
+      { concurrency: 2 }
+    ).pipe(Effect.timed)
+    return {
+      connect,
+      answer: answered ? elapsed : undefined,
+      reply: received.start,
+      server: undefined,
+      closed: connection.closed
+    }
+  })
+
+const talkMcp = (settings: Settings): Effect.Effect<Talk, ProbeFailed, Scope.Scope> =>
+  Effect.gen(function*() {
+    const [connect, client] = yield* JsonRpcClient.connect(settings.endpoint, {
+      connectTimeout: settings.timeout,
+      requestTimeout: settings.timeout,
+      closeTimeout,
+      tls: settings.tls,
+      mcp: { clientName: "sluice", clientVersion: version }
+    }).pipe(
+      Effect.mapError((error) =>
+        failed(error._tag === "JsonRpcError" ? `${settings.endpoint}: ${error.message}` : error.message)
+      ),
+      Effect.timed
+    )
+    const [answer] = yield* client.request("ping").pipe(
+      Effect.mapError((error) => failed(`${settings.endpoint}: ${error.message}`)),
+      Effect.timed
+    )
+    return { connect, answer, reply: new Uint8Array(0), server: client.server, closed: client.closed }
+  })
+
+/** One connection from its dial to its end. */
+const attempt = (settings: Settings): Effect.Effect<Attempt, ProbeFailed> =>
+  Effect.gen(function*() {
+    const { closed, ...talked } = yield* Effect.scoped(settings.mcp ? talkMcp(settings) : talk(settings))
+    const ending = yield* closed
+    if (ending.how === "Reset") {
+      return yield* failed(
+        `${settings.endpoint} broke the connection: ${ending.code}, ${ending.bytesRead} bytes received`
+      )
+    }
+    return { ...talked, ending }
+  })
+
+/** The attempts, one after the other, each with a connection of its own. The first that fails ends the probe. */
+export const run = (settings: Settings): Effect.Effect<ReadonlyArray<Attempt>, ProbeFailed> =>
+  Effect.forEach(Array.from({ length: settings.count }), (_, index) =>
+    settings.count === 1
+      ? attempt(settings)
+      : Effect.mapError(
+        attempt(settings),
+        (error) => failed(`attempt ${index + 1} of ${settings.count}: ${error.detail}`)
+      ))

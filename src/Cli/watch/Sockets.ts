@@ -1,0 +1,100 @@
+/**
+ * The sockets of a process: what they are, in which state, and who is at the other end.
+ *
+ * @since 0.1.0
+ */
+import type { State, TcpRow } from "./ProcessFiles.ts"
+
+/**
+ * The connections that a process has with one peer.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Peer {
+  /** `to`: the process has connected to it. `from`: it has connected to the process. */
+  readonly direction: "to" | "from"
+  /** The peer with its port, where the process has connected to it; without, where it has connected to the process. */
+  readonly address: string
+  /** The process's own port that the peer has connected to; `undefined` for `to`. */
+  readonly port: number | undefined
+  readonly count: number
+  readonly states: ReadonlyMap<State, number>
+}
+
+/**
+ * The sockets of a process.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Sockets {
+  readonly tcp: ReadonlyMap<State, number>
+  readonly udp: number
+  readonly unix: number
+  /** What no table has: sockets of other kinds, of other networks, that are not bound yet, or that have gone meanwhile. */
+  readonly other: number
+  /** Where the process listens, each place once. */
+  readonly listening: ReadonlyArray<string>
+  /** Those with most connections first. */
+  readonly peers: ReadonlyArray<Peer>
+  /** TCP connections in all: what does not listen. */
+  readonly connections: number
+}
+
+const showAddress = (host: string, port: number): string => host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`
+
+const counted = <A>(all: ReadonlyArray<A>): ReadonlyMap<A, number> => {
+  const counts = new Map<A, number>()
+  for (const one of all) counts.set(one, (counts.get(one) ?? 0) + 1)
+  return new Map(Array.from(counts).toSorted(([, left], [, right]) => right - left))
+}
+
+type Side = Pick<Peer, "direction" | "address" | "port">
+
+const sideOf = ({ local, remote }: TcpRow, listening: ReadonlySet<number>): Side =>
+  listening.has(local.port)
+    ? { direction: "from", address: remote.host, port: local.port }
+    : { direction: "to", address: showAddress(remote.host, remote.port), port: undefined }
+
+const peersOf = (rows: ReadonlyArray<TcpRow>, listening: ReadonlySet<number>): ReadonlyArray<Peer> => {
+  const peers = new Map<string, { readonly side: Side; readonly states: Array<State> }>()
+  for (const row of rows) {
+    const side = sideOf(row, listening)
+    const key = `${side.direction} ${side.address} ${side.port}`
+    const peer = peers.get(key)
+    if (peer === undefined) peers.set(key, { side, states: [row.state] })
+    else peer.states.push(row.state)
+  }
+  return Array.from(peers.values(), ({ side, states }) => ({ ...side, count: states.length, states: counted(states) }))
+    .toSorted((left, right) => right.count - left.count || (left.address < right.address ? -1 : 1))
+}
+
+/**
+ * Puts the sockets together. `listening` are the ports on which anybody in the same network listens: a connection at one of
+ * them was opened by its peer, also when another process accepts for this one.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (facts: {
+  readonly rows: ReadonlyArray<TcpRow>
+  readonly listening: ReadonlySet<number>
+  readonly udp: number
+  readonly unix: number
+  readonly total: number
+}): Sockets => {
+  const { listening, rows, total, udp, unix } = facts
+  const isListener = ({ state }: TcpRow): boolean => state === "LISTEN"
+  const connections = rows.filter((row) => !isListener(row))
+  const places = rows.filter(isListener).map(({ local }) => showAddress(local.host, local.port))
+  return {
+    tcp: counted(rows.map(({ state }) => state)),
+    udp,
+    unix,
+    other: Math.max(total - rows.length - udp - unix, 0),
+    listening: Array.from(new Set(places)).toSorted(),
+    peers: peersOf(connections, listening),
+    connections: connections.length
+  }
+}

@@ -1,0 +1,189 @@
+/**
+ * Which process is watched, and whether it is still there.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+import { cut, printable } from "../../internal/Printable.ts"
+import { attempt } from "../../Monitor/Probe.ts"
+import type { ProcReader } from "../../Monitor/ProcReader.ts"
+import { statOf } from "../../Monitor/ProcText.ts"
+import type { ProcessStat } from "../../Monitor/ProcText.ts"
+import * as Reading from "../../Monitor/Reading.ts"
+import { isEnding, programOf, statusOf } from "./ProcessFiles.ts"
+import * as WatchError from "./WatchError.ts"
+
+/**
+ * A process. A pid is given to another process later; together with the moment at which it began it names one for good.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Target {
+  readonly pid: number
+  /** In hundredths of a second since the system's start. */
+  readonly start: number
+}
+
+type Failure = Reading.Unknown | Reading.Saturated
+
+const failed = (reason: WatchError.Reason) => Effect.fail(new WatchError.WatchFailed({ reason }))
+
+const codeOf = (failure: Failure): string => {
+  if (failure._tag === "Saturated") return failure.code
+  return Predicate.hasProperty(failure.cause, "code") ? String(failure.cause.code) : failure.reason
+}
+
+/** A process that ends while its files are read answers either so or so. */
+const isGone = (failure: Failure): boolean =>
+  failure._tag === "Unknown" && (failure.reason === "Missing" || codeOf(failure) === "ESRCH")
+
+const longestName = 40
+
+/** The name of a process for a message. Whoever starts a program chooses its name. */
+export const nameOf = ({ command, pid }: Pick<ProcessStat, "command" | "pid">): string =>
+  `process ${pid} (${cut(printable(command), longestName)})`
+
+/**
+ * What a figure that is needed, and that could not be read of a process that is there, ends the watch with.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const refuse = (failure: Failure, process: string): Effect.Effect<never, WatchError.WatchFailed> =>
+  failure._tag === "Unknown" && failure.reason === "Denied"
+    ? failed(new WatchError.PermissionDenied({ process, path: failure.source }))
+    : failed(new WatchError.CannotLook({ what: codeOf(failure), path: failure.source }))
+
+/** The text of a file; `undefined` when its process has ended. */
+const textOf = (reader: ProcReader, path: string, process: string) =>
+  Effect.suspend((): Effect.Effect<string | undefined, WatchError.WatchFailed> => {
+    try {
+      return Effect.succeed(reader.contents(path))
+    } catch (cause) {
+      const failure = Reading.fromFailure(cause, path)
+      return isGone(failure) ? Effect.undefined : refuse(failure, process)
+    }
+  })
+
+interface Stat extends ProcessStat {
+  /** Its memory and its descriptors are gone already, or will be in a moment. */
+  readonly isEnding: boolean
+}
+
+/** Its entry is still in the table of processes, but nothing else is. Other threads may outlive the first one. */
+const isOver = ({ state, threads }: ProcessStat): boolean => state === "X" || state === "Z" && threads <= 1
+
+const readStat = (
+  reader: ProcReader,
+  directory: string,
+  process: string
+): Effect.Effect<Stat | undefined, WatchError.WatchFailed> =>
+  Effect.map(textOf(reader, `${directory}/stat`, process), (text) => {
+    const stat = text === undefined ? undefined : statOf(text)
+    return text === undefined || stat === undefined ? undefined : { ...stat, isEnding: isEnding(text) }
+  })
+
+/**
+ * Finds the process with this pid. It fails with the reason why it cannot be watched.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const find = (reader: ProcReader, pid: number): Effect.Effect<Target, WatchError.WatchFailed> =>
+  Effect.gen(function*() {
+    const { platform } = reader
+    if (platform !== "linux") return yield* failed(new WatchError.UnsupportedPlatform({ platform }))
+    const stat = yield* readStat(reader, `/proc/${pid}`, `process ${pid}`)
+    if (stat === undefined) {
+      const hasProc = attempt(() => reader.contents("/proc/self/stat")) !== undefined
+      return yield* failed(
+        hasProc
+          ? new WatchError.NoSuchProcess({ pid })
+          : new WatchError.UnsupportedPlatform({ platform: "linux without /proc" })
+      )
+    }
+    const status = yield* textOf(reader, `/proc/${pid}/status`, nameOf(stat))
+    const group = Number(statusOf(status ?? "", "Tgid") ?? pid)
+    if (group !== pid) return yield* failed(new WatchError.IsThread({ thread: pid, pid: group }))
+    if (isOver(stat)) {
+      return yield* failed(new WatchError.AlreadyEnded({ process: nameOf(stat), parent: stat.parent }))
+    }
+    return { pid, start: stat.start }
+  })
+
+/**
+ * A process that is there.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Present {
+  /** The name in it is that of the program which was called. */
+  readonly stat: ProcessStat
+  /**
+   * The directory that has the figures of the process. Where the first thread has ended and others go on, only they have
+   * them.
+   */
+  readonly directory: string
+  /** When the thread began whose figures these are. */
+  readonly start: number
+}
+
+/** A thread that goes on while the first one ends, and has what that has given up. */
+const livingThread = (
+  reader: ProcReader,
+  { pid }: ProcessStat
+): Effect.Effect<Omit<Present, "stat"> | undefined, WatchError.WatchFailed> =>
+  Effect.gen(function*() {
+    const tasks = `/proc/${pid}/task`
+    for (const thread of attempt(() => reader.names(tasks)) ?? []) {
+      const directory = `${tasks}/${thread}`
+      const stat = yield* readStat(reader, directory, `process ${pid}`)
+      if (stat !== undefined && !stat.isEnding) return { directory, start: stat.start }
+    }
+    return undefined
+  })
+
+/**
+ * The first thread may have a name of its own: Node calls it `MainThread`. Arguments are left out, for they may hold secrets.
+ */
+const named = (reader: ProcReader, stat: ProcessStat, directory: string): ProcessStat => {
+  const name = programOf(attempt(() => reader.contents(`${directory}/cmdline`)) ?? "")
+  return name === "" ? stat : { ...stat, command: name }
+}
+
+/**
+ * The process as it is now; `undefined` when it has ended, also when another one has its pid since.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const present = (
+  reader: ProcReader,
+  { pid, start }: Target
+): Effect.Effect<Present | undefined, WatchError.WatchFailed> =>
+  Effect.gen(function*() {
+    const first = `/proc/${pid}`
+    const stat = yield* readStat(reader, first, `process ${pid}`)
+    if (stat === undefined || stat.start !== start || isOver(stat)) return undefined
+    const living = stat.isEnding ? yield* livingThread(reader, stat) : { directory: first, start }
+    return living === undefined ? undefined : { ...living, stat: named(reader, stat, living.directory) }
+  })
+
+/**
+ * Whether what was read of a process was still its own: a thread that ends gives up its descriptors first, and is seen with
+ * none for a moment.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const isIntact = (
+  reader: ProcReader,
+  { directory, start, stat: { pid } }: Present
+): Effect.Effect<boolean, WatchError.WatchFailed> =>
+  Effect.map(
+    readStat(reader, directory, `process ${pid}`),
+    (stat) => stat !== undefined && stat.start === start && !stat.isEnding
+  )

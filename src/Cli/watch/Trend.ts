@@ -1,0 +1,198 @@
+/**
+ * What the looks at a process amount to over time: levels, alerts, growth. All of it is pure, and the rules are the monitor's.
+ *
+ * @since 0.1.0
+ */
+import type { Alert, Resource } from "../../Monitor/Alert.ts"
+import * as Alerts from "../../Monitor/Alerts.ts"
+import * as Projection from "../../Monitor/Projection.ts"
+import * as Reading from "../../Monitor/Reading.ts"
+import { nearer, smallerLimit } from "../../Monitor/Source.ts"
+import type { Gauge, Level, Usage } from "../../Monitor/Usage.ts"
+import { level as levelOfUsage } from "../../Monitor/Usage.ts"
+import type { Look } from "./Observer.ts"
+
+/**
+ * The limits to hold a process against besides its own, `Infinity` for none, and when levels change.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Limits {
+  readonly maxDescriptors: number
+  /** In bytes. */
+  readonly maxMemory: number
+  readonly maxConnections: number
+  readonly rules: Alerts.Rules
+}
+
+/**
+ * How a figure changes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Growth {
+  /** How much more it is each second; less, when it is below 0. A trend is the least that it surely grows. */
+  readonly perSecond: number
+  /** `undefined` when it does not come nearer. */
+  readonly secondsToLimit: number | undefined
+  /**
+   * `true` when it is the trend over the last half minute, which swings do not change; `false` when it is the difference of
+   * the last three looks, which is all that is known at first.
+   */
+  readonly isTrend: boolean
+}
+
+/**
+ * One figure with all that follows from it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Figure extends Gauge {
+  readonly level: Level
+  readonly growth: Growth | undefined
+}
+
+/**
+ * The conclusions of one look.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Moment {
+  readonly look: Look
+  /** The worst level of the three figures. */
+  readonly level: Level
+  readonly figures: Readonly<Record<Resource, Figure>>
+  /** What this look brought. */
+  readonly alerts: ReadonlyArray<Alert>
+}
+
+interface Trail {
+  /** Where the figure was read: another place has another figure. */
+  readonly source: string
+  readonly long: Projection.Trail
+  readonly short: Projection.Trail
+}
+
+/**
+ * What is remembered of the looks so far.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Trend {
+  readonly alerts: Alerts.State
+  readonly trails: Readonly<Record<Resource, Trail | undefined>>
+}
+
+/**
+ * What is remembered before the first look.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const initial: Trend = {
+  alerts: Alerts.initial,
+  trails: { descriptors: undefined, memory: undefined, connections: undefined }
+}
+
+/**
+ * The figures that have a level.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const resources = ["descriptors", "memory", "connections"] as const
+
+const limited = (used: Reading.Reading, max: number, at: number): Gauge => ({
+  used,
+  limit: max === Infinity ? Reading.unlimited("options") : Reading.known(max, at, "options")
+})
+
+const usageOf = (look: Look, limits: Limits): Usage => {
+  const { at, container, descriptorLimit, descriptors, memory } = look
+  const gauges = {
+    descriptors: { used: descriptors.used, limit: smallerLimit(limits.maxDescriptors, descriptorLimit, at) },
+    memory: nearer(limited(memory, limits.maxMemory, at), container),
+    connections: limited(descriptors.connections, limits.maxConnections, at),
+    reserved: 0
+  }
+  return { ...gauges, level: levelOfUsage(gauges, limits.rules) }
+}
+
+// The shortest that shows a direction at all.
+const shortest = 3
+
+const extended = (before: Trail | undefined, { used }: Gauge, now: number): Trail | undefined => {
+  if (used._tag !== "Known") return before
+  const point = { at: now, value: used.value }
+  const same = before?.source === used.source ? before : { long: [], short: [] }
+  return {
+    source: used.source,
+    long: Projection.extend(same.long, point),
+    short: [...same.short.slice(1 - shortest), point]
+  }
+}
+
+// Two looks in the same millisecond, or too few of them, have no slope.
+const finite = (slope: number | undefined): number | undefined => Number.isFinite(slope) ? slope : undefined
+
+const growthOf = (trail: Trail | undefined, { limit, used }: Gauge): Growth | undefined => {
+  if (trail === undefined || used._tag !== "Known") return undefined
+  const margin = limit._tag === "Known" ? limit.value * Alerts.newHigh : Infinity
+  const trend = finite(Projection.slope(trail.long, margin))
+  const perSecond = trend ?? finite(Projection.pace(trail.short))
+  if (perSecond === undefined) return undefined
+  const secondsToLimit = limit._tag === "Known"
+    ? Projection.secondsToLimit(used.value, limit.value, perSecond)
+    : undefined
+  return { perSecond, secondsToLimit, isTrend: trend !== undefined }
+}
+
+// Who opened what cannot be seen from outside.
+const noSites = () => []
+
+/**
+ * What one more look leads to.
+ *
+ * **Details**
+ *
+ * Descriptors are held against the process's own soft limit and `maxDescriptors`, whichever is smaller; resident memory
+ * against `maxMemory`, unless its container is nearer to a limit; TCP connections against `maxConnections`. Levels rise with
+ * one look and fall slowly, as the monitor's do.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const step = (
+  before: Trend,
+  look: Look,
+  limits: Limits
+): { readonly trend: Trend; readonly moment: Moment } => {
+  const usage = usageOf(look, limits)
+  const observation = { usage, own: 0, at: look.at, now: look.now }
+  const { alerts, state } = Alerts.observe(before.alerts, observation, limits.rules, noSites)
+  const trailOf = (resource: Resource) => extended(before.trails[resource], usage[resource], look.now)
+  const trails = {
+    descriptors: trailOf("descriptors"),
+    memory: trailOf("memory"),
+    connections: trailOf("connections")
+  }
+  const figureOf = (resource: Resource): Figure => ({
+    ...usage[resource],
+    level: state[resource].hysteresis.level,
+    growth: growthOf(trails[resource], usage[resource])
+  })
+  const figures = {
+    descriptors: figureOf("descriptors"),
+    memory: figureOf("memory"),
+    connections: figureOf("connections")
+  }
+  return {
+    trend: { alerts: state, trails },
+    moment: { look, level: Alerts.levelOf(state), figures, alerts }
+  }
+}
