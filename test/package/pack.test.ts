@@ -6,9 +6,11 @@ import * as Path from "node:path"
 
 const root = Path.resolve(import.meta.dirname, "../..")
 const bin = (name: string): string => Path.join(root, "node_modules/.bin", name)
-const exported: Record<string, { readonly default: string }> =
-  JSON.parse(Fs.readFileSync(Path.join(root, "package.json"), "utf8")).exports
-const entries = Object.keys(exported).filter((name) => name.slice(2) !== "package.json")
+const manifest: {
+  readonly exports: Record<string, { readonly default: string }>
+  readonly dependencies?: Record<string, string>
+} = JSON.parse(Fs.readFileSync(Path.join(root, "package.json"), "utf8"))
+const entries = Object.keys(manifest.exports).filter((name) => name.slice(2) !== "package.json")
 
 let consumer: string
 
@@ -23,18 +25,21 @@ const succeed = (command: string, args: ReadonlyArray<string>, cwd: string): str
 
 const write = (name: string, content: string): void => Fs.writeFileSync(Path.join(consumer, name), content)
 
+/** Installs in the consumer what this checkout has installed, as a link and without asking a registry. */
+const install = (name: string): void => {
+  const target = Path.join(consumer, "node_modules", name)
+  Fs.mkdirSync(Path.dirname(target), { recursive: true })
+  Fs.symlinkSync(Path.join(root, "node_modules", name), target)
+}
+
 /**
- * A project that has the packed tarball in its node_modules, and beside it links to what this checkout has installed:
- * the same modules that a package manager would put there, without asking a registry.
+ * A project that has the packed tarball in its node_modules, and beside it what npm installs with it: `effect`, and no optional
+ * peer. `@types/node` is the project's own.
  */
 beforeAll(() => {
   consumer = Fs.mkdtempSync(Path.join(Os.tmpdir(), "sluice-consumer-"))
   const modules = Path.join(consumer, "node_modules")
-  Fs.mkdirSync(Path.join(modules, "@effect"), { recursive: true })
-  Fs.mkdirSync(Path.join(modules, "@types"))
-  for (const name of ["effect", "@effect/platform-node", "@types/node"]) {
-    Fs.symlinkSync(Path.join(root, "node_modules", name), Path.join(modules, name))
-  }
+  for (const name of ["effect", "@types/node"]) install(name)
   succeed("npm", ["run", "build"], root)
   const [packed] = JSON.parse(
     succeed("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", consumer], root)
@@ -84,7 +89,11 @@ describe("the packed package", () => {
     }
   })
 
-  it("has each entry point that it exports, and each one loads", () => {
+  it("depends on nothing but its peer effect", () => {
+    assert.deepStrictEqual(manifest.dependencies ?? {}, {})
+  })
+
+  it("has each entry point that it exports, and each one loads with effect alone", () => {
     const loaded = entries.map((name) => `await import("${name.replace(".", "effect-sluice")}")`).join("\n")
     write("entries.mjs", `${loaded}\nconsole.log("loaded")`)
     assert.strictEqual(succeed(process.execPath, ["entries.mjs"], consumer), "loaded\n")
@@ -102,6 +111,19 @@ describe("the packed package", () => {
     for (const name of ["barrel.ts", "subpath.ts"]) {
       assert.strictEqual(succeed(process.execPath, [name], consumer), "closed\ndb\n")
     }
+  })
+
+  it("has a command that names the package to install, and runs once that is there", () => {
+    const sluice = Path.join(consumer, "node_modules/effect-sluice/dist/Cli/main.js")
+    const { status, stderr, stdout } = run(process.execPath, [sluice, "--version"], consumer)
+    assert.deepStrictEqual({ status, stdout, stderr }, {
+      status: 1,
+      stdout: "",
+      stderr:
+        "sluice: this command needs @effect/platform-node, which is not installed: npm install @effect/platform-node@4\n"
+    })
+    install("@effect/platform-node")
+    assert.match(succeed(process.execPath, [sluice, "--version"], consumer), /^sluice v\d/)
   })
 
   it("keeps its inside to itself", () => {
