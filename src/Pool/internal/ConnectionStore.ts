@@ -28,6 +28,7 @@ const nothingEnding = { ofEndpoint: 0, ofPool: 0 }
 /** Connections that are looked through when a borrower has to wait. */
 const maxSearched = 256
 
+/** Keeps the connections of a pool and counts their slots. It is the one writer of a connection's `state` and of the counts of slots. */
 export class ConnectionStore<K, A> {
   readonly #settings: Settings
   readonly #tally: Tally
@@ -233,7 +234,7 @@ export class ConnectionStore<K, A> {
   }
 
   /** Takes a connection back from one of its borrowers. */
-  takeBack(connection: PooledConnection<K, A>, lease: Lease<K, A>): void {
+  release(connection: PooledConnection<K, A>, lease: Lease<K, A>): void {
     removeFrom(connection.leases, lease)
     if (connection.state === "Closing") connection.owner.detached--
     // Only one has a connection that is being proved.

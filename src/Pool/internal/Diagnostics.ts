@@ -126,11 +126,11 @@ export const longestHolders = <K, A>(
 
 const stalledBy = <K, A>(lease: Lease<K, A>, context: TimeoutContext<K, A>): StalledBy => {
   const endpoint = lease.owner
-  const { isDialling, isSuspended, obstacle, settings } = context
+  const { isDialing, isSuspended, obstacle, settings } = context
   if (isSuspended) return "Suspended"
   if (lease.state !== "Waiting") return "Checking"
   if (endpoint.connecting > 0) {
-    return isDialling(endpoint) || obstacle(endpoint.label) === undefined ? "Connecting" : "Gate"
+    return isDialing(endpoint) || obstacle(endpoint.label) === undefined ? "Connecting" : "Gate"
   }
   const isFull = slotsOf(endpoint) >= settings.maxPerEndpoint
   if (isFull && endpoint.kept > 0) return "LeftBehind"
@@ -146,7 +146,7 @@ export interface TimeoutContext<K, A> {
   /** What keeps the gate from letting a dial in, if something does. */
   readonly obstacle: (label: string) => unknown
   /** Whether a dial to an endpoint has begun, past the gate. */
-  readonly isDialling: (endpoint: PoolEndpoint<K, A>) => boolean
+  readonly isDialing: (endpoint: PoolEndpoint<K, A>) => boolean
   /** Who has held connections for the longest: those of an endpoint, or of the pool. */
   readonly holders: (endpoint: PoolEndpoint<K, A> | undefined) => ReadonlyArray<Holder>
 }

@@ -161,7 +161,7 @@ const summed = (last: unknown, { attempts, elapsed, policy }: FailedDial): unkno
 }
 
 /** Decides what follows a failed attempt. */
-export const judge = (failedDial: FailedDial): RedialDecision => {
+export const decideRedial = (failedDial: FailedDial): RedialDecision => {
   const { attempts, elapsed, error, policy, u } = failedDial
   const delay = redialDelay(failedDial)
   // The single attempt has used up its policy, so that only this reason of a `RetryError` says that another may help.

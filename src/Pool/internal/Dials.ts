@@ -32,7 +32,7 @@ const maxHold = 1000
 interface PendingDial {
   /** There is none yet in its first step. */
   fiber: Fiber.Fiber<unknown> | undefined
-  isDialling: boolean
+  isDialing: boolean
   /** What it would open is not wanted any more. */
   isAbandoned: boolean
   isOver: boolean
@@ -103,7 +103,7 @@ export class Dials<K, A> {
   /** Starts a dial, which takes a slot at once. */
   start(endpoint: PoolEndpoint<K, A>): void {
     const slot = this.#store.takeSlot(endpoint, this.#env.clock.now())
-    const dial: PendingDial = { fiber: undefined, isDialling: false, isAbandoned: false, isOver: false }
+    const dial: PendingDial = { fiber: undefined, isDialing: false, isAbandoned: false, isOver: false }
     this.#add(endpoint, dial)
     const fiber = dial.fiber = this.#env.open(endpoint, this.#requestFor(endpoint, slot, dial))
     if (dial.isOver) fiber.interruptUnsafe()
@@ -135,7 +135,7 @@ export class Dials<K, A> {
     }
     return {
       isWanted: () => this.#isWanted(endpoint),
-      dialling: () => void (dial.isDialling = true),
+      dialing: () => void (dial.isDialing = true),
       isAbandoned: () => dial.isAbandoned,
       crowded: () => {
         // A minimum costs no other connection, and one dial costs at most one: others may take the permit.
@@ -186,7 +186,7 @@ export class Dials<K, A> {
    */
   reconsider(endpoint: PoolEndpoint<K, A>): void {
     for (const dial of [...this.#pending.get(endpoint) ?? []]) {
-      if (dial.isDialling || dial.isAbandoned || this.#isWanted(endpoint)) continue
+      if (dial.isDialing || dial.isAbandoned || this.#isWanted(endpoint)) continue
       dial.isAbandoned = true
       // No other one can leave it to this one to carry on.
       endpoint.redundant++
@@ -195,8 +195,8 @@ export class Dials<K, A> {
   }
 
   /** Whether a dial to an endpoint has begun: one that waits at the gate or for the budget has not. */
-  isDialling(endpoint: PoolEndpoint<K, A>): boolean {
-    for (const { isDialling } of this.#pending.get(endpoint) ?? []) if (isDialling) return true
+  isDialing(endpoint: PoolEndpoint<K, A>): boolean {
+    for (const { isDialing } of this.#pending.get(endpoint) ?? []) if (isDialing) return true
     return false
   }
 
@@ -233,9 +233,9 @@ export class Dials<K, A> {
   }
 
   /**
-   * A connection has died and no borrower goes on with it. If no borrow has used it with success and it has not lasted, it was a failure to open
-   * one: a server that closes what it has accepted is not there, however readily it accepts. Those that were dialed before
-   * the last failure are the same one.
+   * A connection has died and no borrower goes on with it. A server that closes new connections before their first successful use
+   * counts as down, so this is a failed dial, unless the connection has lasted. Connections that were dialed before the last failure
+   * belong to that failure.
    */
   lost(connection: PooledConnection<K, A>): void {
     const { onTrial, owner, slot, untried } = connection
@@ -327,7 +327,7 @@ export class Dials<K, A> {
     if (endpoint.attempts++ === 0) endpoint.failingSince = now
     endpoint.failedAt = now
     endpoint.dialState = DialPolicy.afterFailedDial(endpoint.dialState, error)
-    const decision = DialPolicy.judge({
+    const decision = DialPolicy.decideRedial({
       policy: settings.retry,
       maxRedialDelay: settings.maxRedialDelay,
       error,

@@ -29,6 +29,7 @@ export interface DispatchParts<K, A> {
   readonly serve: (connection: PooledConnection<K, A>, lease: Lease<K, A>, now: number) => void
 }
 
+/** Serves the borrowers that wait: with an idle connection, with a dial, or with the slot of another endpoint. */
 export class Dispatcher<K, A> {
   readonly #pool: DispatchParts<K, A>
   #isContended = false
@@ -141,6 +142,7 @@ export interface SlotParts<K, A> {
   readonly wakeAt: (due: number) => void
 }
 
+/** Acts when a slot becomes free, or is kept for a connect that was left behind. */
 export class SlotRelease<K, A> {
   readonly #pool: SlotParts<K, A>
   readonly #onEmptied: Array<() => void> = []
@@ -206,6 +208,7 @@ export interface TimeoutParts<K, A> {
   readonly isSuspended: () => boolean
 }
 
+/** Counts borrowers that run out of time, and makes their errors. */
 export class Timeouts<K, A> {
   readonly #parts: TimeoutParts<K, A>
 
@@ -219,7 +222,7 @@ export class Timeouts<K, A> {
     tally.timeouts++
     observers.current?.timedOut()
     const error = Diagnostics.acquireTimeout(lease, position, context)
-    if (lease.owner.connecting === 0 || dials.isDialling(lease.owner)) health.timedOut(lease.owner, error)
+    if (lease.owner.connecting === 0 || dials.isDialing(lease.owner)) health.timedOut(lease.owner, error)
     return error
   }
 
@@ -231,9 +234,9 @@ export class Timeouts<K, A> {
 
   #context(): Diagnostics.TimeoutContext<K, A> {
     const { endpoints, env: { clock, obstacle, settings }, store, isSuspended, dials } = this.#parts
-    const isDialling = (endpoint: PoolEndpoint<K, A>) => dials.isDialling(endpoint)
+    const isDialing = (endpoint: PoolEndpoint<K, A>) => dials.isDialing(endpoint)
     const [now, pool] = [clock.now(), endpoints.counts()]
-    const facts = { settings, pool, now, isSuspended: isSuspended(), obstacle, isDialling }
+    const facts = { settings, pool, now, isSuspended: isSuspended(), obstacle, isDialing }
     return Diagnostics.timeoutContextOf(facts, () => store.all())
   }
 }

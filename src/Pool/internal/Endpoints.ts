@@ -28,6 +28,7 @@ const isEmpty = <K, A>(endpoint: PoolEndpoint<K, A>): boolean =>
 const hasFailed = <K, A>({ dialAt, dialState, setbacks }: PoolEndpoint<K, A>): boolean =>
   dialAt > 0 || setbacks !== noSetbacks || dialState !== healthy
 
+/** The endpoints that a pool knows: created on first use, forgotten when empty. */
 export class Endpoints<K, A> {
   readonly #make: (key: K) => PoolEndpoint<K, A>
   readonly #index = new KeyIndex<K, PoolEndpoint<K, A>>()
@@ -191,6 +192,7 @@ export class KeyIndex<K, V extends { readonly key: K; readonly isForgotten: bool
 const evidenceOf = (cause: Cause.Cause<unknown>): Evidence =>
   Cause.hasFails(cause) && Failure.classify(Cause.squash(cause)).class !== "Fatal" ? "Failure" : "Unclear"
 
+/** Keeps what has gone wrong at each endpoint since its last success, and what follows from it for borrowers. */
 export class EndpointHealth<K, A> {
   readonly #env: Environment<K, A>
   readonly #store: ConnectionStore<K, A>

@@ -18,6 +18,7 @@ import type { ResumeQueue } from "./WaitQueue.ts"
 /** So many idle connections are not looked at for each of them alone. */
 const crowd = 256
 
+/** Probes connections without borrowers: after their return (reset), and while they are idle (keep-alive). */
 export class HealthChecks<K, A> {
   readonly #env: Environment<K, A>
   readonly #store: ConnectionStore<K, A>
@@ -168,6 +169,15 @@ export const firstDoubt = 1
 
 const isTurning = <K, A>(lease: Lease<K, A> | undefined): boolean => lease !== undefined && lease.turn !== "None"
 
+/**
+ * Knows which connections may have died unnoticed.
+ *
+ * **Details**
+ *
+ * The kernel learns first that a connection has ended. The event loop brings that news, and the connector's `closed` and `isReusable`
+ * pass it on. Between a return and the next lease in the same step no news can arrive. In all other cases a connection may be dead
+ * although nothing says so, and its next borrower lets the event loop turn before it uses the connection.
+ */
 export class Liveness<K, A> {
   readonly #hasNews: boolean
   #activeAt = 0

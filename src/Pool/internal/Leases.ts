@@ -31,6 +31,7 @@ const note = <K, A>(witness: Witness, { context, owner, site }: Lease<K, A>): ()
   return () => witness.delete(opened)
 }
 
+/** Tracks each lease from the moment it gets a connection until it returns it. */
 export class LeaseTracker<K, A> {
   readonly #store: ConnectionStore<K, A>
   readonly #nested: NestedBorrows<K, A>
@@ -477,6 +478,7 @@ interface HeldSlot<K, A> {
   waiting: Lease<K, A> | undefined
 }
 
+/** The fibers of a pool that hold one of its slots: they open a connection, or check or reset one that is not leased. */
 export class SlotHolders<K, A> {
   readonly #slots = new Map<number, HeldSlot<K, A>>()
 

@@ -140,12 +140,12 @@ const recorded = <K, A, E, R>(request: OpenRequest<K, A, E, R>, held: HeldAttemp
   const { dialRequest, label, settings } = request
   const ifWanted = <B, E2, R2>(effect: Effect.Effect<B, E2, R2>) =>
     Effect.suspend((): Effect.Effect<B | undefined, E2, R2> => dialRequest.isWanted() ? effect : Effect.undefined)
-  const dialled = Effect.suspend(() => {
-    dialRequest.dialling()
+  const dialed = Effect.suspend(() => {
+    dialRequest.dialing()
     return dial(request, held)
   })
   const noted = ifWanted(
-    Effect.suspend(() => Effect.andThen(noteDown(label, dialRequest.site(), held.ledgerEntry), dialled))
+    Effect.suspend(() => Effect.andThen(noteDown(label, dialRequest.site(), held.ledgerEntry), dialed))
   )
   return ifWanted(Effect.flatMap(
     ConnectionBudget,
@@ -172,7 +172,7 @@ const open = <K, A, E, R>(request: OpenRequest<K, A, E, R>, held: HeldAttempt<A>
   const tried = retryReleasing(
     Effect.catchCauseIf(
       attempt(request, held),
-      // An opener that is not needed any more ends here; the one that goes on carries the failure.
+      // A dial that is not needed any more ends here; the one that goes on carries the failure.
       (cause) => dialRequest.isRedundant(Cause.squash(cause)),
       () => Effect.undefined
     ),

@@ -377,7 +377,7 @@ export class PoolCore<K, A> {
     lease.connection = undefined
     this.#leases.remove(lease)
     this.observers.current?.used(now - lease.borrowedAt)
-    this.#store.takeBack(connection, lease)
+    this.#store.release(connection, lease)
   }
 
   /** Ends a borrow. If it leaves its connection broken or in an unknown state, that is not leased again. */
@@ -439,8 +439,8 @@ export class PoolCore<K, A> {
     connection.watcher?.addObserver(() => this.#died(connection))
     if (slot.generation !== owner.generation) return this.#store.retire(connection)
     if (connection.unfit) {
-      // A server that closes what it has just accepted is not there, however readily it accepts. The failure is counted
-      // before the slot is free, so that the next dial waits for its delay.
+      // A server that closes new connections at once counts as down. The failure is counted before the slot is free, so that the
+      // next dial waits for its delay.
       this.#dials.failed(owner, Diagnostics.diedAtOnce(owner))
       return this.#store.retire(connection)
     }

@@ -442,7 +442,7 @@ export interface DialRequest<A> {
   /** Whether the connection is still wanted. It is asked again before each dial. */
   readonly isWanted: () => boolean
   /** The dial begins. From here on it outlives the borrower that it was meant for. */
-  readonly dialling: () => void
+  readonly dialing: () => void
   /** Whether it was interrupted, before the dial had begun, because it was not wanted any more. */
   readonly isAbandoned: () => boolean
   /** The budget has had nothing left for a while: an idle connection of another endpoint may give its permit up. */

@@ -8,6 +8,7 @@ import { Alarm } from "../../internal/Timer.ts"
 import type { PoolError } from "../PoolError.ts"
 import type { Environment, Lease, PoolEndpoint } from "./PoolState.ts"
 
+/** The borrowers that wait: a queue for each endpoint, and the endpoints in the order of their turns. */
 export class WaitQueue<K, A> {
   /** The endpoints with waiting borrowers, whose turn is next first. */
   readonly #turns = new Set<PoolEndpoint<K, A>>()
@@ -104,6 +105,7 @@ export class Refusals<K, A> {
   }
 }
 
+/** Bounds each borrow by one absolute deadline for waiting, opening and checking together. */
 export class Deadlines<K, A> {
   readonly #clock: AgeClock
   readonly #acquireTimeout: number

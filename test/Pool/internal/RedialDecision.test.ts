@@ -2,14 +2,14 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration } from "effect"
 import * as Failure from "effect-sluice/Failure"
 import * as RetryPolicy from "effect-sluice/RetryPolicy"
-import { isLocal, judge } from "../../../src/Pool/internal/DialPolicy.ts"
+import { decideRedial, isLocal } from "../../../src/Pool/internal/DialPolicy.ts"
 import { ConnectionDied } from "../../../src/Pool/PoolError.ts"
 
 const policy = RetryPolicy.make({ ...RetryPolicy.tcpConnection, initialDelay: 100, maxDelay: 1000, jitter: 0 })
 
 /** The delay after a first failure whose cause asks to be left alone for so long. */
 const delayAfter = (retryAfter: Duration.Input, u: number) =>
-  judge({
+  decideRedial({
     policy,
     maxRedialDelay: Infinity,
     error: Object.assign(new ConnectionDied({ key: "k" }), { retryAfter: Duration.fromInputUnsafe(retryAfter) }),
@@ -35,7 +35,7 @@ describe("OpeningVerdict", () => {
         })
       })
     const situation = { policy, maxRedialDelay: Infinity, attempts: 1, failures: 1, elapsed: 0, u: 0 }
-    assert.deepStrictEqual(judge({ ...situation, error: after(failure) }), { _tag: "Again", delay: 20_000 })
+    assert.deepStrictEqual(decideRedial({ ...situation, error: after(failure) }), { _tag: "Again", delay: 20_000 })
     assert.deepStrictEqual([isLocal(after(local)), isLocal(after(failure))], [true, false])
   })
 
