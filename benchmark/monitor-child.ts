@@ -13,11 +13,11 @@ import { subscribe } from "node:diagnostics_channel"
 import { openSync } from "node:fs"
 import { monitorEventLoopDelay } from "node:perf_hooks"
 import { getHeapCodeStatistics } from "node:v8"
-import * as DeepLook from "../src/Monitor/DeepLook.ts"
-import * as Probes from "../src/Monitor/Probes.ts"
+import * as DescriptorBreakdown from "../src/Monitor/readings/DescriptorBreakdown.ts"
+import * as Probes from "../src/Monitor/readings/Probes.ts"
+import * as Sampler from "../src/Monitor/readings/Sampler.ts"
+import type { Cost } from "../src/Monitor/readings/Sampler.ts"
 import * as ResourceMonitor from "../src/Monitor/ResourceMonitor.ts"
-import * as Sampler from "../src/Monitor/Sampler.ts"
-import type { Cost } from "../src/Monitor/Thrift.ts"
 import { median } from "./measure.ts"
 import type { MonitorFigures } from "./monitor.ts"
 
@@ -116,7 +116,7 @@ const lookDeep = async () => {
     await pause(100)
     histogram.reset()
     const began = performance.now()
-    await Effect.runPromise(DeepLook.take(reader, files))
+    await Effect.runPromise(DescriptorBreakdown.take(reader, files))
     looks.push({ took: performance.now() - began, longest: histogram.max / 1e6 })
     histogram.disable()
   }

@@ -91,6 +91,18 @@ for (const from of usersOfPool) {
   violations.set(`src/${from}/ToPoolInternal.ts`, importing("../Pool/internal/Target.ts"))
   violations.set(`src/${from}/Deep/ToPoolInternal.ts`, importing("../../Pool/internal/Target.ts", "import type"))
 }
+/** What is behind the public modules of the monitor, in the order in which each may import those before it. */
+const behindMonitor = ["readings", "levels", "gate"]
+const usersOfMonitor = folders.filter((from) => arrows[from]?.includes("Monitor"))
+for (const [i, behind] of behindMonitor.entries()) {
+  violations.set(`src/Monitor/${behind}/Target.ts`, "export const target = 1\n")
+  for (const from of usersOfMonitor) {
+    violations.set(`src/${from}/ToMonitor${i}.ts`, importing(`../Monitor/${behind}/Target.ts`, "import type"))
+  }
+  for (const [j, other] of behindMonitor.entries()) {
+    if (i !== j) violations.set(`src/Monitor/${behind}/To${j}.ts`, importing(`../${other}/Target.ts`, "import type"))
+  }
+}
 houseRules.forEach(([, code], i) => violations.set(`src/Resource/House${i}.ts`, code + "\n"))
 for (const module of core) {
   violations.set(module, tooHeavyForCore.map((name, i) => `export * as X${i} from "${name}"\n`).join(""))
@@ -163,6 +175,24 @@ describe("the linter", () => {
       assert.deepStrictEqual(rulesOf(`src/${from}/ToPoolInternal.ts`), ["eslint(no-restricted-imports)"])
       assert.deepStrictEqual(rulesOf(`src/${from}/Deep/ToPoolInternal.ts`), ["eslint(no-restricted-imports)"])
     }
+  })
+
+  it("keeps what is behind the monitor's public modules to the monitor, but for what the command reads and judges", () => {
+    for (const from of usersOfMonitor) {
+      behindMonitor.forEach((behind, i) => {
+        const refused = rulesOf(`src/${from}/ToMonitor${i}.ts`).includes("eslint(no-restricted-imports)")
+        assert.strictEqual(refused, from !== "Cli" || behind === "gate", `${from} imports ${behind}`)
+      })
+    }
+  })
+
+  it("lets the monitor's readings know no levels, and its levels no gate", () => {
+    behindMonitor.forEach((behind, i) =>
+      behindMonitor.forEach((other, j) => {
+        const refused = rulesOf(`src/Monitor/${behind}/To${j}.ts`).includes("eslint(no-restricted-imports)")
+        assert.strictEqual(refused, i !== j && j > i, `${behind} imports ${other}`)
+      })
+    )
   })
 
   it("keeps Schema, Config, Stream, sockets and drivers out of each core module", () => {
@@ -238,7 +268,7 @@ describe("the source tree", () => {
       visit(Path.join(root, module))
     }
     const monitor = Array.from(loaded, (file) => Path.relative(root, file)).filter((file) => /Monitor\//.test(file))
-    assert.deepStrictEqual(monitor.toSorted(), ["src/Monitor/Claim.ts", "src/Monitor/Service.ts"])
+    assert.deepStrictEqual(monitor.toSorted(), ["src/Monitor/Service.ts"])
   })
 
   it("resolves each entry point to the file that the package exports", () => {

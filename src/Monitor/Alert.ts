@@ -129,7 +129,7 @@ export class Recovered extends Data.TaggedClass("Recovered")<
  * @category models
  * @since 0.1.0
  */
-export class Projected extends Data.TaggedClass("Projected")<
+export class Forecast extends Data.TaggedClass("Forecast")<
   AlertFigures & {
     /** The level that it has now. */
     readonly level: Level
@@ -177,4 +177,4 @@ export class Projected extends Data.TaggedClass("Projected")<
  * @category models
  * @since 0.1.0
  */
-export type Alert = Raised | Recovered | Projected
+export type Alert = Raised | Recovered | Forecast

@@ -139,7 +139,7 @@ export interface Drift {
  * @category models
  * @since 0.1.0
  */
-export class ForeignDrift extends Data.TaggedClass("ForeignDrift")<Drift> {
+export class ForeignGrowth extends Data.TaggedClass("ForeignGrowth")<Drift> {
   get message(): string {
     const kinds = this.kinds === undefined
       ? "what they are could not be read"
@@ -157,7 +157,7 @@ export class ForeignDrift extends Data.TaggedClass("ForeignDrift")<Drift> {
  * @category models
  * @since 0.1.0
  */
-export type Leak = Held | Returned | Lost | LeftOpen | ForeignDrift
+export type Leak = Held | Returned | Lost | LeftOpen | ForeignGrowth
 
 /**
  * A leak as it is reported to the monitor: its tag and its fields.
@@ -167,7 +167,7 @@ export type Leak = Held | Returned | Lost | LeftOpen | ForeignDrift
  */
 export type LeakFacts =
   | (Origin & { readonly _tag: "Held" | "Returned" | "Lost" | "LeftOpen" })
-  | (Drift & { readonly _tag: "ForeignDrift" })
+  | (Drift & { readonly _tag: "ForeignGrowth" })
 
 const verdicts = { Held, Returned, Lost, LeftOpen }
 
@@ -178,4 +178,4 @@ const verdicts = { Held, Returned, Lost, LeftOpen }
  * @since 0.1.0
  */
 export const fromFacts = (facts: LeakFacts): Leak =>
-  facts._tag === "ForeignDrift" ? new ForeignDrift(facts) : new verdicts[facts._tag](facts)
+  facts._tag === "ForeignGrowth" ? new ForeignGrowth(facts) : new verdicts[facts._tag](facts)

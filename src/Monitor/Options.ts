@@ -79,7 +79,7 @@ export interface Options {
    *
    * @default 1 minute
    */
-  readonly projectionHorizon?: Duration.Input | undefined
+  readonly forecastHorizon?: Duration.Input | undefined
   /**
    * The time from the end of a run of the cleanup callbacks to the next run that nobody asked for: a finite duration of at
    * least 0.
@@ -95,12 +95,12 @@ export interface Options {
    */
   readonly maintenanceInterval?: Duration.Input | undefined
   /**
-   * Descriptors that are not in the ledger are reported as `ForeignDrift` when the least number of them rises over three such
+   * Descriptors that are not in the ledger are reported as `ForeignGrowth` when the least number of them rises over three such
    * windows in a row: a duration above 0; `Infinity` reports none.
    *
    * @default 5 minutes
    */
-  readonly driftWindow?: Duration.Input | undefined
+  readonly foreignGrowthWindow?: Duration.Input | undefined
   /**
    * Of the leaks with one verdict and from one place in the program the log has the first in each such interval, and at its end the
    * number of the others: a duration of at least 0. 0 logs each one; `Infinity` logs the number when the monitor ends.
@@ -140,10 +140,10 @@ export interface Resolved extends Thresholds {
   readonly recoveryBand: number
   readonly recoverySamples: number
   readonly recoveryHold: Duration.Duration
-  readonly projectionHorizon: Duration.Duration
+  readonly forecastHorizon: Duration.Duration
   readonly cleanupCooldown: Duration.Duration
   readonly maintenanceInterval: Duration.Duration
-  readonly driftWindow: Duration.Duration
+  readonly foreignGrowthWindow: Duration.Duration
   readonly leakLogInterval: Duration.Duration
 }
 
@@ -166,10 +166,10 @@ export const defaults: Resolved = {
   recoveryBand: 0.1,
   recoverySamples: 3,
   recoveryHold: Duration.seconds(10),
-  projectionHorizon: Duration.minutes(1),
+  forecastHorizon: Duration.minutes(1),
   cleanupCooldown: Duration.seconds(30),
   maintenanceInterval: Duration.seconds(30),
-  driftWindow: Duration.minutes(5),
+  foreignGrowthWindow: Duration.minutes(5),
   leakLogInterval: Duration.minutes(1)
 }
 
@@ -232,19 +232,31 @@ export const constrained: Options = {
  */
 export const defaultHeadroom = (limit: number): number => Math.min(16 + 2 * 4, Math.floor(limit / 4))
 
+const optionSource = "options"
+
+/** The source of a limit that an option of the monitor sets, with its origin if the program names one. */
+export const configuredSource = (origin?: string): string =>
+  origin === undefined ? optionSource : `${optionSource}, from ${origin}`
+
+/** Whether an option sets the limit with this source. */
+export const isConfigured = (source: string): boolean => source.startsWith(optionSource)
+
+/** What follows the source of a configured limit: `, from` and the origin, or nothing. */
+export const originOf = (source: string): string => source.slice(optionSource.length)
+
 const { duration, require, whole } = checkOptions("ResourceMonitor")
 
 const timesOf = (options: Options) => {
-  const time = (option: "recoveryHold" | "projectionHorizon" | "cleanupCooldown") =>
+  const time = (option: "recoveryHold" | "forecastHorizon" | "cleanupCooldown") =>
     duration(option, options[option] ?? defaults[option], { min: 0 })
-  const interval = (option: "maintenanceInterval" | "driftWindow") =>
+  const interval = (option: "maintenanceInterval" | "foreignGrowthWindow") =>
     duration(option, options[option] ?? defaults[option], { min: 0, exclusive: true, infinite: true })
   return {
     recoveryHold: time("recoveryHold"),
-    projectionHorizon: time("projectionHorizon"),
+    forecastHorizon: time("forecastHorizon"),
     cleanupCooldown: time("cleanupCooldown"),
     maintenanceInterval: interval("maintenanceInterval"),
-    driftWindow: interval("driftWindow"),
+    foreignGrowthWindow: interval("foreignGrowthWindow"),
     leakLogInterval: duration("leakLogInterval", options.leakLogInterval ?? defaults.leakLogInterval, {
       min: 0,
       infinite: true

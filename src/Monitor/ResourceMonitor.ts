@@ -1,11 +1,6 @@
 /**
- * Knows how many descriptors, connections and bytes are left, and holds the gate that every new connection passes.
- *
- * **Details**
- *
- * The gate reserves instead of looking: a socket's descriptor appears only after the tick in which its connect was
- * started, so a burst passes every gate that merely reads the count. The levels are computed from one pair of thresholds,
- * which retry and pool use as well by asking here.
+ * The monitors that are alive in this process. A second one with the same limits is the first one, so that each sees what the
+ * other has reserved.
  *
  * @since 0.1.0
  */
@@ -15,52 +10,34 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
+import type { InvalidOption } from "../internal/InvalidOption.ts"
+import { checkOptions } from "../internal/Options.ts"
 import { sleepUnref } from "../internal/Timer.ts"
 import { whileOpen } from "../internal/WhileOpen.ts"
-import type { Observation } from "./Alerts.ts"
-import { standsFor, standsForEver } from "./Allowance.ts"
-import { type Claim, CurrentClaim } from "./Claim.ts"
-import * as Drift from "./Drift.ts"
-import type { Situation } from "./Gate.ts"
-import * as Leaks from "./Leaks.ts"
+import * as Gate from "./gate/Reservation.ts"
 import * as Ledger from "./Ledger.ts"
-import { LedgerClaim } from "./LedgerClaim.ts"
-import * as LiveMonitors from "./LiveMonitors.ts"
-import { defaultHeadroom, defaults, requireRoom, resolve } from "./Options.ts"
+import { makeLeakLog } from "./levels/Broadcast.ts"
+import type { Broadcast, LeakLog } from "./levels/Broadcast.ts"
+import * as LevelTracker from "./levels/LevelTracker.ts"
+import { defaults, requireRoom, resolve } from "./Options.ts"
 import type { Options, Resolved } from "./Options.ts"
-import * as Probes from "./Probes.ts"
-import { ProcReader } from "./ProcReader.ts"
 import * as Reading from "./Reading.ts"
-import * as Reserving from "./Reserving.ts"
-import * as Sampler from "./Sampler.ts"
-import { ResourceMonitor, type Track, type Tracked, type TrackRequest } from "./Service.ts"
-import * as Source from "./Source.ts"
+import * as Probes from "./readings/Probes.ts"
+import type { Gauges, Readings } from "./readings/Probes.ts"
+import { ProcReader } from "./readings/Procfs.ts"
+import * as Sampler from "./readings/Sampler.ts"
+import { CurrentReservation, ResourceMonitor } from "./Service.ts"
+import type { Reservation, Track, Tracked, TrackRequest } from "./Service.ts"
 import { make as makeTest, TestMonitor } from "./TestMonitor.ts"
-import { isAtLeast, level } from "./Usage.ts"
-import type { Usage } from "./Usage.ts"
-import * as Watch from "./Watch.ts"
+import { isAtLeast } from "./Usage.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
-export {
-  type Alert,
-  type AlertFigures,
-  type OpeningSite,
-  Projected,
-  Raised,
-  Recovered,
-  type Resource
-} from "./Alert.ts"
-export { type Claim, CurrentClaim } from "./Claim.ts"
-export type { PressureCallback } from "./Cleanup.ts"
-export { type CleanupResult, Died, Done, Failed, Skipped, TimedOut } from "./CleanupResult.ts"
-export type { DeepLook } from "./DeepLook.ts"
-export type { Figures } from "./Figures.ts"
-export { ResourceExhausted } from "./Gate.ts"
-export type { ReserveRequest } from "./Gate.ts"
+export { type Alert, type AlertFigures, Forecast, type OpeningSite, Raised, Recovered, type Resource } from "./Alert.ts"
+export { ResourceExhausted } from "./gate/Decision.ts"
+export type { ReserveRequest } from "./gate/Decision.ts"
 export type {
-  ForeignDrift,
+  ForeignGrowth,
   Held,
   KindCount,
   Leak,
@@ -72,250 +49,187 @@ export type {
   Returned
 } from "./Leak.ts"
 export type { HeldLease, SiteCount } from "./Ledger.ts"
+export type { PressureCallback } from "./levels/Cleanup.ts"
+export { type CleanupResult, Died, Done, Failed, Skipped, TimedOut } from "./levels/Cleanup.ts"
 export { conservative, constrained, defaultHeadroom, highPerformance } from "./Options.ts"
 export type { Options, Origins } from "./Options.ts"
-export { ProcReader } from "./ProcReader.ts"
+export type { Zombie, ZombieCause } from "./readings/Children.ts"
+export type { DescriptorBreakdown } from "./readings/DescriptorBreakdown.ts"
+export { ProcReader } from "./readings/Procfs.ts"
+export type { Cost } from "./readings/Sampler.ts"
+export { CurrentReservation, type Reservation } from "./Service.ts"
 export { ResourceMonitor } from "./Service.ts"
 export type { Reserve, ReserveUnsafe, ShortageRequest, Track, Tracked, TrackRequest } from "./Service.ts"
 export { TestMonitor } from "./TestMonitor.ts"
 export type { TestReadings } from "./TestMonitor.ts"
-export type { Cost } from "./Thrift.ts"
+export type { Figures } from "./Usage.ts"
 export { isAtLeast, level } from "./Usage.ts"
 export type { Gauge, Level, Thresholds, Usage } from "./Usage.ts"
-export type { Cause as ZombieCause, Zombie } from "./Zombies.ts"
 
 type Shape = ResourceMonitor["Service"]
 
-interface Parts {
-  readonly source: Source.Source
-  readonly ledger: Ledger.Ledger
-  readonly options: Resolved
-  readonly leaks: Leaks.Leaks
-}
-
-/** What the monitor holds of the limit. The descriptors that stay free are off it already, and its own are among those. */
-const heldOf = ({ own, reserve }: Source.DescriptorGauge): number => Math.max(own - reserve, 0)
-
-const usageOf = ({ source, ledger, options }: Parts, descriptors: Source.DescriptorGauge, now: number): Usage => {
-  const reserved = Ledger.reserved(ledger)
-  const readings = {
-    descriptors: { used: descriptors.used, limit: descriptors.limit },
-    reserved,
-    memory: source.memory(now),
-    connections: {
-      used: Reading.known(Ledger.open(ledger), now, "ledger"),
-      limit: source.connectionLimit()
-    }
-  }
-  return { ...readings, level: level({ ...readings, reserved: reserved + heldOf(descriptors) }, options) }
-}
-
-// The monitor's own descriptors are part of the headroom, for nobody else can have them: the few that it must have, so that
-// small limits stay usable. What it holds beyond these comes on top, so that what the headroom is for is still there.
-const headroomOf = ({ limit, own, reserve }: Source.DescriptorGauge, options: Resolved): number => {
-  const headroom = options.headroom ?? (limit._tag === "Known" ? defaultHeadroom(limit.value + reserve) : 0)
-  return Math.max(own, headroom + Math.max(own - Probes.fewestHeld, 0)) - reserve
-}
-
-const situationNow = (parts: Parts, now: number): Situation => {
-  const { ledger, options } = parts
-  const descriptors = parts.source.descriptors(now, false)
-  return {
-    usage: usageOf(parts, descriptors, now),
-    open: Ledger.open(ledger),
-    opening: Ledger.opening(ledger),
-    headroom: headroomOf(descriptors, options),
-    reserve: descriptors.reserve,
-    warningThreshold: options.warningThreshold,
-    errorThreshold: options.errorThreshold
-  }
-}
-
-const observation = (parts: Parts, clock: Clock.Clock) => (anew: boolean): Observation => {
-  const at = clock.currentTimeMillisUnsafe()
-  const descriptors = parts.source.descriptors(at, anew)
-  return {
-    usage: usageOf(parts, descriptors, at),
-    own: heldOf(descriptors),
-    at,
-    now: Number(clock.monotonicTimeNanosUnsafe()) / 1e6
-  }
+interface Parts extends Readings {
+  readonly leakLog: LeakLog
 }
 
 const noSite = (): undefined => undefined
 
-/** A connection in a ledger. There may be very many, so that it is one object with what it needs at its end. */
+/** A connection in a ledger. There may be very many, so it is one object with only what its end needs. */
 class TrackedConnection implements Tracked {
-  readonly #parts: Parts
-  readonly #gate: Reserving.Gate
-  readonly #opening: LedgerClaim | undefined
+  readonly #ledger: Ledger.Ledger
+  readonly #gate: Gate.Gate
+  readonly #reservation: Ledger.LedgerReservation | undefined
   #entry: Ledger.Entry | undefined
 
-  constructor(parts: Parts, gate: Reserving.Gate, { label, site }: TrackRequest, claim: Claim) {
-    const { ledger } = parts
-    this.#parts = parts
+  constructor(ledger: Ledger.Ledger, gate: Gate.Gate, { label, site }: TrackRequest, reservation: Reservation) {
+    this.#ledger = ledger
     this.#gate = gate
     this.#entry = Ledger.recordOpen(ledger, label, site ?? noSite)
-    this.#opening = claim instanceof LedgerClaim && claim.connectionRecorded(ledger) ? claim : undefined
+    this.#reservation = reservation instanceof Ledger.LedgerReservation && reservation.connectionRecorded(ledger)
+      ? reservation
+      : undefined
   }
 
   end(): void {
     if (this.#entry === undefined) return
-    this.#opening?.connectionGone()
-    Ledger.recordClosed(this.#parts.ledger, this.#entry)
+    this.#reservation?.connectionGone()
+    Ledger.recordClosed(this.#ledger, this.#entry)
     this.#entry = undefined
     this.#gate.look()
   }
 }
 
-const trackOf = (parts: Parts, gate: Reserving.Gate): Track => {
+const trackOf = (ledger: Ledger.Ledger, gate: Gate.Gate): Track => {
+  const unsafe = (request: TrackRequest, reservation: Reservation) =>
+    new TrackedConnection(ledger, gate, request, reservation)
   const track = (request: TrackRequest) =>
-    Effect.flatMap(CurrentClaim, (claim) => {
+    Effect.flatMap(CurrentReservation, (reservation) => {
       let tracked: Tracked
-      return whileOpen(() => tracked = new TrackedConnection(parts, gate, request, claim), () => tracked.end())
+      return whileOpen(() => tracked = unsafe(request, reservation), () => tracked.end())
     })
-  return Object.assign(track, {
-    unsafe: (request: TrackRequest, claim: Claim) => new TrackedConnection(parts, gate, request, claim)
-  })
+  return Object.assign(track, { unsafe })
+}
+
+/** The last values of a broadcast, at most `count`. */
+const recentOf = <A>(method: string, { recent }: Broadcast<A>) => {
+  const { whole } = checkOptions(`ResourceMonitor.${method}`)
+  return (count: number = Infinity) => Effect.sync(() => recent(whole("count", count, { min: 0, infinite: true })))
 }
 
 const makeMonitor = (
   parts: Parts,
-  { announcements, cleanup, level, look }: Watch.Watch,
-  gate: Reserving.Gate,
-  { cost, deepLook, sampleNow, zombies }: Pick<Sampler.Sampler, "cost" | "deepLook" | "sampleNow" | "zombies">
+  { cleanup, hub, level, look }: LevelTracker.LevelTracker,
+  gate: Gate.Gate,
+  { cost, descriptorBreakdown, sampleNow, zombies }: Pick<
+    Sampler.Sampler,
+    "cost" | "descriptorBreakdown" | "sampleNow" | "zombies"
+  >
 ): Shape => {
-  const { leaks, ledger } = parts
+  const { leakLog, ledger } = parts
   return ResourceMonitor.of({
-    usage: Effect.clockWith((clock) => Effect.sync(() => observation(parts, clock)(false).usage)),
+    usage: Effect.clockWith((clock) => Effect.sync(() => LevelTracker.observe(parts, clock, false).usage)),
     level: Effect.sync(() => {
       look(false)
       return level()
     }),
-    levels: announcements.levels,
-    alerts: announcements.alerts,
-    recentAlerts: (count = Infinity) => Effect.sync(() => announcements.recent(count)),
+    levels: hub.levels,
+    alerts: hub.alerts.stream,
+    recentAlerts: recentOf("recentAlerts", hub.alerts),
     figures: Effect.sync(() => sampleNow().figures),
     zombies: Effect.sync(zombies),
     cost: Effect.sync(cost),
-    deepLook,
+    descriptorBreakdown,
     sample: Effect.sync(() => look(true)),
     reserve: gate.reserve,
     shortage: gate.shortage,
-    track: trackOf(parts, gate),
+    track: trackOf(ledger, gate),
     onPressure: (callback) => cleanup.register(callback),
     cleanup: Effect.suspend(() => cleanup.demand()),
     trackLeases: (held) => whileOpen(() => ledger.lenders.add(held), () => ledger.lenders.delete(held)),
     topSites: (count) => Effect.sync(() => Ledger.topSites(ledger, count)),
-    reportLeak: leaks.report,
-    leaks: leaks.stream,
-    recentLeaks: (count = Infinity) => Effect.sync(() => leaks.recent(count))
+    reportLeak: leakLog.report,
+    leaks: leakLog.leaks.stream,
+    recentLeaks: recentOf("recentLeaks", leakLog.leaks)
   })
 }
 
-/** How many places a refusal names. */
+/** How many places an error or an alert names. */
 const sitesShown = 5
 
-/** Has each reading that is taken for the watch looked at for descriptors of others that become more and more. */
-const drifting = (
-  { ledger, options }: Parts,
-  observe: (anew: boolean) => Observation,
-  tell: (found: Drift.Found) => void
-) => {
-  const window = Duration.toMillis(options.driftWindow)
-  let state = Drift.initial
-  return (anew: boolean): Observation => {
-    const observation = observe(anew)
-    const { used } = observation.usage.descriptors
-    if (used._tag === "Known") {
-      const foreign = used.value - Ledger.open(ledger)
-      const next = Drift.observe(state, { foreign, now: observation.now }, window)
-      state = next.state
-      if (next.found !== undefined) tell(next.found)
-    }
-    return observation
-  }
-}
-
-/** Reports what has drifted, with what the descriptors are if that can be seen. */
-const driftOf = ({ leaks }: Parts, deepLook: Sampler.Sampler["deepLook"], found: Drift.Found): Effect.Effect<void> =>
-  Effect.flatMap(Effect.option(deepLook), (look) => {
-    const counts = Option.match(look, { onNone: () => undefined, onSome: ({ kinds }) => [...kinds] })
-    const kinds = counts?.map(([kind, count]) => ({ kind, count })).sort((left, right) => right.count - left.count)
-    return leaks.report({ ...found, _tag: "ForeignDrift", kinds })
+const track = (parts: Parts, descriptorBreakdown: Shape["descriptorBreakdown"]) =>
+  LevelTracker.make({
+    readings: parts,
+    sites: () => Ledger.topOpeners(parts.ledger, sitesShown),
+    descriptorBreakdown,
+    reportLeak: parts.leakLog.report
   })
-
-const watch = Effect.fnUntraced(function*(parts: Parts, deepLook: Sampler.Sampler["deepLook"]) {
-  const clock = yield* Effect.clockWith(Effect.succeed)
-  const fork = Effect.runForkWith(yield* Effect.context<never>())
-  return yield* Watch.make({
-    observe: drifting(parts, observation(parts, clock), (found) => void fork(driftOf(parts, deepLook, found))),
-    options: parts.options,
-    topSites: (count) => Ledger.topOpeners(parts.ledger, count)
-  })
-})
 
 /**
- * The gate that decides by these readings, which stand for so many nanoseconds. What it meets before the timer does, the watch is told of, in a step of its own:
- * nothing may come between a decision and its claim.
+ * The gate. Its readings may be Critical before a timer has found that: the level tracker then looks in a step of its own,
+ * because nothing may come between a decision and its reservation. One reading serves for `validFor` nanoseconds.
  */
-const gateOf = Effect.fnUntraced(function*(parts: Parts, { level, look }: Watch.Watch, standsFor?: bigint) {
-  const clock = yield* Effect.clockWith(Effect.succeed)
-  const fork = Effect.runForkWith(yield* Effect.context<never>())
-  let isToLook = false
-  const lookSoon = Effect.map(Effect.yieldNow, () => {
-    isToLook = false
-    look(false)
-  })
-  const situation = () => {
-    const now = situationNow(parts, clock.currentTimeMillisUnsafe())
-    const { level: met } = now.usage
-    if (isAtLeast(met, "Critical") && !isAtLeast(level(), met) && !isToLook) {
-      isToLook = true
-      fork(lookSoon)
+const gateOf = Effect.fnUntraced(
+  function*(parts: Parts, { level, look }: LevelTracker.LevelTracker, validFor?: bigint) {
+    const clock = yield* Effect.clockWith(Effect.succeed)
+    const fork = Effect.runForkWith(yield* Effect.context<never>())
+    let isToLook = false
+    const lookSoon = Effect.map(Effect.yieldNow, () => {
+      isToLook = false
+      look(false)
+    })
+    const capacity = () => {
+      const now = Gate.capacityOf(parts, clock.currentTimeMillisUnsafe())
+      const { level: current } = now.usage
+      if (isAtLeast(current, "Critical") && !isAtLeast(level(), current) && !isToLook) {
+        isToLook = true
+        fork(lookSoon)
+      }
+      return now
     }
-    return now
+    return yield* Gate.make({
+      ledger: parts.ledger,
+      capacity,
+      validFor,
+      topSites: () => Ledger.topOpeners(parts.ledger, sitesShown)
+    })
   }
-  return yield* Reserving.make({
-    ledger: parts.ledger,
-    situation,
-    standsFor,
-    topSites: () => Ledger.topOpeners(parts.ledger, sitesShown)
-  })
-})
+)
 
-const noLook: Sampler.Sampler["deepLook"] = Effect.fail(Reading.unknown("Missing", "sampler"))
+const notSampled: Shape["descriptorBreakdown"] = Effect.fail(Reading.unknown("Missing", "sampler"))
 
 const every = (interval: Duration.Duration, act: Effect.Effect<unknown>): Effect.Effect<void, never, Scope.Scope> =>
   Duration.isFinite(interval)
     ? Effect.asVoid(Effect.forkScoped(Effect.forever(Effect.andThen(sleepUnref(Duration.toMillis(interval)), act))))
     : Effect.void
 
-/** The monitor with what it does by itself until the scope ends. */
-const start = Effect.fnUntraced(function*(parts: Parts, probes: Probes.Probes, standsFor: bigint | undefined) {
-  // The sampler and the watch need each other; nothing drifts before both are there.
+/** The monitor with its timers, until the scope ends. */
+const start = Effect.fnUntraced(function*(parts: Parts, probes: Probes.Probes, validFor: bigint | undefined) {
+  // The sampler and the tracker need each other. No breakdown is taken before both exist.
   let sampler: Sampler.Sampler | undefined
-  const running = yield* watch(parts, Effect.suspend(() => sampler?.deepLook ?? noLook))
-  const gate = yield* gateOf(parts, running, standsFor)
+  const tracker = yield* track(parts, Effect.suspend(() => sampler?.descriptorBreakdown ?? notSampled))
+  const gate = yield* gateOf(parts, tracker, validFor)
   sampler = yield* Sampler.make({
     probes,
     connections: () => parts.ledger.labels,
     onSample: ({ figures }) => {
-      parts.source.learn(figures.descriptors)
-      running.look(false)
+      parts.gauges.learn(figures.descriptors)
+      tracker.look(false)
       gate.look()
     },
-    secondsToLimit: running.secondsToLimit,
-    isUnderPressure: () => isAtLeast(running.level(), "Critical")
+    secondsToLimit: tracker.secondsToLimit,
+    isUnderPressure: () => isAtLeast(tracker.level(), "Critical")
   })
-  yield* every(parts.options.maintenanceInterval, Effect.suspend(() => running.cleanup.maintain()))
-  return makeMonitor(parts, running, gate, sampler)
+  yield* every(parts.options.maintenanceInterval, Effect.suspend(() => tracker.cleanup.maintain()))
+  return makeMonitor(parts, tracker, gate, sampler)
 })
+
+const partsOf = (gauges: Gauges, ledger: Ledger.Ledger, options: Resolved) =>
+  Effect.map(makeLeakLog(options.leakLogInterval), (leakLog): Parts => ({ gauges, ledger, options, leakLog }))
 
 const isByDefault = <A>(context: Context.Context<never>, reference: Context.Reference<A>): boolean =>
   Context.get(context, reference) === Context.get(Context.empty(), reference)
 
-/** Whether the readings and the time are those of the process. A test makes up its own. */
+/** Whether readings and time are those of the process, not of a test. */
 const isReal = Effect.map(
   Effect.context<never>(),
   (context) => isByDefault(context, ProcReader) && isByDefault(context, Clock.Clock)
@@ -324,27 +238,128 @@ const isReal = Effect.map(
 const make = Effect.fnUntraced(function*(options: Resolved) {
   const ledger = Ledger.make()
   const probes = yield* Probes.make
-  const source = Source.fromProbes(probes, ledger, options)
-  const parts = { source, ledger, options, leaks: yield* Leaks.make(options.leakLogInterval) }
-  // What a test makes up may change in no time at all, so that it is read anew each time.
-  const monitor = yield* start(parts, probes, (yield* isReal) ? standsFor : undefined)
+  const gauges = Probes.gauges(probes, ledger, options)
+  const parts = yield* partsOf(gauges, ledger, options)
+  // Readings of a test may change without time passing, so they are read each time.
+  const monitor = yield* start(parts, probes, (yield* isReal) ? Gate.validFor : undefined)
   const now = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
-  const { limit, reserve } = source.descriptors(now, false)
+  const { limit, reserve } = gauges.descriptors(now, false)
   if (limit._tag === "Known") yield* requireRoom(options, limit.value + reserve)
   return monitor
 })
 
-/** A layer under `Layer.fresh` is built with a map of its own, while the context still has that of the layers around it. */
+// ---- one monitor for a process ------------------------------------------------------------------------------------
+
+interface SharedMonitor {
+  readonly options: Resolved
+  readonly layer: Layer.Layer<ResourceMonitor, InvalidOption>
+  users: number
+}
+
+/** The monitors of this process, by limits. This map is the only state outside of layers. */
+const shared = new Map<string, SharedMonitor>()
+
+/** Closes a monitor after the last of its users. */
+const sharedMemoMap = /*#__PURE__*/ Layer.makeMemoMapUnsafe()
+
+/** The warnings that were logged since the map was empty. */
+const logged = new Set<"limits" | "options">()
+
+/** Options that decide at the gate: monitors that differ in one of these are not shared. */
+const limits = [
+  "maxDescriptors",
+  "maxMemory",
+  "maxConnections",
+  "headroom",
+  "warningThreshold",
+  "errorThreshold"
+] as const
+
+/** Options of the monitor's own work. A shared monitor has those of its first user. */
+const others = [
+  "recoveryBand",
+  "recoverySamples",
+  "recoveryHold",
+  "forecastHorizon",
+  "cleanupCooldown",
+  "maintenanceInterval",
+  "foreignGrowthWindow",
+  "leakLogInterval"
+] as const
+
+const shown = (value: number | Duration.Duration | undefined): string =>
+  Duration.isDuration(value) ? Duration.format(value) : value === undefined ? "by default" : String(value)
+
+const keyOf = (options: Resolved): string => limits.map((name) => shown(options[name])).join()
+
+const differences = (
+  names: ReadonlyArray<typeof limits[number] | typeof others[number]>,
+  first: Resolved,
+  second: Resolved
+): string =>
+  names.filter((name) => shown(first[name]) !== shown(second[name]))
+    .map((name) => `${name} ${shown(first[name])} and ${shown(second[name])}`).join(", ")
+
+const warnOnce = (kind: "limits" | "options", text: string): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (logged.has(kind)) return Effect.void
+    logged.add(kind)
+    return Effect.logWarning(`ResourceMonitor: ${text}`)
+  })
+
+/** Warns of a monitor with other limits. */
+const warnOfOther = (key: string, options: Resolved): Effect.Effect<void> => {
+  const other = Array.from(shared).find(([otherKey]) => otherKey !== key)?.[1]
+  return other === undefined ? Effect.void : warnOnce(
+    "limits",
+    `two monitors with different limits are alive in this process: ${differences(limits, other.options, options)}. ` +
+      "Neither sees what the other reserves. Give both the same limits, or use one"
+  )
+}
+
+/** Warns of options that have no effect because the monitor is shared. */
+const warnOfOptions = (first: Resolved, second: Resolved): Effect.Effect<void> => {
+  const text = differences(others, first, second)
+  return text === "" ? Effect.void : warnOnce(
+    "options",
+    `two monitors with the same limits are one in this process, with the options of the first: ${text}`
+  )
+}
+
+const join = (key: string, options: Resolved): SharedMonitor => {
+  const monitor = shared.get(key) ?? { options, layer: Layer.effect(ResourceMonitor, make(options)), users: 0 }
+  shared.set(key, monitor)
+  monitor.users++
+  return monitor
+}
+
+const leave = (key: string, monitor: SharedMonitor): void => {
+  if (--monitor.users === 0) shared.delete(key)
+  if (shared.size === 0) logged.clear()
+}
+
+/** The monitor of this process with these limits, made if there is none. It ends with the scope of its last user. */
+const share = (options: Resolved, scope: Scope.Scope): Effect.Effect<Shape, InvalidOption> => {
+  const key = keyOf(options)
+  let monitor: SharedMonitor
+  return Effect.gen(function*() {
+    yield* Scope.provide(whileOpen(() => monitor = join(key, options), () => leave(key, monitor)), scope)
+    yield* warnOfOther(key, options)
+    yield* warnOfOptions(monitor.options, options)
+    return Context.get(yield* Layer.buildWithMemoMap(monitor.layer, sharedMemoMap, scope), ResourceMonitor)
+  })
+}
+
+/** `Layer.fresh` builds with a map of its own, while the context still has the map of the layers around it. */
 const isFresh = (context: Context.Context<never>, memoMap: Layer.MemoMap): boolean =>
   Context.getOrUndefined(context, Layer.CurrentMemoMap) !== memoMap
 
 const built = Effect.fnUntraced(function*(given: Options, memoMap: Layer.MemoMap, scope: Scope.Scope) {
   const options = yield* resolve(given)
   const context = yield* Effect.context<never>()
-  const own = make(options)
   const monitor = isFresh(context, memoMap) || !(yield* isReal)
-    ? yield* Scope.provide(own, scope)
-    : yield* LiveMonitors.share(options, own, scope)
+    ? yield* Scope.provide(make(options), scope)
+    : yield* share(options, scope)
   return Context.make(ResourceMonitor, monitor)
 })
 
@@ -487,13 +502,9 @@ export const layerUnlimited: Layer.Layer<ResourceMonitor> = /*#__PURE__*/ Layer.
   /*#__PURE__*/ Effect.gen(function*() {
     const ledger = Ledger.make()
     const probes = yield* Probes.make
-    const source = Source.withoutLimits(Source.fromProbes(probes, ledger, defaults), probes)
-    // Without a limit there is nothing to be read before an opening.
-    return yield* start(
-      { source, ledger, options: defaults, leaks: yield* Leaks.make(defaults.leakLogInterval) },
-      probes,
-      standsForEver
-    )
+    const gauges = Probes.withoutLimits(Probes.gauges(probes, ledger, defaults), probes)
+    // Without a limit there is nothing to read before an opening.
+    return yield* start(yield* partsOf(gauges, ledger, defaults), probes, Gate.validForever)
   })
 )
 
@@ -532,12 +543,12 @@ export const layerTest: Layer.Layer<ResourceMonitor | TestMonitor> = /*#__PURE__
   /*#__PURE__*/ Effect.gen(function*() {
     const ledger = Ledger.make()
     const clock = yield* Effect.clockWith(Effect.succeed)
-    const { handle, sampler, source } = makeTest(ledger, clock)
-    const parts = { source, ledger, options: defaults, leaks: yield* Leaks.make(defaults.leakLogInterval) }
-    const running = yield* watch(parts, sampler.deepLook)
-    const gate = yield* gateOf(parts, running)
-    return Context.make(ResourceMonitor, makeMonitor(parts, running, gate, sampler)).pipe(
-      Context.add(TestMonitor, handle(running, gate))
+    const { gauges, handle, sampler } = makeTest(ledger, clock)
+    const parts = yield* partsOf(gauges, ledger, defaults)
+    const tracker = yield* track(parts, sampler.descriptorBreakdown)
+    const gate = yield* gateOf(parts, tracker)
+    return Context.make(ResourceMonitor, makeMonitor(parts, tracker, gate, sampler)).pipe(
+      Context.add(TestMonitor, handle(tracker, gate))
     )
   })
 )

@@ -11,18 +11,100 @@ import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { Alert } from "./Alert.ts"
-import type { Claim } from "./Claim.ts"
-import type { PressureCallback } from "./Cleanup.ts"
-import type { CleanupResult } from "./CleanupResult.ts"
-import type { DeepLook } from "./DeepLook.ts"
-import type { Figures } from "./Figures.ts"
-import type { ReserveRequest, ResourceExhausted } from "./Gate.ts"
+import type { ReserveRequest, ResourceExhausted } from "./gate/Decision.ts"
 import type { Leak, LeakFacts } from "./Leak.ts"
 import type { HeldLease, SiteCount } from "./Ledger.ts"
+import type { CleanupResult, PressureCallback } from "./levels/Cleanup.ts"
 import type { Saturated, Unknown } from "./Reading.ts"
-import type { Cost } from "./Thrift.ts"
-import type { Level, Usage } from "./Usage.ts"
-import type { Zombie } from "./Zombies.ts"
+import type { Zombie } from "./readings/Children.ts"
+import type { DescriptorBreakdown } from "./readings/DescriptorBreakdown.ts"
+import type { Cost } from "./readings/Sampler.ts"
+import type { Figures, Level, Usage } from "./Usage.ts"
+
+export type { ReserveRequest, ResourceExhausted } from "./gate/Decision.ts"
+
+/**
+ * Room for one opening, granted by `ResourceMonitor.reserve`.
+ *
+ * **Details**
+ *
+ * A claim stands in for descriptors that do not exist yet. From the moment at which one exists the count of the process
+ * contains it, and a claim that went on would count it twice: so whoever opens a descriptor says so. What nobody says ends
+ * with the scope that was reserved in.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Reservation {
+  /**
+   * Says that one of the claimed descriptors exists now. Call it in the same step that created it or later, never before:
+   * a claim that ends too early lets a burst pass.
+   *
+   * The result undoes it: it claims the room again, without asking, if the opening still goes on. Call it just before that
+   * descriptor is closed, so that an attempt whose first dial failed has room for a second. Calling either of them twice, or
+   * after the claim has ended, does nothing.
+   */
+  readonly descriptorOpened: () => () => void
+  /**
+   * Takes room for one opening, so that another one under the same claim asks the gate for room of its own. `undefined` if all
+   * is taken, the descriptors exist already, or the claim has ended. The result gives it back: call it once, when the opening
+   * has ended. A claim without this function has room for every opening.
+   */
+  readonly take?: (() => (() => void) | undefined) | undefined
+}
+
+const nothing = (): void => {}
+
+/**
+ * A claim on nothing, for openings that passed no gate.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const unreserved: Reservation = { descriptorOpened: () => nothing }
+
+/**
+ * The claim under which the running fiber opens something. `RetryPolicy.retry`, and with it a pool, provides it to each
+ * attempt; `TcpConnection` ends it as soon as its socket exists. By default it is a claim on nothing.
+ *
+ * **When to use**
+ *
+ * Use in a connector of your own whose driver says when its socket was created, if it opens many connections at once: a
+ * claim that lives until the connection is ready counts one descriptor twice in the meantime.
+ *
+ * **Example** (Saying that the descriptor exists)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { ResourceMonitor } from "effect-sluice/ResourceMonitor"
+ * import * as Monitor from "effect-sluice/ResourceMonitor"
+ *
+ * const open = Effect.gen(function*() {
+ *   const claim = yield* Monitor.CurrentReservation
+ *   // ... create the socket, and then:
+ *   claim.descriptorOpened()
+ * })
+ *
+ * const program = Effect.gen(function*() {
+ *   const monitor = yield* ResourceMonitor
+ *   const claim = yield* monitor.reserve({ label: "db:5432" })
+ *   const before = (yield* monitor.usage).reserved
+ *   yield* Effect.provideService(open, Monitor.CurrentReservation, claim)
+ *   return [before, (yield* monitor.usage).reserved]
+ * }).pipe(Effect.scoped, Effect.provide(Monitor.layerTest))
+ *
+ * await Effect.runPromise(program) // => [1, 0]
+ * ```
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const CurrentReservation: Context.Reference<Reservation> = Context.Reference<Reservation>(
+  "effect-sluice/Monitor/CurrentReservation",
+  {
+    defaultValue: () => unreserved
+  }
+)
 
 /**
  * An open connection in the ledger.
@@ -44,13 +126,13 @@ export interface TrackRequest {
  * @since 0.1.0
  */
 export interface Track {
-  /** Records it until the scope closes, under the claim in the context (`CurrentClaim`). */
+  /** Records it until the scope closes, under the claim in the context (`CurrentReservation`). */
   (request: TrackRequest): Effect.Effect<void, never, Scope.Scope>
   /**
    * The same for whoever keeps many connections and would rather not keep a scope for each: it records in the call itself,
    * under the claim of the opening, and whoever calls it calls `end` of the result, on every path. A monitor may do without it.
    */
-  readonly unsafe?: ((request: TrackRequest, claim: Claim) => Tracked) | undefined
+  readonly unsafe?: ((request: TrackRequest, claim: Reservation) => Tracked) | undefined
 }
 
 /**
@@ -71,7 +153,7 @@ export interface Tracked {
  * @since 0.1.0
  */
 export interface Reserve {
-  (request: ReserveRequest): Effect.Effect<Claim, ResourceExhausted, Scope.Scope>
+  (request: ReserveRequest): Effect.Effect<Reservation, ResourceExhausted, Scope.Scope>
   /**
    * The same for whoever pays for each step: it claims in the call itself, and whoever calls it ends the claim, once and on
    * every path. A monitor may do without it.
@@ -90,9 +172,9 @@ export interface ReserveUnsafe {
    * Claims what there is room for, else it is `undefined` and nothing has happened: then the effect is asked. `now` is the
    * time in nanoseconds of the monotonic clock.
    */
-  readonly claim: (request: ReserveRequest, now: bigint) => Claim | undefined
-  /** Ends a claim of {@link claim}. */
-  readonly end: (claim: Claim) => void
+  readonly reserve: (request: ReserveRequest, now: bigint) => Reservation | undefined
+  /** Ends a reservation of {@link reserve}. */
+  readonly end: (claim: Reservation) => void
   /** Whether fewer descriptors are free now than the headroom. */
   readonly isShort: () => boolean
   /**
@@ -164,14 +246,14 @@ export class ResourceMonitor extends Context.Service<ResourceMonitor, {
    * What the open descriptors are, by kind. All who ask within a minute share one look, which is taken off the event loop. It
    * fails with the reading that says why they cannot be looked at.
    */
-  readonly deepLook: Effect.Effect<DeepLook, Saturated | Unknown>
+  readonly descriptorBreakdown: Effect.Effect<DescriptorBreakdown, Saturated | Unknown>
   /** Takes every reading at once, however dear it is, draws the conclusions that the timer draws, and returns them. */
   readonly sample: Effect.Effect<Usage>
   /**
    * Claims room for an opening. It checks and claims in one synchronous step, so that a burst cannot pass it. When there is
    * no room it fails at once, or waits for up to `maxWait`: first come first served, and retries behind first attempts.
    *
-   * The claim ends when the descriptor is said to exist (see `CurrentClaim`), and at the latest with the scope: close it
+   * The claim ends when the descriptor is said to exist (see `CurrentReservation`), and at the latest with the scope: close it
    * when the attempt is over, for a claim that goes on counts the descriptor twice. An interrupted request leaves nothing
    * behind. It dies with `InvalidOption` when `descriptors` is not a whole number of at least 0, or `maxWait` not a finite
    * duration.

@@ -7,15 +7,15 @@ import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type { Alert } from "./Alert.ts"
-import type { Figures } from "./Figures.ts"
+import type { Gate } from "./gate/Reservation.ts"
 import * as Ledger from "./Ledger.ts"
+import type { LevelTracker } from "./levels/LevelTracker.ts"
 import { conservative, defaults } from "./Options.ts"
 import * as Reading from "./Reading.ts"
-import type { Gate } from "./Reserving.ts"
-import type { Sample, Sampler } from "./Sampler.ts"
-import { nearer, type Source } from "./Source.ts"
-import type { Level } from "./Usage.ts"
-import type { Watch } from "./Watch.ts"
+import { nearer } from "./readings/Probes.ts"
+import type { Gauges } from "./readings/Probes.ts"
+import type { Sample, Sampler } from "./readings/Sampler.ts"
+import type { Figures, Level } from "./Usage.ts"
 
 /** The other figures. At first none of them is known. Of these only the memory of the container has a level. */
 type OtherReadings = Partial<
@@ -133,16 +133,16 @@ export const make = (
   ledger: Ledger.Ledger,
   clock: Clock.Clock
 ): {
-  readonly handle: (watch: Watch, gate: Gate) => TestMonitor["Service"]
-  readonly source: Source
-  readonly sampler: Pick<Sampler, "cost" | "deepLook" | "sampleNow" | "zombies">
+  readonly handle: (watch: LevelTracker, gate: Gate) => TestMonitor["Service"]
+  readonly gauges: Gauges
+  readonly sampler: Pick<Sampler, "cost" | "descriptorBreakdown" | "sampleNow" | "zombies">
 } => {
   let current: TestReadings = initial
   const gauge = (used: keyof TestReadings, limit: keyof TestReadings, now: number) => ({
     used: readingOf(current[used], now),
     limit: readingOf(current[limit], now)
   })
-  const handle = ({ announcements, cleanup, level, look, settle }: Watch, gate: Gate) =>
+  const handle = ({ cleanup, hub, level, look, settle }: LevelTracker, gate: Gate) =>
     TestMonitor.of({
       set: (readings) =>
         Effect.sync(() => {
@@ -158,14 +158,14 @@ export const make = (
         }),
       tick: Effect.sync(() => look(false)),
       maintain: Effect.suspend(() => cleanup.maintain()),
-      alert: (alert) => Effect.sync(() => announcements.tell(level(), [alert])),
+      alert: (alert) => Effect.sync(() => hub.publish(level(), [alert])),
       reserved: Effect.sync(() => Ledger.reserved(ledger)),
       tracked: Effect.sync(() => new Map(ledger.labels)),
       admitted: Effect.sync(() => ledger.admitted),
       refused: Effect.sync(() => ledger.refused),
       waiting: Effect.sync(gate.waiting)
     })
-  const source: Source = {
+  const gauges: Gauges = {
     descriptors: (now) => ({ ...gauge("descriptors", "descriptorLimit", now), own: 0, reserve: 0 }),
     learn: () => {},
     memory: (now) => nearer(gauge("memory", "memoryLimit", now), gauge("containerMemory", "containerMemoryLimit", now)),
@@ -181,7 +181,7 @@ export const make = (
     sampleNow,
     zombies: () => [],
     cost: () => ({ share: 0, ticks: 0, worstTick: 0, slowdown: 1 }),
-    deepLook: Effect.fail(Reading.unknown("Missing", "test"))
+    descriptorBreakdown: Effect.fail(Reading.unknown("Missing", "test"))
   }
-  return { handle, source, sampler }
+  return { gauges, handle, sampler }
 }

@@ -4,12 +4,12 @@
  * @since 0.1.0
  */
 import type * as Net from "node:net"
-import type { Claim } from "../Monitor/Claim.ts"
+import type { Reservation } from "../Monitor/Service.ts"
 import type { Target } from "./TcpLookup.ts"
 
 /** A claim on room for one descriptor. */
 export interface Room {
-  readonly claim: Claim
+  readonly claim: Reservation
   /** Gives the claim back to where it comes from. */
   readonly end: () => void
 }

@@ -6,7 +6,7 @@
 import * as Effect from "effect/Effect"
 import type * as Net from "node:net"
 import { timeoutOption } from "../internal/Timeout.ts"
-import type { Claim } from "../Monitor/Claim.ts"
+import type { Reservation } from "../Monitor/Service.ts"
 import { Attempt, type Room } from "./TcpAttempt.ts"
 import type { Target } from "./TcpLookup.ts"
 
@@ -20,7 +20,7 @@ export interface AttemptOptions<A> {
   /** Takes over the socket that is connected, in the step in which it is. It may throw. */
   readonly adopt: (raw: Net.Socket) => A
   /** The claim of the dial, on one descriptor. */
-  readonly claim: Claim
+  readonly claim: Reservation
   /** Room for a further descriptor at the same time; `undefined` if there is none. */
   readonly moreRoom: () => Room | undefined
 }

@@ -11,7 +11,7 @@ import * as Net from "node:net"
 import type * as Tls from "node:tls"
 import { CloseTimeout } from "../internal/CloseTimeout.ts"
 import { timeoutOrElse } from "../internal/Timeout.ts"
-import { CurrentClaim } from "../Monitor/Claim.ts"
+import { CurrentReservation } from "../Monitor/Service.ts"
 import type { Endpoint } from "./Endpoint.ts"
 import { Attempts } from "./TcpAttempts.ts"
 import { dialFailed, type DialPhase, DialTimeout, TcpConnectionError } from "./TcpConnectionError.ts"
@@ -98,7 +98,7 @@ const begin = (endpoint: Endpoint, settings: DialSettings): Effect.Effect<Dial, 
         const attempts = new Attempts<TcpSocket>({
           connect: (target) => connectRaw(target, settings),
           adopt: (raw) => adopt(dial, raw, tls),
-          claim: Context.get(context, CurrentClaim),
+          claim: Context.get(context, CurrentReservation),
           moreRoom: moreRoomIn(context, endpoint)
         })
         const dial: Dial = { endpoint, settings, attempts, phase: "LookUp" }

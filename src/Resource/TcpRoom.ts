@@ -9,13 +9,13 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import { labelOf } from "../internal/SafeText.ts"
-import * as Claim from "../Monitor/Claim.ts"
+import * as Service from "../Monitor/Service.ts"
 import { ResourceMonitor } from "../Monitor/Service.ts"
 import type { Endpoint } from "./Endpoint.ts"
 import type { Room } from "./TcpAttempt.ts"
 import { dialFailed, type TcpConnectionError } from "./TcpConnectionError.ts"
 
-const unlimited: Room = { claim: Claim.none, end: () => {} }
+const unlimited: Room = { claim: Service.unreserved, end: () => {} }
 
 /** Claims room for a further descriptor of one dial. It does not wait, and no room is no refusal that counts. */
 export const moreRoomIn = (context: Context.Context<never>, endpoint: Endpoint) => (): Room | undefined => {
@@ -23,13 +23,13 @@ export const moreRoomIn = (context: Context.Context<never>, endpoint: Endpoint) 
   if (Option.isNone(monitor)) return unlimited
   const { unsafe } = monitor.value.reserve
   const now = Context.get(context, Clock.Clock).monotonicTimeNanosUnsafe()
-  const claim = unsafe?.claim({ label: labelOf(endpoint) }, now)
+  const claim = unsafe?.reserve({ label: labelOf(endpoint) }, now)
   return unsafe && claim && { claim, end: () => unsafe.end(claim) }
 }
 
 /** Takes the claim of an attempt that has passed the gate, if there is one with room for a dial. The result gives it back. */
-const takeClaim = (claim: Claim.Claim): (() => void) | undefined =>
-  claim === Claim.none ? undefined : claim.take === undefined ? () => {} : claim.take()
+const takeClaim = (claim: Service.Reservation): (() => void) | undefined =>
+  claim === Service.unreserved ? undefined : claim.take === undefined ? () => {} : claim.take()
 
 /**
  * Claims room for a dial before it begins, unless it is part of an attempt that has passed the gate already and that has no
@@ -42,7 +42,7 @@ export const admitted = <A, R>(
   Effect.contextWith((context: Context.Context<R>) => {
     const monitor = Context.getOption(context, ResourceMonitor)
     if (Option.isNone(monitor)) return dial
-    const giveBack = takeClaim(Context.get(context, Claim.CurrentClaim))
+    const giveBack = takeClaim(Context.get(context, Service.CurrentReservation))
     if (giveBack !== undefined) return Effect.ensuring(dial, Effect.sync(giveBack))
     const reserve = monitor.value.reserve({ label: labelOf(endpoint) })
     return Effect.acquireUseRelease(
@@ -50,7 +50,7 @@ export const admitted = <A, R>(
       (room) =>
         Effect.flatMap(
           Effect.mapError(Scope.provide(reserve, room), (cause) => dialFailed(endpoint, cause)),
-          (claim) => Effect.provideService(dial, Claim.CurrentClaim, claim)
+          (claim) => Effect.provideService(dial, Service.CurrentReservation, claim)
         ),
       Scope.close
     )

@@ -17,9 +17,9 @@ import * as Scope from "effect/Scope"
 import type * as Tracer from "effect/Tracer"
 import { millisOf } from "../internal/MonotonicTime.ts"
 import { timeoutOrElse } from "../internal/Timeout.ts"
-import { type Claim, CurrentClaim } from "../Monitor/Claim.ts"
-import type { ResourceExhausted as NoRoom } from "../Monitor/Gate.ts"
-import type { ResourceMonitor } from "../Monitor/Service.ts"
+import type { ResourceExhausted as NoRoom } from "../Monitor/Service.ts"
+import { CurrentReservation } from "../Monitor/Service.ts"
+import type { Reservation, ResourceMonitor } from "../Monitor/Service.ts"
 import type { BreakerCircuit, Outcome, Ticket } from "./BreakerCircuit.ts"
 import * as Decision from "./Decision.ts"
 import type { Failure } from "./Failure.ts"
@@ -94,7 +94,7 @@ class Attempts<A, E, R> extends Run {
   /** When the gate was asked, and when the effect was begun. */
   #askedAt: bigint
   #begunAt: bigint | undefined
-  #claim: Claim | undefined
+  #claim: Reservation | undefined
   /** Holds the claim of an attempt that has waited for it. */
   #claimScope: Scope.Closeable | undefined
   /** Holds what the effect acquires, if the caller has a scope. */
@@ -135,7 +135,7 @@ class Attempts<A, E, R> extends Run {
       const refusedFor = circuit.refusedFor(millisOf(now))
       if (refusedFor > 0) return Effect.fail(new NotAdmitted(circuit, refusedFor))
     }
-    this.#claim = this.monitor.reserve.unsafe?.claim(this.request, now)
+    this.#claim = this.monitor.reserve.unsafe?.reserve(this.request, now)
     if (this.#claim !== undefined) return this.#begin(now, this.#claim)
     return this.#wait(now)
   }
@@ -151,9 +151,9 @@ class Attempts<A, E, R> extends Run {
   }
 
   /** There is room: the breaker is the last to be asked. */
-  #begin(now: bigint, claim: Claim): Effect.Effect<A, E | NoAttempt, R> {
+  #begin(now: bigint, claim: Reservation): Effect.Effect<A, E | NoAttempt, R> {
     const { circuit, rules: { deadline }, scope } = this
-    let context = Context.add(Context.add(this.context, InsideRetry, true), CurrentClaim, claim)
+    let context = Context.add(Context.add(this.context, InsideRetry, true), CurrentReservation, claim)
     if (circuit !== undefined) {
       this.#ticket = circuit.admit(millisOf(now))
       if (this.#ticket === undefined) return Effect.fail(new NotAdmitted(circuit, circuit.retryAfter(millisOf(now))))

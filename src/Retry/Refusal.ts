@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
-import type { ResourceExhausted as NoRoom } from "../Monitor/Gate.ts"
+import type { ResourceExhausted as NoRoom } from "../Monitor/Service.ts"
 import type { Account } from "./Account.ts"
 import type { BreakerCircuit } from "./BreakerCircuit.ts"
 import type * as Decision from "./Decision.ts"

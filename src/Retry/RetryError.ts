@@ -6,7 +6,7 @@
 import * as Duration from "effect/Duration"
 import { errorText, safeMessage } from "../internal/SafeText.ts"
 import { TaggedError } from "../internal/TaggedError.ts"
-import type { ResourceExhausted as NoRoom } from "../Monitor/Gate.ts"
+import type { ResourceExhausted as NoRoom } from "../Monitor/Service.ts"
 import type { Failure } from "./Failure.ts"
 
 /**

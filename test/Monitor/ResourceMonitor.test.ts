@@ -224,7 +224,10 @@ describe("track", () => {
         const claim = yield* monitor.reserve({ label: "a" })
         const { unsafe } = monitor.track
         assert.isDefined(unsafe)
-        const [first, second] = [unsafe({ label: "a" }, claim), unsafe({ label: "a" }, yield* Monitor.CurrentClaim)]
+        const [first, second] = [
+          unsafe({ label: "a" }, claim),
+          unsafe({ label: "a" }, yield* Monitor.CurrentReservation)
+        ]
         assert.deepStrictEqual([...yield* test.tracked], [["a", 2]])
         second.end()
         second.end()
@@ -250,7 +253,7 @@ describe("layer", () => {
     [{ recoverySamples: 0 }, "recoverySamples is 0, but it must be a whole number of at least 1"],
     [{ recoveryHold: "-1 second" }, "recoveryHold is \"-1 second\", but it must be a finite duration of at least 0"],
     [{ recoveryHold: Infinity }, "recoveryHold is Infinity, but it must be a finite duration of at least 0"],
-    [{ projectionHorizon: -1 }, "projectionHorizon is -1, but it must be a finite duration of at least 0"],
+    [{ forecastHorizon: -1 }, "forecastHorizon is -1, but it must be a finite duration of at least 0"],
     [{ cleanupCooldown: Infinity }, "cleanupCooldown is Infinity, but it must be a finite duration of at least 0"],
     [{ maintenanceInterval: 0 }, "maintenanceInterval is 0, but it must be a duration above 0"],
     [{ headroom: -1 }, "headroom is -1, but it must be a whole number of at least 0"],

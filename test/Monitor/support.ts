@@ -2,8 +2,8 @@
  * A scripted operating system: every platform of the monitor, and its failures, without that platform.
  */
 import { Effect, Layer } from "effect"
-import { ProcReader } from "../../src/Monitor/ProcReader.ts"
 import * as Reading from "../../src/Monitor/Reading.ts"
+import { ProcReader } from "../../src/Monitor/readings/Procfs.ts"
 
 export const errno = (code: string): Error & { readonly code: string } => Object.assign(new Error(code), { code })
 

@@ -20,7 +20,7 @@ import * as TcpServer from "../support/TcpServer.ts"
 const witness = () => {
   const opened: Array<number> = []
   const undone: Array<number> = []
-  const claim: ResourceMonitor.Claim = {
+  const claim: ResourceMonitor.Reservation = {
     descriptorOpened: () => {
       opened.push(countSockets())
       return () => void undone.push(countSockets())
@@ -47,7 +47,7 @@ describe("the claim of a connection", () => {
       const scope = yield* Scope.make()
       // A TLS handshake with a server that does not speak it never ends; its descriptor is there all the same.
       const fiber = yield* TcpConnection.connect(endpoint, options).pipe(
-        Effect.provideService(ResourceMonitor.CurrentClaim, claim),
+        Effect.provideService(ResourceMonitor.CurrentReservation, claim),
         Scope.provide(scope),
         Effect.forkDetach({ startImmediately: true })
       )
@@ -80,7 +80,7 @@ describe("the claim of a connection", () => {
     Effect.gen(function*() {
       const { claim, opened } = witness()
       const connect = TcpConnection.connect(Endpoint.tcp("no-such-host.invalid", 1))
-      yield* Effect.exit(Effect.scoped(Effect.provideService(connect, ResourceMonitor.CurrentClaim, claim)))
+      yield* Effect.exit(Effect.scoped(Effect.provideService(connect, ResourceMonitor.CurrentReservation, claim)))
       assert.deepStrictEqual(opened, [])
     }))
 
@@ -143,7 +143,7 @@ describe("a failure to connect while no descriptor is free", () => {
   const full = { descriptors: 990 }
   /** A dial that has passed the gate before the descriptors ran out. */
   const connect: typeof TcpConnection.connect = (endpoint, options) =>
-    Effect.provideService(TcpConnection.connect(endpoint, options), ResourceMonitor.CurrentClaim, witness().claim)
+    Effect.provideService(TcpConnection.connect(endpoint, options), ResourceMonitor.CurrentReservation, witness().claim)
 
   it.live("is reported as lack of room, with Node's error as its cause", () =>
     Effect.gen(function*() {

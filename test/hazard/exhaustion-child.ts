@@ -81,7 +81,7 @@ const burst = Effect.gen(function*() {
   setImmediate(() => ticks++)
   const gated = Effect.flatMap(
     monitor.reserve({ label: String(endpoint) }),
-    (claim) => Effect.provideService(TcpConnection.connect(endpoint), Monitor.CurrentClaim, claim)
+    (claim) => Effect.provideService(TcpConnection.connect(endpoint), Monitor.CurrentReservation, claim)
   )
   const direct = TcpConnection.connect(endpoint)
   const connect = gate === "gated" ? gated : gate === "direct" ? direct : ungated(direct)
@@ -202,9 +202,9 @@ const masked = Effect.gen(function*() {
   held.push(...fill().files)
   const named = Endpoint.tcp("localhost", Number(port))
   // It has passed the gate before the descriptors ran out.
-  const claim: Monitor.Claim = { descriptorOpened: () => () => {} }
+  const claim: Monitor.Reservation = { descriptorOpened: () => () => {} }
   const direct = yield* Effect.flip(
-    Effect.scoped(Effect.provideService(TcpConnection.connect(named), Monitor.CurrentClaim, claim))
+    Effect.scoped(Effect.provideService(TcpConnection.connect(named), Monitor.CurrentReservation, claim))
   )
   const chain = chainOf(direct)
   close(held)

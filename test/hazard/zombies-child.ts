@@ -7,10 +7,10 @@ import { Effect } from "effect"
 import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
 import { Worker } from "node:worker_threads"
-import * as Probes from "../../src/Monitor/Probes.ts"
 import type { Reading } from "../../src/Monitor/Reading.ts"
-import * as Sampler from "../../src/Monitor/Sampler.ts"
-import type { Zombie } from "../../src/Monitor/Zombies.ts"
+import type { Zombie } from "../../src/Monitor/readings/Children.ts"
+import * as Probes from "../../src/Monitor/readings/Probes.ts"
+import * as Sampler from "../../src/Monitor/readings/Sampler.ts"
 
 /** What this process prints. */
 export interface ZombieReport {

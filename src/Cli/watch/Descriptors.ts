@@ -4,10 +4,10 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import { kindOf } from "../../Monitor/DeepLook.ts"
-import { guarded } from "../../Monitor/Probe.ts"
-import type { Failure, ProcReader } from "../../Monitor/ProcReader.ts"
 import * as Reading from "../../Monitor/Reading.ts"
+import { kindOf } from "../../Monitor/readings/DescriptorBreakdown.ts"
+import { guarded } from "../../Monitor/readings/Procfs.ts"
+import type { Failure, ProcReader } from "../../Monitor/readings/Procfs.ts"
 import { countIn, listeningPortsOf, socketOf, tcpRowsOf } from "./ProcessFiles.ts"
 import type { TcpRow } from "./ProcessFiles.ts"
 import * as Sockets from "./Sockets.ts"

@@ -8,8 +8,8 @@ import * as Flag from "effect/cli/Flag"
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import { rulesOf } from "../../Monitor/levels/Levels.ts"
 import { defaults } from "../../Monitor/Options.ts"
-import { rulesOf } from "../../Monitor/Watch.ts"
 import type { Limits } from "./Trend.ts"
 
 /** What a number must be. */

@@ -6,7 +6,7 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { ProcReader } from "../../Monitor/ProcReader.ts"
+import { ProcReader } from "../../Monitor/readings/Procfs.ts"
 import type { Look } from "./Observer.ts"
 import * as Observer from "./Observer.ts"
 import * as Target from "./Target.ts"

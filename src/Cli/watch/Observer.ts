@@ -6,16 +6,21 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { listedEntries, scannedEntries, statIn } from "../../Monitor/Children.ts"
-import * as Container from "../../Monitor/Container.ts"
-import { HeldFiles } from "../../Monitor/HeldFiles.ts"
-import { attempt, guarded, smaller } from "../../Monitor/Probe.ts"
-import type { ProcReader } from "../../Monitor/ProcReader.ts"
-import { amountReading, limitReading, softLimitOf } from "../../Monitor/ProcText.ts"
-import type { ProcessStat } from "../../Monitor/ProcText.ts"
 import * as Reading from "../../Monitor/Reading.ts"
+import * as Zombies from "../../Monitor/readings/Children.ts"
+import { listedEntries, scannedEntries, statIn } from "../../Monitor/readings/Children.ts"
+import * as Container from "../../Monitor/readings/Container.ts"
+import {
+  amountReading,
+  attempt,
+  guarded,
+  limitReading,
+  OpenFiles,
+  smaller,
+  softLimitOf
+} from "../../Monitor/readings/Procfs.ts"
+import type { ProcessStat, ProcReader } from "../../Monitor/readings/Procfs.ts"
 import type { Gauge } from "../../Monitor/Usage.ts"
-import * as Zombies from "../../Monitor/Zombies.ts"
 import * as Descriptors from "./Descriptors.ts"
 import { residentOf, statusOf } from "./ProcessFiles.ts"
 import * as Target from "./Target.ts"
@@ -116,7 +121,10 @@ class ZombieWatch {
   #step(stat: ProcessStat): number {
     const children = childrenOf(this.#reader, stat.pid)
     const now = this.#now()
-    const step = Zombies.step(this.#history, children, { at: now, hasTurned: () => this.#now() - now >= patience }, {
+    const step = Zombies.observeChildren(this.#history, children, {
+      at: now,
+      hasTurned: () => this.#now() - now >= patience
+    }, {
       pid: innerPid(this.#reader, stat.pid),
       thread: stat.pid,
       start: stat.start,
@@ -147,7 +155,7 @@ const limitsOf = (reader: ProcReader, directory: string, at: number) => {
 const outside = Reading.unknown("Missing", "a control group that is not visible here")
 
 /** The container of the process, unless its groups lie outside of what is visible here: then ours are not its own. */
-const containerOf = (reader: ProcReader, files: HeldFiles, pid: number, resident: () => Reading.Reading) => {
+const containerOf = (reader: ProcReader, files: OpenFiles, pid: number, resident: () => Reading.Reading) => {
   const membership = `/proc/${pid}/cgroup`
   const isOutside = /:\/\.\.(\/|$)/m.test(attempt(textOf(reader, membership)) ?? "")
   if (isOutside) return { memory: (): Gauge => ({ used: outside, limit: outside }), processLimit: () => outside }
@@ -173,7 +181,7 @@ const fatal = (look: Look): Reading.Saturated | Reading.Unknown | undefined => {
 export const make = (reader: ProcReader, target: Target.Target): Effect.Effect<Observer, never, Scope.Scope> =>
   Effect.gen(function*() {
     const files = yield* Effect.acquireRelease(
-      Effect.sync(() => new HeldFiles(reader)),
+      Effect.sync(() => new OpenFiles(reader)),
       (files) => Effect.sync(() => files.close())
     )
     const clock = yield* Effect.clockWith(Effect.succeed)

@@ -6,11 +6,9 @@
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import { cut, printable } from "../../internal/Printable.ts"
-import { attempt } from "../../Monitor/Probe.ts"
-import type { ProcReader } from "../../Monitor/ProcReader.ts"
-import { statOf } from "../../Monitor/ProcText.ts"
-import type { ProcessStat } from "../../Monitor/ProcText.ts"
 import * as Reading from "../../Monitor/Reading.ts"
+import { attempt, statOf } from "../../Monitor/readings/Procfs.ts"
+import type { ProcessStat, ProcReader } from "../../Monitor/readings/Procfs.ts"
 import { isEnding, programOf, statusOf } from "./ProcessFiles.ts"
 import * as WatchError from "./WatchError.ts"
 

@@ -4,12 +4,11 @@
  * @since 0.1.0
  */
 import type { Alert, Resource } from "../../Monitor/Alert.ts"
-import * as Alerts from "../../Monitor/Alerts.ts"
-import * as Projection from "../../Monitor/Projection.ts"
+import * as Levels from "../../Monitor/levels/Levels.ts"
 import * as Reading from "../../Monitor/Reading.ts"
-import { nearer, smallerLimit } from "../../Monitor/Source.ts"
-import type { Gauge, Level, Usage } from "../../Monitor/Usage.ts"
+import { nearer, smallerLimit } from "../../Monitor/readings/Probes.ts"
 import { level as levelOfUsage } from "../../Monitor/Usage.ts"
+import type { Gauge, Level, Usage } from "../../Monitor/Usage.ts"
 import type { Look } from "./Observer.ts"
 
 /**
@@ -23,7 +22,7 @@ export interface Limits {
   /** In bytes. */
   readonly maxMemory: number
   readonly maxConnections: number
-  readonly rules: Alerts.Rules
+  readonly rules: Levels.AlertRules
 }
 
 /**
@@ -73,8 +72,8 @@ export interface Moment {
 interface Trail {
   /** Where the figure was read: another place has another figure. */
   readonly source: string
-  readonly long: Projection.Trail
-  readonly short: Projection.Trail
+  readonly long: Levels.Trail
+  readonly short: Levels.Trail
 }
 
 /**
@@ -84,7 +83,7 @@ interface Trail {
  * @since 0.1.0
  */
 export interface Trend {
-  readonly alerts: Alerts.State
+  readonly alerts: Levels.State
   readonly trails: Readonly<Record<Resource, Trail | undefined>>
 }
 
@@ -95,7 +94,7 @@ export interface Trend {
  * @since 0.1.0
  */
 export const initial: Trend = {
-  alerts: Alerts.initial,
+  alerts: Levels.initial,
   trails: { descriptors: undefined, memory: undefined, connections: undefined }
 }
 
@@ -132,7 +131,7 @@ const extended = (before: Trail | undefined, { used }: Gauge, now: number): Trai
   const same = before?.source === used.source ? before : { long: [], short: [] }
   return {
     source: used.source,
-    long: Projection.extend(same.long, point),
+    long: Levels.extendTrail(same.long, point),
     short: [...same.short.slice(1 - shortest), point]
   }
 }
@@ -142,12 +141,12 @@ const finite = (slope: number | undefined): number | undefined => Number.isFinit
 
 const growthOf = (trail: Trail | undefined, { limit, used }: Gauge): Growth | undefined => {
   if (trail === undefined || used._tag !== "Known") return undefined
-  const margin = limit._tag === "Known" ? limit.value * Alerts.newHigh : Infinity
-  const trend = finite(Projection.slope(trail.long, margin))
-  const perSecond = trend ?? finite(Projection.pace(trail.short))
+  const margin = limit._tag === "Known" ? limit.value * Levels.newHigh : Infinity
+  const trend = finite(Levels.growthRate(trail.long, margin))
+  const perSecond = trend ?? finite(Levels.recentRate(trail.short))
   if (perSecond === undefined) return undefined
   const secondsToLimit = limit._tag === "Known"
-    ? Projection.secondsToLimit(used.value, limit.value, perSecond)
+    ? Levels.secondsAtRate(used.value, limit.value, perSecond)
     : undefined
   return { perSecond, secondsToLimit, isTrend: trend !== undefined }
 }
@@ -174,7 +173,7 @@ export const step = (
 ): { readonly trend: Trend; readonly moment: Moment } => {
   const usage = usageOf(look, limits)
   const observation = { usage, own: 0, at: look.at, now: look.now }
-  const { alerts, state } = Alerts.observe(before.alerts, observation, limits.rules, noSites)
+  const { alerts, state } = Levels.observe(before.alerts, observation, limits.rules, noSites)
   const trailOf = (resource: Resource) => extended(before.trails[resource], usage[resource], look.now)
   const trails = {
     descriptors: trailOf("descriptors"),
@@ -193,6 +192,6 @@ export const step = (
   }
   return {
     trend: { alerts: state, trails },
-    moment: { look, level: Alerts.levelOf(state), figures, alerts }
+    moment: { look, level: Levels.levelOf(state), figures, alerts }
   }
 }

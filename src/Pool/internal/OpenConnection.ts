@@ -18,8 +18,7 @@ import { sleepUnref } from "../../internal/Timer.ts"
 import { TrackedByPool } from "../../internal/Tracked.ts"
 import { report } from "../../internal/Unhandled.ts"
 import { witnessed, witnessIn } from "../../internal/Witness.ts"
-import { CurrentClaim } from "../../Monitor/Claim.ts"
-import { ResourceMonitor } from "../../Monitor/Service.ts"
+import { CurrentReservation, ResourceMonitor } from "../../Monitor/Service.ts"
 import type { Connector } from "../../Resource/Connector.ts"
 import { run as retryReleasing } from "../../Retry/Attempt.ts"
 import * as RetryPolicy from "../../Retry/RetryPolicy.ts"
@@ -131,7 +130,7 @@ const noteDown = (label: string, site: CallSite | undefined, ledgerEntry: Ledger
     if (track.unsafe === undefined) {
       return Effect.andThen(Scope.provide(track(request), ledgerEntry.entry), witnessing)
     }
-    ledgerEntry.keep(track.unsafe(request, Context.get(context, CurrentClaim)))
+    ledgerEntry.keep(track.unsafe(request, Context.get(context, CurrentReservation)))
     return witnessIn(context) === undefined ? Effect.void : witnessing
   })
 

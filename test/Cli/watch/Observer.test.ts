@@ -499,7 +499,7 @@ describe("watching", () => {
         "32 of 100 (32.0 %) descriptors, +2.0/s lately, at the limit in 34s;"
       )
       assert.include(TextView.line(moments.at(-1) as Moment), ", +2.0/s, at the limit in 16s;")
-      const projected = moments.flatMap(({ alerts }) => alerts).filter(({ _tag }) => _tag === "Projected")
+      const projected = moments.flatMap(({ alerts }) => alerts).filter(({ _tag }) => _tag === "Forecast")
       assert.strictEqual(projected.length, 1)
     }))
 

@@ -2,8 +2,8 @@
 import { Duration, Effect } from "effect"
 import * as Loop from "../../../src/Cli/watch/Loop.ts"
 import type { Moment } from "../../../src/Cli/watch/Trend.ts"
+import { rulesOf } from "../../../src/Monitor/levels/Levels.ts"
 import { defaults } from "../../../src/Monitor/Options.ts"
-import { rulesOf } from "../../../src/Monitor/Watch.ts"
 
 export const settings = (pid: number, given: Partial<Loop.Settings> = {}): Loop.Settings => ({
   pid,

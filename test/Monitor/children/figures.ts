@@ -5,10 +5,10 @@
  */
 import { Effect } from "effect"
 import * as Fs from "node:fs"
-import type { Figures } from "../../../src/Monitor/Figures.ts"
-import * as Probes from "../../../src/Monitor/Probes.ts"
 import type { Reading } from "../../../src/Monitor/Reading.ts"
-import * as Sampler from "../../../src/Monitor/Sampler.ts"
+import * as Probes from "../../../src/Monitor/readings/Probes.ts"
+import * as Sampler from "../../../src/Monitor/readings/Sampler.ts"
+import type { Figures } from "../../../src/Monitor/Usage.ts"
 
 /** What this process prints. */
 export interface FiguresReport {
@@ -90,7 +90,7 @@ const program = Effect.gen(function*() {
   const beyond = Fs.readdirSync("/proc/self/fd").filter((name) => Number(name) >= Number(process.argv[2])).length
   const files = fill()
   const full = brief(sampler.sampleNow().figures)
-  const { kinds } = yield* sampler.deepLook
+  const { kinds } = yield* sampler.descriptorBreakdown
   const last = files.pop()
   if (last !== undefined) Fs.closeSync(last)
   const victim = yield* Effect.promise(() => victimise(sampler))

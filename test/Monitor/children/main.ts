@@ -6,7 +6,7 @@
 import { Context, Effect, Exit, Fiber, Layer } from "effect"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
-import { ProcReader } from "../../../src/Monitor/ProcReader.ts"
+import { ProcReader } from "../../../src/Monitor/readings/Procfs.ts"
 import * as Monitor from "../../../src/Monitor/ResourceMonitor.ts"
 
 const [mode, port, gate, interrupt] = process.argv.slice(2)

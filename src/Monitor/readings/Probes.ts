@@ -1,0 +1,482 @@
+/**
+ * Where a monitor's gauges come from: the process, or a test.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Ledger from "../Ledger.ts"
+import { configuredSource, defaultHeadroom, isConfigured } from "../Options.ts"
+import type { Resolved } from "../Options.ts"
+import * as Reading from "../Reading.ts"
+import { level } from "../Usage.ts"
+import type { FastFigures, Gauge, SlowFigures, Usage } from "../Usage.ts"
+import * as Container from "./Container.ts"
+import {
+  amountReading,
+  attempt,
+  guarded,
+  limitReading,
+  OpenFiles,
+  privatePages,
+  ProcReader,
+  residentPages,
+  smaller,
+  socketsOf,
+  softLimitOf
+} from "./Procfs.ts"
+import type { Probe, SmallFile } from "./Procfs.ts"
+
+export type { Probe } from "./Procfs.ts"
+
+/**
+ * The probes of one process.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Probes {
+  /** What they read through. */
+  readonly reader: ProcReader
+  readonly files: OpenFiles
+  /** Open descriptors, without those that the probes hold. */
+  readonly descriptors: Probe
+  /** The soft limit of open descriptors. */
+  readonly descriptorLimit: Probe
+  /** Resident memory in bytes. */
+  readonly memory: Probe
+  /** The memory of the container and its limit. It costs tens of microseconds. */
+  readonly container: (now: number) => Gauge
+  /** How many descriptors the probes hold now. */
+  readonly held: number
+  /** The figures that change within a second. */
+  readonly fast: (now: number) => FastFigures
+  /** The figures that seldom change, or that cost more. */
+  readonly slow: (now: number) => SlowFigures
+}
+
+const openTable = "/proc/self/fd"
+const limits = "/proc/self/limits"
+const statm = "/proc/self/statm"
+const tasks = "/proc/self/task"
+const sockstat = "/proc/self/net/sockstat"
+
+// ---- descriptors ---------------------------------------------------------------------------------------------------
+
+const heldCount = (reader: ProcReader, descriptor: number, files: OpenFiles): Probe => ({
+  read: (now) =>
+    guarded(openTable, () => {
+      const size = reader.size(files.held(descriptor))
+      return size > 0
+        ? Reading.known(size - files.count, now, openTable)
+        : Reading.unknown("Unsupported", openTable)
+    }),
+  cheap: true
+})
+
+// The listing needs a descriptor of its own while it reads, in the place of the spare, and finds it among the entries.
+const listed = (reader: ProcReader, path: string, files: OpenFiles, now: number): Reading.Reading =>
+  guarded(path, () => {
+    const { entries, held } = files.inPlaceOfSpare(() => ({ entries: reader.entries(path), held: files.count }))
+    return entries > 0 ? Reading.known(entries - 1 - held, now, path) : Reading.unknown("Unsupported", path)
+  })
+
+const listedCount = (reader: ProcReader, files: OpenFiles): Probe => ({
+  read: (now) => {
+    const first = listed(reader, openTable, files, now)
+    return first._tag === "Unknown" ? listed(reader, "/dev/fd", files, now) : first
+  },
+  cheap: false
+})
+
+const countProbe = (reader: ProcReader, files: OpenFiles): Probe => {
+  const table = attempt(() => files.open(openTable))
+  if (table === undefined) return listedCount(reader, files)
+  // Before Linux 6.2 the size of this directory is 0. The size decides, never the version: kernels are patched.
+  if ((attempt(() => reader.size(table)) ?? 0) > 0) return heldCount(reader, table, files)
+  files.release(table)
+  return listedCount(reader, files)
+}
+
+const limitProbe = (reader: ProcReader, file: SmallFile): Probe => {
+  if (attempt(file.text) !== undefined) {
+    const text = () => softLimitOf(file.text(), "Max open files")
+    return { read: (now) => guarded(limits, () => limitReading(text(), now, limits)), cheap: true }
+  }
+  // A report costs milliseconds, so this limit is read once; a later change of the limit is not seen.
+  const once = guarded("process.report", () => limitReading(reader.reportedLimit(), 0, "process.report"))
+  return { read: (now) => once._tag === "Known" ? { ...once, at: now } : once, cheap: true }
+}
+
+// ---- memory --------------------------------------------------------------------------------------------------------
+
+/**
+ * The page size, from the same figure in pages and in bytes. Page sizes are powers of two, and the two reads are moments
+ * apart, so the quotient is rounded to the nearest one; a quotient that is near none says that the figures differ.
+ */
+const pageSize = (pages: number | undefined, bytes: number): number | undefined => {
+  if (pages === undefined) return undefined
+  const nearest = 2 ** Math.round(Math.log2(bytes / pages))
+  return nearest >= 4096 && Math.abs(bytes / pages / nearest - 1) < 0.2 ? nearest : undefined
+}
+
+const reportedMemory = (reader: ProcReader): Probe => ({
+  read: (now) => guarded("process.memoryUsage", () => amountReading(reader.rss(), now, "process.memoryUsage", 1)),
+  cheap: true
+})
+
+interface MemoryProbes {
+  readonly resident: Probe
+  /** Without the contents of files, which the kernel drops on demand; with them where they cannot be told apart. */
+  readonly private: (now: number) => Reading.Reading
+}
+
+const memoryProbes = (reader: ProcReader, files: OpenFiles): MemoryProbes => {
+  const reported = reportedMemory(reader)
+  const descriptor = attempt(() => files.open(statm))
+  if (descriptor === undefined) return { resident: reported, private: reported.read }
+  const text = () => reader.text(files.held(descriptor))
+  const page = attempt(() => pageSize(residentPages(text()), reader.rss()))
+  if (page === undefined) return { resident: reported, private: reported.read }
+  const reading = (pagesOf: (text: string) => number | undefined) => (now: number) =>
+    guarded(statm, () => {
+      const pages = pagesOf(text())
+      return pages === undefined
+        ? Reading.unknown("Unsupported", statm)
+        : Reading.known(pages * page, now, statm)
+    })
+  return { resident: { read: reading(residentPages), cheap: true }, private: reading(privatePages) }
+}
+
+const heapFigures = (reader: ProcReader, now: number): Pick<SlowFigures, "heap" | "heapLimit"> => {
+  const source = "v8.getHeapStatistics"
+  return {
+    heap: guarded(source, () => amountReading(reader.heap().used, now, source, 1)),
+    heapLimit: guarded(source, () => limitReading(reader.heap().limit, now, source, 1))
+  }
+}
+
+// ---- what else the kernel counts -----------------------------------------------------------------------------------
+
+const socketsIn = (file: SmallFile, now: number): Reading.Reading =>
+  guarded(file.path, () => amountReading(socketsOf(file.text()), now, file.path))
+
+const socketsReader = (files: OpenFiles, isHeld: boolean) => {
+  const file = files.file(sockstat, isHeld)
+  const file6 = files.file(`${sockstat}6`, isHeld)
+  return (now: number): Reading.Reading => {
+    const sockets = socketsIn(file, now)
+    const sockets6 = socketsIn(file6, now)
+    // A system without IPv6 has no second file.
+    if (sockets._tag !== "Known" || sockets6._tag === "Unknown" && sockets6.reason === "Missing") return sockets
+    return sockets6._tag === "Known" ? { ...sockets, value: sockets.value + sockets6.value } : sockets6
+  }
+}
+
+/** Each thread is a directory, and a directory has two links besides those from the directories in it. */
+const threadsReader = (reader: ProcReader, files: OpenFiles, isHeld: boolean) => {
+  const descriptor = isHeld ? attempt(() => files.open(tasks)) : undefined
+  const counts = descriptor !== undefined && (attempt(() => reader.links(descriptor)) ?? 0) > 2
+  if (descriptor !== undefined && !counts) files.release(descriptor)
+  const count = counts
+    ? () => reader.links(files.held(descriptor)) - 2
+    : () => files.names(tasks).length
+  return (now: number): Reading.Reading => guarded(tasks, () => amountReading(count(), now, tasks, 1))
+}
+
+const processesIn = (file: SmallFile, now: number): Reading.Reading =>
+  guarded(limits, () => limitReading(softLimitOf(file.text(), "Max processes"), now, limits, 1))
+
+/**
+ * What the probes hold at most where there are few descriptors to share.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const fewestHeld = 4
+
+// With fewer descriptors than this to share, the monitor takes only what the gate and the fast tick read.
+const roomyLimit = 512
+
+const isRoomy = (limit: Reading.Reading): boolean => limit._tag !== "Known" || limit.value >= roomyLimit
+
+const slowReader = (
+  reader: ProcReader,
+  files: OpenFiles,
+  { container, descriptorLimit, isHeld, limitsFile }: {
+    readonly container: Container.Container
+    readonly descriptorLimit: Probe
+    readonly isHeld: boolean
+    readonly limitsFile: SmallFile
+  }
+) => {
+  const sockets = socketsReader(files, isHeld)
+  const threads = threadsReader(reader, files, isHeld)
+  return (now: number): SlowFigures => {
+    files.regainSpare()
+    const { limit, used } = container.memory(now)
+    return {
+      descriptorLimit: descriptorLimit.read(now),
+      sockets: sockets(now),
+      ...heapFigures(reader, now),
+      containerMemory: used,
+      containerMemoryLimit: limit,
+      memoryPressure: container.pressure("memory", now),
+      cpuPressure: container.pressure("cpu", now),
+      ioPressure: container.pressure("io", now),
+      threads: threads(now),
+      processLimit: smaller(processesIn(limitsFile, now), container.processLimit(now))
+    }
+  }
+}
+
+const build = (reader: ProcReader, files: OpenFiles): Probes => {
+  const limitsFile = files.file(limits, true)
+  const descriptors = countProbe(reader, files)
+  const descriptorLimit = limitProbe(reader, limitsFile)
+  const memory = memoryProbes(reader, files)
+  const isHeld = isRoomy(descriptorLimit.read(0))
+  const container = Container.make(reader, files, { isHeld, resident: memory.private })
+  return {
+    reader,
+    files,
+    descriptors,
+    descriptorLimit,
+    memory: memory.resident,
+    container: container.memory,
+    get held() {
+      return files.count
+    },
+    fast: (now) => ({ descriptors: descriptors.read(now), memory: memory.resident.read(now) }),
+    slow: slowReader(reader, files, { container, descriptorLimit, isHeld, limitsFile })
+  }
+}
+
+/**
+ * Opens what the probes hold; the scope closes it.
+ *
+ * **Details**
+ *
+ * - Descriptors: `st_size` of a held `/proc/self/fd` (Linux 6.2 and later), else a listing of it or of `/dev/fd` without
+ *   the descriptor that the listing itself needs, else `Unknown`.
+ * - Their limit: a held `/proc/self/limits`, else the limit that `process.report` gives at start, else `Unknown`.
+ * - Memory: a held `/proc/self/statm` with the page size that `process.memoryUsage.rss()` implies at start, else
+ *   `process.memoryUsage.rss()`.
+ * - Each of the slow figures has a held file of its own, up to 14 descriptors in all. Where the limit of descriptors is
+ *   below 512 those files are opened one at a time, in the place of one spare, and 4 descriptors are held in all.
+ *
+ * It cannot fail: what cannot be read is `Unknown`, and what meets `EMFILE` is `Saturated`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make: Effect.Effect<Probes, never, Scope.Scope> = Effect.gen(function*() {
+  const reader = yield* ProcReader
+  const files = yield* Effect.acquireRelease(
+    Effect.sync(() => new OpenFiles(reader)),
+    (files) => Effect.sync(() => files.close())
+  )
+  return build(reader, files)
+})
+
+/**
+ * The gauge of descriptors.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface DescriptorGauge extends Gauge {
+  /**
+   * Descriptors that the monitor holds and that are not in `used`, but take from the limit all the same: 0 when the limit
+   * is the configured one, which is meant for the rest of the process.
+   */
+  readonly own: number
+  /** Descriptors that are off the limit already because they stay free. */
+  readonly reserve: number
+}
+
+/**
+ * The gauges of a monitor. `now` is the wall-clock time in milliseconds; `anew` asks for a reading however dear it is.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Gauges {
+  readonly descriptors: (now: number, anew: boolean) => DescriptorGauge
+  /** Takes a count of descriptors that somebody else has read just now, so that a dear one is not read twice. */
+  readonly learn: (count: Reading.Reading) => void
+  readonly memory: (now: number) => Gauge
+  readonly connectionLimit: () => Reading.Reading
+}
+
+/**
+ * What a monitor reads, with what it counts itself and its options.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Readings {
+  readonly gauges: Gauges
+  readonly ledger: Ledger.Ledger
+  readonly options: Resolved
+}
+
+/** The monitor's own descriptors that count against the limit. The reserve is off the limit already, and covers the others. */
+export const heldBeyondReserve = ({ own, reserve }: DescriptorGauge): number => Math.max(own - reserve, 0)
+
+/**
+ * The usage at one moment, from a reading of the descriptors that was taken just now.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const usageOf = ({ gauges, ledger, options }: Readings, descriptors: DescriptorGauge, now: number): Usage => {
+  const reserved = Ledger.reserved(ledger)
+  const usage = {
+    descriptors: { used: descriptors.used, limit: descriptors.limit },
+    reserved,
+    memory: gauges.memory(now),
+    connections: { used: Reading.known(Ledger.open(ledger), now, "ledger"), limit: gauges.connectionLimit() }
+  }
+  return { ...usage, level: level({ ...usage, reserved: reserved + heldBeyondReserve(descriptors) }, options) }
+}
+
+// How long a dear reading stands in for a new one, and how long a change of the process's own limit may go unseen.
+const freshMillis = 1000
+
+const isFresh = (at: number, now: number): boolean => Math.abs(now - at) < freshMillis
+
+/**
+ * The configured limit and the process's own: the smaller one. A soft limit that cannot be read leaves the configured
+ * one to count.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const smallerLimit = (
+  configured: number,
+  own: Reading.Reading,
+  now: number,
+  source: string = configuredSource()
+): Reading.Reading => {
+  if (own._tag === "Known" && own.value <= configured) return own
+  return configured === Infinity ? own : Reading.known(configured, now, source)
+}
+
+const limitOf = (configured: number, now: number, source: string): Reading.Reading =>
+  configured === Infinity ? Reading.unlimited(source) : Reading.known(configured, now, source)
+
+interface DescriptorLimit {
+  readonly limit: Reading.Reading
+  readonly reserve: number
+}
+
+/** The limit of descriptors that is in force: the soft limit less what stays free, unless the options say another one. */
+const descriptorLimit = (
+  { headroom, maxDescriptors, origins }: Resolved,
+  soft: Reading.Reading,
+  now: number
+): DescriptorLimit => {
+  if (maxDescriptors !== undefined) {
+    return { limit: smallerLimit(maxDescriptors, soft, now, configuredSource(origins.maxDescriptors)), reserve: 0 }
+  }
+  if (soft._tag !== "Known") return { limit: soft, reserve: 0 }
+  // A limit of 0 would be no limit: a share of it does not exist.
+  const reserve = Math.max(Math.min(headroom ?? defaultHeadroom(soft.value), soft.value - 1), 0)
+  return { limit: { ...soft, value: soft.value - reserve }, reserve }
+}
+
+const cached = <A>(read: (now: number) => A) => {
+  let last: { readonly at: number; readonly value: A } | undefined
+  return (now: number): A => {
+    if (last === undefined || !isFresh(last.at, now)) last = { at: now, value: read(now) }
+    return last.value
+  }
+}
+
+/**
+ * Of two gauges, the one that is nearer to its limit: the second only where its share is known, and the larger one.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const nearer = (first: Gauge, second: Gauge): Gauge => {
+  const share = Reading.ratio(second.used, second.limit)
+  return share !== undefined && share > (Reading.ratio(first.used, first.limit) ?? 0) ? second : first
+}
+
+interface Listing {
+  readonly reading: Reading.Known
+  readonly settled: number
+  readonly opened: number
+  readonly closed: number
+}
+
+/**
+ * A count that costs milliseconds is taken once a second at most. In between, every opening that ended since then is
+ * taken for a descriptor and every connection closed since then for one less, so the estimate errs to the safe side.
+ */
+const estimate = (listing: Listing, ledger: Ledger.Ledger): Reading.Known => {
+  const gained = Math.max(ledger.settled - listing.settled, ledger.opened - listing.opened)
+  const value = listing.reading.value + gained - (ledger.closed - listing.closed)
+  return { ...listing.reading, value: Math.max(value, Ledger.open(ledger)), exact: gained === 0 }
+}
+
+const thrifty = (probe: Probe, ledger: Ledger.Ledger) => {
+  let last: Listing | undefined
+  const learn = (reading: Reading.Reading): void => {
+    last = reading._tag === "Known"
+      ? { reading, settled: ledger.settled, opened: ledger.opened, closed: ledger.closed }
+      : undefined
+  }
+  const read = (now: number, anew: boolean): Reading.Reading => {
+    if (last !== undefined && !anew && isFresh(last.reading.at, now)) return estimate(last, ledger)
+    const reading = probe.read(now)
+    learn(reading)
+    return reading
+  }
+  return { read, learn }
+}
+
+const cheap = ({ read }: Probe): ReturnType<typeof thrifty> => ({ read, learn: () => {} })
+
+/**
+ * The gauges of this process.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const gauges = (probes: Probes, ledger: Ledger.Ledger, options: Resolved): Gauges => {
+  const count = probes.descriptors.cheap ? cheap(probes.descriptors) : thrifty(probes.descriptors, ledger)
+  const limitInForce = cached((now) => descriptorLimit(options, probes.descriptorLimit.read(now), now))
+  const memorySource = configuredSource(options.origins.maxMemory)
+  const connectionSource = configuredSource(options.origins.maxConnections)
+  const container = cached(probes.container)
+  return {
+    descriptors: (now, anew) => {
+      const { limit, reserve } = limitInForce(now)
+      const own = isConfigured(limit.source) ? 0 : probes.held
+      return { used: count.read(now, anew), limit, own, reserve }
+    },
+    learn: count.learn,
+    memory: (now) =>
+      nearer({ used: probes.memory.read(now), limit: limitOf(options.maxMemory, now, memorySource) }, container(now)),
+    connectionLimit: () => limitOf(options.maxConnections, 0, connectionSource)
+  }
+}
+
+/**
+ * The same gauges without any limit.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const withoutLimits = (source: Gauges, { memory }: Probes): Gauges => {
+  const limit = Reading.unlimited("layerUnlimited")
+  return {
+    descriptors: (now, anew) => ({ used: source.descriptors(now, anew).used, limit, own: 0, reserve: 0 }),
+    learn: source.learn,
+    memory: (now) => ({ used: memory.read(now), limit }),
+    connectionLimit: () => limit
+  }
+}

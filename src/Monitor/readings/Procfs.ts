@@ -1,0 +1,574 @@
+/**
+ * The files that a monitor reads, held open from the start, so that reading them needs no descriptor later.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Fs from "node:fs"
+import { performance } from "node:perf_hooks"
+import * as Process from "node:process"
+import * as V8 from "node:v8"
+import * as Reading from "../Reading.ts"
+import { fromFailure } from "../Reading.ts"
+import type { Saturated, Unknown } from "../Reading.ts"
+
+/**
+ * The system calls of the probes. Those that return an Effect work off the event loop; all others are synchronous. The
+ * latter throw what Node throws, and the probes turn that into readings.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ProcReader {
+  /** Opens a path for reading and returns the descriptor. */
+  readonly open: (path: string) => number
+  readonly close: (descriptor: number) => void
+  /** `st_size` of an open descriptor. */
+  readonly size: (descriptor: number) => number
+  /** `st_nlink` of an open descriptor. */
+  readonly links: (descriptor: number) => number
+  /** The text of a small file, read from its start without moving the descriptor. At most 4096 bytes of it. */
+  readonly text: (descriptor: number) => string
+  /** The whole text of a file. It needs a descriptor for as long as it takes. */
+  readonly contents: (path: string) => string
+  /** The names in a directory. It needs a descriptor for as long as it takes. */
+  readonly names: (path: string) => ReadonlyArray<string>
+  /** How many entries a directory has. It needs a descriptor for as long as it takes. */
+  readonly entries: (path: string) => number
+  /** What a symbolic link points to. */
+  readonly target: (path: string) => string
+  /** Resident memory in bytes. */
+  readonly rss: () => number
+  /** V8's heap in bytes. */
+  readonly heap: () => { readonly used: number; readonly limit: number }
+  /** How long the event loop has been busy and idle since it started, in milliseconds. */
+  readonly loop: () => { readonly active: number; readonly idle: number }
+  /** How long the process has run, in seconds. */
+  readonly uptime: () => number
+  /** The soft limit of open descriptors as the runtime reports it, `undefined` where there is no such thing. */
+  readonly reportedLimit: () => string | number | undefined
+  readonly environment: (variable: string) => string | undefined
+  /** The platform as Node names it, such as `linux`. It decides nothing but what does not exist on a platform. */
+  readonly platform: string
+  readonly pid: number
+  /**
+   * Opens a directory off the event loop and yields what pulls the next few names in it, none after the last. It holds one
+   * descriptor until the scope closes.
+   */
+  readonly list: (path: string) => Effect.Effect<Effect.Effect<ReadonlyArray<string>, Failure>, Failure, Scope.Scope>
+  /** What symbolic links point to, off the event loop. */
+  readonly targetsLater: (paths: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<string | Failure>>
+  /** What open descriptors are, off the event loop. */
+  readonly kindsLater: (descriptors: ReadonlyArray<number>) => Effect.Effect<ReadonlyArray<Kind | Failure>>
+}
+
+/**
+ * Why a call could not say what it was asked.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Failure = Saturated | Unknown
+
+/**
+ * What an open descriptor is.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Kind = "socket" | "pipe" | "file" | "directory" | "device"
+
+// One page holds the whole of each file that is read so. The reads are synchronous, so one buffer serves all.
+const buffer = Buffer.alloc(4096)
+
+interface Report {
+  excludeNetwork: boolean
+  readonly getReport: () => {
+    readonly userLimits?: { readonly open_files?: { readonly soft?: string | number } }
+  }
+}
+
+const reportedLimit = (): string | number | undefined => {
+  // Node's types lack `excludeNetwork` and call the report a bare object; both are documented. Where the runtime has no
+  // reports at all this throws, and the probe takes that as `Unknown`.
+  const report = Process.report as unknown as Report
+  // The report resolves the names of all sockets unless told otherwise, which may take seconds.
+  const before = report.excludeNetwork
+  report.excludeNetwork = true
+  try {
+    return report.getReport().userLimits?.open_files?.soft
+  } finally {
+    report.excludeNetwork = before
+  }
+}
+
+// The runtime asks the kernel for this many names at once, and turns them into strings in one go on the event loop.
+const namesAtOnce = 32
+
+type Done<A> = (error: unknown, value: A) => void
+
+const later = <A>(source: string, start: (done: Done<A>) => void): Effect.Effect<A, Failure> =>
+  Effect.callback((resume) =>
+    start((error, value) => resume(error === null ? Effect.succeed(value) : Effect.fail(fromFailure(error, source))))
+  )
+
+const readNames = (directory: Fs.Dir, done: Done<ReadonlyArray<string>>): void => {
+  const names: Array<string> = []
+  const read = (error: unknown, entry: Fs.Dirent | null): void => {
+    if (entry !== null && names.push(entry.name) < namesAtOnce) return directory.read(read)
+    done(error, names)
+  }
+  directory.read(read)
+}
+
+const list: ProcReader["list"] = (path) =>
+  Effect.acquireRelease(
+    later<Fs.Dir>(path, (done) => Fs.opendir(path, { bufferSize: namesAtOnce }, done)),
+    (directory) => Effect.promise(() => directory.close())
+  ).pipe(Effect.map((directory) => later(path, (done) => readNames(directory, done))))
+
+/** Asks about all of them at once, and yields the answers when the last one has come. One fiber waits, not many. */
+const together = <A, B>(all: ReadonlyArray<A>, ask: (one: A, done: Done<B>) => void) =>
+  Effect.callback<ReadonlyArray<B | Failure>>((resume) => {
+    const answers: Array<B | Failure> = []
+    let missing = all.length
+    if (missing === 0) return resume(Effect.succeed(answers))
+    all.forEach((one, i) =>
+      ask(one, (error, value) => {
+        answers[i] = error === null ? value : fromFailure(error, String(one))
+        if (--missing === 0) resume(Effect.succeed(answers))
+      })
+    )
+  })
+
+const kindOf = (stats: Fs.Stats): Kind => {
+  if (stats.isSocket()) return "socket"
+  if (stats.isFIFO()) return "pipe"
+  if (stats.isDirectory()) return "directory"
+  return stats.isFile() ? "file" : "device"
+}
+
+const heap = () => {
+  const { heap_size_limit: limit, used_heap_size: used } = V8.getHeapStatistics()
+  return { used, limit }
+}
+
+const nodeReader: ProcReader = {
+  open: (path) => Fs.openSync(path, "r"),
+  close: (descriptor) => Fs.closeSync(descriptor),
+  size: (descriptor) => Fs.fstatSync(descriptor).size,
+  links: (descriptor) => Fs.fstatSync(descriptor).nlink,
+  text: (descriptor) => buffer.toString("latin1", 0, Fs.readSync(descriptor, buffer, 0, buffer.length, 0)),
+  contents: (path) => Fs.readFileSync(path, "utf8"),
+  names: (path) => Fs.readdirSync(path),
+  entries: (path) => Fs.readdirSync(path).length,
+  target: (path) => Fs.readlinkSync(path),
+  rss: () => Process.memoryUsage.rss(),
+  heap,
+  loop: () => performance.eventLoopUtilization(),
+  uptime: () => Process.uptime(),
+  reportedLimit,
+  // A platform states its own limits here. It is no setting of the program, and `Config` has no place in the core.
+  // oxlint-disable-next-line effecttsgo/process-env
+  environment: (variable) => Process.env[variable],
+  platform: Process.platform,
+  pid: Process.pid,
+  list,
+  targetsLater: (paths) => together<string, string>(paths, (path, done) => Fs.readlink(path, done)),
+  kindsLater: (descriptors) =>
+    together<number, Kind>(
+      descriptors,
+      (descriptor, done) =>
+        Fs.fstat(descriptor, (error, stats) => error === null ? done(null, kindOf(stats)) : done(error, "file"))
+    )
+}
+
+/**
+ * The reader that a monitor uses: Node's, unless it is replaced.
+ *
+ * **When to use**
+ *
+ * Use in tests of behaviour on other platforms: provide another reader to `ResourceMonitor.layer`.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const ProcReader: Context.Reference<ProcReader> = Context.Reference<ProcReader>(
+  "effect-sluice/Monitor/ProcReader",
+  { defaultValue: () => nodeReader }
+)
+
+/**
+ * One figure and how it is read.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Probe {
+  /** Reads the figure. It never throws. `now` is the wall-clock time in milliseconds for the reading. */
+  readonly read: (now: number) => Reading.Reading
+  /** Whether a reading takes microseconds whatever the load, so that every decision may take a new one. */
+  readonly cheap: boolean
+}
+
+/**
+ * The reading that an attempt yields, or what its failure says.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const guarded = (source: string, read: () => Reading.Reading): Reading.Reading => {
+  try {
+    return read()
+  } catch (cause) {
+    return Reading.fromFailure(cause, source)
+  }
+}
+
+/**
+ * What an attempt yields, `undefined` when it fails.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const attempt = <A>(act: () => A): A | undefined => {
+  try {
+    return act()
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * The smaller of two limits. One that is `Known` counts before any that is not; of two that are not, `Unlimited` does only
+ * when both are.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const smaller = (left: Reading.Reading, right: Reading.Reading): Reading.Reading => {
+  if (left._tag === "Known") return right._tag === "Known" && right.value < left.value ? right : left
+  return right._tag === "Known" || left._tag === "Unlimited" ? right : left
+}
+
+/**
+ * From here on a limit is none: the kernel writes the largest number that it can count to, which differs with the width of
+ * the field and the size of a page (2^63 less a page, 2^63 - 1, 2^64 - 1), and nothing has 2^60 bytes or descriptors.
+ */
+const beyondAnyLimit = 2 ** 60
+
+const words: ReadonlySet<string> = new Set(["max", "unlimited", "infinity"])
+
+const digits = /^\d+$/
+
+/** A whole number that is written in digits, and nothing else; `undefined` for any other text. */
+const wholeOf = (text: string | number | undefined): number | undefined => {
+  if (typeof text === "number") return Number.isFinite(text) && text >= 0 ? text : undefined
+  return text !== undefined && digits.test(text) ? Number(text) : undefined
+}
+
+/**
+ * The reading of a limit: `max`, `unlimited` and numbers that no limit can be are `Unlimited`; what is no whole number, or
+ * below `least`, is `Unknown`.
+ *
+ * @category parsing
+ * @since 0.1.0
+ */
+export const limitReading = (
+  text: string | number | undefined,
+  now: number,
+  source: string,
+  least: number = 0
+): Reading.Reading => {
+  const word = typeof text === "string" ? text.trim() : text
+  if (typeof word === "string" && words.has(word)) return Reading.unlimited(source)
+  const value = wholeOf(word)
+  if (value === undefined || value < least) return Reading.unknown("Unsupported", source)
+  return value >= beyondAnyLimit ? Reading.unlimited(source) : Reading.known(value, now, source)
+}
+
+/**
+ * The reading of a count or an amount: what is no whole number, below `least` or beyond anything there is, is `Unknown`.
+ *
+ * @category parsing
+ * @since 0.1.0
+ */
+export const amountReading = (
+  text: string | number | undefined,
+  now: number,
+  source: string,
+  least: number = 0
+): Reading.Reading => {
+  const value = wholeOf(typeof text === "string" ? text.trim() : text)
+  return value === undefined || value < least || value >= beyondAnyLimit
+    ? Reading.unknown("Unsupported", source)
+    : Reading.known(value, now, source)
+}
+
+/** What follows the beginning of a line, up to its end; `undefined` where no line begins so. */
+const lineAfter = (text: string, beginning: string): string | undefined => {
+  const before = text.startsWith(beginning) ? 0 : text.indexOf(`\n${beginning}`) + 1
+  if (before === 0 && !text.startsWith(beginning)) return undefined
+  const [from, end] = [before + beginning.length, text.indexOf("\n", before)]
+  return text.slice(from, end < 0 ? undefined : end)
+}
+
+/**
+ * The soft limit that a line of `/proc/self/limits` gives, as it is written there.
+ *
+ * @category parsing
+ * @since 0.1.0
+ */
+export const softLimitOf = (text: string, name: "Max open files" | "Max processes"): string | undefined =>
+  lineAfter(text, name)?.trim().split(/\s+/, 1)[0]
+
+/**
+ * The value of a key in a file of lines `key value`, such as `memory.stat`.
+ *
+ * @category parsing
+ * @since 0.1.0
+ */
+export const valueOf = (text: string, key: string): number | undefined => wholeOf(lineAfter(text, `${key} `)?.trim())
+
+const isPageCount = (pages: number | undefined): pages is number =>
+  pages !== undefined && pages > 0 && pages < beyondAnyLimit
+
+/**
+ * The pages that are resident, from `/proc/self/statm`.
+ *
+ * @category parsing
+ * @since 0.1.0
+ */
+export const residentPages = (text: string): number | undefined => {
+  const pages = wholeOf(text.split(" ", 2)[1])
+  return isPageCount(pages) ? pages : undefined
+}
+
+/**
+ * The pages that are resident and that the kernel cannot drop, from `/proc/self/statm`: without those that are the contents of
+ * files, such as the program itself.
+ *
+ * @category parsing
+ * @since 0.1.0
+ */
+export const privatePages = (text: string): number | undefined => {
+  const [, resident, shared] = text.split(" ", 3).map(wholeOf)
+  const pages = resident === undefined || shared === undefined ? undefined : resident - shared
+  return isPageCount(resident) && isPageCount(pages) ? pages : undefined
+}
+
+/**
+ * The TCP sockets that a `sockstat` or `sockstat6` file counts as in use.
+ *
+ * @category parsing
+ * @since 0.1.0
+ */
+export const socketsOf = (text: string): number | undefined => wholeOf(/^TCP6?: inuse (\S+)/m.exec(text)?.[1])
+
+/**
+ * The pressure of the last 10 seconds as a share, 0 to 1, from a file of pressure stall information.
+ *
+ * @category parsing
+ * @since 0.1.0
+ */
+export const pressureReading = (text: string, now: number, source: string): Reading.Reading => {
+  const percent = /^some avg10=(\d{1,3}(?:\.\d+)?)\s/m.exec(text)?.[1]
+  const share = Number(percent) / 100
+  return percent !== undefined && share <= 1
+    ? Reading.known(share, now, source)
+    : Reading.unknown("Unsupported", source)
+}
+
+/**
+ * The process ids of a `children` file.
+ *
+ * @category parsing
+ * @since 0.1.0
+ */
+export const childrenOf = (text: string): ReadonlyArray<number> =>
+  text.split(/\s+/).flatMap((word) => {
+    const pid = wholeOf(word)
+    return pid !== undefined && pid > 0 && pid < beyondAnyLimit ? [pid] : []
+  })
+
+/**
+ * What the monitor needs of a `/proc/PID/stat` file.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ProcessStat {
+  readonly pid: number
+  /** The name of the program, at most 15 characters. */
+  readonly command: string
+  /** One letter: `R` running, `S` sleeping, `Z` ended and not waited for. */
+  readonly state: string
+  readonly parent: number
+  readonly threads: number
+  /** When the process began, in hundredths of a second since the system's start. With the pid it names one process. */
+  readonly start: number
+}
+
+/**
+ * Reads a `/proc/PID/stat` file. The name of the program may hold spaces and brackets, so it ends at the last one.
+ *
+ * @category parsing
+ * @since 0.1.0
+ */
+export const statOf = (text: string): ProcessStat | undefined => {
+  const open = text.indexOf(" (")
+  const close = text.lastIndexOf(") ")
+  if (open < 0 || close < open) return undefined
+  const fields = text.slice(close + 2).trim().split(" ")
+  const [pid, parent, threads, start] = [text.slice(0, open), fields[1], fields[17], fields[19]].map(wholeOf)
+  const state = fields[0]
+  if (pid === undefined || parent === undefined || threads === undefined || start === undefined) return undefined
+  if (state === undefined || !/^[A-Za-z]$/.test(state)) return undefined
+  return { pid, command: text.slice(open + 2, close), state, parent, threads, start }
+}
+
+/**
+ * A small file that can be read again and again.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SmallFile {
+  readonly path: string
+  /** Its text now. It throws what the system throws. */
+  readonly text: () => string
+}
+
+const rethrow = (cause: unknown): never => {
+  throw cause
+}
+
+/** Whether what was thrown says that there is no descriptor left. */
+export const isSaturation = (cause: unknown): boolean => fromFailure(cause, "")._tag === "Saturated"
+
+const sparePath = "/dev/null"
+
+/**
+ * The descriptors that one monitor holds.
+ *
+ * **Details**
+ *
+ * One of them is a spare. What must open something for a moment does it in the place of the spare: the spare is closed, the
+ * file is read, and the spare is opened again. So it works when nothing is left, and nobody else ever goes without for the
+ * monitor's sake. Where another thread takes the place in between, the spare is lost until there is room again.
+ */
+export class OpenFiles {
+  readonly #reader: ProcReader
+  readonly #held = new Set<number>()
+  #spare: number | undefined
+  #lent = 0
+  #isOver = false
+
+  constructor(reader: ProcReader) {
+    this.#reader = reader
+    this.regainSpare()
+  }
+
+  /** How many descriptors are held now, or used in the place of the spare. */
+  get count(): number {
+    return this.#held.size + this.#lent
+  }
+
+  /** Whether a descriptor is one of those that are held. */
+  holds(descriptor: number): boolean {
+    return this.#held.has(descriptor)
+  }
+
+  /** A descriptor, for as long as it is held: then its number may be that of somebody else's file, and this throws. */
+  held(descriptor: number): number {
+    if (!this.#held.has(descriptor)) throw new Error("the monitor is closed")
+    return descriptor
+  }
+
+  /** Opens a path and holds it. It throws what the system throws. */
+  open(path: string): number {
+    const descriptor = this.#reader.open(path)
+    this.#held.add(descriptor)
+    return descriptor
+  }
+
+  release(descriptor: number): void {
+    if (this.#held.delete(descriptor)) attempt(() => this.#reader.close(descriptor))
+  }
+
+  /** Closes everything for good. */
+  close(): void {
+    this.#isOver = true
+    this.#held.forEach((descriptor) => this.release(descriptor))
+  }
+
+  /**
+   * A file to be read now and later. It is held where `isHeld`, else it is opened for each reading, in the place of the
+   * spare if need be. Where it cannot be opened, other than for want of descriptors, each reading throws the reason.
+   */
+  file(path: string, isHeld: boolean): SmallFile {
+    const byPath = { path, text: () => this.contents(path) }
+    try {
+      if (isHeld) {
+        const descriptor = this.open(path)
+        return { path, text: () => this.#reader.text(this.held(descriptor)) }
+      }
+      byPath.text()
+      return byPath
+    } catch (cause) {
+      return isSaturation(cause) ? byPath : { path, text: () => rethrow(cause) }
+    }
+  }
+
+  /** The whole text of a file that is read once. It throws what the system throws. */
+  contents(path: string): string {
+    return this.inPlaceOfSpare(() => this.#reader.contents(path))
+  }
+
+  /** The names in a directory. It throws what the system throws. */
+  names(path: string): ReadonlyArray<string> {
+    return this.inPlaceOfSpare(() => this.#reader.names(path))
+  }
+
+  /**
+   * Does what needs one descriptor for a moment, in the place of the spare, so that it takes none from anybody else: not
+   * even the last one that is free.
+   */
+  inPlaceOfSpare<A>(act: () => A): A {
+    this.regainSpare()
+    this.#loseSpare()
+    try {
+      return act()
+    } finally {
+      this.regainSpare()
+    }
+  }
+
+  /** Makes room for one descriptor that is used for longer, and yields what takes the room back when that is closed. */
+  lendSpare(): () => void {
+    this.regainSpare()
+    if (!this.#loseSpare()) return () => {}
+    this.#lent += 1
+    return () => {
+      this.#lent -= 1
+      this.regainSpare()
+    }
+  }
+
+  /** Opens the spare where it is lost and there is room again. */
+  regainSpare(): void {
+    if (this.#spare === undefined && this.#lent === 0 && !this.#isOver) {
+      this.#spare = attempt(() => this.open(sparePath))
+    }
+  }
+
+  #loseSpare(): boolean {
+    const spare = this.#spare
+    if (spare === undefined) return false
+    this.#spare = undefined
+    this.release(spare)
+    return true
+  }
+}
