@@ -74,9 +74,12 @@ const poolDefaults = (): Record<keyof PoolOptions, unknown> => {
     connect: () => Promise.resolve(),
     destroy: () => {}
   })
-  const { dial: _, failsWhenUnavailable, ...settings } = settingsOf({ connector })
+  const { failsWhenUnavailable, ...settings } = settingsOf({ connector })
   return {
     ...settings,
+    // Both are in the policy that the dialer steps.
+    retry: settingsOf({ connector, maxRedialDelay: "Infinity" }).retry,
+    maxRedialDelay: settings.retry.maxDelay,
     whenUnavailable: failsWhenUnavailable ? "fail" : "wait",
     connector: undefined,
     hooks: undefined

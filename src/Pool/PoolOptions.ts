@@ -104,12 +104,16 @@ export interface Options<K, A, E, R> {
   readonly maxLease?: Duration.Input | undefined
   /** What is done with a connection on its way from and to its borrowers. @default none */
   readonly hooks?: Hooks<A, E, R> | undefined
-  /** When and how often opening is tried again. @default RetryPolicy.tcpConnection */
+  /**
+   * When and how often opening is tried again. The dialer steps the schedule of this policy by each failed attempt: the delay, the
+   * attempts, the deadline, the budget and the breaker are those of `RetryPolicy.schedule`. One prober dials for all borrowers, so the
+   * attempts count for all that wait. @default RetryPolicy.tcpConnection
+   */
   readonly retry?: RetryPolicy.RetryPolicy | undefined
   /**
-   * The longest delay between two attempts to open a connection to an endpoint that is down, however long those of `retry`
-   * would be: since one borrower dials for all, it may ask more often than a crowd may. Above 0; `"Infinity"` leaves `retry`
-   * alone to count. @default 1050 millis
+   * The `maxDelay` of the policy that the dialer steps, where that of `retry` is longer: since one borrower dials for all, it may ask
+   * more often than a crowd may. Delays that it cuts short have a jitter of at most 0.1, or `"full"` if `retry` says so. Above 0;
+   * `"Infinity"` leaves `retry` alone to count. @default 1050 millis
    */
   readonly maxRedialDelay?: Duration.Input | undefined
   /**
@@ -145,11 +149,8 @@ export interface Settings {
   readonly leftBehindTimeout: Duration.Duration
   readonly maxWaiters: number
   readonly checkAfterIdle: number
-  /** When to dial again after a failure, and how often. */
+  /** The policy that the dialer steps: when to dial again after a failure, and how often. */
   readonly retry: RetryPolicy.RetryPolicy
-  readonly maxRedialDelay: number
-  /** The same for a single attempt. */
-  readonly dial: RetryPolicy.RetryPolicy
   readonly failsWhenUnavailable: boolean
   /** It may be shortened while the pool runs. */
   drainTimeout: number
@@ -221,14 +222,33 @@ const failsWhenUnavailable = (check: Check, value: "wait" | "fail"): boolean => 
   return value === "fail"
 }
 
+/** The widest spread of delays that are cut short at `maxRedialDelay`, as the jitter of a policy. */
+const narrow = 0.1
+
+/**
+ * The policy that the dialer steps: `maxRedialDelay` is its `maxDelay`. Where that cuts the delays short, they are spread over the
+ * upper fifth of it at most, unless the policy asks for full jitter: a wider spread makes more attempts for the same longest
+ * delay, which is what decides when the last of a fleet is back. Opening may be repeated whatever is known of the last attempt,
+ * since what that had acquired is closed by then.
+ */
+const redialPolicy = (policy: RetryPolicy.RetryPolicy, maxRedialDelay: number): RetryPolicy.RetryPolicy => {
+  const { initialDelay, jitter, maxDelay } = policy
+  const dialing = { ...policy, idempotent: true, stableAfter: Infinity }
+  if (maxRedialDelay >= Duration.toMillis(maxDelay)) return RetryPolicy.make(dialing)
+  return RetryPolicy.make({
+    ...dialing,
+    initialDelay: Math.min(Duration.toMillis(initialDelay), maxRedialDelay),
+    maxDelay: maxRedialDelay,
+    jitter: jitter === "full" ? jitter : Math.min(jitter, narrow)
+  })
+}
+
 /** Fills in the defaults; throws `InvalidOption` on nonsense. */
 export const settingsOf = <K, A, E, R>(options: Options<K, A, E, R>): Settings => {
   const check = checkOptions("ConnectionPool")
   const millis = (option: keyof typeof byDefault, range: { readonly exclusive: boolean; readonly infinite: boolean }) =>
     Duration.toMillis(check.duration(option, options[option] ?? byDefault[option], { min: 0, ...range }))
   const caps = capsOf(check, options, { maxPerEndpoint: 2, maxTotal: defaultTotal })
-  // Opening may be repeated whatever is known of the last attempt: what that had acquired is closed by then.
-  const retry = RetryPolicy.make({ ...options.retry ?? RetryPolicy.tcpConnection, idempotent: true })
   const keepalive = millis("keepalive", bestBefore)
   const needsCheck = "be \"Infinity\", because the connector has no check"
   check.require(
@@ -259,9 +279,7 @@ export const settingsOf = <K, A, E, R>(options: Options<K, A, E, R>): Settings =
     keepalive,
     leakThreshold: millis("leakThreshold", bestBefore),
     maxLease: millis("maxLease", bestBefore),
-    retry,
-    dial: RetryPolicy.make({ ...retry, maxAttempts: 1 }),
-    maxRedialDelay: millis("maxRedialDelay", bestBefore),
+    retry: redialPolicy(options.retry ?? RetryPolicy.tcpConnection, millis("maxRedialDelay", bestBefore)),
     failsWhenUnavailable: failsWhenUnavailable(check, options.whenUnavailable ?? "wait"),
     drainTimeout: millis("drainTimeout", { exclusive: false, infinite: false })
   }

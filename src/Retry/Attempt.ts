@@ -56,6 +56,22 @@ class TimeUp {
   }
 }
 
+/** The only attempt has failed: what is to be known for a step of the policy. */
+export class AttemptFailed<E> {
+  readonly error: E
+  readonly failure: Failure
+  /** For how long it had run, in milliseconds. */
+  readonly lived: number
+  constructor(error: E, failure: Failure, lived: number) {
+    this.error = error
+    this.failure = failure
+    this.lived = lived
+  }
+}
+
+/** What the failure of an attempt is, where it is not this loop that decides what follows. */
+type Leave<E, F> = (error: E, failure: Failure, lived: number) => F
+
 type NoAttempt = Refused | NotAdmitted | TimeUp
 
 /**
@@ -84,9 +100,10 @@ const within = <A, E, R>(effect: Effect.Effect<A, E, R>, millis: number): Effect
  * claimed, so that an interruption between two steps finds it; and it runs where a continuation would not, when the fiber is
  * interrupted.
  */
-class Attempts<A, E, R> extends Run {
+class Attempts<A, E, R, F> extends Run {
   readonly #effect: Effect.Effect<A, E, R>
   readonly #fiber: Fiber.Fiber<unknown, unknown>
+  readonly #leaveTo: Leave<E, F> | undefined
   #isFirst = true
   /** The last failure of the effect. */
   #last: E | undefined
@@ -110,16 +127,17 @@ class Attempts<A, E, R> extends Run {
     effect: Effect.Effect<A, E, R>,
     fiber: Fiber.Fiber<unknown, unknown>,
     policy: RetryPolicy,
-    options: Options
+    { leaveTo, options }: { readonly options: Options; readonly leaveTo?: Leave<E, F> | undefined }
   ) {
     super(fiber.context, policy, options)
     this.#effect = effect
     this.#fiber = fiber
+    this.#leaveTo = leaveTo
     this.#askedAt = this.startedAt
   }
 
   /** An attempt, and whatever follows it. */
-  start(): Effect.Effect<A, RetryError<E>, R> {
+  start(): Effect.Effect<A, RetryError<E> | F, R> {
     return Effect.catchCause(
       Effect.onExitPrimitive(Effect.suspend(() => this.#enter()), (exit) => this.#leave(exit)),
       (cause) => this.#didNotSucceed(cause)
@@ -206,7 +224,7 @@ class Attempts<A, E, R> extends Run {
     return Scope.closeUnsafe(scope, Exit.void)
   }
 
-  #didNotSucceed(cause: Cause.Cause<E | NoAttempt>): Effect.Effect<A, RetryError<E>, R> {
+  #didNotSucceed(cause: Cause.Cause<E | NoAttempt>): Effect.Effect<A, RetryError<E> | F, R> {
     const next = Effect.suspend(() => this.#next(cause))
     if (!this.#isFirst) return next
     this.#isFirst = false
@@ -305,7 +323,7 @@ class Attempts<A, E, R> extends Run {
   }
 
   /** What follows an attempt that did not succeed. */
-  #next(cause: Cause.Cause<E | NoAttempt>): Effect.Effect<A, RetryError<E>, R> {
+  #next(cause: Cause.Cause<E | NoAttempt>): Effect.Effect<A, RetryError<E> | F, R> {
     const found = failureOf(cause)
     if (Result.isFailure(found)) return Effect.failCause(found.failure)
     if (this.#defect !== undefined) return Effect.die(this.#defect.value)
@@ -317,7 +335,7 @@ class Attempts<A, E, R> extends Run {
     return error instanceof Refused ? this.#afterRefusal(error.error) : this.#afterFailure(error)
   }
 
-  #afterRefusal(cause: NoRoom): Effect.Effect<A, RetryError<E>, R> {
+  #afterRefusal(cause: NoRoom): Effect.Effect<A, RetryError<E> | F, R> {
     const { decision, situation } = this.afterRefusal(this.since(this.#askedAt))
     if (decision._tag === "Wait") return this.#again(decision.delay)
     const retryAfter = Math.max(decision.retryAfter ?? 0, Duration.toMillis(cause.retryAfter))
@@ -325,7 +343,8 @@ class Attempts<A, E, R> extends Run {
     return Effect.fail(resourceExhausted<E>(this, situation, { cause: met, retryAfter }))
   }
 
-  #afterFailure(error: E): Effect.Effect<A, RetryError<E>, R> {
+  #afterFailure(error: E): Effect.Effect<A, RetryError<E> | F, R> {
+    if (this.#leaveTo !== undefined) return Effect.fail(this.#leaveTo(error, this.#failure, this.#ran))
     this.#last = error
     const { decision, situation } = this.afterFailure(this.#failure, this.#ran)
     if (decision._tag === "Wait") return this.#again(decision.delay)
@@ -337,7 +356,7 @@ class Attempts<A, E, R> extends Run {
   }
 
   /** Nothing of the failed attempt is kept while the run waits. The stack does not grow with the attempts. */
-  #again(delay: number): Effect.Effect<A, RetryError<E>, R> {
+  #again(delay: number): Effect.Effect<A, RetryError<E> | F, R> {
     this.observer?.delayed(delay)
     this.#begunAt = undefined
     return Effect.flatMap(Effect.sleep(delay), () => this.start())
@@ -350,4 +369,18 @@ export const run = <A, E, R>(
   policy: RetryPolicy,
   options: Options
 ): Effect.Effect<A, RetryError<E>, R | ResourceMonitor> =>
-  Effect.withFiber((fiber) => new Attempts(effect, fiber, policy, options).start())
+  Effect.withFiber((fiber) => new Attempts<A, E, R, never>(effect, fiber, policy, { options }).start())
+
+/**
+ * Runs an effect once, past the gate and the breaker, with the waits for room at the gate. A failure of the effect is left to the
+ * caller, who steps the policy; a `RetryError` says that the attempt was not made, or was interrupted at the deadline.
+ */
+export const attempt = <A, E, R>(
+  effect: Effect.Effect<A, E, R>,
+  policy: RetryPolicy,
+  options: Options
+): Effect.Effect<A, AttemptFailed<E> | RetryError<E>, R | ResourceMonitor> =>
+  Effect.withFiber((fiber) => {
+    const leaveTo: Leave<E, AttemptFailed<E>> = (error, failure, lived) => new AttemptFailed(error, failure, lived)
+    return new Attempts(effect, fiber, policy, { options, leaveTo }).start()
+  })

@@ -167,6 +167,7 @@ const waitForRoom = /*#__PURE__*/ Effect.fnUntraced(
  *
  * It has the delays, the attempts, the deadline and the classes of the policy, and it asks the gate before it lets an
  * attempt follow. When the policy ends, the schedule is done, and `Effect.retry` fails with the last failure as it is.
+ * {@link retry} and the dialer of a `ConnectionPool` decide by the same step.
  *
  * **Gotchas**
  *

@@ -5,9 +5,13 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
+import { AttemptFailed } from "../../Retry/Attempt.ts"
 import { atLeast, isStable } from "../../Retry/Backoff.ts"
+import { hintOf } from "../../Retry/Decision.ts"
 import * as Failure from "../../Retry/Failure.ts"
 import * as RetryPolicy from "../../Retry/RetryPolicy.ts"
+import * as RetrySeries from "../../Retry/RetrySeries.ts"
+import { classify } from "../../Retry/Run.ts"
 import { ConnectionDied, NotReady } from "../PoolError.ts"
 import type { Health } from "../PoolStats.ts"
 
@@ -89,21 +93,22 @@ export const isNew = (age: number): boolean => age < soon
 export const hasLasted = ({ age, delay, isLeased }: UnprovenConnection): boolean =>
   isLeased ? isStable(age, delay, stableAfter) : !isNew(age)
 
-/** An endpoint after a failed attempt. */
+/** An endpoint after a failed dial. */
 export interface FailedDial {
+  /** The policy that the dialer steps. */
   readonly policy: RetryPolicy.RetryPolicy
-  /** No delay of the policy is longer than this, in milliseconds: a lone prober may ask more often than a crowd. */
-  readonly maxRedialDelay: number
-  /** How the attempt failed: a `RetryError` of a single attempt, or a defect. */
+  /** The endpoint's text. */
+  readonly label: string
+  /** How the dial failed: an `AttemptFailed`, a connection that was of no use, a `RetryError`, or a defect. */
   readonly error: unknown
-  /** Attempts that were made for those who wait, this one included. */
-  readonly attempts: number
+  /** The attempts before, for the borrowers that wait, if there were any. */
+  readonly series: RetrySeries.Series | undefined
   /** Failures that count for the delay, whether or not they have been reported to borrowers. */
   readonly failures: number
-  /** Milliseconds since the first of them. */
-  readonly elapsed: number
-  /** A random number from 0 (inclusive) to 1 (exclusive). */
-  readonly u: number
+  /** Milliseconds of the monotonic clock. */
+  readonly now: number
+  /** Draws a random number from 0 (inclusive) to 1 (exclusive). */
+  readonly random: () => number
 }
 
 /**
@@ -111,74 +116,63 @@ export interface FailedDial {
  * so an endpoint that is down is dialed once per delay, not once per borrower.
  */
 export type RedialDecision =
-  | { readonly _tag: "Again"; readonly delay: number }
+  | { readonly _tag: "Again"; readonly delay: number; readonly series: RetrySeries.Series }
   | { readonly _tag: "GiveUp"; readonly delay: number; readonly error: unknown }
 
-/** What is cut at `maxRedialDelay` is spread over so large a share of it, downwards. */
-const spread = 0.2
+type Unusable = ConnectionDied | NotReady
 
-/**
- * The delay after so many failures, in milliseconds: the policy's, or one in the upper fifth of `maxRedialDelay` if that is
- * shorter. A wider spread would make more attempts for the same longest delay, which is what decides when the last of a fleet
- * is back.
- */
-export const redialDelay = (
-  { failures, maxRedialDelay, policy, u }: Pick<FailedDial, "policy" | "maxRedialDelay" | "failures" | "u">
-): number =>
-  Math.min(
-    Duration.toMillis(RetryPolicy.delay(policy, failures, u)),
-    maxRedialDelay * (1 - spread + spread * u)
-  )
+const isUnusable = (error: unknown): error is Unusable => error instanceof ConnectionDied || error instanceof NotReady
+
+/** A hook that meets another server than it wants meets, with a new connection, perhaps the right one. */
+const unusable = (policy: RetryPolicy.RetryPolicy, error: Unusable): AttemptFailed<Unusable> => {
+  const failure = classify(policy, error, { dial: true })
+  return new AttemptFailed(error, failure.class === "Redirect" ? { ...failure, class: "Transient" } : failure, 0)
+}
 
 /** The policy may have its own classifier, so that what it has found counts, where it has found anything. */
 const failureOf = (error: unknown): Failure.Failure => {
+  if (error instanceof AttemptFailed) return error.failure
   if (!(error instanceof RetryPolicy.RetryError)) return Failure.classify(error, { dial: true })
   return "failure" in error.reason ? error.reason.failure : Failure.classify(error.cause, { dial: true })
 }
 
 /** Whether an attempt failed for a local reason, such as a lack of descriptors. */
-export const isLocal = (error: unknown): boolean =>
-  error instanceof RetryPolicy.RetryError && error.reason._tag === "ResourceExhausted" ||
-  failureOf(error).class === "LocalExhausted"
+export const isLocal = (error: unknown): boolean => failureOf(error).class === "LocalExhausted"
 
-/** The error of all the attempts, from that of the last one. */
-const summed = (last: unknown, { attempts, elapsed, policy }: FailedDial): unknown => {
-  if (!(last instanceof RetryPolicy.RetryError)) return last
-  const { reason } = last
-  if (reason._tag !== "AttemptsExhausted") return last
-  return new RetryPolicy.RetryError({
-    reason: new RetryPolicy.AttemptsExhausted({
-      label: reason.label,
-      attempts,
-      maxAttempts: policy.maxAttempts,
-      elapsed: Duration.sum(Duration.millis(Math.round(elapsed)), reason.elapsed),
-      retryAfter: reason.retryAfter,
-      history: reason.history,
-      failure: reason.failure,
-      cause: reason.cause
-    })
-  })
+/** The delay before the next dial, after so many failures, in milliseconds. */
+export const redialDelay = (policy: RetryPolicy.RetryPolicy, failures: number, u: number): number =>
+  Duration.toMillis(RetryPolicy.delay(policy, Math.max(failures, 1), u))
+
+/** What the policy is not asked about: the attempt was not made, or has died. The next one comes after a delay all the same. */
+const giveUp = ({ error, failures, policy, random }: FailedDial): RedialDecision => {
+  const u = random()
+  const delay = atLeast(redialDelay(policy, failures, u), hintOf(failureOf(error)), u)
+  return { _tag: "GiveUp", delay, error }
 }
 
-/** Decides what follows a failed attempt. */
-export const decideRedial = (failedDial: FailedDial): RedialDecision => {
-  const { attempts, elapsed, error, policy, u } = failedDial
-  const delay = redialDelay(failedDial)
-  // The single attempt has used up its policy, so that only this reason of a `RetryError` says that another may help.
-  const isRetryError = error instanceof RetryPolicy.RetryError
-  const mayPass = isRetryError
-    ? error.reason._tag === "AttemptsExhausted"
-    : error instanceof ConnectionDied || error instanceof NotReady
-  const hint = failureOf(error).retryAfter
-  const patient = atLeast(delay, hint === undefined ? undefined : Duration.toMillis(hint), u)
-  return mayPass && attempts < policy.maxAttempts && elapsed + patient < Duration.toMillis(policy.deadline)
-    ? { _tag: "Again", delay: patient }
-    : { _tag: "GiveUp", delay: patient, error: summed(error, failedDial) }
+/**
+ * Decides what follows a failed dial, by one step of the policy: the step of its `RetryPolicy.schedule`, which pays from its budget
+ * and looks at its breaker. The gate is not asked here: the next attempt reserves by itself, after the delay.
+ */
+export const decideRedial = (failed: FailedDial): RedialDecision => {
+  const { error, failures, label, now, policy, random, series } = failed
+  const attempt = isUnusable(error) ? unusable(policy, error) : error
+  if (!(attempt instanceof AttemptFailed)) return giveUp(failed)
+  const before = series ?? RetrySeries.begin(now - attempt.lived, random())
+  const { failure, lived } = attempt
+  const failedAttempt = { error: attempt.error, failure, lived, now, failures: Math.max(failures, 1) }
+  const [after, verdict] = RetrySeries.step({ policy, label }, before, failedAttempt)
+  if (verdict._tag === "Again") return { ...verdict, series: after }
+  return isUnusable(error) ? { ...verdict, error } : verdict
 }
 
-/** What a single attempt failed with. */
+/** What a dial failed with. */
 export const failureIn = (error: unknown): unknown =>
-  error instanceof RetryPolicy.RetryError && error.cause !== undefined ? error.cause : error
+  error instanceof AttemptFailed
+    ? error.error
+    : error instanceof RetryPolicy.RetryError && error.cause !== undefined
+    ? error.cause
+    : error
 
 /** After a dial that failed with this error. */
 export const afterFailedDial = (before: EndpointState, error: unknown): EndpointState =>

@@ -157,7 +157,7 @@ export class Dials<K, A> {
         isOver()
         this.#events.slotKept(endpoint, slot)
       },
-      attempts: () => endpoint.attempts,
+      attempts: () => endpoint.series?.progress.runs ?? 0,
       site: () => endpoint.queue.first?.site,
       span: () => {
         const first = endpoint.queue.first
@@ -269,8 +269,7 @@ export class Dials<K, A> {
   }
 
   #delayOf({ dialState: { failures } }: PoolEndpoint<K, A>, u: number): number {
-    const { maxRedialDelay, retry } = this.#env.settings
-    return DialPolicy.redialDelay({ policy: retry, maxRedialDelay, failures: Math.max(failures, 1), u })
+    return DialPolicy.redialDelay(this.#env.settings.retry, failures, u)
   }
 
   /** A dial has succeeded. Where the last one came to nothing, this one has to be of use before another follows at once. */
@@ -310,7 +309,7 @@ export class Dials<K, A> {
     const { phase } = endpoint.dialState
     endpoint.dialState = DialPolicy.afterSuccess(endpoint.dialState, isWanted)
     endpoint.lastFailure = undefined
-    endpoint.attempts = 0
+    endpoint.series = undefined
     endpoint.dialAt = 0
     // A dial that succeeds after one that failed is the end of an outage. Otherwise it says nothing: a silent endpoint accepts too.
     if (phase === "Down") this.#health.succeeded(endpoint)
@@ -324,18 +323,18 @@ export class Dials<K, A> {
   failed(endpoint: PoolEndpoint<K, A>, error: unknown): PoolError | undefined {
     const { clock, random, settings } = this.#env
     const now = clock.now()
-    if (endpoint.attempts++ === 0) endpoint.failingSince = now
     endpoint.failedAt = now
     endpoint.dialState = DialPolicy.afterFailedDial(endpoint.dialState, error)
     const decision = DialPolicy.decideRedial({
       policy: settings.retry,
-      maxRedialDelay: settings.maxRedialDelay,
+      label: endpoint.label,
       error,
-      attempts: endpoint.attempts,
+      series: endpoint.series,
       failures: endpoint.dialState.failures,
-      elapsed: now - endpoint.failingSince,
-      u: random()
+      now: clock.monotonic(),
+      random
     })
+    endpoint.series = decision._tag === "Again" ? decision.series : undefined
     endpoint.dialAt = now + decision.delay
     if (DialPolicy.isLocal(error)) this.#health.delayed(endpoint)
     else this.#health.failed(endpoint, "Failure", DialPolicy.failureIn(error))
@@ -343,7 +342,7 @@ export class Dials<K, A> {
       ? this.#health.refusalOf(endpoint)
       : Diagnostics.connectFailed(endpoint, decision.error)
     if (refusal === undefined) return undefined
-    endpoint.attempts = 0
+    endpoint.series = undefined
     this.#events.failed(endpoint, refusal)
     return refusal
   }

@@ -294,8 +294,7 @@ export class EndpointHealth<K, A> {
 
   /** The first delay of the policy, in milliseconds. */
   #delay(u: number): number {
-    const { maxRedialDelay, retry } = this.#env.settings
-    return redialDelay({ policy: retry, maxRedialDelay, failures: 1, u })
+    return redialDelay(this.#env.settings.retry, 1, u)
   }
 
   #retryAt({ dialAt, setbacks }: PoolEndpoint<K, A>): number {

@@ -20,7 +20,7 @@ import { report } from "../../internal/Unhandled.ts"
 import { witnessed, witnessIn } from "../../internal/Witness.ts"
 import { CurrentReservation, ResourceMonitor } from "../../Monitor/Service.ts"
 import type { Connector } from "../../Resource/Connector.ts"
-import { run as retryReleasing } from "../../Retry/Attempt.ts"
+import { attempt } from "../../Retry/Attempt.ts"
 import * as RetryPolicy from "../../Retry/RetryPolicy.ts"
 import { ConnectionBudget, unlimited } from "../ConnectionBudget.ts"
 import { ConnectTimeout } from "../PoolError.ts"
@@ -43,9 +43,11 @@ export interface OpenRequest<K, A, E, R> extends Labelled {
   readonly onBehalf: OnBehalf
 }
 
-/** What the attempt that was made last has noted down and opened, until the pool takes it over. */
+/** What the attempt has noted down and opened, until the pool takes it over. */
 interface HeldAttempt<A> {
-  ledgerEntry: LedgerEntry
+  readonly ledgerEntry: LedgerEntry
+  /** It has failed, and another dial of the endpoint carries on. */
+  isRedundant: boolean
   opened: OpenedConnection<A> | undefined
   /** The connect that did not end when it was interrupted. It keeps the slot and the permit of the attempt. */
   leftBehind: Fiber.Fiber<unknown, unknown> | undefined
@@ -158,25 +160,17 @@ const recorded = <K, A, E, R>(request: OpenRequest<K, A, E, R>, held: HeldAttemp
   ))
 }
 
-/** One attempt, whose records are its own. */
-const attempt = <K, A, E, R>(request: OpenRequest<K, A, E, R>, held: HeldAttempt<A>) =>
-  Effect.suspend(() => {
-    held.ledgerEntry = new LedgerEntry()
-    held.leftBehind = undefined
-    return recorded(request, held)
-  })
-
+/** One attempt. The dialer steps the policy when it has failed. */
 const open = <K, A, E, R>(request: OpenRequest<K, A, E, R>, held: HeldAttempt<A>) => {
   const { dialRequest, label, settings } = request
-  const tried = retryReleasing(
-    Effect.catchCauseIf(
-      attempt(request, held),
-      // A dial that is not needed any more ends here; the one that goes on carries the failure.
-      (cause) => dialRequest.isRedundant(Cause.squash(cause)),
-      () => Effect.undefined
-    ),
-    settings.dial,
-    // To give back what was noted down may take long, and a failure must not be known later for that.
+  const tried = attempt(
+    Effect.tapCause(recorded(request, held), (cause) =>
+      // What is known of a failure is known before what was noted down is given back, which may take long.
+      Effect.sync(() => {
+        // A dial that is not needed any more ends here; the one that goes on carries the failure.
+        held.isRedundant = dialRequest.isRedundant(Cause.squash(cause))
+      })),
+    settings.retry,
     {
       label,
       previousAttempts: dialRequest.attempts(),
@@ -217,14 +211,21 @@ export const openConnection = <K, A, E, R>(
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
       const { dialRequest, settings } = request
-      const held: HeldAttempt<A> = { ledgerEntry: new LedgerEntry(), opened: undefined, leftBehind: undefined }
+      const held: HeldAttempt<A> = {
+        ledgerEntry: new LedgerEntry(),
+        isRedundant: false,
+        opened: undefined,
+        leftBehind: undefined
+      }
       const exit = yield* Effect.exit(restore(open(request, held)))
       const opened = Exit.isSuccess(exit) ? exit.value : undefined
       const outcome: Exit.Exit<unknown, unknown> = opened === undefined
         ? exit
         : yield* Effect.exit(Effect.sync(() => dialRequest.opened(opened)))
       if (opened !== undefined && Exit.isSuccess(outcome)) return
-      if (Exit.isFailure(outcome) && !dialRequest.isAbandoned()) dialRequest.failed(Cause.squash(outcome.cause))
+      if (Exit.isFailure(outcome) && !held.isRedundant && !dialRequest.isAbandoned()) {
+        dialRequest.failed(Cause.squash(outcome.cause))
+      }
       if (held.leftBehind !== undefined) {
         dialRequest.slotKept()
         yield* Effect.exit(restore(awaitLeftBehind(held.leftBehind, settings)))

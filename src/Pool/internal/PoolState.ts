@@ -18,6 +18,7 @@ import type { Loss } from "../../internal/Loss.ts"
 import type { ResourceExhausted } from "../../Monitor/Service.ts"
 import type { Tracked } from "../../Monitor/Service.ts"
 import type { Connector } from "../../Resource/Connector.ts"
+import type { Series } from "../../Retry/RetrySeries.ts"
 import type { PoolError } from "../PoolError.ts"
 import type { Settings } from "../PoolOptions.ts"
 import type { EndpointState, Setbacks } from "./DialPolicy.ts"
@@ -190,9 +191,8 @@ export interface PoolEndpoint<K, A> {
   dialState: EndpointState
   setbacks: Setbacks
   lastFailure: unknown
-  /** Dials that have failed in a row and were not reported to borrowers, and when the first one failed. */
-  attempts: number
-  failingSince: number
+  /** Dials that have failed in a row and were not reported to borrowers, if there are any. */
+  series: Series | undefined
   /** When the last attempt failed, on the pool's age clock. */
   failedAt: number
   /** No further attempt before this moment, on the pool's age clock. */
