@@ -20,7 +20,7 @@ import {
 } from "./RetryError.ts"
 
 /** A series of attempts that ends. */
-export interface Series {
+export interface EndedSeries {
   readonly label: string
   readonly policy: RetryPolicy
   /** Whether an outer retry decides instead. */
@@ -33,7 +33,7 @@ export interface Series {
 
 const duration = (millis: number): Duration.Duration => Duration.millis(Math.round(millis))
 
-const accountOf = (series: Series, attempts: number, retryAfter: number | undefined): Account => ({
+const accountOf = (series: EndedSeries, attempts: number, retryAfter: number | undefined): Account => ({
   label: series.label,
   attempts,
   elapsed: duration(series.elapsed()),
@@ -41,14 +41,14 @@ const accountOf = (series: Series, attempts: number, retryAfter: number | undefi
   history: series.history.records
 })
 
-const ended = <E>(series: Series, reason: RetryErrorReason<E>): RetryError<E> => {
+const ended = <E>(series: EndedSeries, reason: RetryErrorReason<E>): RetryError<E> => {
   series.policy.observer?.refused(reason._tag)
   return new RetryError({ reason })
 }
 
 /** The deadline has passed: before an attempt, or while one was running. */
 export const deadlineExceeded = <E>(
-  series: Series,
+  series: EndedSeries,
   details: { readonly interrupted: boolean; readonly cause: E | undefined; readonly retryAfter?: number | undefined }
 ): RetryError<E> => {
   const attempts = series.progress.attempts + (details.interrupted ? 1 : 0)
@@ -59,7 +59,7 @@ export const deadlineExceeded = <E>(
 
 /** There was no room for the whole time that the run could wait. */
 export const resourceExhausted = <E>(
-  series: Series,
+  series: EndedSeries,
   { progress, failure, elapsed }: Decision.Situation,
   { cause, retryAfter }: { readonly cause: E | NoRoom; readonly retryAfter: number | undefined }
 ): RetryError<E> =>
@@ -75,21 +75,21 @@ export const resourceExhausted = <E>(
 
 /** The circuit did not let the attempt in. */
 export const notAdmitted = <E>(
-  series: Series,
+  series: EndedSeries,
   { circuit, retryAfter }: { readonly circuit: BreakerCircuit; readonly retryAfter: number },
   cause: E | undefined
 ): RetryError<E> => ended(series, circuit.refusal(accountOf(series, series.progress.attempts, retryAfter), cause))
 
 /** The budget or the breaker is against the attempt that would have followed a failure. */
 export const refused = <E>(
-  series: Series,
+  series: EndedSeries,
   { failure, progress }: Decision.Situation,
   { cause, decision: { by, retryAfter } }: { readonly decision: Decision.Refused; readonly cause: E }
 ): RetryError<E> => ended(series, by.refusal(accountOf(series, progress.attempts, retryAfter), cause, failure))
 
 /** What a decision to stop after a failure comes to. */
 export const stopped = <E>(
-  series: Series,
+  series: EndedSeries,
   situation: Decision.Situation,
   { cause, decision: { reason, retryAfter } }: { readonly decision: Decision.Stop; readonly cause: E }
 ): RetryError<E> => {

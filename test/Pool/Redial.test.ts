@@ -2,8 +2,9 @@
  * The dialer of a pool steps the schedule of its retry policy: its delays, its classes, its budget, and its breaker.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Duration, Effect, Exit, Fiber, Random, Schedule } from "effect"
+import { Clock, Deferred, Duration, Effect, Exit, Fiber, Random, Schedule } from "effect"
 import * as Breaker from "effect-sluice/Breaker"
+import * as ConnectionBudget from "effect-sluice/ConnectionBudget"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
 import * as Connector from "effect-sluice/Connector"
 import * as RetryBudget from "effect-sluice/RetryBudget"
@@ -44,6 +45,18 @@ const scheduled = (policy: RetryPolicy.RetryPolicy, failure: unknown) =>
       yield* TestClock.adjust(exit.value[1])
     }
   })
+
+/** What an observer is told, in its order. */
+const observing = () => {
+  const told: Array<string | number> = []
+  const observer: RetryPolicy.RetryObserver = {
+    ended: (how) => void told.push(how),
+    passedGate: () => {},
+    delayed: (millis) => void told.push(millis),
+    refused: (reason) => void told.push(reason)
+  }
+  return { observer, told }
+}
 
 const gaps = (dials: ReadonlyArray<number>) => dials.slice(1).map((at, index) => at - (dials[index] ?? 0))
 
@@ -149,5 +162,40 @@ describe("the dialer", () => {
       yield* settle
       const reason = retryReasonOf(yield* Fiber.join(borrower))
       assert.deepStrictEqual([reason._tag, reason.attempts], ["ResourceExhausted", 0])
+    })))
+
+  it.effect("tells the observer of its policy of each attempt and each delay, and once that the policy has ended", () =>
+    test(Effect.gen(function*() {
+      const { connector } = refusing("ECONNREFUSED")
+      const { observer, told } = observing()
+      const retry = RetryPolicy.make({ initialDelay: 100, jitter: 0, maxAttempts: 3, observer })
+      const pool = yield* ConnectionPool.make({ connector, retry })
+      yield* failing(pool)
+      assert.deepStrictEqual(told, ["Transient", 100, "Transient", 200, "Transient", "AttemptsExhausted"])
+    })))
+
+  it.effect("does not take an attempt for a success that was not made because no borrower wanted it any more", () =>
+    test(Effect.gen(function*() {
+      const { connector, ledger } = Scripted.make()
+      const { observer, told } = observing()
+      const permit = yield* Deferred.make<void>()
+      let asked = 0
+      const budget = { take: () => ++asked === 1 ? Effect.void : Deferred.await(permit) }
+      const retry = RetryPolicy.make({ observer })
+      const pool = yield* ConnectionPool.make({ connector, retry, maxPerEndpoint: 2 }).pipe(
+        Effect.provideService(ConnectionBudget.ConnectionBudget, budget)
+      )
+      const first = yield* fork(ConnectionPool.use(pool, "db", () => Effect.sleep("1 second")))
+      yield* settle
+      const second = yield* fork(ConnectionPool.use(pool, "db", () => Effect.void))
+      yield* settle
+      assert.strictEqual(asked, 2)
+      yield* TestClock.adjust("1 second")
+      yield* settle
+      yield* Effect.all([Fiber.join(first), Fiber.join(second)])
+      yield* Deferred.succeed(permit, undefined)
+      yield* settle
+      assert.deepStrictEqual([told, ledger.attempts], [["Succeeded", "Passed"], 1])
+      assert.strictEqual((yield* ConnectionPool.stats(pool)).connecting, 0)
     })))
 })
