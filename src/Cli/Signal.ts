@@ -1,6 +1,6 @@
 /**
- * Which signal ended the command. The runner of the main program interrupts it on SIGINT and SIGTERM alike; its exit status
- * and the report of a demo say which it was.
+ * The signal that ended the command. Effect's runner interrupts the program on SIGINT and SIGTERM alike, but the exit
+ * status differs.
  *
  * @since 0.1.0
  */
@@ -11,11 +11,11 @@ const note = (signal: NodeJS.Signals): void => {
   first ??= signal
 }
 
-/** Listens for the rest of the process's life. */
+/** Listens until the process ends. */
 export const listen = (): void => {
   process.once("SIGINT", note)
   process.once("SIGTERM", note)
 }
 
-/** The first signal that has come so far. */
+/** The first signal so far. */
 export const firstSignal = (): NodeJS.Signals | undefined => first

@@ -15,12 +15,12 @@ export const bar = (share: number): string => {
   return "#".repeat(full) + ".".repeat(barWidth - full)
 }
 
-/** A terminal wraps a line that reaches its last column, and a wrapped line could not be redrawn in place. */
+/** Cuts a line before the last column: a terminal wraps a longer one, which could not be redrawn in place. */
 export const fit = (text: string, columns: number): string => text.slice(0, Math.max(1, columns - 1))
 
 /**
- * The control sequences that put a frame where the last one was. `drawn` are the lines of the last frame: a terminal that
- * has become narrower since has wrapped them.
+ * The control sequences that replace the last frame by the next one. `drawn` are the lines of the last frame, which a
+ * terminal that has become narrower has wrapped.
  */
 export const frame = (
   texts: ReadonlyArray<string>,
@@ -38,7 +38,7 @@ export const isTerminal = (stream: NodeJS.WriteStream): Effect.Effect<boolean> =
     Effect.orElseSucceed(() => stream.isTTY)
   )
 
-/** What draws one frame after the other in place, as much of it as there is room for. `coloured` gives a line its colours. */
+/** Makes a function that draws each frame over the last one, cut to the terminal's size. `coloured` colours a line. */
 export const drawing = (
   stream: NodeJS.WriteStream,
   coloured: (line: string) => string
@@ -48,7 +48,7 @@ export const drawing = (
     Effect.suspend(() => {
       const columns = stream.columns || 80
       const next = lines.slice(0, Math.max(1, (stream.rows || 24) - 1)).map((text) => fit(text, columns))
-      // `hasColors` knows NO_COLOR.
+      // `hasColors` respects NO_COLOR.
       const shown = stream.hasColors() ? next.map(coloured) : next
       const text = frame(shown, drawn, columns)
       drawn = next

@@ -91,13 +91,13 @@ const examine = (settings: Probe.Settings, json: boolean) =>
     Effect.tapError((error) =>
       json ? printJson({ endpoint: String(settings.endpoint), ok: false, error: error.detail }) : Effect.void
     ),
-    // Nothing but this probe's own connections is opened here, one at a time: there is nothing to limit.
+    // A probe opens one connection at a time, so there is nothing to limit.
     Effect.provide(ResourceMonitor.layerUnlimited)
   )
 
 /**
- * Ends at once when it is interrupted: whoever presses Ctrl-C does not wait for a peer that is stuck. The connection is
- * closed all the same, by its finalizer if that takes no longer than this, and otherwise by the end of the process.
+ * After an interruption, the finalizer of the connection has this long to close it; after that, the end of the process
+ * does. So Ctrl-C does not wait for a peer that is stuck.
  */
 const patience = Duration.millis(250)
 
@@ -114,9 +114,9 @@ const promptly = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, 
   )
 
 /**
- * The command. It connects, sends, waits for an answer and closes, each within its time, and reports how long it took and
- * how the connection closed. Its exit status is 0 if everything went well and 1 if not, with the reason in one line on
- * standard error.
+ * The command. It connects, sends, waits for an answer and closes, each with a timeout, and reports the times and how the
+ * connection closed. The exit status is 0 after success, and 1 after a failure, with the reason in one line on standard
+ * error.
  *
  * @category commands
  * @since 0.1.0

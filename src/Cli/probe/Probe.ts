@@ -1,5 +1,5 @@
 /**
- * One probe of a server: connects, talks, closes, and says how each went.
+ * Probes a server: connects, sends, reads, closes, and returns the result of each step.
  *
  * @since 0.1.0
  */
@@ -27,11 +27,11 @@ export interface Settings {
   readonly tls: boolean
 }
 
-/** What one connection showed. */
+/** The result of one connection. */
 export interface Attempt {
   /** Dial, TLS and MCP handshake together. */
   readonly connect: Duration.Duration
-  /** From the first byte sent to the answer, `undefined` when no answer was waited for or none came. */
+  /** From the first byte sent to the answer; `undefined` when no answer was expected or none came. */
   readonly answer: Duration.Duration | undefined
   /** The first bytes that were received. */
   readonly reply: Uint8Array
@@ -40,7 +40,7 @@ export interface Attempt {
 }
 
 /**
- * The probe failed. The message is one line that says which step and why.
+ * The probe failed. The message names the step and the reason in one line.
  *
  * @category errors
  * @since 0.1.0
@@ -55,7 +55,7 @@ export class ProbeFailed extends Data.TaggedError("ProbeFailed")<{ readonly deta
 
 const failed = (detail: string): ProbeFailed => new ProbeFailed({ detail })
 
-/** How long an answer is awaited that nobody said to expect. */
+/** How long to wait for an answer when `expect` is not set. */
 const briefly = Duration.seconds(1)
 
 /** A peer that does not end its side costs no more than this. */
@@ -64,14 +64,14 @@ const closeTimeout = Duration.seconds(2)
 /** How much of an answer is quoted. */
 const quotedBytes = 200
 
-/** What was received: its size, its start for the report, and enough of its end to find what is expected. */
+/** The received bytes: their number, their start for the report, and enough of their end to find the expected bytes. */
 interface Received {
   total: number
   start: Buffer
   end: Buffer
 }
 
-/** Takes the next bytes, and says whether the expected ones are now among all that came. */
+/** Adds the next bytes, and returns whether the expected ones have come. */
 const take = (received: Received, chunk: Uint8Array, expect: Uint8Array | undefined): boolean => {
   received.total += chunk.length
   const room = quotedBytes - received.start.length
@@ -98,7 +98,7 @@ const readUntilMatch = (
     Effect.asVoid
   )
 
-/** The read side: waits for what is expected, or briefly for anything when nothing is. Says whether it came. */
+/** The read side: waits for the expected bytes, or briefly for any bytes if none are expected. Returns whether they came. */
 const listen = (
   connection: TcpConnection.TcpConnection,
   received: Received,
@@ -107,7 +107,7 @@ const listen = (
   if (expect === undefined && send === undefined) return Effect.succeed(false)
   const reading = Effect.as(readUntilMatch(connection, received, expect), true)
   if (expect === undefined) {
-    // What does not come, for whatever reason, is not a failure: nobody said that it must.
+    // A missing answer is a failure only if one is expected.
     return reading.pipe(
       Effect.timeoutOption(Duration.min(timeout, briefly)),
       Effect.map(Option.isSome),
@@ -152,7 +152,7 @@ const talk = (settings: Settings): Effect.Effect<Talk, ProbeFailed, Scope.Scope>
       Effect.timed
     )
     const received: Received = { total: 0, start: Buffer.alloc(0), end: Buffer.alloc(0) }
-    // One fiber on the read side and one on the write side, as a program with real traffic would have.
+    // One fiber reads and one writes, as in a program with real traffic.
     const [elapsed, [answered]] = yield* Effect.all(
       [listen(connection, received, settings), speak(connection, settings)],
       { concurrency: 2 }
@@ -187,7 +187,7 @@ const talkMcp = (settings: Settings): Effect.Effect<Talk, ProbeFailed, Scope.Sco
     return { connect, answer, reply: new Uint8Array(0), server: client.server, closed: client.closed }
   })
 
-/** One connection from its dial to its end. */
+/** Opens and closes one connection. */
 const attempt = (settings: Settings): Effect.Effect<Attempt, ProbeFailed> =>
   Effect.gen(function*() {
     const { closed, ...talked } = yield* Effect.scoped(settings.mcp ? talkMcp(settings) : talk(settings))
@@ -200,7 +200,7 @@ const attempt = (settings: Settings): Effect.Effect<Attempt, ProbeFailed> =>
     return { ...talked, ending }
   })
 
-/** The attempts, one after the other, each with a connection of its own. The first that fails ends the probe. */
+/** Makes the attempts one after the other, each with a new connection. The first failure ends the probe. */
 export const run = (settings: Settings): Effect.Effect<ReadonlyArray<Attempt>, ProbeFailed> =>
   Effect.forEach(Array.from({ length: settings.count }), (_, index) =>
     settings.count === 1

@@ -1,5 +1,5 @@
 /**
- * What a probe found, as text for people and as one JSON object for programs.
+ * The report of a probe, as text and as one JSON object.
  *
  * @since 0.1.0
  */
@@ -15,13 +15,13 @@ export interface Spread {
   readonly max: number
 }
 
-/** The report of a probe that went well. */
+/** The report of a successful probe. */
 export interface Report {
   readonly endpoint: string
   readonly ok: true
   readonly attempts: number
   readonly connectMillis: Spread
-  /** Only of attempts that got an answer. */
+  /** Only of attempts with an answer. */
   readonly answerMillis: Spread | undefined
   readonly bytesSent: number
   readonly bytesReceived: number
@@ -35,7 +35,7 @@ export interface Report {
 
 const millis = (duration: Duration.Duration): number => Math.round(Duration.toMillis(duration) * 1000) / 1000
 
-/** `undefined` of nothing. Of an even number of times the middle is the mean of two. */
+/** `undefined` without times. The median of an even number of times is the mean of the middle two. */
 export const spread = (times: ReadonlyArray<Duration.Duration>): Spread | undefined => {
   const sorted = times.map(millis).sort((a, b) => a - b)
   const [min, max] = [sorted[0], sorted.at(-1)]
@@ -87,7 +87,7 @@ const showClosed = ({ closed }: Report): string => {
 const showDescriptors = ({ descriptors: { after, before } }: Report): string =>
   before === null || after === null ? "cannot be counted here" : `${before} before, ${after} after`
 
-/** The report for people. What a server says about itself is escaped like any other bytes. */
+/** The report as text. A server's name and version are escaped like other bytes. */
 export const text = (report: Report): string => {
   const bytes = (count: number): string => count === 1 ? "1 byte" : `${count} bytes`
   const rows: Array<readonly [string, string | undefined]> = [

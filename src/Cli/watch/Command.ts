@@ -1,5 +1,5 @@
 /**
- * `sluice watch`: what another process has open, how near it is to its limits, and how soon it will be there.
+ * `sluice watch`: the open descriptors of another process, its share of each limit, and the time until it reaches one.
  *
  * @since 0.1.0
  */
@@ -34,7 +34,7 @@ const longestInterval = 3_600_000
 
 const intervalRule = "a time from 100ms to 60m, such as 500ms, 2s or 1m; without a unit it is in seconds"
 
-/** The milliseconds that a text says; `undefined` for any other text. */
+/** The milliseconds of an interval as text; `undefined` for any other text. */
 export const parseInterval = (text: string): number | undefined => {
   const [, digits, unit] = /^(\d+(?:\.\d+)?)(ms|s|m)?$/.exec(text) ?? []
   const millis = Number(digits) * (units[unit ?? "s"] ?? Number.NaN)
@@ -85,7 +85,7 @@ const settingsOf = (input: Input): Effect.Effect<Loop.Settings, CliError.ShowHel
     }
   })
 
-/** The process is in danger at the end, whatever the end was. */
+/** Fails when the process is at `Critical` or worse at the end, for any reason of the end. */
 const settle = ({ last }: Ending): Effect.Effect<void, WatchError.EndedInDanger> =>
   isAtLeast(last.level, "Critical")
     ? Effect.fail(
@@ -114,8 +114,8 @@ const observe = (
   )
 
 /**
- * The command. It shows what a process has open, by pid, until that ends: redrawn in place on a terminal, one line for each
- * look elsewhere. Its exit status is 0 if all is well at the end, 3 if the process is `Critical` or worse then, 1 if it
+ * The command. It shows what the process with a pid has open until the process ends: redrawn in place on a terminal, one
+ * line for each look elsewhere. The exit status is 0 if the process is below `Critical` at the end, 3 if it is not, 1 if it
  * cannot be watched, 130 after SIGINT and 143 after SIGTERM.
  *
  * @category commands
@@ -129,10 +129,10 @@ export const watch = Command.make(
   Command.withDescription("Watch what another process has open, and how near it is to its limits"),
   Command.withExamples([
     { command: "sluice watch --pid 4242", description: "What does it have open, and does that grow?" },
-    { command: "sluice watch --pid 4242 --once", description: "Is it well? Exit status 3 if it is not" },
+    { command: "sluice watch --pid 4242 --once", description: "Health check: exit status 3 at Critical or worse" },
     {
       command: "sluice watch --pid 4242 --json --interval 10s --max-descriptors 1000",
-      description: "One line of JSON every ten seconds, against a limit of one's own"
+      description: "One line of JSON every ten seconds, against a limit that you set"
     }
   ])
 )

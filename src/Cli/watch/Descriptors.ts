@@ -32,7 +32,7 @@ interface Links {
   readonly kinds: Map<string, number>
   readonly sockets: Set<number>
   count: number
-  /** Why a link could not be read. One that is gone by now is none. */
+  /** Why a link could not be read. A link that no longer exists is not counted. */
   failure: Failure | undefined
 }
 
@@ -65,7 +65,7 @@ const linksIn = (reader: ProcReader, directory: string): Effect.Effect<Links, Fa
     }
   }))
 
-// A table that a kernel lacks, such as those of IPv6, has no sockets.
+// A kernel without IPv6 lacks its tables.
 const tableOf = (reader: ProcReader, path: string): string => {
   try {
     return reader.contents(path)
@@ -75,7 +75,7 @@ const tableOf = (reader: ProcReader, path: string): string => {
   }
 }
 
-/** The TCP sockets that were found, by number, and the ports on which anybody listens. */
+/** The TCP sockets that were found, by number, and the ports on which any process listens. */
 interface Found {
   readonly rows: Map<number, TcpRow>
   readonly listening: Set<number>
@@ -98,7 +98,7 @@ const socketsOf = (reader: ProcReader, net: string, inodes: ReadonlySet<number>)
       ? 0
       : names.reduce((sum, name) => sum + countIn(tableOf(reader, `${net}/${name}`), kind, inodes), 0)
   const [udp, unix] = [count("udp", "udp", "udp6"), count("unix", "unix")]
-  // A row that was missed by chance is found by a second reading.
+  // A table that changes while it is read may lack a row; the second reading finds it.
   if (rows.size + udp + unix < total) findTcp(reader, net, inodes, found)
   return Sockets.make({ rows: Array.from(rows.values()), listening, udp, unix, total })
 }
@@ -111,7 +111,7 @@ const together = (reader: ProcReader, directory: string, links: Links, at: numbe
   const { count, failure, kinds } = links
   let sockets: Sockets.Sockets | undefined
   const connections = guarded(source, () => {
-    // What may not be read may be a socket.
+    // A link that may not be read may be a socket.
     if (failure !== undefined) return failure
     sockets = socketsOf(reader, `${directory}/net`, links.sockets)
     return Reading.known(sockets.connections, at, source)
@@ -127,8 +127,8 @@ const none = (failure: Failure): Descriptors => ({
 })
 
 /**
- * Looks at every descriptor of the process whose figures are in this directory of `/proc`. It goes through the links a few
- * at a time and off the event loop; the tables of sockets, which are those of the whole network, are read in one go.
+ * Reads every descriptor of the process with this directory of `/proc`. The links are read a few at a time and off the
+ * event loop; the tables of sockets, which cover the whole network namespace, are read at once.
  *
  * @category constructors
  * @since 0.1.0

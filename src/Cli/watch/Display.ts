@@ -1,5 +1,5 @@
 /**
- * How a watch is shown: in place on a terminal, line by line elsewhere, or as JSON.
+ * Prints a watch: in place on a terminal, line by line elsewhere, or as JSON.
  *
  * @since 0.1.0
  */
@@ -12,33 +12,33 @@ import * as TextView from "./TextView.ts"
 import type { Moment } from "./Trend.ts"
 
 /**
- * What shows a watch.
+ * Prints the looks of a watch.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Display {
   readonly show: Show
-  /** Says how the watch ended. */
+  /** Prints how the watch ended. */
   readonly end: (ending: Ending) => Effect.Effect<void>
 }
 
 /**
- * What to show.
+ * How to print.
  *
  * @category options
  * @since 0.1.0
  */
 export interface Options {
   readonly json: boolean
-  /** There is one look only, so that there is room for all of it. */
+  /** There is one look only, so all of it is printed. */
   readonly once: boolean
   readonly mostPeers: number
 }
 
 const output = process.stdout
 
-// What reads the output may end before we do, and then there is nobody left to look for.
+// The reader of the output may end first; then there is no reason to go on.
 const isRead = Effect.sync(() => output.writable && output.errored === null)
 
 const farewell = (ending: Ending): Effect.Effect<void> => {
@@ -72,7 +72,7 @@ const asLines: Display = {
 
 const alertsShown = 3
 
-/** The alerts that a view shows: the last ones. */
+/** The last alerts, which a view shows. */
 const recall = (): (moment: Moment) => ReadonlyArray<string> => {
   let recent: ReadonlyArray<string> = []
   return ({ alerts, look: { at } }) => {
@@ -92,7 +92,7 @@ const inPlace = (mostPeers: number): Display => {
 }
 
 /**
- * Chooses how to show a watch.
+ * Chooses how to print a watch.
  *
  * @category constructors
  * @since 0.1.0

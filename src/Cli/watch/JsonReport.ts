@@ -1,5 +1,5 @@
 /**
- * What a watch has to say, as JSON for programs. A figure that could not be read is `null`, never 0.
+ * A watch as JSON. A figure that could not be read is `null`, never 0.
  *
  * @since 0.1.0
  */
@@ -10,7 +10,7 @@ import type { Sockets } from "./Sockets.ts"
 import type { Figure, Moment } from "./Trend.ts"
 import { resources } from "./Trend.ts"
 
-/** A moment as people and programs write it. */
+/** A time in ISO 8601. */
 export const isoTime = (millis: number): string => DateTime.formatIso(DateTime.makeUnsafe(millis))
 
 const number = (reading: Reading): number | "unlimited" | null =>

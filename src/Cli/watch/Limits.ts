@@ -1,5 +1,5 @@
 /**
- * The limits that a watched process is held against: from flags, or else from the variables by which its own monitor goes.
+ * The limits of a watched process: from flags, or else from the variables that a monitor reads.
  *
  * @since 0.1.0
  */
@@ -12,7 +12,7 @@ import { rulesOf } from "../../Monitor/levels/Levels.ts"
 import { defaults } from "../../Monitor/Options.ts"
 import type { Limits } from "./Trend.ts"
 
-/** What a number must be. */
+/** The range of a number. */
 interface Rule {
   readonly holds: (n: number) => boolean
   readonly text: string
@@ -27,7 +27,7 @@ const count: Rule = {
 
 const share: Rule = { holds: (n) => n > 0 && n <= 1, text: "a number above 0 and at most 1" }
 
-/** A number that a flag says, or else the environment. */
+/** A number from a flag, or else from the environment. */
 interface Source {
   readonly name: string
   readonly metavar: string
@@ -60,11 +60,11 @@ const sources = {
   connections: limit("max-connections", "MAX_TCP_CONNECTIONS")
 }
 
-const flagOf = ({ byDefault, metavar, name, rule, variable }: Source, what: string) =>
+const flagOf = ({ byDefault, metavar, name, rule, variable }: Source, description: string) =>
   Flag.Finite(name).pipe(
     Flag.filter(rule.holds, () => rule.text),
     Flag.withMetavar(metavar),
-    Flag.withDescription(`${what} (default: ${variable}, else ${byDefault === Infinity ? "none" : byDefault})`),
+    Flag.withDescription(`${description} (default: ${variable}, else ${byDefault === Infinity ? "none" : byDefault})`),
     Flag.optional
   )
 
@@ -77,10 +77,10 @@ export const flags = {
   connections: flagOf(sources.connections, "TCP connections to stay under")
 }
 
-/** What the flags say. */
+/** The values of the flags. */
 export type Given = Readonly<Record<keyof typeof flags, Option.Option<number>>>
 
-/** Ends the command as called wrongly. */
+/** Fails with an invalid call. */
 export const refuse = (userMessage: string): Effect.Effect<never, CliError.ShowHelp> =>
   Effect.fail(
     new CliError.ShowHelp({
@@ -89,7 +89,7 @@ export const refuse = (userMessage: string): Effect.Effect<never, CliError.ShowH
     })
   )
 
-// Strict, as the monitor is with these variables: `Number` takes "" for 0 and "0x10" for 16.
+// As strict as the monitor: `Number` reads "" as 0 and "0x10" as 16.
 const decimal = /^-?\d+(\.\d+)?$/
 
 const numberOf = (text: string): number => decimal.test(text) ? Number(text) : Number.NaN
@@ -108,7 +108,7 @@ const read = (source: Source, flag: Option.Option<number>): Effect.Effect<number
 
 const mebibyte = 1024 * 1024
 
-/** The limits, and when levels change. It fails with the flag or the variable that makes no sense. */
+/** The limits, and when levels change. Fails with the flag or the variable that is invalid. */
 export const limitsOf = (given: Given): Effect.Effect<Limits, CliError.ShowHelp> =>
   Effect.gen(function*() {
     const warningThreshold = yield* read(sources.warning, given.warning)

@@ -1,5 +1,5 @@
 /**
- * Looks at a process again and again, until it has ended or nobody wants to know any more.
+ * Takes looks at a process at an interval, until the process ends or the output has no reader.
  *
  * @since 0.1.0
  */
@@ -24,13 +24,13 @@ import type { WatchFailed } from "./WatchError.ts"
 export interface Settings {
   readonly pid: number
   readonly interval: Duration.Duration
-  /** How many looks to take, `Infinity` for as many as there are until the process ends. */
+  /** How many looks to take; `Infinity` until the process ends. */
   readonly count: number
   readonly limits: Limits
 }
 
 /**
- * How a watch ended: the process did, the looks that were wanted are taken, or nobody reads what is printed.
+ * Why a watch ended: the process ended, the requested looks are taken, or the output has no reader.
  *
  * @category models
  * @since 0.1.0
@@ -44,7 +44,7 @@ export interface Ending {
 }
 
 /**
- * Who is told of each look. It answers whether it wants more.
+ * Receives each look, and returns whether to go on.
  *
  * @category models
  * @since 0.1.0
@@ -53,19 +53,19 @@ export type Show = (moment: Moment) => Effect.Effect<boolean>
 
 const now = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos) / 1e6)
 
-/** Looking takes at most one part of the time in so many, however much there is to look at and however busy the machine is. */
-const thrift = 2
+/** Looks take at most this fraction of the time, 1 in 2, on a busy machine and for any number of descriptors. */
+const mostLookingShare = 2
 
-/** How often a long pause is broken off to see whether the process is still there, in milliseconds. */
-const glance = 1000
+/** How often a long wait checks whether the process still exists, in milliseconds. */
+const existenceInterval = 1000
 
-/** Waits until a moment on the monotonic clock; says whether the process is still there. */
+/** Waits until a time on the monotonic clock; returns whether the process still exists. */
 const waitUntil = (due: number, isThere: Effect.Effect<boolean, WatchFailed>): Effect.Effect<boolean, WatchFailed> =>
   Effect.gen(function*() {
     while (true) {
       const left = due - (yield* now)
       if (left <= 0) return true
-      yield* Effect.sleep(Math.min(left, glance))
+      yield* Effect.sleep(Math.min(left, existenceInterval))
       if (!(yield* isThere)) return false
     }
   })
@@ -79,7 +79,7 @@ interface Progress {
 const ending = (progress: Progress, reason: Ending["reason"], pid: number): Effect.Effect<Ending, WatchFailed> =>
   Effect.gen(function*() {
     const { last, looks } = progress
-    // It was there when it was found, and gone before the first look.
+    // The process ended between being found and the first look.
     if (last === undefined) {
       return yield* new WatchError.WatchFailed({ reason: new WatchError.NoSuchProcess({ pid }) })
     }
@@ -95,8 +95,8 @@ const advance = (progress: Progress, look: Look, limits: Limits): Moment => {
 }
 
 /**
- * Watches a process. It ends when the process does, after `count` looks, or when `show` wants no more, and fails with the
- * reason why the process cannot be watched.
+ * Watches a process until it ends, until `count` looks are taken, or until `show` returns `false`. Fails with the reason if
+ * the process cannot be watched.
  *
  * @category constructors
  * @since 0.1.0
@@ -116,7 +116,7 @@ export const run = ({ count, interval, limits, pid }: Settings, show: Show): Eff
       const wantsMore = yield* show(advance(progress, look, limits))
       if (progress.looks >= count) return yield* ending(progress, "Counted", pid)
       if (!wantsMore) return yield* ending(progress, "ReaderGone", pid)
-      const due = begin + Math.max(Duration.toMillis(interval), took * thrift)
+      const due = begin + Math.max(Duration.toMillis(interval), took * mostLookingShare)
       if (!(yield* waitUntil(due, isThere))) return yield* ending(progress, "ProcessEnded", pid)
     }
   }))

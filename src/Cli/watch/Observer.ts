@@ -1,5 +1,5 @@
 /**
- * One look at another process: every figure, read at about the same moment.
+ * Takes looks at another process: all figures, read at about the same time.
  *
  * @since 0.1.0
  */
@@ -27,7 +27,7 @@ import * as Target from "./Target.ts"
 import type { WatchFailed } from "./WatchError.ts"
 
 /**
- * What one look found.
+ * One look.
  *
  * @category models
  * @since 0.1.0
@@ -37,48 +37,48 @@ export interface Look {
   readonly at: number
   /** Milliseconds on a clock that does not go back. */
   readonly now: number
-  /** The name of the program, the number of threads, and more. */
+  /** Includes the name of the program and the number of threads. */
   readonly stat: ProcessStat
   readonly descriptors: Descriptors.Descriptors
-  /** The process's own soft limit of descriptors. */
+  /** The soft limit of descriptors of the process. */
   readonly descriptorLimit: Reading.Reading
   /** Resident memory in bytes. */
   readonly memory: Reading.Reading
-  /** The memory of its container, which other processes use as well. */
+  /** The memory of its container, including that of other processes in it. */
   readonly container: Gauge
-  /** Children that have ended and that it has not waited for, seen so twice. */
+  /** Children that have ended without being waited for, found so in two looks. */
   readonly zombies: { readonly count: Reading.Reading; readonly all: ReadonlyArray<Zombies.Zombie> }
-  /** Processes and threads that its user, or its container, may have. */
+  /** The limit of processes and threads of its user or its container. */
   readonly processLimit: Reading.Reading
 }
 
 /**
- * What looks at one process, again and again.
+ * Takes looks at one process.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Observer {
   /**
-   * Takes a look; `undefined` when the process has ended. With `settled` it waits until it is known of every child that has
-   * ended whether somebody waits for it, which takes a second at most.
+   * Takes a look; `undefined` when the process has ended. With `settled` it first waits, at most a second, until each ended
+   * child is known to be a zombie or not.
    */
   readonly look: (settled: boolean) => Effect.Effect<Look | undefined, WatchFailed>
 }
 
-/** The loop of another process cannot be asked whether it has turned. It has this many milliseconds to wait for a child. */
+/** How long a process may take to wait for an ended child, in milliseconds. Its event loop is not visible from here. */
 const patience = 1000
 
-/** So many threads in a row may end while they are looked at; then the process is taken to have ended. */
+/** After this many threads in a row that ended during a look, the process counts as ended. */
 const mostAttempts = 5
 
-// A process is asked in about 20 microseconds.
+// Reading one process takes about 20 microseconds.
 const mostScanned = 10_000
 
 const uptime = (reader: ProcReader): number =>
   Number(attempt(() => reader.contents("/proc/uptime"))?.split(" ")[0]) * 1000 || 0
 
-/** The pid that the process has for itself: 1 in a container whose first process it is. */
+/** The pid in the process's own namespace: 1 for the first process of a container. */
 const innerPid = (reader: ProcReader, pid: number): number => {
   const status = attempt(() => reader.contents(`/proc/${pid}/status`)) ?? ""
   return Number(statusOf(status, "NSpid")?.split(/\s+/).at(-1) ?? pid)
@@ -98,7 +98,7 @@ class ZombieWatch {
   readonly #reader: ProcReader
   readonly #now: () => number
   #history: Zombies.History = new Map()
-  /** The zombies that there are, each with the moment at which it had the age that it has here. */
+  /** The current zombies, each with the time at which it had this age. */
   #found: ReadonlyArray<{ readonly zombie: Zombies.Zombie; readonly since: number }> = []
 
   constructor(reader: ProcReader, now: () => number) {
@@ -129,7 +129,7 @@ class ZombieWatch {
       thread: stat.pid,
       start: stat.start,
       age: uptime(this.#reader) - stat.start * 10,
-      // It is not known which children it has started itself.
+      // Which children it started itself is not known.
       watchedSince: Infinity,
       started: new Set(),
       patience
@@ -154,7 +154,7 @@ const limitsOf = (reader: ProcReader, directory: string, at: number) => {
 
 const outside = Reading.unknown("Missing", "a control group that is not visible here")
 
-/** The container of the process, unless its groups lie outside of what is visible here: then ours are not its own. */
+/** The container of the process. Control groups that are not visible here are unknown; the ones here are not its own. */
 const containerOf = (reader: ProcReader, files: OpenFiles, pid: number, resident: () => Reading.Reading) => {
   const membership = `/proc/${pid}/cgroup`
   const isOutside = /:\/\.\.(\/|$)/m.test(attempt(textOf(reader, membership)) ?? "")
@@ -164,7 +164,7 @@ const containerOf = (reader: ProcReader, files: OpenFiles, pid: number, resident
 
 const isSaturated = (reading: Reading.Reading): reading is Reading.Saturated => reading._tag === "Saturated"
 
-/** A figure that says something about this side, or without which there is nothing to watch. */
+/** A failure that is this process's own, or that leaves nothing to watch. */
 const fatal = (look: Look): Reading.Saturated | Reading.Unknown | undefined => {
   const { container, descriptorLimit, descriptors: { connections, used }, memory, processLimit, zombies } = look
   const readings = [used, connections, descriptorLimit, memory, container.used, container.limit, processLimit]
@@ -173,7 +173,7 @@ const fatal = (look: Look): Reading.Saturated | Reading.Unknown | undefined => {
 }
 
 /**
- * Begins to look at a process; the scope closes what that takes, one descriptor.
+ * Makes an observer of a process. It holds one descriptor, which the scope closes.
  *
  * @category constructors
  * @since 0.1.0
@@ -218,7 +218,7 @@ export const make = (reader: ProcReader, target: Target.Target): Effect.Effect<O
     }
 
     const once = Effect.gen(function*() {
-      // A thread that ended during a look leaves figures that mean nothing; another one may go on.
+      // The figures of a thread that ended during the look are invalid; another thread may go on.
       for (let i = 0; i < mostAttempts; i++) {
         const present = yield* Target.present(reader, target)
         if (present === undefined) return undefined

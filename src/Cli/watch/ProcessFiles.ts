@@ -1,5 +1,5 @@
 /**
- * What the kernel's files about another process say, as pure functions.
+ * Parses the kernel's files about another process. All functions are pure.
  *
  * @since 0.1.0
  */
@@ -72,7 +72,7 @@ const hostOf = (hex: string): string => {
     const number = Buffer.from(word, "hex")
     return isLittleEndian ? number.reverse() : number
   }))
-  // One peer is one, whether the socket at hand can do IPv6 or not.
+  // A peer has one address, whether or not the socket supports IPv6.
   const short = isMapped(bytes) ? bytes.subarray(12) : bytes
   if (short.length === 4) return short.join(".")
   const address = (hex: string) => hex.replace(/(.{4})(?!$)/g, "$1:")
@@ -82,7 +82,7 @@ const hostOf = (hex: string): string => {
 const addressPattern = /^([0-9A-F]{8}|[0-9A-F]{32}):([0-9A-F]{4})$/
 
 /**
- * The address that a table of sockets has in hexadecimal digits.
+ * Parses an address from the hexadecimal digits in a table of sockets.
  *
  * @category parsing
  * @since 0.1.0
@@ -102,8 +102,8 @@ const fieldsOf = (line: string): ReadonlyArray<string> => line.trim().split(/\s+
 const linesOf = (text: string): ReadonlyArray<string> => text.split("\n").slice(1)
 
 /**
- * The rows of `/proc/N/net/tcp` or `tcp6` that are among these sockets. A line that makes no sense is none. A table that
- * changes while it is read may have a row twice, and lack another.
+ * The rows of `/proc/N/net/tcp` or `tcp6` that are among these sockets. A malformed line is skipped. A table that changes
+ * while it is read may contain a row twice, and lack another.
  *
  * @category parsing
  * @since 0.1.0
@@ -119,7 +119,7 @@ export const tcpRowsOf = (text: string, inodes: ReadonlySet<number>): ReadonlyAr
   })
 
 /**
- * The ports on which anybody listens, from `/proc/N/net/tcp` or `tcp6`.
+ * The ports on which any process listens, from `/proc/N/net/tcp` or `tcp6`.
  *
  * @category parsing
  * @since 0.1.0
@@ -134,7 +134,7 @@ export const listeningPortsOf = (text: string): ReadonlyArray<number> =>
 const inodeColumns = { udp: 9, unix: 6 } as const
 
 /**
- * How many of these sockets a table of another kind has. A table that changes while it is read may have a row twice.
+ * How many of these sockets are in a table of another kind. A table that changes while it is read may contain a row twice.
  *
  * @category parsing
  * @since 0.1.0
@@ -155,7 +155,7 @@ export const socketOf = (target: string): number | undefined => {
 }
 
 /**
- * What `/proc/N/status` has under a name.
+ * The value of a field of `/proc/N/status`.
  *
  * @category parsing
  * @since 0.1.0
@@ -178,7 +178,7 @@ export const residentOf = (text: string): number | undefined => {
 const endingFlag = 4
 
 /**
- * Whether a thread is ending, from its `stat` file: from then on it has no memory and no descriptors to show.
+ * Whether a thread is ending, from its `stat` file. An ending thread has no memory and no descriptors.
  *
  * @category parsing
  * @since 0.1.0
@@ -196,6 +196,6 @@ export const isEnding = (stat: string): boolean => {
  */
 export const programOf = (text: string): string => {
   const first = text.split("\0")[0] ?? ""
-  // A process that has given itself a title has a sentence there.
+  // A process that has set its title has a sentence here.
   return first.includes(" ") ? first : first.slice(first.lastIndexOf("/") + 1)
 }

@@ -1,5 +1,5 @@
 /**
- * The sockets of a process: what they are, in which state, and who is at the other end.
+ * The sockets of a process: their kinds, states and peers.
  *
  * @since 0.1.0
  */
@@ -12,11 +12,11 @@ import type { State, TcpRow } from "./ProcessFiles.ts"
  * @since 0.1.0
  */
 export interface Peer {
-  /** `to`: the process has connected to it. `from`: it has connected to the process. */
+  /** `to`: the process connected to the peer. `from`: the peer connected to the process. */
   readonly direction: "to" | "from"
-  /** The peer with its port, where the process has connected to it; without, where it has connected to the process. */
+  /** The peer, with its port for `to` and without for `from`. */
   readonly address: string
-  /** The process's own port that the peer has connected to; `undefined` for `to`. */
+  /** The local port for `from`; `undefined` for `to`. */
   readonly port: number | undefined
   readonly count: number
   readonly states: ReadonlyMap<State, number>
@@ -32,13 +32,13 @@ export interface Sockets {
   readonly tcp: ReadonlyMap<State, number>
   readonly udp: number
   readonly unix: number
-  /** What no table has: sockets of other kinds, of other networks, that are not bound yet, or that have gone meanwhile. */
+  /** Sockets in no table: of other kinds, of other networks, not bound yet, or closed meanwhile. */
   readonly other: number
-  /** Where the process listens, each place once. */
+  /** The addresses on which the process listens, without duplicates. */
   readonly listening: ReadonlyArray<string>
-  /** Those with most connections first. */
+  /** Those with the most connections first. */
   readonly peers: ReadonlyArray<Peer>
-  /** TCP connections in all: what does not listen. */
+  /** All TCP sockets that do not listen. */
   readonly connections: number
 }
 
@@ -71,8 +71,8 @@ const peersOf = (rows: ReadonlyArray<TcpRow>, listening: ReadonlySet<number>): R
 }
 
 /**
- * Puts the sockets together. `listening` are the ports on which anybody in the same network listens: a connection at one of
- * them was opened by its peer, also when another process accepts for this one.
+ * Builds the record. `listening` are the ports on which any process of the same network listens: a connection at one of
+ * them was opened by its peer, even if another process accepts for this one.
  *
  * @category constructors
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * Which process is watched, and whether it is still there.
+ * Finds the process to watch, and checks whether it still exists.
  *
  * @since 0.1.0
  */
@@ -13,7 +13,7 @@ import { isEnding, programOf, statusOf } from "./ProcessFiles.ts"
 import * as WatchError from "./WatchError.ts"
 
 /**
- * A process. A pid is given to another process later; together with the moment at which it began it names one for good.
+ * A process. The system reuses pids, so a process is identified by its pid and its start time.
  *
  * @category models
  * @since 0.1.0
@@ -33,18 +33,18 @@ const codeOf = (failure: Failure): string => {
   return Predicate.hasProperty(failure.cause, "code") ? String(failure.cause.code) : failure.reason
 }
 
-/** A process that ends while its files are read answers either so or so. */
+/** A process that ends while its files are read gives one or the other. */
 const isGone = (failure: Failure): boolean =>
   failure._tag === "Unknown" && (failure.reason === "Missing" || codeOf(failure) === "ESRCH")
 
 const longestName = 40
 
-/** The name of a process for a message. Whoever starts a program chooses its name. */
+/** The name of a process for a message. The name is untrusted text. */
 export const nameOf = ({ command, pid }: Pick<ProcessStat, "command" | "pid">): string =>
   `process ${pid} (${cut(printable(command), longestName)})`
 
 /**
- * What a figure that is needed, and that could not be read of a process that is there, ends the watch with.
+ * Fails the watch because a needed figure of an existing process could not be read.
  *
  * @category constructors
  * @since 0.1.0
@@ -52,7 +52,7 @@ export const nameOf = ({ command, pid }: Pick<ProcessStat, "command" | "pid">): 
 export const refuse = (failure: Failure, process: string): Effect.Effect<never, WatchError.WatchFailed> =>
   failure._tag === "Unknown" && failure.reason === "Denied"
     ? failed(new WatchError.PermissionDenied({ process, path: failure.source }))
-    : failed(new WatchError.CannotLook({ what: codeOf(failure), path: failure.source }))
+    : failed(new WatchError.CannotLook({ code: codeOf(failure), path: failure.source }))
 
 /** The text of a file; `undefined` when its process has ended. */
 const textOf = (reader: ProcReader, path: string, process: string) =>
@@ -66,11 +66,11 @@ const textOf = (reader: ProcReader, path: string, process: string) =>
   })
 
 interface Stat extends ProcessStat {
-  /** Its memory and its descriptors are gone already, or will be in a moment. */
+  /** Its memory and its descriptors are gone, or about to be. */
   readonly isEnding: boolean
 }
 
-/** Its entry is still in the table of processes, but nothing else is. Other threads may outlive the first one. */
+/** Only its entry in the process table is left. Other threads may outlive the first one. */
 const isOver = ({ state, threads }: ProcessStat): boolean => state === "X" || state === "Z" && threads <= 1
 
 const readStat = (
@@ -84,7 +84,7 @@ const readStat = (
   })
 
 /**
- * Finds the process with this pid. It fails with the reason why it cannot be watched.
+ * Finds the process with this pid. Fails with the reason if it cannot be watched.
  *
  * @category constructors
  * @since 0.1.0
@@ -112,24 +112,24 @@ export const find = (reader: ProcReader, pid: number): Effect.Effect<Target, Wat
   })
 
 /**
- * A process that is there.
+ * A process that exists.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Present {
-  /** The name in it is that of the program which was called. */
+  /** Its `command` is the name of the program that was called. */
   readonly stat: ProcessStat
   /**
-   * The directory that has the figures of the process. Where the first thread has ended and others go on, only they have
-   * them.
+   * The directory with the figures of the process. If the first thread has ended and others go on, it is that of another
+   * thread.
    */
   readonly directory: string
-  /** When the thread began whose figures these are. */
+  /** The start time of the thread with these figures. */
   readonly start: number
 }
 
-/** A thread that goes on while the first one ends, and has what that has given up. */
+/** A thread that goes on after the first one has ended, and has its figures. */
 const livingThread = (
   reader: ProcReader,
   { pid }: ProcessStat
@@ -145,7 +145,8 @@ const livingThread = (
   })
 
 /**
- * The first thread may have a name of its own: Node calls it `MainThread`. Arguments are left out, for they may hold secrets.
+ * Takes the name of the program, because the first thread may have another one: Node calls it `MainThread`. Arguments are left
+ * out, because they may contain secrets.
  */
 const named = (reader: ProcReader, stat: ProcessStat, directory: string): ProcessStat => {
   const name = programOf(attempt(() => reader.contents(`${directory}/cmdline`)) ?? "")
@@ -153,7 +154,7 @@ const named = (reader: ProcReader, stat: ProcessStat, directory: string): Proces
 }
 
 /**
- * The process as it is now; `undefined` when it has ended, also when another one has its pid since.
+ * The process as it is now; `undefined` when it has ended, even if another process has its pid since.
  *
  * @category getters
  * @since 0.1.0
@@ -171,8 +172,7 @@ export const present = (
   })
 
 /**
- * Whether what was read of a process was still its own: a thread that ends gives up its descriptors first, and is seen with
- * none for a moment.
+ * Whether the figures that were read are valid: a thread that ends closes its descriptors first, and for a moment has none.
  *
  * @category getters
  * @since 0.1.0

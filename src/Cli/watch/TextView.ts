@@ -1,5 +1,5 @@
 /**
- * What a watch has to say, for people: a view of many lines, and the same in one line.
+ * A look as text: a view of many lines, or one line.
  *
  * @since 0.1.0
  */
@@ -42,7 +42,7 @@ const reading = (reading: Reading, show: Show): string => {
   }
 }
 
-/** It rounds down, so that only everything is 100 %. */
+/** Rounds down, so that 100 % means all. */
 const percent = (share: number): string => `${(Math.floor(share * 1000) / 10).toFixed(1)} %`
 
 const shareOf = (gauge: Gauge): number | undefined => gauge.limit._tag === "Known" ? gaugeShare(gauge, 0) : undefined
@@ -60,11 +60,11 @@ const named = (count: Reading, name: string): string =>
 
 const time = (seconds: number): string => Duration.format(Duration.seconds(Math.round(seconds)))
 
-/** What is remarkable about how a figure changes; nothing when it does not grow. */
+/** The growth of a figure; empty when it does not grow. */
 const growth = ({ growth, level }: Figure, show: Show): string => {
   if (growth === undefined) return ""
   const rate = show === mebibytes ? mebibytes(growth.perSecond) : growth.perSecond.toFixed(1)
-  // What is too slow to be shown is no growth.
+  // A rate that is shown as 0 is no growth.
   if (!(Number.parseFloat(rate) > 0)) return ""
   const left = growth.secondsToLimit === undefined || level === "Exhausted"
     ? ""
@@ -152,7 +152,7 @@ export const lines = (
   return [title(moment), ...rows.map(([title, text]) => `${title.padEnd(13)}${text}`)]
 }
 
-/** The same moment in one line. */
+/** The same look in one line. */
 export const line = (moment: Moment): string => {
   const { figures, look: { descriptors: { kinds, sockets }, memory, zombies } } = moment
   const peer = sockets?.peers[0]
@@ -168,14 +168,14 @@ export const line = (moment: Moment): string => {
   return `${isoTime(moment.look.at)} ${moment.level}: ${parts.filter((part) => part !== "").join("; ")}`
 }
 
-/** The figures that have the level of the whole. */
+/** The figures that are at the worst level. */
 export const worst = ({ figures, level }: Moment): string =>
   resources
     .filter((resource) => isAtLeast(figures[resource].level, level))
     .map((resource) => `${resource} ${stock(figures[resource], units[resource])}`)
     .join(", ")
 
-/** Why a watch has ended, where that is not what was asked for. */
+/** Why a watch has ended before the requested number of looks; `undefined` otherwise. */
 export const farewell = ({ last, looks, reason }: Ending): string | undefined =>
   reason === "ProcessEnded"
     ? `${nameOf(last.look.stat)} has ended, ${last.level} at the last of ${looks} ${looks === 1 ? "look" : "looks"}`

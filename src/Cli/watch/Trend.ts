@@ -1,5 +1,5 @@
 /**
- * What the looks at a process amount to over time: levels, alerts, growth. All of it is pure, and the rules are the monitor's.
+ * Levels, alerts and growth over a series of looks. All of it is pure, and the rules are those of the monitor.
  *
  * @since 0.1.0
  */
@@ -12,7 +12,7 @@ import type { Gauge, Level, Usage } from "../../Monitor/Usage.ts"
 import type { Look } from "./Observer.ts"
 
 /**
- * The limits to hold a process against besides its own, `Infinity` for none, and when levels change.
+ * The limits to apply besides those of the process itself, `Infinity` for none, and when levels change.
  *
  * @category models
  * @since 0.1.0
@@ -26,25 +26,25 @@ export interface Limits {
 }
 
 /**
- * How a figure changes.
+ * The growth of a figure.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Growth {
-  /** How much more it is each second; less, when it is below 0. A trend is the least that it surely grows. */
+  /** Change per second, negative when the figure shrinks. A trend is a lower bound. */
   readonly perSecond: number
-  /** `undefined` when it does not come nearer. */
+  /** `undefined` when the figure does not approach its limit. */
   readonly secondsToLimit: number | undefined
   /**
-   * `true` when it is the trend over the last half minute, which swings do not change; `false` when it is the difference of
-   * the last three looks, which is all that is known at first.
+   * `true` for the trend over the last half minute, which short swings do not change; `false` for the difference of the
+   * last three looks, before there are enough looks for a trend.
    */
   readonly isTrend: boolean
 }
 
 /**
- * One figure with all that follows from it.
+ * One figure with its level and its growth.
  *
  * @category models
  * @since 0.1.0
@@ -55,7 +55,7 @@ export interface Figure extends Gauge {
 }
 
 /**
- * The conclusions of one look.
+ * One look with its levels and alerts.
  *
  * @category models
  * @since 0.1.0
@@ -65,19 +65,19 @@ export interface Moment {
   /** The worst level of the three figures. */
   readonly level: Level
   readonly figures: Readonly<Record<Resource, Figure>>
-  /** What this look brought. */
+  /** The alerts that this look raised. */
   readonly alerts: ReadonlyArray<Alert>
 }
 
 interface Trail {
-  /** Where the figure was read: another place has another figure. */
+  /** Where the figure was read. Figures of different sources are not compared. */
   readonly source: string
   readonly long: Levels.Trail
   readonly short: Levels.Trail
 }
 
 /**
- * What is remembered of the looks so far.
+ * The state that one look passes to the next.
  *
  * @category models
  * @since 0.1.0
@@ -88,7 +88,7 @@ export interface Trend {
 }
 
 /**
- * What is remembered before the first look.
+ * The state before the first look.
  *
  * @category constructors
  * @since 0.1.0
@@ -122,7 +122,7 @@ const usageOf = (look: Look, limits: Limits): Usage => {
   return { ...gauges, level: levelOfUsage(gauges, limits.rules) }
 }
 
-// The shortest that shows a direction at all.
+// The fewest points that show a direction.
 const shortest = 3
 
 const extended = (before: Trail | undefined, { used }: Gauge, now: number): Trail | undefined => {
@@ -136,7 +136,7 @@ const extended = (before: Trail | undefined, { used }: Gauge, now: number): Trai
   }
 }
 
-// Two looks in the same millisecond, or too few of them, have no slope.
+// Two looks in the same millisecond, or too few looks, have no slope.
 const finite = (slope: number | undefined): number | undefined => Number.isFinite(slope) ? slope : undefined
 
 const growthOf = (trail: Trail | undefined, { limit, used }: Gauge): Growth | undefined => {
@@ -151,17 +151,17 @@ const growthOf = (trail: Trail | undefined, { limit, used }: Gauge): Growth | un
   return { perSecond, secondsToLimit, isTrend: trend !== undefined }
 }
 
-// Who opened what cannot be seen from outside.
+// The call sites of another process are not visible.
 const noSites = () => []
 
 /**
- * What one more look leads to.
+ * Adds one look.
  *
  * **Details**
  *
- * Descriptors are held against the process's own soft limit and `maxDescriptors`, whichever is smaller; resident memory
- * against `maxMemory`, unless its container is nearer to a limit; TCP connections against `maxConnections`. Levels rise with
- * one look and fall slowly, as the monitor's do.
+ * The limit of descriptors is the smaller of the process's soft limit and `maxDescriptors`. Resident memory is compared
+ * with `maxMemory`, unless its container is nearer to a limit, and TCP connections with `maxConnections`. Levels rise with
+ * one look and fall slowly, as those of the monitor do.
  *
  * @category combinators
  * @since 0.1.0

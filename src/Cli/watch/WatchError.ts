@@ -1,5 +1,5 @@
 /**
- * Why a process cannot be watched, and what a watch that ended badly says.
+ * The errors of a watch: why a process cannot be watched, and that it was at `Critical` or worse at the end.
  *
  * @since 0.1.0
  */
@@ -8,7 +8,7 @@ import * as Runtime from "effect/Runtime"
 import type { Level } from "../../Monitor/Usage.ts"
 
 /**
- * No process has this pid, or none that may be seen here.
+ * There is no process with this pid, or it is hidden from this user.
  *
  * @category errors
  * @since 0.1.0
@@ -50,7 +50,7 @@ export class IsThread extends Data.TaggedError("IsThread")<{ readonly thread: nu
 }
 
 /**
- * The process belongs to somebody else.
+ * The process belongs to another user.
  *
  * @category errors
  * @since 0.1.0
@@ -79,16 +79,15 @@ export class UnsupportedPlatform extends Data.TaggedError("UnsupportedPlatform")
 }
 
 /**
- * What is needed could not be read, for a reason that says nothing about the process: above all, a shortage of descriptors
- * on this side.
+ * A file that is needed could not be read, for a reason that is not the process's: usually a shortage of descriptors here.
  *
  * @category errors
  * @since 0.1.0
  */
-export class CannotLook extends Data.TaggedError("CannotLook")<{ readonly what: string; readonly path: string }> {
+export class CannotLook extends Data.TaggedError("CannotLook")<{ readonly code: string; readonly path: string }> {
   readonly isRetryable = true
   override get message(): string {
-    return `cannot read ${this.path}: ${this.what}`
+    return `cannot read ${this.path}: ${this.code}`
   }
 }
 
