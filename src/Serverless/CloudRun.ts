@@ -23,7 +23,7 @@ export type { Between } from "./internal/WarmInstance.ts"
 export { InstanceClosing, InvocationError, type InvocationErrorReason, InvocationTimeout } from "./InvocationError.ts"
 
 /**
- * How a service or a job runs and ends.
+ * The options of a service or a job.
  *
  * @category models
  * @since 0.1.0
@@ -34,7 +34,7 @@ export interface Options {
 }
 
 /**
- * How the instance of a function lives.
+ * The options of the instance of a function.
  *
  * @category models
  * @since 0.1.0
@@ -44,7 +44,7 @@ export interface AttachOptions extends Options {
   readonly timeout?: Duration.Input | undefined
   /** How long before that a request is interrupted, so that there is an answer; 0 or more. @default 1 second */
   readonly margin?: Duration.Input | undefined
-  /** What becomes of the connections between two requests. @default "keep" */
+  /** What happens to the connections between two requests. @default "keep" */
   readonly between?: Between | undefined
 }
 
@@ -62,23 +62,22 @@ const start = <A, E, R, E2>(
 ): void =>
   new MainProgram(program, layer, {
     window: windowOf(options),
-    // The platform asks every instance to end sooner or later: doing so in time is no failure.
+    // The platform ends each instance sooner or later, so ending in time is no failure.
     statuses: { ...signalStatuses, SIGTERM: 0 },
     isSilent: false
   }).start()
 
 /**
- * Runs a layer as a service: a server that listens on `PORT`, and what it needs. At SIGTERM everything is closed within
- * `shutdownWindow`, and the process ends with status 0, or with 1 if something was left open. All else is as with
+ * Runs a layer as a service: a server that listens on `PORT`, and its services. At SIGTERM everything is closed within
+ * `shutdownWindow`, and the process ends with status 0, or with 1 if something was left open. Everything else is as with
  * `Main.launch`.
  *
  * **Gotchas**
  *
- * - A finalizer that closes an HTTP server lets the requests finish that it has begun, if you write it so; they have half of
- *   `shutdownWindow` for that.
- * - With request-based billing an instance gets hardly any CPU between two requests. Connections then die unnoticed until
- *   the next request; `checkAfterIdle` and a connector with a `check` find out before one is lent.
- * - None of this has been tried on Cloud Run itself: it goes by what its documentation says.
+ * - A finalizer of an HTTP server can wait for its open requests; they have half of `shutdownWindow`.
+ * - With request-based billing an instance gets hardly any CPU between two requests, so a dead connection is found only at
+ *   the next request: `checkAfterIdle` and a connector with a `check` find it before it is leased.
+ * - None of this was run on Cloud Run itself: it follows the documentation.
  *
  * **Example** (A service)
  *
@@ -113,18 +112,18 @@ export const run = <A, E, R, E2>(
 ): void => start(program, options.layer, options)
 
 /**
- * Looks after the connections of a function whose server is somebody else's, such as the Functions Framework: those of the
- * pools of a layer, which it builds for the first request, or those of one pool that you have made yourself. Call it once,
- * where the module is loaded.
+ * Manages the connections of a function whose server belongs to a framework, such as the Functions Framework: those of the
+ * pools of a layer, which it builds for the first request, or those of one pool that you have made. Call it once, at the
+ * top level of the module.
  *
  * **Details**
  *
  * - A request is interrupted `margin` before `timeout`, its finalizers run, and it fails with `InvocationTimeout`.
- * - Before a request gets a connection, the pools have heard what became of their connections while the instance had no CPU.
- * - At SIGTERM what runs is interrupted, and everything is closed within `shutdownWindow`. If nobody else listens for
- *   SIGTERM, the process ends then.
+ * - Before a request gets a connection, the pools know which connections ended while the instance had no CPU.
+ * - At SIGTERM running requests are interrupted, and everything is closed within `shutdownWindow`. Then the process ends,
+ *   unless SIGTERM has another listener.
  *
- * It throws `InvalidOption` on options that make no sense.
+ * It throws `InvalidOption` on invalid options.
  *
  * **Example** (A function)
  *

@@ -1,5 +1,5 @@
 /**
- * Platforms on which a socket belongs to the request that has opened it, such as Cloudflare Workers.
+ * Platforms on which a socket belongs to the request that opened it, such as Cloudflare Workers.
  *
  * @since 0.1.0
  */
@@ -17,35 +17,35 @@ export { InvalidOption } from "../internal/InvalidOption.ts"
 export { InstanceClosing, InvocationError, type InvocationErrorReason, InvocationTimeout } from "./InvocationError.ts"
 
 /**
- * What of a request is of interest here.
+ * The part of a request that is used here.
  *
  * @category models
  * @since 0.1.0
  */
 export interface EdgeRequest {
-  /** Its abort, when the client has gone, interrupts the request. */
+  /** Its abort, when the client disconnects, interrupts the request. */
   readonly signal?: AbortSignal | undefined
 }
 
 /**
- * What the platform gives with a request.
+ * The platform's context of a request.
  *
  * @category models
  * @since 0.1.0
  */
 export interface EdgeContext {
-  /** The request is not over until the promise is settled, although it has been answered. */
+  /** Keeps the request open after its answer until the promise is settled. */
   readonly waitUntil?: ((promise: Promise<unknown>) => void) | undefined
 }
 
 /**
- * How a request lives.
+ * The options of a handler.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options<Env, R, E> {
-  /** The services of one request, which are built for it and closed after it; they may depend on what the platform binds. */
+  /** The services of one request, built for it and closed after it; they may depend on the platform's bindings. */
   readonly layer: Layer.Layer<R, E> | ((env: Env) => Layer.Layer<R, E>)
   /** A request that takes longer is interrupted; above 0. @default 30 seconds */
   readonly timeout?: Duration.Input | undefined
@@ -62,24 +62,24 @@ export interface Options<Env, R, E> {
 export type Handler<in Request, in Env, out A> = (request: Request, env?: Env, context?: EdgeContext) => Promise<A>
 
 /**
- * Makes a function that builds everything anew for each request, and closes it with the request: no socket outlives the
- * request that has opened it, and none is ever seen by another one.
+ * Makes a function that builds its services for each request and closes them with it: no socket outlives the request that
+ * opened it, and no other request uses it.
  *
  * **Details**
  *
- * - The effect ends, its finalizers run, and then the layer is closed within `closeWindow`, whatever the effect came to. With
- *   the `waitUntil` of the context the answer does not wait for that; without it, it does.
- * - A request that takes longer than `timeout` fails with `InvocationTimeout`. When the client goes away it is interrupted.
- * - What it fails with is what the promise is rejected with.
+ * - The effect ends, its finalizers run, and then the layer is closed within `closeWindow`, also after a failure. With the
+ *   `waitUntil` of the context the answer does not wait for that; without it, it does.
+ * - A request that takes longer than `timeout` fails with `InvocationTimeout`. When the client disconnects, it is interrupted.
+ * - The promise is rejected with its failure.
  *
- * It throws `InvalidOption` on options that make no sense.
+ * It throws `InvalidOption` on invalid options.
  *
  * **Gotchas**
  *
  * - A body that still reads from a connection when the effect ends is cut off. Read it first.
  * - Cloudflare allows 6 connections at once for a request: keep `maxTotal` at that or below.
- * - `TcpConnection` needs `node:net`, which Workers have with the flag `nodejs_compat`. None of this has been tried on a
- *   platform at its edge: it goes by what its documentation says.
+ * - `TcpConnection` needs `node:net`, which Workers have with the flag `nodejs_compat`. None of this was run on such a
+ *   platform: it follows the documentation.
  *
  * **Example** (A worker)
  *
@@ -127,11 +127,11 @@ export const handler = <A, E, R, E2, Request extends EdgeRequest = EdgeRequest, 
     Duration.toMillis(check.duration(option, options[option] ?? fallback, { min: 0, exclusive: true }))
   const window = millis("closeWindow", "1 second")
   const timeout = millis("timeout", "30 seconds")
-  // The time for the request's own finalizers is what the layer leaves of the window.
+  // The finalizers of the request get half of the window, and the layer the rest.
   const budget = { run: timeout, finalize: window * 0.5, force: window * 0.1, total: timeout + window }
   const { handle, layer } = options
   return (request, env, context = {}) => {
-    // A platform that binds nothing calls without it, and then nobody asks for it.
+    // A platform without bindings passes no `env`, and then `handle` does not use it.
     const bound = env as Env
     const instance = new WarmInstance({
       layer: typeof layer === "function" ? layer(bound) : layer,
@@ -144,8 +144,8 @@ export const handler = <A, E, R, E2, Request extends EdgeRequest = EdgeRequest, 
       ? close
       : Effect.catchCause(
         Effect.sync(() => context.waitUntil?.(Effect.runPromise(close))),
-        // The request has its answer, and is not to lose it.
-        (cause) => report("Edge: waitUntil failed, so nobody waits for the connections to close", cause)
+        // A failure here must not replace the answer of the request.
+        (cause) => report("Edge: waitUntil failed, so the request does not wait for its connections to close", cause)
       )
     return promiseOf(Effect.onExit(invocation, () => end), request)
   }

@@ -1,5 +1,5 @@
 /**
- * Why an invocation has no answer of its own.
+ * The errors of an invocation that the library ended.
  *
  * @since 0.1.0
  */
@@ -8,23 +8,23 @@ import { safeMessage } from "../internal/SafeText.ts"
 import { TaggedError } from "../internal/TaggedError.ts"
 
 /**
- * The invocation ran out of time and was interrupted before the platform would have killed the process.
+ * The invocation ran out of time, and was interrupted before the platform's own timeout.
  *
  * @category errors
  * @since 0.1.0
  */
 export class InvocationTimeout extends TaggedError("InvocationTimeout")<{
-  /** How long it was allowed to run: the time that was left, less the margin. */
+  /** How long it could run: the remaining time less the margin. */
   readonly after: Duration.Duration
-  /** Whether it had ended, its finalizers included, when the answer was given. */
+  /** Whether the invocation and its finalizers had ended by the time of the answer. */
   readonly hasEnded: boolean
 }> {
-  /** Nobody knows what it has done. */
+  /** Its effects are unknown. */
   readonly isRetryable = false
   override get message(): string {
     return safeMessage(
       `the invocation was interrupted after ${Duration.format(this.after)}, before the platform's own timeout` +
-        (this.hasEnded ? "" : "; it does not end, and goes on")
+        (this.hasEnded ? "" : "; it has not ended, and still runs")
     )
   }
 }
@@ -36,7 +36,7 @@ export class InvocationTimeout extends TaggedError("InvocationTimeout")<{
  * @since 0.1.0
  */
 export class InstanceClosing extends TaggedError("InstanceClosing")<{
-  /** The invocation had begun, and was interrupted. */
+  /** The invocation had started, and was interrupted. */
   readonly hasBegun: boolean
 }> {
   get isRetryable(): boolean {
@@ -46,13 +46,13 @@ export class InstanceClosing extends TaggedError("InstanceClosing")<{
     return safeMessage(
       this.hasBegun
         ? "the invocation was interrupted, because the platform is ending this instance"
-        : "the invocation was not begun, because the platform is ending this instance"
+        : "the invocation was not started, because the platform is ending this instance"
     )
   }
 }
 
 /**
- * Why an invocation has no answer of its own.
+ * Why the library ended an invocation.
  *
  * @category errors
  * @since 0.1.0
@@ -60,7 +60,7 @@ export class InstanceClosing extends TaggedError("InstanceClosing")<{
 export type InvocationErrorReason = InvocationTimeout | InstanceClosing
 
 /**
- * An invocation has no answer of its own; `reason` says why.
+ * The library ended an invocation; `reason` says why.
  *
  * @category errors
  * @since 0.1.0

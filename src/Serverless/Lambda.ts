@@ -1,6 +1,6 @@
 /**
- * AWS Lambda: a handler whose connections survive between invocations, never outlive a freeze unnoticed, and are closed
- * before the platform ends the process.
+ * AWS Lambda: a handler whose connections are kept between invocations, rechecked after a freeze, and closed before the
+ * platform ends the process.
  *
  * @since 0.1.0
  */
@@ -26,7 +26,7 @@ export type { Between } from "./internal/WarmInstance.ts"
 export { InstanceClosing, InvocationError, type InvocationErrorReason, InvocationTimeout } from "./InvocationError.ts"
 
 /**
- * What Lambda tells of an invocation.
+ * Lambda's data about an invocation.
  *
  * @category models
  * @since 0.1.0
@@ -44,21 +44,21 @@ export interface LambdaContext {
 }
 
 /**
- * How a handler lives.
+ * The options of a handler.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options<R, E> {
-  /** The services of the function. It is built for the first invocation, and again for the next one if that fails. */
+  /** The services of the function, built for the first invocation, and again for the next one if the build fails. */
   readonly layer: Layer.Layer<R, E>
   /**
-   * How long before the platform's timeout an invocation is interrupted, so that its finalizers run and there is an answer.
-   * Where less than twice this is left, half of what is left is kept; 0 or more, with 0 the platform's timeout comes first.
+   * How long before the platform's timeout an invocation is interrupted, so that its finalizers run and there is an answer;
+   * 0 or more. At most half of the remaining time is used. With 0 the platform's timeout comes first.
    * @default 300 millis
    */
   readonly margin?: Duration.Input | undefined
-  /** What becomes of the connections between two invocations. @default "keep" */
+  /** What happens to the connections between two invocations. @default "keep" */
   readonly between?: Between | undefined
   /**
    * How long closing everything may take after SIGTERM; above 0. AWS gives 500 ms, or 300 ms if the function has an external
@@ -67,8 +67,8 @@ export interface Options<R, E> {
    */
   readonly shutdownWindow?: Duration.Input | undefined
   /**
-   * Register the internal extension without which Lambda sends no SIGTERM. With `false` everything is cut off at the end,
-   * unless another extension is there.
+   * Register the internal extension without which Lambda sends no SIGTERM. With `false` and without another extension,
+   * nothing is closed at the end.
    * @default true
    */
   readonly extension?: boolean | undefined
@@ -82,12 +82,12 @@ export interface Options<R, E> {
  */
 export interface Handler<in Event, out A> {
   (event: Event, context: LambdaContext): Promise<A>
-  /** Closes everything, as SIGTERM does. Lambda needs no such call; a test does, and anything else that calls the handler. */
+  /** Closes everything, as SIGTERM does. For tests and other callers of the handler; Lambda does not need it. */
   readonly close: () => Promise<void>
 }
 
 /**
- * The function that Lambda calls if the response is to be streamed.
+ * The function that Lambda calls for a streamed response.
  *
  * @category models
  * @since 0.1.0
@@ -99,9 +99,9 @@ export interface StreamingHandler<in Event> {
 }
 
 /**
- * Who this instance is to the servers that it connects to, such as in PostgreSQL's `application_name`: no two instances
- * have the same. It is made when it is first asked for, so that a snapshot of an initialised function, from which many
- * instances start, does not have one yet. Ask for it in `layer` or in `handle`, not while the module is loaded.
+ * A unique name of this instance for the servers that it connects to, such as for PostgreSQL's `application_name`. It is
+ * generated on first use, so that a snapshot of an initialized function, from which many instances start, does not contain
+ * one. Use it in `layer` or in `handle`, not while the module loads.
  *
  * @category references
  * @since 0.1.0
@@ -109,9 +109,9 @@ export interface StreamingHandler<in Event> {
 export const holderId: Effect.Effect<string> = Effect.map(HolderId, (id) => id)
 
 /**
- * Completes when Lambda knows that it has to send SIGTERM. Wait for it at the top level of the module: registration is over
- * as soon as the module is loaded. A module that is bundled as CommonJS cannot wait; see `effect-sluice/LambdaPreload`. It
- * never fails, and does nothing outside Lambda.
+ * Completes when Lambda is registered to send SIGTERM. Wait for it at the top level of the module: registration closes when
+ * the module is loaded. A module that is bundled as CommonJS cannot wait; see `effect-sluice/LambdaPreload`. It never
+ * fails, and does nothing outside Lambda.
  *
  * **Example** (A module of a function)
  *
@@ -151,7 +151,7 @@ const settingsOf = (options: Options<never, unknown>): Settings => {
   }
 }
 
-/** Says once, with the loggers of the function, what keeps SIGTERM away. */
+/** Logs once, with the loggers of the function, why no SIGTERM will come. */
 const warnOnce = (registration: Promise<Registration> | undefined): Effect.Effect<void> => {
   let pending = isOnLambda()
   return Effect.suspend(() => {
@@ -173,7 +173,7 @@ const warnRefused = (registration: Registration): Effect.Effect<void> =>
       "Registration ends when the module is loaded: wait for it with \"await Lambda.ready()\" at its top level."
   )
 
-/** An answer that is an error has to be an `Error`, of which the runtime passes on the name, the message and the stack. */
+/** The runtime returns the name, the message and the stack of an `Error`, so any other failure is wrapped in one. */
 const errorOf = (cause: Cause.Cause<unknown>): Error => {
   const error = Cause.squash(cause)
   if (error instanceof InvocationError) return error.reason
@@ -183,7 +183,7 @@ const errorOf = (cause: Cause.Cause<unknown>): Error => {
   return wrapped
 }
 
-/** One handler's instance, announced to whoever ends the process. */
+/** The instance of one handler, registered with the terminator. */
 interface Host<R> {
   readonly run: <A, E2>(context: LambdaContext, effect: Effect.Effect<A, E2, R | Scope.Scope>) => Promise<A>
   readonly close: () => Promise<void>
@@ -204,7 +204,7 @@ const makeHost = <R, E>(options: Options<R, E>): Host<R> => {
   return {
     run: (context, effect) => {
       const invocation = Effect.suspend(() => {
-        // The runtimes of Node 22 and before would wait for an empty event loop, which a kept connection is not.
+        // The runtimes up to Node 22 would wait for an empty event loop, and a kept connection is in it.
         if ("callbackWaitsForEmptyEventLoop" in context) context.callbackWaitsForEmptyEventLoop = false
         const remaining = context.getRemainingTimeInMillis()
         return instance.invoke(Effect.andThen(warn, effect), invocationBudget(remaining, margin), remaining)
@@ -225,21 +225,21 @@ const makeHost = <R, E>(options: Options<R, E>): Host<R> => {
  *
  * - The layer is built once for a warm instance, when the first invocation needs it. A build that fails is that
  *   invocation's failure, and the next one builds anew.
- * - Every invocation has a scope of its own. It is interrupted `margin` before the platform's timeout, its finalizers run,
- *   and Lambda gets an `InvocationTimeout`; if they hang, the connections that it has borrowed are closed under it.
- * - Before an invocation gets a connection, the pools have heard what became of their connections while the process was
- *   frozen, and go by the clock that says more. If both stood still, which the ends of two invocations tell, none of the
- *   connections of before is lent.
- * - At SIGTERM what runs is interrupted, and everything is closed within `shutdownWindow`; then the process ends. That
- *   Lambda sends SIGTERM at all needs {@link ready}.
- * - A failure is thrown as it is if it is an `Error`, so that Lambda shows its name and message.
+ * - Each invocation has a new scope. It is interrupted `margin` before the platform's timeout, its finalizers run,
+ *   and Lambda gets an `InvocationTimeout`; if they hang, the connections that it has borrowed are closed.
+ * - Before an invocation gets a connection, the pools know which connections ended while the process was frozen, and use
+ *   the clock that shows more time. If both clocks stopped, which the deadlines of two invocations show, no earlier
+ *   connection is leased.
+ * - At SIGTERM running invocations are interrupted, and everything is closed within `shutdownWindow`; then the process
+ *   ends. Lambda sends SIGTERM only after {@link ready}.
+ * - A failure that is an `Error` is thrown unchanged, so that Lambda shows its name and message.
  *
- * It throws `InvalidOption` on options that make no sense.
+ * It throws `InvalidOption` on invalid options.
  *
  * **Gotchas**
  *
- * Under the native runtime client of Node 24 a process does not end by itself, but by Lambda's SIGKILL after the window. By
- * then everything is closed.
+ * With the native runtime client of Node 24, the process ends by Lambda's SIGKILL after the window, not by itself. By then
+ * everything is closed.
  *
  * **Example** (A function with a pool)
  *
@@ -290,7 +290,7 @@ export const handler = <Event, A, E, R, E2>(
   )
 }
 
-/** How the runtime knows a handler that streams: what `awslambda.streamifyResponse` sets as well. */
+/** Marks a handler that streams, as `awslambda.streamifyResponse` does. */
 const streaming = { [Symbol.for("aws.lambda.runtime.handler.streaming")]: "response" }
 
 /**
@@ -298,10 +298,10 @@ const streaming = { [Symbol.for("aws.lambda.runtime.handler.streaming")]: "respo
  *
  * **Details**
  *
- * The response ends when the effect succeeds. When it fails after the response has begun, Lambda learns of the failure and
- * the receiver sees the response break off.
+ * The response ends when the effect succeeds. When it fails after the response has begun, Lambda gets the failure and the
+ * client's response is cut off.
  *
- * **Example** (Streaming what a Stream brings)
+ * **Example** (Streaming a Stream)
  *
  * ```ts no-run
  * import { Layer, Stream } from "effect"

@@ -1,15 +1,15 @@
 /**
- * What has to happen before the function's own code is loaded, for `NODE_OPTIONS="--import effect-sluice/LambdaPreload"`.
+ * Work that must happen before the function's own code is loaded, with `NODE_OPTIONS="--import effect-sluice/LambdaPreload"`.
  *
  * **Details**
  *
- * - The extension that has Lambda send SIGTERM is registered before the runtime asks for its first invocation, also for a
- *   function that is bundled as CommonJS and cannot wait for it. An ES module can do without: see `ready` of
+ * - Registers the extension that makes Lambda send SIGTERM before the runtime requests its first invocation, even for a
+ *   function that is bundled as CommonJS and cannot wait for it. An ES module does not need this: see `ready` of
  *   `effect-sluice/Lambda`.
- * - On Lambda Managed Instances, where the function runs in worker threads, SIGTERM is passed on to all of them. There is no
- *   other way: a signal reaches the main thread alone, in which none of the function's own code runs.
+ * - Forwards SIGTERM to all worker threads on Lambda Managed Instances, which run the function in worker threads. A signal
+ *   reaches only the main thread, in which the function's code does not run.
  *
- * Elsewhere than on Lambda it does nothing. It exports nothing.
+ * It does nothing outside Lambda, and exports nothing.
  *
  * @since 0.1.0
  */

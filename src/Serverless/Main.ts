@@ -1,5 +1,5 @@
 /**
- * A program that is the whole of its process, and closes everything however it ends.
+ * Runs the program of a process, and closes everything however it ends.
  *
  * @since 0.1.0
  */
@@ -14,29 +14,29 @@ import { MainProgram } from "./internal/MainProgram.ts"
 export { InvalidOption } from "../internal/InvalidOption.ts"
 
 /**
- * How a program runs and ends.
+ * The options of a program.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
   /**
-   * How long closing everything may take once the program ends, for whatever reason; above 0. The process ends by then even
-   * if something hangs. @default 5 seconds
+   * How long closing everything may take after the program ends for any reason; above 0. The process ends by then even if
+   * something hangs. @default 5 seconds
    */
   readonly cleanupTimeout?: Duration.Input | undefined
-  /** Say nothing about the program's failure on stderr; what was left open is said all the same. @default false */
+  /** Do not print the program's failure on stderr. What was left open is still printed. @default false */
   readonly disableErrorReporting?: boolean | undefined
 }
 
 /**
- * How a program with services runs and ends.
+ * The options of a program with services.
  *
  * @category models
  * @since 0.1.0
  */
 export interface LayerOptions<R, E> extends Options {
-  /** The services of the program. They are closed when it ends. */
+  /** The services of the program, closed when it ends. */
   readonly layer: Layer.Layer<R, E>
 }
 
@@ -63,30 +63,30 @@ const start = <A, E, R, E2>(
  *
  * **Details**
  *
- * Whatever comes first ends the program: what still runs is interrupted, and everything is closed in the order in which it
- * depends on each other. After half of `cleanupTimeout`, all pools close at once, whatever holds them up, and so does the
- * rest of what no finalizer that hangs is in front of; after the whole of it, the process ends, and stderr has what was left
- * open. The exit status is
+ * The first event of this list ends the program: running fibers are interrupted, and everything is closed in the order of
+ * its dependencies. After half of `cleanupTimeout`, all pools close at the same time, and so does everything else that is
+ * not behind a finalizer that hangs. After the whole of it, the process ends, and stderr lists what was left open. The exit
+ * status is
  *
- * - 0 when the program succeeds, or what it has set as `process.exitCode`;
- * - 1 when it fails or dies, or what its error has as `Runtime.errorExitCode`, and 130 when it interrupts itself;
+ * - 0 when the program succeeds, or the `process.exitCode` that it has set;
+ * - 1 when it fails or dies, or the `Runtime.errorExitCode` of its error, and 130 when it interrupts itself;
  * - 130 after SIGINT and 143 after SIGTERM;
- * - 1 after an exception that nobody catches, and after a rejection that nobody handles;
- * - 13, as Node has it, when the program waits and the event loop is empty: nothing could ever wake it;
+ * - 1 after an uncaught exception or an unhandled rejection;
+ * - 13, Node's own status, when the program waits and the event loop is empty, so that nothing can resume it;
  * - 1 in place of 0 when something was left open, or a finalizer died.
  *
- * A second signal gives what is still open a tenth of a second, and a third one nothing. Two signals within a tenth of a
- * second are one: a terminal signals a whole job, and npm passes on to its child what it gets.
+ * After a second signal, closing has a tenth of a second left, and after a third one none. Signals within a tenth of a
+ * second count as one: a terminal signals a whole job, and npm forwards signals to its child.
  *
- * It throws `InvalidOption` on options that make no sense.
+ * It throws `InvalidOption` on invalid options.
  *
  * **Gotchas**
  *
- * - Of an effect that provides its layers itself, nobody can tell the end of the work from that of the cleanup, so that the
- *   deadline begins only with a signal. Give the layers as `layer`.
- * - `process.exit` in your code, and SIGKILL, leave no time for anything. Of `process.exit` stderr says what was open.
- * - After success the process ends when nothing keeps it alive, as any other does.
- * - A loop that never lets go of the thread keeps it from every signal but SIGKILL.
+ * - If an effect provides its own layers, the end of the work cannot be told from the end of the cleanup, so the deadline
+ *   begins only with a signal. Pass the layers as `layer`.
+ * - `process.exit` in your code, and SIGKILL, leave no time to close anything. After `process.exit`, stderr lists what was open.
+ * - After success the process ends when nothing keeps its event loop alive.
+ * - A loop that blocks the thread blocks every signal but SIGKILL.
  *
  * **Example** (A program that borrows once)
  *
@@ -111,7 +111,7 @@ const start = <A, E, R, E2>(
  * })
  * ```
  *
- * @see {@link launch} for a program that is nothing but its services
+ * @see {@link launch} for a program that consists of its services
  * @category constructors
  * @since 0.1.0
  */
@@ -119,11 +119,11 @@ export const run: {
   <A, E, R, E2>(program: Effect.Effect<A, E, R | Scope.Scope>, options: LayerOptions<R, E2>): void
   <A, E>(program: Effect.Effect<A, E, Scope.Scope>, options?: Options): void
 } = <A, E, R, E2>(program: Effect.Effect<A, E, R | Scope.Scope>, options?: AnyOptions<R, E2>): void =>
-  // Without a layer there are no requirements, which the signatures see to.
+  // By the signatures, a program without a layer has no requirements.
   start(program, options?.layer ?? (Layer.empty as Layer.Layer<never> as Layer.Layer<R>), options ?? {})
 
 /**
- * Runs a layer as the program of this process until something ends it: a server, and what it needs.
+ * Runs a layer as the program of this process until something ends it: a server and its services.
  *
  * **Example** (A server)
  *

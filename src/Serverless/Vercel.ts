@@ -1,5 +1,5 @@
 /**
- * Functions on Vercel, whose instances serve many requests, stand still when none is there, and end with SIGTERM.
+ * Functions on Vercel, whose instances serve many requests, are frozen between requests, and end with SIGTERM.
  *
  * @since 0.1.0
  */
@@ -23,7 +23,7 @@ export type { RunOptions } from "./internal/RequestPromise.ts"
 export { InstanceClosing, InvocationError, type InvocationErrorReason, InvocationTimeout } from "./InvocationError.ts"
 
 /**
- * Has the platform keep an instance awake until a promise is settled.
+ * Keeps an instance awake until a promise is settled.
  *
  * @category models
  * @since 0.1.0
@@ -31,15 +31,15 @@ export { InstanceClosing, InvocationError, type InvocationErrorReason, Invocatio
 export type WaitUntil = (promise: Promise<unknown>) => void
 
 /**
- * How an instance lives.
+ * The options of an instance.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
   /**
-   * The function's own `maxDuration`, which bounds a request and how long it may hold the instance; above 0. If the platform
-   * says when the request ends, the earlier of both counts. @default 300 seconds
+   * The function's own `maxDuration`, which bounds a request and how long it may hold the instance; above 0. If the
+   * platform gives a deadline, the earlier of both counts. @default 300 seconds
    */
   readonly maxDuration?: Duration.Input | undefined
   /**
@@ -49,14 +49,14 @@ export interface Options {
   readonly margin?: Duration.Input | undefined
   /** How long closing everything may take after SIGTERM; above 0. @default 400 millis */
   readonly shutdownWindow?: Duration.Input | undefined
-  /** How to hold the instance. @default what the platform offers to the request, if anything */
+  /** How to hold the instance. @default the platform's function for the request, if there is one */
   readonly waitUntil?: WaitUntil | undefined
 }
 
-/** What the platform tells of a request: `getContext` of `@vercel/functions` 3.9.9 reads the same. */
+/** The platform's context of a request, as `getContext` of `@vercel/functions` 3.9.9 reads it. */
 interface RequestContext {
   readonly waitUntil?: WaitUntil | undefined
-  /** When the request ends at the latest. */
+  /** The deadline of the request. */
   readonly deadline?: string | number | undefined
 }
 
@@ -65,7 +65,7 @@ const platform: { readonly [key]?: { readonly get?: () => RequestContext | undef
 
 const requestContext = (): RequestContext => platform[key]?.get?.() ?? {}
 
-/** Milliseconds until the request ends, as the platform says; `Infinity` if it says nothing that makes sense. */
+/** Milliseconds until the platform's deadline; `Infinity` without a valid one. */
 const remainingOf = ({ deadline }: RequestContext, now: number): number => {
   const end = typeof deadline === "string" ? Date.parse(deadline) : deadline
   return end === undefined || Number.isNaN(end) ? Infinity : Math.max(end - now, 0)
@@ -86,27 +86,27 @@ const settingsOf = (options: Options) => {
 const clock = Context.get(Context.empty(), Clock.Clock)
 
 /**
- * Looks after the connections of an instance: those of the pools of a layer, which it builds for the first request, or those
- * of one pool that you have made yourself. Call it once, where the module is loaded.
+ * Manages the connections of an instance: those of the pools of a layer, which it builds for the first request, or those of
+ * one pool that you have made. Call it once, at the top level of the module.
  *
  * **Details**
  *
- * - Vercel stops an instance that has no request, and a stopped one closes nothing. So a request that has ended holds the
- *   instance, with `waitUntil`, until its pools have closed what was idle for their `idleTimeout`: each pool for its own
- *   time. Of many requests the last one holds.
- * - No request holds longer than its own time: `margin` before it is up, what is still idle is closed.
- * - At SIGTERM what runs is interrupted, and everything is closed within `shutdownWindow`.
- * - A layer that cannot be built is the failure of that request, and the next one builds it anew.
+ * - Vercel freezes an instance that has no request, and a frozen instance closes nothing. So a request that has ended holds
+ *   the instance, with `waitUntil`, until its pools have closed the connections that were idle for their `idleTimeout`.
+ *   Each pool is held for its own time, and by the last of many requests.
+ * - No request holds longer than its own time limit: `margin` before that, idle connections are closed.
+ * - At SIGTERM running requests are interrupted, and everything is closed within `shutdownWindow`.
+ * - A layer that cannot be built fails that request, and the next one builds it again.
  *
- * It throws `InvalidOption` on options that make no sense.
+ * It throws `InvalidOption` on invalid options.
  *
  * **Gotchas**
  *
- * - The time of the hold is billed as far as it takes CPU. A short `idleTimeout`, such as 5 seconds, keeps it short; with
- *   `minPerEndpoint` above 0 connections are never idle for too long, and each request holds the instance to its own end.
- * - With a pool of your own, only what runs in `run` is bounded and holds the instance.
- * - Where there is no `waitUntil`, nothing is held. On Vercel that is logged once.
- * - None of this has been tried on Vercel itself: it goes by what its documentation and `@vercel/functions` say.
+ * - The CPU time of the hold is billed. A short `idleTimeout`, such as 5 seconds, keeps it short; with `minPerEndpoint`
+ *   above 0 some connections are never closed, and each request holds the instance until its deadline.
+ * - With a pool that you have made, only effects in `run` are bounded and hold the instance.
+ * - Without a `waitUntil` nothing is held. On Vercel that is logged once.
+ * - None of this was run on Vercel itself: it follows the documentation and `@vercel/functions`.
  *
  * **Example** (A route with a pool)
  *
@@ -168,7 +168,7 @@ export const attach: {
     )
   })
   return {
-    // What the platform offers belongs to the request, and is to be had only where the request has just come in.
+    // The platform's context belongs to the request, and can be read only when the request arrives.
     run: (effect, runOptions) => {
       const context = requestContext()
       const waitUntil = options?.waitUntil ?? context.waitUntil?.bind(context)
@@ -200,7 +200,7 @@ const holdAll = (options: {
       if (pool.core.stats().total > 0) options.waitUntil(Effect.runPromise(options.idleHold.hold(pool, options)))
     }
   }).pipe(
-    // The request has its answer, and is not to lose it.
+    // A failure here must not replace the answer of the request.
     Effect.catchCause((cause) =>
       report("Vercel: waitUntil failed, so idle connections may be open when the instance stops", cause)
     )

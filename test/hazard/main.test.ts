@@ -81,7 +81,7 @@ describe.concurrent("Main", () => {
     assert.deepStrictEqual(await run("an exception that cannot be shown"), {
       status: 1,
       stdout: "closed\n",
-      stderr: "Uncaught exception: an error that throws another one when it is asked for its message\n"
+      stderr: "Uncaught exception: an error whose message cannot be read, because reading it throws\n"
     })
   })
 

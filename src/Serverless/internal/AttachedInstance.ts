@@ -1,5 +1,5 @@
 /**
- * An instance whose requests somebody else receives, and which ends when the platform says so.
+ * An instance that is attached to a server of the platform or a framework, and that closes when the platform ends it.
  *
  * @since 0.1.0
  */
@@ -18,22 +18,22 @@ import { terminator } from "./Termination.ts"
 import { type Between, WarmInstance } from "./WarmInstance.ts"
 
 /**
- * What runs the requests of one instance.
+ * Runs the requests of one instance.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Attachment<in R> {
   /**
-   * Runs the effect of one request, in a scope of its own. An abort of `signal` interrupts it. What it fails with is what
-   * the promise is rejected with: an `InvocationError` if it ran out of time, or if the instance is being ended.
+   * Runs the effect of one request, in a new scope. An abort of `signal` interrupts it. The promise is rejected with its
+   * failure, which is an `InvocationError` if the request ran out of time or the instance is closing.
    */
   readonly run: <A, E>(effect: Effect.Effect<A, E, R | Scope.Scope>, options?: RunOptions) => Promise<A>
-  /** Closes everything, as SIGTERM does. The platform needs no such call; a test does. */
+  /** Closes everything, as SIGTERM does. For tests; the platform does not need it. */
   readonly close: () => Promise<void>
 }
 
-/** What an instance looks after: services that it builds, or a pool that somebody else has made. */
+/** What an instance manages: a layer that it builds, or a pool of the caller. */
 export type Target<R, E> =
   | { readonly _tag: "Layer"; readonly layer: Layer.Layer<R, E> }
   | { readonly _tag: "Pool"; readonly pool: RegisteredPool }
@@ -41,7 +41,7 @@ export type Target<R, E> =
 export const targetOf = <R, E, K, A>(target: Layer.Layer<R, E> | ConnectionPool<K, A>): Target<R, E> =>
   TypeId in target ? { _tag: "Pool", pool: target[TypeId].registered } : { _tag: "Layer", layer: target }
 
-/** An instance, for the module of a platform to run requests on. */
+/** An instance, for the module of a platform. */
 export interface Attached<R, E> {
   readonly instance: WarmInstance<R, E>
   readonly pools: InstancePools
@@ -49,10 +49,10 @@ export interface Attached<R, E> {
 }
 
 const layerOf = <R, E>(target: Target<R, E>): Layer.Layer<R, E> =>
-  // Whoever attaches a pool has its effects provided already: `R` is `never` then.
+  // With a pool, `R` is `never`: its effects have their services already.
   target._tag === "Layer" ? target.layer : (Layer.empty as Layer.Layer<never> as Layer.Layer<R>)
 
-/** Ends a pool that is not part of a layer of ours, in the same time. */
+/** Drains a pool of the caller within the same budget. */
 const drainGiven = <R, E>(target: Target<R, E>, window: number): Effect.Effect<boolean> => {
   if (target._tag === "Layer") return Effect.succeed(true)
   const { drain, total } = shutdownBudget(window)
@@ -63,9 +63,9 @@ export const attached = <R, E>(options: {
   readonly name: string
   readonly target: Target<R, E>
   readonly between: Between
-  /** Milliseconds from SIGTERM until everything has to be closed. */
+  /** Milliseconds from SIGTERM until everything must be closed. */
   readonly window: number
-  /** Whether SIGTERM ends it. */
+  /** Whether SIGTERM closes it. */
   readonly listens: boolean
 }): Attached<R, E> => {
   const { between, name, target, window } = options
@@ -82,7 +82,7 @@ export const attached = <R, E>(options: {
   return { instance, pools, close: () => Effect.runPromise(shutdown) }
 }
 
-/** A variable of the environment, by which a platform makes itself known. */
+/** Whether an environment variable that identifies a platform is set. */
 export const isSet = (name: string): boolean => {
   // oxlint-disable-next-line effecttsgo/process-env
   const value = process.env[name]

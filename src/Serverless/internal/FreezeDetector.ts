@@ -1,37 +1,37 @@
 /**
- * Whether the program has been stopped since it last did something, as pure functions of two clocks and the platform's word.
+ * Detects that the process was frozen, from two clocks and the platform's deadlines. All functions are pure.
  *
  * @since 0.1.0
  */
 import type { Clock } from "effect/Clock"
 
-/** Both clocks at one moment, in milliseconds. */
+/** Both clocks at one time, in milliseconds. */
 export interface Moment {
   readonly wall: number
   readonly monotonic: number
 }
 
-/** When a request came in, and when the platform says that it ends. */
+/** When a request arrived, and its deadline by the platform. */
 export interface Start {
   readonly at: Moment
-  /** By the platform's own clock, in milliseconds; `undefined` if it says nothing. */
+  /** By the platform's clock, in milliseconds; `undefined` if the platform gives none. */
   readonly deadline: number | undefined
 }
 
-/** The time in which the program did nothing. */
+/** The time between two activities of the process. */
 export interface Freeze {
-  /** Milliseconds, by whoever says most. */
+  /** Milliseconds, by the clock that shows the most. */
   readonly millis: number
   /**
-   * The wall clock has gone on without the monotonic one: the machine stood still, and its kernel with it. What its peers
-   * sent meanwhile may never have arrived.
+   * The wall clock went on without the monotonic one, so the machine and its kernel were stopped. Packets from its peers
+   * may be lost.
    */
   readonly wasStopped: boolean
-  /** Both clocks stood still as well, so that nobody in the process knows the age of anything. */
+  /** Both clocks stopped as well, so no age in the process is right. */
   readonly wasHidden: boolean
 }
 
-/** Clocks that are set while a program runs differ by less than this, in milliseconds. */
+/** Adjustments of a clock are smaller than this, in milliseconds. */
 const tolerance = 1000
 
 export const momentOf = (clock: Clock): Moment => ({
@@ -40,8 +40,8 @@ export const momentOf = (clock: Clock): Moment => ({
 })
 
 /**
- * Milliseconds that have passed between two requests for the platform, and on no clock of the process. Every request has the
- * same time, so that their ends are as far apart as their beginnings.
+ * Milliseconds that passed between two requests on the platform's clock, but on no clock of the process. Each request has
+ * the same time limit, so their deadlines are as far apart as their starts.
  */
 export const hiddenBetween = (before: Start, now: Start): number => {
   if (before.deadline === undefined || now.deadline === undefined) return 0

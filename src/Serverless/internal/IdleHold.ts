@@ -1,5 +1,5 @@
 /**
- * How long an instance has to stay awake for the sake of its idle connections.
+ * Keeps an instance awake until its idle connections are closed.
  *
  * @since 0.1.0
  */
@@ -15,22 +15,22 @@ import * as PoolRegistry from "../../Pool/PoolRegistry.ts"
 interface Hold {
   /** On the monotonic clock, in milliseconds. */
   readonly deadline: number
-  /** Another request holds the instance for the same pool, for as long or longer. */
+  /** Another request holds the instance for the same pool for as long or longer. */
   readonly replaced: Deferred.Deferred<void>
 }
 
 const monotonic = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos) / 1e6)
 
 /**
- * The holds of one instance: one for each pool, so that a pool with a short idle time ends none but its own. Of the requests
- * that need the same pool, the one that may hold longest does.
+ * The holds of one instance, one for each pool, so that a pool with a short idle time ends only its own hold. Among
+ * requests for the same pool, the one with the latest deadline holds.
  */
 export class IdleHold {
   readonly #current = new WeakMap<PoolRegistry.RegisteredPool, Hold>()
 
   /**
-   * Completes when the instance need not stay awake for this pool any more: nothing of it is open, or another request
-   * holds the instance. After so many milliseconds what is still idle is closed, which may take `grace` more.
+   * Completes when the pool has no connection, or when another request holds the instance for it. After `millis`, idle
+   * connections are closed, which may take `grace` longer.
    */
   hold(
     pool: PoolRegistry.RegisteredPool,

@@ -1,5 +1,5 @@
 /**
- * All pools of one instance, which are prepared for what the platform does at once.
+ * All pools of one instance, for actions on all of them at the same time.
  *
  * @since 0.1.0
  */
@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as PoolRegistry from "../../Pool/PoolRegistry.ts"
 import type { Freeze } from "./FreezeDetector.ts"
 
-/** Bounds on the end of a pool, in milliseconds. */
+/** Bounds on closing a pool, in milliseconds. */
 export interface Limits {
   readonly drainTimeout: number
   readonly closeTimeout: number
@@ -21,19 +21,19 @@ export class InstancePools implements PoolRegistry.PoolRegistry {
     return () => void this.#pools.delete(pool)
   }
 
-  /** Those that have not ended. */
+  /** The pools that have not closed. */
   get all(): Iterable<PoolRegistry.RegisteredPool> {
     return this.#pools
   }
 
-  /** Connections in any state, of all pools. */
+  /** Connections of all pools, in any state. */
   get connections(): number {
     let total = 0
     for (const pool of this.#pools) total += pool.core.stats().total
     return total
   }
 
-  /** Has every pool look at its connections with the time that has really passed. Where no clock knows it, none is lent again. */
+  /** Makes each pool recheck its connections with the time that has passed, and evict all after a freeze that no clock shows. */
   judge(freeze: Freeze): void {
     for (const pool of this.#pools) {
       PoolRegistry.judge(pool, freeze)
@@ -41,7 +41,7 @@ export class InstancePools implements PoolRegistry.PoolRegistry {
     }
   }
 
-  /** From now on no pool takes longer than this to end. */
+  /** From now on no pool takes longer than this to close. */
   hurry(limits: Limits): void {
     for (const pool of this.#pools) PoolRegistry.hurry(pool, limits)
   }
@@ -52,7 +52,7 @@ export class InstancePools implements PoolRegistry.PoolRegistry {
 
   readonly closeIdle: Effect.Effect<void> = this.#forAll(PoolRegistry.closeIdle)
 
-  /** Drains all at once, without waiting for borrowers. */
+  /** Drains all at the same time, without waiting for borrowers. */
   readonly drain: Effect.Effect<void> = this.#forAll((pool) => pool.drain(0))
 
   #forAll(f: (pool: PoolRegistry.RegisteredPool) => Effect.Effect<void>): Effect.Effect<void> {

@@ -1,8 +1,8 @@
 /**
  * The internal extension without which AWS Lambda ends an instance by SIGKILL.
  *
- * The interface is described in AWS's documentation of the Extensions API; that registration is over as soon as the runtime
- * has asked for its first invocation is what the source of AWS's Runtime Interface Emulator shows.
+ * The interface is that of AWS's documentation of the Extensions API. Registration closes when the runtime requests its
+ * first invocation, by the source of AWS's Runtime Interface Emulator.
  *
  * @since 0.1.0
  */
@@ -14,21 +14,21 @@ import { isMainThread } from "node:worker_threads"
 import { timeoutOrElse } from "../../internal/Timeout.ts"
 
 /**
- * What came of the registration.
+ * The result of the registration.
  *
  * - `Registered`: Lambda sends SIGTERM.
- * - `Elsewhere`: this is not Lambda, or not the thread that registers.
- * - `Refused`: Lambda will not send SIGTERM on our account; `why` says what it answered.
+ * - `Elsewhere`: the process is not on Lambda, or this thread does not register.
+ * - `Refused`: Lambda will not send SIGTERM for this extension; `why` is its answer.
  */
 export type Registration =
   | { readonly _tag: "Registered" }
   | { readonly _tag: "Elsewhere" }
   | { readonly _tag: "Refused"; readonly why: string }
 
-/** It must be the only extension of this name in the function. */
+/** The name must be unique among the extensions of the function. */
 const name = "effect-sluice"
 
-/** The platform answers from the same machine. */
+/** The platform answers from the same machine, so a second is enough. */
 const patience = Duration.seconds(1)
 
 class RequestFailed extends Data.TaggedError("RequestFailed")<{ readonly why: string }> {}
@@ -47,7 +47,7 @@ interface Answer {
 }
 
 const send = (api: string, { body, headers, method, path }: Request): Http.ClientRequest => {
-  // `host:port`, as the platform gives it.
+  // `api` is `host:port`.
   const request = Http.request(`http://${api}/2020-01-01/extension${path}`, { method, headers, agent: false })
   request.end(body)
   return request
@@ -66,8 +66,8 @@ const ask = (api: string, request: Request): Effect.Effect<Answer, RequestFailed
   })
 
 /**
- * Says that the extension is ready, without which the initialisation would not end. It has subscribed to no event, so that
- * the answer never comes; nobody waits for it, and it keeps no process alive.
+ * Reports that the extension is ready; without it, the initialization would not end. The extension subscribes to no event,
+ * so the answer never comes. The request does not keep the process alive.
  */
 const park = (api: string, identifier: string): void => {
   const request = send(api, {
@@ -99,18 +99,18 @@ const attempt = (api: string): Effect.Effect<Registration> => {
   )
 }
 
-// The process has one registration, however many handlers and copies of this library there are in it.
+// One registration for the process, for any number of handlers and copies of this library.
 const key = Symbol.for("effect-sluice/Serverless/LambdaExtension")
 const shared: { [key]?: Promise<Registration> } & object = globalThis
 
-/** Where the interface of Lambda is, which only the environment says; `undefined` where this is not Lambda. */
+/** The address of Lambda's interface from the environment; `undefined` outside Lambda. */
 const runtimeApi = (): string | undefined => {
   // oxlint-disable-next-line effecttsgo/process-env
   const api = process.env["AWS_LAMBDA_RUNTIME_API"]
   return api === "" ? undefined : api
 }
 
-/** Whether this process runs on Lambda, or something that emulates it. */
+/** Whether this process runs on Lambda or an emulator. */
 export const isOnLambda = (): boolean => runtimeApi() !== undefined
 
 /** Registers the extension, once in a process. */

@@ -8,7 +8,7 @@ import { safeMessage } from "../../internal/SafeText.ts"
 import { TaggedError } from "../../internal/TaggedError.ts"
 
 /**
- * The stream that the runtime passes to a streaming handler: as much of Node's `Writable` as is used here.
+ * The stream that the runtime passes to a streaming handler: the part of Node's `Writable` that is used here.
  *
  * @category models
  * @since 0.1.0
@@ -25,14 +25,14 @@ export interface ResponseStream {
 }
 
 /**
- * The response cannot be written: whoever asked has gone, or it has ended.
+ * The response cannot be written: the client has disconnected, or the response has ended.
  *
  * @category errors
  * @since 0.1.0
  */
 export class ResponseFailed extends TaggedError("ResponseFailed")<{
   readonly cause: unknown
-  /** Bytes and characters that had been written before. */
+  /** Bytes and characters that were written before. */
   readonly written: number
 }> {
   readonly isRetryable = false
@@ -43,7 +43,7 @@ export class ResponseFailed extends TaggedError("ResponseFailed")<{
 }
 
 /**
- * What a function URL needs to know before the body.
+ * The status, headers and cookies of a function URL, which precede the body.
  *
  * @category models
  * @since 0.1.0
@@ -70,7 +70,7 @@ export interface Response {
   readonly head: (head: HttpHead) => Effect.Effect<void, ResponseFailed>
 }
 
-/** The media type that says that a head comes first, and the bytes that end the head, as Lambda's documentation has them. */
+/** The media type of a response with a head, and the bytes that end the head, by Lambda's documentation. */
 const headType = "application/vnd.awslambda.http-integration-response"
 const headEnd = new Uint8Array(8)
 
@@ -102,7 +102,7 @@ export class ResponseWriter implements Response {
   }
 
   head({ cookies = [], headers = {}, statusCode = 200 }: HttpHead): Effect.Effect<void, ResponseFailed> {
-    // The platform's own format, made from what has just been typed.
+    // Lambda's format, from typed values.
     // oxlint-disable-next-line effecttsgo/prefer-schema-over-json
     const text = JSON.stringify({ statusCode, headers, cookies })
     return this.contentType(headType).pipe(

@@ -1,5 +1,5 @@
 /**
- * Why a program ends, what its exit status is, and what is said about it, as pure functions.
+ * Why a program ends, its exit status, and the text for standard error. All functions are pure.
  *
  * @since 0.1.0
  */
@@ -11,24 +11,24 @@ import type { Stats } from "../../Pool/PoolStats.ts"
 /** The signals that end a program. */
 export type EndingSignal = "SIGINT" | "SIGTERM"
 
-/** What came first. */
+/** The first event that ended the program. */
 export type Ending =
   | { readonly _tag: "Ended"; readonly exit: Exit.Exit<unknown, unknown> }
   | { readonly _tag: "Signalled"; readonly signal: EndingSignal }
   | { readonly _tag: "Uncaught"; readonly error: unknown; readonly origin: NodeJS.UncaughtExceptionOrigin }
-  /** The event loop is empty: nothing will ever wake the program again. */
+  /** The event loop is empty: nothing can resume the program. */
   | { readonly _tag: "Starved" }
 
-/** The statuses of the signals, as shells have them: 128 and the signal's number. */
+/** The statuses of the signals by the convention of shells: 128 plus the number of the signal. */
 export const signalStatuses: Record<EndingSignal, number> = { SIGINT: 130, SIGTERM: 143 }
 
-/** Node's own status for a program that waits for what can never come. */
+/** Node's status for a program that waits while its event loop is empty. */
 const starved = 13
 
-/** Asks a value that anybody may have thrown: also its getters may throw. */
-const asked = <A>(ask: () => A, otherwise: A): A => {
+/** Reads from a thrown value, whose getters may throw as well. */
+const readSafely = <A>(read: () => A, otherwise: A): A => {
   try {
-    return ask()
+    return read()
   } catch {
     return otherwise
   }
@@ -37,7 +37,7 @@ const asked = <A>(ask: () => A, otherwise: A): A => {
 const statusOfExit = (exit: Exit.Exit<unknown, unknown>): number => {
   if (Exit.isSuccess(exit)) return 0
   if (Cause.hasInterruptsOnly(exit.cause)) return signalStatuses.SIGINT
-  return asked(() => Runtime.getErrorExitCode(Cause.squash(exit.cause)), 1)
+  return readSafely(() => Runtime.getErrorExitCode(Cause.squash(exit.cause)), 1)
 }
 
 export const statusOf = (ending: Ending, ofSignal: Record<EndingSignal, number>): number => {
@@ -54,19 +54,19 @@ export const statusOf = (ending: Ending, ofSignal: Record<EndingSignal, number>)
 }
 
 const causeText = (cause: Cause.Cause<unknown>): string =>
-  asked(() => Cause.pretty(cause), "an error that throws another one when it is asked for its message")
+  readSafely(() => Cause.pretty(cause), "an error whose message cannot be read, because reading it throws")
 
-/** A failure that nobody has been told of yet; `undefined` if there is none. */
+/** The text of a failure that is not reported yet; `undefined` if there is none. */
 export const failureText = (exit: Exit.Exit<unknown, unknown>): string | undefined =>
   Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause) ||
-    !asked(() => Runtime.getErrorReported(Cause.squash(exit.cause)), true)
+    !readSafely(() => Runtime.getErrorReported(Cause.squash(exit.cause)), true)
     ? undefined
     : causeText(exit.cause)
 
 const uncaughtText = (error: unknown, origin: NodeJS.UncaughtExceptionOrigin): string =>
   `${origin === "unhandledRejection" ? "Unhandled rejection" : "Uncaught exception"}: ${causeText(Cause.die(error))}`
 
-/** What is said as soon as the program begins to end; `undefined` if that needs no word. */
+/** The text to print when the program begins to end; `undefined` if there is none. */
 export const endingText = (ending: Ending): string | undefined => {
   switch (ending._tag) {
     case "Ended":
@@ -76,14 +76,14 @@ export const endingText = (ending: Ending): string | undefined => {
     case "Uncaught":
       return uncaughtText(ending.error, ending.origin)
     case "Starved":
-      return "The program waits, and nothing is left that could wake it: the event loop is empty."
+      return "The program waits, but nothing can resume it: the event loop is empty."
   }
 }
 
-/** What a process has at the moment at which it is asked. */
+/** What a process has open. */
 export interface Holdings {
   readonly pools: ReadonlyArray<Stats>
-  /** Kinds of what keeps the event loop of Node alive, one for each thing. */
+  /** The kind of each resource that keeps Node's event loop alive. */
   readonly resources: ReadonlyArray<string>
 }
 
@@ -105,7 +105,7 @@ const resourceTexts = ({ resources }: Holdings): ReadonlyArray<string> => {
   return Array.from(counts, ([kind, count]) => `${count} ${kind}`)
 }
 
-/** Names what is open. */
+/** The text that lists what is open. */
 export const holdingsText = (holdings: Holdings): string => {
   const connections = connectionTexts(holdings)
   const resources = resourceTexts(holdings)

@@ -1,5 +1,5 @@
 /**
- * One program that is the whole of its process: what ends it, and how everything is closed then.
+ * Runs the program of a process: the events that end it, and closing everything afterwards.
  *
  * @since 0.1.0
  */
@@ -30,30 +30,30 @@ import { type MainBudget, mainBudget } from "./ShutdownBudget.ts"
 
 /** How a program runs and ends, with every default filled in. */
 export interface MainSettings {
-  /** Milliseconds from the moment at which the program ends until everything has to be closed. */
+  /** Milliseconds from the end of the program until everything must be closed. */
   readonly window: number
   readonly statuses: Record<EndingSignal, number>
   readonly isSilent: boolean
 }
 
 /**
- * A terminal sends Ctrl-C to every process of a job, and a parent such as npm passes on what it gets: two signals within so
- * many milliseconds are one.
+ * Signals within this many milliseconds count as one: a terminal sends Ctrl-C to each process of a job, and a parent such
+ * as npm forwards it.
  */
 const echo = 100
 
-/** What is left of the time, in milliseconds, once somebody insists. */
+/** The time that is left after a second signal, in milliseconds. */
 const forcedWindow = 100
 
-/** What whoever reads stderr may hold the program up for, once, in milliseconds. */
+/** How long a slow reader of stderr may delay the program, once, in milliseconds. */
 const readerPatience = 50
 
 let isReaderSlow = false
 
-/** Nothing else can be waited with where nothing may happen meanwhile. */
-const stand = (millis: number) => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, millis)
+/** Blocks the thread, the only way to wait in a synchronous function. */
+const block = (millis: number) => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, millis)
 
-/** Writes as much as there is room for now; 0 if there is none. */
+/** Writes as much as the pipe has room for, and returns the number of bytes. */
 const writeSome = (bytes: Uint8Array): number => {
   try {
     return Fs.writeSync(2, bytes)
@@ -63,8 +63,8 @@ const writeSome = (bytes: Uint8Array): number => {
   }
 }
 
-/** Synchronous, because the process may end right after it. A pipe that Node has written to before takes what it has room for. */
-const say = (text: string): void => {
+/** Writes to stderr synchronously, because the process may end right afterwards. A pipe may take only a part at a time. */
+const writeError = (text: string): void => {
   let rest = new TextEncoder().encode(`${text}\n`)
   try {
     for (let waited = 0; rest.length > 0;) {
@@ -75,14 +75,14 @@ const say = (text: string): void => {
         isReaderSlow = true
         return
       }
-      stand(1)
+      block(1)
     }
   } catch {
-    // Whoever listened to stderr is gone, and there is nobody else to tell.
+    // The reader of stderr has gone, and there is no other output.
   }
 }
 
-/** What became of closing everything. `Failed`: a finalizer has, which has been told; nothing is left that could be closed. */
+/** The result of closing everything. `Failed`: a finalizer failed and was reported, and nothing is left to close. */
 type Closing = "Closed" | "Failed" | "Open"
 
 export class MainProgram<A, E, R, E2> {
@@ -91,7 +91,7 @@ export class MainProgram<A, E, R, E2> {
   readonly #settings: MainSettings
   readonly #budget: MainBudget
   readonly #clock = Context.get(Context.empty(), Clock.Clock)
-  /** What closes without a pool goes by this, whatever it says when it closes. */
+  /** The close timeout of resources outside of pools, read when they close. */
   readonly #closing = { closeTimeout: Context.get(Context.empty(), CloseTimeout).closeTimeout }
   readonly #context: Context.Context<never>
   readonly #body: Effect.Effect<A, E | E2>
@@ -122,8 +122,8 @@ export class MainProgram<A, E, R, E2> {
     this.#running = Effect.runForkWith(this.#context)(this.#body)
     this.#running.addObserver((exit) => {
       if (this.#ending === undefined) this.#end({ _tag: "Ended", exit })
-      // Whatever else has ended the program, what its own finalizers met is not to be lost.
-      else this.#tell(failureText(exit))
+      // Another event ended the program; a failure of its finalizers is still reported.
+      else this.#report(failureText(exit))
     })
   }
 
@@ -145,14 +145,16 @@ export class MainProgram<A, E, R, E2> {
     if (this.#ending === undefined) this.#end({ _tag: "Starved" })
   }
 
-  /** Somebody else ends the process. Nothing that takes time can be done any more. */
+  /** Other code ends the process. Only synchronous work is possible. */
   readonly #onExit = (status: number): void => {
-    say(`The process was ended with status ${status} before everything was closed. ${holdingsText(this.#holdings())}`)
+    writeError(
+      `The process was ended with status ${status} before everything was closed. ${holdingsText(this.#holdings())}`
+    )
   }
 
-  /** The first that comes decides the status; what comes later can only make it worse. */
+  /** The first event sets the status; a later one only replaces 0. */
   #end(ending: Ending): void {
-    this.#tell(endingText(ending))
+    this.#report(endingText(ending))
     const status = statusOf(ending, this.#settings.statuses)
     if (this.#status === 0) this.#status = status
     if (this.#ending !== undefined) return
@@ -160,7 +162,7 @@ export class MainProgram<A, E, R, E2> {
     Effect.runForkWith(this.#context)(this.#close())
   }
 
-  /** Closes everything in the order in which it depends on each other, and all at once when that takes too long. */
+  /** Closes everything in the order of its dependencies, and all at the same time when that takes too long. */
   #close(): Effect.Effect<void> {
     const { close, drain, inOrder, together, total } = this.#budget
     return Effect.gen({ self: this }, function*() {
@@ -173,7 +175,7 @@ export class MainProgram<A, E, R, E2> {
         const left = Math.max(start + total - momentOf(this.#clock).monotonic, 0)
         exit = yield* awaitWithin(closing, Duration.millis(left))
       }
-      if (exit !== undefined) this.#tell(failureText(exit))
+      if (exit !== undefined) this.#report(failureText(exit))
       this.#exit(exit === undefined ? "Open" : Exit.isSuccess(exit) ? "Closed" : "Failed")
     })
   }
@@ -184,7 +186,7 @@ export class MainProgram<A, E, R, E2> {
     return Effect.andThen(ended, Scope.close(this.#scope, Exit.void))
   })
 
-  /** Whatever hangs holds up nothing but itself. What closing meets is told by whoever closes in order. */
+  /** Nothing waits for a resource that hangs. Closing in order reports the failures. */
   readonly #closeTogether: Effect.Effect<void> = Effect.suspend(() =>
     Effect.all([this.#pools.drain, Effect.exit(Scope.close(this.#scope, Exit.void))], {
       concurrency: "unbounded",
@@ -192,7 +194,7 @@ export class MainProgram<A, E, R, E2> {
     })
   )
 
-  /** Somebody insists: what can still be closed gets a moment for it, and then the process ends. */
+  /** A second signal came: closing gets a last moment, and then the process ends. */
   #force(signal: EndingSignal): void {
     this.#status = this.#settings.statuses[signal]
     if (this.#isForced) return this.#exit("Open")
@@ -216,15 +218,15 @@ export class MainProgram<A, E, R, E2> {
     process.off("uncaughtException", this.#onUncaught)
     process.off("beforeExit", this.#onEmptyLoop)
     process.off("exit", this.#onExit)
-    // The end of a program that has done its work leaves a status that the program has set itself.
+    // After success, the status that the program has set itself stays.
     if (closing === "Closed" && this.#status === 0) return
     try {
       if (closing === "Open") {
         const why = this.#isForced ? "A second signal came" : `${this.#settings.window} ms have passed`
-        say(`${why} before everything was closed. ${holdingsText(this.#holdings())}`)
+        writeError(`${why} before everything was closed. ${holdingsText(this.#holdings())}`)
       }
     } finally {
-      // Whatever is wrong with the account of what was open, the process ends.
+      // The process ends even if listing what was open throws.
       process.exit(this.#status === 0 ? 1 : this.#status)
     }
   }
@@ -236,7 +238,7 @@ export class MainProgram<A, E, R, E2> {
     }
   }
 
-  #tell(text: string | undefined): void {
-    if (text !== undefined && !this.#settings.isSilent) say(text)
+  #report(text: string | undefined): void {
+    if (text !== undefined && !this.#settings.isSilent) writeError(text)
   }
 }

@@ -1,5 +1,5 @@
 /**
- * The way from an effect to the promise that a platform wants.
+ * Runs an effect as the promise that a platform needs.
  *
  * @since 0.1.0
  */
@@ -18,7 +18,7 @@ export interface RunOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** Runs an effect as a promise that is rejected with what the effect fails with. */
+/** Runs an effect as a promise that is rejected with the failure of the effect. */
 export const promiseOf = <A, E>(effect: Effect.Effect<A, E>, options?: RunOptions): Promise<A> =>
   Effect.runPromiseExit(effect, options?.signal === undefined ? {} : { signal: options.signal }).then((exit) => {
     if (Exit.isSuccess(exit)) return exit.value

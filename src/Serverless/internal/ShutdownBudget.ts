@@ -1,43 +1,42 @@
 /**
- * How the time that a platform leaves is divided, as pure functions. All figures are milliseconds.
+ * Divides the time that a platform gives. All functions are pure, and all figures are milliseconds.
  *
  * @since 0.1.0
  */
 
 /** The time of one invocation, from its start. */
 export interface InvocationBudget {
-  /** The invocation may run for so long. */
+  /** How long the invocation may run. */
   readonly run: number
-  /** Then it is interrupted, and its finalizers may take so long. */
+  /** How long its finalizers may take after the interruption that follows. */
   readonly finalize: number
-  /** Then its connections are closed under it, and it gets so long to notice. */
+  /** How long it may take to end after its connections are closed while it runs. */
   readonly force: number
-  /** All of these, and what is done between two invocations, is over by then. The rest is for the answer. */
+  /** By then all of this has ended, and so has the work between two invocations. The rest is for the answer. */
   readonly total: number
 }
 
 /**
- * Divides what is left of an invocation's time, of which `margin` is kept back. Where there is little left, half of it is
- * kept back at most.
+ * Divides the remaining time of an invocation. `margin` of it is reserved, but at most half.
  */
 export const invocationBudget = (remaining: number, margin: number): InvocationBudget => {
-  // What is not a number is no time at all.
+  // NaN counts as no time.
   const left = remaining > 0 ? remaining : 0
   const kept = Math.min(margin, left / 2)
   return { run: left - kept, finalize: kept * 0.5, force: kept * 0.1, total: left - kept * 0.15 }
 }
 
-/** The time of a shutdown, from the signal. Its parts follow each other and end before the window does. */
+/** The time of a shutdown, from the signal. Its steps follow each other and end before the window does. */
 export interface ShutdownBudget {
-  /** What runs is interrupted, and may take so long to end. */
+  /** How long running invocations may take to end after their interruption. */
   readonly invocations: number
-  /** Then everything closes in the order in which it depends on each other. */
+  /** Then the layers close in the order of their dependencies. */
   readonly layers: number
-  /** Then all pools close at once, in this time; each lets its borrowers finish for `drain` and closes in `close`. */
+  /** Then all pools close at the same time. Each waits for its borrowers for `drain`, and closes within `close`. */
   readonly pools: number
   readonly drain: number
   readonly close: number
-  /** All of it is over by then. The rest is for what the platform's own code does before the process ends. */
+  /** By then all of it has ended. The rest is for the platform's own code. */
   readonly total: number
 }
 
@@ -50,13 +49,13 @@ export const shutdownBudget = (window: number): ShutdownBudget => ({
   total: window * 0.9
 })
 
-/** The time of a program's end, from the moment at which it ends. */
+/** The time that closing a program takes, from its end. */
 export interface MainBudget {
-  /** Everything closes in the order in which it depends on each other, for so long. */
+  /** How long everything closes in the order of its dependencies. */
   readonly inOrder: number
-  /** Then everything closes at once. */
+  /** Then everything closes at the same time. */
   readonly together: number
-  /** A pool lets its borrowers finish for `drain`, and closes a connection in `close`. */
+  /** A pool waits for its borrowers for `drain`, and closes a connection within `close`. */
   readonly drain: number
   readonly close: number
   readonly total: number

@@ -1,8 +1,8 @@
 /**
- * SIGTERM, in whichever thread the work is.
+ * Handles SIGTERM in all threads.
  *
- * Signals reach the main thread alone, and end the process there if nobody listens. So the main thread tells the workers,
- * waits for them, and ends the process when all have closed what they had.
+ * Signals reach only the main thread, and end the process there if there is no listener. So the main thread notifies the
+ * workers, waits for them, and ends the process when all have closed their resources.
  *
  * @since 0.1.0
  */
@@ -13,16 +13,16 @@ import * as Exit from "effect/Exit"
 import { BroadcastChannel, isMainThread, threadId } from "node:worker_threads"
 import { timeoutOption } from "../../internal/Timeout.ts"
 
-/** What has to end before the process does. */
+/** A shutdown that must complete before the process ends. */
 export interface Participant {
   readonly shutdown: Effect.Effect<unknown>
-  /** It takes at most so many milliseconds. */
+  /** The most time that it takes, in milliseconds. */
   readonly window: number
 }
 
 /**
- * What the threads tell each other. A worker says `Hello` for each of its participants and is `Welcome` if the main thread
- * listens; `Terminate` comes with the signal, and `Done` is the worker's answer.
+ * The messages between threads. A worker sends `Hello` for each of its participants, and the main thread answers `Welcome`
+ * if it listens. `Terminate` follows the signal, and `Done` is the worker's answer.
  */
 type Message =
   | { readonly _tag: "Hello"; readonly thread: number; readonly window: number }
@@ -30,7 +30,7 @@ type Message =
   | { readonly _tag: "Terminate" }
   | { readonly _tag: "Done"; readonly thread: number }
 
-/** The end of one thread. */
+/** The termination of one thread. */
 export interface Terminator {
   readonly add: (participant: Participant) => void
   /** Whether SIGTERM reaches this thread. */
@@ -39,7 +39,7 @@ export interface Terminator {
 
 const openChannel = (onMessage: (message: Message) => void): BroadcastChannel => {
   const channel = new BroadcastChannel("effect-sluice/Serverless/Termination")
-  // Nothing else is ever posted to a channel of this name.
+  // Only messages are posted to a channel of this name.
   channel.onmessage = ({ data }) => onMessage(data as Message)
   channel.unref()
   return channel
@@ -48,12 +48,12 @@ const openChannel = (onMessage: (message: Message) => void): BroadcastChannel =>
 const shutdownAll = (participants: ReadonlyArray<Participant>): Effect.Effect<void> =>
   Effect.forEach(participants, ({ shutdown }) => shutdown, { concurrency: "unbounded", discard: true })
 
-/** What has been interrupted is answered for after that, which is for the platform's own code to do. */
-const farewell = Duration.millis(20)
+/** Time for the platform's own code to answer for interrupted requests. */
+const answerTime = Duration.millis(20)
 
-/** Ends the process, unless another listener of the signal may have something left to do: then that one has to end it. */
+/** Ends the process, unless the signal has another listener, which may still work and then ends the process. */
 const exit = Effect.andThen(
-  Effect.sleep(farewell),
+  Effect.sleep(answerTime),
   Effect.sync(() => {
     if (process.listenerCount("SIGTERM") <= 1) process.exit(0)
   })
@@ -61,7 +61,7 @@ const exit = Effect.andThen(
 
 const makeMain = (): Terminator => {
   const participants: Array<Participant> = []
-  /** The workers that have something to close, and how long they may take. */
+  /** The workers with participants, and how long they may take. */
   const workers = new Map<number, number>()
   const allDone = Deferred.makeUnsafe<void>()
   let isTerminating = false
@@ -113,9 +113,9 @@ const makeWorker = (): Terminator => {
   }
 }
 
-// A signal is for the whole process, so that there is one listener, however many copies of this library there are.
+// A signal is for the whole process: one listener, for any number of copies of this library.
 const key = Symbol.for("effect-sluice/Serverless/Termination")
 const shared: { [key]?: Terminator } & object = globalThis
 
-/** The terminator of this thread, which listens from now on. */
+/** The terminator of this thread, which listens from the first call on. */
 export const terminator = (): Terminator => shared[key] ??= isMainThread ? makeMain() : makeWorker()

@@ -1,5 +1,5 @@
 /**
- * One warm instance of a function, on whatever platform: its services, its invocations, and its end.
+ * One warm instance of a function on any platform: its services, its invocations, and its shutdown.
  *
  * @since 0.1.0
  */
@@ -26,30 +26,30 @@ import { LazyRuntime } from "./LazyRuntime.ts"
 import { type InvocationBudget, shutdownBudget } from "./ShutdownBudget.ts"
 
 /**
- * What becomes of the connections between two invocations.
+ * What happens to the connections between two invocations.
  *
- * - `keep`: they stay, and are judged before the next invocation gets one.
- * - `closeIdle`: the pools close what is idle, and the services stay.
- * - `closeAll`: the layer is closed, and built anew for the next invocation.
+ * - `keep`: they stay open, and are rechecked before the next invocation gets one.
+ * - `closeIdle`: the pools close idle connections, and the services stay.
+ * - `closeAll`: the layer is closed, and built again for the next invocation.
  *
  * @category models
  * @since 0.1.0
  */
 export type Between = "keep" | "closeIdle" | "closeAll"
 
-/** How a shutdown went. */
+/** The result of a shutdown. */
 export interface Shutdown {
   /** Everything was closed in time, and every invocation has ended. */
   readonly isComplete: boolean
-  /** Connections that were still open. */
+  /** Connections that are still open. */
   readonly connections: number
   readonly millis: number
 }
 
 /**
- * How often the loop goes round before connections are judged. The end of a connection is read in the first turn, wakes the
- * fiber that waits for it in the second, and that one has the pool drop the connection; a client with a step more in
- * between has the third.
+ * Turns of the event loop before connections are rechecked. The first turn reads the end of a connection, and the second
+ * resumes the fiber that waits for it, which makes the pool drop the connection. The third is for a client with one more
+ * step.
  */
 const turns = 3
 
@@ -69,25 +69,25 @@ export class WarmInstance<R, E> {
   readonly #context: Context.Context<never>
   readonly #clock: Clock.Clock
   readonly #between: Between
-  /** What closes without a pool goes by this, whatever it says when it closes. */
+  /** The close timeout of resources outside of pools, read when they close. */
   readonly #closing = { closeTimeout: Context.get(Context.empty(), CloseTimeout).closeTimeout }
   readonly #running = new Set<Fiber.Fiber<unknown, unknown>>()
   #active = 0
-  /** Invocations that wait for what a freeze has to tell; those that come meanwhile wait as well. */
+  /** Invocations that wait for the effects of a freeze; new ones meanwhile wait as well. */
   #thawing = 0
   #lastActive: Moment
   #lastStart: Start
-  /** What of the time since the last invocation no clock has noticed, in milliseconds, and no pool has heard of. */
+  /** Milliseconds since the last invocation that no clock shows, and that no pool was given yet. */
   #hidden = 0
   #isClosing = false
   #shutdown: Fiber.Fiber<Shutdown> | undefined
 
-  /** The context is that of the process; what an invocation adds to it stays with the invocation. */
+  /** The context is that of the process. An invocation's additions stay with the invocation. */
   constructor(options: {
     readonly layer: Layer.Layer<R, E>
     readonly between: Between
     readonly context: Context.Context<never>
-    /** Where its pools are known, if that is of use to anybody else. */
+    /** The record of its pools, if the caller shares it. */
     readonly pools?: InstancePools | undefined
   }) {
     this.#pools = options.pools ?? new InstancePools()
@@ -103,9 +103,9 @@ export class WarmInstance<R, E> {
   }
 
   /**
-   * Runs an effect as one invocation, in a scope of its own. It fails with `InvocationError` if the effect did not end in
-   * time or the instance is being closed, and never takes longer than `windows.total`. `remaining` is how many milliseconds
-   * are left of the time that the platform gives to every invocation.
+   * Runs an effect as one invocation, in a new scope. Fails with `InvocationError` if the effect did not end in time or the
+   * instance is closing, and never takes longer than `budget.total`. `remaining` is the platform's remaining time of the
+   * invocation, in milliseconds.
    */
   invoke<A, E2>(
     effect: Effect.Effect<A, E2, R | Scope.Scope>,
@@ -125,7 +125,7 @@ export class WarmInstance<R, E> {
     )
   }
 
-  /** Ends the instance within so many milliseconds, whatever hangs. Calling it again joins the shutdown that is under way. */
+  /** Closes the instance within `window` milliseconds, even if something hangs. A second call joins the first. */
   shutdown(window: number): Effect.Effect<Shutdown> {
     return Effect.suspend(() => {
       this.#isClosing = true
@@ -146,7 +146,7 @@ export class WarmInstance<R, E> {
     let fiber: Fiber.Fiber<unknown, unknown> | undefined
     const whole = Effect.withFiber<A, E | E2 | InvocationError>((own) => {
       fiber = own
-      // A shutdown that has begun since this invocation was let in knows nothing of it, and nobody would close what it builds.
+      // A shutdown that has begun since this invocation was accepted does not know it, and would not close what it builds.
       if (this.#isClosing) return refuse(new InstanceClosing({ hasBegun: false }))
       this.#running.add(own)
       own.addObserver(() => this.#running.delete(own))
@@ -155,7 +155,7 @@ export class WarmInstance<R, E> {
     const bounds = { within: Duration.millis(budget.run), patience: Duration.millis(budget.finalize) }
     return Effect.flatMap(supervised(whole, bounds), (exit): Effect.Effect<A, E | E2 | InvocationError> => {
       if (exit === undefined) return this.#timedOut(fiber, budget)
-      // An invocation that a shutdown has interrupted has no answer, although nobody has interrupted who waits for it.
+      // The shutdown interrupted the invocation, not its caller, so the caller gets an error and not an interruption.
       return this.#isClosing && Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
         ? refuse(new InstanceClosing({ hasBegun: true }))
         : exit
@@ -172,8 +172,8 @@ export class WarmInstance<R, E> {
   }
 
   /**
-   * Between two invocations the process may have been stopped. What became known of its connections meanwhile is only now
-   * being reported, possibly after the next invocation; so that is waited for.
+   * The process may have been frozen between two invocations. The kernel reports the state of its connections only now,
+   * possibly after the next invocation starts, so this waits for the reports.
    */
   readonly #thaw: Effect.Effect<void> = Effect.suspend(() => {
     if (this.#pools.connections === 0) {
@@ -197,8 +197,8 @@ export class WarmInstance<R, E> {
     const after = Duration.millis(budget.run)
     const fail = (hasEnded: boolean) => refuse(new InvocationTimeout({ after, hasEnded }))
     if (fiber === undefined || fiber.pollUnsafe() !== undefined) return fail(true)
-    // What hangs is most often waiting for a peer. With its connections gone it may still end in order; that they are all
-    // its own is certain only if no other invocation runs.
+    // An invocation that hangs usually waits for a peer. With its connections closed it may still end in order. The
+    // connections are all its own only if no other invocation runs.
     if (this.#active > 1) return fail(false)
     this.#pools.force()
     return Effect.flatMap(within(fiber, budget.force), fail)
@@ -232,7 +232,7 @@ export class WarmInstance<R, E> {
       yield* endsWithin(Fiber.awaitAll(running), Duration.millis(budget.invocations))
       const closing = yield* Effect.forkDetach(Effect.uninterruptible(this.#runtime.close), { startImmediately: true })
       if (!(yield* within(closing, budget.layers))) {
-        // Something in the layer holds up the rest: nothing that can be reached waits for its turn any longer.
+        // Something in the layer hangs: everything else closes at the same time, without order.
         const together = Effect.all([this.#pools.drain, this.#runtime.force], {
           concurrency: "unbounded",
           discard: true
