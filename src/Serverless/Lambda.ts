@@ -223,15 +223,15 @@ const makeHost = <R, E>(options: Options<R, E>): Host<R> => {
  *
  * **Details**
  *
- * - The layer is built once for a warm instance, when the first invocation needs it. A build that fails is that
- *   invocation's failure, and the next one builds anew.
+ * - The layer is built once for a warm instance, when the first invocation needs it. A build that fails fails that
+ *   invocation, and the next one builds it again.
  * - Each invocation has a new scope. It is interrupted `margin` before the platform's timeout, its finalizers run,
  *   and Lambda gets an `InvocationTimeout`; if they hang, the connections that it has borrowed are closed.
  * - Before an invocation gets a connection, the pools know which connections ended while the process was frozen, and use
  *   the clock that shows more time. If both clocks stopped, which the deadlines of two invocations show, no earlier
  *   connection is leased.
  * - At SIGTERM running invocations are interrupted, and everything is closed within `shutdownWindow`; then the process
- *   ends. Lambda sends SIGTERM only after {@link ready}.
+ *   ends. Lambda sends SIGTERM only with a registered extension: wait for {@link ready}.
  * - A failure that is an `Error` is thrown unchanged, so that Lambda shows its name and message.
  *
  * It throws `InvalidOption` on invalid options.

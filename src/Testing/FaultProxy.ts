@@ -1,7 +1,7 @@
 /**
- * A TCP proxy between a client and a server that breaks the connection in the ways in which networks do.
+ * A TCP proxy between a client and a server that breaks connections as networks do.
  *
- * **Example** (A server that is cut off in the middle)
+ * **Example** (A connection that is reset)
  *
  * ```ts
  * import { Effect } from "effect"
@@ -43,7 +43,7 @@ import type { Endpoint, TcpEndpoint } from "../Resource/Endpoint.ts"
 import { tcp } from "../Resource/Endpoint.ts"
 
 /**
- * The proxy could not listen, at first or again after it had refused.
+ * The proxy could not listen, at the start or after `refuse`.
  *
  * @category errors
  * @since 0.1.0
@@ -60,45 +60,45 @@ export class FaultProxyError extends TaggedError("FaultProxyError")<{
 }
 
 /**
- * A proxy that passes everything on until it is told otherwise. Its faults can be combined: `delay` and `freeze` are about
- * bytes, `refuse` about new connections, `cut` and `reset` about the connections of this moment.
+ * A proxy that forwards everything until a fault is set. Faults can be combined: `delay` and `freeze` apply to bytes,
+ * `refuse` to new connections, `cut` and `reset` to the current connections.
  *
  * @category models
  * @since 0.1.0
  */
 export interface FaultProxy {
-  /** Where clients connect instead of connecting to the server. */
+  /** The address for clients, in place of the server's. */
   readonly endpoint: TcpEndpoint
   /**
-   * What arrives from now on, in either direction, is passed on that much later, in order; 0 ends it. The time is the
-   * `Clock`'s, so with a `TestClock` it passes when the test says so. Throws `InvalidOption` unless it is finite and 0 or more.
+   * Forwards the bytes that arrive from now on, in both directions, later by this time and in order; 0 ends it. The time is
+   * that of the `Clock`, so a `TestClock` controls it. Throws `InvalidOption` unless it is finite and 0 or more.
    */
   readonly delay: (by: Duration.Input) => Effect.Effect<void>
-  /** Nothing is passed on any more, not even an end: both sides see a peer that has fallen silent. */
+  /** Forwards nothing, not even the end of a side: both sides see a silent peer. */
   readonly freeze: Effect.Effect<void>
-  /** Ends {@link FaultProxy.freeze}: what has waited is passed on. */
+  /** Ends {@link FaultProxy.freeze}: the delayed bytes are forwarded. */
   readonly thaw: Effect.Effect<void>
-  /** Ends all connections as a peer does that closes: both sides see the end, after what was passed on before. */
+  /** Ends all connections in order: both sides see the end, after the bytes that were forwarded before. */
   readonly cut: Effect.Effect<void>
   /** Resets all connections: both sides see `ECONNRESET`. */
   readonly reset: Effect.Effect<void>
-  /** From now on connects fail with `ECONNREFUSED`. Connections that are there stay. */
+  /** From now on connects fail with `ECONNREFUSED`. Open connections stay. */
   readonly refuse: Effect.Effect<void>
-  /** Ends {@link FaultProxy.refuse}. Fails when somebody else has taken the port meanwhile. */
+  /** Ends {@link FaultProxy.refuse}. Fails if another process has taken the port meanwhile. */
   readonly accept: Effect.Effect<void, FaultProxyError>
-  /** Clients that are connected now. */
+  /** The number of connected clients. */
   readonly connections: Effect.Effect<number>
-  /** Clients that have connected since the start. */
+  /** The number of clients that have connected since the start. */
   readonly accepted: Effect.Effect<number>
 }
 
-/** What waits to be passed on: bytes, the end of a side, or the news that it broke or is gone. */
+/** An item to forward: bytes, the end of a side, its reset, or its close. */
 interface Parcel {
   readonly dueAt: number
   readonly content: Uint8Array | "End" | "Reset" | "Gone"
 }
 
-/** So many bytes of one direction are kept before the sender has to wait, as a network's buffers would. */
+/** The most bytes of one direction that are buffered before the sender is paused, like the buffers of a network. */
 const mostPending = 1_048_576
 
 interface Link {
@@ -127,15 +127,15 @@ const write = (to: Net.Socket, bytes: Uint8Array): Effect.Effect<void> =>
   Effect.suspend(() => isOver(to) || to.write(bytes) ? Effect.void : drained(to))
 
 /**
- * Resets a socket. While the end of our side is on its way the kernel refuses a reset, and Node then keeps the descriptor open
- * for good, so that such a socket is destroyed.
+ * Resets a socket. While the end of its own side is being sent, the kernel refuses a reset, and Node then leaks the
+ * descriptor, so such a socket is destroyed.
  */
 const reset = (socket: Net.Socket): void => {
   if (socket.writableEnded && !socket.writableFinished) socket.destroy()
   else socket.resetAndDestroy()
 }
 
-/** Passes on what one side sends, in order, when it is due and nothing is frozen. */
+/** Forwards what one side sends, in order, when it is due and the proxy is not frozen. */
 const pump = (state: State, from: Net.Socket, to: Net.Socket): Effect.Effect<void> =>
   Effect.gen(function*() {
     const parcels = yield* Queue.unbounded<Parcel>()
@@ -150,7 +150,7 @@ const pump = (state: State, from: Net.Socket, to: Net.Socket): Effect.Effect<voi
     })
     from.on("end", () => send("End"))
     from.on("error", () => send("Reset"))
-    // After an end or an error nobody is there any more to take it.
+    // After an end or an error, the loop below has returned and ignores it.
     from.on("close", () => send("Gone"))
     for (;;) {
       const { content, dueAt } = yield* Queue.take(parcels)
@@ -175,7 +175,7 @@ const connectTo = (target: Endpoint): Net.Socket =>
 
 const sidesOf = ({ client, upstream }: Link): ReadonlyArray<Net.Socket> => [client, upstream]
 
-/** Takes a client over; the fibers that pass its bytes on end with the scope. */
+/** Connects a client to the server; the fibers that forward its bytes end with the scope. */
 const takeOver = (
   state: State,
   target: Endpoint,
@@ -211,7 +211,7 @@ const destroyAll = (state: State): void => {
 
 const close = (server: Net.Server, state: State): Effect.Effect<void> =>
   Effect.callback((resume) => {
-    // One that refuses does not listen any more, which is no failure.
+    // A server that does not listen, after `refuse`, gives an error here, which is no failure.
     server.close(() => resume(Effect.void))
     destroyAll(state)
   })
@@ -220,7 +220,7 @@ const endSide = (socket: Net.Socket): void => {
   socket.removeAllListeners("data")
   socket.removeAllListeners("end")
   socket.end()
-  // What still arrives is for nobody, and would keep the end from being seen.
+  // Unread bytes would hide the end, so they are discarded.
   socket.resume()
 }
 
@@ -248,15 +248,15 @@ const controls = (server: Net.Server, state: State, port: number): FaultProxy =>
 }
 
 /**
- * Starts a proxy on a free port of 127.0.0.1 that passes everything on to `target`, until the scope ends. Then it closes
- * everything. Where the target cannot be reached, the client's connection is reset.
+ * Starts a proxy on a free port of 127.0.0.1 that forwards everything to `target`. The scope closes it and its connections.
+ * If the target cannot be reached, the client's connection is reset.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const make = (target: Endpoint): Effect.Effect<FaultProxy, FaultProxyError, Scope.Scope> =>
   Effect.gen(function*() {
-    // What clients come with later must not end before what was acquired in the caller's scope after this proxy.
+    // A child scope, so that fibers of later clients outlive what the caller acquires in its scope after this proxy.
     const scope = yield* Scope.fork(yield* Effect.scope)
     const state: State = {
       flow: Latch.makeUnsafe(true),

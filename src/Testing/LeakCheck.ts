@@ -1,20 +1,19 @@
 /**
- * Fails a test, or a program, that leaves a connection or a lease open, and names the line that asked for it.
+ * Fails a test, or a program, that leaves a connection or a lease open, and names the line that opened it.
  *
  * **When to use**
  *
- * Use around a test, or around all tests of a project, so that whoever forgets to close something learns it at once and from
- * the test that did it.
+ * Use around a test, or around all tests of a project, so that a leak fails at once and in the test that caused it.
  *
  * **Details**
  *
- * What is checked is what this library opens: connections of `TcpConnection` and `JsonRpcClient`, connections that a pool
- * opens, and leases. It is known by the context in which it was asked for and not by counting what the process has, so two
- * tests at once do not see each other's. Nothing of the runtime counts: not the descriptors that a first child process or a
- * first watched file leave behind, and not the sockets that `fetch` keeps for the next request. {@link Options.descriptors}
- * compares what the process has as well.
+ * It checks what this library opens: connections of `TcpConnection` and `JsonRpcClient`, connections of a pool, and leases.
+ * These are tracked through the context of the effect that opens them, not by counting the descriptors of the process, so
+ * concurrent tests do not see each other's. Nothing of the runtime counts: neither the descriptors that a first child
+ * process or a first watched file leaves open, nor the sockets that `fetch` keeps alive. {@link Options.descriptors} also
+ * compares the descriptors of the process.
  *
- * **Example** (A connection that nobody closes)
+ * **Example** (A connection that is never closed)
  *
  * ```ts
  * import { Effect, Scope } from "effect"
@@ -54,26 +53,26 @@ import * as Descriptors from "./internal/DescriptorDiff.ts"
 import { OpenResources } from "./internal/OpenResources.ts"
 
 /**
- * What is checked, and how patiently.
+ * The options of a check.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
   /**
-   * How long to wait for what is still closing when the effect has ended, in real time whatever the clock of the test; 0 or
-   * more. A test that leaves nothing open does not wait. @default 3 seconds
+   * How long to wait, after the effect has ended, for what is still closing; 0 or more. The time is real, not that of a
+   * `TestClock`. A test that leaves nothing open does not wait. @default 3 seconds
    */
   readonly within?: Duration.Input | undefined
   /**
-   * Also compare what descriptors the process has before and after: sockets, also those that are unref'd, files and pipes,
-   * whoever opened them. It is for the whole process, so use it only where nothing else runs at the same time: in a program,
-   * around a whole test file, or where tests run one after another. @default false
+   * Also compare the descriptors of the process before and after: sockets, unref'd ones included, files and pipes of any
+   * code. It covers the whole process, so use it only where nothing else runs at the same time: in a program, around a
+   * whole test file, or where tests run one after another. @default false
    */
   readonly descriptors?: boolean | undefined
 }
 
-/** One line for all that are alike, with the age of the first, which is the oldest. */
+/** One line for equal leaks, with the age of the first, which is the oldest. */
 const grouped = (leaks: ReadonlyArray<LeftOpen>): ReadonlyArray<string> => {
   const groups = new Map<string, Array<LeftOpen>>()
   for (const leak of leaks) {
@@ -88,7 +87,7 @@ const grouped = (leaks: ReadonlyArray<LeftOpen>): ReadonlyArray<string> => {
 }
 
 /**
- * Something was left open. Its message has a line for each, or for all of a kind from one place.
+ * Something was left open. The message has a line for each, or for all of a kind from one call site.
  *
  * @category errors
  * @since 0.1.0
@@ -112,7 +111,7 @@ const settingsOf = (options: Options): Settings => ({
   descriptors: options.descriptors === true
 })
 
-/** What one check knows: what was opened in its context, and, if asked for, what the process had before. */
+/** One check: the resources of its context and, with `descriptors`, the listing of the process before. */
 interface Check {
   readonly resources: OpenResources
   readonly process: Descriptors.Comparison | undefined
@@ -131,7 +130,7 @@ const begin = (settings: Settings): Effect.Effect<Check> =>
     })
   )
 
-/** Waits for what is still closing, and returns what is left open then. Reported to the monitor, if there is one. */
+/** Waits for what is still closing. Fails with what is left open then, and reports it to the monitor if there is one. */
 const verdict = ({ resources, process, settings }: Check): Effect.Effect<void, LeakError> =>
   Effect.gen(function*() {
     yield* resources.settle(settings.within)
@@ -144,7 +143,7 @@ const verdict = ({ resources, process, settings }: Check): Effect.Effect<void, L
     return yield* new LeakError({ leaks })
   })
 
-/** Runs an effect in a fiber of its own, so that what it has forked has ended with it before anything is judged. */
+/** Runs an effect in a new fiber, so that its child fibers have ended before the verdict. */
 const apart = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.flatMap(
     Effect.forkChild(self, { startImmediately: true }),
@@ -163,26 +162,27 @@ const checkWith = <A, E, R>(
       )
       const judged = yield* Effect.exit(verdict(begun))
       if (Exit.isSuccess(judged)) return yield* exit
-      // What the effect failed with comes first: it may be why something was left open.
+      // The failure of the effect comes first: it may be the cause of the leak.
       return yield* Effect.failCause(Exit.isSuccess(exit) ? judged.cause : Cause.combine(exit.cause, judged.cause))
     })
   )
 
 /**
- * Runs an effect and fails with {@link LeakError} when it has left something open. Both failures are kept if it fails itself.
+ * Runs an effect and fails with {@link LeakError} when it has left something open. If the effect fails as well, both failures
+ * are kept.
  *
  * **Details**
  *
- * - The effect gets a scope and a fiber of its own. The scope is closed, and the fibers that it has forked are interrupted,
- *   before anything is judged.
- * - What it opens in a pool belongs to whoever made the pool, and what it borrows belongs to the effect: a test that shares
- *   a pool with others is not blamed for the pool's idle connections.
+ * - The effect gets a new scope and a new fiber. The scope is closed, and the child fibers are interrupted, before the
+ *   verdict.
+ * - A connection that a pool opens belongs to the check in which the pool was made, and a lease to the check of its
+ *   borrower: a test that shares a pool with others does not fail for the pool's idle connections.
  * - A check inside a check has a record of its own.
- * - It throws `InvalidOption` when `within` makes no sense.
+ * - It throws `InvalidOption` when `within` is invalid.
  *
  * **Gotchas**
  *
- * The check follows the context. A fiber that is started with `Effect.runFork` has none of it; use `Effect.runForkWith`.
+ * The check is part of the context, which a fiber of `Effect.runFork` does not have; use `Effect.runForkWith`.
  *
  * **Example** (A program that closes what it opens)
  *
@@ -249,8 +249,8 @@ export const test = <Args extends ReadonlyArray<unknown>, A, E, R>(
 }
 
 /**
- * A layer that checks what is opened wherever it is provided, layers that are built on it included, and whose end dies with
- * {@link LeakError} when something was left open.
+ * A layer that checks everything to which it is provided, including the layers that are built on it. Its finalizer dies
+ * with {@link LeakError} when something was left open.
  *
  * **When to use**
  *
@@ -288,7 +288,7 @@ export const layer = (options: Options = {}): Layer.Layer<never> => {
 }
 
 /**
- * Runs an effect that no check looks at: what it leaves open is left open on purpose.
+ * Runs an effect outside of any check, for what is left open on purpose.
  *
  * @category combinators
  * @since 0.1.0
@@ -297,7 +297,7 @@ export const ignore = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, 
   Effect.provideService(self, Witness, undefined)
 
 /**
- * What is open at this moment, of all that was opened in the check around this effect. Empty where there is no check.
+ * The resources that were opened in the check around this effect and are open now. Empty without a check.
  *
  * @category getters
  * @since 0.1.0

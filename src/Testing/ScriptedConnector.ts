@@ -1,9 +1,9 @@
 /**
- * A connector whose every move a test decides, and which keeps its own account of what is open.
+ * A connector that follows a script of the test, and counts what is open.
  *
  * **When to use**
  *
- * Use where a test is about what a program does with its connections, and a socket would only make it slow.
+ * Use when a test is about how a program uses its connections, and a socket would only make it slow.
  *
  * **Example** (A server that refuses the first dial)
  *
@@ -38,36 +38,36 @@ import { TaggedError } from "../internal/TaggedError.ts"
 import * as Connector from "../Resource/Connector.ts"
 
 /**
- * A connection that a script has opened.
+ * A connection of a scripted connector.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Scripted {
   readonly key: string
-  /** 1 for the first connection of its connector, then 2 and so on. */
+  /** Counts the connections of its connector from 1. */
   readonly id: number
   /** Completes when the connection dies; {@link ScriptedConnector.kill} completes it. */
   readonly died: Deferred.Deferred<void>
 }
 
 /**
- * What happens in each step. A step that is left out succeeds at once. Steps may be replaced while connections are open.
+ * The steps of a script. A step that is left out succeeds at once. Steps may be replaced while connections are open.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Script {
-  /** What happens in a dial, before the connection is there. `attempt` counts all dials from 1. */
+  /** Runs in a dial, before the connection exists. `attempt` counts all dials from 1. */
   open: (key: string, attempt: number) => Effect.Effect<void, ScriptedFailure>
-  /** What an idle connection answers. */
+  /** Runs as the check of an idle connection. */
   check: (connection: Scripted) => Effect.Effect<void, ScriptedFailure>
-  /** What happens while a connection closes. */
+  /** Runs while a connection closes. */
   close: (connection: Scripted) => Effect.Effect<void>
 }
 
 /**
- * The failure of a step, with a code as Node's errors have it: `ECONNREFUSED` is retried, `EACCES` is not.
+ * The failure of a step, with a code like those of Node's errors: `ECONNREFUSED` is retried, `EACCES` is not.
  *
  * @category errors
  * @since 0.1.0
@@ -82,8 +82,8 @@ export class ScriptedFailure extends TaggedError("ScriptedFailure")<{ readonly c
 }
 
 /**
- * What a connector has done. Counts of what is open include connections that are being dialled: a socket exists from the
- * first step of its dial.
+ * Counts of a connector. Counts of open connections include those that are being dialed: a socket exists from the first
+ * step of its dial.
  *
  * @category models
  * @since 0.1.0
@@ -96,7 +96,7 @@ export interface Ledger {
   readonly open: Map<string, number>
   dialling: number
   peakDialling: number
-  /** Most connections that were dialled or open at once: of one key, and of all. */
+  /** The most connections that were being dialed or open at once: of one key, and of all. */
   peakPerKey: number
   peakTotal: number
   /** The connections that are open and not yet closing. */
@@ -104,7 +104,7 @@ export interface Ledger {
 }
 
 /**
- * A connector, and what a test needs to drive it and to see what it did.
+ * A connector, with its script and its counts.
  *
  * @category models
  * @since 0.1.0
@@ -112,11 +112,11 @@ export interface Ledger {
 export interface ScriptedConnector {
   readonly connector: Connector.Connector<string, Scripted, ScriptedFailure>
   readonly ledger: Ledger
-  /** The steps, to be replaced as the test goes on. */
+  /** The steps, which the test may replace. */
   readonly steps: Script
-  /** Has a connection die, as if its peer had closed it. */
+  /** Makes a connection die, as if its peer had closed it. */
   readonly kill: (connection: Scripted) => Effect.Effect<void>
-  /** Connections that are dialled or open now. */
+  /** Connections that are being dialed or open. */
   readonly openNow: () => number
 }
 
@@ -143,7 +143,7 @@ const change = (ledger: Ledger, key: string, by: number): void => {
 const opening = (ledger: Ledger, steps: Script, key: string) =>
   Effect.gen(function*() {
     const attempt = ++ledger.attempts
-    // A socket exists from the first step of its dial, so it is acquired before anything can go wrong.
+    // A socket exists from the first step of its dial, so it is acquired before a step can fail.
     yield* Effect.acquireRelease(
       Effect.sync(() => change(ledger, key, 1)),
       () => Effect.sync(() => change(ledger, key, -1))

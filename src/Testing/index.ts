@@ -1,8 +1,8 @@
 /**
- * What a user's own tests need.
+ * Tools for the tests of a program.
  *
  * - {@link LeakCheck} fails a test that leaves something open, and names the line that asked for it.
- * - {@link ScriptedConnector} is a connector whose every move the test decides.
+ * - {@link ScriptedConnector} is a connector that follows a script of the test.
  * - {@link FaultProxy} breaks real connections: it delays, cuts, resets, freezes and refuses.
  *
  * `ResourceMonitor.layerTest` drives the readings of a monitor.

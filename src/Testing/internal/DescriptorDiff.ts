@@ -1,5 +1,5 @@
 /**
- * What descriptors a process has after something that it had not before, without those that the runtime keeps for itself.
+ * The descriptors that a process has more than before, without those that the runtime keeps.
  *
  * @since 0.1.0
  */
@@ -14,10 +14,10 @@ import { InvalidOption } from "../../internal/InvalidOption.ts"
 import { startTimer } from "../../internal/Timer.ts"
 import { LeftOpen } from "../../Monitor/Leak.ts"
 
-/** What each open descriptor is, as `/proc/self/fd` names it: `socket:[inode]`, `pipe:[inode]`, `anon_inode:name` or a path. */
+/** The target of each open descriptor, as in `/proc/self/fd`: `socket:[inode]`, `pipe:[inode]`, `anon_inode:name` or a path. */
 export type Listing = ReadonlyArray<string>
 
-/** Two ends of one TCP connection, as one of its sides sees it. */
+/** The ports of one TCP connection, seen from one of its sides. */
 export interface Ends {
   readonly localPort: number
   readonly remotePort: number
@@ -31,7 +31,7 @@ const attempt = <A>(read: () => A): A | undefined => {
   }
 }
 
-/** What a descriptor is where its link says nothing, as on macOS. */
+/** The kind of a descriptor on systems without such links, such as macOS. */
 const fromStat = (descriptor: number): string | undefined => {
   const stat = attempt(() => Fs.fstatSync(descriptor))
   if (stat === undefined) return undefined
@@ -43,7 +43,7 @@ const fromStat = (descriptor: number): string | undefined => {
 const listIn = (directory: string): Listing | undefined =>
   attempt(() => Fs.readdirSync(directory))
     ?.map((name) => attempt(() => Fs.readlinkSync(`${directory}/${name}`)) ?? fromStat(Number(name)))
-    // The one that did the listing is gone by now.
+    // The descriptor of the listing itself, which is closed by now.
     .filter((target) => target !== undefined && !/^\/(?:proc\/\d+|dev)\/fd$/.test(target))
     .filter((target) => target !== undefined)
 
@@ -58,7 +58,7 @@ const countsOf = (listing: Listing): Map<string, number> => {
 /**
  * The ports of TCP sockets by inode, from the text of `/proc/net/tcp` or `tcp6`.
  *
- * Each line has, between other things, `address:PORT address:PORT` in hexadecimal and, as the tenth word, the inode.
+ * Each line contains `address:PORT address:PORT` in hexadecimal and, as the tenth word, the inode.
  */
 export const portsByInode = (text: string): ReadonlyMap<string, Ends> =>
   new Map(
@@ -73,35 +73,35 @@ export const portsByInode = (text: string): ReadonlyMap<string, Ends> =>
 
 const inodeOf = (target: string): string | undefined => /^socket:\[(\d+)\]$/.exec(target)?.[1]
 
-/** What is known of the process's sockets when two listings are compared. */
-export interface Surroundings {
+/** The sockets of the process at the time of a comparison. */
+export interface ProcessSockets {
   readonly ports: ReadonlyMap<string, Ends>
-  /** Connections that the runtime keeps for the next request. */
+  /** Connections that the runtime keeps alive for later requests. */
   readonly kept: ReadonlyArray<Ends>
 }
 
-const isKept = ({ kept, ports }: Surroundings, target: string): boolean => {
+const isKept = ({ kept, ports }: ProcessSockets, target: string): boolean => {
   const inode = inodeOf(target)
   const ends = inode === undefined ? undefined : ports.get(inode)
   if (ends === undefined) return false
   return kept.some(({ localPort, remotePort }) =>
     (ends.localPort === localPort && ends.remotePort === remotePort) ||
-    // The other side of it, where the server is in this process too.
+    // The other side of it, when the server is in this process too.
     (ends.localPort === remotePort && ends.remotePort === localPort)
   )
 }
 
 /**
- * What is in the second listing and was not in the first, without what the runtime makes when it first needs it and never
- * closes: what its event loops wait with (`anon_inode:...`, and pipes of which this process has both ends), and the
- * `/dev/null` of the first child process.
+ * The descriptors of the second listing that are not in the first, without those that the runtime opens on first use and
+ * never closes: those of its event loops (`anon_inode:...`, and pipes with both ends in this process), and the `/dev/null`
+ * of the first child process.
  */
-export const added = (before: Listing, after: Listing, surroundings: Surroundings): ReadonlyArray<string> => {
+export const added = (before: Listing, after: Listing, sockets: ProcessSockets): ReadonlyArray<string> => {
   const had = countsOf(before)
   const has = countsOf(after)
   return [...has].flatMap(([target, count]) => {
     const isOwnPipe = target.startsWith("pipe:") && count > 1
-    if (target.startsWith("anon_inode:") || isOwnPipe || isKept(surroundings, target)) return []
+    if (target.startsWith("anon_inode:") || isOwnPipe || isKept(sockets, target)) return []
     const allowed = (had.get(target) ?? 0) + (target === "/dev/null" ? 1 : 0)
     return Array.from({ length: Math.max(count - allowed, 0) }, () => target)
   })
@@ -117,13 +117,13 @@ const readPorts = (): ReadonlyMap<string, Ends> =>
 const endsOf = ({ localPort, remotePort }: Net.Socket): ReadonlyArray<Ends> =>
   localPort === undefined || remotePort === undefined ? [] : [{ localPort, remotePort }]
 
-/** Idle sockets of the agents that `http` and `https` use when nobody says otherwise. */
+/** Idle sockets of the default agents of `http` and `https`. */
 const keptByAgents = (): ReadonlyArray<Ends> =>
   [Http.globalAgent, Https.globalAgent].flatMap((agent) =>
     Object.values(agent.freeSockets).flatMap((sockets) => sockets ?? []).flatMap(endsOf)
   )
 
-/** The first line of a stack that is not the runtime's. */
+/** The first line of a stack that is not of the runtime. */
 const callerIn = (stack: string | undefined): string | undefined =>
   stack?.split("\n").slice(1)
     .find((line) => !/\(?node:/.test(line) && !line.includes(import.meta.url) && !line.includes(import.meta.filename))
@@ -134,11 +134,11 @@ interface Client {
   readonly site: string | undefined
 }
 
-/** Hears of client sockets while it listens: who made them, and which of them are `fetch`'s. */
+/** Records client sockets while it listens: their call sites, and which of them belong to `fetch`. */
 class Clients {
   readonly #all: Array<Client> = []
   readonly #kept: Array<WeakRef<Net.Socket>> = []
-  // Node publishes both messages in these shapes; a channel's messages have no types.
+  // Node publishes both messages in these shapes; messages of a channel have no types.
   readonly #onSocket = (message: unknown): void => {
     const { socket } = message as { readonly socket: Net.Socket }
     this.#all.push({ socket: new WeakRef(socket), site: callerIn(new Error().stack) })
@@ -178,12 +178,12 @@ const labelOf = (target: string, ends: Ends | undefined): string =>
     ? `socket that listens on port ${ends.localPort}`
     : `socket from port ${ends.localPort} to port ${ends.remotePort}`
 
-/** How often to look whether what is still closing is gone, in milliseconds. */
+/** How often to check whether the remaining descriptors are closed, in milliseconds. */
 const pause = 10
 
-/** A look at the process's descriptors that is compared with another one later. */
+/** A listing of the descriptors, to be compared with a later one. */
 export interface Comparison {
-  /** Waits until nothing is left of what has been opened since, at most so many milliseconds, and returns what is. */
+  /** Waits until everything that was opened since is closed, at most `within` milliseconds, and returns what is still open. */
   readonly settle: (within: number) => Effect.Effect<ReadonlyArray<LeftOpen>>
 }
 
@@ -192,7 +192,7 @@ const realPause: Effect.Effect<void> = Effect.callback((resume) => {
   return Effect.sync(() => clearTimeout(timer))
 })
 
-/** Looks at the descriptors now, and listens for client sockets until the comparison is made. */
+/** Lists the descriptors now, and listens for client sockets until the comparison. */
 export const compare = (read: () => Listing | undefined = list): Comparison => {
   const before = read()
   if (before === undefined) {
@@ -203,11 +203,11 @@ export const compare = (read: () => Listing | undefined = list): Comparison => {
   clients.listen()
   const look = (): ReadonlyArray<LeftOpen> => {
     const after = read() ?? []
-    // Looking at the kernel's table of sockets costs milliseconds, and most tests leave nothing.
+    // Reading the kernel's table of sockets takes milliseconds, and most tests leave nothing open.
     if (added(before, after, { ports: new Map(), kept: [] }).length === 0) return []
-    const surroundings = { ports: readPorts(), kept: [...clients.kept(), ...keptByAgents()] }
-    return added(before, after, surroundings).map((target) => {
-      const ends = surroundings.ports.get(inodeOf(target) ?? "")
+    const sockets = { ports: readPorts(), kept: [...clients.kept(), ...keptByAgents()] }
+    return added(before, after, sockets).map((target) => {
+      const ends = sockets.ports.get(inodeOf(target) ?? "")
       const site = clients.siteOf(ends)
       return new LeftOpen({
         kind: "Descriptor",

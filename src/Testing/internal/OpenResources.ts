@@ -1,5 +1,5 @@
 /**
- * What one check has seen opened and not yet closed.
+ * The resources that were opened in one check and are not closed yet.
  *
  * @since 0.1.0
  */
@@ -12,7 +12,7 @@ import { LeftOpen } from "../../Monitor/Leak.ts"
 
 export class OpenResources implements Witness {
   readonly #clock: Clock.Clock
-  /** What is open, and since when. */
+  /** The open resources, with the time of their opening. */
   readonly #open = new Map<Opened, number>()
   readonly #onEmptied = new Set<() => void>()
 
@@ -30,8 +30,8 @@ export class OpenResources implements Witness {
   }
 
   /**
-   * Waits until nothing is open, at most so many milliseconds. The time is real: what closes is real too, and nobody moves a
-   * test's clock any more when the test has ended. The timer keeps the process alive, because somebody waits for it.
+   * Waits until nothing is open, at most `within` milliseconds of real time: a `TestClock` no longer moves after its test.
+   * The timer keeps the process alive.
    */
   settle(within: number): Effect.Effect<void> {
     return Effect.callback((resume) => {
@@ -46,7 +46,7 @@ export class OpenResources implements Witness {
     })
   }
 
-  /** What is open now, in the order in which it was opened. */
+  /** The open resources, in the order of their opening. */
   leftOpen(): ReadonlyArray<LeftOpen> {
     const now = this.#clock.currentTimeMillisUnsafe()
     return [...this.#open].map(([{ kind, label, site, span }, since]) =>

@@ -3,9 +3,9 @@ import { Effect } from "effect"
 import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { added, compare, portsByInode, type Surroundings } from "../../../src/Testing/internal/DescriptorDiff.ts"
+import { added, compare, portsByInode, type ProcessSockets } from "../../../src/Testing/internal/DescriptorDiff.ts"
 
-const nothing: Surroundings = { ports: new Map(), kept: [] }
+const nothing: ProcessSockets = { ports: new Map(), kept: [] }
 
 const child = Path.join(import.meta.dirname, "children/descriptors.ts")
 
