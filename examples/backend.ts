@@ -30,7 +30,7 @@ class Doublers extends ConnectionPool.Service<Doublers>()("example/Doublers", {
   maxPerEndpoint: 2
 }) {}
 
-/** Callers know the service and the endpoint, and nothing of sockets. */
+/** Callers use the service and the endpoint, without sockets. */
 const double = (endpoint: Endpoint.Endpoint, n: number) =>
   Doublers.withConnection(endpoint, (client) => client.request("double", { n }))
 

@@ -1,6 +1,6 @@
 /**
- * Staying useful while a server is down: the first choice is a server, the second its replica, the third what was seen
- * last. The health of an endpoint tells at once which is worth asking, so that nobody waits for what is known to be down.
+ * Fallbacks while a server is down: first a server, then its replica, then the last known value. The health of an endpoint
+ * is known at once, so no request waits for an endpoint that is down.
  *
  * Run it with `node examples/fallback.ts` after `npm run build`.
  */
@@ -22,7 +22,7 @@ class Databases extends ConnectionPool.Service<Databases>()("example/Databases",
   retry: RetryPolicy.make({ maxAttempts: 1 })
 }) {}
 
-/** Where a price comes from. Each step of the plan provides another one. */
+/** The source of a price. Each step of the plan provides another one. */
 class Prices extends Context.Service<Prices, {
   readonly price: Effect.Effect<string, ConnectionPool.PoolError | KnownToBeDown>
 }>()("example/Prices") {}
@@ -33,7 +33,7 @@ class KnownToBeDown extends Data.TaggedError("KnownToBeDown")<{ readonly name: s
   }
 }
 
-/** Fails fast when the pool knows that the endpoint is not there. */
+/** Fails at once when the endpoint is known to be down. */
 const from = (name: string) =>
   Layer.effect(
     Prices,

@@ -1,5 +1,5 @@
 /**
- * A program that forgets to give a connection back, and is told where.
+ * A program that does not return a connection, and the report with the line that borrowed it.
  *
  * Run it with `node --expose-gc examples/leaks.ts` after `npm run build`. Without the flag it ends before a collection.
  */
@@ -13,7 +13,7 @@ const connector = Connector.make({
   open: (name: string) => Effect.acquireRelease(Effect.succeed({ name }), () => Console.log(`closed ${name}`))
 })
 
-/** Borrows with a scope that nobody will ever close. */
+/** Borrows with a scope that is never closed. */
 const forgetful = Effect.fnUntraced(function*<A>(pool: ConnectionPool.ConnectionPool<string, A>) {
   const scope = Scope.makeUnsafe()
   yield* Scope.provide(ConnectionPool.get(pool, "users"), scope)
@@ -26,10 +26,10 @@ const program = Effect.gen(function*() {
   })
   const pool = yield* ConnectionPool.make({ connector, leakThreshold: "500 millis", maxPerEndpoint: 1 })
 
-  // Held for too long, and given back after all.
+  // Held too long, but returned.
   yield* ConnectionPool.use(pool, "orders", () => Effect.sleep("700 millis"))
 
-  // Not given back at all: found by the first garbage collection two seconds later.
+  // Never returned: found by the first garbage collection two seconds later.
   yield* forgetful(pool)
   yield* Effect.sleep("2200 millis")
   yield* Effect.sync(() => globalThis.gc?.())
@@ -41,6 +41,6 @@ const program = Effect.gen(function*() {
 
 NodeRuntime.runMain(program.pipe(
   Effect.scoped,
-  // The leaks are logged as well; here they are printed once.
+  // Leaks are logged as well; without loggers they are printed once.
   Effect.provide(Layer.merge(ResourceMonitor.layer, Logger.layer([])))
 ))

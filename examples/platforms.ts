@@ -1,6 +1,6 @@
 /**
  * Runs the examples for platforms as their platforms would: the route of Vercel, the service of Cloud Run as a process that
- * gets SIGTERM, and the worker of the edge. Each asks the same local server, which counts its connections.
+ * gets SIGTERM, and the worker of the edge. Each uses the same local server, which counts its connections.
  *
  * Run it with `node examples/platforms.ts` after `npm run build`.
  */
@@ -26,7 +26,7 @@ const { port } = server.address() as Net.AddressInfo
 const endpoint = `127.0.0.1:${port}`
 process.env["AGENTS_ENDPOINT"] = endpoint
 
-/** Two requests, and what the server has seen of them: connections opened, and open by now. */
+/** Makes two requests, and returns the connections that the server has accepted and that are open afterwards. */
 const twice = async (ask: (n: number) => Promise<Response>) => {
   const before = opened
   const answers: Array<number> = []
@@ -41,7 +41,7 @@ const gone = async () => {
   while (open.size > 0) await new Promise((resolve) => setTimeout(resolve, 10))
 }
 
-// Vercel: both requests share a connection, which the last one holds the instance for.
+// Vercel: both requests share a connection, and the last one holds the instance until it is closed.
 const held: Array<Promise<unknown>> = []
 const context = { waitUntil: (promise: Promise<unknown>) => held.push(promise) }
 Object.assign(globalThis, { [Symbol.for("@vercel/request-context")]: { get: () => context } })
@@ -50,9 +50,9 @@ const onVercel = await twice((n) => GET(new Request(`http://localhost/api/double
 Assert.deepEqual(onVercel, { answers: [8, 42], opened: 1, open: 1 })
 await Promise.all(held)
 Assert.equal(open.size, 0)
-console.log("Vercel: one connection for both requests, closed when the instance was let go")
+console.log("Vercel: one connection for both requests, closed when the instance was released")
 
-// The edge: each request has its own.
+// The edge: each request has its own connection.
 const { default: worker } = await import("./edge/worker.ts")
 const atTheEdge = await twice((n) =>
   worker.fetch(new Request(`http://localhost/?n=${n}`), { AGENTS_ENDPOINT: endpoint })
@@ -76,7 +76,7 @@ const ask = async (n: number): Promise<Response> => {
     // oxlint-disable-next-line effecttsgo/global-fetch
     return await fetch(`http://127.0.0.1:${httpPort}/?n=${n}`)
   } catch {
-    // It is not listening yet.
+    // The service does not listen yet.
     Assert.equal(service.exitCode, null)
     await new Promise((resolve) => setTimeout(resolve, 50))
     return ask(n)

@@ -1,8 +1,8 @@
 /**
- * A pool of PostgreSQL sessions with limits that the server keeps by itself.
+ * A pool of PostgreSQL sessions with limits that the server enforces.
  *
- * Run it with `node examples/postgres.ts` after `npm run build`. It needs a PostgreSQL server: on 127.0.0.1:5432, or where
- * `PGHOST`, `PGPORT`, `PGUSER` and `PGDATABASE` say.
+ * Run it with `node examples/postgres.ts` after `npm run build`. It needs a PostgreSQL server: on 127.0.0.1:5432, or the
+ * one of `PGHOST`, `PGPORT`, `PGUSER` and `PGDATABASE`.
  */
 import { Console, Effect, Layer } from "effect"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"

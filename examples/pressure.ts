@@ -1,5 +1,5 @@
 /**
- * A program that gives something back when it runs out of descriptors: its log of alerts, its cleanup, its recovery.
+ * A program that closes files when it runs out of descriptors: its alerts, its cleanup, its recovery.
  *
  * Run it with `node examples/pressure.ts` after `npm run build`.
  */
@@ -8,7 +8,7 @@ import { Console, Effect, Stream } from "effect"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import * as Fs from "node:fs"
 
-/** Files that are kept open because opening them again costs time. */
+/** Files that are kept open because opening them again takes time. */
 const cache: Array<number> = []
 
 const closeOldest = (count: number) => Effect.sync(() => cache.splice(0, count).forEach((file) => Fs.closeSync(file)))
@@ -20,7 +20,7 @@ const program = Effect.gen(function*() {
   })
   yield* monitor.onPressure({
     name: "file cache",
-    // Half of what is too much, so that there is room for a while.
+    // Close down to half of the limit.
     run: ({ descriptors: { limit, used } }) =>
       used._tag === "Known" && limit._tag === "Known" ? closeOldest(used.value - limit.value / 2) : Effect.void
   })
@@ -35,9 +35,9 @@ const program = Effect.gen(function*() {
   )
 })
 
-// Waiting for the monitor keeps no process alive; `runMain` does.
+// Waiting for the monitor does not keep the process alive; `runMain` does.
 NodeRuntime.runMain(program.pipe(
   Effect.scoped,
-  // A recovery is believed after ten seconds unless one says otherwise.
+  // By default a level falls after ten seconds; here after one.
   Effect.provide(ResourceMonitor.layerOptions({ maxDescriptors: 200, recoveryHold: "1 second", recoverySamples: 1 }))
 ))

@@ -1,6 +1,6 @@
 /**
- * A client that starts before its server: each dial passes the gate, fails, waits a jittered moment, and the last one
- * finds the server. Nothing of the failed dials stays open.
+ * A client that starts before its server: each dial passes the gate, fails, and is retried after a delay with jitter, until
+ * the server is up. The failed dials leave nothing open.
  *
  * Run it with `node examples/restart.ts` after `npm run build`.
  */
@@ -19,7 +19,7 @@ const listen = (port: number) =>
 
 const close = (server: Net.Server) => Effect.sync(() => server.close())
 
-/** A port on which nothing listens any more. */
+/** A port on which nothing listens. */
 const freePort = Effect.scoped(
   Effect.map(Effect.acquireRelease(listen(0), close), (server) => (server.address() as Net.AddressInfo).port)
 )

@@ -1,6 +1,5 @@
 /**
- * A program that is the whole of its process: it works through some jobs on a pool, and whatever ends it, the pool is closed.
- * Try Ctrl-C while it runs.
+ * The program of a process: it does some jobs with a pool, and closes the pool however it ends. Try Ctrl-C while it runs.
  *
  * Run it with `node examples/worker.ts` after `npm run build`.
  */

@@ -1,6 +1,6 @@
 /**
- * What the examples for platforms have in common: a pool of connections to JSON-RPC servers, which speak one line a message.
- * Copy it beside the example that you deploy.
+ * The shared module of the examples for platforms: a pool of connections to newline-delimited JSON-RPC servers. Copy it
+ * beside the example that you deploy.
  */
 import { Config, Context, Duration, Effect, Layer } from "effect"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
@@ -8,12 +8,12 @@ import * as Endpoint from "effect-sluice/Endpoint"
 import * as JsonRpcClient from "effect-sluice/JsonRpcClient"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 
-/** The one thing that a request knows of the servers. */
+/** The service that a request uses. */
 export class Agents extends Context.Service<Agents, {
   readonly double: (n: number) => Effect.Effect<unknown, JsonRpcClient.JsonRpcError | ConnectionPool.PoolError>
 }>()("example/Agents") {}
 
-/** Many requests at once share one connection, which JSON-RPC allows. */
+/** Concurrent requests share one connection, which JSON-RPC allows. */
 const options = { ...ConnectionPool.serverless, concurrency: 100 }
 
 /** The pool, for the server at this endpoint. */
@@ -33,6 +33,6 @@ export const layerOf = (
     })
   )
 
-/** The pool, for the server that the environment names, such as `agents.internal:9500`. */
+/** The pool for the server in the environment, such as `agents.internal:9500`. */
 export const layer = (times?: { readonly idleTimeout: Duration.Input }) =>
   Layer.unwrap(Effect.map(Config.String("AGENTS_ENDPOINT"), (text) => layerOf(text, times)))

@@ -1,5 +1,5 @@
 /**
- * A service on Cloud Run, as it would be deployed: see README.md beside it.
+ * A service to deploy on Cloud Run: see README.md beside it.
  */
 import { Config, Context, Effect, Layer } from "effect"
 import * as CloudRun from "effect-sluice/CloudRun"
@@ -16,11 +16,11 @@ const answer = (request: Http.IncomingMessage, response: Http.ServerResponse) =>
     const doubled = yield* double(n)
     response.setHeader("content-type", "application/json").end(JSON.stringify({ doubled }))
   }).pipe(
-    // What a pool or a peer fails with says whether it is worth a retry.
+    // `isRetryable` of the errors of a pool or a peer says whether a retry may help.
     Effect.catch((error) => Effect.sync(() => response.writeHead(503).end(error.message)))
   )
 
-/** Listens, and at its end lets the requests finish that have come in. */
+/** Listens, and waits for open requests before it closes. */
 const server = Layer.effectDiscard(Effect.gen(function*() {
   const port = yield* Config.withDefault(Config.Port("PORT"), 8080)
   const context: Context.Context<Agents> = yield* Effect.context<Agents>()

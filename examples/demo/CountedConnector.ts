@@ -1,5 +1,5 @@
 /**
- * A connector that counts what it opens, for both modes of the demo.
+ * A connector that counts its dials and connections, for both modes.
  *
  * @since 0.1.0
  */
@@ -14,7 +14,7 @@ import * as Tally from "./Tally.ts"
 export const descriptors = (monitor: ResourceMonitor["Service"]): Effect.Effect<number | undefined> =>
   Effect.map(monitor.sample, ({ descriptors: { used } }) => used._tag === "Known" ? used.value : undefined)
 
-/** Notes how many descriptors are open now. */
+/** Updates the peak of open descriptors. */
 export const observe = (tally: Tally.Tally, monitor: ResourceMonitor["Service"]): Effect.Effect<void> =>
   Effect.map(descriptors(monitor), (count) => {
     tally.peakDescriptors = Math.max(tally.peakDescriptors, count ?? 0)
@@ -51,7 +51,7 @@ const dial = <A, E, R>(
     return connection
   })
 
-/** The same connector, counting. */
+/** Adds counting to a connector. */
 export const counted = <A, E, R>(
   connector: Connector<Endpoint, A, E, R>,
   tally: Tally.Tally,

@@ -17,7 +17,7 @@ import * as Report from "./Report.ts"
 import * as Run from "./Run.ts"
 
 /**
- * The demo ran, and not every promise was kept. The report, which is printed before this failure, says which.
+ * The run broke a promise. The report, which is printed before this failure, lists the broken ones.
  *
  * @category errors
  * @since 0.1.0
@@ -60,7 +60,7 @@ const print = (report: Report.Report, json: boolean): Effect.Effect<void> =>
   json ? printJson(report) : write(process.stdout, Report.text(report))
 
 /**
- * The naive way is no part of the promise: it ran, and its report says how far it was from it.
+ * The naive mode makes no promise, so a run always succeeds.
  */
 const settle = ({ interrupted, report }: Run.Outcome): Effect.Effect<void, DemoFailed> =>
   interrupted
@@ -71,14 +71,14 @@ const settle = ({ interrupted, report }: Run.Outcome): Effect.Effect<void, DemoF
 
 /**
  * The command. It starts a server process that misbehaves on schedule, makes requests from many fibers through one pool,
- * and reports. Its exit status is 0 only if every promise was kept, 130 after SIGINT and 143 after SIGTERM; whatever the
- * way it ends, everything is closed before.
+ * and prints a report. The exit status is 0 if every promise was kept, 1 if not, 130 after SIGINT and 143 after SIGTERM.
+ * Everything is closed first in each case.
  *
  * @category commands
  * @since 0.1.0
  */
 const demo = Command.make("npm run demo --", flags, ({ endpoint, fibers, json, naive, requests, seed }) =>
-  // What was measured is printed also when the run was interrupted, and the interruption goes on afterwards.
+  // An interrupted run prints its report too, before the interruption goes on.
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
       const outcome = yield* Run.run(

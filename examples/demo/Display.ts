@@ -1,5 +1,5 @@
 /**
- * What the demo shows while it runs: a display that is redrawn in place on a terminal, a line per second elsewhere.
+ * The progress of a run: a display that is redrawn in place on a terminal, a line per second elsewhere.
  *
  * @since 0.1.0
  */
@@ -11,7 +11,7 @@ import * as Terminal from "../../src/Cli/Terminal.ts"
 import { time } from "./Report.ts"
 import * as Tally from "./Tally.ts"
 
-/** What there is to show at one moment. */
+/** The state of a run at one time. */
 export interface Moment {
   readonly tally: Tally.Tally
   readonly elapsed: number
@@ -40,7 +40,7 @@ export const lines = ({ descriptors, elapsed, tally }: Moment): ReadonlyArray<st
   ]
 }
 
-/** The same moment in one line. */
+/** The same state in one line. */
 export const line = ({ descriptors, elapsed, tally }: Moment): string =>
   `${time(elapsed)}: ${Tally.finished(tally)}/${tally.planned} requests, ${Tally.failed(tally)} failed, ` +
   `${Tally.retries(tally)} retries, ${Tally.open(tally)} connections open of ${tally.opened} opened, ` +
@@ -52,8 +52,8 @@ const coloured = (text: string): string =>
   text.replace(/ {2}(refuses|up|idle) /, (all, word: string) => `${colours[word] ?? ""}${all}\u001b[0m`)
 
 /**
- * Shows what `moment` says on standard error until the scope closes: five times a second in place on a terminal, and a
- * line per second otherwise.
+ * Prints `moment` on standard error until the scope closes: five times a second in place on a terminal, and a line per
+ * second otherwise.
  */
 export const show = (moment: Effect.Effect<Moment>): Effect.Effect<void, never, Scope.Scope> =>
   Effect.gen(function*() {

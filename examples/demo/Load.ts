@@ -1,5 +1,5 @@
 /**
- * The demo's load: which requests there are, and how many fibers make them.
+ * The load: the requests, and the fibers that make them.
  *
  * @since 0.1.0
  */
@@ -11,13 +11,13 @@ import * as Misbehaviour from "./server/Misbehaviour.ts"
 import type { Tally, Target } from "./Tally.ts"
 import { reasonOf } from "./Tally.ts"
 
-/** Makes one request, with whatever connections and retries its way of doing so has. */
+/** Makes one request. The modes differ in their connections and retries. */
 export type Way<E> = (target: Target) => Effect.Effect<void, E>
 
 /** The share of requests that go to the dead endpoint. */
 const deadShare = 0.03
 
-/** The target of each request, drawn by the seed alone, so that both modes make the same requests. */
+/** The target of each request. It depends on the seed only, so both modes make the same requests. */
 export const plan = (tally: Tally, seed: number): Effect.Effect<ReadonlyArray<Target>> => {
   const dead = tally.targets.filter((target) => target.dead)
   const live = tally.targets.filter((target) => !target.dead)
@@ -46,10 +46,10 @@ const request = <E>(tally: Tally, way: Way<E>, target: Target): Effect.Effect<vo
     }
   })
 
-/** Between the two waves every connection is idle for long enough to be closed by the server. */
+/** Between the two waves each connection is idle long enough that the server closes it. */
 const pause = 2 * Misbehaviour.idleMillis
 
-/** Makes the requests in two waves, `fibers` at a time. No request fails it: failures are counted. */
+/** Makes the requests in two waves, `fibers` at a time. Failures of requests are counted. */
 export const run = <E>(options: {
   readonly tally: Tally
   readonly way: Way<E>

@@ -1,6 +1,6 @@
 /**
- * How requests were made before there was a pool, for comparison: a dial for each attempt of each operation, no bound on
- * how many at once, and a retry loop that forgets the connection of an attempt that failed.
+ * Makes requests without a pool, for comparison: a dial for each attempt, no bound on concurrent dials, and a retry loop
+ * that never closes the connection of a failed attempt.
  *
  * @since 0.1.0
  */
@@ -14,10 +14,10 @@ import { counted } from "./CountedConnector.ts"
 import { closeTimeout, requestTimeout } from "./Pooled.ts"
 import type { Tally, Target } from "./Tally.ts"
 
-/** Three attempts, whatever the failure, one like the other. */
+/** Three attempts with a fixed delay after any failure. */
 const again = Schedule.max([Schedule.spaced("100 millis"), Schedule.recurs(2)])
 
-/** Says how to make a request. Forgotten connections stay open until `forgotten` is closed. */
+/** Makes the function for one request. Leaked connections stay open until `forgotten` is closed. */
 export const make = (tally: Tally, forgotten: Scope.Scope) =>
   Effect.gen(function*() {
     const monitor = yield* ResourceMonitor

@@ -1,5 +1,5 @@
 /**
- * How the demo makes requests: through one pool, with a retry policy and past the monitor's gate.
+ * Makes requests through one pool, with a retry policy and the monitor's gate.
  *
  * @since 0.1.0
  */
@@ -11,29 +11,29 @@ import * as Effect from "effect/Effect"
 import { counted } from "./CountedConnector.ts"
 import type { Tally, Target } from "./Tally.ts"
 
-/** An answer takes the server 8 ms, and 200 ms when it is slow. What takes longer than this never comes. */
+/** The server answers after 8 ms, or after 200 ms when it is slow. A later answer never comes. */
 export const requestTimeout = "1 second"
 
-/** Bound on the end of a connection, and so on the end of the demo. */
+/** Bounds closing a connection, and so the end of the demo. */
 export const closeTimeout = "300 millis"
 
-/** Dialling goes on for at least 1.7 s, which is more than twice as long as the server's longest outage. */
-const dialling = RetryPolicy.make({ initialDelay: 200, factor: 1.6, maxDelay: 800, jitter: 0.25, maxAttempts: 6 })
+/** Dials are retried for at least 1.7 s, more than twice the longest outage of the server. */
+const dialRetry = RetryPolicy.make({ initialDelay: 200, factor: 1.6, maxDelay: 800, jitter: 0.25, maxAttempts: 6 })
 
-/** Once more than a request can meet with misbehaviour in a row, with time for the server in between. */
-const requesting = RetryPolicy.make({
+/** One attempt more than the misbehaviours that a request can meet in a row, with delays for the server to recover. */
+const requestRetry = RetryPolicy.make({
   initialDelay: 50,
   factor: 2,
   maxDelay: 1000,
   jitter: "full",
   maxAttempts: 6,
-  // Nobody knows whether a request that was cut off was done. `ping` may be done twice, which is for the caller to say.
+  // A request that was cut off may have been executed. `ping` may be executed twice, which only the caller can know.
   idempotent: true,
-  // A request opens nothing by itself: the pool claims room for each dial.
+  // A request opens no descriptor: the pool reserves room for each dial.
   descriptors: 0
 })
 
-/** Makes the pool, which is closed with the scope, and says how to make a request through it. */
+/** Makes the pool, which the scope closes, and the function for one request. */
 export const make = (tally: Tally) =>
   Effect.gen(function*() {
     const monitor = yield* ResourceMonitor
@@ -44,7 +44,7 @@ export const make = (tally: Tally) =>
       maxTotal: 5,
       closeTimeout,
       drainTimeout: "200 millis",
-      retry: dialling
+      retry: dialRetry
     })
     const known = new WeakSet<JsonRpcClient.JsonRpcClient>()
 
@@ -53,7 +53,7 @@ export const make = (tally: Tally) =>
         tally.busy++
         return client.request("ping")
       }).pipe(
-        // The protocol cannot tell a slow answer from a connection that went mute, so a connection that owes one is closed.
+        // A slow answer looks like a mute connection, so a connection with a missing answer is closed.
         Effect.tapError((error) =>
           error.reason._tag === "RemoteError" ? Effect.void : ConnectionPool.invalidate(pool, client)
         ),
@@ -70,7 +70,7 @@ export const make = (tally: Tally) =>
           return ping(client)
         })
       })
-      return RetryPolicy.retry(attempt, requesting, { label: target.label }).pipe(
+      return RetryPolicy.retry(attempt, requestRetry, { label: target.label }).pipe(
         Effect.asVoid,
         Effect.ensuring(Effect.sync(() => void (tally.needingNew += neededNew ? 1 : 0))),
         Effect.provideService(ResourceMonitor, monitor)

@@ -1,5 +1,5 @@
 /**
- * The demo's report: what a run comes to, whether it kept the promises, and both as text.
+ * The report of a run: its figures, and the promises that it broke.
  *
  * @since 0.1.0
  */
@@ -9,25 +9,25 @@ import * as Tally from "./Tally.ts"
 /** `pooled`: through one pool with retry and gate. `naive`: a dial for each operation, and nothing else. */
 export type Mode = "pooled" | "naive"
 
-/** What happened at one endpoint. */
+/** The requests to one endpoint. */
 interface EndpointReport {
   readonly succeeded: number
   readonly failed: number
-  /** Nothing was ever to listen there. */
+  /** Nothing listens there, on purpose. */
   readonly dead: boolean
 }
 
-/** Everything that a run has to say. Times are in milliseconds; `null` is what could not be read, or was not there. */
+/** All figures of a run. Times are in milliseconds; `null` is a figure that could not be read or does not exist. */
 export interface Report {
   readonly mode: Mode
   /** The run kept every promise. */
   readonly ok: boolean
-  /** The promises that it broke, as sentences. */
+  /** The broken promises, as sentences. */
   readonly broken: ReadonlyArray<string>
   readonly interrupted: string | null
   readonly elapsed: number
   readonly requests: {
-    /** Requests that were planned. An interrupted run has finished fewer. */
+    /** Planned requests. An interrupted run finishes fewer. */
     readonly total: number
     readonly succeeded: number
     readonly failed: number
@@ -37,7 +37,7 @@ export interface Report {
   }
   readonly connections: {
     readonly opened: number
-    /** Most that were open at once. */
+    /** The most that were open at once. */
     readonly peak: number
     /** The share of requests, 0 to 1, for which no connection had to be opened. */
     readonly reusedShare: number
@@ -55,7 +55,7 @@ export interface Report {
   readonly server: Account | null
 }
 
-/** What a report is made of. */
+/** The facts for a report. */
 export interface Facts {
   readonly mode: Mode
   readonly tally: Tally.Tally
@@ -63,13 +63,13 @@ export interface Facts {
   readonly interrupted: string | undefined
   readonly before: number | undefined
   readonly after: number | undefined
-  /** The run went to the server that the demo starts, and not to the user's own. */
+  /** The requests went to the server of the demo, not to one of the user. */
   readonly withServer: boolean
-  /** `undefined` when there was none, or it did not answer. */
+  /** `undefined` if there was none, or if it did not answer. */
   readonly server: Account | undefined
 }
 
-/** A short run cannot open a tenth of its requests: the server breaks some connections on schedule however few use them. */
+/** A short run may open more than a tenth of its requests: the server breaks some connections on schedule in any run. */
 const fewestAllowed = 30
 
 const round = (value: number): number => Math.round(value * 10) / 10
@@ -108,7 +108,7 @@ const broken = (facts: Facts): ReadonlyArray<string> => {
   ]
 }
 
-/** Puts the facts of a run together. */
+/** Makes the report of these facts. */
 export const make = (facts: Facts): Report => {
   const { after, before, elapsed, interrupted, mode, server, tally } = facts
   const promises = broken(facts)
@@ -148,10 +148,10 @@ export const make = (facts: Facts): Report => {
   }
 }
 
-/** A share from 0 to 1 as a percentage. It rounds down, so that only everything is 100 %. */
+/** A share from 0 to 1 as a percentage. Rounds down, so that 100 % means all. */
 const percent = (share: number): string => `${(Math.floor(share * 1000) / 10).toFixed(1)} %`
 
-/** A time in milliseconds, for reading. */
+/** A time in milliseconds, as text. */
 export const time = (millis: number): string =>
   millis < 1000 ? `${Math.round(millis)} ms` : `${(millis / 1000).toFixed(1)} s`
 

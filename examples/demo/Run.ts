@@ -1,5 +1,5 @@
 /**
- * One run of the demo, from the first count of descriptors to the last, however it ends.
+ * One run, from the first count of descriptors to the last, however it ends.
  *
  * @since 0.1.0
  */
@@ -31,20 +31,20 @@ export interface Options {
   readonly requests: number
   readonly fibers: number
   readonly seed: number
-  /** The user's own server; without it the demo starts one that misbehaves. */
+  /** A server of the user; without it the demo starts its own. */
   readonly endpoint: Endpoint | undefined
 }
 
 /** How a run ended. */
 export interface Outcome {
   readonly report: Report.Report
-  /** The run was interrupted, and the report says what was done so far. */
+  /** The run was interrupted, and the report covers the part before. */
   readonly interrupted: boolean
 }
 
 type Targets = ReadonlyArray<Pick<Tally.Target, "endpoint" | "dead">>
 
-/** Port 1 is reserved, and nobody without privileges can listen there: it is refused, today and tomorrow. */
+/** Only root can listen on port 1, and nothing does, so a dial is always refused. */
 const deadPort = 1
 
 const targetsOf = (options: Options, server: Server | undefined): Targets =>
@@ -55,10 +55,10 @@ const targetsOf = (options: Options, server: Server | undefined): Targets =>
     ]
     : [{ endpoint: options.endpoint, dead: false }]
 
-/** The load ends by then, so that the report is there within 30 seconds even if the server has stopped answering. */
+/** Bounds the load, so that the report comes within 30 seconds even if the server does not answer. */
 const longest = Duration.seconds(26)
 
-/** What is known of a run while it is under way, for a report that may be wanted at any moment. */
+/** The state of a run, for a report at any time. */
 interface Progress {
   server: Server | undefined
   tally: Tally.Tally
@@ -67,8 +67,8 @@ interface Progress {
 const now = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos) / 1e6)
 
 /**
- * Both ways of making requests. They load the client and the pool, which takes as long as starting the server does, so
- * that both are done at once, and an early Ctrl-C finds somebody who listens.
+ * Both modes. Loading the client and the pool takes as long as starting the server, so both happen at the same time, after
+ * the signal listeners are set up.
  */
 const loadWays = Effect.all({
   naive: Effect.promise(() => import("./Naive.ts")),
@@ -77,7 +77,7 @@ const loadWays = Effect.all({
 
 type Ways = Effect.Success<typeof loadWays>
 
-/** The load with its pool and display, all of which are closed when it has ended. */
+/** Runs the load, then closes its pool and its display. */
 const load = (
   options: Options,
   tally: Tally.Tally,
@@ -98,7 +98,7 @@ const load = (
       const way = yield* ways.naive.make(tally, forgotten)
       return yield* Load.run({ tally, way, requests, fibers })
     }
-    // The pool ends before the display, so that the last frame shows it empty.
+    // The pool closes before the display, so that the last frame shows it empty.
     yield* Effect.scoped(Effect.gen(function*() {
       const way = yield* ways.pooled.make(tally)
       yield* Load.run({ tally, way, requests, fibers })
@@ -117,7 +117,7 @@ const work = (options: Options, progress: Progress, scope: Scope.Scope, forgotte
     yield* load(options, progress.tally, ways, forgotten)
   })
 
-/** A server that was not started has seen nothing. One that does not answer is not known to have closed anything. */
+/** A server that was not started has an empty account. The account of one that does not answer is unknown. */
 const accountOf = (options: Options, { server }: Progress): Effect.Effect<Account | undefined> =>
   options.endpoint !== undefined
     ? Effect.undefined
@@ -125,14 +125,14 @@ const accountOf = (options: Options, { server }: Progress): Effect.Effect<Accoun
     ? Effect.succeed(nothing)
     : Effect.map(Effect.option(server.account), Option.getOrUndefined)
 
-/** Lets an effect be interrupted inside a region that cannot be. */
+/** Makes an effect interruptible inside an uninterruptible region. */
 type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
 /**
  * Runs the load, closes everything, takes the server's account, ends the server, and counts descriptors again, in this
- * order, also when the load is interrupted. It fails only when there was no run to report on.
+ * order, also when the load is interrupted. It fails only when there was no run to report.
  *
- * It belongs into an uninterruptible region, whose `restore` the load is given: only the load can be interrupted.
+ * Call it in an uninterruptible region, with its `restore`: only the load is interruptible.
  */
 export const run = (
   options: Options,
@@ -146,12 +146,12 @@ export const run = (
     const serverScope = yield* Scope.make()
     const forgotten = yield* Scope.make("parallel")
     const progress: Progress = { server: undefined, tally: Tally.make([], options.requests) }
-    // A run that was cut off here has finished fewer requests than were planned, which its report says.
+    // The report of a run that ends here shows that it finished fewer requests than planned.
     const bounded = Effect.timeoutOption(work(options, progress, serverScope, forgotten), longest)
     const exit = yield* Effect.exit(restore(bounded))
     const elapsed = (yield* now) - begin
     const interrupted = Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
-    // The naive way is shown with what it forgot, but nothing survives an interruption.
+    // The naive mode keeps its leaked connections for the account, unless it is interrupted.
     if (interrupted) yield* Scope.close(forgotten, Exit.void)
     const server = yield* accountOf(options, progress)
     yield* Scope.close(forgotten, Exit.void)

@@ -1,5 +1,5 @@
 /**
- * The demo's server as a child process that is gone when the scope has closed.
+ * Runs the server of the demo as a child process, which ends when the scope closes.
  *
  * @since 0.1.0
  */
@@ -17,44 +17,44 @@ import type * as Stream from "node:stream"
 import { Account, accountRequest, Greeting } from "./server/Account.ts"
 
 /**
- * The demo's server process did not start, ended early or talked nonsense.
+ * The server did not start, ended early, or printed an unexpected line.
  *
  * @category errors
  * @since 0.1.0
  */
-export class ServerFailed extends Data.TaggedError("ServerFailed")<{ readonly what: string }> {
+export class ServerFailed extends Data.TaggedError("ServerFailed")<{ readonly problem: string }> {
   override get message(): string {
-    return `the demo's server ${this.what}`
+    return `the demo's server ${this.problem}`
   }
 }
 
 /** A running server. */
 export interface Server {
   readonly ports: ReadonlyArray<number>
-  /** Waits a moment for connections that are just closing, and asks the server for its account. */
+  /** Waits briefly for connections that are closing, and returns the account of the server. */
   readonly account: Effect.Effect<Account, ServerFailed>
 }
 
 type Child = ChildProcess.ChildProcessByStdio<Stream.Writable, Stream.Readable, null>
 
-/** Starts the program. Without a descriptor to spare Node returns a process that has no streams, and an error later. */
+/** Starts the program. At the descriptor limit, Node returns a process without streams, and reports the error later. */
 const spawnChild = Effect.suspend((): Effect.Effect<Child, ServerFailed> => {
   const child: Child = ChildProcess.spawn(process.execPath, [programPath], { stdio: ["pipe", "pipe", "inherit"] })
-  // Node's types promise the stream.
+  // By Node's types the stream always exists.
   const input: unknown = child.stdin
   if (input !== undefined && input !== null) return Effect.succeed(child)
   return Effect.callback((resume) => {
     child.on(
       "error",
       (error: NodeJS.ErrnoException) =>
-        resume(Effect.fail(new ServerFailed({ what: `did not start: ${error.code ?? error.message}` })))
+        resume(Effect.fail(new ServerFailed({ problem: `did not start: ${error.code ?? error.message}` })))
     )
   })
 })
 
 interface Running {
   readonly child: Child
-  /** Lines that the server printed; ends with its output. */
+  /** The lines of the server's output; ends with it. */
   readonly lines: Queue.Queue<string, Cause.Done>
   readonly exited: Deferred.Deferred<void>
 }
@@ -68,7 +68,7 @@ const spawn = Effect.gen(function*() {
   const gone = () => Deferred.doneUnsafe(exited, Effect.void)
   child.on("close", gone)
   child.on("error", gone)
-  // A server that is gone cannot be asked; the end of its output says so.
+  // The server has ended; the end of its output shows it.
   child.stdin.on("error", () => {})
   const output = Readline.createInterface(child.stdout)
   output.on("line", (line) => Queue.offerUnsafe(lines, line))
@@ -76,12 +76,12 @@ const spawn = Effect.gen(function*() {
   return { child, lines, exited }
 })
 
-/** The end of its input ends the server. One that does not hear is killed. */
+/** Ends the input of the server, which ends it. Kills it if it is still running later. */
 const stop = ({ child, exited }: Running): Effect.Effect<void> =>
   Effect.suspend(() => {
     child.stdin.end()
     return Deferred.await(exited).pipe(
-      // A finalizer is uninterruptible, and so would be the wait that the timeout has to end.
+      // A finalizer is uninterruptible, but the timeout must be able to interrupt this wait.
       Effect.interruptible,
       Effect.timeoutOrElse({
         duration: "500 millis",
@@ -100,22 +100,22 @@ const line = <S extends Schema.ConstraintDecoder<unknown>>(
 ): Effect.Effect<S["Type"], ServerFailed> =>
   Queue.take(running.lines).pipe(
     Effect.interruptible,
-    Effect.mapError(() => new ServerFailed({ what: "ended early" })),
+    Effect.mapError(() => new ServerFailed({ problem: "ended early" })),
     Effect.timeoutOrElse({
       duration: patience,
-      orElse: () => Effect.fail(new ServerFailed({ what: `was silent for ${patience}` }))
+      orElse: () => Effect.fail(new ServerFailed({ problem: `was silent for ${patience}` }))
     }),
     Effect.flatMap((text) =>
       Effect.mapError(
         Schema.decodeEffect(Schema.fromJsonString(schema))(text),
-        () => new ServerFailed({ what: `said ${text.slice(0, 100)}` })
+        () => new ServerFailed({ problem: `printed ${text.slice(0, 100)}` })
       )
     )
   )
 
 /**
  * Starts the server. When the scope closes, its input is ended, and it is killed if it has not ended 500 ms later; it is
- * reaped in either case. A parent that is killed ends its input too.
+ * reaped in either case. Its input also ends when the parent is killed.
  */
 export const start: Effect.Effect<Server, ServerFailed, Scope.Scope> = Effect.gen(function*() {
   const running = yield* Effect.acquireRelease(spawn, stop)

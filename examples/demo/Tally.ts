@@ -1,31 +1,31 @@
 /**
- * What the demo counts while it runs. One mutable record, changed in single synchronous steps.
+ * The counts of a run on the client's side: one mutable record, changed in single synchronous steps.
  *
  * @since 0.1.0
  */
 import type { Endpoint } from "effect-sluice/Endpoint"
 
-/** An endpoint of the demo, and what happened there. */
+/** An endpoint of the demo, and its counts. */
 export interface Target {
   readonly endpoint: Endpoint
   readonly label: string
-  /** Nothing listens there, and nothing ever will: its requests are expected to fail. */
+  /** Nothing listens there, so its requests are expected to fail. */
   readonly dead: boolean
   succeeded: number
   failed: number
   /** Connections that are open now. */
   open: number
-  /** Dials that failed since the last one that did not. */
+  /** Failed dials since the last successful one. */
   failedDials: number
 }
 
-/** The whole account of a run on the client's side. */
+/** The counts of a run. */
 export interface Tally {
   readonly targets: ReadonlyArray<Target>
-  /** Requests that are meant to be made. */
+  /** Planned requests. */
   readonly planned: number
   started: number
-  /** Attempts to make a request, the first ones included. */
+  /** Attempts of all requests, including the first ones. */
   attempts: number
   /** Requests for which a connection was opened. */
   needingNew: number
@@ -33,7 +33,7 @@ export interface Tally {
   /** Of requests that succeeded, in milliseconds. */
   readonly latencies: Array<number>
   dials: number
-  /** Dials of endpoints that are not dead for good which met a closed port. */
+  /** Failed dials of the endpoints that are not dead. */
   refused: number
   opened: number
   peakOpen: number
@@ -42,7 +42,7 @@ export interface Tally {
   peakDescriptors: number
 }
 
-/** An empty account. */
+/** Counts without requests. */
 export const make = (targets: ReadonlyArray<Pick<Target, "endpoint" | "dead">>, planned: number): Tally => ({
   targets: targets.map(({ dead, endpoint }) => ({
     endpoint,
@@ -94,8 +94,7 @@ const property = (value: unknown, name: string): unknown =>
   typeof value === "object" && value !== null && name in value ? Reflect.get(value, name) : undefined
 
 /**
- * The tag of the reason by which a request failed. The policy's error is about the retrying; the failure that it gave up
- * on says what was wrong.
+ * The tag of the reason of a failed request. A retry error carries the last failure as its cause.
  */
 export const reasonOf = (error: unknown): string => {
   const tag = property(error, "_tag")

@@ -1,5 +1,5 @@
 /**
- * A worker whose sockets do not outlive their requests, as it would be deployed: see README.md beside it.
+ * A worker to deploy, whose sockets are closed with their requests: see README.md beside it.
  */
 import { Effect, Layer } from "effect"
 import * as Edge from "effect-sluice/Edge"
@@ -16,13 +16,13 @@ const double = (request: Request) =>
     const { double } = yield* Agents
     return Response.json({ doubled: yield* double(n) })
   }).pipe(
-    // What a pool or a peer fails with says whether it is worth a retry.
+    // `isRetryable` of the errors of a pool or a peer says whether a retry may help.
     Effect.catch((error) => Effect.succeed(Response.json({ error: error.message }, { status: 503 })))
   )
 
 export default {
   fetch: Edge.handler({
-    // A worker has no descriptors that could be counted.
+    // A worker has no descriptors to count.
     layer: (env: Bindings) => layerOf(env.AGENTS_ENDPOINT).pipe(Layer.provide(ResourceMonitor.layerUnlimited)),
     handle: double,
     timeout: "10 seconds"

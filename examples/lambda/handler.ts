@@ -1,5 +1,5 @@
 /**
- * A function that asks PostgreSQL, as it would be deployed: see README.md beside it.
+ * A function to deploy that queries PostgreSQL: see README.md beside it.
  */
 import { Config, Context, Effect, Layer, Redacted } from "effect"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
@@ -19,7 +19,7 @@ const settings = Config.all({
   password: Config.withDefault(Config.Redacted("PGPASSWORD"), Redacted.make(""))
 })
 
-/** The one thing that the rest of the function knows of the database. */
+/** The service that the function uses. */
 class Database extends Context.Service<Database, {
   readonly query: (sql: string, params: ReadonlyArray<unknown>) => ReturnType<Session["postgres"]["query"]>
 }>()("example/Database") {}
@@ -32,14 +32,14 @@ const database = Layer.effect(
     const pool = yield* ConnectionPool.make({
       connector: connector({
         ...login,
-        // Whoever looks into pg_stat_activity sees which instance holds a session.
+        // `pg_stat_activity` then shows which instance holds a session.
         applicationName: `example ${yield* Lambda.holderId}`,
         guardRails: guardRailsFor({ idleTimeout: ConnectionPool.serverless.idleTimeout, functionTimeout })
       }),
       ...ConnectionPool.serverless
     })
     return Database.of({
-      // No query is worth more than its own failure: that there is no connection is a defect of the deployment.
+      // A missing connection is a defect here: the invocation fails with it.
       query: (sql, params) =>
         ConnectionPool.use(pool, endpoint, ({ postgres }) => postgres.query(sql, params)).pipe(
           Effect.catchTag("PoolError", (error) => Effect.die(error))

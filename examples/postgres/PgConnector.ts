@@ -1,8 +1,8 @@
 /**
- * A connector of PostgreSQL sessions around `PgConnection` of `@effect/sql-pg`, with limits that the server itself keeps.
+ * A connector of PostgreSQL sessions around `PgConnection` of `@effect/sql-pg`, with limits that the server enforces.
  *
- * A holder that is frozen, or whose machine is gone, cannot act. What has to happen then is asked for when the session
- * begins, and done by the server.
+ * A client that is frozen, or whose machine is gone, cannot act. So the limits are set when the session begins, and the
+ * server enforces them.
  */
 import * as PgConnection from "@effect/sql-pg/PgConnection"
 import * as Connector from "effect-sluice/Connector"
@@ -12,27 +12,27 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Net from "node:net"
 
-/** What the server ends by itself, and when. PostgreSQL 14 and later know all of these. */
+/** The limits of the server. PostgreSQL 14 and later have all of these. */
 export interface GuardRails {
   /**
-   * A session that asks nothing for so long is ended (`idle_session_timeout`). It has to be above the pool's `idleTimeout`,
-   * so that the pool knows first, and is how long a frozen or lost instance keeps its sessions.
+   * An idle session is ended after this (`idle_session_timeout`). It must be above the pool's `idleTimeout`, so that the
+   * pool closes first. A frozen or lost instance keeps its sessions for this time.
    */
   readonly idleSession: Duration.Duration
   /** The same within a transaction, in which the session holds locks (`idle_in_transaction_session_timeout`). */
   readonly idleInTransaction: Duration.Duration
-  /** A statement that runs longer is cancelled (`statement_timeout`): none outlives the function that asked for it. */
+  /** A statement that runs longer is cancelled (`statement_timeout`), so that none outlives its function. */
   readonly statement: Duration.Duration
   /**
-   * What the server has sent and nobody acknowledges, or takes, for so long ends the session (`tcp_user_timeout`). Keepalive
-   * does not help there: it only asks while nothing is on its way.
+   * The session ends when sent data is not acknowledged for this time (`tcp_user_timeout`). Keepalive does not cover this:
+   * it probes only idle connections.
    */
   readonly unacknowledged: Duration.Duration
-  /** How often the server looks during a statement whether the client is still there (`client_connection_check_interval`). */
+  /** How often the server checks during a statement whether the client is still connected (`client_connection_check_interval`). */
   readonly clientCheck: Duration.Duration
 }
 
-/** Values that fit a pool with the options `ConnectionPool.serverless` and a function that may run for so long. */
+/** Values for a pool with the options `ConnectionPool.serverless` and the timeout of a function. */
 export const guardRailsFor = (options: {
   /** The pool's `idleTimeout`. */
   readonly idleTimeout: Duration.Input
@@ -54,7 +54,7 @@ export const guardRailsFor = (options: {
 
 const millis = (duration: Duration.Duration): string => String(Math.max(1, Math.round(Duration.toMillis(duration))))
 
-/** The guard rails as they are sent when the session begins. */
+/** The limits as they are sent when the session begins. */
 export const startupParameters = (rails: GuardRails): Readonly<Record<string, string>> => ({
   idle_session_timeout: millis(rails.idleSession),
   idle_in_transaction_session_timeout: millis(rails.idleInTransaction),
@@ -71,7 +71,7 @@ export interface Session {
 
 export interface Options extends Pick<PgConnection.Config, "database" | "username" | "password" | "applicationName"> {
   readonly guardRails: GuardRails
-  /** How long the server's end is awaited after ours, before the socket is destroyed. @default 200 millis */
+  /** How long to wait for the server to end the connection before the socket is destroyed. @default 200 millis */
   readonly closeTimeout?: Duration.Input | undefined
 }
 
@@ -80,7 +80,7 @@ const dial = (endpoint: Endpoint): Net.Socket =>
     ? Net.connect({ path: endpoint.path })
     : Net.connect({ host: endpoint.host, port: endpoint.port, noDelay: true })
 
-/** Completes when the socket is closed, whoever closed it. */
+/** Completes when the socket is closed by either side. */
 const closed = (socket: Net.Socket): Effect.Effect<void> =>
   Effect.callback<void>((resume) => {
     if (socket.closed) return resume(Effect.void)
@@ -89,10 +89,10 @@ const closed = (socket: Net.Socket): Effect.Effect<void> =>
     return Effect.sync(() => socket.off("close", onClose))
   })
 
-/** Waits until the end that the session has asked for is there. `PgConnection` itself sends it and does not wait. */
+/** Waits until the server has ended the session. `PgConnection` sends the request and does not wait. */
 const closeSocket = (socket: Net.Socket, timeout: Duration.Duration): Effect.Effect<void> =>
   closed(socket).pipe(
-    // A finalizer is uninterruptible, and so would be the wait that the timeout has to end.
+    // A finalizer is uninterruptible, but the timeout must be able to interrupt this wait.
     Effect.interruptible,
     Effect.timeoutOrElse({
       duration: socket.connecting ? Duration.zero : timeout,
@@ -107,7 +107,7 @@ const open = (endpoint: Endpoint, options: Options) =>
   Effect.gen(function*() {
     const { closeTimeout = "200 millis", guardRails, ...config } = options
     const socket = yield* Effect.acquireRelease(
-      // Without a listener an error of a socket that nobody uses yet would end the process.
+      // Without a listener, an error of a socket that is not in use yet would end the process.
       Effect.sync(() => dial(endpoint).on("error", () => {})),
       (socket) => closeSocket(socket, Duration.fromInputUnsafe(closeTimeout))
     )
@@ -115,7 +115,7 @@ const open = (endpoint: Endpoint, options: Options) =>
     const postgres = yield* PgConnection.make({
       ...config,
       startupParameters: startupParameters(guardRails),
-      // It is asked for a second stream when a statement is to be cancelled.
+      // `PgConnection` requests a second stream to cancel a statement.
       stream: () => {
         if (isTaken) return dial(endpoint)
         isTaken = true
@@ -131,7 +131,7 @@ export const connector = (options: Options) =>
     open: (endpoint: Endpoint) => open(endpoint, options),
     check: ({ postgres }: Session) => Effect.asVoid(postgres.query("SELECT 1")),
     closed: ({ socket }: Session) => closed(socket),
-    // A borrow that was interrupted or died may have left a statement behind, or a cancellation that is still on its way.
+    // A borrow that was interrupted or died may have left a running statement, or a cancellation under way.
     isReusable: ({ socket }: Session, exit?: Exit.Exit<unknown, unknown>) =>
       !socket.destroyed && !socket.readableEnded &&
       (exit === undefined || !Exit.hasInterrupts(exit) && !Exit.hasDies(exit))

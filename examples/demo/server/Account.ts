@@ -1,13 +1,13 @@
 /**
- * What the demo's server tells about itself over its standard output: its ports when it starts, its account on request.
+ * The lines that the server prints on its standard output: its ports at the start, its account on request.
  *
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
 
-/** How often the server has misbehaved, by kind. */
+/** Counts of misbehaviour, by kind. */
 const Misbehaviour = Schema.Struct({
-  /** Times that a listener was closed for a while and its connections were ended. */
+  /** Times that a listener was closed for a while, with its connections. */
   outages: Schema.Int,
   /** Idle connections that the server closed. */
   idleCloses: Schema.Int,
@@ -19,21 +19,21 @@ const Misbehaviour = Schema.Struct({
   mutes: Schema.Int
 })
 
-/** What the server saw. Connections are those that it accepted. */
+/** The connections that the server accepted, and its misbehaviour. */
 export const Account = Schema.Struct({
   opened: Schema.Int,
   /** Both sides ended the connection. */
   graceful: Schema.Int,
-  /** The connection broke: the server reset it, or the peer did. */
+  /** The server or the peer reset the connection. */
   reset: Schema.Int,
   open: Schema.Int,
   misbehaviour: Misbehaviour
 })
 
-/** What the server saw. */
+/** The account of the server. */
 export type Account = typeof Account.Type
 
-/** The account before anything has happened. */
+/** The account of a server without connections. */
 export const nothing: Account = {
   opened: 0,
   graceful: 0,
@@ -45,5 +45,5 @@ export const nothing: Account = {
 /** The server's first line. */
 export const Greeting = Schema.Struct({ ports: Schema.Array(Schema.Int) })
 
-/** The line by which the server is asked for its account, which it answers with one line. */
+/** The line that requests the account. The answer is one line. */
 export const accountRequest = "account\n"

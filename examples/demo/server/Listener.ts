@@ -1,5 +1,5 @@
 /**
- * One port of the demo's server: a JSON-RPC listener that misbehaves on schedule and keeps an account of it.
+ * One port of the server: a JSON-RPC listener that misbehaves on schedule, and counts it.
  *
  * @since 0.1.0
  */
@@ -16,7 +16,7 @@ import * as Semaphore from "effect/Semaphore"
 import * as Net from "node:net"
 import * as Misbehaviour from "./Misbehaviour.ts"
 
-/** What all listeners of a server share. Counts are changed in place, by callbacks of sockets. */
+/** The state that all listeners of a server share. Callbacks of sockets change the counts in place. */
 export interface Shared {
   readonly sockets: Set<Net.Socket>
   readonly counts: {
@@ -29,7 +29,7 @@ export interface Shared {
     slow: number
     mutes: number
   }
-  /** Done at the first connection to any port: the time from which outages are counted. */
+  /** Completes at the first connection to any port, which starts the schedule of outages. */
   readonly begun: Deferred.Deferred<void>
 }
 
@@ -59,7 +59,7 @@ const send = (peer: Peer, id: number): Effect.Effect<void> =>
     if (peer.socket.writable) peer.socket.write(`{"jsonrpc":"2.0","id":${id},"result":"pong"}\n`)
   })
 
-/** The reset follows once the half of a reply has been handed to the kernel. */
+/** Sends half of a reply, and resets the connection once the kernel has it. */
 const sendHalfAndReset = (peer: Peer, id: number): Effect.Effect<void> =>
   Effect.sync(() => {
     if (!peer.socket.writable) return
@@ -102,7 +102,7 @@ const receive = (listener: Listener, peer: Peer, line: string): Effect.Effect<vo
     )
   })
 
-/** Requests are short and peers few, so that a line is put together by plain concatenation. */
+/** Splits input into lines. Requests are short and peers few, so plain concatenation is enough. */
 const linesOf = (peer: Peer, chunk: string): ReadonlyArray<string> => {
   const lines = (peer.rest + chunk).split("\n")
   peer.rest = lines.pop() ?? ""
@@ -134,7 +134,7 @@ const accept = (listener: Listener, run: (effect: Effect.Effect<void>) => void) 
   socket.on("close", (broken) => forget(listener, peer, broken))
 }
 
-/** The demo's server found no port to listen on. */
+/** The server could not listen. */
 export class ListenFailed extends Data.TaggedError("ListenFailed")<{
   readonly port: number
   readonly cause: Error
@@ -153,7 +153,7 @@ const listen = (server: Net.Server, port: number): Effect.Effect<void, ListenFai
     })
   })
 
-/** Closes idle connections, as servers with a keep-alive timeout do. */
+/** Closes idle connections, like a server with a keep-alive timeout. */
 const closeIdle = (listener: Listener): Effect.Effect<void> =>
   Effect.sync(() => {
     const limit = listener.clock.currentTimeMillisUnsafe() - Misbehaviour.idleMillis
@@ -164,14 +164,14 @@ const closeIdle = (listener: Listener): Effect.Effect<void> =>
     }
   })
 
-/** Closes the listener, ends its connections, and listens again later. Meanwhile the kernel refuses who connects. */
+/** Closes the listener, ends its connections, and listens again later. Meanwhile the kernel refuses connects. */
 const fail = (listener: Listener, server: Net.Server, port: number, outage: Misbehaviour.Outage) =>
   Effect.gen(function*() {
     listener.shared.counts.outages++
     server.close()
     for (const peer of listener.peers) peer.socket.end()
     yield* Effect.sleep(outage.until - outage.from)
-    // Another process may have been given the port meanwhile: it is ephemeral.
+    // Another process may have taken the port, which is ephemeral.
     yield* Effect.retry(listen(server, port), Schedule.spaced("20 millis"))
   })
 
@@ -186,8 +186,8 @@ const failOnSchedule = (listener: Listener, server: Net.Server, port: number, in
   })
 
 /**
- * Listens on an ephemeral port until the scope closes, which destroys what is connected. Succeeds with the port. `index`
- * says which outages it has.
+ * Listens on an ephemeral port until the scope closes, which destroys its connections. Succeeds with the port. `index`
+ * selects its outages.
  */
 export const listener = (shared: Shared, index: number): Effect.Effect<number, ListenFailed, Scope.Scope> =>
   Effect.gen(function*() {

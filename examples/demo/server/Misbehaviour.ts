@@ -1,36 +1,36 @@
 /**
- * How the demo's server misbehaves, and when: a schedule by request counts and by the time since the first connection.
- * It draws nothing at random, so that two runs meet the same server.
+ * The misbehaviour of the server, scheduled by request counts and by the time since the first connection. Nothing is
+ * random, so all runs meet the same server.
  *
  * @since 0.1.0
  */
 
 /**
- * What becomes of a request.
+ * The fate of a request.
  *
  * - `Answer`: it is answered after `serviceMillis` of work.
  * - `Slow`: it is answered after `slowMillis`.
  * - `Reset`: half of the answer is sent, then the connection is reset.
- * - `Mute`: neither it nor anything else on that connection is ever answered.
+ * - `Mute`: neither it nor any later request on that connection is answered.
  */
 export type Fate = "Answer" | "Slow" | "Reset" | "Mute"
 
-/** Work that an ordinary answer costs the server. */
+/** The time for an ordinary answer. */
 export const serviceMillis = 8
 
-/** Requests that one port works on at a time: a server has a capacity, however many connections it has. */
+/** Requests that one port works on at a time: its capacity, for any number of connections. */
 export const workers = 2
 
-/** Work that a slow answer takes. It is well below the time that the demo's clients wait. */
+/** The time for a slow answer, well below the request timeout of the clients. */
 export const slowMillis = 200
 
-/** A connection without a request for so long is closed by the server. */
+/** The server closes a connection that is idle for this time. */
 export const idleMillis = 300
 
 /** How many ports the server listens on. */
 export const ports = 3
 
-/** What becomes of the `n`-th request to a port, counted from 1. The periods share no small multiple. */
+/** The fate of the `n`-th request to a port, counted from 1. The periods share no small multiple. */
 export const fateOf = (n: number): Fate =>
   n % 110 === 15 ? "Reset" : n % 200 === 40 ? "Mute" : n % 47 === 25 ? "Slow" : "Answer"
 
@@ -41,9 +41,9 @@ export interface Outage {
 }
 
 /**
- * When a port refuses. An outage is well below the time for which the demo's clients try to connect again.
+ * The outages of a port, well below the time for which the clients retry to connect.
  *
- * The first one begins soon, so that short runs meet it too.
+ * The first one begins early, so that short runs meet it too.
  */
 export const outagesOf = (port: number): ReadonlyArray<Outage> =>
   [

@@ -1,6 +1,6 @@
 /**
- * The program of the demo's server process. It prints its ports, answers each line on its standard input with its account,
- * and ends when its standard input does, which is also what it sees when its parent is gone.
+ * The program of the server process. It prints its ports, answers each line on its standard input with its account, and
+ * ends with its standard input, which also ends when the parent process does.
  *
  * @since 0.1.0
  */
@@ -30,7 +30,7 @@ const accountOf = ({ counts, sockets }: Shared): Account => ({
   }
 })
 
-/** A client's end may still be on its way when the client asks, so that open connections are given this time to close. */
+/** Waits briefly for open connections to close: a client's end may arrive after its request for the account. */
 const settle = (shared: Shared): Effect.Effect<void> =>
   Effect.repeat(Effect.sync(() => shared.sockets.size === 0), {
     schedule: Schedule.max([Schedule.spaced("10 millis"), Schedule.recurs(40)]),
@@ -64,10 +64,10 @@ const program = Effect.gen(function*() {
   )
 }).pipe(Effect.scoped)
 
-// A terminal sends Ctrl-C to the whole group of processes, but the account is still wanted: the parent ends this one.
+// A terminal sends Ctrl-C to the whole process group, but the parent still needs the account: it ends this process.
 process.on("SIGINT", () => {})
 process.on("SIGTERM", () => {})
-// Nobody reads any more: the parent is gone, and the end of the input follows.
+// The parent has ended, and the end of the input follows.
 process.stdout.on("error", () => {})
 
 Effect.runFork(program)

@@ -1,12 +1,12 @@
 /**
- * A route on Vercel, as it would be deployed: see README.md beside it.
+ * A route to deploy on Vercel: see README.md beside it.
  */
 import { Effect, Layer } from "effect"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import * as Vercel from "effect-sluice/Vercel"
 import { Agents, layer } from "../../agents/Agents.ts"
 
-/** A short idle time: for so long the last request holds the instance. */
+/** A short idle time, because the last request holds the instance for it. */
 const agents = layer({ idleTimeout: "5 seconds" }).pipe(Layer.provide(ResourceMonitor.layer))
 
 /** The same as `maxDuration` in vercel.json. */
@@ -18,7 +18,7 @@ const double = (request: Request) =>
     const { double } = yield* Agents
     return Response.json({ doubled: yield* double(n) })
   }).pipe(
-    // What a pool or a peer fails with says whether it is worth a retry.
+    // `isRetryable` of the errors of a pool or a peer says whether a retry may help.
     Effect.catch((error) => Effect.succeed(Response.json({ error: error.message }, { status: 503 })))
   )
 
