@@ -1,5 +1,5 @@
 /**
- * What the monitor says about leaks: five verdicts, one type.
+ * Reports of leaks, and of leases that were only held for long.
  *
  * @since 0.1.0
  */
@@ -8,8 +8,7 @@ import * as Duration from "effect/Duration"
 import { safeMessage } from "../internal/SafeText.ts"
 
 /**
- * What leaks: a connection that is open, the right to use one that a pool has lent, or a descriptor of the process that is
- * not this library's.
+ * What leaks: an open connection, a connection leased from a pool, or a descriptor of the process that is not this library's.
  *
  * @category models
  * @since 0.1.0
@@ -17,7 +16,7 @@ import { safeMessage } from "../internal/SafeText.ts"
 export type Leakable = "Connection" | "Lease" | "Descriptor"
 
 /**
- * One connection or lease, with what is known of who asked for it.
+ * One connection or lease, and its caller as far as it is known.
  *
  * @category models
  * @since 0.1.0
@@ -26,11 +25,11 @@ export interface Origin {
   readonly kind: Leakable
   /** The endpoint's text. */
   readonly label: string
-  /** `function (file:line:column)` of the call that asked for it; `undefined` where it was not taken. */
+  /** `function (file:line:column)` of the call that asked for it; `undefined` where it was not recorded. */
   readonly site: string | undefined
   /** The name of the span in which it was asked for, if the borrower was being traced. */
   readonly span: string | undefined
-  /** How long it has been open or lent. */
+  /** How long it has been open or leased. */
   readonly age: Duration.Duration
 }
 
@@ -48,7 +47,7 @@ const nameOf = ({ kind, label }: Origin): string =>
     : `descriptor (${label})`
 
 /**
- * A connection has been lent for longer than the pool's `leakThreshold`. There is one such report for a lease.
+ * A connection has been leased for longer than the pool's `leakThreshold`. A lease is reported once.
  *
  * @category models
  * @since 0.1.0
@@ -62,7 +61,7 @@ export class Held extends Data.TaggedClass("Held")<Origin> {
 }
 
 /**
- * A lease that was reported as {@link Held} has come back after all.
+ * A lease that was reported as {@link Held} has been returned.
  *
  * @category models
  * @since 0.1.0
@@ -70,14 +69,14 @@ export class Held extends Data.TaggedClass("Held")<Origin> {
 export class Returned extends Data.TaggedClass("Returned")<Origin> {
   get message(): string {
     return safeMessage(
-      `ConnectionPool: the connection to ${this.label} that was held too long has come back after ` +
-        `${formatAge(this.age)} from ${askedBy(this)}: it was no leak`
+      `ConnectionPool: the connection to ${this.label} that was held too long was returned after ` +
+        `${formatAge(this.age)} by ${askedBy(this)}: it was no leak`
     )
   }
 }
 
 /**
- * Whoever had to give it back has been garbage-collected, so nobody ever would have. It has been closed.
+ * The scope or fiber that had to close or return it was garbage-collected, so it was closed.
  *
  * @category models
  * @since 0.1.0
@@ -92,7 +91,7 @@ export class Lost extends Data.TaggedClass("Lost")<Origin> {
 }
 
 /**
- * It was still open when everything had to be closed. `LeakCheck` of `effect-sluice/Testing` says so.
+ * It was still open when everything had to be closed. `LeakCheck` of `effect-sluice/Testing` reports it.
  *
  * @category models
  * @since 0.1.0
@@ -117,42 +116,44 @@ export interface KindCount {
 }
 
 /**
- * How descriptors that are not this library's have become more.
+ * The growth of descriptors that are not this library's.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Drift {
-  /** Descriptors that are not in the ledger, at least, in the last window. */
+export interface Growth {
+  /** The lowest number of descriptors that are not in the ledger in the last window. */
   readonly foreign: number
-  /** How many of them have come since the rise began. */
+  /** How many more that is than before the growth began. */
   readonly rise: number
   readonly over: Duration.Duration
-  /** What the descriptors of the process are, the most frequent kind first; `undefined` where nobody could look. */
+  /** The descriptors of the process by kind, the most frequent first; `undefined` where they could not be read. */
   readonly kinds: ReadonlyArray<KindCount> | undefined
 }
 
 /**
- * Descriptors that are not this library's have become more and more: the least number of them rose over several windows,
- * so that it is no swing of the load. There is one such report until the number falls.
+ * Descriptors that are not this library's increase: their lowest number rose in several windows in a row, which a swinging load
+ * does not do. Reported once until the number stops rising.
  *
  * @category models
  * @since 0.1.0
  */
-export class ForeignGrowth extends Data.TaggedClass("ForeignGrowth")<Drift> {
+export class ForeignGrowth extends Data.TaggedClass("ForeignGrowth")<Growth> {
   get message(): string {
     const kinds = this.kinds === undefined
-      ? "what they are could not be read"
+      ? "their kinds could not be read"
       : `the process has ${this.kinds.map(({ count, kind }) => `${count} ${kind}`).join(", ")}`
     return safeMessage(
-      `${this.rise} descriptors that are not effect-sluice's have come within ${formatAge(this.over)} and not gone; ` +
+      `${this.rise} descriptors that are not effect-sluice's were opened within ${
+        formatAge(this.over)
+      } and not closed; ` +
         `${this.foreign} are open; ${kinds}`
     )
   }
 }
 
 /**
- * A leak, or the end of what was taken for one. Each has a `message` that says all of it.
+ * A leak, or the return of a lease that was reported as one. Each has a `message` with all its facts.
  *
  * @category models
  * @since 0.1.0
@@ -160,14 +161,14 @@ export class ForeignGrowth extends Data.TaggedClass("ForeignGrowth")<Drift> {
 export type Leak = Held | Returned | Lost | LeftOpen | ForeignGrowth
 
 /**
- * A leak as it is reported to the monitor: its tag and its fields.
+ * The tag and the fields of a leak, as it is reported to the monitor.
  *
  * @category models
  * @since 0.1.0
  */
 export type LeakFacts =
   | (Origin & { readonly _tag: "Held" | "Returned" | "Lost" | "LeftOpen" })
-  | (Drift & { readonly _tag: "ForeignGrowth" })
+  | (Growth & { readonly _tag: "ForeignGrowth" })
 
 const verdicts = { Held, Returned, Lost, LeftOpen }
 

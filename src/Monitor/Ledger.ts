@@ -1,8 +1,9 @@
 /**
- * A claim that is counted in a ledger.
+ * The books of one monitor: open connections and their places, and what the gate has reserved.
  *
  * @since 0.1.0
  */
+
 import { checkOptions } from "../internal/Options.ts"
 import type { OpeningSite } from "./Alert.ts"
 
@@ -14,14 +15,14 @@ import type { OpeningSite } from "./Alert.ts"
  */
 export interface Entry {
   readonly label: string
-  /** `function (file:line:column)` of the call that asked for it, unless it was not taken. */
+  /** `function (file:line:column)` of the call that asked for it; `undefined` where it was not recorded. */
   readonly site: string | undefined
-  /** How many connections this one stands for at its site. */
+  /** How many connections this one counts for at its site. */
   readonly weight: number
 }
 
 /**
- * A connection that a pool has lent and that has not come back.
+ * A connection that a pool has leased and that has not been returned.
  *
  * @category models
  * @since 0.1.0
@@ -42,7 +43,7 @@ export interface SiteCount extends OpeningSite {
   readonly site: string
   /** Connections that it asked for and that are open. An estimate when there are more than 2000. */
   readonly open: number
-  /** Connections that it has borrowed from a pool and not given back. */
+  /** Connections that it has leased from a pool and not returned. */
   readonly leases: number
 }
 
@@ -51,39 +52,39 @@ export interface SiteCount extends OpeningSite {
  *
  * **Details**
  *
- * Totals only grow, and what is there now is a difference of two of them, so that no pair of counters can disagree.
+ * Totals only grow. A present number is the difference of two totals, so no two counters can disagree.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Ledger {
-  /** Descriptors claimed, and descriptors whose claim has ended, since the start. */
+  /** Descriptors reserved, and descriptors whose reservation has ended, since the start. */
   claimed: number
   settled: number
-  /** Openings begun, and openings that have become connections or come to nothing, since the start. */
+  /** Openings begun, and openings that became a connection or failed, since the start. */
   begun: number
   ended: number
-  /** Requests that the gate admitted, and that it refused, since the start. */
+  /** Requests that the gate admitted, and requests that it refused, since the start. */
   admitted: number
   refused: number
-  /** Connections recorded as open, and as closed, since the start. */
+  /** Connections recorded as open, and connections recorded as closed, since the start. */
   opened: number
   closed: number
   /** Open connections by label. */
   readonly labels: Map<string, number>
   /** Open connections by the place that asked for them. */
   readonly sites: Map<string, number>
-  /** Each says what one pool has lent. They are asked only when somebody wants to know, so that lending costs nothing. */
+  /** Each lists the leases of one pool. They are called only for a report, so a lease costs the ledger nothing. */
   readonly lenders: Set<(most: number) => Iterable<HeldLease>>
 }
 
-/** So many open connections are each written down with their place. */
+/** Up to this many open connections, each is recorded with its place. */
 const attributed = 2000
 
-/** Beyond that, one in so many stands for all of them. */
+/** Beyond that, one connection in this many is recorded for all of them. */
 const sampled = 16
 
-/** So many leases of each pool are looked at for the places that hold most. */
+/** How many leases of each pool are counted by place. */
 const maxLeases = 1000
 
 /**
@@ -107,7 +108,7 @@ export const make = (): Ledger => ({
 })
 
 /**
- * Descriptors that are claimed now.
+ * Descriptors that are reserved now.
  *
  * @category getters
  * @since 0.1.0
@@ -130,55 +131,15 @@ export const opening = (ledger: Ledger): number => ledger.begun - ledger.ended
  */
 export const open = (ledger: Ledger): number => ledger.opened - ledger.closed
 
-/**
- * Claims descriptors.
- *
- * @category mutations
- * @since 0.1.0
- */
-export const claim = (ledger: Ledger, descriptors: number): void => {
-  ledger.claimed += descriptors
-}
-
-/**
- * Ends the claim of descriptors, because they exist or because they will not. Never more than are claimed.
- *
- * @category mutations
- * @since 0.1.0
- */
-export const settle = (ledger: Ledger, descriptors: number): void => {
-  ledger.settled += descriptors
-}
-
-/**
- * Counts an opening that the ledger has no connection of.
- *
- * @category mutations
- * @since 0.1.0
- */
-export const begin = (ledger: Ledger): void => {
-  ledger.begun += 1
-}
-
-/**
- * Counts the end of such an opening. It is called once for each {@link begin}.
- *
- * @category mutations
- * @since 0.1.0
- */
-export const end = (ledger: Ledger): void => {
-  ledger.ended += 1
-}
-
 const change = (counts: Map<string, number>, key: string, by: number): void => {
   const left = (counts.get(key) ?? 0) + by
-  // What is gone leaves no entry: endpoints and places may be many over the life of a process.
+  // A count of 0 leaves no entry: a process may see many endpoints and places in its life.
   if (left > 0) counts.set(key, left)
   else counts.delete(key)
 }
 
 /**
- * Records that a connection is open, and who asked for it.
+ * Records that a connection is open, and the place that asked for it.
  *
  * @category mutations
  * @since 0.1.0
@@ -194,7 +155,7 @@ export const recordOpen = (ledger: Ledger, label: string, site: () => string | u
 }
 
 /**
- * Records that a connection is closed. It is called once for each {@link recordOpen}.
+ * Records that a connection is closed. Call it once for each {@link recordOpen}.
  *
  * @category mutations
  * @since 0.1.0
@@ -208,20 +169,19 @@ export const recordClosed = (ledger: Ledger, { label, site, weight }: Entry): vo
 const { whole } = checkOptions("ResourceMonitor.topSites")
 
 /**
- * The places that have most connections open, at most so many, for an alert or a refusal: it asks nobody.
+ * The places that have most connections open, at most `count`, for an alert or an error. It does not ask the pools for leases.
  *
  * @category getters
  * @since 0.1.0
  */
 export const topOpeners = (ledger: Ledger, count: number): ReadonlyArray<OpeningSite> =>
-  [...ledger.sites].map(([site, open]) => ({ site, open })).sort((left, right) => right.open - left.open).slice(
-    0,
-    count
-  )
+  Array.from(ledger.sites, ([site, open]) => ({ site, open }))
+    .sort((left, right) => right.open - left.open)
+    .slice(0, count)
 
 /**
- * The places that have most open, connections and leases together, at most so many. A pool's connections belong to the
- * borrower for whom they were opened, however often they have been lent since.
+ * The places that have most open, connections and leases together, at most `count`. A pool's connection counts for the borrower
+ * for whom it was opened, however often it has been leased since.
  *
  * @category getters
  * @since 0.1.0
@@ -240,8 +200,8 @@ export const topSites = (ledger: Ledger, count: number): ReadonlyArray<SiteCount
 const nothing = (): void => {}
 
 /**
- * The claim of one opening. At each moment it has in the ledger exactly what it still stands for, so that whatever is said
- * twice, too late or never, the ledger is even when it has ended.
+ * The reservation of one opening. The ledger counts exactly what it still holds, so that calls that come twice, late or never
+ * leave the ledger balanced once the reservation has ended.
  *
  * @category models
  * @since 0.1.0
@@ -250,33 +210,33 @@ export class LedgerReservation {
   readonly #ledger: Ledger
   /** Descriptors that do not exist yet. */
   #descriptors: number
-  /** Openings under way that stand for one of them each. */
+  /** Openings under way that use one of them each. */
   #takers = 0
   /** Whether the opening counts as a connection that the ledger does not have yet. */
   #isOpening: boolean
   #isOver = false
 
-  /** Claims: the ledger has it from here on. */
+  /** Reserves at once. */
   constructor(ledger: Ledger, descriptors: number) {
     this.#ledger = ledger
     this.#descriptors = descriptors
-    // A request for no descriptor only asks; it opens nothing.
+    // A request for 0 descriptors only asks the gate; it opens nothing.
     this.#isOpening = descriptors > 0
     ledger.admitted += 1
-    claim(ledger, descriptors)
-    if (this.#isOpening) begin(ledger)
+    ledger.claimed += descriptors
+    if (this.#isOpening) ledger.begun += 1
   }
 
   descriptorOpened(): () => void {
     if (this.#isOver || this.#descriptors === 0) return nothing
     this.#descriptors -= 1
-    settle(this.#ledger, 1)
+    this.#ledger.settled += 1
     let isUndone = false
     return () => {
       if (isUndone || this.#isOver) return
       isUndone = true
       this.#descriptors += 1
-      claim(this.#ledger, 1)
+      this.#ledger.claimed += 1
     }
   }
 
@@ -287,28 +247,28 @@ export class LedgerReservation {
   }
 
   /**
-   * Says that the connection of this opening is in the ledger, so that it is not counted as opening as well. The result is
-   * whether it was: an opening has one connection, and one in another monitor's ledger is not its own.
+   * The connection of this opening is now in the ledger and no longer counts as opening. `false` if it has its connection
+   * already, or if the connection is in the ledger of another monitor.
    */
   connectionRecorded(ledger: Ledger): boolean {
     if (this.#isOver || !this.#isOpening || ledger !== this.#ledger) return false
     this.#isOpening = false
-    end(this.#ledger)
+    ledger.ended += 1
     return true
   }
 
-  /** Says that this connection goes from the ledger. If its opening still goes on, that counts as before. */
+  /** The connection leaves the ledger. An opening that is still under way counts as opening again. */
   connectionGone(): void {
     if (this.#isOver || this.#isOpening) return
     this.#isOpening = true
-    begin(this.#ledger)
+    this.#ledger.begun += 1
   }
 
-  /** Ends what is left of the claim. */
+  /** Ends what is left of the reservation. */
   end(): void {
     if (this.#isOver) return
     this.#isOver = true
-    settle(this.#ledger, this.#descriptors)
-    if (this.#isOpening) end(this.#ledger)
+    this.#ledger.settled += this.#descriptors
+    if (this.#isOpening) this.#ledger.ended += 1
   }
 }

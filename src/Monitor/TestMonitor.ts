@@ -175,7 +175,7 @@ export const make = (
     const at = clock.currentTimeMillisUnsafe()
     const read = (name: keyof TestReadings) => readingOf(current[name], at)
     const figures = { ...mapNames(read), connections: new Map(ledger.labels) }
-    return { at, monotonic: Number(clock.monotonicTimeNanosUnsafe()) / 1e6, figures }
+    return { at, figures }
   }
   const sampler = {
     sampleNow,

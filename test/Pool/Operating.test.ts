@@ -452,7 +452,7 @@ describe("held too long", () => {
       yield* Fiber.join(holder)
       yield* settle
       assert.lengthOf(lines, 2)
-      assert.include(lines[1], "has come back after 1m")
+      assert.include(lines[1], "was returned after 1m")
       assert.strictEqual((yield* ConnectionPool.stats(pool)).leaksReported, 1)
     })).pipe(Effect.provide(layer))
   })

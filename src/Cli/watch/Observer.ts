@@ -6,19 +6,12 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { quietly } from "../../internal/Peek.ts"
 import * as Reading from "../../Monitor/Reading.ts"
 import * as Zombies from "../../Monitor/readings/Children.ts"
 import { listedEntries, scannedEntries, statIn } from "../../Monitor/readings/Children.ts"
 import * as Container from "../../Monitor/readings/Container.ts"
-import {
-  amountReading,
-  attempt,
-  guarded,
-  limitReading,
-  OpenFiles,
-  smaller,
-  softLimitOf
-} from "../../Monitor/readings/Procfs.ts"
+import { amountReading, guarded, limitReading, OpenFiles, smaller, softLimitOf } from "../../Monitor/readings/Procfs.ts"
 import type { ProcessStat, ProcReader } from "../../Monitor/readings/Procfs.ts"
 import type { Gauge } from "../../Monitor/Usage.ts"
 import * as Descriptors from "./Descriptors.ts"
@@ -76,11 +69,11 @@ const mostAttempts = 5
 const mostScanned = 10_000
 
 const uptime = (reader: ProcReader): number =>
-  Number(attempt(() => reader.contents("/proc/uptime"))?.split(" ")[0]) * 1000 || 0
+  Number(quietly(() => reader.contents("/proc/uptime"))?.split(" ")[0]) * 1000 || 0
 
 /** The pid in the process's own namespace: 1 for the first process of a container. */
 const innerPid = (reader: ProcReader, pid: number): number => {
-  const status = attempt(() => reader.contents(`/proc/${pid}/status`)) ?? ""
+  const status = quietly(() => reader.contents(`/proc/${pid}/status`)) ?? ""
   return Number(statusOf(status, "NSpid")?.split(/\s+/).at(-1) ?? pid)
 }
 
@@ -157,7 +150,7 @@ const outside = Reading.unknown("Missing", "a control group that is not visible 
 /** The container of the process. Control groups that are not visible here are unknown; the ones here are not its own. */
 const containerOf = (reader: ProcReader, files: OpenFiles, pid: number, resident: () => Reading.Reading) => {
   const membership = `/proc/${pid}/cgroup`
-  const isOutside = /:\/\.\.(\/|$)/m.test(attempt(textOf(reader, membership)) ?? "")
+  const isOutside = /:\/\.\.(\/|$)/m.test(quietly(textOf(reader, membership)) ?? "")
   if (isOutside) return { memory: (): Gauge => ({ used: outside, limit: outside }), processLimit: () => outside }
   return Container.make(reader, files, { isHeld: false, resident, membership })
 }

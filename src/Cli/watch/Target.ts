@@ -5,9 +5,10 @@
  */
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
+import { quietly } from "../../internal/Peek.ts"
 import { cut, printable } from "../../internal/Printable.ts"
 import * as Reading from "../../Monitor/Reading.ts"
-import { attempt, statOf } from "../../Monitor/readings/Procfs.ts"
+import { statOf } from "../../Monitor/readings/Procfs.ts"
 import type { ProcessStat, ProcReader } from "../../Monitor/readings/Procfs.ts"
 import { isEnding, programOf, statusOf } from "./ProcessFiles.ts"
 import * as WatchError from "./WatchError.ts"
@@ -95,7 +96,7 @@ export const find = (reader: ProcReader, pid: number): Effect.Effect<Target, Wat
     if (platform !== "linux") return yield* failed(new WatchError.UnsupportedPlatform({ platform }))
     const stat = yield* readStat(reader, `/proc/${pid}`, `process ${pid}`)
     if (stat === undefined) {
-      const hasProc = attempt(() => reader.contents("/proc/self/stat")) !== undefined
+      const hasProc = quietly(() => reader.contents("/proc/self/stat")) !== undefined
       return yield* failed(
         hasProc
           ? new WatchError.NoSuchProcess({ pid })
@@ -136,7 +137,7 @@ const livingThread = (
 ): Effect.Effect<Omit<Present, "stat"> | undefined, WatchError.WatchFailed> =>
   Effect.gen(function*() {
     const tasks = `/proc/${pid}/task`
-    for (const thread of attempt(() => reader.names(tasks)) ?? []) {
+    for (const thread of quietly(() => reader.names(tasks)) ?? []) {
       const directory = `${tasks}/${thread}`
       const stat = yield* readStat(reader, directory, `process ${pid}`)
       if (stat !== undefined && !stat.isEnding) return { directory, start: stat.start }
@@ -149,7 +150,7 @@ const livingThread = (
  * out, because they may contain secrets.
  */
 const named = (reader: ProcReader, stat: ProcessStat, directory: string): ProcessStat => {
-  const name = programOf(attempt(() => reader.contents(`${directory}/cmdline`)) ?? "")
+  const name = programOf(quietly(() => reader.contents(`${directory}/cmdline`)) ?? "")
   return name === "" ? stat : { ...stat, command: name }
 }
 

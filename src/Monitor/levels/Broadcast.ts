@@ -1,5 +1,5 @@
 /**
- * What the monitor publishes: levels, alerts and leaks, as streams for subscribers and as the last values for those who ask later.
+ * Publishes levels, alerts and leaks to the monitor's streams, remembers the last ones, and logs leaks.
  *
  * @since 0.1.0
  */
@@ -77,13 +77,19 @@ export const makeBroadcast = Effect.fnUntraced(
 )
 
 /**
- * How many alerts, and how many leaks, are remembered, and how many wait for a slow subscriber before it misses the oldest.
+ * How many alerts and how many leaks are remembered, and queued for a slow subscriber before it misses the oldest.
  *
  * @category constants
  * @since 0.1.0
  */
 export const remembered = 100
 
+/**
+ * Levels and alerts of one monitor.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface AlertHub {
   /** The level in force at first, then each change. A slow subscriber misses older changes, never the last. */
   readonly levels: Stream.Stream<Level>
@@ -92,6 +98,12 @@ export interface AlertHub {
   readonly publish: (level: Level, alerts: ReadonlyArray<Alert>) => void
 }
 
+/**
+ * Publishes to streams that end with the scope.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
 export const makeAlertHub = Effect.fnUntraced(
   function*(initial: Level): Effect.fn.Return<AlertHub, never, Scope.Scope> {
     const levels = yield* makeBroadcast<Level>(16, 1)
@@ -108,18 +120,18 @@ export const makeAlertHub = Effect.fnUntraced(
   }
 )
 
-/** What one place has reported since its line. */
+/** The reports of one place since its line in the log. */
 interface Omission {
   count: number
   last: Leak | undefined
-  /** That of the first report, so that the number goes to the same loggers. */
+  /** The context of the first report, so that the count goes to the same loggers. */
   readonly context: Context.Context<never>
 }
 
-/** How many places are told apart at once. A site is code, but the name of a span may hold what a peer has sent. */
+/** How many places are counted separately. Sites are few, but the names of spans may contain input from peers. */
 const mostPlaces = 1000
 
-/** The context of a report without its clock and its scheduler, which may stand still when the number is logged. */
+/** The context of a report without its clock and its scheduler, which may not run any more when the count is logged. */
 const withoutTime = Context.omit(Clock.Clock, Scheduler.Scheduler)
 
 const placeOf = (leak: Leak): string =>
@@ -135,8 +147,8 @@ const summaryOf = ({ context, count, last }: Omission, interval: string): Effect
   )
 
 /**
- * Logs leaks as warnings. Of one verdict and one place it logs the first in each interval, and at the end of the interval, or of the
- * scope, how many more there were.
+ * Logs leaks as warnings: the first of each kind and place in an interval, and the number of the others at the end of the interval
+ * or of the scope.
  *
  * @category constructors
  * @since 0.1.0
@@ -145,7 +157,7 @@ export const makeLeakLogger = (
   interval: Duration.Duration
 ): Effect.Effect<(leak: Leak) => Effect.Effect<void>, never, Scope.Scope> =>
   Effect.gen(function*() {
-    // The interval passes on the monitor's clock, whatever clock is in force where a leak is reported.
+    // The interval passes on the monitor's clock, not on that of the fiber that reports a leak.
     const fork = Effect.runForkWith(yield* Effect.context<never>())
     const scope = yield* Effect.scope
     if (Duration.isZero(interval)) return (leak) => Effect.logWarning(leak.message)
@@ -177,12 +189,24 @@ export const makeLeakLogger = (
       })
   })
 
+/**
+ * The leaks of one monitor.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface LeakLog {
-  /** Remembers a leak, publishes it, and logs it as a warning within the limits of the log. */
+  /** Publishes a leak, remembers it, and logs or counts it. */
   readonly report: (facts: LeakFacts) => Effect.Effect<void>
   readonly leaks: Broadcast<Leak>
 }
 
+/**
+ * The log has one line for each place in an interval. The stream has every leak, and ends with the scope.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
 export const makeLeakLog = Effect.fnUntraced(
   function*(logInterval: Duration.Duration): Effect.fn.Return<LeakLog, never, Scope.Scope> {
     const leaks = yield* makeBroadcast<Leak>(remembered)

@@ -1,5 +1,5 @@
 /**
- * What a program does when it runs out of room: callbacks in order, each bounded, one run at a time.
+ * Runs the callbacks that free resources under pressure: in order, each with a timeout, one run at a time.
  *
  * @since 0.1.0
  */
@@ -16,20 +16,22 @@ import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import { supervised } from "../../internal/Bounded.ts"
+import { monotonicMillis } from "../../internal/MonotonicTime.ts"
 import { checkOptions } from "../../internal/Options.ts"
 import { safeMessage } from "../../internal/SafeText.ts"
 import { sleepUnref } from "../../internal/Timer.ts"
 import { report } from "../../internal/Unhandled.ts"
 import type { Usage } from "../Usage.ts"
 
-interface Ending {
+interface ResultFields {
   /** The callback's name. */
   readonly name: string
   /** How long it ran. */
   readonly duration: Duration.Duration
 }
 
-const took = ({ duration }: Ending): string => Duration.format(Duration.millis(Math.round(Duration.toMillis(duration))))
+const took = ({ duration }: ResultFields): string =>
+  Duration.format(Duration.millis(Math.round(Duration.toMillis(duration))))
 
 /**
  * The callback ran to its end.
@@ -37,57 +39,57 @@ const took = ({ duration }: Ending): string => Duration.format(Duration.millis(M
  * @category models
  * @since 0.1.0
  */
-export class Done extends Data.TaggedClass("Done")<Ending> {
+export class Done extends Data.TaggedClass("Done")<ResultFields> {
   get message(): string {
     return safeMessage(`${this.name} is done after ${took(this)}`)
   }
 }
 
 /**
- * The callback failed, or was interrupted by itself.
+ * The callback failed, or interrupted itself.
  *
  * @category models
  * @since 0.1.0
  */
-export class Failed extends Data.TaggedClass("Failed")<Ending & { readonly cause: Cause.Cause<unknown> }> {
+export class Failed extends Data.TaggedClass("Failed")<ResultFields & { readonly cause: Cause.Cause<unknown> }> {
   get message(): string {
     return safeMessage(`${this.name} failed after ${took(this)}`)
   }
 }
 
 /**
- * The callback died: it has a bug.
+ * The callback died of a defect.
  *
  * @category models
  * @since 0.1.0
  */
-export class Died extends Data.TaggedClass("Died")<Ending & { readonly cause: Cause.Cause<unknown> }> {
+export class Died extends Data.TaggedClass("Died")<ResultFields & { readonly cause: Cause.Cause<unknown> }> {
   get message(): string {
     return safeMessage(`${this.name} died after ${took(this)}`)
   }
 }
 
 /**
- * The callback was interrupted at its timeout. One that cannot be interrupted goes on, and nobody waits for it.
+ * The callback was interrupted at its timeout. One that cannot be interrupted continues, and the run does not wait for it.
  *
  * @category models
  * @since 0.1.0
  */
-export class TimedOut extends Data.TaggedClass("TimedOut")<Ending> {
+export class TimedOut extends Data.TaggedClass("TimedOut")<ResultFields> {
   get message(): string {
     return safeMessage(`${this.name} had not ended after ${took(this)}`)
   }
 }
 
 /**
- * The callback did not run to its end, and need not: the pressure was gone before its turn, its scope had closed by then, or
- * the monitor has closed.
+ * The callback did not run to its end, for a reason that is no failure: the pressure was gone before its turn, its scope had
+ * closed, or the monitor has closed.
  *
  * @category models
  * @since 0.1.0
  */
 export class Skipped extends Data.TaggedClass("Skipped")<
-  Ending & { readonly reason: "PressureGone" | "Unregistered" | "MonitorClosed" }
+  ResultFields & { readonly reason: "PressureGone" | "Unregistered" | "MonitorClosed" }
 > {
   get message(): string {
     return safeMessage(`${this.name} was skipped: ${this.reason}`)
@@ -102,7 +104,7 @@ export class Skipped extends Data.TaggedClass("Skipped")<
  */
 export type CleanupResult = Done | Failed | Died | TimedOut | Skipped
 
-/** What is known of a callback whose run has ended; `undefined` stands for one that was left at its timeout. */
+/** The result of a callback. An exit of `undefined` means that its timeout passed. */
 export const resultOf = (
   name: string,
   exit: Exit.Exit<unknown, unknown> | undefined,
@@ -114,16 +116,16 @@ export const resultOf = (
   return Cause.hasDies(cause) ? new Died({ name, duration, cause }) : new Failed({ name, duration, cause })
 }
 
-/** A callback that was not run to its end. */
+/** The result of a callback that was skipped. */
 export const skipped = (name: string, reason: Skipped["reason"]): Skipped =>
   new Skipped({ name, duration: Duration.zero, reason })
 
-/** A callback that did not do what it should. */
+/** Whether a result is to be logged as a failure. */
 export const isFailure = (result: CleanupResult): result is Failed | Died | TimedOut =>
   result._tag === "Failed" || result._tag === "Died" || result._tag === "TimedOut"
 
 /**
- * What to do under pressure.
+ * A callback that frees resources under pressure.
  *
  * @category models
  * @since 0.1.0
@@ -131,17 +133,17 @@ export const isFailure = (result: CleanupResult): result is Failed | Died | Time
 export interface PressureCallback<out E = never, out R = never> {
   /** Names the callback in results and logs. @default "callback" and a number */
   readonly name?: string | undefined
-  /** Higher ones run first, equal ones in the order in which they were registered: any finite number. @default 0 */
+  /** Higher ones run first, equal ones in order of registration: any finite number. @default 0 */
   readonly priority?: number | undefined
-  /** How long it may take: a finite duration above 0. Then it is interrupted, and the next one runs. @default 5 seconds */
+  /** After this long it is interrupted, and the next one runs: a finite duration above 0. @default 5 seconds */
   readonly timeout?: Duration.Input | undefined
-  /** Whether it runs in each round of maintenance as well, whatever the level. @default false */
+  /** Whether it also runs in each round of maintenance, at any level. @default false */
   readonly periodic?: boolean | undefined
-  /** What to do: an effect, or a function of the readings at that moment. What it yields is ignored. */
+  /** The effect, or a function of the present readings that returns it. Its result is ignored. */
   readonly run: Effect.Effect<unknown, E, R> | ((usage: Usage) => Effect.Effect<unknown, E, R>)
 }
 
-/** A callback as it is kept. */
+/** A registered callback. */
 interface Entry {
   readonly name: string
   readonly priority: number
@@ -153,19 +155,19 @@ interface Entry {
 
 /** One run through the callbacks. */
 interface Run {
-  /** The callbacks whose turn has not ended. */
+  /** The callbacks that have no result yet. */
   readonly left: Array<Entry>
   readonly results: Array<CleanupResult>
   readonly done: Deferred.Deferred<ReadonlyArray<CleanupResult>>
-  /** It ends when the pressure is gone. */
+  /** Whether it ends when the pressure is gone. */
   stopsEarly: boolean
-  /** Somebody waits for it, so that the process must not end before it has. */
+  /** Whether a caller waits for it, so that its timers must keep the process alive. */
   isAwaited: boolean
   isOver: boolean
 }
 
 /**
- * What the callbacks need from their monitor.
+ * What the runs need from their monitor.
  *
  * @category models
  * @since 0.1.0
@@ -173,36 +175,36 @@ interface Run {
 export interface CleanupOptions {
   /** Takes the readings anew. */
   readonly read: () => Usage
-  /** Whether the pressure is gone, so that the callbacks that are left need not run. */
+  /** Whether the pressure is gone, so that the remaining callbacks are skipped. */
   readonly isRelieved: () => boolean
-  /** Milliseconds from the end of a run to the next one that nobody asked for. */
+  /** Milliseconds from the end of a run to the next automatic one. */
   readonly cooldown: number
 }
 
 /**
- * Callbacks of a monitor, and their runs.
+ * The callbacks of a monitor, and their runs.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Cleanup {
   readonly register: <E, R>(callback: PressureCallback<E, R>) => Effect.Effect<void, never, R | Scope.Scope>
-  /** Runs all callbacks, or joins the run that is under way. */
+  /** Runs all callbacks, or waits for the run that is under way. */
   readonly demand: () => Effect.Effect<ReadonlyArray<CleanupResult>>
-  /** Runs those that are periodic, unless a run is under way. */
+  /** Runs the periodic callbacks, unless a run is under way. */
   readonly maintain: () => Effect.Effect<void>
-  /** The level has become `Critical` or worse: a run is due. */
+  /** Makes a run due, because a level has risen to `Critical` or worse. */
   readonly press: () => void
-  /** Starts the run that is due, if it may start now; forgets it when the level is below `Critical`. */
+  /** Starts the run that is due if it may start now. A run is no longer due when the level is below `Critical`. */
   readonly follow: (isPressed: boolean) => void
 }
 
 const failures = Metric.counter("sluice.monitor.cleanup.failures", {
-  description: "Cleanup callbacks that failed, died or ran out of time in a run that nobody asked for",
+  description: "Cleanup callbacks that failed, died or timed out in an automatic run",
   incremental: true
 })
 
-/** The run that a callback is part of: a callback that asks for a cleanup must not wait for itself. */
+/** The run of the current callback: a callback that calls `cleanup` must not wait for itself. */
 const CurrentRun: Context.Reference<Run | undefined> = Context.Reference<Run | undefined>(
   "effect-sluice/Monitor/CurrentRun",
   { defaultValue: () => undefined }
@@ -224,7 +226,7 @@ const entryOf = <E, R>(callback: PressureCallback<E, R>, count: number, context:
       Effect.suspend(() => Effect.isEffect(act) ? act : act(read())).pipe(
         Effect.provideService(CurrentRun, run),
         Effect.provideContext(context),
-        // A callback that does not let itself be interrupted must not hold up the next one.
+        // A callback that cannot be interrupted must not delay the next one.
         (effect) => supervised(effect, { within, patience: Duration.zero, sleep: run.isAwaited ? undefined : sleep })
       ),
     isRegistered: true
@@ -239,7 +241,7 @@ const makeRun = (how: Pick<Run, "stopsEarly" | "isAwaited">): Run => ({
   isOver: false
 })
 
-/** What nobody receives is logged and counted. */
+/** Logs and counts the failures of a run that has no caller. */
 const reportFailures = (results: ReadonlyArray<CleanupResult>): Effect.Effect<void> =>
   Effect.forEach(results.filter(isFailure), (result) =>
     Effect.andThen(
@@ -247,28 +249,25 @@ const reportFailures = (results: ReadonlyArray<CleanupResult>): Effect.Effect<vo
       report(`ResourceMonitor: cleanup: ${result.message}`, result._tag === "TimedOut" ? undefined : result.cause)
     ), { discard: true })
 
+interface CallbacksOptions extends CleanupOptions {
+  readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
+  readonly clock: Clock.Clock
+}
+
 class Callbacks implements Cleanup {
-  readonly #surroundings: CleanupOptions
-  readonly #fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
-  readonly #clock: Clock.Clock
+  readonly #options: CallbacksOptions
   readonly #oneAtATime = Semaphore.makeUnsafe(1)
   readonly #entries = new Set<Entry>()
   #registered = 0
-  /** The run of all callbacks that is under way or about to begin, and its fiber. */
+  /** The run of all callbacks that is under way or about to begin, with its fiber. */
   #current: Run | undefined
   #fiber: Fiber.Fiber<void> | undefined
   #isDue = false
   #isOver = false
   #coolUntil = -Infinity
 
-  constructor(
-    surroundings: CleanupOptions,
-    fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>,
-    clock: Clock.Clock
-  ) {
-    this.#surroundings = surroundings
-    this.#fork = fork
-    this.#clock = clock
+  constructor(options: CallbacksOptions) {
+    this.#options = options
   }
 
   register<E, R>(callback: PressureCallback<E, R>): Effect.Effect<void, never, R | Scope.Scope> {
@@ -317,7 +316,7 @@ class Callbacks implements Cleanup {
     if (mayStart) this.#start(false)
   }
 
-  /** Ends the run that is under way; what it has not run is skipped. */
+  /** Interrupts the run that is under way and skips its remaining callbacks. */
   stop(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.#isOver = true
@@ -326,7 +325,7 @@ class Callbacks implements Cleanup {
   }
 
   #now(): number {
-    return Number(this.#clock.monotonicTimeNanosUnsafe()) / 1e6
+    return monotonicMillis(this.#options.clock)
   }
 
   #start(isDemanded: boolean): Run {
@@ -336,11 +335,11 @@ class Callbacks implements Cleanup {
     }
     const run = this.#current = makeRun({ stopsEarly: !isDemanded, isAwaited: isDemanded })
     this.#isDue = false
-    // The run is none of the sampler's work, in whose tick it may be started.
+    // The run may be started in a tick of the sampler, and must not be part of it.
     const all = Effect.andThen(Effect.yieldNow, this.#oneAtATime.withPermit(this.#runAll(run, () => true)))
-    this.#fiber = this.#fork(Effect.onExit(all, () => {
+    this.#fiber = this.#options.fork(Effect.onExit(all, () => {
       this.#current = undefined
-      if (run.results.length > 0) this.#coolUntil = this.#now() + this.#surroundings.cooldown
+      if (run.results.length > 0) this.#coolUntil = this.#now() + this.#options.cooldown
       return this.#finish(run, !isDemanded)
     }))
     return run
@@ -376,7 +375,7 @@ class Callbacks implements Cleanup {
       if (reason !== undefined) return Effect.succeed(skipped(name, reason))
       const began = this.#now()
       return Effect.map(
-        entry.attempt(this.#surroundings.read, run),
+        entry.attempt(this.#options.read, run),
         (exit) => resultOf(name, exit, Duration.millis(this.#now() - began))
       )
     })
@@ -385,22 +384,22 @@ class Callbacks implements Cleanup {
   #reasonToSkip(entry: Entry, run: Run): Skipped["reason"] | undefined {
     if (this.#isOver) return "MonitorClosed"
     if (!entry.isRegistered) return "Unregistered"
-    return run.stopsEarly && this.#surroundings.isRelieved() ? "PressureGone" : undefined
+    return run.stopsEarly && this.#options.isRelieved() ? "PressureGone" : undefined
   }
 }
 
 /**
- * Callbacks and their runs, until the scope ends: then the run that is under way ends too.
+ * Makes the callbacks of a monitor. The end of the scope interrupts the run that is under way.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = (surroundings: CleanupOptions): Effect.Effect<Cleanup, never, Scope.Scope> =>
+export const make = (options: CleanupOptions): Effect.Effect<Cleanup, never, Scope.Scope> =>
   Effect.gen(function*() {
     const fork = Effect.runForkWith(yield* Effect.context<never>())
     const clock = yield* Effect.clockWith(Effect.succeed)
     return yield* Effect.acquireRelease(
-      Effect.sync(() => new Callbacks(surroundings, fork, clock)),
+      Effect.sync(() => new Callbacks({ ...options, fork, clock })),
       (callbacks) => callbacks.stop()
     )
   })

@@ -1,12 +1,13 @@
 /**
- * What the readings over time amount to: the level of each figure, and the alerts that are due. All of it is pure.
+ * What follows from readings over time, as pure functions: the level of each figure, the forecast of its limit, the alerts that
+ * are due, and the growth of foreign descriptors.
  *
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
 import { Forecast, Raised, Recovered } from "../Alert.ts"
 import type { Alert, AlertFigures, OpeningSite, Resource } from "../Alert.ts"
-import type { Drift } from "../Leak.ts"
+import type { Growth } from "../Leak.ts"
 import type { Resolved } from "../Options.ts"
 import { gaugeShare, isAtLeast, levelOfShare, worse } from "../Usage.ts"
 import type { Gauge, Level, Thresholds, Usage } from "../Usage.ts"
@@ -14,13 +15,13 @@ import type { Gauge, Level, Thresholds, Usage } from "../Usage.ts"
 // ---- the level of one figure -------------------------------------------------------------------------------------------
 
 /**
- * When a level changes.
+ * When a level rises and falls.
  *
  * @category models
  * @since 0.1.0
  */
 export interface RecoveryRules extends Thresholds {
-  /** How far below its threshold a level is left, as a fraction of it: a level that begins at 80 % ends at 72 % with 0.1. */
+  /** How far below its threshold a level ends, as a fraction of it: a level that begins at 80 % ends at 72 % with 0.1. */
   readonly band: number
   /** How many readings in a row must be below that. */
   readonly samples: number
@@ -29,25 +30,25 @@ export interface RecoveryRules extends Thresholds {
 }
 
 /**
- * The level of one figure, and how near it is to falling.
+ * The level of one figure, and the progress of its recovery.
  *
  * @category models
  * @since 0.1.0
  */
 export interface LevelState {
   readonly level: Level
-  /** The readings in a row that would allow a lower level. */
+  /** The consecutive readings that allow a lower level. */
   readonly calm: {
     readonly samples: number
     /** When the first of them was taken, in milliseconds. */
     readonly since: number
-    /** The worst level that one of them allows. */
+    /** The worst level that they allow. */
     readonly level: Level
   } | undefined
 }
 
 /**
- * What is in force before the first reading.
+ * The level before the first reading.
  *
  * @category constructors
  * @since 0.1.0
@@ -55,21 +56,18 @@ export interface LevelState {
 export const normal: LevelState = { level: "Normal", calm: undefined }
 
 /**
- * A level without any history, as after a reset.
+ * A level without a recovery in progress.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const levelAt = (level: Level): LevelState => ({ level, calm: undefined })
 
-/**
- * The levels that a share enters and, a band lower, that it still justifies. Nothing is left at 100 %, so `Exhausted` has a
- * band as well.
- */
+/** The level that a share still justifies: its thresholds are lower by the band. `Exhausted` has a band too. */
 const justified = (share: number, rules: RecoveryRules): Level => levelOfShare(share / (1 - rules.band), rules)
 
 /**
- * Whether a figure is so far below its thresholds that it would let the level fall below `floor`, if it stayed there.
+ * Whether a share, if it lasts, lets the level fall below `floor`.
  *
  * @category combinators
  * @since 0.1.0
@@ -82,10 +80,9 @@ export const isShareClearOf = (floor: Level, share: number, rules: RecoveryRules
  *
  * **Details**
  *
- * One reading is enough to rise, to whatever level it has. To fall takes `samples` readings in a row, over `hold` milliseconds
- * at least, each of them lower than the threshold by the band; the level then falls to the worst that one of them allows. A
- * figure that cannot be read (`undefined`) changes nothing: it is no evidence of a recovery. `now` is on a clock that does
- * not go back.
+ * One reading raises the level. The level falls after `samples` consecutive readings, over at least `hold` milliseconds, that are
+ * below its threshold by the band, and then to the worst level that they allow. A figure that cannot be read (`undefined`) is no
+ * evidence of a recovery and changes nothing. `now` is monotonic.
  *
  * @category combinators
  * @since 0.1.0
@@ -143,11 +140,11 @@ const shortest = 8000
 // The readings that show a growth which has only just begun.
 const recent = 9
 
-// Readings may come four times a second when the time runs out, and must not shorten the window then.
+// Near the limit readings come four times a second. They must not shorten the window.
 const apart = 900
 
 /**
- * The trail with one more point, without the oldest ones. A point that follows the last one too closely is left out.
+ * Adds a point and drops the oldest ones. A point too close to the last one is not added.
  *
  * @category combinators
  * @since 0.1.0
@@ -161,7 +158,7 @@ const lowest = (points: Trail): number => points.reduce((low, { value }) => Math
 
 const begin = (points: Trail): number => points[0]?.at ?? Number.NaN
 
-// Of a figure that grows, the lowest value is the first one.
+// The lowest value of a growing figure is its first.
 const rise = (before: Trail, after: Trail): number => (lowest(after) - lowest(before)) / (begin(after) - begin(before))
 
 const quarters = (trail: Trail): ReadonlyArray<Trail> => {
@@ -177,7 +174,7 @@ const growth = (trail: Trail): number => {
   return Math.min(...parts.slice(1).map((after, before) => rise(parts[before] ?? after, after))) * 1000
 }
 
-/** Whether a figure is higher than in all readings before the recent ones, of which there must be as many. */
+/** Whether a figure is higher than in all readings before the recent ones. There must be as many of those as recent ones. */
 const isNewHigh = (trail: Trail, margin: number): boolean => {
   const before = trail.slice(0, -recent)
   const high = before.reduce((high, { value }) => Math.max(high, value), -Infinity)
@@ -185,17 +182,15 @@ const isNewHigh = (trail: Trail, margin: number): boolean => {
 }
 
 /**
- * How fast a figure grows, for each second, or `undefined` while there are too few points.
+ * The lasting growth of a figure, per second; `undefined` while there are too few points.
  *
  * **Details**
  *
- * The points are cut into quarters. What counts is the lowest value of each, so that a load that swings and a heap that is
- * collected do not look like growth, and the smallest of the three rises, so that growth that has ended is not taken for
- * one that goes on.
+ * The points are divided into quarters. The lowest value of each quarter counts, so that a swinging load or a collected heap does
+ * not look like growth. The smallest of the three rises counts, so that growth that has ended does not look lasting.
  *
- * All points are looked at, and the last nine by themselves, because growth that has only just begun does not show in all
- * of them. So few points may be half a swing: they count only where they lead to a height, by `margin`, that the older
- * points have not seen.
+ * The last nine points are also judged alone, because all points do not show growth that has just begun. Nine points may be half
+ * a swing, so they count only if they exceed all older points by `margin`.
  *
  * @category combinators
  * @since 0.1.0
@@ -207,8 +202,7 @@ export const growthRate = (trail: Trail, margin: number): number | undefined => 
 }
 
 /**
- * How fast a figure has grown lately, for each second: over the last three points, or two if there are no more. It follows
- * every swing.
+ * The growth over the last three points, or two if there are no more, per second. It follows every swing.
  *
  * @category combinators
  * @since 0.1.0
@@ -222,13 +216,13 @@ export const recentRate = (trail: Trail): number | undefined => {
 }
 
 /**
- * Seconds until the figure reaches its limit at this rate, or `undefined` when it does not grow. It is 0 at the limit.
+ * Seconds until the figure reaches its limit at this rate; `undefined` when it does not grow, 0 at the limit.
  *
  * @category combinators
  * @since 0.1.0
  */
-export const secondsAtRate = (used: number, limit: number, slope: number | undefined): number | undefined =>
-  slope === undefined || !(slope > 0) ? undefined : Math.max(limit - used, 0) / slope
+export const secondsAtRate = (used: number, limit: number, rate: number | undefined): number | undefined =>
+  rate === undefined || !(rate > 0) ? undefined : Math.max(limit - used, 0) / rate
 
 // ---- all figures, and the alerts ----------------------------------------------------------------------------------------
 
@@ -239,7 +233,7 @@ export const secondsAtRate = (used: number, limit: number, slope: number | undef
  * @since 0.1.0
  */
 export interface AlertRules extends RecoveryRules {
-  /** How many seconds ahead a limit is told that is coming near. */
+  /** How many seconds ahead of a limit a forecast is due. */
   readonly horizon: number
 }
 
@@ -258,22 +252,22 @@ export const rulesOf = (options: Resolved): AlertRules => ({
   horizon: Duration.toSeconds(options.forecastHorizon)
 })
 
-/** A stay at a level or above it. */
+/** The time spent at a level or above. */
 interface Stay {
   readonly since: number
   readonly peak: number | undefined
 }
 
-/** Where a figure is heading. */
+/** The trend of a figure. */
 interface Outlook {
   readonly trail: Trail
-  /** Seconds to its limit at the pace of the last few readings, which is rash: good enough to look more often. */
-  readonly rashly: number | undefined
-  /** A projection was told, and the limit was near last at this moment: it is told once. */
-  readonly toldAt: number | undefined
+  /** Seconds to its limit at the recent rate, which is only good enough to read more often. */
+  readonly recentSeconds: number | undefined
+  /** After a forecast: when the limit was near last. Until it has been far away for a while there is no second forecast. */
+  readonly nearAt: number | undefined
 }
 
-/** What is remembered of one figure. */
+/** The history of one figure. */
 interface Memory {
   readonly hysteresis: LevelState
   readonly stays: Readonly<Record<Exclude<Level, "Normal">, Stay | undefined>>
@@ -281,7 +275,7 @@ interface Memory {
 }
 
 /**
- * What a monitor remembers of its readings.
+ * The history of all figures.
  *
  * @category models
  * @since 0.1.0
@@ -300,22 +294,22 @@ export interface State {
  */
 export interface Observation {
   readonly usage: Usage
-  /** Descriptors that count against the limit besides `used`, as the monitor's own do at the process's limit. */
+  /** Descriptors that count against the limit besides `used`: those of the monitor, at the process's own limit. */
   readonly own: number
   /** Wall-clock time in milliseconds. */
   readonly at: number
-  /** Milliseconds on a clock that does not go back. */
+  /** Monotonic milliseconds. */
   readonly now: number
 }
 
 const afresh: Memory = {
   hysteresis: normal,
   stays: { Warning: undefined, Critical: undefined, Exhausted: undefined },
-  outlook: { trail: [], rashly: undefined, toldAt: undefined }
+  outlook: { trail: [], recentSeconds: undefined, nearAt: undefined }
 }
 
 /**
- * What is remembered before the first reading.
+ * The history before the first reading.
  *
  * @category constructors
  * @since 0.1.0
@@ -335,9 +329,10 @@ const rising = ["Warning", "Critical", "Exhausted"] as const
 export const levelOf = (state: State): Level =>
   resources.reduce<Level>((worst, resource) => worse(worst, state[resource].hysteresis.level), "Normal")
 
-interface Figure extends AlertFigures {
+interface Figure {
+  readonly figures: AlertFigures
   readonly share: number | undefined
-  /** What is in use, with what is reserved: the limit where the count met `EMFILE`. */
+  /** Used and reserved together; the limit where the count failed with `EMFILE`. */
   readonly amount: number | undefined
   readonly now: number
 }
@@ -356,22 +351,14 @@ const figureOf = (resource: Resource, { at, now, own, usage }: Observation): Fig
     : undefined
   const limit = limitOf(gauge)
   const amount = code !== undefined && limit !== Infinity ? limit : used === undefined ? undefined : used + reserved
-  return { resource, at, used, code, reserved, limit, share: gaugeShare(gauge, extra + reserved), amount, now }
+  const figures = { resource, at, used, code, reserved, limit }
+  return { figures, share: gaugeShare(gauge, extra + reserved), amount, now }
 }
-
-const figuresOf = ({ at, code, limit, reserved, resource, used }: Figure): AlertFigures => ({
-  resource,
-  at,
-  used,
-  code,
-  reserved,
-  limit
-})
 
 const higher = (peak: number | undefined, amount: number | undefined): number | undefined =>
   peak === undefined || amount === undefined ? peak ?? amount : Math.max(peak, amount)
 
-/** The stays at each level: those that the new level ends are gone, and those that it begins are there. */
+/** Ends and begins the stays that the new level ends and begins. */
 const staysOf = (before: Memory, level: Level, { amount, now }: Figure): Memory["stays"] => {
   const at = (rung: typeof rising[number]): Stay | undefined => {
     if (!isAtLeast(level, rung)) return undefined
@@ -381,7 +368,7 @@ const staysOf = (before: Memory, level: Level, { amount, now }: Figure): Memory[
   return { Warning: at("Warning"), Critical: at("Critical"), Exhausted: at("Exhausted") }
 }
 
-/** What was above a level, up to the moment at which the figure falls to it. */
+/** The stay above a level, which ends when the figure falls to that level. */
 const stayAbove = (memory: Memory, level: Level): Stay | undefined => {
   const next = rising.find((rung) => !isAtLeast(level, rung))
   return next === undefined ? undefined : memory.stays[next]
@@ -391,7 +378,7 @@ type Sites = () => ReadonlyArray<OpeningSite>
 
 const crossing = (before: Memory, level: Level, figure: Figure, sites: Sites): ReadonlyArray<Alert> => {
   const from = before.hysteresis.level
-  const figures = figuresOf(figure)
+  const { figures } = figure
   if (level === from) return []
   if (isAtLeast(level, from)) return [new Raised({ ...figures, level, from, sites: sites() })]
   const stay = stayAbove(before, level)
@@ -400,60 +387,62 @@ const crossing = (before: Memory, level: Level, figure: Figure, sites: Sites): R
 }
 
 /**
- * How much higher than before a figure has to be to be higher, as a share of its limit.
+ * By how much of its limit a figure must exceed its old values to be at a new high.
  *
  * @category constants
  * @since 0.1.0
  */
 export const newHigh = 0.05
 
-/** After a projection the limit has to be far away for so many horizons before another one is told. */
+/** After a forecast the limit must be far away for this many horizons before the next forecast. */
 const quietHorizons = 5
 
 interface Prospect extends Outlook {
-  readonly projected: { readonly slope: number; readonly secondsToLimit: number } | undefined
+  readonly forecast: Pick<Forecast, "slope" | "secondsToLimit"> | undefined
 }
 
-/** When the limit was near last, of a limit that was told already; `undefined` when it has been far away for a while. */
-const stillTold = (toldAt: number, isNear: boolean, now: number, horizon: number): number | undefined => {
+const noForecast = (outlook: Outlook): Prospect => ({ ...outlook, forecast: undefined })
+
+/** When the limit was near last; `undefined` once it has been far away for long enough. */
+const lastNear = (nearAt: number, isNear: boolean, now: number, horizon: number): number | undefined => {
   if (isNear) return now
-  return now - toldAt < horizon * quietHorizons * 1000 ? toldAt : undefined
+  return now - nearAt < horizon * quietHorizons * 1000 ? nearAt : undefined
 }
 
-/** Where the figure is heading, and whether the limit is so near that it has to be told. */
+/** Extends the trend of a figure, with a forecast if one is due. */
 const prospectOf = (before: Outlook, level: Level, figure: Figure, horizon: number): Prospect => {
-  const { amount, limit, now, share } = figure
+  const { amount, figures: { limit }, now, share } = figure
   if (share === undefined || amount === undefined || limit === undefined) {
-    return { ...before, rashly: undefined, projected: undefined }
+    return noForecast({ ...before, recentSeconds: undefined })
   }
   const trail = extendTrail(before.trail, { at: now, value: amount })
-  const rashly = secondsAtRate(amount, limit, recentRate(trail))
+  const recentSeconds = secondsAtRate(amount, limit, recentRate(trail))
   const slope = growthRate(trail, limit * newHigh)
   const secondsToLimit = secondsAtRate(amount, limit, slope)
-  const { toldAt } = before
-  if (toldAt !== undefined) {
+  const { nearAt } = before
+  if (nearAt !== undefined) {
     const isNear = secondsToLimit !== undefined && secondsToLimit <= horizon * 2
-    return { trail, rashly, toldAt: stillTold(toldAt, isNear, now, horizon), projected: undefined }
+    return noForecast({ trail, recentSeconds, nearAt: lastNear(nearAt, isNear, now, horizon) })
   }
   const isDue = slope !== undefined && secondsToLimit !== undefined && secondsToLimit <= horizon
   return isDue && !isAtLeast(level, "Critical")
-    ? { trail, rashly, toldAt: now, projected: { slope, secondsToLimit } }
-    : { trail, rashly, toldAt, projected: undefined }
+    ? { trail, recentSeconds, nearAt: now, forecast: { slope, secondsToLimit } }
+    : noForecast({ trail, recentSeconds, nearAt })
 }
 
 const advance = (before: Memory, figure: Figure, rules: AlertRules, sites: Sites) => {
   const hysteresis = advanceLevel(before.hysteresis, figure.share, figure.now, rules)
   const { level } = hysteresis
-  const { projected, ...outlook } = prospectOf(before.outlook, level, figure, rules.horizon)
+  const { forecast, ...outlook } = prospectOf(before.outlook, level, figure, rules.horizon)
   const crossed = crossing(before, level, figure, sites)
-  const alerts = projected === undefined
+  const alerts = forecast === undefined
     ? crossed
-    : [...crossed, new Forecast({ ...figuresOf(figure), ...projected, level, sites: sites() })]
+    : [...crossed, new Forecast({ ...figure.figures, ...forecast, level, sites: sites() })]
   return { memory: { hysteresis, stays: staysOf(before, level, figure), outlook }, alerts }
 }
 
 /**
- * What an observation leads to.
+ * The result of one observation.
  *
  * @category models
  * @since 0.1.0
@@ -468,11 +457,11 @@ export interface Conclusion {
  *
  * **Details**
  *
- * - One `Raised` for each step up of a figure, and one `Recovered` for each step down, with the peak and the duration of the
- *   time that it was above the level that it has then.
- * - One `Forecast` when a figure that is below `Critical` would reach its limit within the horizon. The next one is due
- *   only after the limit has been far away for five horizons.
- * - A figure that cannot be read brings no alert.
+ * - One `Raised` for each rise of a figure's level, and one `Recovered` for each fall, with the peak and the duration of the time
+ *   above the new level.
+ * - One `Forecast` when a figure below `Critical` would reach its limit within the horizon. The next one follows only after the
+ *   limit has been far away for five horizons.
+ * - No alert for a figure that cannot be read.
  *
  * @category combinators
  * @since 0.1.0
@@ -492,7 +481,7 @@ export const observe = (
 }
 
 /**
- * The same with the levels that the readings have by themselves, up or down, as if they had had them for long enough.
+ * Like {@link observe}, but a level also falls at once.
  *
  * @category combinators
  * @since 0.1.0
@@ -505,7 +494,7 @@ export const settle = (
 ): Conclusion => observe(state, observation, { ...rules, band: 0, samples: 1, hold: 0 }, sites)
 
 /**
- * Whether no figure is at `floor` or above it, and none that was is still so near that its level would stay.
+ * Whether every figure is below `floor`, and every figure whose level was not is below it by the band.
  *
  * @category combinators
  * @since 0.1.0
@@ -519,41 +508,41 @@ export const isClearOf = (state: State, floor: Level, observation: Observation, 
   })
 
 /**
- * Seconds until a limit is reached at the pace of the last few readings, `Infinity` when none is coming nearer. It is rash:
- * good enough to look more often, not to tell anybody.
+ * Seconds until a limit is reached at the recent rate, or `Infinity`. It is only good enough to read more often, not for an
+ * alert.
  *
  * @category getters
  * @since 0.1.0
  */
 export const secondsToLimit = (state: State): number =>
-  Math.min(...resources.map((resource) => state[resource].outlook.rashly ?? Infinity))
+  Math.min(...resources.map((resource) => state[resource].outlook.recentSeconds ?? Infinity))
 
 // ---- the growth of foreign descriptors --------------------------------------------------------------------------------
 
-/** So many windows in a row have to have more than the one before. */
+/** How many windows in a row must have more than the window before. */
 const rises = 3
 
 /**
- * What is remembered between two readings.
+ * The state between two readings.
  *
  * @category models
  * @since 0.1.0
  */
 export interface ForeignGrowthState {
-  /** When the present window began, on the monotonic clock in milliseconds; `undefined` before the first reading. */
+  /** When this window began, in monotonic milliseconds; `undefined` before the first reading. */
   readonly since: number | undefined
-  /** The least reading of the present window. */
+  /** The lowest reading of this window. */
   readonly least: number
-  /** The least reading of the last window; `undefined` in the first one. */
+  /** The lowest reading of the last window; `undefined` in the first window. */
   readonly before: number | undefined
-  /** Where the rise began: the least reading of the window before it, and the end of that window. */
+  /** Where the rise began: the lowest reading of the window before it, and the end of that window. */
   readonly from: { readonly foreign: number; readonly at: number }
-  /** Windows in a row that had more than the one before. */
+  /** How many windows in a row had more than the window before. */
   readonly risen: number
 }
 
 /**
- * Nothing has been read yet.
+ * The state before the first reading.
  *
  * @category constructors
  * @since 0.1.0
@@ -566,8 +555,8 @@ export const initialForeignGrowth: ForeignGrowthState = {
   risen: 0
 }
 
-/** What is found at the end of a window: all of a report but what the descriptors are. */
-export type GrowthFound = Omit<Drift, "kinds">
+/** A report without the kinds of the descriptors. */
+export type GrowthFound = Omit<Growth, "kinds">
 
 const endWindow = (
   state: ForeignGrowthState,
@@ -578,7 +567,7 @@ const endWindow = (
   if (before === undefined || least <= before) {
     return { state: { ...next, from: { foreign: least, at: now }, risen: 0 }, found: undefined }
   }
-  // One that goes on rising is told once: it is told again only after it has stopped.
+  // Growth that continues is reported once. The next report follows only after it has stopped in between.
   const found = risen + 1 === rises
     ? { foreign: least, rise: least - from.foreign, over: Duration.millis(now - from.at) }
     : undefined
@@ -586,9 +575,9 @@ const endWindow = (
 }
 
 /**
- * Takes a reading into account: how many descriptors are not in the ledger, and when, on the monotonic clock in milliseconds.
- * A load comes and goes and its least is what it always was; what leaks lifts the least of every window. So a rise is
- * found when the least reading of three windows in a row is above that of the one before, each.
+ * Adds a reading: how many descriptors are not in the ledger, at a monotonic time in milliseconds. A load that comes and goes has
+ * the same lowest reading in every window; a leak raises the lowest reading of each. So growth is found when the lowest readings
+ * of three windows in a row are each above that of the window before.
  *
  * @category combinators
  * @since 0.1.0
@@ -600,7 +589,7 @@ export const observeForeignGrowth = (
 ): { readonly state: ForeignGrowthState; readonly found: GrowthFound | undefined } => {
   const { foreign, now } = reading
   const { since } = state
-  // A process that stood still for longer than two windows has not been watched meanwhile.
+  // Nothing is known of a time in which the process was suspended for more than two windows.
   if (since === undefined || now - since > 2 * window) {
     return { state: { ...initialForeignGrowth, since: now, least: foreign }, found: undefined }
   }

@@ -1,23 +1,28 @@
 /**
- * The children of this process, over all its threads, looked at again and again for zombies.
+ * The children of this process in all its threads, and which of them are zombies.
+ *
+ * A zombie is a child that has ended and whose exit status no thread has read. It holds no memory and no descriptors, only an
+ * entry in the table of processes. A signal does not end it: only its parent can, by waiting for it or by ending. So a zombie
+ * is reported with a cause and a remedy, and there is no function that kills one.
  *
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
 import type { ChildProcess } from "node:child_process"
 import * as DiagnosticsChannel from "node:diagnostics_channel"
+import { quietly } from "../../internal/Peek.ts"
 import { safeText } from "../../internal/SafeText.ts"
 import * as Reading from "../Reading.ts"
-import { attempt, childrenOf, isSaturation, statOf } from "./Procfs.ts"
+import { childrenOf, isSaturation, statOf } from "./Procfs.ts"
 import type { OpenFiles, ProcessStat, ProcReader } from "./Procfs.ts"
 
 /**
- * Why nobody waits for a zombie.
+ * Why no thread waits for a zombie.
  *
  * - `WorkerEnded`: the worker thread that started it ended before it.
- * - `Adopted`: this process is PID 1 and inherits orphans that it has not started.
+ * - `Adopted`: this process is PID 1 and inherits orphans that it did not start.
  * - `HandleClosed`: the main thread started it, and its handle was closed before it ended.
- * - `Unknown`: it began before the monitor, or another thread still has it after a long time.
+ * - `Unknown`: it began before the monitor, or another thread has not waited for it after a long time.
  *
  * @category models
  * @since 0.1.0
@@ -25,7 +30,7 @@ import type { OpenFiles, ProcessStat, ProcReader } from "./Procfs.ts"
 export type ZombieCause = "WorkerEnded" | "Adopted" | "HandleClosed" | "Unknown"
 
 /**
- * A zombie, as it is reported, once.
+ * A zombie as it is reported. Each is reported once.
  *
  * @category models
  * @since 0.1.0
@@ -42,7 +47,7 @@ export interface Zombie {
 }
 
 /**
- * A child as one look at the system found it.
+ * A child as one reading found it.
  *
  * @category models
  * @since 0.1.0
@@ -51,14 +56,14 @@ export interface Child {
   readonly pid: number
   readonly command: string
   readonly isEnded: boolean
-  /** When it began, in hundredths of a second since the system's start. With the pid it names one process. */
+  /** When it began, in hundredths of a second since the system's start. Pid and start identify one process. */
   readonly start: number
   /** The thread that would wait for it. */
   readonly thread: number
 }
 
 /**
- * What is known about the children from the looks before.
+ * The children of the readings before.
  *
  * @category models
  * @since 0.1.0
@@ -67,16 +72,16 @@ export type History = ReadonlyMap<string, Known>
 
 interface Known {
   readonly child: Child
-  /** The thread that had it when it was first seen. */
+  /** Its thread when it was first seen. */
   readonly firstThread: number
-  /** The look at which it was first seen ended. */
+  /** The reading that first found it ended. */
   readonly ended: Look | undefined
-  /** As it was reported, if it was. */
+  /** Its report, once it is reported. */
   readonly report: Zombie | undefined
 }
 
 /**
- * One look at the children.
+ * One reading of the children.
  *
  * @category models
  * @since 0.1.0
@@ -84,31 +89,31 @@ interface Known {
 export interface Look {
   /** Monotonic milliseconds. */
   readonly at: number
-  /** Whether the event loop has made a whole turn since: it has waited by then for every child that it can wait for. */
+  /** Whether the event loop has made a whole turn since. By then it has waited for every child that it can wait for. */
   readonly hasTurned: () => boolean
 }
 
 /**
- * What is known about this process.
+ * This process, as the parent of the children.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Parent {
   readonly pid: number
-  /** The thread whose loop the looks are taken on. */
+  /** The thread that takes the readings. */
   readonly thread: number
   /** When it began, on the clock of {@link Child}. */
   readonly start: number
   /** Milliseconds that it has run. */
   readonly age: number
-  /** Milliseconds that it had run when the looks began. */
+  /** Milliseconds that it had run before the first reading. */
   readonly watchedSince: number
-  /** The processes that this thread has started and not seen the end of. */
+  /** The processes that this thread has started and whose end it has not seen. */
   readonly started: ReadonlySet<number>
   /**
-   * For how many milliseconds a child of another thread must have ended, whose loop cannot be asked whether it has turned:
-   * one that is blocked for longer is stuck.
+   * How many milliseconds ago a child of another thread must have ended. Whether the loop of that thread has turned cannot be
+   * observed; a loop that is blocked for longer is stuck.
    *
    * @default 60000
    */
@@ -133,14 +138,14 @@ const remedies: Readonly<Record<ZombieCause, string>> = {
   WorkerEnded: "let a worker wait for the exit of its children before it ends, or start them from the main thread",
   Adopted: "run this process under an init that waits for orphans: docker run --init, tini or dumb-init",
   HandleClosed: "keep the handle of a child open until its exit event",
-  Unknown: "whatever starts a child must wait for its exit event before it ends"
+  Unknown: "wait for the exit event of each child before the code that started it ends"
 }
 
 const causes: Readonly<Record<ZombieCause, string>> = {
   WorkerEnded: "the worker that started it ended before it",
   Adopted: "this process is PID 1 and did not start it",
   HandleClosed: "its handle was closed before it ended",
-  Unknown: "nobody waits for it"
+  Unknown: "no thread waits for it"
 }
 
 const isOverdue = ({ child, ended }: Known, look: Look, parent: Parent): boolean =>
@@ -161,13 +166,13 @@ const reportOf = (known: Known, parent: Parent): Zombie => {
 }
 
 /**
- * What one more look adds: the new history, how many zombies there are, and those that are to be reported now.
+ * Adds one reading: the new history, how many zombies there are, and those to report now.
  *
  * **Details**
  *
- * A child that has ended is a zombie only when the loop that would wait for it has had a whole turn to do so and the same
- * process, by pid and start time, is still there. A loop that was blocked while a child ended reaps it late, and is no
- * fault. A child of another thread, whose loop cannot be asked, must have been there for a minute.
+ * A child that has ended is a zombie if the same process, by pid and start time, is still there after the loop that waits for it
+ * has made a whole turn. A loop that was blocked while a child ended waits for it late, which is no fault. The turns of another
+ * thread's loop cannot be observed: its child is a zombie after a minute.
  *
  * @category combinators
  * @since 0.1.0
@@ -193,7 +198,7 @@ export const observeChildren = (history: History, children: ReadonlyArray<Child>
 }
 
 /**
- * Whether some child has ended of which it is not known yet whether somebody waits for it.
+ * Whether a child has ended that is not yet known to be a zombie.
  *
  * @category getters
  * @since 0.1.0
@@ -202,7 +207,7 @@ export const isPending = (history: History): boolean =>
   Array.from(history.values()).some(({ ended, report }) => ended !== undefined && report === undefined)
 
 /**
- * The zombies that are there, as they were reported.
+ * The reports of the zombies that are still there.
  *
  * @category combinators
  * @since 0.1.0
@@ -216,7 +221,7 @@ const amongst = (count: number, limit: Reading.Reading): string => {
 }
 
 /**
- * A report in one line, with the number of zombies there are and the limit of processes beside it.
+ * A report in one line, with the number of zombies and the limit of processes.
  *
  * @category getters
  * @since 0.1.0
@@ -232,7 +237,7 @@ export const describeZombie = (
   `${causes[cause]}. It stays until this process ends; ${amongst(count, limit)}. To prevent more, ${remedy}.`
 
 /**
- * The processes that this thread has started and not seen the end of.
+ * The processes that this thread has started and whose end it has not seen.
  *
  * @category models
  * @since 0.1.0
@@ -245,10 +250,10 @@ export interface Started {
 const isRunning = ({ exitCode, pid, signalCode }: ChildProcess): boolean =>
   pid !== undefined && exitCode === null && signalCode === null
 
-// A process that has ended is kept until the next look, or until there are this many, or twice as many as are running.
+// A process that has ended is kept until the next reading, or until there are this many, or twice as many as are running.
 const fewestKept = 64
 
-/** Hears of each process that this thread starts from now on. */
+/** Records each process that this thread starts from now on. */
 export const watchStarted = (): Started => {
   let children = new Set<ChildProcess>()
   let mostKept = fewestKept
@@ -275,7 +280,7 @@ export const watchStarted = (): Started => {
 }
 
 /**
- * What one look found.
+ * The result of one reading.
  *
  * @category models
  * @since 0.1.0
@@ -283,12 +288,12 @@ export const watchStarted = (): Started => {
 export interface Found {
   /** How many zombies there are. */
   readonly zombies: Reading.Reading
-  /** Those that are to be reported now. */
+  /** Zombies to report now. */
   readonly fresh: ReadonlyArray<Zombie>
 }
 
 /**
- * A child and the thread that has it.
+ * A child and its thread.
  *
  * @category models
  * @since 0.1.0
@@ -304,18 +309,18 @@ interface Self {
   readonly start: number
 }
 
-/** What children are read with. */
+/** The files that children are read from. */
 type Files = Pick<OpenFiles, "contents" | "names">
 
 const tasks = "/proc/self/task"
 
-// A look costs 10 to 20 microseconds for each process that it reads, and a tick is to stay under 5 ms.
+// Reading one process takes 10 to 20 microseconds, and a tick must stay under 5 ms.
 const mostRead = 100
 
-// Where there is no list of children, every process of the system is read.
+// Without a list of children, every process of the system is read.
 const mostScanned = 200
 
-// A thread or a process that is gone by now is no failure, and one that may not be read is not ours to wait for.
+// A thread or process that has ended by now is no failure, and one that may not be read is not a child of this process.
 const unlessSaturated = <A>(read: () => A): A | undefined => {
   try {
     return read()
@@ -328,33 +333,33 @@ const unlessSaturated = <A>(read: () => A): A | undefined => {
 const selfOf = (reader: ProcReader, files: OpenFiles): Self => {
   const stat = statOf(files.contents("/proc/self/stat"))
   if (stat === undefined) throw new Error("/proc/self/stat is not as expected")
-  const thread = Number(attempt(() => reader.target("/proc/thread-self"))?.split("/").at(-1))
+  const thread = Number(quietly(() => reader.target("/proc/thread-self"))?.split("/").at(-1))
   return { pid: stat.pid, start: stat.start, thread: Number.isInteger(thread) ? thread : stat.pid }
 }
 
 /**
- * The children of the process whose threads are in this directory, from what the kernel lists for each thread. `thread` is
- * one that is there. `undefined` where the kernel was built without these lists.
+ * The children of the process whose threads are in the directory `tasks`, from the kernel's list for each thread. `thread` is one
+ * of these threads. `undefined` if the kernel was built without these lists.
  *
  * @category parsing
  * @since 0.1.0
  */
 export const listedEntries = (files: Files, tasks: string, thread: number): ReadonlyArray<Entry> | undefined => {
   const listOf = (thread: number) => unlessSaturated(() => files.contents(`${tasks}/${thread}/children`))
-  // This thread is there, so its file is if any is.
+  // This thread exists, so its file exists if the kernel has these files.
   if (listOf(thread) === undefined) return undefined
   return files.names(tasks).map(Number).flatMap((thread) =>
     childrenOf(listOf(thread) ?? "").map((pid) => ({ pid, thread }))
   )
 }
 
-/** The `stat` file of a process, `undefined` when it is gone or not to be read. */
+/** The `stat` file of a process; `undefined` if it has ended or may not be read. */
 export const statIn = (files: Files, pid: number): ProcessStat | undefined =>
   statOf(unlessSaturated(() => files.contents(`/proc/${pid}/stat`)) ?? "")
 
 /**
- * Every process that names this one as its parent, as long as there are no more than `most` to ask. Which of its threads
- * has it is not to be seen.
+ * Every process whose parent is this one. Throws if there are more than `most` processes to read. The thread of a child is
+ * unknown, so each is assigned to `thread`.
  *
  * @category parsing
  * @since 0.1.0
@@ -369,49 +374,45 @@ export const scannedEntries = (
   return pids.filter((pid) => statIn(files, pid)?.parent === parent).map((pid) => ({ pid, thread }))
 }
 
-/** The looks at the children of one process. */
+interface ChildrenOptions {
+  readonly reader: ProcReader
+  readonly files: OpenFiles
+  readonly started: () => ReadonlySet<number>
+  readonly afterTurn: (act: () => void) => void
+}
+
+/** Reads the children of one process. */
 export class Children {
-  readonly #reader: ProcReader
-  readonly #files: OpenFiles
-  readonly #started: () => ReadonlySet<number>
-  readonly #afterTurn: (act: () => void) => void
+  readonly #options: ChildrenOptions
   readonly #watchedSince: number
   #self: Self | undefined
   #history: History = new Map()
-  /** Where the next look begins to read, when there are more children than one look may read. */
+  /** Where the next reading begins, when there are more children than one reading may read. */
   #offset = 0
 
-  constructor(options: {
-    readonly reader: ProcReader
-    readonly files: OpenFiles
-    readonly started: () => ReadonlySet<number>
-    readonly afterTurn: (act: () => void) => void
-  }) {
-    this.#reader = options.reader
-    this.#files = options.files
-    this.#started = options.started
-    this.#afterTurn = options.afterTurn
+  constructor(options: ChildrenOptions) {
+    this.#options = options
     this.#watchedSince = this.#age()
   }
 
-  /** Whether the next look should come soon, to know what this one could not. */
+  /** Whether the next reading should come soon, because a child has just ended. */
   get isPending(): boolean {
     return isPending(this.#history)
   }
 
-  /** The zombies that are there, as they were reported. */
+  /** The reports of the zombies that are still there. */
   get reported(): ReadonlyArray<Zombie> {
     return reported(this.#history)
   }
 
-  /** Looks at all children. `at` is monotonic, `now` the wall clock, both in milliseconds. It never throws. */
+  /** Reads all children. `at` is monotonic, `now` the wall clock, both in milliseconds. It never throws. */
   look(at: number, now: number): Found {
-    // Windows has no such thing as an ended process that waits to be waited for.
-    if (this.#reader.platform === "win32") return { zombies: Reading.known(0, now, "win32"), fresh: [] }
+    // Windows has no zombies.
+    if (this.#options.reader.platform === "win32") return { zombies: Reading.known(0, now, "win32"), fresh: [] }
     try {
-      const self = this.#self ??= selfOf(this.#reader, this.#files)
-      const entries = listedEntries(this.#files, tasks, self.thread) ??
-        scannedEntries(this.#files, self, mostScanned)
+      const self = this.#self ??= selfOf(this.#options.reader, this.#options.files)
+      const entries = listedEntries(this.#options.files, tasks, self.thread) ??
+        scannedEntries(this.#options.files, self, mostScanned)
       const children = this.#read(entries)
       const { count, fresh, history } = observeChildren(this.#history, children, this.#turn(at), this.#parent(self))
       this.#history = history
@@ -422,29 +423,29 @@ export class Children {
   }
 
   #age(): number {
-    return (attempt(this.#reader.uptime) ?? 0) * 1000
+    return (quietly(this.#options.reader.uptime) ?? 0) * 1000
   }
 
   #parent({ start, thread }: Self): Parent {
     return {
-      pid: this.#reader.pid,
+      pid: this.#options.reader.pid,
       thread,
       start,
       age: this.#age(),
       watchedSince: this.#watchedSince,
-      started: this.#started()
+      started: this.#options.started()
     }
   }
 
   #turn(at: number): Look {
     let hasTurned = false
-    this.#afterTurn(() => {
+    this.#options.afterTurn(() => {
       hasTurned = true
     })
     return { at, hasTurned: () => hasTurned }
   }
 
-  /** Reads the children, as many as one look may; those beyond are as they were, and the next look begins with them. */
+  /** Reads as many children as allowed. The others stay as they were, and the next reading begins with them. */
   #read(entries: ReadonlyArray<Entry>): ReadonlyArray<Child> {
     const known = new Map(Array.from(this.#history.values(), (each) => [each.child.pid, each]))
     const first = this.#offset % Math.max(entries.length, 1)
@@ -454,7 +455,7 @@ export class Children {
       if (read >= mostRead) return before === undefined ? [] : [{ ...before.child, thread }]
       read += 1
       this.#offset += entries.length > mostRead ? 1 : 0
-      const stat = statIn(this.#files, pid)
+      const stat = statIn(this.#options.files, pid)
       return stat === undefined ? [] : [{ ...stat, isEnded: stat.state === "Z", thread }]
     })
   }

@@ -1,25 +1,17 @@
 /**
- * What the container gives this process: memory, processes, and how much others wait in it.
+ * The limits and the usage of the container of this process: memory, processes and pressure, from its control groups.
  *
  * @since 0.1.0
  */
+import { quietly } from "../../internal/Peek.ts"
 import * as Reading from "../Reading.ts"
 import type { Gauge } from "../Usage.ts"
-import {
-  amountReading,
-  attempt,
-  guarded,
-  isSaturation,
-  limitReading,
-  pressureReading,
-  smaller,
-  valueOf
-} from "./Procfs.ts"
+import { amountReading, guarded, isSaturation, limitReading, pressureReading, smaller, valueOf } from "./Procfs.ts"
 import type { OpenFiles, ProcReader, SmallFile } from "./Procfs.ts"
 
 /**
- * The directories that hold this process's figures for one controller, the process's own group first, then each group
- * above it up to the highest that is visible here.
+ * The directories with this process's figures for one controller: its own group first, then each group above it that is
+ * visible here.
  *
  * @category models
  * @since 0.1.0
@@ -30,7 +22,7 @@ export interface Hierarchy {
 }
 
 /**
- * The groups that this process is in, and where groups are mounted.
+ * The groups of this process, and where groups are mounted.
  *
  * @category models
  * @since 0.1.0
@@ -66,7 +58,7 @@ const unescaped = (path: string): string =>
     ? path
     : path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
 
-// Of dozens of mounts one or two are of control groups: the expression finds those, and nothing is made of the others.
+// One or two of dozens of mounts are control groups. The expression finds only those.
 const mountLine = /^\S+ \S+ \S+ (\S+) (\S+)(?: (?!- )\S+)* - (cgroup2?)(?: \S* ?(\S*).*)?$/gm
 
 const mountsOf = (text: string): ReadonlyArray<Mount> =>
@@ -79,7 +71,7 @@ const mountsOf = (text: string): ReadonlyArray<Mount> =>
 
 const isWithin = (path: string, root: string): boolean => root === "/" || path === root || path.startsWith(`${root}/`)
 
-/** From the group at `path` up to the one that is mounted. A group that is not under the mount is seen as the mount. */
+/** From the group at `path` up to the mounted one. A group outside the mount counts as the mounted one. */
 const directoriesOf = (path: string, { root, point }: Mount): ReadonlyArray<string> => {
   if (!isWithin(path, root) || path.split("/").includes("..")) return [point]
   const steps = path.slice(root === "/" ? 0 : root.length).split("/").filter((step) => step !== "")
@@ -113,12 +105,12 @@ export const unifiedOf = ({ memberships, mounts }: Placement): Hierarchy | undef
 }
 
 /**
- * Finds the hierarchy that a controller of this process lives in.
+ * Finds the hierarchy of a controller of this process.
  *
  * **Details**
  *
- * On a system with both versions each controller lives in one of them: the line of `/proc/self/cgroup` that names the
- * controller owns it, else the unified hierarchy does. `undefined` when none of that is mounted here.
+ * On a system with both versions each controller is in one of them: in the hierarchy of the line of `/proc/self/cgroup` that
+ * names it, else in the unified one. `undefined` when neither is mounted here.
  *
  * @category parsing
  * @since 0.1.0
@@ -132,8 +124,8 @@ export const hierarchyOf = (controller: "memory" | "pids", placement: Placement)
 }
 
 /**
- * The names of the files that hold a group's memory, by version, and the keys under which their statistics count the
- * contents of files, which the kernel drops when memory is wanted.
+ * The files of a group's memory, by version, and the keys of their statistics for file contents, which the kernel drops when
+ * memory is needed.
  *
  * @category constants
  * @since 0.1.0
@@ -176,8 +168,8 @@ const ownMembership = "/proc/self/cgroup"
 const mounts = "/proc/self/mountinfo"
 
 /**
- * What is used, without the contents of files that the kernel gives back when memory is wanted: a group that reads many files
- * is at its limit all the time, and lacks nothing.
+ * The memory in use without file contents, which the kernel drops when memory is needed. A group that reads many files is always
+ * at its limit with them, and lacks nothing.
  */
 const withoutCache = (
   used: Reading.Reading,
@@ -197,14 +189,14 @@ const levelOf = (files: OpenFiles, directory: string, version: 1 | 2, isHeld: bo
   return (now) => ({
     used: withoutCache(
       guarded(used.path, () => amountReading(used.text(), now, used.path, 1)),
-      attempt(stat.text),
+      quietly(stat.text),
       names.cache
     ),
     limit: guarded(limit.path, () => limitReading(limit.text(), now, limit.path, 1))
   })
 }
 
-// A group above one's own is of interest only if it limits something, and limits are seldom set later.
+// A group above the process's own matters only if it has a limit, and limits are seldom set later.
 const limited = (files: OpenFiles, hierarchy: Hierarchy | undefined, name: string): ReadonlyArray<string> =>
   (hierarchy?.directories ?? []).filter((directory, i) => {
     const path = `${directory}/${name}`
@@ -217,7 +209,7 @@ interface ContainerOptions {
   /** Resident memory of this process in bytes, without the contents of files. */
   readonly resident: (now: number) => Reading.Reading
   /**
-   * The file that says which groups the process is in.
+   * The file that lists the groups of the process.
    *
    * @default "/proc/self/cgroup"
    */
@@ -246,15 +238,15 @@ const locate = (files: OpenFiles, membership: string, isHeld: boolean): Groups =
 const roomIn = ({ used, limit }: Gauge): number =>
   limit._tag === "Known" ? limit.value - (used._tag === "Known" ? used.value : 0) : Infinity
 
-// The highest group of all has no file that could limit it.
+// The root group has no file for a limit.
 const withoutFile = (limit: Reading.Reading): Reading.Reading =>
   limit._tag === "Unknown" && limit.reason === "Missing" ? Reading.unlimited(limit.source) : limit
 
-// Where no group is mounted here there may be limits all the same.
+// Without a mounted group there may still be limits, which cannot be read.
 const unseen = Reading.unknown("Missing", ownMembership)
 
 /**
- * The gauge of the group that has the least room, of one's own where none is limited.
+ * The gauge of the group with the least room, or of the process's own group if none is limited.
  *
  * @category combinators
  * @since 0.1.0
@@ -269,7 +261,7 @@ export const tightest = (gauges: ReadonlyArray<Gauge>): Gauge => {
 const lambdaMemory = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"
 
 /**
- * The limit that AWS Lambda states in the environment, in MiB there and in bytes here. Nonsense is none.
+ * The limit that AWS Lambda states in the environment in MiB, as bytes. An invalid value is `Unknown`.
  *
  * @category parsing
  * @since 0.1.0
@@ -279,7 +271,7 @@ export const lambdaLimit = (text: string | undefined, now: number): Reading.Read
   return mebibytes._tag === "Known" ? { ...mebibytes, value: mebibytes.value * 1024 * 1024 } : mebibytes
 }
 
-/** Where a platform has no containers of this kind, nothing limits through them: that is known. */
+/** Platforms without control groups: there is known to be no such limit. */
 const platformsWithoutGroups: ReadonlySet<string> = new Set(["darwin", "win32"])
 
 const withoutGroups = (platform: string, membership: string, cause: unknown): Gauge => ({
@@ -287,7 +279,7 @@ const withoutGroups = (platform: string, membership: string, cause: unknown): Ga
   limit: platformsWithoutGroups.has(platform) ? Reading.unlimited(platform) : Reading.fromFailure(cause, membership)
 })
 
-/** Finds the groups once. Where that fails for want of descriptors only, the next reading tries again. */
+/** Finds the groups once. After a failure at the descriptor limit the next reading tries again. */
 const found = (files: OpenFiles, membership: string, isHeld: boolean) => {
   let groups: Groups | undefined
   let failure: { readonly cause: unknown } | undefined
@@ -300,7 +292,7 @@ const found = (files: OpenFiles, membership: string, isHeld: boolean) => {
       throw cause
     }
   }
-  attempt(find)
+  quietly(find)
   return find
 }
 
@@ -309,12 +301,12 @@ const found = (files: OpenFiles, membership: string, isHeld: boolean) => {
  *
  * **Details**
  *
- * - Memory: the control group, of version 1 or 2, whichever owns the controller, and the groups above it that limit as
- *   well; the one with the least room counts. The contents of files are left out, for the kernel drops them on demand. On AWS
- *   Lambda the limit in the environment counts when it is smaller, and the resident memory of this process, also without the
- *   contents of files, stands in where no group can be read.
- * - Processes: `pids.max`, the smallest of the same.
- * - Pressure: the group's own, else that of the whole system.
+ * - Memory: of the control group (version 1 or 2, whichever has the controller) and the limited groups above it, the one with
+ *   the least room. File contents are not counted, because the kernel drops them on demand. On AWS Lambda the limit in the
+ *   environment applies when it is smaller, and where no group can be read, the resident memory of this process without file
+ *   contents is the usage.
+ * - Processes: the smallest `pids.max` of the same groups.
+ * - Pressure: that of the group, else that of the whole system.
  *
  * @category constructors
  * @since 0.1.0
@@ -335,7 +327,7 @@ export const make = (
   return {
     memory: (now) => {
       const gauge = ofGroups(now)
-      const stated = lambdaLimit(attempt(() => reader.environment(lambdaMemory)), now)
+      const stated = lambdaLimit(quietly(() => reader.environment(lambdaMemory)), now)
       if (stated._tag !== "Known" || smaller(stated, gauge.limit) !== stated) return gauge
       const resident = residentMemory(now)
       const used = resident._tag === "Known" ? { ...resident, exact: false } : resident

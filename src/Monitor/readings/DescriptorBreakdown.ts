@@ -1,6 +1,6 @@
 /**
- * What the open descriptors are, by kind: a look that costs too much for a timer, so it is taken off the event loop, seldom
- * and in small steps.
+ * Counts the open descriptors by kind. That is too expensive for each tick, so it runs off the event loop, in small steps and at
+ * most once a minute.
  *
  * @since 0.1.0
  */
@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
+import { monotonicMillis } from "../../internal/MonotonicTime.ts"
 import { unknown } from "../Reading.ts"
 import type { Failure, OpenFiles, ProcReader } from "./Procfs.ts"
 
@@ -18,19 +19,19 @@ import type { Failure, OpenFiles, ProcReader } from "./Procfs.ts"
  * @since 0.1.0
  */
 export interface DescriptorBreakdown {
-  /** Wall-clock time of its end, in milliseconds since 1970. */
+  /** Wall-clock time when it was complete, in milliseconds since 1970. */
   readonly at: number
   /**
    * How many there are of each kind: `socket`, `pipe`, `file`, `directory`, `device`, `memory`, or the name of a kernel
    * object such as `eventpoll`, `eventfd` and `inotify`. A directory counts as `file` where only its path is known.
    */
   readonly kinds: ReadonlyMap<string, number>
-  /** `false` when there were more than one look goes through; the rest is not counted. */
+  /** `false` when there were more descriptors than one breakdown counts. */
   readonly isComplete: boolean
 }
 
 /**
- * The kind of a descriptor, from what its link in `/proc/self/fd` points to.
+ * The kind of a descriptor, from the target of its link in `/proc/self/fd`.
  *
  * @category parsing
  * @since 0.1.0
@@ -46,7 +47,7 @@ export const kindOf = (target: string): string => {
 }
 
 /**
- * A look in one line, the most frequent kind first.
+ * A breakdown in one line, the most frequent kind first.
  *
  * @category getters
  * @since 0.1.0
@@ -57,8 +58,8 @@ export const describe = ({ isComplete, kinds }: DescriptorBreakdown): string => 
   return `the open descriptors by kind: ${list}${isComplete ? "" : ", and others beyond these"}`
 }
 
-/** One look goes through no more descriptors than these: about a tenth of a second of work, spread over the time it takes. */
-const mostLookedAt = 16_384
+/** One breakdown counts no more descriptors than this, which is about 0.1 seconds of work in many small steps. */
+const mostCounted = 16_384
 
 interface Task {
   readonly reader: ProcReader
@@ -73,10 +74,10 @@ const add = ({ kinds }: Task, kind: string): void => {
   kinds.set(kind, (kinds.get(kind) ?? 0) + 1)
 }
 
-/** Counts those that are known by what their links point to, and yields those that have no link. */
+/** Counts descriptors by the targets of their links, and returns those without a link. */
 const countLinks = (task: Task, names: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<number>> =>
   Effect.map(task.reader.targetsLater(names.map((name) => `${task.directory}/${name}`)), (targets) => {
-    // The descriptor that lists is not the process's.
+    // The descriptor of the listing does not count.
     const listing = `/proc/${task.reader.pid}/fd`
     return targets.flatMap((target, i) => {
       if (typeof target !== "string") return isGone(target) ? [] : [Number(names[i])]
@@ -85,7 +86,7 @@ const countLinks = (task: Task, names: ReadonlyArray<string>): Effect.Effect<Rea
     })
   })
 
-/** Where the entries are no links, as on macOS, the descriptors themselves are asked. One that is gone has no kind. */
+/** Counts descriptors whose entries are not links, as on macOS, by their status. A closed one has no kind. */
 const countOthers = (task: Task, descriptors: ReadonlyArray<number>): Effect.Effect<void> =>
   Effect.map(
     task.reader.kindsLater(descriptors),
@@ -94,26 +95,30 @@ const countOthers = (task: Task, descriptors: ReadonlyArray<number>): Effect.Eff
 
 const isForeign = ({ files }: Task) => (name: string): boolean => /^\d+$/.test(name) && !files.holds(Number(name))
 
-/** Goes through the directory, and says whether it came to the end. */
+/** Reads the directory and counts; `false` if it stopped before the end. */
 const classify = (task: Task): Effect.Effect<boolean, Failure> =>
   Effect.scoped(Effect.gen(function*() {
     yield* Effect.acquireRelease(
-      Effect.sync(() => task.files.lendSpare()),
-      (takeBack) => Effect.sync(takeBack)
+      Effect.sync(() => task.files.releaseSpare()),
+      (regain) => Effect.sync(regain)
     )
     const next = yield* task.reader.list(task.directory)
-    let looked = 0
-    while (looked < mostLookedAt) {
+    let counted = 0
+    while (counted < mostCounted) {
       const names = yield* next
       if (names.length === 0) return true
-      looked += names.length
+      counted += names.length
       const others = yield* countLinks(task, names.filter(isForeign(task)))
       if (others.length > 0) yield* countOthers(task, others)
     }
     return false
   }))
 
-const lookAt = (reader: ProcReader, files: OpenFiles, directory: string): Effect.Effect<DescriptorBreakdown, Failure> =>
+const countIn = (
+  reader: ProcReader,
+  files: OpenFiles,
+  directory: string
+): Effect.Effect<DescriptorBreakdown, Failure> =>
   Effect.gen(function*() {
     const kinds = new Map<string, number>()
     const isComplete = yield* classify({ reader, files, directory, kinds })
@@ -122,60 +127,60 @@ const lookAt = (reader: ProcReader, files: OpenFiles, directory: string): Effect
   })
 
 /**
- * Looks at every open descriptor of this process but those that the monitor holds.
+ * Counts the open descriptors of this process by kind, without those of the monitor.
  *
  * **Details**
  *
- * It lists `/proc/self/fd`, else `/dev/fd`, off the event loop, and asks about a few entries at a time. The one descriptor that it needs
- * takes the place of the monitor's spare. It fails with the reading that says why it could not be done.
+ * It lists `/proc/self/fd`, else `/dev/fd`, off the event loop, and reads a few entries at a time. It needs one descriptor, for
+ * which the monitor closes its spare. It fails with the reading that states the reason.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const take = (reader: ProcReader, files: OpenFiles): Effect.Effect<DescriptorBreakdown, Failure> =>
-  lookAt(reader, files, "/proc/self/fd").pipe(
-    Effect.catchTag("Unknown", () => lookAt(reader, files, "/dev/fd"))
+  countIn(reader, files, "/proc/self/fd").pipe(
+    Effect.catchTag("Unknown", () => countIn(reader, files, "/dev/fd"))
   )
 
 const closed = unknown("Stale", "the monitor is closed")
 
-/** Two looks begin at least this many milliseconds apart. */
+/** The least number of milliseconds between the beginnings of two breakdowns. */
 const leastApart = 60_000
 
 /**
- * Shares one look among all who ask within a minute of its beginning.
+ * One breakdown for all callers within a minute of its beginning.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Looker {
-  /** Whether the next question takes a new look. */
+export interface SharedBreakdown {
+  /** Whether the next call takes a new breakdown. */
   readonly isDue: () => boolean
-  /** The look of this minute. Whoever stops waiting for it leaves it to the others. */
-  readonly look: Effect.Effect<DescriptorBreakdown, Failure>
+  /** The breakdown of this minute. An interrupted caller does not interrupt it for the others. */
+  readonly take: Effect.Effect<DescriptorBreakdown, Failure>
 }
 
 /**
- * Makes a {@link Looker}. Closing the scope ends a look that is under way.
+ * Makes a {@link SharedBreakdown}. Closing the scope interrupts a breakdown that is under way.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = (reader: ProcReader, files: OpenFiles): Effect.Effect<Looker, never, Scope.Scope> =>
+export const make = (reader: ProcReader, files: OpenFiles): Effect.Effect<SharedBreakdown, never, Scope.Scope> =>
   Effect.gen(function*() {
     const scope = yield* Effect.scope
     const clock = yield* Effect.clockWith(Effect.succeed)
-    const monotonic = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+    const monotonic = () => monotonicMillis(clock)
     let last: { readonly at: number; readonly fiber: Fiber.Fiber<DescriptorBreakdown, Failure> } | undefined
     const isDue = () => last === undefined || monotonic() - last.at >= leastApart
     const begin = Effect.suspend(() => {
       const at = monotonic()
       return Effect.map(Effect.forkIn(take(reader, files), scope), (fiber) => last = { at, fiber })
     })
-    const look = Effect.suspend(() => last === undefined || isDue() ? begin : Effect.succeed(last)).pipe(
+    const shared = Effect.suspend(() => last === undefined || isDue() ? begin : Effect.succeed(last)).pipe(
       Effect.flatMap(({ fiber }) => Fiber.await(fiber)),
-      // Whoever waits is not to be interrupted because the monitor is.
+      // The end of the monitor must not interrupt the callers.
       Effect.flatMap((exit) => Exit.hasInterrupts(exit) ? Effect.fail(closed) : exit)
     )
-    return { isDue, look }
+    return { isDue, take: shared }
   })

@@ -1,10 +1,11 @@
 /**
- * Where a monitor's gauges come from: the process, or a test.
+ * The probes of this process, read through descriptors that stay open, and the gauges that set their readings beside the limits.
  *
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { quietly } from "../../internal/Peek.ts"
 import * as Ledger from "../Ledger.ts"
 import { configuredSource, defaultHeadroom, isConfigured } from "../Options.ts"
 import type { Resolved } from "../Options.ts"
@@ -14,7 +15,6 @@ import type { FastFigures, Gauge, SlowFigures, Usage } from "../Usage.ts"
 import * as Container from "./Container.ts"
 import {
   amountReading,
-  attempt,
   guarded,
   limitReading,
   OpenFiles,
@@ -74,7 +74,7 @@ const heldCount = (reader: ProcReader, descriptor: number, files: OpenFiles): Pr
   cheap: true
 })
 
-// The listing needs a descriptor of its own while it reads, in the place of the spare, and finds it among the entries.
+// A listing needs one descriptor, which replaces the spare and appears among the entries.
 const listed = (reader: ProcReader, path: string, files: OpenFiles, now: number): Reading.Reading =>
   guarded(path, () => {
     const { entries, held } = files.inPlaceOfSpare(() => ({ entries: reader.entries(path), held: files.count }))
@@ -90,20 +90,20 @@ const listedCount = (reader: ProcReader, files: OpenFiles): Probe => ({
 })
 
 const countProbe = (reader: ProcReader, files: OpenFiles): Probe => {
-  const table = attempt(() => files.open(openTable))
+  const table = quietly(() => files.open(openTable))
   if (table === undefined) return listedCount(reader, files)
-  // Before Linux 6.2 the size of this directory is 0. The size decides, never the version: kernels are patched.
-  if ((attempt(() => reader.size(table)) ?? 0) > 0) return heldCount(reader, table, files)
+  // Before Linux 6.2 the size of this directory is 0. Check the size, not the version, because kernels are patched.
+  if ((quietly(() => reader.size(table)) ?? 0) > 0) return heldCount(reader, table, files)
   files.release(table)
   return listedCount(reader, files)
 }
 
 const limitProbe = (reader: ProcReader, file: SmallFile): Probe => {
-  if (attempt(file.text) !== undefined) {
+  if (quietly(file.text) !== undefined) {
     const text = () => softLimitOf(file.text(), "Max open files")
     return { read: (now) => guarded(limits, () => limitReading(text(), now, limits)), cheap: true }
   }
-  // A report costs milliseconds, so this limit is read once; a later change of the limit is not seen.
+  // A report takes milliseconds, so this limit is read once. A later change is not noticed.
   const once = guarded("process.report", () => limitReading(reader.reportedLimit(), 0, "process.report"))
   return { read: (now) => once._tag === "Known" ? { ...once, at: now } : once, cheap: true }
 }
@@ -111,8 +111,8 @@ const limitProbe = (reader: ProcReader, file: SmallFile): Probe => {
 // ---- memory --------------------------------------------------------------------------------------------------------
 
 /**
- * The page size, from the same figure in pages and in bytes. Page sizes are powers of two, and the two reads are moments
- * apart, so the quotient is rounded to the nearest one; a quotient that is near none says that the figures differ.
+ * The page size, from the same figure in pages and in bytes. The two are read one after the other, so their quotient is rounded
+ * to the nearest power of two. A quotient far from any power of two means that the figures are not the same.
  */
 const pageSize = (pages: number | undefined, bytes: number): number | undefined => {
   if (pages === undefined) return undefined
@@ -133,10 +133,10 @@ interface MemoryProbes {
 
 const memoryProbes = (reader: ProcReader, files: OpenFiles): MemoryProbes => {
   const reported = reportedMemory(reader)
-  const descriptor = attempt(() => files.open(statm))
+  const descriptor = quietly(() => files.open(statm))
   if (descriptor === undefined) return { resident: reported, private: reported.read }
   const text = () => reader.text(files.held(descriptor))
-  const page = attempt(() => pageSize(residentPages(text()), reader.rss()))
+  const page = quietly(() => pageSize(residentPages(text()), reader.rss()))
   if (page === undefined) return { resident: reported, private: reported.read }
   const reading = (pagesOf: (text: string) => number | undefined) => (now: number) =>
     guarded(statm, () => {
@@ -173,10 +173,10 @@ const socketsReader = (files: OpenFiles, isHeld: boolean) => {
   }
 }
 
-/** Each thread is a directory, and a directory has two links besides those from the directories in it. */
+/** Each thread is a directory in `tasks`, and the link count of a directory is 2 plus its subdirectories. */
 const threadsReader = (reader: ProcReader, files: OpenFiles, isHeld: boolean) => {
-  const descriptor = isHeld ? attempt(() => files.open(tasks)) : undefined
-  const counts = descriptor !== undefined && (attempt(() => reader.links(descriptor)) ?? 0) > 2
+  const descriptor = isHeld ? quietly(() => files.open(tasks)) : undefined
+  const counts = descriptor !== undefined && (quietly(() => reader.links(descriptor)) ?? 0) > 2
   if (descriptor !== undefined && !counts) files.release(descriptor)
   const count = counts
     ? () => reader.links(files.held(descriptor)) - 2
@@ -188,14 +188,14 @@ const processesIn = (file: SmallFile, now: number): Reading.Reading =>
   guarded(limits, () => limitReading(softLimitOf(file.text(), "Max processes"), now, limits, 1))
 
 /**
- * What the probes hold at most where there are few descriptors to share.
+ * The most descriptors that the probes hold where the limit is low.
  *
  * @category constants
  * @since 0.1.0
  */
 export const fewestHeld = 4
 
-// With fewer descriptors than this to share, the monitor takes only what the gate and the fast tick read.
+// Below this limit the monitor keeps only the files of the gate and the fast tick open.
 const roomyLimit = 512
 
 const isRoomy = (limit: Reading.Reading): boolean => limit._tag !== "Known" || limit.value >= roomyLimit
@@ -253,19 +253,19 @@ const build = (reader: ProcReader, files: OpenFiles): Probes => {
 }
 
 /**
- * Opens what the probes hold; the scope closes it.
+ * Opens the files of the probes, until the scope closes.
  *
  * **Details**
  *
- * - Descriptors: `st_size` of a held `/proc/self/fd` (Linux 6.2 and later), else a listing of it or of `/dev/fd` without
- *   the descriptor that the listing itself needs, else `Unknown`.
- * - Their limit: a held `/proc/self/limits`, else the limit that `process.report` gives at start, else `Unknown`.
- * - Memory: a held `/proc/self/statm` with the page size that `process.memoryUsage.rss()` implies at start, else
+ * - Descriptors: `st_size` of an open `/proc/self/fd` (Linux 6.2 and later), else a listing of it or of `/dev/fd` less the
+ *   descriptor of the listing, else `Unknown`.
+ * - Their limit: `/proc/self/limits`, kept open, else the limit that `process.report` gives at start, else `Unknown`.
+ * - Memory: `/proc/self/statm`, kept open, with the page size that `process.memoryUsage.rss()` implies at start, else
  *   `process.memoryUsage.rss()`.
- * - Each of the slow figures has a held file of its own, up to 14 descriptors in all. Where the limit of descriptors is
- *   below 512 those files are opened one at a time, in the place of one spare, and 4 descriptors are held in all.
+ * - Each of the slow figures keeps a file open, up to 14 descriptors in all. Where the limit of descriptors is below 512, these
+ *   files are opened one at a time instead of a spare, and 4 descriptors are open in all.
  *
- * It cannot fail: what cannot be read is `Unknown`, and what meets `EMFILE` is `Saturated`.
+ * It cannot fail: a figure that cannot be read is `Unknown`, and a read that fails with `EMFILE` is `Saturated`.
  *
  * @category constructors
  * @since 0.1.0
@@ -287,23 +287,23 @@ export const make: Effect.Effect<Probes, never, Scope.Scope> = Effect.gen(functi
  */
 export interface DescriptorGauge extends Gauge {
   /**
-   * Descriptors that the monitor holds and that are not in `used`, but take from the limit all the same: 0 when the limit
-   * is the configured one, which is meant for the rest of the process.
+   * Descriptors of the monitor, which are not in `used` but count against the limit: 0 when the limit is the configured one,
+   * which is for the rest of the process.
    */
   readonly own: number
-  /** Descriptors that are off the limit already because they stay free. */
+  /** Descriptors that stay free and are already subtracted from the limit. */
   readonly reserve: number
 }
 
 /**
- * The gauges of a monitor. `now` is the wall-clock time in milliseconds; `anew` asks for a reading however dear it is.
+ * The gauges of a monitor. `now` is the wall-clock time in milliseconds. With `anew` nothing is taken from a cache.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Gauges {
   readonly descriptors: (now: number, anew: boolean) => DescriptorGauge
-  /** Takes a count of descriptors that somebody else has read just now, so that a dear one is not read twice. */
+  /** Caches a count of descriptors that the sampler has just read, so that an expensive count is not taken twice. */
   readonly learn: (count: Reading.Reading) => void
   readonly memory: (now: number) => Gauge
   readonly connectionLimit: () => Reading.Reading
@@ -321,7 +321,7 @@ export interface Readings {
   readonly options: Resolved
 }
 
-/** The monitor's own descriptors that count against the limit. The reserve is off the limit already, and covers the others. */
+/** The monitor's own descriptors that count against the limit. The reserve is subtracted from the limit, and covers the others. */
 export const heldBeyondReserve = ({ own, reserve }: DescriptorGauge): number => Math.max(own - reserve, 0)
 
 /**
@@ -341,14 +341,13 @@ export const usageOf = ({ gauges, ledger, options }: Readings, descriptors: Desc
   return { ...usage, level: level({ ...usage, reserved: reserved + heldBeyondReserve(descriptors) }, options) }
 }
 
-// How long a dear reading stands in for a new one, and how long a change of the process's own limit may go unseen.
+// How long an expensive reading is reused, and how long a change of the process's limit may go unnoticed.
 const freshMillis = 1000
 
 const isFresh = (at: number, now: number): boolean => Math.abs(now - at) < freshMillis
 
 /**
- * The configured limit and the process's own: the smaller one. A soft limit that cannot be read leaves the configured
- * one to count.
+ * The smaller of the configured limit and the process's own. Where the soft limit cannot be read, the configured one applies.
  *
  * @category combinators
  * @since 0.1.0
@@ -371,7 +370,7 @@ interface DescriptorLimit {
   readonly reserve: number
 }
 
-/** The limit of descriptors that is in force: the soft limit less what stays free, unless the options say another one. */
+/** The limit of descriptors in force: the configured one, or else the soft limit less the headroom. */
 const descriptorLimit = (
   { headroom, maxDescriptors, origins }: Resolved,
   soft: Reading.Reading,
@@ -381,7 +380,7 @@ const descriptorLimit = (
     return { limit: smallerLimit(maxDescriptors, soft, now, configuredSource(origins.maxDescriptors)), reserve: 0 }
   }
   if (soft._tag !== "Known") return { limit: soft, reserve: 0 }
-  // A limit of 0 would be no limit: a share of it does not exist.
+  // A limit of 0 has no share, so at least 1 is left.
   const reserve = Math.max(Math.min(headroom ?? defaultHeadroom(soft.value), soft.value - 1), 0)
   return { limit: { ...soft, value: soft.value - reserve }, reserve }
 }
@@ -395,7 +394,7 @@ const cached = <A>(read: (now: number) => A) => {
 }
 
 /**
- * Of two gauges, the one that is nearer to its limit: the second only where its share is known, and the larger one.
+ * Of two gauges, the one with the larger share of its limit. The second is chosen only if its share is known.
  *
  * @category combinators
  * @since 0.1.0
@@ -413,8 +412,8 @@ interface Listing {
 }
 
 /**
- * A count that costs milliseconds is taken once a second at most. In between, every opening that ended since then is
- * taken for a descriptor and every connection closed since then for one less, so the estimate errs to the safe side.
+ * An estimate between two counts, which take milliseconds and are at most one a second. Each opening that has ended since the
+ * count adds a descriptor, and each connection that has closed subtracts one. So the estimate is never too low.
  */
 const estimate = (listing: Listing, ledger: Ledger.Ledger): Reading.Known => {
   const gained = Math.max(ledger.settled - listing.settled, ledger.opened - listing.opened)
@@ -422,7 +421,7 @@ const estimate = (listing: Listing, ledger: Ledger.Ledger): Reading.Known => {
   return { ...listing.reading, value: Math.max(value, Ledger.open(ledger)), exact: gained === 0 }
 }
 
-const thrifty = (probe: Probe, ledger: Ledger.Ledger) => {
+const cachedCount = (probe: Probe, ledger: Ledger.Ledger) => {
   let last: Listing | undefined
   const learn = (reading: Reading.Reading): void => {
     last = reading._tag === "Known"
@@ -438,7 +437,7 @@ const thrifty = (probe: Probe, ledger: Ledger.Ledger) => {
   return { read, learn }
 }
 
-const cheap = ({ read }: Probe): ReturnType<typeof thrifty> => ({ read, learn: () => {} })
+const uncachedCount = ({ read }: Probe): ReturnType<typeof cachedCount> => ({ read, learn: () => {} })
 
 /**
  * The gauges of this process.
@@ -447,7 +446,7 @@ const cheap = ({ read }: Probe): ReturnType<typeof thrifty> => ({ read, learn: (
  * @since 0.1.0
  */
 export const gauges = (probes: Probes, ledger: Ledger.Ledger, options: Resolved): Gauges => {
-  const count = probes.descriptors.cheap ? cheap(probes.descriptors) : thrifty(probes.descriptors, ledger)
+  const count = probes.descriptors.cheap ? uncachedCount(probes.descriptors) : cachedCount(probes.descriptors, ledger)
   const limitInForce = cached((now) => descriptorLimit(options, probes.descriptorLimit.read(now), now))
   const memorySource = configuredSource(options.origins.maxMemory)
   const connectionSource = configuredSource(options.origins.maxConnections)
@@ -466,7 +465,7 @@ export const gauges = (probes: Probes, ledger: Ledger.Ledger, options: Resolved)
 }
 
 /**
- * The same gauges without any limit.
+ * The same gauges without limits.
  *
  * @category constructors
  * @since 0.1.0

@@ -1,5 +1,6 @@
 /**
- * The files that a monitor reads, held open from the start, so that reading them needs no descriptor later.
+ * Access to the operating system: the calls of the probes, the texts of the kernel's small files, and the files that a monitor
+ * keeps open so that reading them needs no new descriptor.
  *
  * @since 0.1.0
  */
@@ -10,13 +11,14 @@ import * as Fs from "node:fs"
 import { performance } from "node:perf_hooks"
 import * as Process from "node:process"
 import * as V8 from "node:v8"
+import { quietly } from "../../internal/Peek.ts"
 import * as Reading from "../Reading.ts"
 import { fromFailure } from "../Reading.ts"
 import type { Saturated, Unknown } from "../Reading.ts"
 
 /**
- * The system calls of the probes. Those that return an Effect work off the event loop; all others are synchronous. The
- * latter throw what Node throws, and the probes turn that into readings.
+ * The system calls of the probes, in one record that a test can replace. Calls that return an Effect work off the event loop.
+ * The others are synchronous and throw Node's errors, which the probes turn into readings.
  *
  * @category models
  * @since 0.1.0
@@ -29,15 +31,15 @@ export interface ProcReader {
   readonly size: (descriptor: number) => number
   /** `st_nlink` of an open descriptor. */
   readonly links: (descriptor: number) => number
-  /** The text of a small file, read from its start without moving the descriptor. At most 4096 bytes of it. */
+  /** The text of a small file, read from its start without moving the descriptor: at most 4096 bytes. */
   readonly text: (descriptor: number) => string
-  /** The whole text of a file. It needs a descriptor for as long as it takes. */
+  /** The whole text of a file. Uses a descriptor during the call. */
   readonly contents: (path: string) => string
-  /** The names in a directory. It needs a descriptor for as long as it takes. */
+  /** The names in a directory. Uses a descriptor during the call. */
   readonly names: (path: string) => ReadonlyArray<string>
-  /** How many entries a directory has. It needs a descriptor for as long as it takes. */
+  /** How many entries a directory has. Uses a descriptor during the call. */
   readonly entries: (path: string) => number
-  /** What a symbolic link points to. */
+  /** The target of a symbolic link. */
   readonly target: (path: string) => string
   /** Resident memory in bytes. */
   readonly rss: () => number
@@ -47,25 +49,25 @@ export interface ProcReader {
   readonly loop: () => { readonly active: number; readonly idle: number }
   /** How long the process has run, in seconds. */
   readonly uptime: () => number
-  /** The soft limit of open descriptors as the runtime reports it, `undefined` where there is no such thing. */
+  /** The soft limit of open descriptors as the runtime reports it; `undefined` where the runtime reports none. */
   readonly reportedLimit: () => string | number | undefined
   readonly environment: (variable: string) => string | undefined
-  /** The platform as Node names it, such as `linux`. It decides nothing but what does not exist on a platform. */
+  /** The platform as Node names it, such as `linux`. Used only for what a platform does not have at all. */
   readonly platform: string
   readonly pid: number
   /**
-   * Opens a directory off the event loop and yields what pulls the next few names in it, none after the last. It holds one
-   * descriptor until the scope closes.
+   * Opens a directory off the event loop. The inner Effect reads the next few names, and none after the last. One descriptor
+   * stays open until the scope closes.
    */
   readonly list: (path: string) => Effect.Effect<Effect.Effect<ReadonlyArray<string>, Failure>, Failure, Scope.Scope>
-  /** What symbolic links point to, off the event loop. */
+  /** The targets of symbolic links, read off the event loop. */
   readonly targetsLater: (paths: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<string | Failure>>
-  /** What open descriptors are, off the event loop. */
+  /** The kinds of open descriptors, read off the event loop. */
   readonly kindsLater: (descriptors: ReadonlyArray<number>) => Effect.Effect<ReadonlyArray<Kind | Failure>>
 }
 
 /**
- * Why a call could not say what it was asked.
+ * Why a call failed.
  *
  * @category models
  * @since 0.1.0
@@ -73,14 +75,14 @@ export interface ProcReader {
 export type Failure = Saturated | Unknown
 
 /**
- * What an open descriptor is.
+ * The kind of an open descriptor.
  *
  * @category models
  * @since 0.1.0
  */
 export type Kind = "socket" | "pipe" | "file" | "directory" | "device"
 
-// One page holds the whole of each file that is read so. The reads are synchronous, so one buffer serves all.
+// Each file that is read into it fits into one page. The reads are synchronous, so one buffer is enough.
 const buffer = Buffer.alloc(4096)
 
 interface Report {
@@ -91,10 +93,10 @@ interface Report {
 }
 
 const reportedLimit = (): string | number | undefined => {
-  // Node's types lack `excludeNetwork` and call the report a bare object; both are documented. Where the runtime has no
-  // reports at all this throws, and the probe takes that as `Unknown`.
+  // Node's types lack `excludeNetwork` and call the report a bare object; both are documented. A runtime without reports throws
+  // here, and the probe turns that into `Unknown`.
   const report = Process.report as unknown as Report
-  // The report resolves the names of all sockets unless told otherwise, which may take seconds.
+  // Without this the report resolves the names of all sockets, which may take seconds.
   const before = report.excludeNetwork
   report.excludeNetwork = true
   try {
@@ -104,7 +106,7 @@ const reportedLimit = (): string | number | undefined => {
   }
 }
 
-// The runtime asks the kernel for this many names at once, and turns them into strings in one go on the event loop.
+// The runtime reads this many names at once, and converts them to strings in one step on the event loop.
 const namesAtOnce = 32
 
 type Done<A> = (error: unknown, value: A) => void
@@ -129,7 +131,7 @@ const list: ProcReader["list"] = (path) =>
     (directory) => Effect.promise(() => directory.close())
   ).pipe(Effect.map((directory) => later(path, (done) => readNames(directory, done))))
 
-/** Asks about all of them at once, and yields the answers when the last one has come. One fiber waits, not many. */
+/** Starts all calls at once, and returns the results after the last one. One fiber waits, not one for each call. */
 const together = <A, B>(all: ReadonlyArray<A>, ask: (one: A, done: Done<B>) => void) =>
   Effect.callback<ReadonlyArray<B | Failure>>((resume) => {
     const answers: Array<B | Failure> = []
@@ -170,7 +172,7 @@ const nodeReader: ProcReader = {
   loop: () => performance.eventLoopUtilization(),
   uptime: () => Process.uptime(),
   reportedLimit,
-  // A platform states its own limits here. It is no setting of the program, and `Config` has no place in the core.
+  // The platform states its limits here. They are not settings of the program, and the core does not use `Config`.
   // oxlint-disable-next-line effecttsgo/process-env
   environment: (variable) => Process.env[variable],
   platform: Process.platform,
@@ -190,7 +192,7 @@ const nodeReader: ProcReader = {
  *
  * **When to use**
  *
- * Use in tests of behaviour on other platforms: provide another reader to `ResourceMonitor.layer`.
+ * Use to test the behaviour on other platforms: provide another reader to `ResourceMonitor.layer`.
  *
  * @category references
  * @since 0.1.0
@@ -214,7 +216,7 @@ export interface Probe {
 }
 
 /**
- * The reading that an attempt yields, or what its failure says.
+ * A reading, or the reading that its error stands for.
  *
  * @category combinators
  * @since 0.1.0
@@ -228,22 +230,7 @@ export const guarded = (source: string, read: () => Reading.Reading): Reading.Re
 }
 
 /**
- * What an attempt yields, `undefined` when it fails.
- *
- * @category combinators
- * @since 0.1.0
- */
-export const attempt = <A>(act: () => A): A | undefined => {
-  try {
-    return act()
-  } catch {
-    return undefined
-  }
-}
-
-/**
- * The smaller of two limits. One that is `Known` counts before any that is not; of two that are not, `Unlimited` does only
- * when both are.
+ * The smaller of two limits. A `Known` limit is preferred to any other. Without one the result is `Unlimited` only if both are.
  *
  * @category combinators
  * @since 0.1.0
@@ -254,8 +241,8 @@ export const smaller = (left: Reading.Reading, right: Reading.Reading): Reading.
 }
 
 /**
- * From here on a limit is none: the kernel writes the largest number that it can count to, which differs with the width of
- * the field and the size of a page (2^63 less a page, 2^63 - 1, 2^64 - 1), and nothing has 2^60 bytes or descriptors.
+ * Numbers from here on mean no limit. The kernel writes its largest number for that, which depends on the width of the field
+ * and the size of a page (2^63 less a page, 2^63 - 1, 2^64 - 1). No machine has 2^60 bytes or descriptors.
  */
 const beyondAnyLimit = 2 ** 60
 
@@ -263,15 +250,15 @@ const words: ReadonlySet<string> = new Set(["max", "unlimited", "infinity"])
 
 const digits = /^\d+$/
 
-/** A whole number that is written in digits, and nothing else; `undefined` for any other text. */
+/** A whole number written in digits only; `undefined` for any other text. */
 const wholeOf = (text: string | number | undefined): number | undefined => {
   if (typeof text === "number") return Number.isFinite(text) && text >= 0 ? text : undefined
   return text !== undefined && digits.test(text) ? Number(text) : undefined
 }
 
 /**
- * The reading of a limit: `max`, `unlimited` and numbers that no limit can be are `Unlimited`; what is no whole number, or
- * below `least`, is `Unknown`.
+ * The reading of a limit: `max`, `unlimited` and numbers too large for a limit are `Unlimited`. Text that is not a whole number,
+ * and numbers below `least`, are `Unknown`.
  *
  * @category parsing
  * @since 0.1.0
@@ -290,7 +277,8 @@ export const limitReading = (
 }
 
 /**
- * The reading of a count or an amount: what is no whole number, below `least` or beyond anything there is, is `Unknown`.
+ * The reading of a count or an amount. Text that is not a whole number, numbers below `least` and impossibly large numbers are
+ * `Unknown`.
  *
  * @category parsing
  * @since 0.1.0
@@ -307,7 +295,7 @@ export const amountReading = (
     : Reading.known(value, now, source)
 }
 
-/** What follows the beginning of a line, up to its end; `undefined` where no line begins so. */
+/** The rest of the line that begins with this text; `undefined` without such a line. */
 const lineAfter = (text: string, beginning: string): string | undefined => {
   const before = text.startsWith(beginning) ? 0 : text.indexOf(`\n${beginning}`) + 1
   if (before === 0 && !text.startsWith(beginning)) return undefined
@@ -316,7 +304,7 @@ const lineAfter = (text: string, beginning: string): string | undefined => {
 }
 
 /**
- * The soft limit that a line of `/proc/self/limits` gives, as it is written there.
+ * The soft limit in a line of `/proc/self/limits`, as text.
  *
  * @category parsing
  * @since 0.1.0
@@ -325,7 +313,7 @@ export const softLimitOf = (text: string, name: "Max open files" | "Max processe
   lineAfter(text, name)?.trim().split(/\s+/, 1)[0]
 
 /**
- * The value of a key in a file of lines `key value`, such as `memory.stat`.
+ * The value of a key in a file with lines `key value`, such as `memory.stat`.
  *
  * @category parsing
  * @since 0.1.0
@@ -336,7 +324,7 @@ const isPageCount = (pages: number | undefined): pages is number =>
   pages !== undefined && pages > 0 && pages < beyondAnyLimit
 
 /**
- * The pages that are resident, from `/proc/self/statm`.
+ * The resident pages in `/proc/self/statm`.
  *
  * @category parsing
  * @since 0.1.0
@@ -347,8 +335,7 @@ export const residentPages = (text: string): number | undefined => {
 }
 
 /**
- * The pages that are resident and that the kernel cannot drop, from `/proc/self/statm`: without those that are the contents of
- * files, such as the program itself.
+ * The resident pages in `/proc/self/statm` that the kernel cannot drop: without file contents, such as the program itself.
  *
  * @category parsing
  * @since 0.1.0
@@ -394,7 +381,7 @@ export const childrenOf = (text: string): ReadonlyArray<number> =>
   })
 
 /**
- * What the monitor needs of a `/proc/PID/stat` file.
+ * The fields of a `/proc/PID/stat` file that the monitor uses.
  *
  * @category models
  * @since 0.1.0
@@ -403,16 +390,16 @@ export interface ProcessStat {
   readonly pid: number
   /** The name of the program, at most 15 characters. */
   readonly command: string
-  /** One letter: `R` running, `S` sleeping, `Z` ended and not waited for. */
+  /** One letter: `R` running, `S` sleeping, `Z` zombie. */
   readonly state: string
   readonly parent: number
   readonly threads: number
-  /** When the process began, in hundredths of a second since the system's start. With the pid it names one process. */
+  /** When the process began, in hundredths of a second since the system's start. Pid and start identify one process. */
   readonly start: number
 }
 
 /**
- * Reads a `/proc/PID/stat` file. The name of the program may hold spaces and brackets, so it ends at the last one.
+ * Parses a `/proc/PID/stat` file. The program's name may contain spaces and brackets, so it ends at the last bracket.
  *
  * @category parsing
  * @since 0.1.0
@@ -437,7 +424,7 @@ export const statOf = (text: string): ProcessStat | undefined => {
  */
 export interface SmallFile {
   readonly path: string
-  /** Its text now. It throws what the system throws. */
+  /** Its text now. Throws the system's error. */
   readonly text: () => string
 }
 
@@ -445,7 +432,7 @@ const rethrow = (cause: unknown): never => {
   throw cause
 }
 
-/** Whether what was thrown says that there is no descriptor left. */
+/** Whether an error says that no descriptor is left. */
 export const isSaturation = (cause: unknown): boolean => fromFailure(cause, "")._tag === "Saturated"
 
 const sparePath = "/dev/null"
@@ -455,15 +442,15 @@ const sparePath = "/dev/null"
  *
  * **Details**
  *
- * One of them is a spare. What must open something for a moment does it in the place of the spare: the spare is closed, the
- * file is read, and the spare is opened again. So it works when nothing is left, and nobody else ever goes without for the
- * monitor's sake. Where another thread takes the place in between, the spare is lost until there is room again.
+ * One of them is a spare, which is closed while the monitor opens another file for a moment, and opened again afterwards. So
+ * reading works at the descriptor limit and never takes a descriptor from the program. If another thread takes the free
+ * descriptor in between, the spare is missing until one is free again.
  */
 export class OpenFiles {
   readonly #reader: ProcReader
   readonly #held = new Set<number>()
   #spare: number | undefined
-  #lent = 0
+  #released = 0
   #isOver = false
 
   constructor(reader: ProcReader) {
@@ -471,23 +458,23 @@ export class OpenFiles {
     this.regainSpare()
   }
 
-  /** How many descriptors are held now, or used in the place of the spare. */
+  /** How many descriptors are open now, with those that are used instead of the spare. */
   get count(): number {
-    return this.#held.size + this.#lent
+    return this.#held.size + this.#released
   }
 
-  /** Whether a descriptor is one of those that are held. */
+  /** Whether the monitor holds this descriptor. */
   holds(descriptor: number): boolean {
     return this.#held.has(descriptor)
   }
 
-  /** A descriptor, for as long as it is held: then its number may be that of somebody else's file, and this throws. */
+  /** The descriptor while it is held. Later its number may belong to another file of the program, so this throws. */
   held(descriptor: number): number {
     if (!this.#held.has(descriptor)) throw new Error("the monitor is closed")
     return descriptor
   }
 
-  /** Opens a path and holds it. It throws what the system throws. */
+  /** Opens a path and keeps it open. Throws the system's error. */
   open(path: string): number {
     const descriptor = this.#reader.open(path)
     this.#held.add(descriptor)
@@ -495,7 +482,7 @@ export class OpenFiles {
   }
 
   release(descriptor: number): void {
-    if (this.#held.delete(descriptor)) attempt(() => this.#reader.close(descriptor))
+    if (this.#held.delete(descriptor)) quietly(() => this.#reader.close(descriptor))
   }
 
   /** Closes everything for good. */
@@ -505,8 +492,8 @@ export class OpenFiles {
   }
 
   /**
-   * A file to be read now and later. It is held where `isHeld`, else it is opened for each reading, in the place of the
-   * spare if need be. Where it cannot be opened, other than for want of descriptors, each reading throws the reason.
+   * A file that is read several times: kept open if `isHeld`, else opened for each reading instead of the spare. If it cannot be
+   * opened for another reason than the descriptor limit, each reading throws that error.
    */
   file(path: string, isHeld: boolean): SmallFile {
     const byPath = { path, text: () => this.contents(path) }
@@ -522,23 +509,20 @@ export class OpenFiles {
     }
   }
 
-  /** The whole text of a file that is read once. It throws what the system throws. */
+  /** The whole text of a file. Throws the system's error. */
   contents(path: string): string {
     return this.inPlaceOfSpare(() => this.#reader.contents(path))
   }
 
-  /** The names in a directory. It throws what the system throws. */
+  /** The names in a directory. Throws the system's error. */
   names(path: string): ReadonlyArray<string> {
     return this.inPlaceOfSpare(() => this.#reader.names(path))
   }
 
-  /**
-   * Does what needs one descriptor for a moment, in the place of the spare, so that it takes none from anybody else: not
-   * even the last one that is free.
-   */
+  /** Runs an action that needs one descriptor for a moment, instead of the spare: so the last free one stays for the program. */
   inPlaceOfSpare<A>(act: () => A): A {
     this.regainSpare()
-    this.#loseSpare()
+    this.#closeSpare()
     try {
       return act()
     } finally {
@@ -546,25 +530,25 @@ export class OpenFiles {
     }
   }
 
-  /** Makes room for one descriptor that is used for longer, and yields what takes the room back when that is closed. */
-  lendSpare(): () => void {
+  /** Closes the spare for a longer use of its descriptor. Call the result once that descriptor is closed. */
+  releaseSpare(): () => void {
     this.regainSpare()
-    if (!this.#loseSpare()) return () => {}
-    this.#lent += 1
+    if (!this.#closeSpare()) return () => {}
+    this.#released += 1
     return () => {
-      this.#lent -= 1
+      this.#released -= 1
       this.regainSpare()
     }
   }
 
-  /** Opens the spare where it is lost and there is room again. */
+  /** Opens the spare again if it is missing and a descriptor is free. */
   regainSpare(): void {
-    if (this.#spare === undefined && this.#lent === 0 && !this.#isOver) {
-      this.#spare = attempt(() => this.open(sparePath))
+    if (this.#spare === undefined && this.#released === 0 && !this.#isOver) {
+      this.#spare = quietly(() => this.open(sparePath))
     }
   }
 
-  #loseSpare(): boolean {
+  #closeSpare(): boolean {
     const spare = this.#spare
     if (spare === undefined) return false
     this.#spare = undefined

@@ -1,14 +1,18 @@
 /**
- * Takes the readings on a timer: often near the limit, seldom far from it, and never at a cost that anybody would feel.
+ * Samples all figures on a timer: more often the nearer a limit comes, with a bound on the cost of sampling. Also measures the
+ * event loop between two ticks.
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
-import * as References from "effect/References"
 import type * as Scope from "effect/Scope"
+import { monotonicMillis } from "../../internal/MonotonicTime.ts"
+import { quietly } from "../../internal/Peek.ts"
 import { afterTurn, Alarm } from "../../internal/Timer.ts"
+import { report } from "../../internal/Unhandled.ts"
 import * as Reading from "../Reading.ts"
 import type { Figures, SlowFigures } from "../Usage.ts"
 import * as Zombies from "./Children.ts"
@@ -16,19 +20,18 @@ import { Children, watchStarted } from "./Children.ts"
 import type { Found } from "./Children.ts"
 import * as DescriptorBreakdown from "./DescriptorBreakdown.ts"
 import type { Probes } from "./Probes.ts"
-import { attempt } from "./Procfs.ts"
 
 /**
- * What happened to the loop between two rings of a timer, in milliseconds.
+ * The event loop between two ticks, in milliseconds.
  *
  * @category models
  * @since 0.1.0
  */
 export interface LoopWindow {
-  /** How long it was busy, and how long it waited for something to do. */
+  /** How long it was busy, and how long it was idle. */
   readonly active: number
   readonly idle: number
-  /** How much later than it should have the timer rang. */
+  /** How late the timer fired. */
   readonly late: number
 }
 
@@ -43,18 +46,18 @@ export interface LoopFigures {
   readonly loopUtilization: Reading.Reading
 }
 
-// A loop that is this late without having been busy did not run at all.
+// A loop that is this late without having been busy was suspended.
 const frozenMillis = 1000
 
 const stoodStill = ({ active, late }: LoopWindow): boolean => late > frozenMillis && active < late / 2
 
 /**
- * The readings that follow from one window.
+ * The readings of one window.
  *
  * **Details**
  *
- * A process that was frozen, as a function is between two invocations, finds its timer late although its loop had nothing
- * to do. That says nothing about the loop: both readings are `Unknown` with the reason `Stale`.
+ * In a process that was frozen, as a function is between two invocations, the timer is late although the loop was idle. Such a
+ * window says nothing about the loop: both readings are `Unknown` with the reason `Stale`.
  *
  * @category combinators
  * @since 0.1.0
@@ -75,7 +78,7 @@ export const loopFigures = (window: LoopWindow, now: number): LoopFigures => {
 }
 
 /**
- * What sampling itself costs.
+ * The cost of sampling.
  *
  * @category models
  * @since 0.1.0
@@ -87,33 +90,33 @@ export interface Cost {
   readonly ticks: number
   /** The longest tick, in milliseconds. */
   readonly worstTick: number
-  /** By what the interval is multiplied because sampling cost too much: 1 unless it does. */
+  /** The factor of the interval: above 1 when sampling cost too much. */
   readonly slowdown: number
 }
 
 /** Above this share of a core over a minute, the interval doubles. */
-export const bearableShare = 0.005
+export const highShare = 0.005
 
-// Below this it halves again: twice as many ticks then still cost less than half of what is bearable.
-const comfortableShare = bearableShare / 5
+// Below this it halves again: twice as many ticks then still cost less than half of the bound.
+const lowShare = highShare / 5
 
-const judgedEveryMillis = 60_000
+const adjustedEveryMillis = 60_000
 
-// At the longest interval of five seconds this is a tick in five minutes, which is still a reading.
+// With the longest interval of 5 seconds this is a tick every 5 minutes.
 const mostSlowdown = 64
 
 /**
- * The factor for the next minute, from the share that the last one cost.
+ * The factor for the next minute, from the cost of the last one as a share of a core.
  *
  * @category combinators
  * @since 0.1.0
  */
 export const nextSlowdown = (slowdown: number, share: number): number => {
-  if (share > bearableShare) return Math.min(slowdown * 2, mostSlowdown)
-  return share < comfortableShare ? Math.max(slowdown / 2, 1) : slowdown
+  if (share > highShare) return Math.min(slowdown * 2, mostSlowdown)
+  return share < lowShare ? Math.max(slowdown / 2, 1) : slowdown
 }
 
-/** The book of what sampling has cost. Times are monotonic milliseconds. */
+/** Adds up tick times and sets the factor of the interval once a minute. Times are monotonic milliseconds. */
 export class SamplingCost {
   #since: number
   #spent = 0
@@ -126,26 +129,17 @@ export class SamplingCost {
     this.#since = now
   }
 
-  /** Books work that is part of no tick, such as a slice of a deep look. */
-  spend(millis: number): void {
-    this.#spent += millis
-  }
-
-  /** Books a tick, and yields the share of the minute that has just ended where that share changed the interval. */
+  /** Adds a tick. Returns the share of the minute that has just ended if it changed the factor. */
   tick(millis: number, now: number): number | undefined {
     this.#ticks += 1
     this.#worst = Math.max(this.#worst, millis)
-    this.spend(millis)
-    return now - this.#since < judgedEveryMillis ? undefined : this.#judge(now)
+    this.#spent += millis
+    return now - this.#since < adjustedEveryMillis ? undefined : this.#adjust(now)
   }
 
   cost(now: number): Cost {
-    return {
-      share: this.#lastShare ?? this.#shareAt(now),
-      ticks: this.#ticks,
-      worstTick: this.#worst,
-      slowdown: this.#slowdown
-    }
+    const share = this.#lastShare ?? this.#shareAt(now)
+    return { share, ticks: this.#ticks, worstTick: this.#worst, slowdown: this.#slowdown }
   }
 
   get slowdown(): number {
@@ -156,7 +150,7 @@ export class SamplingCost {
     return now > this.#since ? this.#spent / (now - this.#since) : 0
   }
 
-  #judge(now: number): number | undefined {
+  #adjust(now: number): number | undefined {
     const share = this.#shareAt(now)
     const before = this.#slowdown
     this.#lastShare = share
@@ -168,7 +162,7 @@ export class SamplingCost {
 }
 
 /**
- * One look at all figures.
+ * All figures at one moment.
  *
  * @category models
  * @since 0.1.0
@@ -176,8 +170,6 @@ export class SamplingCost {
 export interface Sample {
   /** Wall-clock time of the sample, in milliseconds since 1970. */
   readonly at: number
-  /** Monotonic time of the sample in milliseconds, for slopes and holds. Only differences mean something. */
-  readonly monotonic: number
   readonly figures: Figures
 }
 
@@ -191,15 +183,15 @@ export interface SamplerOptions {
   readonly probes: Probes
   /** The connections of the ledger, by label. */
   readonly connections: () => ReadonlyMap<string, number>
-  /** Is called with each sample, the first one when the sampler is made. It is part of the tick: it must be short. */
+  /** Called with each sample, the first time when the sampler is made. It is part of the tick, so it must be short. */
   readonly onSample: (sample: Sample) => void
-  /** Seconds until a limit is reached at the present pace, `Infinity` when none is. It is asked after each sample. */
+  /** Seconds until a limit is reached at the present pace, or `Infinity`. Called after each sample. */
   readonly secondsToLimit?: (() => number) | undefined
-  /** Whether it is worth while to know what the descriptors are. It is asked at each slow tick. */
+  /** Whether a breakdown of the descriptors is wanted. Called at each slow tick. */
   readonly isUnderPressure?: (() => boolean) | undefined
-  /** Is called with each deep look that pressure has caused, at most once a minute. Without it they are logged. */
-  readonly onBreakdown?: ((look: DescriptorBreakdown.DescriptorBreakdown) => void) | undefined
-  /** Is called with each zombie, once. Without it they are logged. */
+  /** Called with each breakdown that was taken under pressure, at most once a minute. Without it they are logged. */
+  readonly onBreakdown?: ((breakdown: DescriptorBreakdown.DescriptorBreakdown) => void) | undefined
+  /** Called once with each zombie. Without it they are logged. */
   readonly onZombie?: ((zombie: Zombies.Zombie) => void) | undefined
 }
 
@@ -213,15 +205,15 @@ export interface Sampler {
   /** The last sample. */
   readonly latest: () => Sample
   /**
-   * Takes all figures now, slow ones included, and calls `onSample`. The timer goes on as it was, the figures of the event
-   * loop are those of its last window, and the cost is that of whoever asks.
+   * Reads all figures now, slow ones included, and calls `onSample`. The timer is not affected, the figures of the event loop
+   * are those of its last window, and the time does not count as sampling cost.
    */
   readonly sampleNow: () => Sample
   readonly cost: () => Cost
-  /** The zombies that there were at the last look at the children, as they were reported. */
+  /** The reports of the zombies that the last reading of the children found. */
   readonly zombies: () => ReadonlyArray<Zombies.Zombie>
-  /** What the descriptors are, by kind. It takes a look at most once a minute, off the event loop. */
-  readonly descriptorBreakdown: DescriptorBreakdown.Looker["look"]
+  /** The descriptors by kind, taken at most once a minute, off the event loop. */
+  readonly descriptorBreakdown: DescriptorBreakdown.SharedBreakdown["take"]
 }
 
 /** The shortest and the longest time between two ticks, in milliseconds. */
@@ -229,8 +221,8 @@ export const shortestInterval = 250
 export const longestInterval = 5000
 
 /**
- * The time until the next tick, in milliseconds: a tenth of the time that is left, but between a quarter of a second and
- * five seconds. Where the time that is left is not a number, it is the longest.
+ * The time until the next tick, in milliseconds: a tenth of the time until the limit, between 0.25 and 5 seconds. `NaN` gives the
+ * longest.
  *
  * @category combinators
  * @since 0.1.0
@@ -244,29 +236,22 @@ const ticksPerSlowTick = 10
 
 const percent = (share: number): string => `${(share * 100).toFixed(2)} %`
 
-// What no caller can receive is said, at the level that the program has chosen for that.
-const report = (message: string, cause: unknown): Effect.Effect<void> =>
-  Effect.flatMap(
-    References.UnhandledLogLevel,
-    (level) => level === undefined ? Effect.void : Effect.logWithLevel(level)(message, cause)
-  )
-
-const notLooked: Found = { zombies: Reading.unknown("Missing", "no look yet"), fresh: [] }
+const notRead: Found = { zombies: Reading.unknown("Missing", "no reading yet"), fresh: [] }
 
 interface Parts {
   readonly options: SamplerOptions
   readonly clock: Clock.Clock
   readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
   readonly children: Children
-  readonly looker: DescriptorBreakdown.Looker
+  readonly breakdowns: DescriptorBreakdown.SharedBreakdown
 }
 
 class Ticker {
   readonly #parts: Parts
   readonly #alarm: Alarm
-  readonly #thrift: SamplingCost
+  readonly #cost: SamplingCost
   #ticks = 0
-  /** When the alarm should have rung last. */
+  /** When the last tick was due. */
   #due: number
   #loopBefore: { readonly active: number; readonly idle: number }
   #loop: LoopFigures
@@ -277,17 +262,17 @@ class Ticker {
   constructor(parts: Parts) {
     this.#parts = parts
     this.#due = this.#monotonic()
-    this.#thrift = new SamplingCost(this.#due)
+    this.#cost = new SamplingCost(this.#due)
     this.#alarm = new Alarm({ ...parts, now: () => this.#monotonic(), onDue: () => this.#ring() })
     const at = parts.clock.currentTimeMillisUnsafe()
     this.#loopBefore = this.#readLoop()
     this.#loop = loopFigures({ active: 0, idle: 0, late: 0 }, at)
     this.#slow = parts.options.probes.slow(at)
-    // The first tick does without, for it is the longest anyway: everything is compiled in it.
-    this.#children = notLooked
+    // Children are read from the second tick on: the first is the longest, because all code is compiled in it.
+    this.#children = notRead
     this.#latest = this.#read(at)
     this.#guarded(() => parts.options.onSample(this.#latest))
-    this.#book(this.#due)
+    this.#addCost(this.#due)
     this.#alarm.at(this.#next())
   }
 
@@ -296,37 +281,37 @@ class Ticker {
   }
 
   get cost(): Cost {
-    return this.#thrift.cost(this.#monotonic())
+    return this.#cost.cost(this.#monotonic())
   }
 
   stop(): void {
     this.#alarm.stop()
   }
 
-  /** Takes the figures, all of them when `isSlow`. */
+  /** Reads the fast figures, and all of them if `isSlow`. */
   tick(isSlow: boolean): Sample {
     const at = this.#parts.clock.currentTimeMillisUnsafe()
     const { children, options } = this.#parts
     if (isSlow) this.#slow = options.probes.slow(at)
-    if (isSlow || children.isPending || this.#children === notLooked) this.#lookForZombies(this.#monotonic(), at)
+    if (isSlow || children.isPending || this.#children === notRead) this.#readChildren(this.#monotonic(), at)
     this.#latest = this.#read(at)
-    if (isSlow) this.#lookDeeper()
+    if (isSlow) this.#takeBreakdown()
     this.#guarded(() => options.onSample(this.#latest))
     return this.#latest
   }
 
-  /** Books the tick that began then. */
-  #book(began: number): void {
+  /** Adds the cost of the tick that began then. */
+  #addCost(began: number): void {
     const ended = this.#monotonic()
-    this.#judge(this.#thrift.tick(ended - began, ended))
+    this.#logSlowdown(this.#cost.tick(ended - began, ended))
   }
 
   #monotonic(): number {
-    return Number(this.#parts.clock.monotonicTimeNanosUnsafe()) / 1e6
+    return monotonicMillis(this.#parts.clock)
   }
 
   #readLoop() {
-    return attempt(this.#parts.options.probes.reader.loop) ?? { active: 0, idle: 0 }
+    return quietly(this.#parts.options.probes.reader.loop) ?? { active: 0, idle: 0 }
   }
 
   #ring(): number {
@@ -334,14 +319,14 @@ class Ticker {
     this.#closeWindow()
     this.#ticks += 1
     this.tick(this.#ticks % ticksPerSlowTick === 0)
-    this.#book(began)
+    this.#addCost(began)
     return this.#next()
   }
 
   /** When the next tick is due. */
   #next(): number {
     const secondsToLimit = this.#guarded(() => this.#parts.options.secondsToLimit?.()) ?? Infinity
-    return this.#due = this.#monotonic() + nextInterval(secondsToLimit) * this.#thrift.slowdown
+    return this.#due = this.#monotonic() + nextInterval(secondsToLimit) * this.#cost.slowdown
   }
 
   #closeWindow(): void {
@@ -353,16 +338,12 @@ class Ticker {
 
   #read(at: number): Sample {
     const { connections, probes } = this.#parts.options
-    const monotonic = this.#monotonic()
     const { zombies } = this.#children
-    return {
-      at,
-      monotonic,
-      figures: { ...probes.fast(at), ...this.#slow, ...this.#loop, connections: new Map(connections()), zombies }
-    }
+    const figures = { ...probes.fast(at), ...this.#slow, ...this.#loop, connections: new Map(connections()), zombies }
+    return { at, figures }
   }
 
-  #lookForZombies(monotonic: number, at: number): void {
+  #readChildren(monotonic: number, at: number): void {
     const { fresh, zombies } = this.#children = this.#parts.children.look(monotonic, at)
     const count = zombies._tag === "Known" ? zombies.value : fresh.length
     const { fork, options: { onZombie } } = this.#parts
@@ -372,39 +353,35 @@ class Ticker {
     }
   }
 
-  #lookDeeper(): void {
-    const { fork, looker, options } = this.#parts
-    if (!looker.isDue() || this.#guarded(() => options.isUnderPressure?.()) !== true) return
+  #takeBreakdown(): void {
+    const { fork, breakdowns, options } = this.#parts
+    if (!breakdowns.isDue() || this.#guarded(() => options.isUnderPressure?.()) !== true) return
     const { onBreakdown } = options
-    fork(looker.look.pipe(
-      Effect.flatMap((look) =>
+    fork(breakdowns.take.pipe(
+      Effect.flatMap((breakdown) =>
         onBreakdown === undefined
-          ? Effect.logInfo(DescriptorBreakdown.describe(look))
-          : Effect.sync(() => this.#guarded(() => onBreakdown(look)))
+          ? Effect.logInfo(DescriptorBreakdown.describe(breakdown))
+          : Effect.sync(() => this.#guarded(() => onBreakdown(breakdown)))
       ),
-      // A look that cannot be taken says nothing that the readings have not said.
+      // A breakdown that fails says nothing that the readings have not said.
       Effect.ignore
     ))
   }
 
-  // A timer's callback must not throw: that would end the process.
-  #guarded<A>(look: () => A): A | undefined {
+  // An error thrown in a timer would end the process.
+  #guarded<A>(call: () => A): A | undefined {
     try {
-      return look()
+      return call()
     } catch (cause) {
-      this.#parts.fork(report("the monitor's look at a sample failed", cause))
+      this.#parts.fork(report("a callback of the monitor's sampler failed", Cause.die(cause)))
       return undefined
     }
   }
 
-  #judge(share: number | undefined): void {
+  #logSlowdown(share: number | undefined): void {
     if (share === undefined) return
-    const { slowdown } = this.#thrift
-    this.#parts.fork(Effect.logInfo(
-      `the monitor's sampling took ${
-        percent(share)
-      } of a core: its intervals are now ${slowdown} times as long as usual`
-    ))
+    const took = `the monitor's sampling took ${percent(share)} of a core`
+    this.#parts.fork(Effect.logInfo(`${took}: its intervals are now ${this.#cost.slowdown} times as long as usual`))
   }
 }
 
@@ -413,11 +390,11 @@ class Ticker {
  *
  * **Details**
  *
- * - Each tick reads what changes within a second; each tenth tick reads everything. The timer keeps no process alive.
- * - The time between two ticks is a tenth of the time that is left until a limit is reached, within 0.25 and 5 seconds.
- * - Under pressure a slow tick takes a deep look at what the descriptors are, at most once a minute and off the loop.
- * - Its own cost is measured. Above 0.5 % of a core over a minute the intervals double, up to 64 times, and halve again
- *   below 0.1 %; both are logged at level Info.
+ * - Each tick reads what changes within a second, and each tenth tick reads everything. The timer keeps no process alive.
+ * - The time between two ticks is a tenth of the time until a limit is reached, between 0.25 and 5 seconds.
+ * - Under pressure a slow tick takes a breakdown of the descriptors, at most once a minute and off the event loop.
+ * - It measures its own cost. Above 0.5 % of a core over a minute the intervals double, up to 64 times; below 0.1 % they halve
+ *   again. Both are logged at level Info.
  *
  * @category constructors
  * @since 0.1.0
@@ -430,11 +407,11 @@ export const make = (options: SamplerOptions): Effect.Effect<Sampler, never, Sco
       (started) => Effect.sync(started.close)
     )
     const children = new Children({ reader, files, started: started.pids, afterTurn })
-    const looker = yield* DescriptorBreakdown.make(reader, files)
+    const breakdowns = yield* DescriptorBreakdown.make(reader, files)
     const clock = yield* Effect.clockWith(Effect.succeed)
     const fork = Effect.runForkWith(yield* Effect.context<never>())
     const ticker = yield* Effect.acquireRelease(
-      Effect.sync(() => new Ticker({ options, clock, fork, children, looker })),
+      Effect.sync(() => new Ticker({ options, clock, fork, children, breakdowns })),
       (ticker) => Effect.sync(() => ticker.stop())
     )
     return {
@@ -442,6 +419,6 @@ export const make = (options: SamplerOptions): Effect.Effect<Sampler, never, Sco
       sampleNow: () => ticker.tick(true),
       cost: () => ticker.cost,
       zombies: () => children.reported,
-      descriptorBreakdown: looker.look
+      descriptorBreakdown: breakdowns.take
     }
   })

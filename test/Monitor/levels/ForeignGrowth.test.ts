@@ -104,7 +104,7 @@ describe("the monitor", () => {
       assert.isUndefined(drift.kinds)
       assert.match(
         drift.message,
-        /^\d+ descriptors that are not effect-sluice's have come within 15m and not gone; \d+ are open; what they are could not be read$/
+        /^\d+ descriptors that are not effect-sluice's were opened within 15m and not closed; \d+ are open; their kinds could not be read$/
       )
     }).pipe(Effect.scoped, Effect.provide(Layer.merge(Monitor.layerTest, Logger.layer([])))))
 

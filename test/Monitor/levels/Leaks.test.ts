@@ -172,6 +172,6 @@ describe("leaks", () => {
         ["Held", "users"],
         ["Returned", "orders"]
       ])
-      assert.match(leaks[2]?.message ?? "", /come back after 30s from .*Leaks\.test\.ts:\d+.*: it was no leak/)
+      assert.match(leaks[2]?.message ?? "", /was returned after 30s by .*Leaks\.test\.ts:\d+.*: it was no leak/)
     }).pipe(Effect.scoped, Effect.provide(Layer.merge(Monitor.layerTest, Logger.layer([])))))
 })

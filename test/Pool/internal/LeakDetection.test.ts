@@ -112,7 +112,7 @@ describe("leakThreshold", () => {
       yield* settle
       assert.lengthOf(held, 1)
       assert.include(held[0], "has been held for 1s")
-      assert.lengthOf(lines.filter((line) => line.includes("has come back")), 1)
+      assert.lengthOf(lines.filter((line) => line.includes("was returned")), 1)
     })).pipe(Effect.provide(layer))
   })
 })
