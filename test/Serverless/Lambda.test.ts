@@ -109,7 +109,7 @@ describe("a handler", () => {
     assert.isBelow(performance.now() - start, 1000)
   })
 
-  it("lends no connection of before a freeze that only the platform's deadlines tell", async () => {
+  it("leases no earlier connection after a freeze that only the platform's deadlines show", async () => {
     let opened = 0
     const connector = Connector.make({ open: () => Effect.sync(() => ++opened), check: () => Effect.void })
     class Databases extends ConnectionPool.Service<Databases>()("test/Databases", {
@@ -144,7 +144,7 @@ describe("a handler", () => {
     assert.instanceOf(await failureOf(handler({}, context)), Lambda.InstanceClosing)
   })
 
-  it("has a name that is made when it is first asked for, from random bytes that nobody else has had", async () => {
+  it("has a name that is generated on first use, from fresh random bytes", async () => {
     const original = Crypto.randomUUID
     const calls: Array<unknown> = []
     Crypto.randomUUID = (options) => {

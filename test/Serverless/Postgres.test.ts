@@ -38,7 +38,7 @@ const test = <A, E>(name: string, effect: Effect.Effect<A, E, Scope.Scope | Reso
 
 describe.skipIf(!isThere)("a PostgreSQL connector", () => {
   test(
-    "lends one session again and again, and closes it in order at the end",
+    "leases one session again and again, and closes it in order at the end",
     Effect.gen(function*() {
       const observer = yield* observe
       const application = newApplication()
@@ -133,7 +133,7 @@ describe.skipIf(!isThere)("a PostgreSQL connector", () => {
   )
 
   test(
-    "closes a session whose borrower was interrupted, and never lends what it may have left behind",
+    "closes a session whose borrower was interrupted, and never leases what it may have left behind",
     Effect.gen(function*() {
       const pool = yield* makePool(connectorWith())
       for (let turn = 0; turn < 10; turn++) {

@@ -156,7 +156,7 @@ export class Instance {
     return answer
   }
 
-  /** Stops the process, as Lambda does when nothing runs. The next invocation lets it go on. */
+  /** Stops the process, as Lambda does when nothing runs. The next invocation resumes it. */
   async freeze(): Promise<void> {
     await this.#until(() => this.#isReady, 5000, "the instance cannot be frozen while something runs")
     // The runtime has its answer before it asks again; what it does after that belongs to the next invocation.

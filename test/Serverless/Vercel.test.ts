@@ -170,7 +170,7 @@ describe("Vercel.attach", () => {
       assert.strictEqual(error.reason._tag, "InvocationTimeout")
     }))
 
-  it.live("looks after a pool that somebody else has made", () =>
+  it.live("manages a pool of the caller", () =>
     Effect.gen(function*() {
       const server = yield* echo
       const platform = new Platform()

@@ -30,7 +30,7 @@ const isSilent = (connection: TcpConnection.TcpConnection) =>
   Effect.map(Effect.timeoutOption(connection.read, "60 millis"), (answer) => answer._tag === "None")
 
 describe("FaultProxy", () => {
-  it.live("passes on what it is not told to break, in both directions, and ends as the sides do", () =>
+  it.live("forwards everything without a fault, in both directions, and ends as the sides do", () =>
     Effect.gen(function*() {
       const { connection, proxy, server } = yield* Effect.scoped(setUp)
       yield* TcpServer.eventually(() => server.sockets.size === 0)

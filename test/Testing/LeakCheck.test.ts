@@ -22,7 +22,7 @@ const lineOf = (name: string): string => {
 /** Short enough for a test that leaks on purpose. */
 const soon: LeakCheck.Options = { within: "20 millis" }
 
-/** Provides a scope that nobody closes. */
+/** Provides a scope that is never closed. */
 const dropped = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.provideService(effect, Scope.Scope, Scope.makeUnsafe())
 
@@ -108,14 +108,14 @@ describe("check", () => {
       assert.include(leaks[0]?.message, lineOf("daemon"))
     }).pipe(Effect.provide(Layer.fresh(shared))))
 
-  it.live("does not blame a borrower for the idle connections of somebody else's pool", () =>
+  it.live("does not fail a borrower for the idle connections of another check's pool", () =>
     Effect.gen(function*() {
       yield* LeakCheck.check(Shared.withConnection("a", () => Effect.void), soon)
       const pool = yield* Shared
       assert.deepInclude(yield* ConnectionPool.stats(pool), { idle: 1 })
     }).pipe(Effect.provide(Layer.fresh(shared))))
 
-  it.live("blames whoever makes a pool and does not end it for what the pool has open", () =>
+  it.live("fails the check that makes a pool and does not close it for the pool's connections", () =>
     Effect.gen(function*() {
       const { connector } = ScriptedConnector.make()
       const leaking = Effect.gen(function*() {
@@ -138,7 +138,7 @@ describe("check", () => {
         yield* Scope.close(scope, Exit.void)
         return pool
       })
-      // The pool outlives the check, so nobody but the check waits for its closing connection.
+      // The pool outlives the check, so only the check waits for its closing connection.
       const outer = yield* Effect.scope
       const started = performance.now()
       yield* LeakCheck.check(Effect.provideService(opening, Scope.Scope, outer), { within: "1 minute" })
@@ -176,12 +176,12 @@ describe("check", () => {
       const exit = yield* Fiber.await(fiber)
       assert(Exit.isFailure(exit))
       assert.isTrue(Cause.hasInterrupts(exit.cause))
-      // An interrupted fiber has no other failure, so the monitor is told.
+      // An interrupted fiber has no other failure, so the monitor gets the report.
       const monitor = yield* ResourceMonitor
       assert.lengthOf(yield* monitor.recentLeaks(10), 2)
     }).pipe(Effect.provide(Layer.fresh(shared))))
 
-  it.live("tells apart two that run at once in one pool, to the same endpoint, while they overlap", () =>
+  it.live("distinguishes two concurrent checks in one pool, to the same endpoint, while they overlap", () =>
     Effect.gen(function*() {
       const bothHold = yield* Deferred.make<void>()
       let holding = 0
@@ -277,7 +277,7 @@ describe("layer", () => {
       assert.instanceOf(reason.defect, LeakCheck.LeakError)
     }))
 
-  it.live("passes a layer that closes what it opens, and whoever uses it", () =>
+  it.live("passes a layer that closes what it opens, and its users", () =>
     Effect.gen(function*() {
       const used = Shared.withConnection("a", () => Effect.succeed("used"))
       const checked = Layer.fresh(shared).pipe(Layer.provideMerge(LeakCheck.layer(soon)))

@@ -99,7 +99,7 @@ describe("the packed package", () => {
     assert.strictEqual(succeed(process.execPath, ["entries.mjs"], consumer), "loaded\n")
   })
 
-  it("type-checks in a strict consumer and lends a connection, from the barrel and from the subpath", () => {
+  it("type-checks in a strict consumer and leases a connection, from the barrel and from the subpath", () => {
     write("barrel.ts", `import { ConnectionPool, ResourceMonitor } from "effect-sluice"\n${borrow}`)
     write(
       "subpath.ts",

@@ -121,7 +121,7 @@ describe.concurrent("sluice probe", () => {
 
   it.live("a closed port fails with one line", () =>
     Effect.gen(function*() {
-      // A port that was just given back may be another test's by now; nobody listens on this one.
+      // A port that was just released may be in use by another test; nothing listens on this one.
       const endpoint = "127.0.0.1:1"
       const outcome = yield* sluice("probe", endpoint)
       failsWith(outcome, 1, "ECONNREFUSED")

@@ -54,11 +54,11 @@ ifLittleEndian("the tables of sockets", () => {
       ...states.map((state, i) => [100 + i, state])
     ])
     assert.deepStrictEqual(tcpRowsOf("", own), [])
-    // A connection that waits out its time is nobody's, and its number is 0.
+    // A connection in TIME_WAIT belongs to no process, and its inode is 0.
     assert.deepStrictEqual(tcpRowsOf(head + row(here, there, "06", 0), own), [])
   })
 
-  it("give the ports on which anybody listens, and count sockets of other kinds", () => {
+  it("give the ports on which any process listens, and count sockets of other kinds", () => {
     const listeners = head + row(here, "00000000:0000", "0A", 1) + row(here, there, "01", 2)
     assert.deepStrictEqual(listeningPortsOf(listeners), [8080])
     assert.deepStrictEqual(listeningPortsOf(head + row(wildcard, `${"0".repeat(32)}:0000`, "0A", 1)), [8080])
@@ -302,7 +302,7 @@ describe("watching", () => {
       assert.strictEqual(tag, "PermissionDenied")
     }))
 
-  it.effect("tells a want of descriptors on this side from one over there", () =>
+  it.effect("distinguishes a shortage of descriptors here from one in the watched process", () =>
     Effect.gen(function*() {
       for (let room = 0; room < 4; room++) {
         const exit = yield* Effect.exit(lookAt(process({ room })))
@@ -466,7 +466,7 @@ describe("watching", () => {
       assert.deepStrictEqual(moments.at(-1)?.look.zombies.all.map(({ cause }) => cause), ["Adopted"])
     }))
 
-  it.effect("rises at once, falls slowly, and tells each once", () =>
+  it.effect("rises at once, falls slowly, and reports each change once", () =>
     Effect.gen(function*() {
       const system = process()
       const counts = [30, 91, 60, 60, 60, 60, 60, 60, 60, 60, 60, 60, 60, 60, 60]
@@ -503,7 +503,7 @@ describe("watching", () => {
       assert.strictEqual(projected.length, 1)
     }))
 
-  it.effect("tells no growth of what does not grow, nor across figures from two places", () =>
+  it.effect("shows no growth of a constant figure, nor across figures of two sources", () =>
     Effect.gen(function*() {
       const system = process()
       const { moments } = yield* looks(system, 4, () => setFiles(system, 29))

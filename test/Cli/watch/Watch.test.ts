@@ -203,7 +203,7 @@ onLinux("a watched process", () => {
       assert.include(view, "zombies      2 of ")
     }))
 
-  it.live("tells the pace at which it fills up, and the time that is left", () =>
+  it.live("shows the rate of growth, and the time that is left", () =>
     Effect.gen(function*() {
       const { open, openFiles, pid } = yield* watched({ limit: 200 })
       const { moments } = yield* watch(settings(pid, { count: 4 }), () => openFiles(10))
@@ -390,7 +390,7 @@ onLinux("sluice watch", () => {
     pid > 0 && Fs.statSync(`/proc/${pid}`, { throwIfNoEntry: false })?.uid !== process.getuid?.()
   )
   const withOthers = isRoot || foreign !== undefined ? it.live : it.live.skip
-  withOthers("says that a process of somebody else may not be watched", () =>
+  withOthers("says that a process of another user may not be watched", () =>
     Effect.gen(function*() {
       const { pid } = isRoot ? yield* watched({}) : { pid: foreign }
       const child = spawn(["--pid", `${pid}`, "--once"], isRoot ? { uid: 65_534, gid: 65_534 } : {})
@@ -413,7 +413,7 @@ onLinux("sluice watch", () => {
   const signalled = (signal: NodeJS.Signals, status: number) =>
     it.live(`${signal} ends it at once, and the process goes on`, () =>
       Effect.gen(function*() {
-        // At Critical, which changes nothing: whoever stops it is not told how the process is.
+        // At Critical, which does not change the status of a watch that a signal ends.
         const { pid } = yield* watched({ files: 70, limit: 100 })
         const child = spawn(["--pid", `${pid}`, "--interval", "10s"])
         let start = 0
@@ -433,7 +433,7 @@ onLinux("sluice watch", () => {
   signalled("SIGINT", 130)
   signalled("SIGTERM", 143)
 
-  it.live("ends when nobody reads its lines any more", () =>
+  it.live("ends when its output has no reader", () =>
     Effect.gen(function*() {
       const { pid } = yield* watched({})
       const child = spawn(["--pid", `${pid}`, "--interval", "100ms"])

@@ -13,7 +13,7 @@ export const settings = (pid: number, given: Partial<Loop.Settings> = {}): Loop.
   ...given
 })
 
-/** Watches, and tells what each look came to. `act` is called after each. */
+/** Watches, and returns each look. `act` runs after each. */
 export const watch = (given: Loop.Settings, act: (moment: Moment) => Effect.Effect<void> = () => Effect.void) =>
   Effect.gen(function*() {
     const moments: Array<Moment> = []

@@ -119,7 +119,7 @@ describe("the platform's word", () => {
     deadline
   })
 
-  it("tells the time that neither clock has noticed", () => {
+  it("gives the time that neither clock shows", () => {
     const before = startAt(1000, 50, 4000)
     // A minute has passed, on no clock, on either and on both.
     assert.strictEqual(hiddenBetween(before, startAt(1000, 50, 64_000)), 60_000)
@@ -133,7 +133,7 @@ describe("the platform's word", () => {
     assert.strictEqual(hiddenBetween(before, startAt(1000, 50, undefined)), 0)
   })
 
-  it("makes a freeze one that nobody noticed, from a second on", () => {
+  it("counts as a freeze that no clock shows from a second on", () => {
     const still = { wall: 1000, monotonic: 50 }
     assert.deepStrictEqual(freezeBetween(still, still, 999), { millis: 999, wasStopped: false, wasHidden: false })
     assert.deepStrictEqual(freezeBetween(still, still, 1000), { millis: 1000, wasStopped: true, wasHidden: true })
@@ -194,7 +194,7 @@ describe("the services", () => {
       assert.strictEqual(yield* instance.invoke(Effect.succeed("fine"), budget), "fine")
     }))
 
-  it.effect("that are being built are given up when they are closed, whoever waits for them", () =>
+  it.effect("that are being built are abandoned when they are closed, even if a fiber waits for them", () =>
     Effect.gen(function*() {
       let closed = 0
       const layer = Layer.effectDiscard(
@@ -301,7 +301,7 @@ describe("an invocation", () => {
       // What cannot be ended goes on after the test.
     }).pipe(LeakCheck.ignore))
 
-  it.effect("without any time left is not begun", () =>
+  it.effect("without any time left is not started", () =>
     Effect.gen(function*() {
       const instance = yield* instanceOf(Layer.empty)
       let begun = false
@@ -325,7 +325,7 @@ describe("an invocation", () => {
 })
 
 describe("an interruption at any step", () => {
-  it.effect("leaves nothing open and nobody counted, whatever the budget of operations", () =>
+  it.effect("leaves nothing open and no invocation counted, for any budget of operations", () =>
     Effect.gen(function*() {
       let steps = 0
       for (const maxOps of [3, 7]) {
@@ -520,7 +520,7 @@ describe("after a thaw", () => {
 })
 
 describe("after a thaw that no clock has noticed", () => {
-  it.effect("no connection of before is lent, whether its connector can check it or not", () =>
+  it.effect("no earlier connection is leased, whether its connector can check it or not", () =>
     Effect.gen(function*() {
       for (const isChecked of [true, false]) {
         const { connector, ledger } = Scripted.make()
@@ -548,10 +548,10 @@ describe("after a thaw that no clock has noticed", () => {
         yield* fork(instance.invoke(id, budget, 63_000)),
         yield* fork(instance.invoke(id, budget, 63_000))
       ]
-      for (const lent of yield* Fiber.joinAll(both)) assert.isAbove(lent, 2)
+      for (const leased of yield* Fiber.joinAll(both)) assert.isAbove(leased, 2)
     }))
 
-  it.effect("what nobody had open then is not held against what is opened later", () =>
+  it.effect("a freeze without open connections does not affect later ones", () =>
     Effect.gen(function*() {
       const { connector } = Scripted.make()
       const instance = yield* instanceOf(poolLayer(connector))
@@ -666,13 +666,13 @@ describe("a shutdown", () => {
       yield* Fiber.join(invocation)
     }))
 
-  it.effect("has pools with long times of their own let go sooner", () =>
+  it.effect("shortens pools with long timeouts", () =>
     Effect.gen(function*() {
       const { connector, openNow } = Scripted.make({
         close: () => Effect.flatMap(CloseTimeout, (_) => Effect.sleep(_.closeTimeout))
       })
       const layer = poolLayer(connector, { closeTimeout: "1 minute", drainTimeout: "1 minute" })
-      // What the layer itself has borrowed is not an invocation's, and nobody interrupts it before the pool ends.
+      // A lease of the layer belongs to no invocation, and is interrupted only when the pool closes.
       const borrowed = Layer.effectDiscard(Effect.flatMap(Database, (pool) =>
         Effect.forkDetach(
           ConnectionPool.use(pool, "db", () => Effect.never),
@@ -688,7 +688,7 @@ describe("a shutdown", () => {
       assert.deepStrictEqual(yield* Fiber.join(shutdown), { isComplete: true, connections: 0, millis: drain + close })
     }))
 
-  it.effect("tells of a finalizer that fails, which nobody can receive, and goes on", () =>
+  it.effect("logs a finalizer that fails, because it has no caller, and goes on", () =>
     Effect.gen(function*() {
       const lines: Array<string> = []
       const logger = Logger.make(({ cause, message }) => void lines.push(`${String(message)}: ${Cause.pretty(cause)}`))
@@ -724,7 +724,7 @@ describe("a shutdown", () => {
       assert.strictEqual(closed, 1)
     }))
 
-  it.effect("closes what a build has opened that does not let itself be given up", () =>
+  it.effect("closes what an uninterruptible build has opened", () =>
     Effect.gen(function*() {
       const events: Array<string> = []
       const latch = yield* Deferred.make<void>()
@@ -746,7 +746,7 @@ describe("a shutdown", () => {
       assert.deepStrictEqual(events, ["closed"])
     }))
 
-  it.effect("has what closes without a pool let go sooner, wherever it was opened", () =>
+  it.effect("shortens the close of resources outside of pools, wherever they were opened", () =>
     Effect.gen(function*() {
       const slow = Effect.acquireRelease(
         Effect.void,
@@ -758,7 +758,7 @@ describe("a shutdown", () => {
       yield* settle
       const shutdown = yield* fork(instance.shutdown(300))
       yield* advance(shutdownBudget(300).total)
-      // The invocation has a time of its own, after which nobody waits for it.
+      // After its own time limit, the invocation is not waited for.
       const millis = shutdownBudget(300).invocations + shutdownBudget(300).close
       assert.deepStrictEqual(yield* Fiber.join(shutdown), { isComplete: true, connections: 0, millis })
       assert.strictEqual(reasonOf(yield* Fiber.join(invocation))._tag, "InstanceClosing")

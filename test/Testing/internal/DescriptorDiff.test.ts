@@ -37,7 +37,7 @@ describe("what is compared", () => {
   it("is not what the runtime makes for itself", () => {
     const runtime = ["anon_inode:[eventpoll]", "anon_inode:inotify", "pipe:[7]", "pipe:[7]", "/dev/null"]
     assert.deepStrictEqual(added([], runtime, nothing), [])
-    // One end of a pipe is somebody's, and so is the second /dev/null.
+    // One end of a pipe belongs to other code, and so does the second /dev/null.
     assert.deepStrictEqual(added([], ["pipe:[7]", "/dev/null", "/dev/null"], nothing), ["pipe:[7]", "/dev/null"])
   })
 

@@ -61,7 +61,7 @@ const sleep = (millis: number) => new Promise<void>((resolve) => setTimeout(reso
 const isAlive = (pid: number): boolean => {
   try {
     process.kill(pid, 0)
-    // A process that nobody has waited for yet has ended nevertheless.
+    // A zombie has ended.
     return !/^\d+ \(.*\) Z/.test(Fs.readFileSync(`/proc/${pid}/stat`, "utf8"))
   } catch {
     return false
@@ -191,7 +191,7 @@ describe("a signal", () => {
 
   it.concurrent.each(["SIGINT", "SIGTERM"] as const)("%s while it starts leaves nothing behind", async (signal) => {
     const { ended, leftBehind, runs } = await stop(signal, soon)
-    // Before anybody listens, the signal itself ends the process.
+    // Before there is a listener, the signal itself ends the process.
     if (ended.signal === null) {
       assert.strictEqual(ended.code, statuses[signal])
       assert.strictEqual(reportOf(ended).server?.open, 0)

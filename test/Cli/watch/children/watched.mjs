@@ -1,5 +1,5 @@
 /**
- * A process to watch. It says what it has once it has it, opens one file for each byte that it reads and says so, and ends with its input.
+ * A process to watch. It prints what it has open, opens one file for each byte that it reads and prints a line, and ends with its input.
  *
  * Usage: node watched.mjs FILES CLIENTS HALF_CLOSED ZOMBIES
  */
@@ -12,7 +12,7 @@ const [files, clients, halfClosed, zombies] = process.argv.slice(2).map(Number)
 const openFile = () => Fs.openSync(import.meta.filename)
 for (let i = 0; i < files; i++) openFile()
 for (let i = 0; i < zombies; i++) {
-  // A private handle: nobody waits for a child whose handle is closed.
+  // A private handle: a child whose handle is closed is not waited for.
   ChildProcess.spawn("true", { stdio: "ignore" })._handle.close()
 }
 
