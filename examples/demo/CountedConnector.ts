@@ -1,7 +1,5 @@
 /**
  * A connector that counts its dials and connections, for both modes.
- *
- * @since 0.1.0
  */
 import type { Connector } from "effect-sluice/Connector"
 import type { Endpoint } from "effect-sluice/Endpoint"

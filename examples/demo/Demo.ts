@@ -1,7 +1,5 @@
 /**
  * The command of the demo: its flags, its report and its exit status.
- *
- * @since 0.1.0
  */
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import * as Command from "effect/cli/Command"
@@ -18,9 +16,6 @@ import * as Run from "./Run.ts"
 
 /**
  * The run broke a promise. The report, which is printed before this failure, lists the broken ones.
- *
- * @category errors
- * @since 0.1.0
  */
 export class DemoFailed extends Data.TaggedError("DemoFailed")<{ readonly broken: ReadonlyArray<string> }> {
   override readonly [Runtime.errorExitCode] = 1
@@ -73,9 +68,6 @@ const settle = ({ interrupted, report }: Run.Outcome): Effect.Effect<void, DemoF
  * The command. It starts a server process that misbehaves on schedule, makes requests from many fibers through one pool,
  * and prints a report. The exit status is 0 if every promise was kept, 1 if not, 130 after SIGINT and 143 after SIGTERM.
  * Everything is closed first in each case.
- *
- * @category commands
- * @since 0.1.0
  */
 const demo = Command.make("npm run demo --", flags, ({ endpoint, fibers, json, naive, requests, seed }) =>
   // An interrupted run prints its report too, before the interruption goes on.

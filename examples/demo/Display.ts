@@ -1,7 +1,5 @@
 /**
  * The progress of a run: a display that is redrawn in place on a terminal, a line per second elsewhere.
- *
- * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"

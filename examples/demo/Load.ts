@@ -1,7 +1,5 @@
 /**
  * The load: the requests, and the fibers that make them.
- *
- * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"

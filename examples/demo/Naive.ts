@@ -1,8 +1,6 @@
 /**
  * Makes requests without a pool, for comparison: a dial for each attempt, no bound on concurrent dials, and a retry loop
  * that never closes the connection of a failed attempt.
- *
- * @since 0.1.0
  */
 import * as JsonRpcClient from "effect-sluice/JsonRpcClient"
 import { ResourceMonitor } from "effect-sluice/ResourceMonitor"

@@ -1,7 +1,5 @@
 /**
  * Makes requests through one pool, with a retry policy and the monitor's gate.
- *
- * @since 0.1.0
  */
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
 import * as JsonRpcClient from "effect-sluice/JsonRpcClient"

@@ -1,7 +1,5 @@
 /**
  * The report of a run: its figures, and the promises that it broke.
- *
- * @since 0.1.0
  */
 import type { Account } from "./server/Account.ts"
 import * as Tally from "./Tally.ts"

@@ -1,7 +1,5 @@
 /**
  * One run, from the first count of descriptors to the last, however it ends.
- *
- * @since 0.1.0
  */
 import type { Endpoint } from "effect-sluice/Endpoint"
 import { tcp } from "effect-sluice/Endpoint"

@@ -1,7 +1,5 @@
 /**
  * Runs the server of the demo as a child process, which ends when the scope closes.
- *
- * @since 0.1.0
  */
 import type * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
@@ -18,9 +16,6 @@ import { Account, accountRequest, Greeting } from "./server/Account.ts"
 
 /**
  * The server did not start, ended early, or printed an unexpected line.
- *
- * @category errors
- * @since 0.1.0
  */
 export class ServerFailed extends Data.TaggedError("ServerFailed")<{ readonly problem: string }> {
   override get message(): string {

@@ -1,7 +1,5 @@
 /**
  * The counts of a run on the client's side: one mutable record, changed in single synchronous steps.
- *
- * @since 0.1.0
  */
 import type { Endpoint } from "effect-sluice/Endpoint"
 

@@ -1,7 +1,5 @@
 /**
  * The lines that the server prints on its standard output: its ports at the start, its account on request.
- *
- * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
 

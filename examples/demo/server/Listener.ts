@@ -1,7 +1,5 @@
 /**
  * One port of the server: a JSON-RPC listener that misbehaves on schedule, and counts it.
- *
- * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"

@@ -1,8 +1,6 @@
 /**
  * The misbehaviour of the server, scheduled by request counts and by the time since the first connection. Nothing is
  * random, so all runs meet the same server.
- *
- * @since 0.1.0
  */
 
 /**

@@ -1,8 +1,6 @@
 /**
  * The program of the server process. It prints its ports, answers each line on its standard input with its account, and
  * ends with its standard input, which also ends when the parent process does.
- *
- * @since 0.1.0
  */
 import type * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
