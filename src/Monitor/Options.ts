@@ -124,13 +124,27 @@ export interface Options {
  */
 export type Origins = Partial<Readonly<Record<"maxDescriptors" | "maxMemory" | "maxConnections", string | undefined>>>
 
+const atLeastZero = { min: 0 }
+
+const interval = { min: 0, exclusive: true, infinite: true }
+
+/** The options that are durations, and their ranges. */
+const durations = {
+  recoveryHold: atLeastZero,
+  forecastHorizon: atLeastZero,
+  cleanupCooldown: atLeastZero,
+  maintenanceInterval: interval,
+  foreignGrowthWindow: interval,
+  leakLogInterval: { min: 0, infinite: true }
+}
+
 /**
  * Options with every default filled in.
  *
  * @category options
  * @since 0.1.0
  */
-export interface Resolved extends Thresholds {
+export interface Resolved extends Thresholds, Readonly<Record<keyof typeof durations, Duration.Duration>> {
   /** `undefined` is the soft limit less the headroom. */
   readonly maxDescriptors: number | undefined
   readonly maxMemory: number
@@ -139,12 +153,6 @@ export interface Resolved extends Thresholds {
   readonly headroom: number | undefined
   readonly recoveryBand: number
   readonly recoverySamples: number
-  readonly recoveryHold: Duration.Duration
-  readonly forecastHorizon: Duration.Duration
-  readonly cleanupCooldown: Duration.Duration
-  readonly maintenanceInterval: Duration.Duration
-  readonly foreignGrowthWindow: Duration.Duration
-  readonly leakLogInterval: Duration.Duration
 }
 
 const mebibyte = 1024 * 1024
@@ -246,36 +254,27 @@ export const originOf = (source: string): string => source.slice(optionSource.le
 
 const { duration, require, whole } = checkOptions("ResourceMonitor")
 
-const timesOf = (options: Options) => {
-  const time = (option: "recoveryHold" | "forecastHorizon" | "cleanupCooldown") =>
-    duration(option, options[option] ?? defaults[option], { min: 0 })
-  const interval = (option: "maintenanceInterval" | "foreignGrowthWindow") =>
-    duration(option, options[option] ?? defaults[option], { min: 0, exclusive: true, infinite: true })
+const withDefaults = (options: Options): Resolved => {
+  const time = (option: keyof typeof durations) =>
+    duration(option, options[option] ?? defaults[option], durations[option])
   return {
+    maxDescriptors: options.maxDescriptors,
+    warningThreshold: options.warningThreshold ?? defaults.warningThreshold,
+    errorThreshold: options.errorThreshold ?? defaults.errorThreshold,
+    maxMemory: options.maxMemory ?? defaults.maxMemory,
+    maxConnections: options.maxConnections ?? defaults.maxConnections,
+    origins: options.origins ?? defaults.origins,
+    headroom: options.headroom,
+    recoveryBand: options.recoveryBand ?? defaults.recoveryBand,
+    recoverySamples: options.recoverySamples ?? defaults.recoverySamples,
     recoveryHold: time("recoveryHold"),
     forecastHorizon: time("forecastHorizon"),
     cleanupCooldown: time("cleanupCooldown"),
-    maintenanceInterval: interval("maintenanceInterval"),
-    foreignGrowthWindow: interval("foreignGrowthWindow"),
-    leakLogInterval: duration("leakLogInterval", options.leakLogInterval ?? defaults.leakLogInterval, {
-      min: 0,
-      infinite: true
-    })
+    maintenanceInterval: time("maintenanceInterval"),
+    foreignGrowthWindow: time("foreignGrowthWindow"),
+    leakLogInterval: time("leakLogInterval")
   }
 }
-
-const withDefaults = (options: Options): Resolved => ({
-  maxDescriptors: options.maxDescriptors ?? defaults.maxDescriptors,
-  warningThreshold: options.warningThreshold ?? defaults.warningThreshold,
-  errorThreshold: options.errorThreshold ?? defaults.errorThreshold,
-  maxMemory: options.maxMemory ?? defaults.maxMemory,
-  maxConnections: options.maxConnections ?? defaults.maxConnections,
-  origins: options.origins ?? defaults.origins,
-  headroom: options.headroom,
-  recoveryBand: options.recoveryBand ?? defaults.recoveryBand,
-  recoverySamples: options.recoverySamples ?? defaults.recoverySamples,
-  ...timesOf(options)
-})
 
 const validate = (resolved: Resolved): Resolved => {
   const { errorThreshold, warningThreshold, headroom, maxDescriptors, recoveryBand } = resolved

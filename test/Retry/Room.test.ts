@@ -84,7 +84,7 @@ describe("a failure while no descriptor is free", () => {
         message,
         "db found no room for 150ms after 0 attempts in 150ms; last failure (LocalExhausted ResourceExhausted): no room to " +
           "open db: 990 descriptors used + 0 reserved + 1 requested > limit 1000 - headroom 24 (level Critical); " +
-          "waited 50ms; it met: getaddrinfo ENOTFOUND"
+          "waited 50ms; it failed with: getaddrinfo ENOTFOUND"
       )
     }).pipe(Effect.provide(ResourceMonitor.layerTest)))
 

@@ -1,5 +1,5 @@
 /**
- * The gate's decision, as a pure function of the readings and the claims.
+ * The gate's decision, as a pure function of the readings and the reservations, and the error of a refusal.
  *
  * @since 0.1.0
  */
@@ -9,8 +9,7 @@ import { TaggedError } from "../../internal/TaggedError.ts"
 import type { OpeningSite, Resource } from "../Alert.ts"
 import { isConfigured, originOf } from "../Options.ts"
 import type { Reading } from "../Reading.ts"
-import { gaugeLevel, isAtLeast } from "../Usage.ts"
-import type { Gauge, Level, Thresholds, Usage } from "../Usage.ts"
+import { type Gauge, gaugeLevel, isAtLeast, type Level, type Thresholds, type Usage } from "../Usage.ts"
 
 const optionOf: Record<Resource, string> = {
   descriptors: "maxDescriptors",
@@ -24,7 +23,7 @@ const own: Record<Resource, string> = {
   connections: "its own"
 }
 
-/** How there is more room. */
+/** How to get more room. */
 const remedy = ({ headroom, limitSource, reserve, resource }: RefusingLimit): string => {
   const more = isConfigured(limitSource)
     ? "raise it"
@@ -34,18 +33,18 @@ const remedy = ({ headroom, limitSource, reserve, resource }: RefusingLimit): st
   return resource === "descriptors" && headroom + reserve > 0 ? `${more}, or lower headroom` : more
 }
 
-/** A limit as a refusal has it. */
+/** The limit of a refusal. */
 export interface RefusingLimit {
   readonly resource: Resource
-  /** The `source` of the limit's reading; empty where nothing is known of it. */
+  /** The `source` of the limit's reading; empty if it is unknown. */
   readonly limitSource: string
   /** What stays free, besides {@link reserve}. */
   readonly headroom: number
-  /** What is off the limit already because it stays free. */
+  /** What stays free and is already subtracted from the limit. */
   readonly reserve: number
 }
 
-/** Says what sets the limit, where its value comes from, and how there is more room. Nothing is said of a limit that a test has set. */
+/** Names the limit, where its value comes from, and how to get more room. Empty for a limit that a test has set. */
 export const describeLimit = (limit: RefusingLimit): string => {
   const { limitSource, resource } = limit
   if (limitSource === "" || limitSource === "test") return ""
@@ -62,33 +61,33 @@ export const describeLimit = (limit: RefusingLimit): string => {
  * @since 0.1.0
  */
 export interface ReserveRequest {
-  /** What the claim is for, such as the endpoint's text. It is used in errors and logs only. */
+  /** What is opened, such as the endpoint's text. Used in errors and logs only. */
   readonly label: string
   /**
-   * How many descriptors the opening needs: a whole number, 0 or more. 0 asks the gate and claims nothing. Default 1.
+   * How many descriptors the opening needs: a whole number, 0 or more. 0 asks the gate and reserves nothing. Default 1.
    */
   readonly descriptors?: number | undefined
   /**
-   * Attempts made before this one: 0 for a first attempt. Retries are stopped earlier than first attempts, and wait behind
-   * them. Default 0.
+   * Attempts made before this one: 0 for a first attempt. Retries are refused earlier than first attempts, and wait behind them.
+   * Default 0.
    */
   readonly attempt?: number | undefined
   /**
-   * How long to wait for room: a finite duration of 0 or more. First come first served, first attempts before retries.
-   * Default 0: the request is refused at once when there is no room, or when others wait for it already.
+   * How long to wait for room: a finite duration of 0 or more. Requests are served in order of arrival, first attempts before
+   * retries. Default 0: the request is refused at once when there is no room, or when other requests wait.
    */
   readonly maxWait?: Duration.Input | undefined
 }
 
 /**
- * Why a request is refused: the figures of the resource that has no room.
+ * The figures of the resource that has no room for a request.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Refusal {
   readonly resource: "descriptors" | "memory" | "connections"
-  /** What is in use: a count, or bytes of memory. It is the limit where the count itself met `EMFILE`. */
+  /** A count, or bytes of memory. It is the limit where the count failed with `EMFILE`. */
   readonly used: number
   readonly reserved: number
   readonly requested: number
@@ -97,33 +96,33 @@ export interface Refusal {
   readonly level: Level
   /** Where the limit comes from: `options`, a file such as `/proc/self/limits`, or a variable. */
   readonly limitSource: string
-  /** Descriptors that are off the limit already because they stay free. */
+  /** Descriptors that stay free and are already subtracted from the limit. */
   readonly reserve: number
 }
 
-/** What a refusal carries besides its figures; all of it may be left out. */
-interface Circumstances {
+/** What an error states besides the figures. */
+interface Details {
   /**
-   * When asking again may have another answer, at the earliest, as far as the gate can tell: it looks so often for room
-   * that others gave back, and those that wait are served before. {@link ReserveRequest.maxWait} is better than asking again.
+   * The earliest time after which another request may be admitted: the gate checks that often for room, and serves the waiting
+   * requests before. Prefer {@link ReserveRequest.maxWait} to asking again.
    */
   readonly retryAfter: Duration.Duration
   /** How long the request has waited for room. */
   readonly waited: Duration.Duration
-  /** How many requests are served before this one could be. */
+  /** How many waiting requests would be served before this one. */
   readonly ahead: number
-  /** The places in the program that hold the most, the largest first; empty where nobody keeps account of them. */
+  /** The places in the program that have most connections open, the largest first; empty where none are recorded. */
   readonly topSites: ReadonlyArray<OpeningSite>
-  /** What was met for lack of room, if something was. */
+  /** The failure that the lack of room has caused, if there is one. */
   readonly cause?: unknown
 }
 
-/** What a test or a monitor of one's own may leave out. */
+/** Figures that a test or another monitor may omit. */
 type Provenance = Pick<Refusal, "limitSource" | "reserve">
 
 type Figures = Omit<Refusal, keyof Provenance>
 
-const noCircumstances: Circumstances & Provenance = {
+const noDetails: Details & Provenance = {
   limitSource: "",
   reserve: 0,
   retryAfter: Duration.zero,
@@ -138,7 +137,7 @@ const figuresOf = (error: ResourceExhausted): string => {
   const claims = `${used} + ${error.reserved} reserved + ${error.requested} requested`
   const level = `(level ${error.level})`
   if (error.used + error.reserved + error.requested > error.limit - error.headroom) {
-    // Whether what stays free is off the limit already makes no difference to who reads it.
+    // The message shows the limit and the headroom as if nothing had been subtracted yet.
     return `${claims} > limit ${error.limit + error.reserve} - headroom ${error.headroom + error.reserve} ${level}`
   }
   return error.ahead > 0
@@ -146,7 +145,7 @@ const figuresOf = (error: ResourceExhausted): string => {
     : `${claims} of limit ${error.limit}, and retries are refused from level Critical on ${level}`
 }
 
-const circumstancesOf = (error: ResourceExhausted): string => {
+const detailsOf = (error: ResourceExhausted): string => {
   const parts = [
     describeLimit(error),
     Duration.isZero(error.waited) ? "" : `; waited ${Duration.format(error.waited)}`,
@@ -154,26 +153,26 @@ const circumstancesOf = (error: ResourceExhausted): string => {
     error.topSites.length === 0
       ? ""
       : `; most are held by ${error.topSites.map(({ open, site }) => `${site} (${open})`).join(", ")}`,
-    error.cause === undefined ? "" : `; it met: ${errorText(error.cause)}`
+    error.cause === undefined ? "" : `; it failed with: ${errorText(error.cause)}`
   ]
   return parts.join("")
 }
 
 /**
- * The gate refused an opening, or a failure was put down to it: there is no room.
+ * There is no room: the gate refused an opening, or lack of room is the cause of a failure.
  *
  * @category errors
  * @since 0.1.0
  */
 export class ResourceExhausted extends TaggedError("ResourceExhausted")<
-  { readonly label: string } & Refusal & Circumstances
+  { readonly label: string } & Refusal & Details
 > {
-  /** Room may come back: try again when the level has fallen. */
+  /** Room may become free: try again when the level has fallen. */
   readonly isRetryable = true
-  constructor(props: { readonly label: string } & Figures & Partial<Provenance & Circumstances>) {
-    super({ ...noCircumstances, ...props })
+  constructor(props: { readonly label: string } & Figures & Partial<Provenance & Details>) {
+    super({ ...noDetails, ...props })
   }
-  /** The same refusal, with what was met for lack of room before it. */
+  /** The same error, with the failure before it as its cause. */
   after(cause: unknown): ResourceExhausted {
     const { headroom, label, level, limit, limitSource, requested, reserve, reserved, resource, used } = this
     const { ahead, retryAfter, topSites, waited } = this
@@ -181,29 +180,30 @@ export class ResourceExhausted extends TaggedError("ResourceExhausted")<
     return new ResourceExhausted({ ...figures, label, ahead, retryAfter, topSites, waited, cause })
   }
   override get message(): string {
-    return safeMessage(`no room to open ${this.label}: ${figuresOf(this)}${circumstancesOf(this)}`)
+    return safeMessage(`no room to open ${this.label}: ${figuresOf(this)}${detailsOf(this)}`)
   }
 }
 
 /**
- * What the gate decides by.
+ * The readings and counts that the gate decides by.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Capacity extends Thresholds {
   readonly usage: Usage
-  /** Connections in the ledger: what stands in for the count of descriptors where that is `Unknown`. */
+  /** Connections in the ledger. They replace the count of descriptors where that is `Unknown`. */
   readonly open: number
-  /** Openings that were admitted and have no connection in the ledger yet. */
+  /** Openings that are admitted and have no connection in the ledger yet. */
   readonly opening: number
-  /** Descriptors that stay free, besides what is off the limit already. */
+  /** Descriptors that stay free, besides those that are already subtracted from the limit. */
   readonly headroom: number
-  /** Descriptors that are off the limit already because they stay free. */
+  /** Descriptors that stay free and are already subtracted from the limit. */
   readonly reserve: number
 }
 
-interface Bill {
+/** What one resource has, and what a request would add. */
+interface Demand {
   readonly resource: "descriptors" | "connections"
   readonly gauge: Gauge
   readonly used: number
@@ -214,7 +214,7 @@ interface Bill {
 
 const valueOf = (reading: Reading): number | undefined => reading._tag === "Known" ? reading.value : undefined
 
-const billOfDescriptors = (requested: number, { headroom, open, usage }: Capacity): Bill => ({
+const descriptorDemand = (requested: number, { headroom, open, usage }: Capacity): Demand => ({
   resource: "descriptors",
   gauge: usage.descriptors,
   used: valueOf(usage.descriptors.used) ?? open,
@@ -223,7 +223,7 @@ const billOfDescriptors = (requested: number, { headroom, open, usage }: Capacit
   headroom
 })
 
-const billOfConnections = (requested: number, { open, opening, usage }: Capacity): Bill => ({
+const connectionDemand = (requested: number, { open, opening, usage }: Capacity): Demand => ({
   resource: "connections",
   gauge: usage.connections,
   used: open,
@@ -232,9 +232,9 @@ const billOfConnections = (requested: number, { open, opening, usage }: Capacity
   headroom: 0
 })
 
-const refusalOf = (bill: Bill, limit: number, capacity: Capacity): Refusal => {
-  const { gauge, headroom, requested, reserved, resource } = bill
-  const used = gauge.used._tag === "Saturated" ? limit : bill.used
+const refusalOf = (demand: Demand, limit: number, capacity: Capacity): Refusal => {
+  const { gauge, headroom, requested, reserved, resource } = demand
+  const used = gauge.used._tag === "Saturated" ? limit : demand.used
   const provenance = {
     limitSource: gauge.limit.source,
     reserve: resource === "descriptors" ? capacity.reserve : 0
@@ -242,21 +242,21 @@ const refusalOf = (bill: Bill, limit: number, capacity: Capacity): Refusal => {
   return { resource, used, reserved, requested, limit, headroom, level: capacity.usage.level, ...provenance }
 }
 
-const isOver = (bill: Bill, limit: number): boolean =>
-  bill.gauge.used._tag === "Saturated" || bill.used + bill.reserved + bill.requested > limit - bill.headroom
+const isOver = (demand: Demand, limit: number): boolean =>
+  demand.gauge.used._tag === "Saturated" || demand.used + demand.reserved + demand.requested > limit - demand.headroom
 
-/** A count that met `EMFILE` says that the limit is reached, also where nobody knows how high it is. */
-const limitOf = (bill: Bill): number | undefined => {
-  const { limit, used } = bill.gauge
-  return used._tag === "Saturated" && limit._tag !== "Unlimited" ? valueOf(limit) ?? bill.used : valueOf(limit)
+/** A count that failed with `EMFILE` means that the limit is reached, even if the limit itself is unknown. */
+const limitOf = (demand: Demand): number | undefined => {
+  const { limit, used } = demand.gauge
+  return used._tag === "Saturated" && limit._tag !== "Unlimited" ? valueOf(limit) ?? demand.used : valueOf(limit)
 }
 
-const check = (bill: Bill, isRetry: boolean, capacity: Capacity): Refusal | undefined => {
-  const limit = limitOf(bill)
+const check = (demand: Demand, isRetry: boolean, capacity: Capacity): Refusal | undefined => {
+  const limit = limitOf(demand)
   if (limit === undefined) return undefined
-  const refused = isOver(bill, limit) ||
-    isRetry && isAtLeast(gaugeLevel(bill.gauge, bill.reserved, capacity), "Critical")
-  return refused ? refusalOf(bill, limit, capacity) : undefined
+  const refused = isOver(demand, limit) ||
+    isRetry && isAtLeast(gaugeLevel(demand.gauge, demand.reserved, capacity), "Critical")
+  return refused ? refusalOf(demand, limit, capacity) : undefined
 }
 
 const checkMemory = ({ usage }: Capacity): Refusal | undefined => {
@@ -278,30 +278,29 @@ const descriptorsOf = (request: ReserveRequest): number => request.descriptors ?
 export const isRetry = (request: ReserveRequest): boolean => (request.attempt ?? 0) > 0
 
 /**
- * The refusal that a request meets in a capacity, or `undefined` when there is room for it.
+ * The refusal of a request, or `undefined` when there is room for it.
  *
  * **Details**
  *
- * - Descriptors: used + reserved + requested must stay within the limit less the headroom. Where the count is `Unknown`,
- *   the ledger's open connections stand in for it: a figure that cannot be read never refuses by itself. A count that met
- *   `EMFILE` refuses, whatever the limit, unless there is none.
+ * - Descriptors: used + reserved + requested must stay within the limit less the headroom. Where the count is `Unknown`, the
+ *   ledger's open connections replace it: an unreadable figure alone never refuses. A count that failed with `EMFILE` refuses,
+ *   unless there is no limit.
  * - Connections: open + opening + this one must stay within the limit.
- * - Memory: refused at the limit and above it, for no opening gives memory back. Below it memory raises the level only.
- * - A retry is refused already when descriptors or connections are at `Critical`, so that what is left goes to first
- *   attempts.
+ * - Memory: refused at the limit and above. Below it memory only raises the level.
+ * - A retry is refused from level `Critical` of descriptors or connections on, so that first attempts get the remaining room.
  *
  * @category combinators
  * @since 0.1.0
  */
 export const decide = (request: ReserveRequest, capacity: Capacity): Refusal | undefined => {
   const requested = descriptorsOf(request)
-  return check(billOfDescriptors(requested, capacity), isRetry(request), capacity) ??
-    check(billOfConnections(requested, capacity), isRetry(request), capacity) ??
+  return check(descriptorDemand(requested, capacity), isRetry(request), capacity) ??
+    check(connectionDemand(requested, capacity), isRetry(request), capacity) ??
     checkMemory(capacity)
 }
 
 /**
- * Whether a request would be refused with nothing else open at all, so that waiting is in vain.
+ * Whether a request would be refused even with nothing else open, so that waiting is useless.
  *
  * @category combinators
  * @since 0.1.0
@@ -312,34 +311,34 @@ export const isHopeless = (request: ReserveRequest, { headroom, usage }: Capacit
 }
 
 /**
- * The figures of a request that has room, and is refused because others wait for room before it.
+ * The refusal of a request for which there is room, but which arrived after others that wait.
  *
  * @category combinators
  * @since 0.1.0
  */
-export const refusalOfLatecomer = (request: ReserveRequest, capacity: Capacity): Refusal => {
+export const refusalBehindOthers = (request: ReserveRequest, capacity: Capacity): Refusal => {
   const requested = descriptorsOf(request)
-  const bills = [billOfDescriptors(requested, capacity), billOfConnections(requested, capacity)]
-  const limited = bills.find(({ gauge }) => gauge.limit._tag === "Known") ?? billOfDescriptors(requested, capacity)
+  const demands = [descriptorDemand(requested, capacity), connectionDemand(requested, capacity)]
+  const limited = demands.find(({ gauge }) => gauge.limit._tag === "Known") ?? descriptorDemand(requested, capacity)
   return refusalOf(limited, valueOf(limited.gauge.limit) ?? Infinity, capacity)
 }
 
 /**
- * The figures that say that no descriptor is free for an opening now, or `undefined` when there is one or nobody knows.
+ * The figures of a lack of descriptors, or `undefined` when one is free for an opening or the count is unknown.
  *
  * **Details**
  *
- * Less than the headroom counts as nothing: a look-up of a name needs descriptors of its own for a moment, and by the time
- * at which its failure is known those are gone from the count. Claims are not counted, because a descriptor that does not
- * exist yet has kept nothing from anybody.
+ * Fewer free descriptors than the headroom count as none: a look-up of a name uses descriptors for a moment, and they are closed
+ * again when its failure is known. Reservations are not counted, because a descriptor that does not exist yet cannot have caused
+ * a failure.
  *
  * @category combinators
  * @since 0.1.0
  */
 export const shortageOf = (capacity: Capacity): Refusal | undefined => {
   const { descriptors } = capacity.usage
-  const bill = { ...billOfDescriptors(1, capacity), reserved: 0 }
-  const limit = limitOf(bill)
+  const demand = { ...descriptorDemand(1, capacity), reserved: 0 }
+  const limit = limitOf(demand)
   if (limit === undefined || descriptors.used._tag === "Unknown") return undefined
-  return isOver(bill, limit) ? refusalOf(bill, limit, capacity) : undefined
+  return isOver(demand, limit) ? refusalOf(demand, limit, capacity) : undefined
 }

@@ -1,8 +1,7 @@
 /**
- * The heart of the gate: who is let in now, and who waits.
+ * The queue of the gate: which requests are admitted now, and which ones wait.
  *
- * Everything here is synchronous. Nothing can happen between the look at the readings and the claim, which is what no burst
- * can pass.
+ * Everything here is synchronous. Nothing can happen between the reading and the reservation, so that a burst cannot pass.
  *
  * @since 0.1.0
  */
@@ -10,45 +9,46 @@ import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
+import { monotonicMillis } from "../../internal/MonotonicTime.ts"
 import { Alarm } from "../../internal/Timer.ts"
 import type { OpeningSite } from "../Alert.ts"
 import type * as Ledger from "../Ledger.ts"
 import { LedgerReservation } from "../Ledger.ts"
-import { decide, isHopeless, isRetry, refusalOfLatecomer, ResourceExhausted } from "./Decision.ts"
+import { decide, isHopeless, isRetry, refusalBehindOthers, ResourceExhausted } from "./Decision.ts"
 import type { Capacity, Refusal, ReserveRequest } from "./Decision.ts"
 
 /**
- * How many were let in during a window of time, and during the one before it.
+ * How many requests were admitted during a window of time, and during the window before.
  *
  * **Details**
  *
- * In each window at most twice as many are let in as in the window before, and one at least. So a thousand that have waited
- * do not dial in the tick in which room came back: they go in as 1, 2, 4, 8 and so on, ten windows in all. Where room comes
- * back bit by bit, the pace follows it, and after a pause it starts from one again. The idea is TCP's: slow standstill, and the
- * decay of a window that was not used (RFC 7661).
+ * A window admits at most twice as many requests as the window before, and at least one. So a thousand waiting requests do not
+ * all dial in the tick in which room becomes free: 1, 2, 4, 8 and so on are admitted, in ten windows. Where room becomes free bit
+ * by bit, the ramp follows, and after a pause it starts from one again. This is TCP's slow start, with the decay of an unused
+ * window (RFC 7661).
  *
  * @category models
  * @since 0.1.0
  */
 export interface AdmissionRamp {
-  /** The number of the window, counted on the monotonic clock. */
+  /** The number of the window on the monotonic clock. */
   readonly window: number
   readonly admitted: number
   readonly before: number
 }
 
-/** How long a window is, in milliseconds. */
+/** The length of a window in milliseconds. */
 export const windowMillis = 50
 
 /**
- * A ramp on which nobody was let in.
+ * A ramp that has admitted no request.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const standstill: AdmissionRamp = { window: 0, admitted: 0, before: 0 }
 
-/** The ramp in the window of this moment, which is a time of the monotonic clock in milliseconds. */
+/** The ramp in the present window. `now` is in monotonic milliseconds. */
 const movedTo = (ramp: AdmissionRamp, now: number): AdmissionRamp => {
   const window = Math.floor(now / windowMillis)
   if (window === ramp.window) return ramp
@@ -56,7 +56,7 @@ const movedTo = (ramp: AdmissionRamp, now: number): AdmissionRamp => {
 }
 
 /**
- * The ramp after one more was let in at this moment, or `undefined` when nobody may be let in before the next window.
+ * The ramp after one more admission now, or `undefined` when there may be none before the next window.
  *
  * @category combinators
  * @since 0.1.0
@@ -67,7 +67,7 @@ export const admit = (ramp: AdmissionRamp, now: number): AdmissionRamp | undefin
 }
 
 /**
- * When the next window begins, in milliseconds of the monotonic clock.
+ * When the next window begins, in monotonic milliseconds.
  *
  * @category combinators
  * @since 0.1.0
@@ -75,130 +75,128 @@ export const admit = (ramp: AdmissionRamp, now: number): AdmissionRamp | undefin
 export const nextWindow = (now: number): number => (Math.floor(now / windowMillis) + 1) * windowMillis
 
 /**
- * How long it takes at least until so many are let in, from a standstill: in `n` windows at most `2^n - 1` are.
+ * The least time in which so many requests are admitted from a standstill: at most `2^n - 1` in `n` windows.
  *
  * @category combinators
  * @since 0.1.0
  */
 export const leastMillis = (waiting: number): number => Math.ceil(Math.log2(waiting + 1)) * windowMillis
 
-/** How often the readings are looked at for room that nobody has told of, in milliseconds, while somebody waits. */
+/** How often the gate checks the readings for room while requests wait, in milliseconds. */
 export const lookMillis = 100
 
-/** What the queue needs from outside. */
-export interface Environment {
+/** What a queue is made from. */
+export interface QueueOptions {
   readonly ledger: Ledger.Ledger
   readonly capacity: () => Capacity
-  /** The places in the program that hold the most. */
+  /** The places in the program that have most connections open. */
   readonly topSites: () => ReadonlyArray<OpeningSite>
   readonly clock: Clock.Clock
   /** Starts a fiber that outlives the caller. */
   readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
 }
 
-/** One request that waits. */
+/** A waiting request. */
 export interface Ticket {
   readonly request: ReserveRequest
   readonly fiber: Fiber.Fiber<unknown, unknown>
   readonly since: number
   readonly deadline: number
-  /** Continues the fiber that waits. */
+  /** Resumes the waiting fiber. */
   resume: ((outcome: Effect.Effect<LedgerReservation, ResourceExhausted>) => void) | undefined
-  /** What was granted. It is the ticket's from then on, whether or not the fiber has noticed yet. */
-  claim: LedgerReservation | undefined
+  /** The granted reservation, which belongs to the ticket even before its fiber resumes. */
+  reservation: LedgerReservation | undefined
 }
 
-/** The monotonic clock in milliseconds. */
-export const monotonic = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
-
+/** The waiting requests of one gate. */
 export class GateQueue {
-  readonly #env: Environment
+  readonly #options: QueueOptions
   readonly #alarm: Alarm
-  /** Both lanes are in order of arrival: a set iterates so, and whoever gives up leaves it at no cost for the others. */
+  /** Both lanes are in order of arrival, which is the order of a set. A ticket can leave at constant cost. */
   readonly #firstAttempts = new Set<Ticket>()
   readonly #retries = new Set<Ticket>()
   readonly #lanes = [this.#firstAttempts, this.#retries]
   #ramp = standstill
   #isClosed = false
 
-  constructor(env: Environment) {
-    this.#env = env
-    const { clock, fork } = env
-    this.#alarm = new Alarm({ clock, fork, now: () => monotonic(clock), onDue: () => this.#ring() })
+  constructor(options: QueueOptions) {
+    this.#options = options
+    const { clock, fork } = options
+    this.#alarm = new Alarm({ clock, fork, now: () => monotonicMillis(clock), onDue: () => this.#onDue() })
   }
 
-  /** Requests that wait. */
+  /** The number of waiting requests. */
   get waiting(): number {
     return this.#firstAttempts.size + this.#retries.size
   }
 
-  /** Grants a request now, or says why not. */
+  /** Grants a request now, or returns its refusal. */
   ask(request: ReserveRequest): LedgerReservation | Refusal {
-    return this.#refusalOf(request) ?? new LedgerReservation(this.#env.ledger, request.descriptors ?? 1)
+    return this.#refusalOf(request) ?? new LedgerReservation(this.#options.ledger, request.descriptors ?? 1)
   }
 
-  /** What would refuse a request now. Nothing is claimed, and nothing counted. */
+  /** The error that would refuse a request now. Nothing is reserved or counted. */
   obstacle(request: ReserveRequest): ResourceExhausted | undefined {
     const refusal = this.#refusalOf(request)
     return refusal === undefined ? undefined : this.#errorOf(request, refusal)
   }
 
-  /** Whether it makes sense for a refused request to wait. */
+  /** Whether a refused request may wait. */
   canWait(request: ReserveRequest): boolean {
-    return !this.#isClosed && !isHopeless(request, this.#env.capacity())
+    return !this.#isClosed && !isHopeless(request, this.#options.capacity())
   }
 
   ticket(request: ReserveRequest, maxWait: number, fiber: Fiber.Fiber<unknown, unknown>): Ticket {
-    const since = monotonic(this.#env.clock)
-    return { request, fiber, since, deadline: since + maxWait, resume: undefined, claim: undefined }
+    const since = monotonicMillis(this.#options.clock)
+    return { request, fiber, since, deadline: since + maxWait, resume: undefined, reservation: undefined }
   }
 
-  /** Puts a refused request at the end of its lane. */
+  /** Adds a refused request at the end of its lane. */
   join(ticket: Ticket): void {
     this.#laneOf(ticket.request).add(ticket)
     this.#alarm.hold(true)
     this.#alarm.at(ticket.deadline)
-    // Its fiber may have paused since it was refused, and nobody was told of room that came back meanwhile.
+    // Room may have become free since the refusal, if the fiber paused in between.
     this.look()
   }
 
-  /** Ends a ticket whose fiber goes on without it: it leaves the queue, or what it was granted is given back. */
+  /** Ends the ticket of an interrupted fiber: it leaves the queue, or its reservation ends. */
   abandon(ticket: Ticket): void {
-    if (ticket.claim !== undefined) this.end(ticket.claim)
+    if (ticket.reservation !== undefined) this.end(ticket.reservation)
     else if (this.#leave(ticket)) this.look()
   }
 
-  /** Ends a claim. */
-  end(claim: LedgerReservation): void {
-    claim.end()
+  /** Ends a reservation. */
+  end(reservation: LedgerReservation): void {
+    reservation.end()
     this.look()
   }
 
-  /** Looks whether there is room for those that wait. It is to be called whenever there may be more than before. */
+  /** Admits waiting requests for which there is room. Call it whenever there may be more room than before. */
   look(): void {
     if (this.waiting === 0) return
-    const now = monotonic(this.#env.clock)
+    const now = monotonicMillis(this.#options.clock)
     for (let next = this.#next(); next !== undefined; next = this.#next()) {
       const ramp = admit(this.#ramp, now)
       if (ramp === undefined) return this.#alarm.at(nextWindow(now))
-      if (decide(next.request, this.#env.capacity()) !== undefined) return this.#alarm.at(now + lookMillis)
+      if (decide(next.request, this.#options.capacity()) !== undefined) return this.#alarm.at(now + lookMillis)
       this.#ramp = ramp
-      next.claim = new LedgerReservation(this.#env.ledger, next.request.descriptors ?? 1)
-      this.#settle(next, Effect.succeed(next.claim))
+      next.reservation = new LedgerReservation(this.#options.ledger, next.request.descriptors ?? 1)
+      this.#settle(next, Effect.succeed(next.reservation))
     }
   }
 
-  /** The error of a refusal that is delivered now, after so long and with so many ahead. */
+  /** Counts a refusal, and makes its error. */
   refuse(
     request: ReserveRequest,
     refusal: Refusal,
     queued: { readonly ahead?: number; readonly waited?: number } = {}
   ): ResourceExhausted {
-    this.#env.ledger.refused += 1
+    this.#options.ledger.refused += 1
     return this.#errorOf(request, refusal, queued)
   }
 
-  /** Refuses all that wait, and whoever comes later waits no more. */
+  /** Refuses all waiting requests. Later requests do not wait. */
   close(): void {
     this.#isClosed = true
     this.#refuseIf(() => true)
@@ -206,9 +204,9 @@ export class GateQueue {
   }
 
   #refusalOf(request: ReserveRequest): Refusal | undefined {
-    const capacity = this.#env.capacity()
+    const capacity = this.#options.capacity()
     return decide(request, capacity) ??
-      (this.#aheadOf(request) > 0 ? refusalOfLatecomer(request, capacity) : undefined)
+      (this.#aheadOf(request) > 0 ? refusalBehindOthers(request, capacity) : undefined)
   }
 
   #errorOf(
@@ -222,7 +220,7 @@ export class GateQueue {
       ahead,
       waited: Duration.millis(Math.round(waited)),
       retryAfter: Duration.millis(Math.max(lookMillis, leastMillis(ahead + 1))),
-      topSites: this.#env.topSites()
+      topSites: this.#options.topSites()
     })
   }
 
@@ -230,7 +228,7 @@ export class GateQueue {
     return isRetry(request) ? this.#retries : this.#firstAttempts
   }
 
-  /** How many are served before a request that comes now. One that claims nothing is in nobody's way. */
+  /** How many waiting requests are served before a new one. A request that reserves nothing does not have to wait. */
   #aheadOf(request: ReserveRequest): number {
     if (request.descriptors === 0) return 0
     return isRetry(request) ? this.waiting : this.#firstAttempts.size
@@ -241,14 +239,14 @@ export class GateQueue {
     return undefined
   }
 
-  /** Takes a ticket out of the queue and continues its fiber: soon, but not in this step, which may be half done. */
+  /** Removes a ticket and resumes its fiber: soon, but not in this step, which may not be complete. */
   #settle(ticket: Ticket, outcome: Effect.Effect<LedgerReservation, ResourceExhausted>): void {
     this.#leave(ticket)
     ticket.fiber.currentDispatcher.scheduleTask(() => ticket.resume?.(outcome), 0)
   }
 
-  #ring(): number {
-    const now = monotonic(this.#env.clock)
+  #onDue(): number {
+    const now = monotonicMillis(this.#options.clock)
     this.#refuseIf(({ deadline }) => deadline <= now)
     this.look()
     let next = Infinity
@@ -256,16 +254,16 @@ export class GateQueue {
     return next
   }
 
-  /** Refuses those of the queue that meet a condition. */
+  /** Refuses the tickets that meet a condition. */
   #refuseIf(isRefused: (ticket: Ticket) => boolean): void {
-    const now = monotonic(this.#env.clock)
+    const now = monotonicMillis(this.#options.clock)
     let ahead = 0
     for (const lane of this.#lanes) {
       for (const ticket of lane) {
         if (isRefused(ticket)) {
           const { request, since } = ticket
-          const capacity = this.#env.capacity()
-          const refusal = decide(request, capacity) ?? refusalOfLatecomer(request, capacity)
+          const capacity = this.#options.capacity()
+          const refusal = decide(request, capacity) ?? refusalBehindOthers(request, capacity)
           this.#settle(ticket, Effect.fail(this.refuse(request, refusal, { ahead, waited: now - since })))
         } else ahead += 1
       }

@@ -1,5 +1,5 @@
 /**
- * The gate as Effects: reserving, waiting, and what a failure has to do with lack of room.
+ * The gate as Effects: reserving room, waiting for it, and whether lack of room has caused a failure.
  *
  * @since 0.1.0
  */
@@ -9,49 +9,47 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
+import { monotonicMillis } from "../../internal/MonotonicTime.ts"
 import { checkOptions } from "../../internal/Options.ts"
 import type { OpeningSite } from "../Alert.ts"
 import * as Ledger from "../Ledger.ts"
 import { LedgerReservation } from "../Ledger.ts"
-import { defaultHeadroom } from "../Options.ts"
-import type { Resolved } from "../Options.ts"
-import { fewestHeld, usageOf } from "../readings/Probes.ts"
-import type { DescriptorGauge, Readings } from "../readings/Probes.ts"
+import { defaultHeadroom, type Resolved } from "../Options.ts"
+import { cachedFor, type DescriptorGauge, fewestHeld, type Readings, usageOf } from "../readings/Probes.ts"
 import type { Reserve, ReserveUnsafe, ShortageRequest } from "../Service.ts"
 import type { Gauge } from "../Usage.ts"
-import { ResourceExhausted, shortageOf } from "./Decision.ts"
-import type { Capacity, ReserveRequest } from "./Decision.ts"
-import { GateQueue, lookMillis, monotonic } from "./Queue.ts"
+import { type Capacity, type ReserveRequest, ResourceExhausted, shortageOf } from "./Decision.ts"
+import { GateQueue, lookMillis } from "./Queue.ts"
 
-/** For so long the readings of a process stand, in nanoseconds: a fifth of a millisecond. */
+/** How long a reading of the process stays valid, in nanoseconds: a fifth of a millisecond. */
 export const validFor = 200_000n
 
-/** For so long they stand where there are no limits: the time of any clock is before that. */
+/** How long a reading stays valid where there are no limits: longer than the time of any clock. */
 export const validForever = 2n ** 64n
 
 /**
- * At most so many descriptors are opened in that time by somebody who does not ask. Opening a file or a socket takes Node 3 to
- * 30 microseconds, so that one thread opens 70 of them; workers and the threads of libuv are within the rest.
+ * The most descriptors that are opened past the gate during {@link validFor}. Opening a file or a socket takes Node 3 to 30
+ * microseconds, so one thread opens up to 70. The rest is for workers and the threads of libuv.
  */
 export const foreign = 250
 
 const valueOf = ({ limit }: Gauge): number => limit._tag === "Known" ? limit.value : Infinity
 
-/** What is left of a limit. A figure that cannot be read leaves nothing: the gate itself knows what to do about that. */
+/** The room below a limit. An unreadable figure leaves none, so that the gate decides by the readings. */
 const roomIn = (gauge: Gauge): number => {
   if (gauge.limit._tag !== "Known") return Infinity
   return gauge.used._tag === "Known" ? gauge.limit.value - gauge.used.value : 0
 }
 
 /**
- * Openings that may be admitted without another look at the readings.
+ * Admits openings without a new reading.
  *
  * **Details**
  *
- * A look costs several microseconds. Near the limit nothing less would do; far from it one look answers for those first
- * attempts that come in the next fifth of a millisecond. Every claim since the look counts as a descriptor that is open, also
- * when it has ended, and to these is added what others may have opened: no opening is admitted for which there would be no
- * room in the worst case. Connections are counted by the ledger, and their count is exact at any time.
+ * A reading takes several microseconds. Near the limit each decision needs a new one. Far from it, one reading serves for the first
+ * attempts of the next fifth of a millisecond. Each reservation since the reading counts as an open descriptor even after its
+ * end, and so do {@link foreign} others: no opening is admitted for which there is no room in the worst case. The ledger's count of
+ * connections is always exact.
  *
  * @category models
  * @since 0.1.0
@@ -69,7 +67,7 @@ export class ReadingCache {
     this.#validFor = validFor
   }
 
-  /** Learns from readings that were taken now, a time in nanoseconds of the monotonic clock. */
+  /** Stores readings that were taken now, in monotonic nanoseconds. */
   learn({ headroom, usage }: Capacity, now: bigint): void {
     this.#until = roomIn(usage.memory) > 0 ? now + this.#validFor : -1n
     this.#descriptors = roomIn(usage.descriptors) - usage.reserved - headroom - foreign
@@ -77,7 +75,7 @@ export class ReadingCache {
     this.#claimed = this.#ledger.claimed
   }
 
-  /** Whether a request may be admitted now without a look. */
+  /** Whether a request may be admitted now without a new reading. */
   covers({ attempt = 0, descriptors = 1 }: ReserveRequest, now: bigint): boolean {
     if (now > this.#until || attempt > 0) return false
     const ledger = this.#ledger
@@ -93,7 +91,7 @@ const headroomOf = ({ limit, own, reserve }: DescriptorGauge, options: Resolved)
   return Math.max(own, headroom + Math.max(own - fewestHeld, 0)) - reserve
 }
 
-/** What the gate decides by, from readings that are taken now. */
+/** Takes the readings that the gate decides by. */
 export const capacityOf = (readings: Readings, now: number): Capacity => {
   const { gauges, ledger, options } = readings
   const descriptors = gauges.descriptors(now, false)
@@ -119,8 +117,8 @@ const maxWaitOf = (request: ReserveRequest): number => {
 type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
 /**
- * Waits in the queue. Whatever it was granted is given back when the fiber is interrupted, also between the moment at which
- * it was granted and that at which the fiber goes on: the hook is outside of the interruptible region for that.
+ * Waits in the queue. An interruption ends a reservation that was granted but that the fiber has not received yet: therefore the
+ * hook is outside of the interruptible region.
  */
 const wait = (
   queue: GateQueue,
@@ -159,26 +157,26 @@ const reserveWith = (queue: GateQueue) => (request: ReserveRequest) =>
     Effect.flatMap(Effect.scope, (scope) =>
       Effect.flatMap(
         enter(queue, request, restore),
-        (claim) => Effect.as(Scope.addFinalizer(scope, Effect.sync(() => queue.end(claim))), claim)
+        (reservation) => Effect.as(Scope.addFinalizer(scope, Effect.sync(() => queue.end(reservation))), reservation)
       ))
   )
 
-/** The same in one step, without waiting. */
+/** Reserves in one step, without waiting. */
 const unsafeOf = (
   queue: GateQueue,
   { ledger, capacity }: Parts,
-  allowance: ReadingCache | undefined
+  cache: ReadingCache | undefined
 ): ReserveUnsafe => ({
   reserve: (request, now) => {
-    if (queue.waiting === 0 && allowance?.covers(request, now) === true) {
+    if (queue.waiting === 0 && cache?.covers(request, now) === true) {
       return new LedgerReservation(ledger, request.descriptors ?? 1)
     }
     maxWaitOf(request)
     const answer = queue.ask(request)
     return answer instanceof LedgerReservation ? answer : undefined
   },
-  end: (claim) => {
-    if (claim instanceof LedgerReservation) queue.end(claim)
+  end: (reservation) => {
+    if (reservation instanceof LedgerReservation) queue.end(reservation)
   },
   isShort: () => shortageOf(capacity()) !== undefined,
   obstacle: (request) => queue.obstacle(request)
@@ -188,9 +186,9 @@ const unsafeOf = (
 export interface Gate {
   readonly reserve: Reserve
   readonly shortage: (request: ShortageRequest) => Effect.Effect<ResourceExhausted | undefined>
-  /** Looks whether there is room for those that wait; to be called when there may be more than before. */
+  /** Admits waiting requests for which there is room. Call it whenever there may be more room than before. */
   readonly look: () => void
-  /** Requests that wait now. */
+  /** How many requests wait now. */
   readonly waiting: () => number
 }
 
@@ -199,48 +197,32 @@ export interface Parts {
   readonly ledger: Ledger.Ledger
   readonly capacity: () => Capacity
   readonly topSites?: (() => ReadonlyArray<OpeningSite>) | undefined
-  /** How long one look may answer for several requests, in nanoseconds; `undefined` for not at all. */
+  /** How long one reading may serve for several requests, in nanoseconds; `undefined` for one request only. */
   readonly validFor?: bigint | undefined
 }
 
-type TopSites = () => ReadonlyArray<OpeningSite>
-
-const nobody: TopSites = () => []
-
-/** Finding the places sorts all of them, and a burst is refused hundreds of times: one answer serves for a while. */
-const remembering = (topSites: TopSites, clock: Clock.Clock): TopSites => {
-  let askedAt = -Infinity
-  let sites: ReadonlyArray<OpeningSite> = []
-  return () => {
-    const now = monotonic(clock)
-    if (now - askedAt >= lookMillis) {
-      askedAt = now
-      sites = topSites()
-    }
-    return sites
-  }
-}
-
-/** The readings, from which the allowance learns each time that they are taken. */
-const learning = (capacity: () => Capacity, allowance: ReadingCache | undefined, clock: Clock.Clock) => () => {
+/** Takes readings, and stores each in the cache. */
+const cachedCapacity = (capacity: () => Capacity, cache: ReadingCache | undefined, clock: Clock.Clock) => () => {
   const readings = capacity()
-  allowance?.learn(readings, clock.monotonicTimeNanosUnsafe())
+  cache?.learn(readings, clock.monotonicTimeNanosUnsafe())
   return readings
 }
 
-/** Makes a gate. When its scope ends, whoever waits is refused. */
+/** Makes a gate. The end of its scope refuses the waiting requests. */
 export const make = (parts: Parts): Effect.Effect<Gate, never, Scope.Scope> =>
   Effect.gen(function*() {
     const clock = yield* Effect.clockWith(Effect.succeed)
     const fork = Effect.runForkWith(yield* Effect.context<never>())
-    const topSites = remembering(parts.topSites ?? nobody, clock)
     const { ledger, validFor } = parts
-    const allowance = validFor === undefined ? undefined : new ReadingCache(ledger, validFor)
-    const capacity = learning(parts.capacity, allowance, clock)
+    // A burst may be refused hundreds of times, and each call sorts all places.
+    const sites = cachedFor(lookMillis, parts.topSites ?? (() => []))
+    const topSites = () => sites(monotonicMillis(clock))
+    const cache = validFor === undefined ? undefined : new ReadingCache(ledger, validFor)
+    const capacity = cachedCapacity(parts.capacity, cache, clock)
     const queue = new GateQueue({ ledger, capacity, topSites, clock, fork })
     yield* Effect.addFinalizer(() => Effect.sync(() => queue.close()))
     return {
-      reserve: Object.assign(reserveWith(queue), { unsafe: unsafeOf(queue, parts, allowance) }),
+      reserve: Object.assign(reserveWith(queue), { unsafe: unsafeOf(queue, parts, cache) }),
       shortage: ({ cause, label }) =>
         Effect.sync(() => {
           const shortage = shortageOf(parts.capacity())

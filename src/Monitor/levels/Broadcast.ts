@@ -15,8 +15,7 @@ import * as Stream from "effect/Stream"
 import { sleepUnref } from "../../internal/Timer.ts"
 import { whileOpen } from "../../internal/WhileOpen.ts"
 import type { Alert } from "../Alert.ts"
-import { fromFacts } from "../Leak.ts"
-import type { Leak, LeakFacts } from "../Leak.ts"
+import { fromFacts, type Leak, type LeakFacts } from "../Leak.ts"
 import type { Level } from "../Usage.ts"
 
 /**

@@ -181,24 +181,6 @@ export interface CleanupOptions {
   readonly cooldown: number
 }
 
-/**
- * The callbacks of a monitor, and their runs.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Cleanup {
-  readonly register: <E, R>(callback: PressureCallback<E, R>) => Effect.Effect<void, never, R | Scope.Scope>
-  /** Runs all callbacks, or waits for the run that is under way. */
-  readonly demand: () => Effect.Effect<ReadonlyArray<CleanupResult>>
-  /** Runs the periodic callbacks, unless a run is under way. */
-  readonly maintain: () => Effect.Effect<void>
-  /** Makes a run due, because a level has risen to `Critical` or worse. */
-  readonly press: () => void
-  /** Starts the run that is due if it may start now. A run is no longer due when the level is below `Critical`. */
-  readonly follow: (isPressed: boolean) => void
-}
-
 const failures = Metric.counter("sluice.monitor.cleanup.failures", {
   description: "Cleanup callbacks that failed, died or timed out in an automatic run",
   incremental: true
@@ -249,13 +231,19 @@ const reportFailures = (results: ReadonlyArray<CleanupResult>): Effect.Effect<vo
       report(`ResourceMonitor: cleanup: ${result.message}`, result._tag === "TimedOut" ? undefined : result.cause)
     ), { discard: true })
 
-interface CallbacksOptions extends CleanupOptions {
+interface Runtime {
   readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
   readonly clock: Clock.Clock
 }
 
-class Callbacks implements Cleanup {
-  readonly #options: CallbacksOptions
+/**
+ * The callbacks of a monitor, and their runs.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Cleanup {
+  readonly #options: CleanupOptions & Runtime
   readonly #oneAtATime = Semaphore.makeUnsafe(1)
   readonly #entries = new Set<Entry>()
   #registered = 0
@@ -266,7 +254,7 @@ class Callbacks implements Cleanup {
   #isOver = false
   #coolUntil = -Infinity
 
-  constructor(options: CallbacksOptions) {
+  constructor(options: CleanupOptions & Runtime) {
     this.#options = options
   }
 
@@ -288,6 +276,7 @@ class Callbacks implements Cleanup {
     ))
   }
 
+  /** Runs all callbacks, or waits for the run that is under way. */
   demand(): Effect.Effect<ReadonlyArray<CleanupResult>> {
     return Effect.flatMap(CurrentRun, (outer) =>
       outer === undefined || outer.isOver
@@ -295,6 +284,7 @@ class Callbacks implements Cleanup {
         : Effect.succeed([...outer.results]))
   }
 
+  /** Runs the periodic callbacks, unless a run is under way. */
   maintain(): Effect.Effect<void> {
     return Effect.suspend(() => {
       const run = makeRun({ stopsEarly: false, isAwaited: false })
@@ -305,10 +295,12 @@ class Callbacks implements Cleanup {
     })
   }
 
+  /** Makes a run due, because a level has risen to `Critical` or worse. */
   press(): void {
     this.#isDue = true
   }
 
+  /** Starts the run that is due if it may start now. A run is no longer due when the level is below `Critical`. */
   follow(isPressed: boolean): void {
     this.#isDue &&= isPressed
     const mayStart = this.#isDue && this.#entries.size > 0 && this.#current === undefined && !this.#isOver &&
@@ -399,7 +391,7 @@ export const make = (options: CleanupOptions): Effect.Effect<Cleanup, never, Sco
     const fork = Effect.runForkWith(yield* Effect.context<never>())
     const clock = yield* Effect.clockWith(Effect.succeed)
     return yield* Effect.acquireRelease(
-      Effect.sync(() => new Callbacks({ ...options, fork, clock })),
-      (callbacks) => callbacks.stop()
+      Effect.sync(() => new Cleanup({ ...options, fork, clock })),
+      (cleanup) => cleanup.stop()
     )
   })

@@ -13,8 +13,7 @@ import * as DiagnosticsChannel from "node:diagnostics_channel"
 import { quietly } from "../../internal/Peek.ts"
 import { safeText } from "../../internal/SafeText.ts"
 import * as Reading from "../Reading.ts"
-import { childrenOf, isSaturation, statOf } from "./Procfs.ts"
-import type { OpenFiles, ProcessStat, ProcReader } from "./Procfs.ts"
+import { childrenOf, isSaturation, type OpenFiles, type ProcessStat, type ProcReader, statOf } from "./Procfs.ts"
 
 /**
  * Why no thread waits for a zombie.

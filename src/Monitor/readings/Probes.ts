@@ -7,11 +7,9 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { quietly } from "../../internal/Peek.ts"
 import * as Ledger from "../Ledger.ts"
-import { configuredSource, defaultHeadroom, isConfigured } from "../Options.ts"
-import type { Resolved } from "../Options.ts"
+import { configuredSource, defaultHeadroom, isConfigured, type Resolved } from "../Options.ts"
 import * as Reading from "../Reading.ts"
-import { level } from "../Usage.ts"
-import type { FastFigures, Gauge, SlowFigures, Usage } from "../Usage.ts"
+import { type FastFigures, type Gauge, level, type SlowFigures, type Usage } from "../Usage.ts"
 import * as Container from "./Container.ts"
 import {
   amountReading,
@@ -344,8 +342,6 @@ export const usageOf = ({ gauges, ledger, options }: Readings, descriptors: Desc
 // How long an expensive reading is reused, and how long a change of the process's limit may go unnoticed.
 const freshMillis = 1000
 
-const isFresh = (at: number, now: number): boolean => Math.abs(now - at) < freshMillis
-
 /**
  * The smaller of the configured limit and the process's own. Where the soft limit cannot be read, the configured one applies.
  *
@@ -385,10 +381,11 @@ const descriptorLimit = (
   return { limit: { ...soft, value: soft.value - reserve }, reserve }
 }
 
-const cached = <A>(read: (now: number) => A) => {
+/** Reuses a value for some milliseconds, on the clock of `now`. */
+export const cachedFor = <A>(millis: number, read: (now: number) => A) => {
   let last: { readonly at: number; readonly value: A } | undefined
   return (now: number): A => {
-    if (last === undefined || !isFresh(last.at, now)) last = { at: now, value: read(now) }
+    if (last === undefined || Math.abs(now - last.at) >= millis) last = { at: now, value: read(now) }
     return last.value
   }
 }
@@ -429,7 +426,7 @@ const cachedCount = (probe: Probe, ledger: Ledger.Ledger) => {
       : undefined
   }
   const read = (now: number, anew: boolean): Reading.Reading => {
-    if (last !== undefined && !anew && isFresh(last.reading.at, now)) return estimate(last, ledger)
+    if (last !== undefined && !anew && Math.abs(now - last.reading.at) < freshMillis) return estimate(last, ledger)
     const reading = probe.read(now)
     learn(reading)
     return reading
@@ -447,10 +444,10 @@ const uncachedCount = ({ read }: Probe): ReturnType<typeof cachedCount> => ({ re
  */
 export const gauges = (probes: Probes, ledger: Ledger.Ledger, options: Resolved): Gauges => {
   const count = probes.descriptors.cheap ? uncachedCount(probes.descriptors) : cachedCount(probes.descriptors, ledger)
-  const limitInForce = cached((now) => descriptorLimit(options, probes.descriptorLimit.read(now), now))
+  const limitInForce = cachedFor(freshMillis, (now) => descriptorLimit(options, probes.descriptorLimit.read(now), now))
   const memorySource = configuredSource(options.origins.maxMemory)
   const connectionSource = configuredSource(options.origins.maxConnections)
-  const container = cached(probes.container)
+  const container = cachedFor(freshMillis, probes.container)
   return {
     descriptors: (now, anew) => {
       const { limit, reserve } = limitInForce(now)

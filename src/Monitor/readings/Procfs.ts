@@ -13,8 +13,7 @@ import * as Process from "node:process"
 import * as V8 from "node:v8"
 import { quietly } from "../../internal/Peek.ts"
 import * as Reading from "../Reading.ts"
-import { fromFailure } from "../Reading.ts"
-import type { Saturated, Unknown } from "../Reading.ts"
+import { fromFailure, type Saturated, type Unknown } from "../Reading.ts"
 
 /**
  * The system calls of the probes, in one record that a test can replace. Calls that return an Effect work off the event loop.

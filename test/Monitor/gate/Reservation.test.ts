@@ -553,7 +553,7 @@ describe("shortage", () => {
         assert.strictEqual(
           shortage.message,
           "no room to open db:5432: 976 descriptors used + 0 reserved + 1 requested > limit 1000 - headroom 24 " +
-            "(level Critical); it met: getaddrinfo ENOTFOUND db"
+            "(level Critical); it failed with: getaddrinfo ENOTFOUND db"
         )
         yield* test.set({ descriptors: Reading.fromFailure({ code: "EMFILE" }, "test") })
         assert.deepInclude(yield* monitor.shortage({ label, cause }), { used: 1000, resource: "descriptors" })
