@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import type { Clock } from "effect/Clock"
+import * as Effect from "effect/Effect"
 
 /**
  * A clock whose difference between two readings is the larger of what the wall clock and the monotonic clock say, in
@@ -32,6 +33,24 @@ export class AgeClock {
     this.clock = clock
     this.#offset = -clock.currentTimeMillisUnsafe()
     this.#togetherMonotonic = this.monotonic()
+  }
+
+  /**
+   * The clock for what ages beside this one and is looked at in the same step. Its time in milliseconds is the one that {@link now} has
+   * returned last.
+   */
+  get lastReading(): Clock {
+    const { clock } = this
+    const read = () => this.#last
+    return {
+      currentTimeMillisUnsafe: read,
+      currentTimeMillis: Effect.sync(read),
+      currentTimeNanosUnsafe: () => clock.currentTimeNanosUnsafe(),
+      currentTimeNanos: clock.currentTimeNanos,
+      monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe(),
+      monotonicTimeNanos: clock.monotonicTimeNanos,
+      sleep: (duration) => clock.sleep(duration)
+    }
   }
 
   /** A time that never goes back. */

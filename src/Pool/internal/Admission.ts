@@ -128,6 +128,6 @@ export const mostWaiting = <K, A>(
   const ofPool = maxTotal - (pool.slots - pool.closing) + (pool.hasVictim ? 1 : 0)
   const free = Math.max(Math.min(ofEndpoint, ofPool), 0)
   // An own idle connection that is not leased at once is being checked.
-  return maxWaiters + roomIn(endpoint.connecting + endpoint.idle.length + free, concurrency) +
+  return maxWaiters + roomIn(endpoint.connecting + endpoint.idle + free, concurrency) +
     roomIn(endpoint.proving, concurrency - 1)
 }

@@ -16,6 +16,7 @@ import { labelOf } from "../../internal/SafeText.ts"
 import { timeoutOrElse } from "../../internal/Timeout.ts"
 import type { PoolError } from "../PoolError.ts"
 import { poolClosed } from "./Diagnostics.ts"
+import { mayYield } from "./EndpointPool.ts"
 import type { Hook, HookFailure } from "./HealthChecks.ts"
 import { inPlaceOf, leaseFibers } from "./Leases.ts"
 import type { PoolCore } from "./PoolCore.ts"
@@ -176,8 +177,8 @@ const expiredIn = <B, E>(exit: Exit.Exit<B, E>, expired: PoolError): Exit.Exit<B
 }
 
 /**
- * Leases a connection to `f`. The exit handler stands before anything is taken, so an interruption between any two steps
- * finds it, and it returns whatever the lease holds by then.
+ * Leases a connection to `f`. One that is idle and fit is leased by `Pool.use` of Effect's Pool of its endpoint, whose release ends
+ * the borrow.
  */
 export const use = <K, A, B, E, R>(
   pool: PoolAccess<K, A>,
@@ -187,22 +188,46 @@ export const use = <K, A, B, E, R>(
 ): Effect.Effect<B, E | PoolError, R> =>
   Effect.withFiber((fiber) => {
     const { core } = pool
-    let lease: Lease<K, A> | undefined
-    // It is run once to begin with, and once more when a wait has ended.
-    const attempt: Effect.Effect<B, E | PoolError, R> = Effect.suspend(() => {
-      if (lease === undefined && core.isOver) return Effect.fail(poolClosed(labelOf(key)))
-      const own = lease ??= leaseFor(pool, fiber, key, site)
-      const connection = own.connection ?? core.tryLease(own)
-      if (connection === undefined || own.turn !== "None" && !core.heard(own)) return wait(pool, own, attempt)
-      return own.mustCheck || pool.beforeLend !== undefined
-        ? Effect.flatMap(prepared(pool, own, connection.value), (value) => withinLease(pool, own, f(value)))
-        : withinLease(pool, own, f(inUse(pool, own, connection.value)))
-    })
-    return Effect.onExitPrimitive(attempt, (exit) => {
-      if (lease !== undefined) core.end(lease, exit)
-      return undefined
+    if (core.isOver) return Effect.fail(poolClosed(labelOf(key)))
+    const lease = leaseFor(pool, fiber, key, site)
+    const connection = mayYield(fiber) ? undefined : core.promise(lease)
+    if (connection === undefined) return useInSteps(pool, lease, f)
+    const { owner, slot: { item } } = connection
+    if (lease.turn !== "None" || lease.mustCheck || pool.beforeLend !== undefined || owner.pool === undefined) {
+      core.take(connection)
+      return useInSteps(pool, lease, f)
+    }
+    item.holder = lease
+    return owner.pool.use((leased) => {
+      if (leased !== item) throw new Error("Effect's Pool has leased another connection than the one that was promised")
+      core.taken(connection)
+      return withinLease(pool, lease, f(inUse(pool, lease, connection.value)))
     })
   })
+
+/**
+ * Leases a connection in several steps. The exit handler stands before a fiber can be interrupted, and it returns whatever the lease
+ * holds by then.
+ */
+const useInSteps = <K, A, B, E, R>(
+  pool: PoolAccess<K, A>,
+  lease: Lease<K, A>,
+  f: (connection: A) => Effect.Effect<B, E, R>
+): Effect.Effect<B, E | PoolError, R> => {
+  const { core } = pool
+  // It is run once to begin with, and once more when a wait has ended.
+  const attempt: Effect.Effect<B, E | PoolError, R> = Effect.suspend(() => {
+    const connection = lease.connection ?? core.tryLease(lease)
+    if (connection === undefined || lease.turn !== "None" && !core.heard(lease)) return wait(pool, lease, attempt)
+    return lease.mustCheck || pool.beforeLend !== undefined
+      ? Effect.flatMap(prepared(pool, lease, connection.value), (value) => withinLease(pool, lease, f(value)))
+      : withinLease(pool, lease, f(inUse(pool, lease, connection.value)))
+  })
+  return Effect.onExitPrimitive(attempt, (exit) => {
+    core.end(lease, exit)
+    return undefined
+  })
+}
 
 /**
  * Leases a connection until the scope ends. The scope's finalizer is added in the same uninterruptible step in which the

@@ -3,12 +3,16 @@
  *
  * @since 0.1.0
  */
+import type { Clock } from "effect/Clock"
+import type * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type { Connector } from "../../Resource/Connector.ts"
 import type { Settings } from "../PoolOptions.ts"
 import type { Tally } from "../PoolStats.ts"
 import { mostWaiting } from "./Admission.ts"
-import { checkAt, freshUntil, isOverAge, Lifetimes } from "./Expiry.ts"
+import { EndpointPool } from "./EndpointPool.ts"
+import { checkAt, freshUntil, isOverAge } from "./Expiry.ts"
 import { type Lease, type PooledConnection, type PoolEndpoint, removeFrom, type Slot, slotsOf } from "./PoolState.ts"
 
 /** What the store needs from outside. */
@@ -20,10 +24,27 @@ export interface StoreParts<K, A> {
   readonly isReusable: Connector<K, A>["isReusable"]
   /** Starts closing a connection; `freeSlot` follows when it is gone, perhaps before this returns, and then the fiber ends. */
   readonly close: (connection: PooledConnection<K, A>) => Fiber.Fiber<void>
+  /** The time by which idle connections age. */
+  readonly clock: Clock
+  /** Ends the borrow of a lease. What it returns runs at the end of the borrower's effect. */
+  readonly released: (lease: Lease<K, A>, exit: Exit.Exit<unknown, unknown>) => Effect.Effect<void>
 }
 
 /** It is asked about each connection that comes back, so that this is made once. */
 const nothingEnding = { ofEndpoint: 0, ofPool: 0 }
+
+/** So many idle connections are not looked at for each of them alone. */
+const crowd = 256
+
+const longestIdle = <K, A>({ pool }: PoolEndpoint<K, A>): PooledConnection<K, A> | undefined => {
+  for (const { connection } of pool?.available() ?? []) if (connection?.state === "Idle") return connection
+  return undefined
+}
+
+const longerIdle = <K, A>(
+  one: PooledConnection<K, A>,
+  other: PooledConnection<K, A> | undefined
+): PooledConnection<K, A> => other === undefined || one.idleSince < other.idleSince ? one : other
 
 /** Connections that are looked through when a borrower has to wait. */
 const maxSearched = 256
@@ -35,13 +56,16 @@ export class ConnectionStore<K, A> {
   readonly #hasCheck: boolean
   readonly #isReusable: Connector<K, A>["isReusable"]
   readonly #close: StoreParts<K, A>["close"]
-  readonly #all = new Roster<K, A>()
-  readonly #idle = new IdleList<K, A>()
-  readonly #lifetimes = new Lifetimes<PooledConnection<K, A>>()
+  readonly #pooling: Pick<StoreParts<K, A>, "clock" | "released">
+  /** The endpoints that have a Pool of Effect's. */
+  readonly #endpoints = new Set<PoolEndpoint<K, A>>()
+  #open = 0
+  #idle = 0
   #slots = 0
   #closing = 0
 
-  constructor({ close, hasCheck, isReusable, settings, tally }: StoreParts<K, A>) {
+  constructor({ clock, close, hasCheck, isReusable, released, settings, tally }: StoreParts<K, A>) {
+    this.#pooling = { clock, released }
     this.#settings = settings
     this.#tally = tally
     this.#hasCheck = hasCheck
@@ -63,50 +87,76 @@ export class ConnectionStore<K, A> {
    * and none of these has room for another borrower.
    */
   isExhausted(unclaimed: number): boolean {
-    return this.#slots >= this.#settings.maxTotal && unclaimed === 0 && this.#idle.isEmpty &&
+    return this.#slots >= this.#settings.maxTotal && unclaimed === 0 && this.#idle === 0 &&
       this.#settings.concurrency === 1
   }
 
   /** Whether a connection is not idle: it is leased, or is being checked or reset for a lease. */
   get hasLeased(): boolean {
-    return this.#all.size > this.#idle.size
+    return this.#open > this.#idle
   }
 
-  get idle(): IdleList<K, A> {
-    return this.#idle
+  /** The idle connections, the longest idle one first. */
+  idle(): ReadonlyArray<PooledConnection<K, A>> {
+    const idle = this.all().filter(({ state }) => state === "Idle")
+    return idle.sort((left, right) => left.idleSince - right.idleSince)
   }
 
   /** The connections with this value: one, unless a connector returned the same value twice. */
   find(value: A): ReadonlyArray<PooledConnection<K, A>> {
-    return this.#all.find(value)
+    return this.all().filter((connection) => connection.value === value)
   }
 
-  /** The connections that are idle or leased, as they come and go. */
-  get connections(): Roster<K, A> {
-    return this.#all
+  /** How many connections are idle or leased. */
+  get size(): number {
+    return this.#open
   }
 
   /** All connections that are idle or leased now. */
-  all(): ReadonlyArray<PooledConnection<K, A>> {
-    return [...this.#all]
+  all(): Array<PooledConnection<K, A>> {
+    const all: Array<PooledConnection<K, A>> = []
+    for (const { connections } of this.#endpoints) for (const connection of connections) all.push(connection)
+    return all
   }
 
   /** Where to look for a borrower's own connections: everywhere, unless that is more than a borrow should cost. */
   around(endpoint: PoolEndpoint<K, A>): Iterable<PooledConnection<K, A>> {
-    return this.#all.size > maxSearched ? endpoint.connections : this.#all
+    return this.#open > maxSearched ? endpoint.connections : this.all()
   }
 
-  takeSlot(endpoint: PoolEndpoint<K, A>, now: number): Slot {
+  /** Takes a slot for a dial, with an item of Effect's Pool in whose scope the connection is opened. */
+  takeSlot(endpoint: PoolEndpoint<K, A>, now: number): Slot<K, A> {
     endpoint.connecting++
     this.#slots++
-    return { state: "Connecting", since: now, generation: endpoint.generation }
+    const item = this.#poolOf(endpoint).open()
+    return { state: "Connecting", since: now, generation: endpoint.generation, item }
+  }
+
+  #poolOf(endpoint: PoolEndpoint<K, A>): EndpointPool<Lease<K, A>, PooledConnection<K, A>> {
+    if (endpoint.pool !== undefined) return endpoint.pool
+    this.#endpoints.add(endpoint)
+    const { concurrency, maxPerEndpoint } = this.#settings
+    return endpoint.pool = new EndpointPool({ ...this.#pooling, concurrency, max: maxPerEndpoint })
+  }
+
+  /** Takes the item of a slot out of Effect's Pool, which ends with its last item. */
+  #removeItem(endpoint: PoolEndpoint<K, A>, { item }: Slot<K, A>): void {
+    const { pool } = endpoint
+    if (pool === undefined) return
+    pool.remove(item)
+    if (!pool.isEmpty) return
+    endpoint.pool = undefined
+    this.#endpoints.delete(endpoint)
+    pool.end()
   }
 
   /** Frees a slot, once; `false` if it is free already. */
-  freeSlot(endpoint: PoolEndpoint<K, A>, slot: Slot): boolean {
+  freeSlot(endpoint: PoolEndpoint<K, A>, slot: Slot<K, A>): boolean {
     if (slot.state === "Free") return false
-    if (slot.state === "Connecting") endpoint.connecting--
-    else if (slot.state === "LeftBehind") endpoint.kept--
+    if (slot.state === "Connecting") {
+      endpoint.connecting--
+      this.#removeItem(endpoint, slot)
+    } else if (slot.state === "LeftBehind") endpoint.kept--
     else {
       endpoint.closing--
       this.#closing--
@@ -117,9 +167,10 @@ export class ConnectionStore<K, A> {
   }
 
   /** The connect was left behind: its slot is not free, and serves no borrower either. */
-  keepSlot(endpoint: PoolEndpoint<K, A>, slot: Slot): void {
+  keepSlot(endpoint: PoolEndpoint<K, A>, slot: Slot<K, A>): void {
     endpoint.connecting--
     endpoint.kept++
+    this.#removeItem(endpoint, slot)
     slot.state = "LeftBehind"
   }
 
@@ -129,26 +180,26 @@ export class ConnectionStore<K, A> {
     owner.connecting--
     owner.connections.push(connection)
     slot.state = "Open"
-    this.#all.add(connection)
-    this.#lifetimes.add(connection)
+    slot.item.connection = connection
+    this.#open++
     this.#tally.opened++
   }
 
-  /**
-   * A connection of this endpoint that can be leased now: the warmest that has room beside its borrowers, else the warmest
-   * idle one. What is found too old is closed.
-   */
+  /** The connection of this endpoint that Effect's Pool leases next. Those before it that are found too old are closed. */
   available(endpoint: PoolEndpoint<K, A>, now: number): PooledConnection<K, A> | undefined {
-    for (let roomy = endpoint.roomy.at(-1); roomy !== undefined; roomy = endpoint.roomy.at(-1)) {
-      if (!isOverAge(roomy, now)) return roomy
-      this.#tally.expired++
-      this.discard(roomy)
-    }
-    for (let index = endpoint.idle.length - 1; index >= 0; index--) {
-      const connection = endpoint.idle[index]
-      if (connection === undefined || connection.checking) continue
-      if (this.isFresh(connection, now)) return connection
-      this.retireStale(connection)
+    for (
+      let next = endpoint.pool?.next?.connection;
+      next !== undefined;
+      next = endpoint.pool?.next?.connection
+    ) {
+      if (next.state === "Idle") {
+        if (this.isFresh(next, now)) return next
+        this.retireStale(next)
+      } else {
+        if (!isOverAge(next, now)) return next
+        this.#tally.expired++
+        this.discard(next)
+      }
     }
     return undefined
   }
@@ -174,29 +225,18 @@ export class ConnectionStore<K, A> {
     return connection.state === "Idle" && now >= this.checkAt(connection)
   }
 
-  /**
-   * Closes the idle connections that are too old, and returns when the next one will be. It looks at those alone, however
-   * many others are idle.
-   */
+  /** Closes the idle connections that are too old, and returns when the next one will be. */
   closeOld(now: number): number {
-    const { idleTimeout } = this.#settings
-    const tooLong: Array<PooledConnection<K, A>> = []
-    const over = this.#lifetimes.takeOver(now)
-    let { next } = this.#lifetimes
-    for (const connection of this.#idle) {
-      const until = connection.idleSince + idleTimeout
-      if (until > now) {
-        next = Math.min(next, until)
-        break
-      }
-      tooLong.push(connection)
+    let next = Infinity
+    const idle = this.idle()
+    for (const connection of idle) {
+      // A finalizer may have a borrower take another one.
+      if (connection.state !== "Idle") continue
+      if (this.isFresh(connection, now)) next = Math.min(next, this.freshUntil(connection))
+      else this.retireStale(connection)
     }
-    for (const connection of [...tooLong, ...over]) this.#closeIfOld(connection, now)
-    return next
-  }
-
-  #closeIfOld(connection: PooledConnection<K, A>, now: number): void {
-    if (connection.state === "Idle" && !this.isFresh(connection, now)) this.retireStale(connection)
+    // A crowd is looked at once a second and not one by one. None of them is leased when it is too old.
+    return idle.length > crowd ? Math.max(next, now + 1000) : next
   }
 
   /** Closes an idle connection that must not be leased any more. */
@@ -222,15 +262,27 @@ export class ConnectionStore<K, A> {
       if (lease.mustCheck && this.#settings.concurrency > 1) this.#setProving(connection, true)
     }
     if (connection.state === "Idle") {
-      this.#idle.remove(connection)
+      this.#idle--
+      connection.owner.idle--
       connection.state = "Leased"
     }
     connection.leases.push(lease)
-    if (this.#settings.concurrency > 1) this.#noteRoom(connection)
     lease.connection = connection
     lease.borrowedAt = now
     lease.state = "Holding"
     this.#tally.borrowed++
+  }
+
+  /** Leases the item of a connection of Effect's Pool, unless the lease of a borrower that has ended, or of a dial, is left for it. */
+  takeItem(connection: PooledConnection<K, A>): void {
+    const { leases, owner, slot: { item } } = connection
+    if (item.leases < leases.length) owner.pool?.take(item)
+    this.keepRoom(connection)
+  }
+
+  /** Ends the lease of Effect's Pool that a borrower, a dial or a check has left. */
+  returnItem({ leases, owner, slot: { item, state } }: PooledConnection<K, A>): void {
+    if (state === "Open" && item.leases > leases.length) owner.pool?.release(item)
   }
 
   /** Takes a connection back from one of its borrowers. */
@@ -239,7 +291,6 @@ export class ConnectionStore<K, A> {
     if (connection.state === "Closing") connection.owner.detached--
     // Only one has a connection that is being proved.
     this.#setProving(connection, false)
-    if (this.#settings.concurrency > 1) this.#noteRoom(connection)
   }
 
   /** Whether it can be leased to one more. */
@@ -251,13 +302,28 @@ export class ConnectionStore<K, A> {
   /** Its borrower's check has passed: others may share it. */
   proved(connection: PooledConnection<K, A>): void {
     this.#setProving(connection, false)
-    this.#noteRoom(connection)
   }
 
   /** The connection has no borrower any more: it is idle. */
   addIdle(connection: PooledConnection<K, A>, now: number): void {
-    if (connection.hasRoom) this.#forgetRoom(connection)
-    this.#idle.add(connection, now)
+    connection.state = "Idle"
+    connection.idleSince = now
+    connection.owner.idle++
+    this.#idle++
+    this.keepRoom(connection)
+  }
+
+  /** An idle connection is checked: Effect's Pool leases it to no borrower meanwhile. */
+  beginCheck(connection: PooledConnection<K, A>): void {
+    connection.checking = true
+    connection.owner.pool?.take(connection.slot.item)
+    this.keepRoom(connection)
+  }
+
+  endCheck(connection: PooledConnection<K, A>): void {
+    connection.checking = false
+    this.keepRoom(connection)
+    this.returnItem(connection)
   }
 
   /** Keeps the connections with this value for the borrowers that they have, until the reservation ends. */
@@ -270,26 +336,27 @@ export class ConnectionStore<K, A> {
   /** Ends a reservation; returns those that others may share now. One without borrowers may just be being reset. */
   unreserve(connections: ReadonlyArray<PooledConnection<K, A>>): ReadonlyArray<PooledConnection<K, A>> {
     for (const connection of connections) this.#reserve(connection, -1)
-    return connections.filter(({ hasRoom }) => hasRoom)
+    return connections.filter((connection) => connection.leases.length > 0 && this.hasRoom(connection))
   }
 
   #reserve(connection: PooledConnection<K, A>, by: number): void {
     connection.reservations += by
-    this.#noteRoom(connection)
+    this.keepRoom(connection)
   }
 
   /** Evicts a connection: closes it now if it is idle, or when its last lease ends. */
   discard(connection: PooledConnection<K, A>): void {
     connection.unfit = true
     this.#setProving(connection, false)
-    if (connection.hasRoom) this.#forgetRoom(connection)
     if (connection.state === "Idle") this.retire(connection)
+    else this.keepRoom(connection)
   }
 
   /** Closes a connection: now if no lease holds it, or when its last lease ends. */
   dismiss(connection: PooledConnection<K, A>): void {
-    if (connection.leases.length === 0) this.retire(connection)
-    else this.discard(connection)
+    if (connection.leases.length === 0) return this.retire(connection)
+    this.discard(connection)
+    this.returnItem(connection)
   }
 
   /** Starts closing all connections, leased or not. */
@@ -305,17 +372,19 @@ export class ConnectionStore<K, A> {
   #retire(connection: PooledConnection<K, A>): Fiber.Fiber<void> | undefined {
     const { owner, slot } = connection
     if (connection.state === "Closing") return undefined
-    if (connection.state === "Idle") this.#idle.remove(connection)
+    if (connection.state === "Idle") {
+      this.#idle--
+      owner.idle--
+    }
     this.#setProving(connection, false)
-    if (connection.hasRoom) this.#forgetRoom(connection)
     connection.state = "Closing"
     slot.state = "Closing"
+    this.#removeItem(owner, slot)
     removeFrom(owner.connections, connection)
     owner.closing++
     owner.detached += connection.leases.length
     this.#closing++
-    this.#all.remove(connection)
-    this.#lifetimes.remove(connection)
+    this.#open--
     this.#tally.closed++
     connection.watcher?.interruptUnsafe()
     connection.probe?.interruptUnsafe()
@@ -328,14 +397,15 @@ export class ConnectionStore<K, A> {
    */
   victimFor(endpoint: PoolEndpoint<K, A>): PooledConnection<K, A> | undefined {
     const { minPerEndpoint } = this.#settings
+    let first: PooledConnection<K, A> | undefined
     let last: PooledConnection<K, A> | undefined
-    for (const connection of this.#idle) {
-      const { owner } = connection
-      if (owner === endpoint || connection.checking) continue
-      if (owner.queue.size === 0 && owner.connections.length > minPerEndpoint) return connection
-      last ??= connection
+    for (const owner of this.#endpoints) {
+      const longest = owner === endpoint || owner.idle === 0 ? undefined : longestIdle(owner)
+      if (longest === undefined) continue
+      if (owner.queue.size === 0 && owner.connections.length > minPerEndpoint) first = longerIdle(longest, first)
+      else last = longerIdle(longest, last)
     }
-    return last
+    return first ?? last
   }
 
   /** Closes an idle connection for another endpoint, if there is one; returns whether there was. */
@@ -362,9 +432,14 @@ export class ConnectionStore<K, A> {
       slotsOf(endpoint) - endpoint.closing - ending.ofEndpoint > this.#settings.maxPerEndpoint
   }
 
+  /** Gives Effect's Pools their new size. */
+  resize(): void {
+    for (const { pool } of this.#endpoints) pool?.resize(this.#settings.maxPerEndpoint)
+  }
+
   /** Closes the idle connections that are over the caps. */
   trim(): void {
-    for (const connection of [...this.#idle]) {
+    for (const connection of this.idle()) {
       // A finalizer may have a borrower take another one.
       if (connection.state === "Idle" && this.isOverCap(connection.owner)) this.retire(connection)
     }
@@ -374,118 +449,24 @@ export class ConnectionStore<K, A> {
   shrink(): ReadonlyArray<Fiber.Fiber<void>> {
     const isRedundant = ({ owner, state }: PooledConnection<K, A>) =>
       state === "Idle" && owner.connections.length > this.#settings.minPerEndpoint
-    return [...this.#idle].flatMap((connection) => isRedundant(connection) ? this.#retire(connection) ?? [] : [])
+    return this.idle().flatMap((connection) => isRedundant(connection) ? this.#retire(connection) ?? [] : [])
   }
 
   #setProving(connection: PooledConnection<K, A>, proving: boolean): void {
     if (connection.proving === proving) return
     connection.proving = proving
     connection.owner.proving += proving ? 1 : -1
+    this.keepRoom(connection)
   }
 
-  #noteRoom(connection: PooledConnection<K, A>): void {
-    const hasRoom = connection.state === "Leased" && connection.leases.length > 0 && this.hasRoom(connection)
-    if (hasRoom === connection.hasRoom) return
-    if (!hasRoom) return this.#forgetRoom(connection)
-    connection.hasRoom = true
-    connection.owner.roomy.push(connection)
-  }
-
-  #forgetRoom(connection: PooledConnection<K, A>): void {
-    connection.hasRoom = false
-    removeFrom(connection.owner.roomy, connection)
-  }
-}
-
-/**
- * A stack for each endpoint, so that the connection that was used last is used next and the others age, and a
- * linked list through all of them in the order in which they became idle, so that the longest idle is found at once.
- */
-export class IdleList<K, A> implements Iterable<PooledConnection<K, A>> {
-  #coldest: PooledConnection<K, A> | undefined
-  #warmest: PooledConnection<K, A> | undefined
-  #size = 0
-
-  get size(): number {
-    return this.#size
-  }
-
-  get isEmpty(): boolean {
-    return this.#coldest === undefined
-  }
-
-  add(connection: PooledConnection<K, A>, now: number): void {
-    connection.state = "Idle"
-    connection.idleSince = now
-    connection.owner.idle.push(connection)
-    connection.colder = this.#warmest
-    connection.warmer = undefined
-    if (this.#warmest === undefined) this.#coldest = connection
-    else this.#warmest.warmer = connection
-    this.#warmest = connection
-    this.#size++
-  }
-
-  remove(connection: PooledConnection<K, A>): void {
-    removeFrom(connection.owner.idle, connection)
-    const { colder, warmer } = connection
-    if (colder === undefined) this.#coldest = warmer
-    else colder.warmer = warmer
-    if (warmer === undefined) this.#warmest = colder
-    else warmer.colder = colder
-    connection.colder = undefined
-    connection.warmer = undefined
-    this.#size--
-  }
-
-  /** The coldest first. The list must not change while it is walked. */
-  *[Symbol.iterator](): Generator<PooledConnection<K, A>> {
-    for (let connection = this.#coldest; connection !== undefined; connection = connection.warmer) yield connection
-  }
-}
-
-/**
- * Finds a connection by its value without looking at the others. A connector may return the same value twice, so that a
- * value may stand for several of them.
- */
-export class Roster<K, A> implements Iterable<PooledConnection<K, A>> {
-  readonly #byValue = new Map<A, PooledConnection<K, A> | Set<PooledConnection<K, A>>>()
-  #size = 0
-
-  get size(): number {
-    return this.#size
-  }
-
-  add(connection: PooledConnection<K, A>): void {
-    const { value } = connection
-    const known = this.#byValue.get(value)
-    if (known === undefined) this.#byValue.set(value, connection)
-    else if (known instanceof Set) known.add(connection)
-    else this.#byValue.set(value, new Set([known, connection]))
-    this.#size++
-  }
-
-  /** Removes a connection that was added. */
-  remove(connection: PooledConnection<K, A>): void {
-    const { value } = connection
-    const known = this.#byValue.get(value)
-    if (known instanceof Set) known.delete(connection)
-    if (!(known instanceof Set) || known.size === 0) this.#byValue.delete(value)
-    this.#size--
-  }
-
-  /** The connections with this value: one, unless a connector returned the same value twice. */
-  find(value: A): ReadonlyArray<PooledConnection<K, A>> {
-    const known = this.#byValue.get(value)
-    if (known === undefined) return []
-    return known instanceof Set ? [...known] : [known]
-  }
-
-  /** In no order. It must not change while it is walked. */
-  *[Symbol.iterator](): Generator<PooledConnection<K, A>> {
-    for (const known of this.#byValue.values()) {
-      if (known instanceof Set) yield* known
-      else yield known
-    }
+  /**
+   * Keeps the room of a connection away from borrowers for as long as it is not theirs. A leased connection without a borrower is on
+   * its way from one, and a reservation is for the borrowers that have it.
+   */
+  keepRoom({ checking, leases, owner, proving, reservations, slot, state, unfit }: PooledConnection<K, A>): void {
+    if (this.#settings.concurrency === 1 || slot.state !== "Open") return
+    const isKept = state === "Leased" && (leases.length === 0 || reservations > 0)
+    if (unfit || proving || checking || isKept) owner.pool?.reserve(slot.item)
+    else owner.pool?.unreserve(slot.item)
   }
 }

@@ -40,8 +40,8 @@ import {
 
 export const countsOf = <K, A>(endpoint: PoolEndpoint<K, A>): Counts => ({
   total: slotsOf(endpoint),
-  active: endpoint.connections.length - endpoint.idle.length,
-  idle: endpoint.idle.length,
+  active: endpoint.connections.length - endpoint.idle,
+  idle: endpoint.idle,
   connecting: endpoint.connecting,
   closing: endpoint.closing + endpoint.kept,
   leftBehind: endpoint.leftBehind,

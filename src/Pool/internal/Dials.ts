@@ -61,9 +61,9 @@ export interface DialEvents<K, A> {
   /** Something of it was left behind; the result is called when that has ended after all. */
   readonly leftBehind: (endpoint: PoolEndpoint<K, A>, what: "Connect" | "Close") => () => void
   /** Nothing comes of it, and its slot is kept for a connect that was left behind. */
-  readonly slotKept: (endpoint: PoolEndpoint<K, A>, slot: Slot) => void
+  readonly slotKept: (endpoint: PoolEndpoint<K, A>, slot: Slot<K, A>) => void
   /** Nothing of it is left, or what is left is not waited for any longer. */
-  readonly freed: (endpoint: PoolEndpoint<K, A>, slot: Slot) => void
+  readonly freed: (endpoint: PoolEndpoint<K, A>, slot: Slot<K, A>) => void
   /** The dial has ended, whatever came of it. */
   readonly ended: () => void
 }
@@ -105,7 +105,7 @@ export class Dials<K, A> {
     const slot = this.#store.takeSlot(endpoint, this.#env.clock.now())
     const dial: PendingDial = { fiber: undefined, isDialing: false, isAbandoned: false, isOver: false }
     this.#add(endpoint, dial)
-    const fiber = dial.fiber = this.#env.open(endpoint, this.#requestFor(endpoint, slot, dial))
+    const fiber = dial.fiber = this.#env.open(endpoint, this.#requestFor(endpoint, slot, dial), slot.item.scope)
     if (dial.isOver) fiber.interruptUnsafe()
     this.#events.judged()
     fiber.addObserver(() => {
@@ -125,7 +125,7 @@ export class Dials<K, A> {
     if (dials?.delete(dial) === true && dials.size === 0) this.#pending.delete(endpoint)
   }
 
-  #requestFor(endpoint: PoolEndpoint<K, A>, slot: Slot, dial: PendingDial): DialRequest<A> {
+  #requestFor(endpoint: PoolEndpoint<K, A>, slot: Slot<K, A>, dial: PendingDial): DialRequest<A> {
     let isRedundant = false
     let hasTaken = false
     /** Nothing comes of it: no other one is left to carry on by it. */
@@ -347,7 +347,7 @@ export class Dials<K, A> {
     return refusal
   }
 
-  #adopt(endpoint: PoolEndpoint<K, A>, slot: Slot, opened: OpenedConnection<A>): void {
+  #adopt(endpoint: PoolEndpoint<K, A>, slot: Slot<K, A>, opened: OpenedConnection<A>): void {
     const now = this.#env.clock.now()
     this.#events.arrived(makeConnection({
       ...opened,

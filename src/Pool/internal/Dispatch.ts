@@ -165,14 +165,14 @@ export class SlotRelease<K, A> {
   }
 
   /** Keeps the slot of a connect that was left behind: another dial may take the place of this one, in another slot. */
-  keep(endpoint: PoolEndpoint<K, A>, slot: Slot): void {
+  keep(endpoint: PoolEndpoint<K, A>, slot: Slot<K, A>): void {
     const { endpoints, dispatch, store, wakeAt } = this.#pool
     store.keepSlot(endpoint, slot)
     wakeAt(endpoints.lost(endpoint))
     dispatch()
   }
 
-  free(endpoint: PoolEndpoint<K, A>, slot: Slot): void {
+  free(endpoint: PoolEndpoint<K, A>, slot: Slot<K, A>): void {
     const { endpoints, dispatch, store, observers, wakeAt } = this.#pool
     if (!store.freeSlot(endpoint, slot)) return
     observers.current?.judged()

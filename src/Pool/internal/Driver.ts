@@ -44,8 +44,8 @@ const newEndpoint = <K, A>(key: K): PoolEndpoint<K, A> => ({
   key,
   label: labelOf(key),
   queue: new LeaseQueue(),
-  idle: listForOne(),
-  roomy: [],
+  pool: undefined,
+  idle: 0,
   connections: listForOne(),
   connecting: 0,
   redundant: 0,
@@ -151,11 +151,11 @@ export const makeDriver = <K, A, E, R>(
     later: laterOn(clock.clock),
     makeEndpoint: newEndpoint,
     slotHolders,
-    open: (endpoint, dialRequest) => {
+    open: (endpoint, dialRequest, scope) => {
       const { key, label } = endpoint
       const { afterOpen } = hooks ?? {}
       const onBehalf = slotHolders.holding(endpoint)
-      return forkOpening(openConnection({ connector, key, label, settings, afterOpen, dialRequest, onBehalf }))
+      return forkOpening(openConnection({ connector, key, label, settings, afterOpen, dialRequest, scope, onBehalf }))
     },
     close: closerIn(context, settings),
     watch: watchOf(connector, fork),

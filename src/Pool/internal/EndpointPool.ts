@@ -23,17 +23,19 @@ import * as Scope from "effect/Scope"
 
 type Release<H> = (holder: H, exit: Exit.Exit<unknown, unknown>) => Effect.Effect<void>
 
-/** What Effect's `Pool` has for one connection, from before its connect on. `H` is what holds a lease of it. */
-export class Item<H> {
+/** What Effect's `Pool` has for one connection, from before its connect on. `H` holds a lease of it, `C` is the open connection. */
+export class Item<H, C = unknown> {
   /** The scope of the connection. Effect closes it at the end of the pool, unless the item was removed before. */
   readonly scope: Scope.Closeable
   /** What the lease that begins now, or the only one, belongs to. It is not kept after that. */
   holder: H | undefined = undefined
+  /** The connection, as soon as it is open. */
+  connection: C | undefined = undefined
   /** Keeps the room that is left away from borrowers. */
   reservation: Reservation | undefined = undefined
   /** The end of a lease does nothing then. */
   isRemoved = false
-  #own: Pool.PoolItem<Item<H>, never> | undefined
+  #own: Pool.PoolItem<Item<H, C>, never> | undefined
   #back: Effect.Effect<void> = Effect.void
 
   constructor(scope: Scope.Closeable) {
@@ -41,7 +43,7 @@ export class Item<H> {
   }
 
   /** Effect's record of it. */
-  get own(): Pool.PoolItem<Item<H>, never> {
+  get own(): Pool.PoolItem<Item<H, C>, never> {
     if (this.#own === undefined) throw new Error("Effect's Pool has not acquired this item")
     return this.#own
   }
@@ -57,7 +59,7 @@ export class Item<H> {
   }
 
   /** Puts our release in the place of Effect's, which stays as `back`. Effect reads the field when a lease begins. */
-  adopt(own: Pool.PoolItem<Item<H>, never>, released: Release<H>, isShared: boolean): void {
+  adopt(own: Pool.PoolItem<Item<H, C>, never>, released: Release<H>, isShared: boolean): void {
     this.#own = own
     this.#back = own.release(Exit.void)
     const { finalizer } = own
@@ -131,17 +133,17 @@ export interface Options<H> {
   readonly released: Release<H>
 }
 
-export class EndpointPool<H> {
-  readonly #pool: Pool.Pool<Item<H>>
+export class EndpointPool<H, C = unknown> {
+  readonly #pool: Pool.Pool<Item<H, C>>
   readonly #scope = Scope.makeUnsafe()
   readonly #concurrency: number
 
   constructor({ clock, concurrency, max, released }: Options<H>) {
     this.#concurrency = Math.min(concurrency, maxConcurrency)
     const isShared = concurrency > 1
-    const making = Pool.makeWithStrategy<Item<H>, never, Scope.Scope>({
+    const making = Pool.makeWithStrategy<Item<H, C>, never, Scope.Scope>({
       // Effect makes this scope, and what it makes can be closed.
-      acquire: Effect.map(Effect.scope, (scope) => new Item<H>(scope as Scope.Closeable)),
+      acquire: Effect.map(Effect.scope, (scope) => new Item<H, C>(scope as Scope.Closeable)),
       min: 0,
       max,
       concurrency: this.#concurrency,
@@ -157,18 +159,22 @@ export class EndpointPool<H> {
     this.#pool = runNow(Scope.provide(Effect.provideService(making, Clock.Clock, clock), this.#scope))
   }
 
-  get pool(): Pool.Pool<Item<H>> {
+  get isEmpty(): boolean {
+    return this.#pool.state.items.size === 0
+  }
+
+  get pool(): Pool.Pool<Item<H, C>> {
     return this.#pool
   }
 
   /** The item that the next borrower gets: of those with room, the one that came back last. */
-  get next(): Item<H> | undefined {
+  get next(): Item<H, C> | undefined {
     const exit = this.#pool.state.availableHead?.exit
     return exit !== undefined && Exit.isSuccess(exit) ? exit.value : undefined
   }
 
   /** The items with room, the one that came back first at first. The one that was yielded last may be leased or removed. */
-  *available(): Generator<Item<H>> {
+  *available(): Generator<Item<H, C>> {
     let own = this.#pool.state.availableTail
     while (own !== undefined) {
       const { availablePrevious, exit } = own
@@ -178,7 +184,7 @@ export class EndpointPool<H> {
   }
 
   /** Makes an item with one lease, for the dial, and no room for others. */
-  open(): Item<H> {
+  open(): Item<H, C> {
     const { config, state } = this.#pool
     const { availableHead, availableTail, invalidated, items, usage } = state
     const size = items.size - invalidated.size
@@ -196,7 +202,7 @@ export class EndpointPool<H> {
   }
 
   /** Leases this item, which has room. */
-  take(item: Item<H>): void {
+  take(item: Item<H, C>): void {
     const { state } = this.#pool
     const { own } = item
     if (!own.isAvailable) throw new Error("the item has no room")
@@ -211,17 +217,17 @@ export class EndpointPool<H> {
   }
 
   /** Leases the next item for as long as `f` takes, and releases it by the `released` of its holder. */
-  use<B, E, R>(f: (item: Item<H>) => Effect.Effect<B, E, R>): Effect.Effect<B, E, R> {
+  use<B, E, R>(f: (item: Item<H, C>) => Effect.Effect<B, E, R>): Effect.Effect<B, E, R> {
     return Pool.use(this.#pool, f)
   }
 
   /** Ends one lease of an item. */
-  release(item: Item<H>): void {
+  release(item: Item<H, C>): void {
     runNow(item.back)
   }
 
   /** Keeps the room that an item has left away from borrowers. With `concurrency` 1 its lease does. */
-  reserve(item: Item<H>): void {
+  reserve(item: Item<H, C>): void {
     if (this.#concurrency === 1 || item.reservation !== undefined) return
     const scope = Scope.makeUnsafe()
     runNow(Scope.provide(Pool.reserve(this.#pool, item), scope))
@@ -232,7 +238,7 @@ export class EndpointPool<H> {
   }
 
   /** Ends a reservation. */
-  unreserve(item: Item<H>): void {
+  unreserve(item: Item<H, C>): void {
     const { reservation } = item
     if (reservation === undefined) return
     item.reservation = undefined
@@ -241,7 +247,7 @@ export class EndpointPool<H> {
   }
 
   /** Takes an item out, with the leases of it, whose ends do nothing after that. Closing its scope is the caller's. */
-  remove(item: Item<H>): void {
+  remove(item: Item<H, C>): void {
     const { state } = this.#pool
     const { back, own } = item
     if (!state.items.has(own)) return
@@ -257,14 +263,19 @@ export class EndpointPool<H> {
   /** The size bound is read at each borrow. */
   resize(max: number): void {
     // Effect declares it readonly; the contract test shows that it may change.
-    const config: { maxSize: number } = this.#pool.config as Pool.Config<Item<H>, never> & { maxSize: number }
+    const config: { maxSize: number } = this.#pool.config as Pool.Config<Item<H, C>, never> & { maxSize: number }
     config.maxSize = max
   }
 
   /** Ends the pool, which closes its idle connections, and waits for leased ones to come back. */
   readonly close: Effect.Effect<void> = Effect.suspend(() => Scope.close(this.#scope, Exit.void))
 
-  #lease(): Item<H> {
+  /** Ends the pool when it has no items any more. */
+  end(): void {
+    runNow(this.close)
+  }
+
+  #lease(): Item<H, C> {
     // Effect serves those first. Nothing of this library waits there.
     if (this.#pool.state.waiters.size > 0) throw new Error("a borrower waits in Effect's own queue")
     return runNow(Scope.provide(Pool.get(this.#pool), Scope.makeUnsafe()))

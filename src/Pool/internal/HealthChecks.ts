@@ -52,7 +52,7 @@ export class HealthChecks<K, A> {
   checkIdle(now: number): number {
     const { check, settings } = this.#env
     if (check === undefined || settings.keepalive === Infinity) return Infinity
-    const idle = [...this.#store.idle]
+    const idle = this.#store.idle()
     for (const connection of idle) {
       if (!this.#store.mustBeChecked(connection, now)) continue
       // One that is too old to be leased is closed, not checked: left idle, it would be due for its check all the time.
@@ -67,9 +67,9 @@ export class HealthChecks<K, A> {
 
   /** Checks an idle connection; it is not leased meanwhile. */
   #check(connection: PooledConnection<K, A>, check: Probe<A>): void {
-    connection.checking = true
+    this.#store.beginCheck(connection)
     const passed = () => {
-      connection.checking = false
+      this.#store.endCheck(connection)
       connection.provenAt = this.#env.clock.now()
       this.#checked(connection, true)
     }

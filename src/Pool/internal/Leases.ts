@@ -221,8 +221,10 @@ const spanOnly = (context: Context.Context<never>): Context.Context<never> => {
 /** Where the leases are. */
 interface LeasedConnections<K, A> {
   readonly hasLeased: boolean
-  /** All connections that are idle or leased, in no order. */
-  readonly connections: Iterable<PooledConnection<K, A>> & { readonly size: number }
+  /** How many connections are idle or leased. */
+  readonly size: number
+  /** All of them, in no order. */
+  readonly all: () => Iterable<PooledConnection<K, A>>
 }
 
 /**
@@ -256,17 +258,17 @@ export class AbandonedLeases<K, A> {
   }
 
   /** Guards the leases that are no longer young, if that is due; returns when it is due again. */
-  sweep({ connections, hasLeased }: LeasedConnections<K, A>, now: number): number {
+  sweep(store: LeasedConnections<K, A>, now: number): number {
     if (now < this.#dueAt) return this.#dueAt
-    if (!hasLeased) return this.#dueAt = Infinity
+    if (!store.hasLeased) return this.#dueAt = Infinity
     let hasYoung = false
-    for (const connection of connections) {
+    for (const connection of store.all()) {
       // Of a hundred thousand nearly all are idle, and a step for each of them is felt.
       if (connection.state === "Idle") continue
       for (const lease of connection.leases) hasYoung = !this.#isGuarded(lease, now) || hasYoung
     }
     // The more connections there are, the seldomer they are looked through, so that a crowd costs no more than a few.
-    return this.#dueAt = hasYoung ? now + Math.max(young, connections.size) : Infinity
+    return this.#dueAt = hasYoung ? now + Math.max(young, store.size) : Infinity
   }
 
   /** Guards a lease unless it is young. A borrower that has yet to go on with its connection is reached through its lease alone. */

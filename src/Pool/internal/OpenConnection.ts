@@ -39,6 +39,8 @@ export interface OpenRequest<K, A, E, R> extends Labelled {
   readonly key: K
   readonly afterOpen: ((connection: A) => Effect.Effect<void, E, R>) | undefined
   readonly dialRequest: DialRequest<A>
+  /** The scope of the connection. */
+  readonly scope: Scope.Closeable
   /** What is borrowed while the connection is opened is borrowed while its slot is held. */
   readonly onBehalf: OnBehalf
 }
@@ -89,15 +91,14 @@ const connectLeftBehind = (label: string, patience: Duration.Duration, { leftBeh
   )
 
 /**
- * One dial, in a scope of its own. Neither a connector that cannot be interrupted nor a finalizer that hangs can hold up
+ * One dial, in the scope of its item. Neither a connector that cannot be interrupted nor a finalizer that hangs can hold up
  * the pool: they are left behind, and what such a dial still opens is closed at once, because its scope is closed by then.
  */
 const dial = <K, A, E, R>(request: OpenRequest<K, A, E, R>, held: HeldAttempt<A>) =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
-      const { afterOpen, connector, dialRequest, key, label, onBehalf, settings } = request
+      const { afterOpen, connector, dialRequest, key, label, onBehalf, scope, settings } = request
       const { ledgerEntry } = held
-      const scope = Scope.makeUnsafe()
       const after = settings.connectTimeout
       const close = closeAttempt(scope, ledgerEntry, request)
       const opened = Effect.suspend(() => connector.open(key))

@@ -7,7 +7,8 @@
  *
  * @since 0.1.0
  */
-import type * as Exit from "effect/Exit"
+import type * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type { AgeClock } from "../../internal/AgeClock.ts"
 import { Alarm } from "../../internal/Timer.ts"
 import { leavesUndisturbed } from "../../internal/Undisturbed.ts"
@@ -20,6 +21,7 @@ import { ConnectionStore } from "./ConnectionStore.ts"
 import * as Diagnostics from "./Diagnostics.ts"
 import { Dials } from "./Dials.ts"
 import { Dispatcher, SlotRelease, Timeouts } from "./Dispatch.ts"
+import { mayYield } from "./EndpointPool.ts"
 import { EndpointHealth, Endpoints } from "./Endpoints.ts"
 import { isOverAge } from "./Expiry.ts"
 import { HealthChecks, Liveness, TurnWaits } from "./HealthChecks.ts"
@@ -33,6 +35,9 @@ import {
   type Status
 } from "./PoolState.ts"
 import { Deadlines, Refusals, ResumeQueue, WaitQueue } from "./WaitQueue.ts"
+
+/** Whether other fibers may run before the end of a borrow has gone on. */
+const mayYieldSoon = <K, A>({ fiber }: Lease<K, A>): boolean => fiber === undefined || mayYield(fiber)
 
 export class PoolCore<K, A> {
   readonly #env: Environment<K, A>
@@ -69,6 +74,8 @@ export class PoolCore<K, A> {
       tally: this.#tally,
       hasCheck: env.check !== undefined,
       isReusable: env.isReusable,
+      clock: clock.lastReading,
+      released: (lease, exit) => this.end(lease, exit, !mayYieldSoon(lease)) ?? Exit.void,
       close: ({ owner, ledgerEntry, scope, slot }) =>
         env.close({
           label: owner.label,
@@ -139,12 +146,32 @@ export class PoolCore<K, A> {
 
   /** Leases a connection if there is one and no borrower waits for it. */
   tryLease(lease: Lease<K, A>): PooledConnection<K, A> | undefined {
+    const connection = this.promise(lease)
+    if (connection !== undefined) this.#store.takeItem(connection)
+    return connection
+  }
+
+  /**
+   * Leases the next connection of Effect's Pool if there is one and no borrower waits for it. The borrower has to lease its item of
+   * Effect's Pool in the same step, by `Pool.use` or {@link take}.
+   */
+  promise(lease: Lease<K, A>): PooledConnection<K, A> | undefined {
     const { owner } = lease
     if (owner.queue.size > 0 || this.#status !== "Open" || owner.isForgotten) return undefined
     const now = this.#clock.now()
     const connection = this.#store.available(owner, now)
     if (connection !== undefined) this.#lease(connection, lease, now)
     return connection
+  }
+
+  /** Leases the item of a connection that was promised. */
+  take(connection: PooledConnection<K, A>): void {
+    this.#store.takeItem(connection)
+  }
+
+  /** The item of a connection that was promised is leased. */
+  taken(connection: PooledConnection<K, A>): void {
+    this.#store.keepRoom(connection)
   }
 
   /**
@@ -198,8 +225,15 @@ export class PoolCore<K, A> {
     return this.#deadlines.remaining(lease)
   }
 
-  /** Ends a borrow, wherever it stands: it leaves the queue, or its connection goes to the next one. */
-  end(lease: Lease<K, A>, exit: Exit.Exit<unknown, unknown>): void {
+  /**
+   * Ends a borrow, wherever it stands: it leaves the queue, or its connection goes to the next one. With `mayReturn`, the result may
+   * be what returns the item to Effect's Pool: it has to run before another fiber does.
+   */
+  end(
+    lease: Lease<K, A>,
+    exit: Exit.Exit<unknown, unknown>,
+    mayReturn = false
+  ): Effect.Effect<void> | undefined {
     if (lease.state === "Waiting") {
       this.#waiting.leave(lease)
       this.#hasGivenUp(lease)
@@ -210,8 +244,10 @@ export class PoolCore<K, A> {
     const isSpoilt = connection !== undefined && !(this.#env.isReusable ?? leavesUndisturbed)(connection.value, exit)
     if (connection !== undefined) this.#health.used(connection, exit, isSpoilt)
     const mayDial = connection?.onTrial === true && this.#dials.used(connection, exit)
-    this.#release(lease, lease.mustCheck && lease.turn === "None" || isSpoilt, exit._tag === "Success")
+    const isBroken = lease.mustCheck && lease.turn === "None" || isSpoilt
+    const returning = this.#release(lease, isBroken, exit._tag === "Success", mayReturn && !mayDial)
     if (mayDial) this.#dispatcher.run()
+    return returning
   }
 
   /** A borrower goes on with its connection. */
@@ -316,6 +352,7 @@ export class PoolCore<K, A> {
   /** Changes the caps; what is over them is closed when it is not leased any more. */
   resize(caps: { readonly maxPerEndpoint: number; readonly maxTotal: number }): void {
     Object.assign(this.#settings, caps)
+    this.#store.resize()
     this.#store.trim()
     this.#dials.reconsiderAll()
     this.#dispatcher.run()
@@ -327,7 +364,7 @@ export class PoolCore<K, A> {
     this.#status = "Draining"
     this.#refusals.refuseAll(({ label }) => Diagnostics.poolClosed(label))
     this.#dials.interruptAll()
-    for (const connection of [...this.#store.idle]) this.#store.retire(connection)
+    for (const connection of this.#store.idle()) this.#store.retire(connection)
   }
 
   /** Closes the connections that are still leased, under their borrowers. */
@@ -351,26 +388,31 @@ export class PoolCore<K, A> {
     this.#housekeeper.at(this.#leases.add(lease))
   }
 
-  #recycle(lease: Lease<K, A>, connection: PooledConnection<K, A>, succeeded: boolean): void {
+  #recycle(
+    lease: Lease<K, A>,
+    connection: PooledConnection<K, A>,
+    succeeded: boolean,
+    mayReturn: boolean
+  ): Effect.Effect<void> | undefined {
     const now = this.#clock.now()
     this.#endLease(lease, connection, now)
-    if (connection.state === "Closing") return this.#slots.forgetIfEmpty(connection.owner)
+    if (connection.state === "Closing") return void this.#slots.forgetIfEmpty(connection.owner)
     if (lease.isInUse) this.#liveness.returned(connection, succeeded, now)
     else if (lease.turn !== "None") this.#liveness.leftUnheard(connection)
-    if (this.#mustClose(connection, now)) return this.#store.dismiss(connection)
+    if (this.#mustClose(connection, now)) return void this.#store.dismiss(connection)
     if (this.#dispatcher.isContended && isOthersTurn(connection, this.#waiting.turns, this.#settings, now)) {
       // Its own borrowers go to the end of the line, so that the slot is not taken back at once.
       this.#waiting.rotate(connection.owner)
-      return this.#store.dismiss(connection)
+      return void this.#store.dismiss(connection)
     }
     const { reset } = this.#env
-    if (reset === undefined || connection.leases.length > 0) this.#serveNext(connection, now)
-    else {
-      this.#checks.run(connection, reset, () => {
-        connection.provenAt = this.#clock.now()
-        this.#makeAvailable(connection, connection.provenAt)
-      })
-    }
+    if (reset === undefined || connection.leases.length > 0) return this.#serveNext(connection, now, mayReturn)
+    this.#store.keepRoom(connection)
+    this.#checks.run(connection, reset, () => {
+      connection.provenAt = this.#clock.now()
+      this.#makeAvailable(connection, connection.provenAt)
+    })
+    return undefined
   }
 
   #endLease(lease: Lease<K, A>, connection: PooledConnection<K, A>, now: number): void {
@@ -381,14 +423,20 @@ export class PoolCore<K, A> {
   }
 
   /** Ends a borrow. If it leaves its connection broken or in an unknown state, that is not leased again. */
-  #release(lease: Lease<K, A>, isBroken: boolean, succeeded = false): void {
+  #release(
+    lease: Lease<K, A>,
+    isBroken: boolean,
+    succeeded = false,
+    mayReturn = false
+  ): Effect.Effect<void> | undefined {
     const { connection } = lease
     lease.state = "Over"
-    if (connection === undefined) return
+    if (connection === undefined) return undefined
     const { proving } = connection
     connection.unfit ||= isBroken
-    this.#recycle(lease, connection, succeeded)
+    const returning = this.#recycle(lease, connection, succeeded, mayReturn && !proving)
     if (proving) this.#dispatcher.run()
+    return returning
   }
 
   #mustClose(connection: PooledConnection<K, A>, now: number): boolean {
@@ -406,21 +454,30 @@ export class PoolCore<K, A> {
     this.#serveNext(connection, now)
   }
 
-  #serveNext(connection: PooledConnection<K, A>, now: number): void {
+  #serveNext(
+    connection: PooledConnection<K, A>,
+    now: number,
+    mayReturn = false
+  ): Effect.Effect<void> | undefined {
     const { queue } = connection.owner
     while (queue.first !== undefined && this.#status === "Open" && this.#store.hasRoom(connection)) {
       this.#serve(connection, queue.first, now)
     }
     // A borrower that was served may have ended with what that has set off, and the connection is idle or closing by now.
-    if (connection.leases.length > 0 || connection.state !== "Leased") return
+    if (connection.leases.length > 0) return void this.#store.returnItem(connection)
+    if (connection.state !== "Leased") return undefined
     this.#store.addIdle(connection, now)
     this.#housekeeper.at(this.#store.dueAt(connection))
+    if (mayReturn && this.#waiting.isEmpty) return connection.slot.item.back
+    this.#store.returnItem(connection)
     if (!this.#waiting.isEmpty) this.#dispatcher.run()
+    return undefined
   }
 
   #serve(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: number): void {
     this.#waiting.leave(lease)
     this.#lease(connection, lease, now)
+    this.#store.takeItem(connection)
     this.observers.current?.waited(now - lease.waitingSince)
     this.#resumeQueue.add(lease, undefined)
     // It may end a dial, whose slot serves another borrower: the connection has to be leased by then.

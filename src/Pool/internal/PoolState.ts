@@ -22,7 +22,7 @@ import type { Series } from "../../Retry/RetrySeries.ts"
 import type { PoolError } from "../PoolError.ts"
 import type { Settings } from "../PoolOptions.ts"
 import type { EndpointState, Setbacks } from "./DialPolicy.ts"
-import { nowhere } from "./Expiry.ts"
+import type { EndpointPool, Item } from "./EndpointPool.ts"
 
 /** Where a pool is in its life. `Waiting` and `Refusing` are the two ways of being suspended. */
 export type Status = "Open" | "Waiting" | "Refusing" | "Draining" | "Closed"
@@ -32,18 +32,17 @@ export type Status = "Open" | "Waiting" | "Refusing" | "Draining" | "Closed"
  * `Connecting -> Open -> Closing -> Free`, or `Connecting -> Free` when the dial fails, or `Connecting -> LeftBehind -> Free` when
  * the connect goes on although it was given up.
  */
-export interface Slot {
+export interface Slot<K, A> {
   state: "Connecting" | "Open" | "Closing" | "LeftBehind" | "Free"
   /** When it was taken, on the pool's age clock. */
   readonly since: number
   /** The generation of its endpoint then: an eviction meanwhile makes what comes of it stale. */
   readonly generation: number
+  /** What Effect's Pool has for it. It is removed there when the slot is not `Connecting` or `Open` any more. */
+  readonly item: Item<Lease<K, A>, PooledConnection<K, A>>
 }
 
-/**
- * One open connection. While it is `Idle`, it is in its endpoint's stack and in the pool's idle list; while it is `Leased`
- * and has room for another borrower, it is in its endpoint's list of those.
- */
+/** One open connection. While it is `Idle`, Effect's Pool has it available. */
 export interface PooledConnection<K, A> {
   readonly owner: PoolEndpoint<K, A>
   readonly value: A
@@ -51,15 +50,13 @@ export interface PooledConnection<K, A> {
   readonly scope: Scope.Closeable
   /** They close after `scope`. */
   readonly ledgerEntry: LedgerEntry
-  readonly slot: Slot
+  readonly slot: Slot<K, A>
   /** When it was opened, on the pool's age clock. */
   readonly openedAt: number
   /** How long opening took, in milliseconds. */
   readonly openedIn: number
   /** How long it may live, in milliseconds, with its jitter drawn. */
   readonly lifetime: number
-  /** Its place in the heap of `Lifetimes`, or `nowhere`. */
-  heapIndex: number
   /** Waits for its death. */
   watcher: Fiber.Fiber<void> | undefined
   /** Checks or resets it while it has no borrower. */
@@ -91,10 +88,6 @@ export interface PooledConnection<K, A> {
   readonly leases: Array<Lease<K, A>>
   /** Borrowers that want it for themselves alone. */
   reservations: number
-  hasRoom: boolean
-  /** Neighbours in the pool's list of idle connections. */
-  colder: PooledConnection<K, A> | undefined
-  warmer: PooledConnection<K, A> | undefined
 }
 
 /**
@@ -130,7 +123,6 @@ export const makeConnection = <K, A>(
   openedAt: opened.openedAt,
   openedIn: opened.openedIn,
   lifetime: opened.lifetime,
-  heapIndex: nowhere,
   watcher: undefined,
   probe: undefined,
   state: "Leased",
@@ -146,10 +138,7 @@ export const makeConnection = <K, A>(
   aliveIn: -1,
   hasDied: false,
   leases: listForOne(),
-  reservations: 0,
-  hasRoom: false,
-  colder: undefined,
-  warmer: undefined
+  reservations: 0
 })
 
 /** Whether a connection is of no use any more, leased or not: it has died, or was closed under its borrowers. */
@@ -162,10 +151,10 @@ export interface PoolEndpoint<K, A> {
   /** The key's text, for errors, logs and the monitor. */
   readonly label: string
   readonly queue: LeaseQueue<K, A>
-  /** The idle connections, the one that was used last at the end. */
-  readonly idle: Array<PooledConnection<K, A>>
-  /** Leased connections with room for another borrower, the one that was used last at the end. */
-  readonly roomy: Array<PooledConnection<K, A>>
+  /** Effect's Pool of its connections, as long as it has some or opens some. */
+  pool: EndpointPool<Lease<K, A>, PooledConnection<K, A>> | undefined
+  /** How many connections are idle. */
+  idle: number
   /** The idle and the leased connections. */
   readonly connections: Array<PooledConnection<K, A>>
   connecting: number
@@ -498,8 +487,12 @@ export interface Environment<K, A> {
   /** Acts so many milliseconds later, or at once where the clock is not that of the platform. */
   readonly later: (act: () => void, millis: number) => void
   readonly makeEndpoint: (key: K) => PoolEndpoint<K, A>
-  /** Starts to open a connection, which is handed to `dialRequest.opened`. */
-  readonly open: (endpoint: PoolEndpoint<K, A>, dialRequest: DialRequest<A>) => Fiber.Fiber<void>
+  /** Starts to open a connection in this scope, which is handed to `dialRequest.opened`. */
+  readonly open: (
+    endpoint: PoolEndpoint<K, A>,
+    dialRequest: DialRequest<A>,
+    scope: Scope.Closeable
+  ) => Fiber.Fiber<void>
   /**
    * Starts closing a connection. `closable.freed` follows when nothing is left of it, perhaps before this returns, and also where
    * its finalizer does not end. The fiber ends after that.

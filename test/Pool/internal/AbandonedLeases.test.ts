@@ -15,7 +15,7 @@ const connectionsWith = (leases: Leases, others = 0) => {
   const connections: ReadonlySet<PooledConnection<string, string>> = new Set(
     [{ state: "Leased", leases }, ...Array.from({ length: others }, () => ({ ...idle }))]
   ) as never
-  return { connections, hasLeased: true }
+  return { all: () => connections, size: connections.size, hasLeased: true }
 }
 
 const isGuarded = ({ fiber, loss }: Lease<string, string>) => loss !== undefined && fiber === undefined
@@ -46,8 +46,8 @@ describe("leases that may be lost", () => {
   it("are not looked for where nothing is lent, however many connections are idle", () => {
     const watch = new AbandonedLeases<string, string>(() => {})
     watch.add(0)
-    const connections: never = new Proxy(new Set(), { get: () => assert.fail("they were looked at") }) as never
-    assert.strictEqual(watch.sweep({ connections, hasLeased: false }, 1000), Infinity)
+    const all = () => assert.fail("they were looked at")
+    assert.strictEqual(watch.sweep({ all, size: 2, hasLeased: false }, 1000), Infinity)
     assert.strictEqual(watch.add(2000), 3000)
   })
 
