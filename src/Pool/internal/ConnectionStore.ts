@@ -302,6 +302,7 @@ export class ConnectionStore<K, A> {
   /** Its borrower's check has passed: others may share it. */
   proved(connection: PooledConnection<K, A>): void {
     this.#setProving(connection, false)
+    this.keepRoom(connection)
   }
 
   /** The connection has no borrower any more: it is idle. */
@@ -456,7 +457,6 @@ export class ConnectionStore<K, A> {
     if (connection.proving === proving) return
     connection.proving = proving
     connection.owner.proving += proving ? 1 : -1
-    this.keepRoom(connection)
   }
 
   /**
