@@ -463,8 +463,11 @@ export class ConnectionStore<K, A> {
    * Keeps the room of a connection away from borrowers for as long as it is not theirs. A leased connection without a borrower is on
    * its way from one, and a reservation is for the borrowers that have it.
    */
-  keepRoom({ checking, leases, owner, proving, reservations, slot, state, unfit }: PooledConnection<K, A>): void {
-    if (this.#settings.concurrency === 1 || slot.state !== "Open") return
+  keepRoom(connection: PooledConnection<K, A>): void {
+    if (this.#settings.concurrency > 1 && connection.slot.state === "Open") this.#keepRoom(connection)
+  }
+
+  #keepRoom({ checking, leases, owner, proving, reservations, slot, state, unfit }: PooledConnection<K, A>): void {
     const isKept = state === "Leased" && (leases.length === 0 || reservations > 0)
     if (unfit || proving || checking || isKept) owner.pool?.reserve(slot.item)
     else owner.pool?.unreserve(slot.item)

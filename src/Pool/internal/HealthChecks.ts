@@ -175,8 +175,8 @@ const isTurning = <K, A>(lease: Lease<K, A> | undefined): boolean => lease !== u
  * **Details**
  *
  * The kernel learns first that a connection has ended. The event loop brings that news, and the connector's `closed` and `isReusable`
- * pass it on. Between a return and the next lease in the same step no news can arrive. In all other cases a connection may be dead
- * although nothing says so, and its next borrower lets the event loop turn before it uses the connection.
+ * pass it on. Between a return and the next lease in the same step or millisecond there is no time for news. In all other cases a
+ * connection may be dead although nothing says so, and its next borrower lets the event loop turn before it uses the connection.
  */
 export class Liveness<K, A> {
   readonly #hasNews: boolean
@@ -191,7 +191,7 @@ export class Liveness<K, A> {
   /** Whether a connection that is to be leased at `now` may have died unseen. */
   isUnseen({ aliveIn, leases, provenAt, state }: PooledConnection<K, A>, now: number): boolean {
     if (!this.#hasNews) return false
-    if (state === "Idle") return provenAt !== now || aliveIn !== loopTurns.last
+    if (state === "Idle") return aliveIn === unheard || provenAt !== now
     if (aliveIn === unheard || leases.length === 0) return aliveIn === unheard
     // What one of its borrowers waits to hear, the next has not heard either, and must not overtake it.
     return isTurning(leases.at(-1)) || aliveIn !== loopTurns.last && this.#isStalled(now)

@@ -396,14 +396,21 @@ export class PoolCore<K, A> {
   ): Effect.Effect<void> | undefined {
     const now = this.#clock.now()
     this.#endLease(lease, connection, now)
-    if (connection.state === "Closing") return void this.#slots.forgetIfEmpty(connection.owner)
+    if (connection.state === "Closing") {
+      this.#slots.forgetIfEmpty(connection.owner)
+      return undefined
+    }
     if (lease.isInUse) this.#liveness.returned(connection, succeeded, now)
     else if (lease.turn !== "None") this.#liveness.leftUnheard(connection)
-    if (this.#mustClose(connection, now)) return void this.#store.dismiss(connection)
+    if (this.#mustClose(connection, now)) {
+      this.#store.dismiss(connection)
+      return undefined
+    }
     if (this.#dispatcher.isContended && isOthersTurn(connection, this.#waiting.turns, this.#settings, now)) {
       // Its own borrowers go to the end of the line, so that the slot is not taken back at once.
       this.#waiting.rotate(connection.owner)
-      return void this.#store.dismiss(connection)
+      this.#store.dismiss(connection)
+      return undefined
     }
     const { reset } = this.#env
     if (reset === undefined || connection.leases.length > 0) return this.#serveNext(connection, now, mayReturn)
@@ -464,7 +471,10 @@ export class PoolCore<K, A> {
       this.#serve(connection, queue.first, now)
     }
     // A borrower that was served may have ended with what that has set off, and the connection is idle or closing by now.
-    if (connection.leases.length > 0) return void this.#store.returnItem(connection)
+    if (connection.leases.length > 0) {
+      this.#store.returnItem(connection)
+      return undefined
+    }
     if (connection.state !== "Leased") return undefined
     this.#store.addIdle(connection, now)
     this.#housekeeper.at(this.#store.dueAt(connection))

@@ -286,6 +286,7 @@ describe("the turn before a lease", () => {
         yield* borrow(pool)
         yield* borrow(pool)
         yield* settle
+        yield* TestClock.adjust(1)
         const used: Array<number> = []
         const first = yield* fork(borrow(pool))
         const others = yield* Effect.forEach(
