@@ -200,7 +200,7 @@ export const use = <K, A, B, E, R>(
     item.holder = lease
     return owner.pool.use((leased) => {
       if (leased !== item) throw new Error("Effect's Pool has leased another connection than the one that was promised")
-      core.taken(connection)
+      core.take(connection)
       return withinLease(pool, lease, f(inUse(pool, lease, connection.value)))
     })
   })

@@ -281,8 +281,14 @@ export class ConnectionStore<K, A> {
   }
 
   /** Ends the lease of Effect's Pool that a borrower, a dial or a check has left. */
-  returnItem({ leases, owner, slot: { item, state } }: PooledConnection<K, A>): void {
-    if (state === "Open" && item.leases > leases.length) owner.pool?.release(item)
+  returnItem(connection: PooledConnection<K, A>): void {
+    if (this.hasItemToReturn(connection)) connection.owner.pool?.release(connection.slot.item)
+  }
+
+  /** Whether a lease of Effect's Pool is left. The one of a connection that is checked or reset is not. */
+  hasItemToReturn({ checking, leases, slot, state }: PooledConnection<K, A>): boolean {
+    return slot.state === "Open" && slot.item.leases > leases.length && !checking &&
+      (state === "Idle" || leases.length > 0)
   }
 
   /** Takes a connection back from one of its borrowers. */

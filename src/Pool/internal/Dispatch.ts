@@ -12,7 +12,7 @@ import type { ConnectionStore } from "./ConnectionStore.ts"
 import * as Diagnostics from "./Diagnostics.ts"
 import type { Dials } from "./Dials.ts"
 import type { EndpointHealth, Endpoints } from "./Endpoints.ts"
-import type { Environment, Lease, PooledConnection, PoolEndpoint, Slot } from "./PoolState.ts"
+import type { Closable, Environment, Lease, PooledConnection, PoolEndpoint, Slot } from "./PoolState.ts"
 import type { WaitQueue } from "./WaitQueue.ts"
 
 /** What serving needs from the rest of the pool. */
@@ -170,6 +170,17 @@ export class SlotRelease<K, A> {
     store.keepSlot(endpoint, slot)
     wakeAt(endpoints.lost(endpoint))
     dispatch()
+  }
+
+  /** How a connection is closed, and what follows. */
+  closable({ ledgerEntry, owner, scope, slot }: PooledConnection<K, A>): Closable {
+    return {
+      label: owner.label,
+      scope,
+      ledgerEntry,
+      freed: () => this.free(owner, slot),
+      leftBehind: () => this.leftBehind(owner, "Close")
+    }
   }
 
   free(endpoint: PoolEndpoint<K, A>, slot: Slot<K, A>): void {

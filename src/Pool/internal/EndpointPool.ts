@@ -115,11 +115,14 @@ const operations = 8
  * Whether a fiber may yield within the next operations. Then other fibers could run between a decision and what Effect's `Pool`
  * does about it, so that both have to happen in one step.
  */
-export const mayYield = ({ cache, currentOpCount }: Fiber.Fiber<unknown, unknown>): boolean =>
-  !cache.preventYield && (
+export const mayYield = (fiber: Fiber.Fiber<unknown, unknown> | undefined): boolean => {
+  if (fiber === undefined) return true
+  const { cache, currentOpCount } = fiber
+  return !cache.preventYield && (
     cache.scheduler.shouldYield !== Scheduler.MixedScheduler.prototype.shouldYield ||
     currentOpCount + operations >= cache.maxOpsBeforeYield
   )
+}
 
 /** Effect counts the leases of all items together, and must be able to add `concurrency` to that. */
 const maxConcurrency = 2 ** 32

@@ -275,7 +275,7 @@ export class TurnWaits<K, A> {
   }
 
   /** Has a borrow go on when the event loop has turned. */
-  add(lease: Lease<K, A>): void {
+  add(lease: Lease<K, A>): undefined {
     lease.turn = "UnderWay"
     if (this.#batch === undefined) this.#begin()
     this.#batch?.push(lease)

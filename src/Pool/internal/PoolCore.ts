@@ -36,9 +36,6 @@ import {
 } from "./PoolState.ts"
 import { Deadlines, Refusals, ResumeQueue, WaitQueue } from "./WaitQueue.ts"
 
-/** Whether other fibers may run before the end of a borrow has gone on. */
-const mayYieldSoon = <K, A>({ fiber }: Lease<K, A>): boolean => fiber === undefined || mayYield(fiber)
-
 export class PoolCore<K, A> {
   readonly #env: Environment<K, A>
   readonly #settings: Settings
@@ -75,15 +72,8 @@ export class PoolCore<K, A> {
       hasCheck: env.check !== undefined,
       isReusable: env.isReusable,
       clock: clock.lastReading,
-      released: (lease, exit) => this.end(lease, exit, !mayYieldSoon(lease)) ?? Exit.void,
-      close: ({ owner, ledgerEntry, scope, slot }) =>
-        env.close({
-          label: owner.label,
-          scope,
-          ledgerEntry,
-          freed: () => this.#slots.free(owner, slot),
-          leftBehind: () => this.#slots.leftBehind(owner, "Close")
-        })
+      released: (lease, exit) => this.end(lease, exit, !mayYield(lease.fiber)) ?? Exit.void,
+      close: (connection) => env.close(this.#slots.closable(connection))
     })
     const [endpoints, store, observers, tally] = [this.#endpoints, this.#store, this.observers, this.#tally]
     const dispatch = () => this.#dispatcher.run()
@@ -127,16 +117,14 @@ export class PoolCore<K, A> {
       start: (endpoint) => this.#dials.start(endpoint),
       serve: (connection, lease, now) => this.#serve(connection, lease, now)
     })
-    const now = () => clock.synchronize()
-    this.#housekeeper = new Alarm({ clock: clock.clock, fork, now, onDue: () => this.#housekeep() })
+    const [now, onDue] = [() => clock.synchronize(), () => this.#housekeep()]
+    this.#housekeeper = new Alarm({ clock: clock.clock, fork, now, onDue })
   }
 
   // ---- borrowing -----------------------------------------------------------------------------------------------------
 
   endpoint(key: K): PoolEndpoint<K, A> {
-    const known = this.#endpoints.find(key)
-    if (known !== undefined) return known
-    return this.#endpoints.add(key)
+    return this.#endpoints.find(key) ?? this.#endpoints.add(key)
   }
 
   /** Nothing is leased any more. */
@@ -164,14 +152,9 @@ export class PoolCore<K, A> {
     return connection
   }
 
-  /** Leases the item of a connection that was promised. */
+  /** Leases the item of a connection that was promised, unless `Pool.use` has. */
   take(connection: PooledConnection<K, A>): void {
     this.#store.takeItem(connection)
-  }
-
-  /** The item of a connection that was promised is leased. */
-  taken(connection: PooledConnection<K, A>): void {
-    this.#store.keepRoom(connection)
   }
 
   /**
@@ -180,10 +163,7 @@ export class PoolCore<K, A> {
    * here, in the step that queues it, because a fiber may pause anywhere else.
    */
   wait(lease: Lease<K, A>): PoolError | undefined {
-    if (lease.turn === "Due") {
-      this.#turnWaits.add(lease)
-      return undefined
-    }
+    if (lease.turn === "Due") return this.#turnWaits.add(lease)
     const rejected = lease.connection
     if (rejected === undefined) return this.#enqueue(lease, "Last")
     // The slot that it gives back serves who is first in the queue, which this borrow has to be by then.
@@ -229,11 +209,7 @@ export class PoolCore<K, A> {
    * Ends a borrow, wherever it stands: it leaves the queue, or its connection goes to the next one. With `mayReturn`, the result may
    * be what returns the item to Effect's Pool: it has to run before another fiber does.
    */
-  end(
-    lease: Lease<K, A>,
-    exit: Exit.Exit<unknown, unknown>,
-    mayReturn = false
-  ): Effect.Effect<void> | undefined {
+  end(lease: Lease<K, A>, exit: Exit.Exit<unknown, unknown>, mayReturn = false): Effect.Effect<void> | undefined {
     if (lease.state === "Waiting") {
       this.#waiting.leave(lease)
       this.#hasGivenUp(lease)
@@ -244,10 +220,13 @@ export class PoolCore<K, A> {
     const isSpoilt = connection !== undefined && !(this.#env.isReusable ?? leavesUndisturbed)(connection.value, exit)
     if (connection !== undefined) this.#health.used(connection, exit, isSpoilt)
     const mayDial = connection?.onTrial === true && this.#dials.used(connection, exit)
-    const isBroken = lease.mustCheck && lease.turn === "None" || isSpoilt
-    const returning = this.#release(lease, isBroken, exit._tag === "Success", mayReturn && !mayDial)
-    if (mayDial) this.#dispatcher.run()
-    return returning
+    const held = lease.connection
+    this.#release(lease, lease.mustCheck && lease.turn === "None" || isSpoilt, exit._tag === "Success")
+    if (held === undefined) return undefined
+    if (mayDial) this.#dispatch(held)
+    if (mayReturn && this.#store.hasItemToReturn(held)) return held.slot.item.back
+    this.#store.returnItem(held)
+    return undefined
   }
 
   /** A borrower goes on with its connection. */
@@ -296,11 +275,8 @@ export class PoolCore<K, A> {
   // ---- operating -----------------------------------------------------------------------------------------------------
 
   stats(): Stats {
-    return Diagnostics.statsOf(this.#endpoints.all(), {
-      tally: this.#tally,
-      settings: this.#settings,
-      status: this.#status
-    })
+    const [tally, settings, status] = [this.#tally, this.#settings, this.#status]
+    return Diagnostics.statsOf(this.#endpoints.all(), { tally, settings, status })
   }
 
   /** What is leased, at most so much of it. */
@@ -388,38 +364,25 @@ export class PoolCore<K, A> {
     this.#housekeeper.at(this.#leases.add(lease))
   }
 
-  #recycle(
-    lease: Lease<K, A>,
-    connection: PooledConnection<K, A>,
-    succeeded: boolean,
-    mayReturn: boolean
-  ): Effect.Effect<void> | undefined {
+  #recycle(lease: Lease<K, A>, connection: PooledConnection<K, A>, succeeded: boolean): void {
     const now = this.#clock.now()
     this.#endLease(lease, connection, now)
-    if (connection.state === "Closing") {
-      this.#slots.forgetIfEmpty(connection.owner)
-      return undefined
-    }
+    if (connection.state === "Closing") return this.#slots.forgetIfEmpty(connection.owner)
     if (lease.isInUse) this.#liveness.returned(connection, succeeded, now)
     else if (lease.turn !== "None") this.#liveness.leftUnheard(connection)
-    if (this.#mustClose(connection, now)) {
-      this.#store.dismiss(connection)
-      return undefined
-    }
+    if (this.#mustClose(connection, now)) return this.#store.dismiss(connection)
     if (this.#dispatcher.isContended && isOthersTurn(connection, this.#waiting.turns, this.#settings, now)) {
       // Its own borrowers go to the end of the line, so that the slot is not taken back at once.
       this.#waiting.rotate(connection.owner)
-      this.#store.dismiss(connection)
-      return undefined
+      return this.#store.dismiss(connection)
     }
     const { reset } = this.#env
-    if (reset === undefined || connection.leases.length > 0) return this.#serveNext(connection, now, mayReturn)
+    if (reset === undefined || connection.leases.length > 0) return this.#serveNext(connection, now)
     this.#store.keepRoom(connection)
     this.#checks.run(connection, reset, () => {
       connection.provenAt = this.#clock.now()
       this.#makeAvailable(connection, connection.provenAt)
     })
-    return undefined
   }
 
   #endLease(lease: Lease<K, A>, connection: PooledConnection<K, A>, now: number): void {
@@ -430,20 +393,20 @@ export class PoolCore<K, A> {
   }
 
   /** Ends a borrow. If it leaves its connection broken or in an unknown state, that is not leased again. */
-  #release(
-    lease: Lease<K, A>,
-    isBroken: boolean,
-    succeeded = false,
-    mayReturn = false
-  ): Effect.Effect<void> | undefined {
+  #release(lease: Lease<K, A>, isBroken: boolean, succeeded = false): void {
     const { connection } = lease
     lease.state = "Over"
-    if (connection === undefined) return undefined
+    if (connection === undefined) return
     const { proving } = connection
     connection.unfit ||= isBroken
-    const returning = this.#recycle(lease, connection, succeeded, mayReturn && !proving)
-    if (proving) this.#dispatcher.run()
-    return returning
+    this.#recycle(lease, connection, succeeded)
+    if (proving) this.#dispatch(connection)
+  }
+
+  /** Serves the borrowers that wait. They can have what the end of a lease has left. */
+  #dispatch(connection: PooledConnection<K, A>): void {
+    this.#store.returnItem(connection)
+    this.#dispatcher.run()
   }
 
   #mustClose(connection: PooledConnection<K, A>, now: number): boolean {
@@ -459,29 +422,20 @@ export class PoolCore<K, A> {
     if (connection.state === "Closing") return
     if (this.#mustClose(connection, now)) return this.#store.dismiss(connection)
     this.#serveNext(connection, now)
+    this.#store.returnItem(connection)
   }
 
-  #serveNext(
-    connection: PooledConnection<K, A>,
-    now: number,
-    mayReturn = false
-  ): Effect.Effect<void> | undefined {
+  /** What follows has to return the item to Effect's Pool, if a lease of it is left. */
+  #serveNext(connection: PooledConnection<K, A>, now: number): void {
     const { queue } = connection.owner
     while (queue.first !== undefined && this.#status === "Open" && this.#store.hasRoom(connection)) {
       this.#serve(connection, queue.first, now)
     }
     // A borrower that was served may have ended with what that has set off, and the connection is idle or closing by now.
-    if (connection.leases.length > 0) {
-      this.#store.returnItem(connection)
-      return undefined
-    }
-    if (connection.state !== "Leased") return undefined
+    if (connection.leases.length > 0 || connection.state !== "Leased") return
     this.#store.addIdle(connection, now)
     this.#housekeeper.at(this.#store.dueAt(connection))
-    if (mayReturn && this.#waiting.isEmpty) return connection.slot.item.back
-    this.#store.returnItem(connection)
-    if (!this.#waiting.isEmpty) this.#dispatcher.run()
-    return undefined
+    if (!this.#waiting.isEmpty) this.#dispatch(connection)
   }
 
   #serve(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: number): void {
