@@ -16,7 +16,7 @@ const answer = (request: Http.IncomingMessage, response: Http.ServerResponse) =>
     const doubled = yield* double(n)
     response.setHeader("content-type", "application/json").end(JSON.stringify({ doubled }))
   }).pipe(
-    // `isRetryable` of the errors of a pool or a peer says whether a retry may help.
+    // An error of the pool or of the peer becomes a 503.
     Effect.catch((error) => Effect.sync(() => response.writeHead(503).end(error.message)))
   )
 

@@ -1,7 +1,7 @@
 /**
  * Tools for the tests of a program.
  *
- * - {@link LeakCheck} fails a test that leaves something open, and names the line that asked for it.
+ * - {@link LeakCheck} fails a test that leaves something open, and names the line that opened it.
  * - {@link ScriptedConnector} is a connector that follows a script of the test.
  * - {@link FaultProxy} breaks real connections: it delays, cuts, resets, freezes and refuses.
  *

@@ -18,7 +18,7 @@ const double = (request: Request) =>
     const { double } = yield* Agents
     return Response.json({ doubled: yield* double(n) })
   }).pipe(
-    // `isRetryable` of the errors of a pool or a peer says whether a retry may help.
+    // An error of the pool or of the peer becomes a 503.
     Effect.catch((error) => Effect.succeed(Response.json({ error: error.message }, { status: 503 })))
   )
 
