@@ -1,5 +1,5 @@
 /**
- * What a monitor tells of its own accord: a level that was crossed, a recovery, a limit that is coming near.
+ * The alerts of a monitor: a level that rose, a recovery, a limit that is near.
  *
  * @since 0.1.0
  */
@@ -9,7 +9,7 @@ import { safeMessage } from "../internal/SafeText.ts"
 import type { Level } from "./Usage.ts"
 
 /**
- * What has a level. Memory is in bytes, the others are counts.
+ * A figure that has a level. Memory is in bytes, the others are counts.
  *
  * @category models
  * @since 0.1.0
@@ -28,7 +28,7 @@ export interface OpeningSite {
 }
 
 /**
- * One figure at the moment of an alert. What cannot be read is `undefined`.
+ * One figure at the moment of an alert. Values that cannot be read are `undefined`.
  *
  * @category models
  * @since 0.1.0
@@ -37,13 +37,13 @@ export interface AlertFigures {
   readonly resource: Resource
   /** Wall-clock time in milliseconds since 1970. */
   readonly at: number
-  /** What counts against the limit, without what is reserved. */
+  /** The usage that counts against the limit, without reservations. */
   readonly used: number | undefined
-  /** The code that the count itself met: nothing is left. */
+  /** The code that the count failed with, which means that no descriptor is left. */
   readonly code: "EMFILE" | "ENFILE" | undefined
-  /** What is claimed by openings that are under way; descriptors only, 0 for the others. */
+  /** Descriptors that are reserved for openings under way; 0 for the other figures. */
   readonly reserved: number
-  /** `Infinity` where there is none. */
+  /** `Infinity` without a limit. */
   readonly limit: number | undefined
 }
 
@@ -73,16 +73,16 @@ const openers = (sites: ReadonlyArray<OpeningSite>): string =>
   sites.length === 0 ? "" : `; open from ${sites.map(({ open, site }) => `${site} (${open})`).join(", ")}`
 
 /**
- * A figure has reached a worse level. It is told once, however long the level lasts.
+ * A figure has reached a worse level. There is one alert, however long the level lasts.
  *
  * @category models
  * @since 0.1.0
  */
 export class Raised extends Data.TaggedClass("Raised")<
   AlertFigures & {
-    /** The level that it has now. */
+    /** The new level. */
     readonly level: Level
-    /** The level that it had. */
+    /** The old level. */
     readonly from: Level
     /** The places that have most connections open, the first one most. */
     readonly sites: ReadonlyArray<OpeningSite>
@@ -96,20 +96,20 @@ export class Raised extends Data.TaggedClass("Raised")<
 }
 
 /**
- * A figure has fallen to a better level, and stayed there for long enough to believe it.
+ * A figure has fallen to a better level, and stayed there for the recovery time.
  *
  * @category models
  * @since 0.1.0
  */
 export class Recovered extends Data.TaggedClass("Recovered")<
   AlertFigures & {
-    /** The level that it has now. */
+    /** The new level. */
     readonly level: Level
-    /** The level that it had. */
+    /** The old level. */
     readonly from: Level
-    /** The most that was in use while it was above the level that it has now, with what was reserved. */
+    /** The highest usage with reservations while it was above the new level. */
     readonly peak: number | undefined
-    /** How long it was above the level that it has now. */
+    /** How long it was above the new level. */
     readonly duration: Duration.Duration
   }
 > {
@@ -124,16 +124,16 @@ export class Recovered extends Data.TaggedClass("Recovered")<
 }
 
 /**
- * A figure will reach its limit soon if it goes on growing as it does. It is told before the level is `Critical`, and once.
+ * A figure will reach its limit soon at its present growth. There is one such alert, before the level is `Critical`.
  *
  * @category models
  * @since 0.1.0
  */
 export class Forecast extends Data.TaggedClass("Forecast")<
   AlertFigures & {
-    /** The level that it has now. */
+    /** The new level. */
     readonly level: Level
-    /** How much it grows in a second. */
+    /** Its growth per second. */
     readonly slope: number
     /** Seconds until it reaches the limit at this rate. */
     readonly secondsToLimit: number
@@ -152,7 +152,7 @@ export class Forecast extends Data.TaggedClass("Forecast")<
 }
 
 /**
- * What a monitor tells of its own accord. Each has a `message` for a log.
+ * An alert of a monitor. Each has a `message` for a log.
  *
  * **Example** (The text of an alert)
  *

@@ -1,5 +1,5 @@
 /**
- * The limits that a monitor is given, checked once.
+ * The options of a monitor, their defaults and their checks.
  *
  * @since 0.1.0
  */
@@ -17,8 +17,8 @@ import type { Thresholds } from "./Usage.ts"
  */
 export interface Options {
   /**
-   * Descriptors to stay under: a whole number of at least 1. The process's own soft limit holds as well, and the smaller
-   * one counts. `Infinity` is the soft limit itself, of which `headroom` stays free.
+   * The limit of descriptors: a whole number of at least 1. The process's own soft limit applies too, and the smaller one counts.
+   * `Infinity` is the soft limit itself, of which `headroom` stays free.
    *
    * @default the soft limit less `headroom`: 1000 where the soft limit is 1024; no limit where the soft limit cannot be read
    */
@@ -36,80 +36,79 @@ export interface Options {
    */
   readonly errorThreshold?: number | undefined
   /**
-   * Resident memory in bytes to stay under: a whole number of at least 1, or `Infinity`. It raises the level; the gate
-   * refuses on it only when it is reached. The limit of the container holds as well, and the nearer one counts.
+   * The limit of resident memory in bytes: a whole number of at least 1, or `Infinity`. Near it the level rises; the gate refuses
+   * only at the limit. The limit of the container applies too, and the nearer one counts.
    *
-   * @default Infinity, which leaves the container's limit alone to count
+   * @default Infinity, with which only the container's limit counts
    */
   readonly maxMemory?: number | undefined
   /**
-   * Connections of this library that may be open or opening: a whole number of at least 1, or `Infinity`.
+   * The limit of this library's connections, open or opening: a whole number of at least 1, or `Infinity`.
    *
    * @default Infinity
    */
   readonly maxConnections?: number | undefined
   /**
-   * Descriptors that stay free for whatever does not pass the gate: a whole number of at least 0 and below the limit. The
-   * monitor's own are among them, up to four; where it holds more, those come on top.
+   * Descriptors that stay free for code that does not use the gate: a whole number of at least 0 and below the limit. Up to four
+   * of the monitor's own are part of them; further ones are added.
    *
    * @default the smaller of 24 and a quarter of the limit; see {@link defaultHeadroom}
    */
   readonly headroom?: number | undefined
   /**
-   * How far below its threshold a level is left, as a fraction of the threshold: from 0 to 0.9. A level that begins at 90 %
-   * is left at 81 % with 0.1.
+   * How far below its threshold a level ends, as a fraction of the threshold: from 0 to 0.9. A level that begins at 90 % ends at
+   * 81 % with 0.1.
    *
    * @default 0.1
    */
   readonly recoveryBand?: number | undefined
   /**
-   * How many readings in a row must be below that before a level falls: a whole number of at least 1.
+   * How many consecutive readings must be below that before a level falls: a whole number of at least 1.
    *
    * @default 3
    */
   readonly recoverySamples?: number | undefined
   /**
-   * For how long they must be below that before a level falls: a finite duration of at least 0.
+   * How long they must be below that before a level falls: a finite duration of at least 0.
    *
    * @default 10 seconds
    */
   readonly recoveryHold?: Duration.Input | undefined
   /**
-   * How far ahead a limit is told that is coming near: a finite duration of at least 0. 0 tells none.
+   * How long before a limit is reached a `Forecast` is due: a finite duration of at least 0. With 0 there is none.
    *
    * @default 1 minute
    */
   readonly forecastHorizon?: Duration.Input | undefined
   /**
-   * The time from the end of a run of the cleanup callbacks to the next run that nobody asked for: a finite duration of at
-   * least 0.
+   * The time from the end of a run of the cleanup callbacks to the next automatic run: a finite duration of at least 0.
    *
    * @default 30 seconds
    */
   readonly cleanupCooldown?: Duration.Input | undefined
   /**
-   * The time between two rounds of maintenance, which run the callbacks that are `periodic`: a duration above 0; `Infinity`
-   * runs none.
+   * The time between two rounds of maintenance, which run the `periodic` callbacks: a duration above 0. With `Infinity` there are
+   * none.
    *
    * @default 30 seconds
    */
   readonly maintenanceInterval?: Duration.Input | undefined
   /**
-   * Descriptors that are not in the ledger are reported as `ForeignGrowth` when the least number of them rises over three such
-   * windows in a row: a duration above 0; `Infinity` reports none.
+   * Descriptors that are not in the ledger are reported as `ForeignGrowth` when their lowest number rises in three such windows in
+   * a row: a duration above 0. With `Infinity` there is no report.
    *
    * @default 5 minutes
    */
   readonly foreignGrowthWindow?: Duration.Input | undefined
   /**
-   * Of the leaks with one verdict and from one place in the program the log has the first in each such interval, and at its end the
-   * number of the others: a duration of at least 0. 0 logs each one; `Infinity` logs the number when the monitor ends.
+   * The log has the first leak of each kind and place in such an interval, and the number of the others at its end: a duration of
+   * at least 0. 0 logs each leak; `Infinity` logs the number when the monitor ends.
    *
    * @default 1 minute
    */
   readonly leakLogInterval?: Duration.Input | undefined
   /**
-   * Where the program has the limits from, such as the name of an environment variable. A refusal names it.
+   * Where the limits come from, such as the name of an environment variable. An error of the gate names it.
    *
    * @default none
    */
@@ -117,7 +116,7 @@ export interface Options {
 }
 
 /**
- * Names of what sets a limit, by its option.
+ * The origins of limits, by option.
  *
  * @category options
  * @since 0.1.0
@@ -228,9 +227,9 @@ export const constrained: Options = {
  *
  * **Details**
  *
- * 24 is 16 + 2 times the four threads of Node's pool. What needs descriptors without passing the gate is short-lived:
- * each pool thread opens up to two at a time (a name look-up opens a socket and a file), and an accept, a module load or
- * a log file wants one now and then, for which there are 16. Set `headroom` when `UV_THREADPOOL_SIZE` is raised.
+ * 24 is 16 plus 2 for each of the four threads of Node's pool. A pool thread opens up to two descriptors for a moment (a look-up of
+ * a name opens a socket and a file). The 16 are for an accept, a module load or a log file. Set `headroom` when
+ * `UV_THREADPOOL_SIZE` is raised.
  *
  * The quarter keeps small limits usable. A bare Node process has about 22 descriptors open: a limit of 128 leaves
  * 128 - 24 - 22 = 82 for connections, a limit of 64 leaves 64 - 16 - 22 = 26.
@@ -305,8 +304,7 @@ const refusing = <A>(check: () => A): Effect.Effect<A, InvalidOption> =>
   })
 
 /**
- * Fills in the defaults and checks every option. It fails with `InvalidOption`, which names the option, the value and
- * the rule.
+ * Adds the defaults and checks every option. It fails with `InvalidOption`, which names the option, the value and the rule.
  *
  * @category constructors
  * @since 0.1.0
@@ -315,7 +313,7 @@ export const resolve = (options: Options): Effect.Effect<Resolved, InvalidOption
   refusing(() => validate(withDefaults(options)))
 
 /**
- * Checks that a given headroom leaves room under the limit that counts.
+ * Checks that the option `headroom` is below the limit in force.
  *
  * @category constructors
  * @since 0.1.0

@@ -1,8 +1,7 @@
 /**
- * What a probe found out about one figure of the process.
+ * The reading of one figure of the process.
  *
- * A figure that cannot be read is never 0 and never the last value: it is `Unknown` with a reason. A ratio exists only
- * of two `Known` readings.
+ * A figure that cannot be read is neither 0 nor the last value, but `Unknown` with a reason. Only two `Known` readings have a ratio.
  *
  * @since 0.1.0
  */
@@ -16,11 +15,11 @@ import * as Predicate from "effect/Predicate"
  */
 export interface Known {
   readonly _tag: "Known"
-  /** The figure, in the unit of what was read (a count, or bytes). */
+  /** A count, or bytes. */
   readonly value: number
   /** Wall-clock time of the reading, in milliseconds since 1970. */
   readonly at: number
-  /** Where it was read, such as `/proc/self/fd` or `ledger`. */
+  /** Where it was read from, such as `/proc/self/fd` or `ledger`. */
   readonly source: string
   /** `false` when the figure is an estimate. */
   readonly exact: boolean
@@ -51,7 +50,7 @@ export interface Unknown {
 }
 
 /**
- * The read itself met `EMFILE` or `ENFILE`: evidence that nothing is left, not a lack of evidence.
+ * The read failed with `EMFILE` or `ENFILE`, which proves that no descriptor is left.
  *
  * @category models
  * @since 0.1.0
@@ -63,7 +62,7 @@ export interface Saturated {
 }
 
 /**
- * What a probe found out about one figure.
+ * The reading of one figure.
  *
  * @category models
  * @since 0.1.0
@@ -71,8 +70,8 @@ export interface Saturated {
 export type Reading = Known | Unlimited | Unknown | Saturated
 
 /**
- * `used / limit`, or `undefined` unless both are `Known` and the limit is above 0. It may exceed 1: a process can hold
- * more descriptors than a limit that was lowered later.
+ * `used / limit`; `undefined` unless both are `Known` and the limit is above 0. It exceeds 1 when a process has more descriptors
+ * open than a limit that was lowered later.
  *
  * @category combinators
  * @since 0.1.0
@@ -81,7 +80,7 @@ export const ratio = (used: Reading, limit: Reading): number | undefined =>
   used._tag === "Known" && limit._tag === "Known" && limit.value > 0 ? used.value / limit.value : undefined
 
 /**
- * A reading of a figure that was read.
+ * The reading of a known figure.
  *
  * @category constructors
  * @since 0.1.0
@@ -95,7 +94,7 @@ export const known = (value: number, at: number, source: string, exact: boolean 
 })
 
 /**
- * A reading of a limit that does not exist.
+ * The reading of a limit that does not exist.
  *
  * @category constructors
  * @since 0.1.0
@@ -103,7 +102,7 @@ export const known = (value: number, at: number, source: string, exact: boolean 
 export const unlimited = (source: string): Unlimited => ({ _tag: "Unlimited", source })
 
 /**
- * A reading of a figure that cannot be read.
+ * The reading of a figure that cannot be read.
  *
  * @category constructors
  * @since 0.1.0
@@ -112,7 +111,7 @@ export const unknown = (reason: Unknown["reason"], source: string, cause?: unkno
   cause === undefined ? { _tag: "Unknown", reason, source } : { _tag: "Unknown", reason, source, cause }
 
 /**
- * What a failed read says: `EMFILE` and `ENFILE` are `Saturated`, everything else is `Unknown` with its cause.
+ * The reading that an error stands for: `EMFILE` and `ENFILE` are `Saturated`, all others are `Unknown` with their cause.
  *
  * @category constructors
  * @since 0.1.0

@@ -1,6 +1,10 @@
 /**
- * The monitors that are alive in this process. A second one with the same limits is the first one, so that each sees what the
- * other has reserved.
+ * Measures how many descriptors, connections and bytes are left, and has the gate that admits every new connection.
+ *
+ * **Details**
+ *
+ * The gate reserves, because a socket's descriptor exists only after the tick in which its connect was started: a burst passes a
+ * gate that only reads the count. One pair of thresholds defines the levels, for retry and pool too.
  *
  * @since 0.1.0
  */
@@ -366,31 +370,30 @@ const built = Effect.fnUntraced(function*(given: Options, memoMap: Layer.MemoMap
  *
  * **Details**
  *
- * It opens a few descriptors at start, reads through them, does not count them, and closes them with its scope. It looks at
- * the readings by itself, every five seconds, more often the nearer a limit comes, and at once when the gate meets what is
- * critical, and draws its conclusions: the level, the alerts, and the runs of the callbacks that are registered with
- * `onPressure`. Its timers keep no process alive.
+ * It opens a few descriptors at start, reads through them, does not count them, and closes them with its scope. It takes readings
+ * every five seconds, more often the nearer a limit is, and at once when the gate finds a `Critical` level. From the readings
+ * follow the level, the alerts, and the runs of the callbacks of `onPressure`. Its timers keep no process alive.
  *
  * The gate refuses an opening with `ResourceExhausted` when
  *
- * - descriptors used + reserved + requested are more than the limit less the headroom. The limit is the process's soft limit,
- *   or `maxDescriptors` where that is smaller;
- * - the connections in the ledger, those that are being opened and this one are more than `maxConnections`;
- * - the container's memory has reached its limit, or resident memory `maxMemory`, whichever is nearer. Below that it raises
- *   the level and refuses nothing;
+ * - descriptors used + reserved + requested exceed the limit less the headroom. The limit is the process's soft limit, or
+ *   `maxDescriptors` where that is smaller;
+ * - connections in the ledger + connections being opened + this one exceed `maxConnections`;
+ * - the container's memory has reached its limit, or resident memory `maxMemory`, whichever is nearer. Below that memory only
+ *   raises the level;
  * - it is a retry (`attempt` above 0) and descriptors or connections are at `Critical`;
- * - others wait for room before it.
+ * - other requests wait for room before it.
  *
- * With `maxWait` a request waits instead. While one does, the gate looks for room every 100 ms, with a timer that keeps the
- * process alive; when the layer's scope ends, those that wait are refused.
+ * With `maxWait` a request waits instead. While requests wait, the gate checks for room every 100 ms, with a timer that keeps the
+ * process alive. The end of the layer's scope refuses the waiting requests.
  *
  * **Gotchas**
  *
- * - Nothing is refused for memory where neither `maxMemory` nor the container limits it.
- * - There is one monitor for a process: wherever this layer, or one with the same limits, is built while another one is alive, it
- *   provides that one, which ends with the last of its users. What it logs goes to the loggers of the first. A monitor
- *   with other limits stays apart, and a warning is logged once; the two do not see each other's reservations.
- *   `Layer.fresh`, `layerTest` and `layerUnlimited` are always apart. A worker thread has a monitor of its own.
+ * - The gate never refuses for memory if neither `maxMemory` nor the container limits it.
+ * - A process has one monitor: this layer, or one with the same limits, provides the monitor that is already alive, which ends with
+ *   its last user. Its logs go to the loggers of the first user. A monitor with other limits is separate, which is logged once as a
+ *   warning, and the two do not see each other's reservations. `Layer.fresh`, `layerTest` and `layerUnlimited` are always
+ *   separate. A worker thread has its own monitor.
  *
  * **Example** (Asking before an opening)
  *
@@ -416,8 +419,8 @@ export const layer: Layer.Layer<ResourceMonitor> = /*#__PURE__*/ Layer.fromBuild
 )
 
 /**
- * The monitor of this process, with options of its own. Everything else is as {@link layer} says. It dies with `InvalidOption` when an
- * option makes no sense.
+ * The monitor of this process with options. All else is as for {@link layer}. It dies with `InvalidOption` when an option is
+ * invalid.
  *
  * **Example** (Ten connections at most)
  *
@@ -449,8 +452,8 @@ export const layerOptions = (options: Options): Layer.Layer<ResourceMonitor> =>
  *
  * **Details**
  *
- * It fails with `ConfigError` when a value is missing, cannot be read, or makes no sense as the option. Everything else is as
- * {@link layer} says.
+ * It fails with `ConfigError` when a value is missing, cannot be parsed, or is invalid as the option. All else is as for
+ * {@link layer}.
  *
  * **Example** (A limit from the environment)
  *
@@ -477,7 +480,7 @@ export const layerOptions = (options: Options): Layer.Layer<ResourceMonitor> =>
  * @since 0.1.0
  */
 export const layerConfig = (config: Config.Wrap<Options>): Layer.Layer<ResourceMonitor, Config.ConfigError> =>
-  // `Config` brings `Schema`. Both are loaded when this layer is built, so that other users of the monitor do without them.
+  // `Config` imports `Schema`. Both are loaded only when this layer is built.
   Layer.fromBuildMemo((memoMap, scope) =>
     Effect.flatMap(
       Effect.promise(() => import("../internal/ConfigFailure.ts")),
@@ -486,11 +489,11 @@ export const layerConfig = (config: Config.Wrap<Options>): Layer.Layer<ResourceM
   )
 
 /**
- * A monitor that admits everything. It reads and counts as {@link layer} does, and every limit is `Unlimited`.
+ * A monitor that admits every opening. It reads and counts like {@link layer}, and every limit is `Unlimited`.
  *
  * **When to use**
  *
- * Use for a short program, or where something else bounds what is opened.
+ * Use for a short program, or where other code limits the openings.
  *
  * @category layers
  * @since 0.1.0
@@ -507,14 +510,13 @@ export const layerUnlimited: Layer.Layer<ResourceMonitor> = /*#__PURE__*/ Layer.
 )
 
 /**
- * A monitor whose readings a test sets through {@link TestMonitor}. Claims and the ledger are real.
+ * A monitor whose readings a test sets through {@link TestMonitor}. Reservations and the ledger are real.
  *
  * **Details**
  *
- * At first nothing is used of 1000 descriptors, 1024 MiB and 100 connections. The options are the defaults. It has no timer:
- * it looks when a reading is set, when the test says `tick`, when it is asked for its level, and when the gate meets what is
- * critical. The time is that of the clock, so that a level falls only after `TestClock` has gone on, or with `setLevel` at
- * once.
+ * At first nothing is used of 1000 descriptors, 1024 MiB and 100 connections. The options are the defaults. It has no timer: it
+ * takes readings when the test sets one or calls `tick`, when its level is requested, and when the gate finds a `Critical` level.
+ * It uses the Clock of the context, so a level falls only when `TestClock` advances, or at once with `setLevel`.
  *
  * **Example** (A full process)
  *

@@ -1,8 +1,8 @@
 /**
- * The monitor as a service: what it can be asked, apart from how it answers.
+ * The monitor as a service: its interface, without its implementation.
  *
- * A module that asks the monitor imports this one, so that a bundle of it holds no probe, no layer and no gate: those come
- * with the layer that the program chooses.
+ * A module that uses the monitor imports this one, so that its bundle contains no probe, no layer and no gate. Those come with the
+ * layer that the program provides.
  *
  * @since 0.1.0
  */
@@ -28,27 +28,27 @@ export type { ReserveRequest, ResourceExhausted } from "./gate/Decision.ts"
  *
  * **Details**
  *
- * A claim stands in for descriptors that do not exist yet. From the moment at which one exists the count of the process
- * contains it, and a claim that went on would count it twice: so whoever opens a descriptor says so. What nobody says ends
- * with the scope that was reserved in.
+ * A reservation counts descriptors that do not exist yet. Once a descriptor exists, the process's own count includes it, and the
+ * reservation would count it twice. So the code that opens a descriptor calls {@link Reservation.descriptorOpened}. What is not
+ * ended by such a call ends with the scope of the reservation.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Reservation {
   /**
-   * Says that one of the claimed descriptors exists now. Call it in the same step that created it or later, never before:
-   * a claim that ends too early lets a burst pass.
+   * One of the reserved descriptors exists now. Call it in the step that created the descriptor or later, never before: a
+   * reservation that ends too early lets a burst pass.
    *
-   * The result undoes it: it claims the room again, without asking, if the opening still goes on. Call it just before that
-   * descriptor is closed, so that an attempt whose first dial failed has room for a second. Calling either of them twice, or
-   * after the claim has ended, does nothing.
+   * The result undoes the call: it reserves the room again, without asking the gate, if the opening is still under way. Call it
+   * just before that descriptor is closed, so that an attempt whose first dial failed has room for a second. A second call of
+   * either, or a call after the end of the reservation, does nothing.
    */
   readonly descriptorOpened: () => () => void
   /**
-   * Takes room for one opening, so that another one under the same claim asks the gate for room of its own. `undefined` if all
-   * is taken, the descriptors exist already, or the claim has ended. The result gives it back: call it once, when the opening
-   * has ended. A claim without this function has room for every opening.
+   * Takes the room for one of several openings under this reservation. `undefined` if all room is taken, if the descriptors exist
+   * already, or if the reservation has ended: that opening asks the gate itself. The result returns the room: call it once, when
+   * the opening has ended. A reservation without this function has room for every opening.
    */
   readonly take?: (() => (() => void) | undefined) | undefined
 }
@@ -56,7 +56,7 @@ export interface Reservation {
 const nothing = (): void => {}
 
 /**
- * A claim on nothing, for openings that passed no gate.
+ * A reservation of nothing, for openings that passed no gate.
  *
  * @category constructors
  * @since 0.1.0
@@ -64,15 +64,15 @@ const nothing = (): void => {}
 export const unreserved: Reservation = { descriptorOpened: () => nothing }
 
 /**
- * The claim under which the running fiber opens something. `RetryPolicy.retry`, and with it a pool, provides it to each
- * attempt; `TcpConnection` ends it as soon as its socket exists. By default it is a claim on nothing.
+ * The reservation under which the running fiber opens something. `RetryPolicy.retry`, and with it a pool, provides it to each
+ * attempt. `TcpConnection` ends it as soon as its socket exists. The default is a reservation of nothing.
  *
  * **When to use**
  *
- * Use in a connector of your own whose driver says when its socket was created, if it opens many connections at once: a
- * claim that lives until the connection is ready counts one descriptor twice in the meantime.
+ * Use in your own connector if it opens many connections at once and its driver reports when the socket was created. Otherwise
+ * the reservation lasts until the connection is ready, and one descriptor counts twice in the meantime.
  *
- * **Example** (Saying that the descriptor exists)
+ * **Example** (Reporting that the descriptor exists)
  *
  * ```ts
  * import { Effect } from "effect"
@@ -80,16 +80,16 @@ export const unreserved: Reservation = { descriptorOpened: () => nothing }
  * import * as Monitor from "effect-sluice/ResourceMonitor"
  *
  * const open = Effect.gen(function*() {
- *   const claim = yield* Monitor.CurrentReservation
+ *   const reservation = yield* Monitor.CurrentReservation
  *   // ... create the socket, and then:
- *   claim.descriptorOpened()
+ *   reservation.descriptorOpened()
  * })
  *
  * const program = Effect.gen(function*() {
  *   const monitor = yield* ResourceMonitor
- *   const claim = yield* monitor.reserve({ label: "db:5432" })
+ *   const reservation = yield* monitor.reserve({ label: "db:5432" })
  *   const before = (yield* monitor.usage).reserved
- *   yield* Effect.provideService(open, Monitor.CurrentReservation, claim)
+ *   yield* Effect.provideService(open, Monitor.CurrentReservation, reservation)
  *   return [before, (yield* monitor.usage).reserved]
  * }).pipe(Effect.scoped, Effect.provide(Monitor.layerTest))
  *
@@ -99,15 +99,12 @@ export const unreserved: Reservation = { descriptorOpened: () => nothing }
  * @category references
  * @since 0.1.0
  */
-export const CurrentReservation: Context.Reference<Reservation> = Context.Reference<Reservation>(
-  "effect-sluice/Monitor/CurrentReservation",
-  {
-    defaultValue: () => unreserved
-  }
-)
+export const CurrentReservation = Context.Reference<Reservation>("effect-sluice/Monitor/CurrentReservation", {
+  defaultValue: () => unreserved
+})
 
 /**
- * An open connection in the ledger.
+ * A connection to record in the ledger.
  *
  * @category models
  * @since 0.1.0
@@ -115,71 +112,68 @@ export const CurrentReservation: Context.Reference<Reservation> = Context.Refere
 export interface TrackRequest {
   /** The endpoint's text. */
   readonly label: string
-  /** `function (file:line:column)` of the call that asked for it; it is asked for at most once. */
+  /** `function (file:line:column)` of the call that asked for the connection. Called at most once. */
   readonly site?: (() => string | undefined) | undefined
 }
 
 /**
- * How an open connection is recorded.
+ * Records open connections.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Track {
-  /** Records it until the scope closes, under the claim in the context (`CurrentReservation`). */
+  /** Records it until the scope closes, under the reservation in the context (`CurrentReservation`). */
   (request: TrackRequest): Effect.Effect<void, never, Scope.Scope>
   /**
-   * The same for whoever keeps many connections and would rather not keep a scope for each: it records in the call itself,
-   * under the claim of the opening, and whoever calls it calls `end` of the result, on every path. A monitor may do without it.
+   * Records it in the call itself, under the reservation of the opening, and without a scope for each connection. The caller calls
+   * `end` of the result on every path. A monitor need not have it.
    */
-  readonly unsafe?: ((request: TrackRequest, claim: Reservation) => Tracked) | undefined
+  readonly unsafe?: ((request: TrackRequest, reservation: Reservation) => Tracked) | undefined
 }
 
 /**
- * An entry of the ledger.
+ * A recorded connection.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Tracked {
-  /** The connection is closed. Calling it twice does nothing. */
+  /** The connection is closed. A second call does nothing. */
   readonly end: () => void
 }
 
 /**
- * How room is claimed.
+ * Reserves room.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Reserve {
   (request: ReserveRequest): Effect.Effect<Reservation, ResourceExhausted, Scope.Scope>
-  /**
-   * The same for whoever pays for each step: it claims in the call itself, and whoever calls it ends the claim, once and on
-   * every path. A monitor may do without it.
-   */
+  /** Reserving without an Effect and without a scope. A monitor need not have it. */
   readonly unsafe?: ReserveUnsafe | undefined
 }
 
 /**
- * Claiming without an Effect and without a scope.
+ * Reserving without an Effect and without a scope: the caller ends the reservation, once and on every path.
  *
  * @category models
  * @since 0.1.0
  */
 export interface ReserveUnsafe {
   /**
-   * Claims what there is room for, else it is `undefined` and nothing has happened: then the effect is asked. `now` is the
-   * time in nanoseconds of the monotonic clock.
+   * Reserves if there is room. Else it returns `undefined` and changes nothing: then use the Effect. `now` is in nanoseconds of the
+   * monotonic clock.
    */
   readonly reserve: (request: ReserveRequest, now: bigint) => Reservation | undefined
   /** Ends a reservation of {@link reserve}. */
-  readonly end: (claim: Reservation) => void
+  readonly end: (reservation: Reservation) => void
   /** Whether fewer descriptors are free now than the headroom. */
   readonly isShort: () => boolean
   /**
-   * What stands in the way of a request now, `undefined` when it would be granted. It claims nothing and counts as no refusal:
-   * it is for whoever has waited at the gate for as long as possible and has to say what for.
+   * The error that would refuse a request now, or `undefined`. It reserves nothing and does not count as a refusal. Use it to
+   * explain a timeout at the gate.
    */
   readonly obstacle?: ((request: ReserveRequest) => ResourceExhausted | undefined) | undefined
 }
@@ -204,106 +198,107 @@ export interface ShortageRequest {
  */
 export class ResourceMonitor extends Context.Service<ResourceMonitor, {
   /**
-   * The readings now. Where a count of descriptors has to list a directory (before Linux 6.2, and on macOS), it is at most
-   * one second old, corrected by what the ledger knows since.
+   * The readings now. Where counting the descriptors means listing a directory (before Linux 6.2, and on macOS), the count is at
+   * most one second old and corrected by the changes of the ledger since.
    */
   readonly usage: Effect.Effect<Usage>
   /**
-   * The level in force. It takes the readings first, so that it is never better than they are; it falls only when they have
-   * been better for a while, as {@link levels} says.
+   * The level in force. It takes the readings first, so it is never better than they are. It falls only when they have been better
+   * for a while, as {@link levels} states.
    */
   readonly level: Effect.Effect<Level>
   /**
-   * The level in force when the stream starts, and then each change: up with one reading, down when the readings have been
-   * below the threshold by the band (`recoveryBand`), so many in a row (`recoverySamples`) and for so long (`recoveryHold`). A
-   * reading that fails is no recovery. A listener that is slow misses the older changes, never the last. The stream ends with
-   * the monitor.
+   * The level in force when the stream starts, and then each change. One reading raises the level. It falls when the readings
+   * have been below its threshold by the band (`recoveryBand`), for `recoverySamples` readings in a row and for `recoveryHold`. A
+   * failed reading is no recovery. A slow subscriber misses older changes, never the last. The stream ends with the monitor.
    */
   readonly levels: Stream.Stream<Level>
   /**
-   * Each alert from now on: one when a figure rises to a level, one when it falls, with the peak and the duration, and one when
-   * a limit is coming near. A listener that is slow misses the oldest once 100 wait for it. The stream ends with the monitor.
+   * Each alert from now on: one when the level of a figure rises, one when it falls, with the peak and the duration, and one when a
+   * limit is near. A slow subscriber misses the oldest of more than 100. The stream ends with the monitor.
    */
   readonly alerts: Stream.Stream<Alert>
   /**
    * The last alerts, the oldest first: at most `count`, and never more than the 100 that are remembered, which is the default.
-   * It dies with `InvalidOption` when `count` is not a whole number of at least 0, or `Infinity`.
+   * It dies with `InvalidOption` when `count` is neither a whole number of at least 0 nor `Infinity`.
    */
   readonly recentAlerts: (count?: number) => Effect.Effect<ReadonlyArray<Alert>>
   /**
-   * Every figure of the process, those included that no level follows from, such as pressure, threads and zombies. They are
-   * read anew, in about half a millisecond; the figures of the event loop are those of the last window.
+   * Every figure of the process, also those without a level, such as pressure, threads and zombies. They are read now, in about
+   * half a millisecond. The figures of the event loop are those of the last window.
    */
   readonly figures: Effect.Effect<Figures>
   /**
-   * The zombies that there were at the last look at the children of this process, which is each tenth of the monitor's or that of
-   * `figures`. Each one was logged as a warning when it was found. Empty where children cannot be looked at: `figures` says why.
+   * The zombies of the last reading of the children, which each tenth tick of the monitor takes, and `figures`. Each was logged as
+   * a warning when it was found. Empty where children cannot be read: `figures` has the reason.
    */
   readonly zombies: Effect.Effect<ReadonlyArray<Zombie>>
-  /** What the monitor's own looks at the readings cost. */
+  /** The cost of the monitor's own readings. */
   readonly cost: Effect.Effect<Cost>
   /**
-   * What the open descriptors are, by kind. All who ask within a minute share one look, which is taken off the event loop. It
-   * fails with the reading that says why they cannot be looked at.
+   * The open descriptors by kind. All callers within a minute share one breakdown, which is taken off the event loop. It fails
+   * with the reading that states why they cannot be read.
    */
   readonly descriptorBreakdown: Effect.Effect<DescriptorBreakdown, Saturated | Unknown>
-  /** Takes every reading at once, however dear it is, draws the conclusions that the timer draws, and returns them. */
+  /** Takes every reading now, also the expensive ones, updates the level and the alerts as a tick does, and returns the usage. */
   readonly sample: Effect.Effect<Usage>
   /**
-   * Claims room for an opening. It checks and claims in one synchronous step, so that a burst cannot pass it. When there is
-   * no room it fails at once, or waits for up to `maxWait`: first come first served, and retries behind first attempts.
+   * Reserves room for an opening. It checks and reserves in one synchronous step, so that a burst cannot pass. When there is no
+   * room it fails at once, or waits for up to `maxWait`: in order of arrival, retries behind first attempts.
    *
-   * The claim ends when the descriptor is said to exist (see `CurrentReservation`), and at the latest with the scope: close it
-   * when the attempt is over, for a claim that goes on counts the descriptor twice. An interrupted request leaves nothing
-   * behind. It dies with `InvalidOption` when `descriptors` is not a whole number of at least 0, or `maxWait` not a finite
-   * duration.
+   * The reservation ends when the descriptor exists (see `CurrentReservation`), and at the latest with the scope. Close the scope
+   * when the attempt is over, because a reservation that lasts longer counts the descriptor twice. An interrupted request leaves
+   * nothing reserved. It dies with `InvalidOption` when `descriptors` is not a whole number of at least 0, or `maxWait` is not a
+   * finite duration.
    */
   readonly reserve: Reserve
   /**
-   * What a failure has to do with lack of room: `ResourceExhausted`, with the failure as its cause, when fewer descriptors
-   * are free now than the headroom; else `undefined`. At that point a look-up of a name says `ENOTFOUND` or `ECONNREFUSED`
-   * for want of a descriptor. Ask at the moment of the failure, and only about one after which nothing was sent.
+   * Whether lack of room has caused a failure: `ResourceExhausted`, with the failure as its cause, when fewer descriptors are free
+   * now than the headroom; else `undefined`. A look-up of a name then fails with `ENOTFOUND` or `ECONNREFUSED`, although only a
+   * descriptor was missing. Call it at the moment of the failure, and only if nothing was sent.
    */
   readonly shortage: (request: ShortageRequest) => Effect.Effect<ResourceExhausted | undefined>
-  /** Records an open connection in the ledger until the scope closes. `track.unsafe` does without a scope. */
+  /** Records an open connection in the ledger until the scope closes. `track.unsafe` needs no scope. */
   readonly track: Track
   /**
-   * Registers a callback that gives something back under pressure, until the scope closes; one that is running then is left
-   * to its end. It dies with `InvalidOption` when an option makes no sense.
+   * Registers a callback that frees resources under pressure, until the scope closes. A callback that is running then continues to
+   * its end. It dies with `InvalidOption` when an option is invalid.
    *
-   * The callbacks run when a figure reaches `Critical` or `Exhausted`: one after the other, the highest priority first, each
-   * within its own timeout, and no further than until the pressure is gone. One that fails, dies or hangs stops no other; it
-   * is logged at `References.UnhandledLogLevel` and counted in the metric `sluice.monitor.cleanup.failures`. Then there is a
-   * pause of `cleanupCooldown`: a level that is reached meanwhile has its run afterwards, if it still lasts. A level that
-   * lasts is no reason for a second run.
+   * The callbacks run when a figure reaches `Critical` or `Exhausted`: one after the other, the highest priority first, each with
+   * its own timeout, and only until the pressure is gone. A callback that fails, dies or hangs does not stop the others. It is
+   * logged at `References.UnhandledLogLevel` and counted in the metric `sluice.monitor.cleanup.failures`. The next run follows
+   * `cleanupCooldown` later at the earliest, if a level was reached in the meantime and still lasts. A level that lasts starts no
+   * second run.
    */
   readonly onPressure: <E, R>(callback: PressureCallback<E, R>) => Effect.Effect<void, never, R | Scope.Scope>
   /**
-   * Runs all callbacks now, whatever the level, and says how each one ended. Calls at the same time share one run, and one
-   * that is interrupted leaves it to the others. Inside a callback it yields what has ended so far.
+   * Runs all callbacks now, at any level, and returns the result of each. Concurrent calls share one run, which an interrupted
+   * call does not stop. Inside a callback it returns the results so far.
    */
   readonly cleanup: Effect.Effect<ReadonlyArray<CleanupResult>>
   /**
-   * Has the ledger know what is lent, until the scope closes: `held` returns the leases that have not come back, at most
-   * as many as it is asked for. It is called only when somebody wants to know, and must not fail.
+   * Makes the leases of a pool visible to the ledger, until the scope closes. `held` returns the leases that have not been returned,
+   * at most `most`. It is called only for a report, and must not fail.
    */
   readonly trackLeases: (held: (most: number) => Iterable<HeldLease>) => Effect.Effect<void, never, Scope.Scope>
   /**
-   * The places in the program that have most open, at most `count` of them, the one that has most first. A pool's connection
-   * belongs to the borrower for whom it was opened. It dies with `InvalidOption` when `count` is not a whole number of at
-   * least 0, or `Infinity`.
+   * The places in the program that have most open, at most `count`, the largest first. A pool's connection counts for the borrower
+   * for whom it was opened. It dies with `InvalidOption` when `count` is neither a whole number of at least 0 nor `Infinity`.
    */
   readonly topSites: (count: number) => Effect.Effect<ReadonlyArray<SiteCount>>
   /**
-   * Reports a leak: it is remembered and sent to `leaks`. The first of one verdict and one place in the program is logged as a
-   * warning, and after the option `leakLogInterval` the number of the others.
+   * Reports a leak: remembers it and sends it to `leaks`. The first of each kind and place is logged as a warning, and the number
+   * of the others after the option `leakLogInterval`.
    */
   readonly reportLeak: (leak: LeakFacts) => Effect.Effect<void>
-  /** Every leak from now on, also those that are only counted in the log, until the monitor ends. A listener that is slow misses the oldest of more than 100. */
+  /**
+   * Every leak from now on, also those that the log only counts. A slow subscriber misses the oldest of more than 100. The stream
+   * ends with the monitor.
+   */
   readonly leaks: Stream.Stream<Leak>
   /**
-   * The last leaks, the oldest first: at most `count`, and never more than the 100 that are remembered, which is the default.
-   * It dies with `InvalidOption` when `count` is not a whole number of at least 0, or `Infinity`.
+   * The last leaks, the oldest first: at most `count`, and never more than the 100 that are remembered, which is the default. It
+   * dies with `InvalidOption` when `count` is neither a whole number of at least 0 nor `Infinity`.
    */
   readonly recentLeaks: (count?: number) => Effect.Effect<ReadonlyArray<Leak>>
 }>()("effect-sluice/Monitor/ResourceMonitor") {}

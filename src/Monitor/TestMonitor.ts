@@ -1,5 +1,5 @@
 /**
- * The handle with which a test sets the readings of a monitor and sees its counts.
+ * A monitor for tests: the test sets the readings and sees the counts.
  *
  * @since 0.1.0
  */
@@ -16,13 +16,13 @@ import { type Gauges, nearer } from "./readings/Probes.ts"
 import type { Sample, Sampler } from "./readings/Sampler.ts"
 import type { Figures, Level } from "./Usage.ts"
 
-/** The other figures. At first none of them is known. Of these only the memory of the container has a level. */
+/** The other figures. At first all are unknown. Of these only the container's memory has a level. */
 type OtherReadings = Partial<
   Readonly<Record<Exclude<keyof Figures, "connections">, number | Reading.Reading | undefined>>
 >
 
 /**
- * The readings to set. A number is a `Known` reading at the time of the clock; what is left out stays as it is.
+ * The readings to set. A number is a `Known` reading at the time of the clock. Omitted readings stay as they are.
  *
  * @category models
  * @since 0.1.0
@@ -47,20 +47,20 @@ export interface TestReadings extends OtherReadings {
  * @since 0.1.0
  */
 export class TestMonitor extends Context.Service<TestMonitor, {
-  /** Sets readings, and takes them as the timer would: a level rises at once, and falls when its time has come. */
+  /** Sets readings, and takes them like a tick of the timer: a level rises at once, and falls after its recovery time. */
   readonly set: (readings: TestReadings) => Effect.Effect<void>
   /**
-   * Puts a level in force at once, up or down, by setting the descriptors to where it begins (0 for `Normal`) and the memory
-   * to 0. It dies when the limit of descriptors is no number.
+   * Puts a level in force at once, up or down: it sets the descriptors to where the level begins (0 for `Normal`) and the memory
+   * to 0. It dies when the limit of descriptors is unknown.
    */
   readonly setLevel: (level: Level) => Effect.Effect<void>
-  /** Takes the readings once more, as the timer would. */
+  /** Takes the readings again, like a tick of the timer. */
   readonly tick: Effect.Effect<void>
-  /** Runs one round of maintenance, as the timer would. */
+  /** Runs one round of maintenance. */
   readonly maintain: Effect.Effect<void>
-  /** Tells an alert to whoever listens, and remembers it, whatever the readings. */
+  /** Publishes and remembers an alert, whatever the readings. */
   readonly alert: (alert: Alert) => Effect.Effect<void>
-  /** Descriptors that are claimed now. */
+  /** Descriptors that are reserved now. */
   readonly reserved: Effect.Effect<number>
   /** Connections that are open now, by label. */
   readonly tracked: Effect.Effect<ReadonlyMap<string, number>>
@@ -123,7 +123,7 @@ const beginningOf = (level: Level, limit: TestReadings["descriptorLimit"]): numb
 }
 
 /**
- * The source that a test sets, and the handle that sets it for the monitor that follows the source.
+ * The gauges of a test, and the handle that sets them for the monitor that reads them.
  *
  * @category constructors
  * @since 0.1.0
@@ -132,7 +132,7 @@ export const make = (
   ledger: Ledger.Ledger,
   clock: Clock.Clock
 ): {
-  readonly handle: (watch: LevelTracker, gate: Gate) => TestMonitor["Service"]
+  readonly handle: (tracker: LevelTracker, gate: Gate) => TestMonitor["Service"]
   readonly gauges: Gauges
   readonly sampler: Pick<Sampler, "cost" | "descriptorBreakdown" | "sampleNow" | "zombies">
 } => {

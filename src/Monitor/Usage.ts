@@ -1,12 +1,12 @@
 /**
- * Every figure that the monitor reads, in one record.
+ * The figures that the monitor reads, the usage of the limits, and the level that follows.
  *
  * @since 0.1.0
  */
 import type { Reading } from "./Reading.ts"
 
 /**
- * How near the process is to its limits. `Warning` starts at 70 %, `Critical` at 90 % by default.
+ * How close the process is to its limits. By default `Warning` begins at 70 % and `Critical` at 90 %.
  *
  * @category models
  * @since 0.1.0
@@ -14,7 +14,7 @@ import type { Reading } from "./Reading.ts"
 export type Level = "Normal" | "Warning" | "Critical" | "Exhausted"
 
 /**
- * One figure beside its limit.
+ * A figure and its limit.
  *
  * @category models
  * @since 0.1.0
@@ -33,21 +33,20 @@ export interface Gauge {
 export interface Usage {
   /** Open file descriptors of this process, without those that the monitor itself holds. */
   readonly descriptors: Gauge
-  /** Descriptors that are claimed by admitted openings. */
+  /** Descriptors that are reserved for admitted openings. */
   readonly reserved: number
   /** Resident memory in bytes. */
   readonly memory: Gauge
   /** TCP connections that this library has open, from its ledger. */
   readonly connections: Gauge
   /**
-   * The worst level of the three, by these readings alone. At the process's own limit the monitor's descriptors count as
-   * well.
+   * The worst level of the three, by these readings alone. At the process's own limit the monitor's descriptors count too.
    */
   readonly level: Level
 }
 
 /**
- * Where the levels begin, as fractions of a limit. The same two numbers serve every figure and every module.
+ * Where the levels begin, as fractions of a limit. All figures and all modules use the same two numbers.
  *
  * @category models
  * @since 0.1.0
@@ -76,8 +75,8 @@ export const isAtLeast = (level: Level, floor: Level): boolean => order[level] >
 export const worse = (left: Level, right: Level): Level => isAtLeast(left, right) ? left : right
 
 /**
- * How much of a limit is used, with what is claimed counted as used: `Infinity` when a read met `EMFILE` or the limit is 0,
- * 0 where there is no limit, and `undefined` where a figure cannot be read.
+ * The share of a limit that is used or claimed: `Infinity` when a read failed with `EMFILE` or the limit is 0, 0 without a limit,
+ * `undefined` when a figure cannot be read.
  *
  * @category combinators
  * @since 0.1.0
@@ -103,7 +102,7 @@ export const levelOfShare = (share: number, { errorThreshold, warningThreshold }
 }
 
 /**
- * The level of one figure, with what is claimed of it counted as used.
+ * The level of one figure. Claimed amounts count as used.
  *
  * @category combinators
  * @since 0.1.0
@@ -116,8 +115,8 @@ export const gaugeLevel = (gauge: Gauge, claimed: number, thresholds: Thresholds
  *
  * **Details**
  *
- * `Exhausted` when nothing is left of one of them (used + reserved >= limit), or when a read met `EMFILE`; `Critical` and
- * `Warning` from the ratio to the limit. A figure that is `Unknown` or has no limit says nothing.
+ * `Exhausted` when nothing is left of one of them (used + reserved >= limit), or when a read failed with `EMFILE`; `Critical` and
+ * `Warning` by the ratio to the limit. A figure that is `Unknown` or has no limit does not count.
  *
  * **Example** (The worst figure decides)
  *
@@ -146,14 +145,14 @@ export const level = (usage: Omit<Usage, "level">, thresholds: Thresholds): Leve
   ].reduce(worse)
 
 /**
- * What the fast tick reads: what changes within a second.
+ * The figures of each tick, which change within a second.
  *
  * @category models
  * @since 0.1.0
  */
 export interface FastFigures {
   /**
-   * Open file descriptors of this process, without those that the monitor holds. Exact: the kernel's own count, or a listing.
+   * Open file descriptors of this process, without those of the monitor. Exact: the kernel's own count, or a listing.
    */
   readonly descriptors: Reading
   /** Resident memory in bytes, as the kernel counts it. */
@@ -161,7 +160,7 @@ export interface FastFigures {
 }
 
 /**
- * What the slow tick reads: limits, which seldom change, and what costs more to read.
+ * The figures of each slow tick: limits, which seldom change, and figures that are more expensive to read.
  *
  * @category models
  * @since 0.1.0
@@ -170,23 +169,22 @@ export interface SlowFigures {
   /** The process's own soft limit of descriptors. */
   readonly descriptorLimit: Reading
   /**
-   * TCP sockets in the network namespace, IPv4 and IPv6, those of other processes in it as well. Sockets that wait out
-   * their time after closing are not among them.
+   * TCP sockets in the network namespace, IPv4 and IPv6, also those of other processes. Sockets in `TIME_WAIT` are not counted.
    */
   readonly sockets: Reading
   /** Bytes that V8's heap uses. */
   readonly heap: Reading
-  /** Bytes that V8's heap may grow to, after which the process dies. */
+  /** The size in bytes at which V8's heap is full, and the process dies. */
   readonly heapLimit: Reading
   /**
-   * Memory in bytes that the container uses, as its cgroup counts it, without the contents of files, which the kernel drops
-   * when memory is wanted. An estimate, for the two are read one after the other. On AWS Lambda, where no cgroup can be read,
-   * the resident memory of this process stands in, also without the contents of files.
+   * Memory of the container in bytes, as its cgroup counts it, without file contents, which the kernel drops when memory is needed.
+   * An estimate, because the two are read one after the other. On AWS Lambda, where no cgroup can be read, it is the resident
+   * memory of this process without file contents.
    */
   readonly containerMemory: Reading
   /**
-   * Memory in bytes that the container may use: of its cgroup, those above it that are visible, and what AWS Lambda states in
-   * the environment, the limit with the least room.
+   * The memory limit of the container in bytes: of its cgroup, the visible cgroups above it, and the environment of AWS Lambda, the
+   * one with the least room.
    */
   readonly containerMemoryLimit: Reading
   /** The share of the last 10 seconds in which some task waited for memory, 0 to 1. The kernel's running average. */
@@ -197,7 +195,7 @@ export interface SlowFigures {
   readonly ioPressure: Reading
   /** Threads of this process. */
   readonly threads: Reading
-  /** Processes and threads that this user, or this container, may have: the smaller limit. */
+  /** The limit of processes and threads of this user or this container, the smaller one. */
   readonly processLimit: Reading
 }
 
@@ -211,16 +209,15 @@ export interface Figures extends FastFigures, SlowFigures {
   /** Connections that this library has open, by label, from its ledger. Exact. */
   readonly connections: ReadonlyMap<string, number>
   /**
-   * How late the monitor's own timer rang at the end of the last window, in milliseconds. An estimate of the event loop's
-   * delay, with one probe of it for each window: a delay that ends before the timer is due is not seen here, but in
-   * `loopUtilization`.
+   * How late the monitor's timer fired at the end of the last window, in milliseconds. An estimate of the event loop's delay with
+   * one sample for each window: a delay that ends before the timer is due appears only in `loopUtilization`.
    */
   readonly loopDelay: Reading
   /**
-   * The share of the last window in which the event loop was busy, 0 to 1. Exact, from the runtime. The window is the time
-   * between two ticks, never the time since start.
+   * The share of the last window in which the event loop was busy, 0 to 1. Exact, from the runtime. A window is the time between
+   * two ticks.
    */
   readonly loopUtilization: Reading
-  /** Children of this process that have ended and that nobody has waited for, seen so twice. */
+  /** Zombies: children of this process that had ended in two readings, and for which no thread has waited. */
   readonly zombies: Reading
 }
