@@ -144,10 +144,10 @@ const change = (counts: Map<string, number>, key: string, by: number): void => {
  * @category mutations
  * @since 0.1.0
  */
-export const recordOpen = (ledger: Ledger, label: string, site: () => string | undefined): Entry => {
+export const recordOpen = (ledger: Ledger, label: string, site?: () => string | undefined): Entry => {
   const isCrowd = open(ledger) >= attributed
   const isAttributed = !isCrowd || ledger.opened % sampled === 0
-  const entry: Entry = { label, site: isAttributed ? site() : undefined, weight: isCrowd ? sampled : 1 }
+  const entry: Entry = { label, site: isAttributed ? site?.() : undefined, weight: isCrowd ? sampled : 1 }
   ledger.opened += 1
   change(ledger.labels, label, 1)
   if (entry.site !== undefined) change(ledger.sites, entry.site, entry.weight)

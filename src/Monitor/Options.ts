@@ -282,12 +282,9 @@ const validate = (resolved: Resolved): Resolved => {
   whole("maxMemory", resolved.maxMemory, limit)
   whole("maxConnections", resolved.maxConnections, limit)
   require(errorThreshold > 0 && errorThreshold <= 1, "errorThreshold", errorThreshold, "be above 0 and at most 1")
-  require(
-    warningThreshold > 0 && warningThreshold <= errorThreshold,
-    "warningThreshold",
-    warningThreshold,
-    `be above 0 and at most errorThreshold ${errorThreshold}`
-  )
+  const isWarningFirst = warningThreshold > 0 && warningThreshold <= errorThreshold
+  const rule = `be above 0 and at most errorThreshold ${errorThreshold}`
+  require(isWarningFirst, "warningThreshold", warningThreshold, rule)
   if (headroom !== undefined) whole("headroom", headroom, { min: 0 })
   require(recoveryBand >= 0 && recoveryBand <= 0.9, "recoveryBand", recoveryBand, "be from 0 to 0.9")
   whole("recoverySamples", resolved.recoverySamples, { min: 1 })
@@ -318,12 +315,8 @@ export const resolve = (options: Options): Effect.Effect<Resolved, InvalidOption
  * @category constructors
  * @since 0.1.0
  */
-export const requireRoom = (resolved: Resolved, limit: number): Effect.Effect<void, InvalidOption> =>
-  refusing(() =>
-    require(
-      resolved.headroom === undefined || resolved.headroom < limit,
-      "headroom",
-      resolved.headroom,
-      `be below the limit of ${limit} descriptors`
-    )
-  )
+export const requireRoom = ({ headroom }: Resolved, limit: number): Effect.Effect<void, InvalidOption> =>
+  refusing(() => {
+    const isBelow = headroom === undefined || headroom < limit
+    require(isBelow, "headroom", headroom, `be below the limit of ${limit} descriptors`)
+  })

@@ -26,7 +26,6 @@ import * as LevelTracker from "./levels/LevelTracker.ts"
 import { defaults, type Options, requireRoom, resolve, type Resolved } from "./Options.ts"
 import * as Reading from "./Reading.ts"
 import * as Probes from "./readings/Probes.ts"
-import type { Gauges, Readings } from "./readings/Probes.ts"
 import { ProcReader } from "./readings/Procfs.ts"
 import * as Sampler from "./readings/Sampler.ts"
 import { CurrentReservation, ResourceMonitor } from "./Service.ts"
@@ -36,8 +35,7 @@ import { isAtLeast } from "./Usage.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
 export { type Alert, type AlertFigures, Forecast, type OpeningSite, Raised, Recovered, type Resource } from "./Alert.ts"
-export { ResourceExhausted } from "./gate/Decision.ts"
-export type { ReserveRequest } from "./gate/Decision.ts"
+export { type ReserveRequest, ResourceExhausted } from "./gate/Decision.ts"
 export type {
   ForeignGrowth,
   Held,
@@ -51,30 +49,23 @@ export type {
   Returned
 } from "./Leak.ts"
 export type { HeldLease, SiteCount } from "./Ledger.ts"
-export type { PressureCallback } from "./levels/Cleanup.ts"
-export { type CleanupResult, Died, Done, Failed, Skipped, TimedOut } from "./levels/Cleanup.ts"
-export { conservative, constrained, defaultHeadroom, highPerformance } from "./Options.ts"
-export type { Options, Origins } from "./Options.ts"
+export { type CleanupResult, Died, Done, Failed, type PressureCallback, Skipped, TimedOut } from "./levels/Cleanup.ts"
+export { conservative, constrained, defaultHeadroom, highPerformance, type Options, type Origins } from "./Options.ts"
 export type { Zombie, ZombieCause } from "./readings/Children.ts"
 export type { DescriptorBreakdown } from "./readings/DescriptorBreakdown.ts"
 export { ProcReader } from "./readings/Procfs.ts"
 export type { Cost } from "./readings/Sampler.ts"
-export { CurrentReservation, type Reservation } from "./Service.ts"
-export { ResourceMonitor } from "./Service.ts"
+export { CurrentReservation, type Reservation, ResourceMonitor } from "./Service.ts"
 export type { Reserve, ReserveUnsafe, ShortageRequest, Track, Tracked, TrackRequest } from "./Service.ts"
-export { TestMonitor } from "./TestMonitor.ts"
-export type { TestReadings } from "./TestMonitor.ts"
-export type { Figures } from "./Usage.ts"
-export { isAtLeast, level } from "./Usage.ts"
+export { TestMonitor, type TestReadings } from "./TestMonitor.ts"
+export { type Figures, isAtLeast, level } from "./Usage.ts"
 export type { Gauge, Level, Thresholds, Usage } from "./Usage.ts"
 
 type Shape = ResourceMonitor["Service"]
 
-interface Parts extends Readings {
+interface Parts extends Probes.Readings {
   readonly leakLog: LeakLog
 }
-
-const noSite = (): undefined => undefined
 
 /** A connection in a ledger. There may be very many, so it is one object with only what its end needs. */
 class TrackedConnection implements Tracked {
@@ -86,7 +77,7 @@ class TrackedConnection implements Tracked {
   constructor(ledger: Ledger.Ledger, gate: Gate.Gate, { label, site }: TrackRequest, reservation: Reservation) {
     this.#ledger = ledger
     this.#gate = gate
-    this.#entry = Ledger.recordOpen(ledger, label, site ?? noSite)
+    this.#entry = Ledger.recordOpen(ledger, label, site)
     this.#reservation = reservation instanceof Ledger.LedgerReservation && reservation.connectionRecorded(ledger)
       ? reservation
       : undefined
@@ -225,7 +216,7 @@ const start = Effect.fnUntraced(function*(parts: Parts, probes: Probes.Probes, v
   return makeMonitor(parts, tracker, gate, sampler)
 })
 
-const partsOf = (gauges: Gauges, ledger: Ledger.Ledger, options: Resolved) =>
+const partsOf = (gauges: Probes.Gauges, ledger: Ledger.Ledger, options: Resolved) =>
   Effect.map(makeLeakLog(options.leakLogInterval), (leakLog): Parts => ({ gauges, ledger, options, leakLog }))
 
 const isByDefault = <A>(context: Context.Context<never>, reference: Context.Reference<A>): boolean =>

@@ -13,7 +13,7 @@ import type { LevelTracker } from "./levels/LevelTracker.ts"
 import { conservative, defaults } from "./Options.ts"
 import * as Reading from "./Reading.ts"
 import { type Gauges, nearer } from "./readings/Probes.ts"
-import type { Sample, Sampler } from "./readings/Sampler.ts"
+import type { Sample } from "./readings/Sampler.ts"
 import type { Figures, Level } from "./Usage.ts"
 
 /** The other figures. At first all are unknown. Of these only the container's memory has a level. */
@@ -128,14 +128,7 @@ const beginningOf = (level: Level, limit: TestReadings["descriptorLimit"]): numb
  * @category constructors
  * @since 0.1.0
  */
-export const make = (
-  ledger: Ledger.Ledger,
-  clock: Clock.Clock
-): {
-  readonly handle: (tracker: LevelTracker, gate: Gate) => TestMonitor["Service"]
-  readonly gauges: Gauges
-  readonly sampler: Pick<Sampler, "cost" | "descriptorBreakdown" | "sampleNow" | "zombies">
-} => {
+export const make = (ledger: Ledger.Ledger, clock: Clock.Clock) => {
   let current: TestReadings = initial
   const gauge = (used: keyof TestReadings, limit: keyof TestReadings, now: number) => ({
     used: readingOf(current[used], now),

@@ -12,8 +12,7 @@ import type * as Fiber from "effect/Fiber"
 import { monotonicMillis } from "../../internal/MonotonicTime.ts"
 import { Alarm } from "../../internal/Timer.ts"
 import type { OpeningSite } from "../Alert.ts"
-import type * as Ledger from "../Ledger.ts"
-import { LedgerReservation } from "../Ledger.ts"
+import * as Ledger from "../Ledger.ts"
 import { decide, isHopeless, isRetry, refusalBehindOthers, ResourceExhausted } from "./Decision.ts"
 import type { Capacity, Refusal, ReserveRequest } from "./Decision.ts"
 
@@ -103,9 +102,15 @@ export interface Ticket {
   readonly since: number
   readonly deadline: number
   /** Resumes the waiting fiber. */
-  resume: ((outcome: Effect.Effect<LedgerReservation, ResourceExhausted>) => void) | undefined
+  resume: ((outcome: Effect.Effect<Ledger.LedgerReservation, ResourceExhausted>) => void) | undefined
   /** The granted reservation, which belongs to the ticket even before its fiber resumes. */
-  reservation: LedgerReservation | undefined
+  reservation: Ledger.LedgerReservation | undefined
+}
+
+/** How long a refused request has waited, and how many are ahead of it. */
+interface Queued {
+  readonly ahead?: number
+  readonly waited?: number
 }
 
 /** The waiting requests of one gate. */
@@ -131,8 +136,8 @@ export class GateQueue {
   }
 
   /** Grants a request now, or returns its refusal. */
-  ask(request: ReserveRequest): LedgerReservation | Refusal {
-    return this.#refusalOf(request) ?? new LedgerReservation(this.#options.ledger, request.descriptors ?? 1)
+  ask(request: ReserveRequest): Ledger.LedgerReservation | Refusal {
+    return this.#refusalOf(request) ?? new Ledger.LedgerReservation(this.#options.ledger, request.descriptors ?? 1)
   }
 
   /** The error that would refuse a request now. Nothing is reserved or counted. */
@@ -167,7 +172,7 @@ export class GateQueue {
   }
 
   /** Ends a reservation. */
-  end(reservation: LedgerReservation): void {
+  end(reservation: Ledger.LedgerReservation): void {
     reservation.end()
     this.look()
   }
@@ -181,17 +186,13 @@ export class GateQueue {
       if (ramp === undefined) return this.#alarm.at(nextWindow(now))
       if (decide(next.request, this.#options.capacity()) !== undefined) return this.#alarm.at(now + lookMillis)
       this.#ramp = ramp
-      next.reservation = new LedgerReservation(this.#options.ledger, next.request.descriptors ?? 1)
+      next.reservation = new Ledger.LedgerReservation(this.#options.ledger, next.request.descriptors ?? 1)
       this.#settle(next, Effect.succeed(next.reservation))
     }
   }
 
   /** Counts a refusal, and makes its error. */
-  refuse(
-    request: ReserveRequest,
-    refusal: Refusal,
-    queued: { readonly ahead?: number; readonly waited?: number } = {}
-  ): ResourceExhausted {
+  refuse(request: ReserveRequest, refusal: Refusal, queued: Queued = {}): ResourceExhausted {
     this.#options.ledger.refused += 1
     return this.#errorOf(request, refusal, queued)
   }
@@ -209,11 +210,8 @@ export class GateQueue {
       (this.#aheadOf(request) > 0 ? refusalBehindOthers(request, capacity) : undefined)
   }
 
-  #errorOf(
-    request: ReserveRequest,
-    refusal: Refusal,
-    { ahead = this.#aheadOf(request), waited = 0 }: { readonly ahead?: number; readonly waited?: number } = {}
-  ): ResourceExhausted {
+  #errorOf(request: ReserveRequest, refusal: Refusal, queued: Queued = {}): ResourceExhausted {
+    const { ahead = this.#aheadOf(request), waited = 0 } = queued
     return new ResourceExhausted({
       ...refusal,
       label: request.label,
@@ -240,7 +238,7 @@ export class GateQueue {
   }
 
   /** Removes a ticket and resumes its fiber: soon, but not in this step, which may not be complete. */
-  #settle(ticket: Ticket, outcome: Effect.Effect<LedgerReservation, ResourceExhausted>): void {
+  #settle(ticket: Ticket, outcome: Effect.Effect<Ledger.LedgerReservation, ResourceExhausted>): void {
     this.#leave(ticket)
     ticket.fiber.currentDispatcher.scheduleTask(() => ticket.resume?.(outcome), 0)
   }

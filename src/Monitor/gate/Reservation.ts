@@ -13,7 +13,6 @@ import { monotonicMillis } from "../../internal/MonotonicTime.ts"
 import { checkOptions } from "../../internal/Options.ts"
 import type { OpeningSite } from "../Alert.ts"
 import * as Ledger from "../Ledger.ts"
-import { LedgerReservation } from "../Ledger.ts"
 import { defaultHeadroom, type Resolved } from "../Options.ts"
 import { cachedFor, type DescriptorGauge, fewestHeld, type Readings, usageOf } from "../readings/Probes.ts"
 import type { Reserve, ReserveUnsafe, ShortageRequest } from "../Service.ts"
@@ -124,10 +123,10 @@ const wait = (
   queue: GateQueue,
   restore: Restore,
   options: { readonly request: ReserveRequest; readonly maxWait: number; readonly fiber: Fiber.Fiber<unknown, unknown> }
-): Effect.Effect<LedgerReservation, ResourceExhausted> => {
+): Effect.Effect<Ledger.LedgerReservation, ResourceExhausted> => {
   const ticket = queue.ticket(options.request, options.maxWait, options.fiber)
   return Effect.onExitPrimitive(
-    restore(Effect.callback<LedgerReservation, ResourceExhausted>((resume) => {
+    restore(Effect.callback<Ledger.LedgerReservation, ResourceExhausted>((resume) => {
       ticket.resume = resume
       queue.join(ticket)
     })),
@@ -142,11 +141,11 @@ const enter = (
   queue: GateQueue,
   request: ReserveRequest,
   restore: Restore
-): Effect.Effect<LedgerReservation, ResourceExhausted> =>
+): Effect.Effect<Ledger.LedgerReservation, ResourceExhausted> =>
   Effect.withFiber((fiber) => {
     const maxWait = maxWaitOf(request)
     const answer = queue.ask(request)
-    if (answer instanceof LedgerReservation) return Effect.succeed(answer)
+    if (answer instanceof Ledger.LedgerReservation) return Effect.succeed(answer)
     return maxWait > 0 && queue.canWait(request)
       ? wait(queue, restore, { request, maxWait, fiber })
       : Effect.fail(queue.refuse(request, answer))
@@ -162,21 +161,17 @@ const reserveWith = (queue: GateQueue) => (request: ReserveRequest) =>
   )
 
 /** Reserves in one step, without waiting. */
-const unsafeOf = (
-  queue: GateQueue,
-  { ledger, capacity }: Parts,
-  cache: ReadingCache | undefined
-): ReserveUnsafe => ({
+const unsafeOf = (queue: GateQueue, { ledger, capacity }: Parts, cache: ReadingCache | undefined): ReserveUnsafe => ({
   reserve: (request, now) => {
     if (queue.waiting === 0 && cache?.covers(request, now) === true) {
-      return new LedgerReservation(ledger, request.descriptors ?? 1)
+      return new Ledger.LedgerReservation(ledger, request.descriptors ?? 1)
     }
     maxWaitOf(request)
     const answer = queue.ask(request)
-    return answer instanceof LedgerReservation ? answer : undefined
+    return answer instanceof Ledger.LedgerReservation ? answer : undefined
   },
   end: (reservation) => {
-    if (reservation instanceof LedgerReservation) queue.end(reservation)
+    if (reservation instanceof Ledger.LedgerReservation) queue.end(reservation)
   },
   isShort: () => shortageOf(capacity()) !== undefined,
   obstacle: (request) => queue.obstacle(request)

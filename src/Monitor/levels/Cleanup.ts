@@ -179,6 +179,9 @@ export interface CleanupOptions {
   readonly isRelieved: () => boolean
   /** Milliseconds from the end of a run to the next automatic one. */
   readonly cooldown: number
+  readonly clock: Clock.Clock
+  /** Starts a fiber that outlives the caller. */
+  readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
 }
 
 const failures = Metric.counter("sluice.monitor.cleanup.failures", {
@@ -231,11 +234,6 @@ const reportFailures = (results: ReadonlyArray<CleanupResult>): Effect.Effect<vo
       report(`ResourceMonitor: cleanup: ${result.message}`, result._tag === "TimedOut" ? undefined : result.cause)
     ), { discard: true })
 
-interface Runtime {
-  readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
-  readonly clock: Clock.Clock
-}
-
 /**
  * The callbacks of a monitor, and their runs.
  *
@@ -243,7 +241,7 @@ interface Runtime {
  * @since 0.1.0
  */
 export class Cleanup {
-  readonly #options: CleanupOptions & Runtime
+  readonly #options: CleanupOptions
   readonly #oneAtATime = Semaphore.makeUnsafe(1)
   readonly #entries = new Set<Entry>()
   #registered = 0
@@ -254,7 +252,7 @@ export class Cleanup {
   #isOver = false
   #coolUntil = -Infinity
 
-  constructor(options: CleanupOptions & Runtime) {
+  constructor(options: CleanupOptions) {
     this.#options = options
   }
 
@@ -387,11 +385,4 @@ export class Cleanup {
  * @since 0.1.0
  */
 export const make = (options: CleanupOptions): Effect.Effect<Cleanup, never, Scope.Scope> =>
-  Effect.gen(function*() {
-    const fork = Effect.runForkWith(yield* Effect.context<never>())
-    const clock = yield* Effect.clockWith(Effect.succeed)
-    return yield* Effect.acquireRelease(
-      Effect.sync(() => new Cleanup({ ...options, fork, clock })),
-      (cleanup) => cleanup.stop()
-    )
-  })
+  Effect.acquireRelease(Effect.sync(() => new Cleanup(options)), (cleanup) => cleanup.stop())

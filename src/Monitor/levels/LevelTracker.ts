@@ -121,7 +121,9 @@ export const make = Effect.fnUntraced(
     const cleanup = yield* Cleanup.make({
       read: () => take(true).usage,
       isRelieved: () => Levels.isClearOf(state, "Critical", take(true), rules),
-      cooldown: Duration.toMillis(options.cleanupCooldown)
+      cooldown: Duration.toMillis(options.cleanupCooldown),
+      clock,
+      fork
     })
     const conclude = (conclusion: Levels.Conclusion) => {
       state = conclusion.state

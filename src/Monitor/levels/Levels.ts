@@ -280,11 +280,7 @@ interface Memory {
  * @category models
  * @since 0.1.0
  */
-export interface State {
-  readonly descriptors: Memory
-  readonly memory: Memory
-  readonly connections: Memory
-}
+export type State = Readonly<Record<Resource, Memory>>
 
 /**
  * The readings at one moment.
@@ -466,12 +462,7 @@ export interface Conclusion {
  * @category combinators
  * @since 0.1.0
  */
-export const observe = (
-  state: State,
-  observation: Observation,
-  rules: AlertRules,
-  sites: Sites
-): Conclusion => {
+export const observe = (state: State, observation: Observation, rules: AlertRules, sites: Sites): Conclusion => {
   const after = (resource: Resource) => advance(state[resource], figureOf(resource, observation), rules, sites)
   const [descriptors, memory, connections] = [after("descriptors"), after("memory"), after("connections")]
   return {
@@ -486,12 +477,8 @@ export const observe = (
  * @category combinators
  * @since 0.1.0
  */
-export const settle = (
-  state: State,
-  observation: Observation,
-  rules: AlertRules,
-  sites: Sites
-): Conclusion => observe(state, observation, { ...rules, band: 0, samples: 1, hold: 0 }, sites)
+export const settle = (state: State, observation: Observation, rules: AlertRules, sites: Sites): Conclusion =>
+  observe(state, observation, { ...rules, band: 0, samples: 1, hold: 0 }, sites)
 
 /**
  * Whether every figure is below `floor`, and every figure whose level was not is below it by the band.

@@ -13,7 +13,6 @@ import * as Process from "node:process"
 import * as V8 from "node:v8"
 import { quietly } from "../../internal/Peek.ts"
 import * as Reading from "../Reading.ts"
-import { fromFailure, type Saturated, type Unknown } from "../Reading.ts"
 
 /**
  * The system calls of the probes, in one record that a test can replace. Calls that return an Effect work off the event loop.
@@ -71,7 +70,7 @@ export interface ProcReader {
  * @category models
  * @since 0.1.0
  */
-export type Failure = Saturated | Unknown
+export type Failure = Reading.Saturated | Reading.Unknown
 
 /**
  * The kind of an open descriptor.
@@ -112,7 +111,9 @@ type Done<A> = (error: unknown, value: A) => void
 
 const later = <A>(source: string, start: (done: Done<A>) => void): Effect.Effect<A, Failure> =>
   Effect.callback((resume) =>
-    start((error, value) => resume(error === null ? Effect.succeed(value) : Effect.fail(fromFailure(error, source))))
+    start((error, value) =>
+      resume(error === null ? Effect.succeed(value) : Effect.fail(Reading.fromFailure(error, source)))
+    )
   )
 
 const readNames = (directory: Fs.Dir, done: Done<ReadonlyArray<string>>): void => {
@@ -138,7 +139,7 @@ const together = <A, B>(all: ReadonlyArray<A>, ask: (one: A, done: Done<B>) => v
     if (missing === 0) return resume(Effect.succeed(answers))
     all.forEach((one, i) =>
       ask(one, (error, value) => {
-        answers[i] = error === null ? value : fromFailure(error, String(one))
+        answers[i] = error === null ? value : Reading.fromFailure(error, String(one))
         if (--missing === 0) resume(Effect.succeed(answers))
       })
     )
@@ -247,10 +248,13 @@ const beyondAnyLimit = 2 ** 60
 
 const words: ReadonlySet<string> = new Set(["max", "unlimited", "infinity"])
 
+/** A figure as the system gives it. */
+type Written = string | number | undefined
+
 const digits = /^\d+$/
 
 /** A whole number written in digits only; `undefined` for any other text. */
-const wholeOf = (text: string | number | undefined): number | undefined => {
+const wholeOf = (text: Written): number | undefined => {
   if (typeof text === "number") return Number.isFinite(text) && text >= 0 ? text : undefined
   return text !== undefined && digits.test(text) ? Number(text) : undefined
 }
@@ -262,12 +266,7 @@ const wholeOf = (text: string | number | undefined): number | undefined => {
  * @category parsing
  * @since 0.1.0
  */
-export const limitReading = (
-  text: string | number | undefined,
-  now: number,
-  source: string,
-  least: number = 0
-): Reading.Reading => {
+export const limitReading = (text: Written, now: number, source: string, least: number = 0): Reading.Reading => {
   const word = typeof text === "string" ? text.trim() : text
   if (typeof word === "string" && words.has(word)) return Reading.unlimited(source)
   const value = wholeOf(word)
@@ -282,12 +281,7 @@ export const limitReading = (
  * @category parsing
  * @since 0.1.0
  */
-export const amountReading = (
-  text: string | number | undefined,
-  now: number,
-  source: string,
-  least: number = 0
-): Reading.Reading => {
+export const amountReading = (text: Written, now: number, source: string, least: number = 0): Reading.Reading => {
   const value = wholeOf(typeof text === "string" ? text.trim() : text)
   return value === undefined || value < least || value >= beyondAnyLimit
     ? Reading.unknown("Unsupported", source)
@@ -432,7 +426,7 @@ const rethrow = (cause: unknown): never => {
 }
 
 /** Whether an error says that no descriptor is left. */
-export const isSaturation = (cause: unknown): boolean => fromFailure(cause, "")._tag === "Saturated"
+export const isSaturation = (cause: unknown): boolean => Reading.fromFailure(cause, "")._tag === "Saturated"
 
 const sparePath = "/dev/null"
 

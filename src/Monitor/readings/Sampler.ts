@@ -15,8 +15,7 @@ import { afterTurn, Alarm } from "../../internal/Timer.ts"
 import { report } from "../../internal/Unhandled.ts"
 import * as Reading from "../Reading.ts"
 import type { Figures, SlowFigures } from "../Usage.ts"
-import * as Zombies from "./Children.ts"
-import { Children, type Found, watchStarted } from "./Children.ts"
+import { Children, describeZombie, type Found, watchStarted, type Zombie } from "./Children.ts"
 import * as DescriptorBreakdown from "./DescriptorBreakdown.ts"
 import type { Probes } from "./Probes.ts"
 
@@ -191,7 +190,7 @@ export interface SamplerOptions {
   /** Called with each breakdown that was taken under pressure, at most once a minute. Without it they are logged. */
   readonly onBreakdown?: ((breakdown: DescriptorBreakdown.DescriptorBreakdown) => void) | undefined
   /** Called once with each zombie. Without it they are logged. */
-  readonly onZombie?: ((zombie: Zombies.Zombie) => void) | undefined
+  readonly onZombie?: ((zombie: Zombie) => void) | undefined
 }
 
 /**
@@ -210,7 +209,7 @@ export interface Sampler {
   readonly sampleNow: () => Sample
   readonly cost: () => Cost
   /** The reports of the zombies that the last reading of the children found. */
-  readonly zombies: () => ReadonlyArray<Zombies.Zombie>
+  readonly zombies: () => ReadonlyArray<Zombie>
   /** The descriptors by kind, taken at most once a minute, off the event loop. */
   readonly descriptorBreakdown: DescriptorBreakdown.SharedBreakdown["take"]
 }
@@ -348,7 +347,7 @@ class Ticker {
     const { fork, options: { onZombie } } = this.#parts
     for (const zombie of fresh) {
       if (onZombie !== undefined) this.#guarded(() => onZombie(zombie))
-      else fork(Effect.logWarning(Zombies.describeZombie(zombie, this.#slow.processLimit, count)))
+      else fork(Effect.logWarning(describeZombie(zombie, this.#slow.processLimit, count)))
     }
   }
 
