@@ -34,7 +34,7 @@ export type { Probe } from "./Procfs.ts"
  * @since 0.1.0
  */
 export interface Probes {
-  /** What they read through. */
+  /** The reader and the open files of the probes. */
   readonly reader: ProcReader
   readonly files: OpenFiles
   /** Open descriptors, without those that the probes hold. */
@@ -43,13 +43,13 @@ export interface Probes {
   readonly descriptorLimit: Probe
   /** Resident memory in bytes. */
   readonly memory: Probe
-  /** The memory of the container and its limit. It costs tens of microseconds. */
+  /** The memory of the container and its limit. A reading takes tens of microseconds. */
   readonly container: (now: number) => Gauge
   /** How many descriptors the probes hold now. */
   readonly held: number
   /** The figures that change within a second. */
   readonly fast: (now: number) => FastFigures
-  /** The figures that seldom change, or that cost more. */
+  /** The figures that seldom change, or that are expensive to read. */
   readonly slow: (now: number) => SlowFigures
 }
 
@@ -125,7 +125,7 @@ const reportedMemory = (reader: ProcReader): Probe => ({
 
 interface MemoryProbes {
   readonly resident: Probe
-  /** Without the contents of files, which the kernel drops on demand; with them where they cannot be told apart. */
+  /** Without file contents, which the kernel drops on demand, if they can be counted separately. */
   readonly private: (now: number) => Reading.Reading
 }
 
@@ -308,7 +308,7 @@ export interface Gauges {
 }
 
 /**
- * What a monitor reads, with what it counts itself and its options.
+ * The inputs of a monitor: gauges, its own ledger and its options.
  *
  * @category models
  * @since 0.1.0
