@@ -119,7 +119,7 @@ describe("the place that asked", () => {
       assert.include(sites[1], lineOf("JSON-RPC connect"))
     }).pipe(Effect.scoped, Effect.provide(Monitor.layerUnlimited)))
 
-  it.live("is in the report of a lease that is held for too long, although nobody traces", () =>
+  it.live("is in the report of a lease that is held for too long, without tracing", () =>
     Effect.gen(function*() {
       const pool = yield* ConnectionPool.make({ connector: Scripted.make().connector, leakThreshold: "10 millis" })
       const monitor = yield* ResourceMonitor

@@ -76,7 +76,7 @@ describe("500 connects in one tick under ulimit -n 128", () => {
       assert.strictEqual(valueOf(after.descriptors.used), valueOf(before.descriptors.used))
     }))
 
-  it.live("give every claim back when half of them are interrupted", () =>
+  it.live("end every reservation when half of them are interrupted", () =>
     Effect.gen(function*() {
       const { after, before, open, outcomes } = yield* burst(128, "gated", "interrupt")
       assert.deepStrictEqual([outcomes.emfile, outcomes.other], [0, []])

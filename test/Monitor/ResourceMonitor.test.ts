@@ -37,7 +37,7 @@ describe("reserve", () => {
       })
     ))
 
-  it.effect("gives the claim back exactly once, however the scope ends", () =>
+  it.effect("ends the reservation exactly once, however the scope ends", () =>
     inTestMonitor((monitor, test) =>
       Effect.gen(function*() {
         const claim = monitor.reserve({ label, descriptors: 3 })
@@ -61,7 +61,7 @@ describe("reserve", () => {
       })
     ))
 
-  it.effect("leaves nothing claimed when a thousand fibers are interrupted at any point", () =>
+  it.effect("leaves nothing reserved when a thousand fibers are interrupted at any point", () =>
     inTestMonitor((monitor, test) =>
       Effect.gen(function*() {
         yield* test.set({ descriptorLimit: 100_000, connectionLimit: 100_000 })
@@ -169,7 +169,7 @@ describe("reserve", () => {
       })
     ))
 
-  it.effect("asks and claims nothing for a request of no descriptor", () =>
+  it.effect("asks and reserves nothing for a request of no descriptor", () =>
     inTestMonitor((monitor, test) =>
       Effect.gen(function*() {
         yield* test.set({ connectionLimit: 1 })

@@ -45,7 +45,7 @@ const make = (descriptors: number, changes: Partial<Capacity["usage"]> = {}, las
   return { ledger, allowance, take }
 }
 
-describe("Allowance", () => {
+describe("ReadingCache", () => {
   it("covers what there is room for if others open as much as they can, and nothing beyond", () => {
     assert.strictEqual(make(100).take(10_000), 1000 - 100 - headroom - foreign)
     assert.strictEqual(make(100, { reserved: 50 }).take(10_000), 1000 - 100 - 50 - headroom - foreign)
@@ -53,7 +53,7 @@ describe("Allowance", () => {
     assert.strictEqual(make(1000 - headroom - foreign - 1).take(2), 1)
   })
 
-  it("a claim that has ended still counts, for its descriptor may exist by then", () => {
+  it("a reservation that has ended still counts, because its descriptor may exist by then", () => {
     const { ledger, take } = make(100)
     const room = take(10_000)
     const again = make(100)
@@ -65,7 +65,7 @@ describe("Allowance", () => {
     assert.strictEqual(Ledger.reserved(ledger), room)
   })
 
-  it("claims that were made past it count as well", () => {
+  it("reservations that were made past it count too", () => {
     const { ledger, take } = make(100)
     new LedgerReservation(ledger, 600)
     assert.strictEqual(take(10_000), 26)
@@ -159,7 +159,7 @@ describe("a gate that is asked in one step", () => {
       )
     }))
 
-  it.effect("ends a claim once, however often it is told to", () =>
+  it.effect("ends a reservation once, however often it is called", () =>
     Effect.gen(function*() {
       const monitor = yield* ResourceMonitor.ResourceMonitor
       const claims = [askedNow(monitor, { label: "db" }), askedNow(monitor, { label: "db" })]
@@ -167,7 +167,7 @@ describe("a gate that is asked in one step", () => {
       assert.strictEqual((yield* monitor.usage).reserved, 1)
     }).pipe(Effect.provide(ResourceMonitor.layerTest)))
 
-  it.live("looks seldom when there is plenty of room, and lets nobody past the limit all the same", () =>
+  it.live("reads seldom when there is plenty of room, and still admits nothing past the limit", () =>
     Effect.gen(function*() {
       const reads = { count: 0 }
       const own = Context.get(yield* Effect.context<never>(), ResourceMonitor.ProcReader)

@@ -65,7 +65,7 @@ const start = (
 const leave = ({ scope }: Waiter) => Scope.close(scope, Exit.void)
 
 describe("waiting for room", () => {
-  it.effect("is served in the order of arrival, one for each claim that ends", () =>
+  it.effect("is served in the order of arrival, one for each reservation that ends", () =>
     inTestMonitor((monitor, test) =>
       Effect.gen(function*() {
         yield* test.set({ descriptors: full - 1 })
@@ -111,7 +111,7 @@ describe("waiting for room", () => {
       })
     ))
 
-  it.effect("notices within a tenth of a second that somebody else has closed descriptors", () =>
+  it.effect("notices within a tenth of a second that other code has closed descriptors", () =>
     Effect.gen(function*() {
       const { layer, script } = system({ size: full + 3 })
       yield* Effect.gen(function*() {
@@ -165,7 +165,7 @@ describe("waiting for room", () => {
       })
     ))
 
-  it.effect("is not passed by somebody who comes later and does not wait", () =>
+  it.effect("is not passed by a later request that does not wait", () =>
     inTestMonitor((monitor, test) =>
       Effect.gen(function*() {
         yield* test.set({ descriptors: full - 2 })
@@ -381,7 +381,7 @@ describe("reopening after exhaustion", () => {
     ))
 })
 
-describe("a claim", () => {
+describe("a reservation", () => {
   const counts = (ledger: Ledger.Ledger) => [Ledger.reserved(ledger), Ledger.opening(ledger)]
 
   it("ends for a descriptor when that exists, once, and goes on for the others", () => {
@@ -506,7 +506,7 @@ describe("what stands in the way", () => {
   const obstacle = ({ reserve }: ResourceMonitor["Service"], request: Monitor.ReserveRequest) =>
     reserve.unsafe?.obstacle?.(request)
 
-  it.effect("is named by resource to whoever waits, and asking claims and refuses nothing", () =>
+  it.effect("is named by resource to a waiting request, and asking reserves and refuses nothing", () =>
     inTestMonitor((monitor, test) =>
       Effect.gen(function*() {
         assert.isUndefined(obstacle(monitor, { label }))
@@ -560,7 +560,7 @@ describe("shortage", () => {
       })
     ))
 
-  it.effect("does not count claims, and says nothing where nobody knows", () =>
+  it.effect("does not count reservations, and is undefined where the count is unknown", () =>
     inTestMonitor((monitor, test) =>
       Effect.gen(function*() {
         yield* test.set({ descriptors: 0 })

@@ -180,7 +180,7 @@ describe("cleanup", () => {
       })
     ))
 
-  it.effect("gives a callback the readings of its moment, and the services of whoever registered it", () =>
+  it.effect("gives a callback the readings of its moment, and the services of its registration", () =>
     inTestMonitor((monitor, test) =>
       Effect.gen(function*() {
         const seen: Array<unknown> = []
@@ -283,7 +283,7 @@ describe("cleanup", () => {
         yield* Scope.close(monitorScope, Exit.void)
       }), { discard: true }).pipe(Effect.provideService(References.UnhandledLogLevel, undefined)))
 
-  it.effect("ends with the monitor: what has not run is skipped, and whoever waits is answered", () =>
+  it.effect("ends with the monitor: what has not run is skipped, and waiting callers receive a result", () =>
     Effect.gen(function*() {
       const { ran, write } = diary()
       const scope = yield* Scope.make()
@@ -407,7 +407,7 @@ describe("onPressure", () => {
       })
     ))
 
-  it.effect("runs all of them when somebody asks during a run that would stop early", () =>
+  it.effect("runs all of them when a caller asks during a run that would stop early", () =>
     inTestMonitor((monitor, test) =>
       Effect.gen(function*() {
         yield* monitor.onPressure({
@@ -438,7 +438,7 @@ describe("onPressure", () => {
       })
     ))
 
-  it.effect("has what fails logged and counted where nobody asked for the run, and only there", () =>
+  it.effect("logs and counts failures of automatic runs only", () =>
     Effect.gen(function*() {
       const logged: Array<string> = []
       const logger = Logger.make(({ logLevel, message }) => {
@@ -536,7 +536,7 @@ describe("maintenance", () => {
       Effect.provide(Layer.fresh(Monitor.layerOptions(options)).pipe(Layer.provide(system().layer)))
     )
 
-  it.effect("comes every thirty seconds, or as the monitor is told, or never", () =>
+  it.effect("comes every thirty seconds, or as the option states, or never", () =>
     Effect.gen(function*() {
       assert.strictEqual(yield* roundsIn({}, "95 seconds"), 3)
       assert.strictEqual(yield* roundsIn({ maintenanceInterval: "10 seconds" }, "95 seconds"), 9)

@@ -52,7 +52,7 @@ describe("the time to a limit", () => {
     assert.strictEqual(left[308], (1000 - 340) / 30)
   })
 
-  it("is told of steady growth through noise", () => {
+  it("finds steady growth in noise", () => {
     const random = seeded(7)
     const series = seconds(45, (second) => 100 + 15 * second + 10 * random())
     const first = project(series).findIndex((left) => left !== undefined && left <= 60)

@@ -35,11 +35,11 @@ const load = () => {
 }
 
 describe("a load", () => {
-  it("that swings for two days is no drift, however far it swings", () => {
+  it("that swings for two days is no growth, however far it swings", () => {
     assert.deepStrictEqual(reports(load(), 48), [])
   })
 
-  it("that settles higher is no drift", () => {
+  it("that settles higher is no growth", () => {
     assert.deepStrictEqual(reports((second) => second < 3600 ? 20 : 90, 6), [])
   })
 })
@@ -55,7 +55,7 @@ describe("a leak", () => {
     assert.strictEqual(Duration.toMinutes(found[0]?.over ?? Duration.zero), 15)
   })
 
-  it("that stops and begins again is told again", () => {
+  it("that stops and begins again is reported again", () => {
     const leak = (second: number) => {
       const at = second / 60
       if (at < 60) return 20 + Math.floor(at)

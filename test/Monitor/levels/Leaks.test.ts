@@ -60,7 +60,7 @@ describe("the ledger", () => {
     assert.deepStrictEqual([ledger.sites.size, Ledger.open(ledger)], [0, 0])
   })
 
-  it("adds what is lent, of every pool that told it, and asks each for so many at most", () => {
+  it("adds the leases of every registered pool, and asks each for a limited number", () => {
     const ledger = Ledger.make()
     Ledger.recordOpen(ledger, "db", () => "a")
     const asked: Array<number> = []

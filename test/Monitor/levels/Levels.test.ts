@@ -167,7 +167,7 @@ describe("an alert", () => {
 })
 
 describe("a projection", () => {
-  it.effect("is told once, before the threshold is met, with the time that is left", () =>
+  it.effect("comes once, before the threshold is met, with the remaining time", () =>
     inTestMonitor((monitor, test) =>
       Effect.gen(function*() {
         yield* seconds(test, 60, (second) => ({ descriptors: 100 + 15 * second }))
@@ -183,7 +183,7 @@ describe("a projection", () => {
       })
     ))
 
-  it.effect("is told again only after the limit was far away for five horizons", () =>
+  it.effect("comes again only after the limit was far away for five horizons", () =>
     inTestMonitor((monitor, test) =>
       Effect.gen(function*() {
         const projections = Effect.map(
@@ -300,7 +300,7 @@ describe("levels", () => {
       })
     ))
 
-  it.effect("may be looked at by whoever is told of them", () =>
+  it.effect("may be read again by a subscriber", () =>
     inTestMonitor((monitor, test) =>
       Effect.gen(function*() {
         const seen: Array<string> = []
@@ -335,7 +335,7 @@ describe("levels", () => {
       assert.deepStrictEqual(late, [[], []])
     }))
 
-  it.effect("whoever listens to the end is told what was told before it", () =>
+  it.effect("a subscriber receives what was published before the end", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
       const context = yield* Layer.buildWithScope(Monitor.layerTest, scope)
@@ -356,7 +356,7 @@ describe("levels", () => {
       assert.deepStrictEqual(alerts.seen, yield* monitor.recentAlerts())
     }))
 
-  it.effect("a listener that is slow misses older ones, never the last, and nobody waits for it", () =>
+  it.effect("a slow subscriber misses older ones, never the last, and delays no other", () =>
     inTestMonitor((monitor, test) =>
       Effect.gen(function*() {
         const seen: Array<string> = []
@@ -401,7 +401,7 @@ describe("the monitor of a process", () => {
       }).pipe(Effect.scoped, Effect.provide(Layer.fresh(Monitor.layer).pipe(Layer.provide(layer))))
     }))
 
-  it.effect("looks more often the nearer a limit comes, so that growth is told before a threshold is met", () =>
+  it.effect("reads more often the nearer a limit is, so that a forecast comes before a threshold is met", () =>
     Effect.gen(function*() {
       const { calls, layer, script } = system({ limits: limitsText("128"), size: 25 })
       yield* Effect.gen(function*() {

@@ -335,7 +335,7 @@ describe("the processes that this thread has started", () => {
       long.kill()
     }))
 
-  it("are forgotten when they have ended, although nobody looks", () => {
+  it("are forgotten when they have ended, without a reading", () => {
     const started = watchStarted()
     const channel = DiagnosticsChannel.channel("child_process")
     let reads = 0

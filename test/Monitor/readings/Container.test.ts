@@ -203,7 +203,7 @@ describe("the memory of the container", () => {
       }))
   }
 
-  it.effect("what is found with room holds when there is none, and failures later are told as they are", () =>
+  it.effect("what is found with room holds when there is none, and later failures are reported as they are", () =>
     Effect.gen(function*() {
       const files = { ...limitedBox }
       assert.deepStrictEqual(memoryOf(yield* slowly({ files }, (script) => script.room = 0)), [900, 1000])

@@ -47,7 +47,7 @@ const linksOf = (targets: ReadonlyArray<string>) => ({
 const inOrder = ({ kinds }: DescriptorBreakdown.DescriptorBreakdown) =>
   Object.fromEntries(Array.from(kinds).toSorted(([left], [right]) => left < right ? -1 : 1))
 
-describe("a deep look", () => {
+describe("a descriptor breakdown", () => {
   it.effect("counts by kind, without the directory that it lists, what is held, and what is gone by now", () =>
     Effect.gen(function*() {
       const { names, targets } = linksOf(["pipe:[1]", "socket:[2]", "socket:[3]", "/proc/4242/fd", "/tmp/x"])
@@ -137,7 +137,7 @@ describe("a deep look", () => {
     }))
 })
 
-describe("the shared deep look", () => {
+describe("the shared breakdown", () => {
   const sampling = (options: Partial<Sampler.SamplerOptions> = {}) =>
     Effect.gen(function*() {
       let lists = 0

@@ -215,7 +215,7 @@ describe("the monitor", () => {
       })
     }).pipe(Effect.scoped, Effect.provide(Layer.fresh(Monitor.layer).pipe(Layer.provide(system(linux).layer)))))
 
-  it.effect("takes a deep look by itself when descriptors are Critical, and says what it saw", () => {
+  it.effect("takes a breakdown when descriptors are Critical, and logs it", () => {
     const said: Array<string> = []
     const { layer, script } = system({ ...linux, size: 113 })
     return Effect.gen(function*() {

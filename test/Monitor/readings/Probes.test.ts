@@ -191,7 +191,7 @@ describe("Probes on a scripted system", () => {
       assert.deepStrictEqual([calls.opened, calls.closed], [3, 3])
     }))
 
-  it.effect("a monitor that is closed reads nothing from descriptors that may be somebody else's by now", () =>
+  it.effect("a monitor that is closed reads nothing from descriptors that may belong to other code by now", () =>
     Effect.gen(function*() {
       const made = system({ names: { "/proc/self/task": ["1"] } })
       const { calls, reader, script } = made

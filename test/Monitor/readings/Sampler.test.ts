@@ -147,7 +147,7 @@ describe("zombies", () => {
       assert.deepStrictEqual(reported, [77])
     }))
 
-  it.effect("are logged where nobody asks for them", () => {
+  it.effect("are logged without a callback", () => {
     const said: Array<string> = []
     return Effect.gen(function*() {
       yield* sampling({ secondsToLimit: () => 0 }, { files: { ...files, "/proc/77/stat": stat("Z") }, names })
