@@ -1,8 +1,6 @@
 /**
- * What a hung dial costs the next borrower of the same endpoint: once when Effect's Pool dials in its `acquire`, once
- * when a fiber of ours dials and Effect's Pool only adopts what is open.
- *
- * The second is how connections were held for a while; decision 3 says why they are not any more.
+ * What a hung dial costs the next borrower of the same endpoint: once when `acquire` of Effect's Pool dials, once when `acquire`
+ * returns at once and the dial goes on in the scope of the item, as an endpoint's Pool does it (decision 3).
  *
  * Two connections are allowed. The first dial hangs for a second, as one does when packets are dropped; the second
  * takes 20 ms. Run it with `node benchmark/decisions/dial-inside-pool.ts`.
@@ -23,11 +21,11 @@ const hang = Duration.seconds(1)
 const quick = Duration.millis(20)
 const bounds = { min: 0, max: 2 }
 
-const strategy: Pool.Strategy<Connection, never> = {
+const makeStrategy = <A>(): Pool.Strategy<A, never> => ({
   run: () => Effect.void,
   onAcquire: () => Effect.void,
   reclaim: () => Effect.undefined
-}
+})
 
 /** A dial whose first use hangs. The connection lives as long as its scope. */
 const makeDial = () => {
@@ -45,35 +43,19 @@ const makeDial = () => {
 type Borrow = Effect.Effect<Connection, never, Scope.Scope>
 
 /** Effect's Pool dials. */
-const inside = Effect.map(
-  Pool.makeWithStrategy({ acquire: makeDial(), ...bounds, strategy }),
+const byAcquire = Effect.map(
+  Pool.makeWithStrategy({ acquire: makeDial(), ...bounds, strategy: makeStrategy<Connection>() }),
   (pool): Borrow => Pool.get(pool)
 )
 
-/**
- * We dial, each connection in a scope of its own. Whoever is done puts the open connection down and asks Effect's Pool
- * for one more, whose `acquire` picks it up without waiting and closes its scope when the item goes.
- */
-const makeAdopting = () => {
+/** Effect's Pool makes an item at once. The connection is opened in the scope of the item, which closes it. */
+const inItemScope = Effect.suspend(() => {
   const dial = makeDial()
-  const opened: Array<{ readonly connection: Connection; readonly scope: Scope.Closeable }> = []
-  const adopt = Effect.gen(function*() {
-    const item = opened.shift()
-    if (item === undefined) return yield* Effect.die(new Error("nothing was opened"))
-    yield* Effect.addFinalizer((exit) => Scope.close(item.scope, exit))
-    return item.connection
-  })
   return Effect.map(
-    Pool.makeWithStrategy({ acquire: adopt, ...bounds, strategy }),
-    (pool): Borrow =>
-      Effect.gen(function*() {
-        const scope = yield* Scope.make()
-        const connection = yield* Scope.provide(dial, scope)
-        opened.push({ connection, scope })
-        return yield* Pool.get(pool)
-      })
+    Pool.makeWithStrategy({ acquire: Effect.scope, ...bounds, strategy: makeStrategy<Scope.Scope>() }),
+    (pool): Borrow => Effect.flatMap(Pool.get(pool), (scope) => Scope.provide(dial, scope))
   )
-}
+})
 
 /** How long each of two borrowers waits. The second comes 10 ms after the first, and neither gives back meanwhile. */
 const waits = (make: Effect.Effect<Borrow, never, Scope.Scope>) =>
@@ -94,8 +76,8 @@ const row = (label: string, [first, second]: readonly [number, number]) =>
   Console.log(`${label}  hung dial ${first} ms   next borrower ${second} ms`)
 
 const program = Effect.gen(function*() {
-  yield* row("dialled inside Effect's Pool ", yield* waits(inside))
-  yield* row("dialled outside, then adopted", yield* waits(makeAdopting()))
+  yield* row("dialed by acquire          ", yield* waits(byAcquire))
+  yield* row("dialed in the item's scope ", yield* waits(inItemScope))
 })
 
 await Effect.runPromise(program)

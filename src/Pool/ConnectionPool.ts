@@ -1,6 +1,8 @@
 /**
  * Keyed pools of connections: at most so many for each endpoint, at most so many in all, and every one of them closed.
  *
+ * The connections of each endpoint are the items of an Effect `Pool`, which leases them and takes them back.
+ *
  * **Example** (Two borrows, one connection)
  *
  * ```ts
@@ -146,8 +148,8 @@ const makeNamed = <K, A, E, R>(
  *
  * **Details**
  *
- * An idle connection is leased at once, the one that was used last first. Otherwise the borrower waits its turn, for at
- * most `acquireTimeout`. It fails with `PoolError`, whose reason says what stalled it.
+ * An idle connection is leased at once by the Effect `Pool` of its endpoint, the one that was used last first. Otherwise the borrower
+ * waits its turn, for at most `acquireTimeout`. It fails with `PoolError`, whose reason says what stalled it.
  *
  * **Gotchas**
  *
