@@ -245,6 +245,30 @@ describe("a lease of Effect's Pool", () => {
       }
     }))
 
+  // A connection that is promised in an operation which interrupts its own fiber is returned there, because `use` is not run.
+  it.effect("the effect of an operation that interrupts its fiber is not run, which _deferredInterrupt says", () =>
+    Effect.gen(function*() {
+      const deferred = (fiber: Fiber.Fiber<unknown, unknown>) =>
+        (fiber as Fiber.Fiber<unknown, unknown> & { readonly _deferredInterrupt?: boolean })._deferredInterrupt
+      let isRun = false
+      const run = Effect.sync(() => void (isRun = true))
+      const interrupting = Effect.withFiber((fiber) => {
+        assert.isFalse(deferred(fiber))
+        fiber.interruptUnsafe()
+        assert.isTrue(deferred(fiber))
+        return run
+      })
+      assert.isTrue(Exit.hasInterrupts(yield* Fiber.await(start(interrupting))))
+      assert.isFalse(isRun)
+      const masked = Effect.withFiber((fiber) => {
+        fiber.interruptUnsafe()
+        assert.isFalse(deferred(fiber))
+        return run
+      })
+      yield* Fiber.await(start(Effect.uninterruptible(masked)))
+      assert.isTrue(isRun)
+    }))
+
   // A slot is made and leased by us before it is dialed, in the step in which the core decides to dial.
   it.effect("get makes an item in this step where the scheduler is drained on the spot and none is available", () =>
     Effect.gen(function*() {

@@ -16,11 +16,11 @@ import { labelOf } from "../../internal/SafeText.ts"
 import { timeoutOrElse } from "../../internal/Timeout.ts"
 import type { PoolError } from "../PoolError.ts"
 import { poolClosed } from "./Diagnostics.ts"
-import { mayYield } from "./EndpointPool.ts"
+import { isInterrupted, mayYield } from "./EndpointPool.ts"
 import type { Hook, HookFailure } from "./HealthChecks.ts"
 import { inPlaceOf, leaseFibers } from "./Leases.ts"
 import type { PoolCore } from "./PoolCore.ts"
-import { Lease, type Probe } from "./PoolState.ts"
+import { Lease, type PooledConnection, type Probe } from "./PoolState.ts"
 
 /** A pool as a borrower sees it. */
 export interface PoolAccess<K, A> {
@@ -193,6 +193,8 @@ export const use = <K, A, B, E, R>(
     const connection = mayYield(fiber) ? undefined : core.promise(lease)
     if (connection === undefined) return useInSteps(pool, lease, f)
     const { owner, slot: { item } } = connection
+    // What finds the connection fit, or closes the one before it, may interrupt its borrower.
+    if (isInterrupted(fiber)) return returnUnused(pool, lease, connection)
     if (lease.turn !== "None" || lease.mustCheck || pool.beforeLend !== undefined || owner.pool === undefined) {
       core.take(connection)
       return useInSteps(pool, lease, f)
@@ -204,6 +206,13 @@ export const use = <K, A, B, E, R>(
       return withinLease(pool, lease, f(inUse(pool, lease, connection.value)))
     })
   })
+
+/** Returns a connection in the step in which it was promised. */
+const returnUnused = <K, A>({ core }: PoolAccess<K, A>, lease: Lease<K, A>, connection: PooledConnection<K, A>) => {
+  core.take(connection)
+  core.end(lease, Exit.interrupt(lease.fiberId))
+  return Effect.interrupt
+}
 
 /**
  * Leases a connection in several steps. The exit handler stands before a fiber can be interrupted, and it returns whatever the lease

@@ -124,6 +124,16 @@ export const mayYield = (fiber: Fiber.Fiber<unknown, unknown> | undefined): bool
   )
 }
 
+/**
+ * Whether a running fiber was interrupted in the operation that it is in. It goes on with the interruption, and an effect that this
+ * operation returns is not run.
+ */
+export const isInterrupted = (fiber: Fiber.Fiber<unknown, unknown>): boolean => {
+  // Effect's type leaves the field out; the contract test shows what it says.
+  const { _deferredInterrupt } = fiber as Fiber.Fiber<unknown, unknown> & { readonly _deferredInterrupt?: boolean }
+  return _deferredInterrupt === true
+}
+
 /** Effect counts the leases of all items together, and must be able to add `concurrency` to that. */
 const maxConcurrency = 2 ** 32
 

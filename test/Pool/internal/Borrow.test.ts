@@ -4,6 +4,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber } from "effect"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
+import * as Connector from "effect-sluice/Connector"
 import { fork, hold, id, settle, test } from "../../support/Pools.ts"
 import * as Scripted from "../../support/ScriptedConnector.ts"
 
@@ -30,4 +31,49 @@ describe("a woken borrower that was interrupted", () => {
       assert.isFalse(touched)
       assert.deepStrictEqual({ id: id1, opened: ledger.opened }, { id: 1, opened: 1 })
     })))
+})
+
+describe("a borrower that is interrupted in the step in which it gets a connection", () => {
+  for (const by of ["isReusable", "a finalizer"] as const) {
+    for (const concurrency of [1, 2]) {
+      for (const checkAfterIdle of [0, 1000]) {
+        const title = `by ${by} leaves it to others, concurrency ${concurrency}, checked after ${checkAfterIdle} ms`
+        it.effect(title, () =>
+          test(Effect.gen(function*() {
+            let interrupt = () => {}
+            let opened = 0
+            const connector = Connector.make({
+              open: (_: string) =>
+                Effect.acquireRelease(
+                  Effect.sync(() => ({ number: ++opened, isReusable: true })),
+                  () => Effect.sync(() => by === "a finalizer" && interrupt())
+                ),
+              check: () => Effect.void,
+              isReusable: (connection, exit) => {
+                if (exit === undefined && by === "isReusable") interrupt()
+                return connection.isReusable
+              }
+            })
+            const limits = { maxPerEndpoint: 2, maxTotal: 2 }
+            const pool = yield* ConnectionPool.make({ connector, concurrency, checkAfterIdle, ...limits })
+            const borrow = Effect.scoped(ConnectionPool.get(pool, "a"))
+            const all = Effect.all(Array.from({ length: 2 * concurrency }, () => ConnectionPool.get(pool, "a")))
+            const connections = yield* Effect.scoped(all)
+            const last = yield* borrow
+            // The next borrower closes it and gets the other one.
+            if (by === "a finalizer") { for (const each of connections) each.isReusable = each !== last }
+            const borrower = Effect.withFiber((fiber) => {
+              interrupt = () => fiber.interruptUnsafe()
+              return ConnectionPool.use(pool, "a", () => Effect.void)
+            })
+            const exit = yield* Fiber.await(yield* fork(borrower))
+            interrupt = () => {}
+            assert.isTrue(Exit.hasInterrupts(exit))
+            const { active, waiting } = yield* ConnectionPool.stats(pool)
+            assert.deepStrictEqual({ active, waiting }, { active: 0, waiting: 0 })
+            yield* Effect.scoped(Effect.all(Array.from({ length: 2 }, () => ConnectionPool.get(pool, "a"))))
+          })))
+      }
+    }
+  }
 })
