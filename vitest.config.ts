@@ -20,7 +20,7 @@ const apart = [
  * has none, so that these are never run again.
  */
 const counted = [
-  "test/Pool/{Model,LeftBehind,LoweredCap,Spoilt,Stalls,EffectCases,EffectPoolContract}.test.ts",
+  "test/Pool/{Model,LeftBehind,LoweredCap,Spoilt,Stalls,EffectCases,EffectPool,EffectPoolContract}.test.ts",
   "test/Pool/internal/EndpointPool.test.ts",
   "test/Resource/{TcpReuse,TcpDial,JsonRpcPeers,PromiseClient}.test.ts",
   `test/hazard/@(${countedHazards}).test.ts`,

@@ -15,7 +15,7 @@ import { TaggedError } from "../internal/TaggedError.ts"
  */
 export interface Counts {
   readonly total: number
-  /** Connections that are leased. */
+  /** Connections that are leased, and those that are checked or reset without a borrower. */
   readonly active: number
   /** Connections that are ready to be borrowed. */
   readonly idle: number

@@ -12,6 +12,8 @@ export class HandDriven {
   now = 0
   /** Called whenever everything that could run at a moment has run. */
   onSettled: () => void = () => {}
+  /** Called after each task: every fiber has paused then, or waits. */
+  onTask: () => void = () => {}
   /** Fibers yield after so many operations: the fewer, the more interleavings. */
   opsBeforeYield = 2048
   #tasks: Array<() => void> = []
@@ -69,6 +71,7 @@ export class HandDriven {
     const task = this.#turn.shift()
     if (task !== undefined) {
       task()
+      this.onTask()
       return true
     }
     for (let quiet = 0; quiet < 4 && this.#tasks.length === 0; quiet++) await Promise.resolve()
@@ -101,7 +104,10 @@ export class HandDriven {
     const tasks = [...this.#turn, ...this.#tasks]
     this.#turn = []
     this.#tasks = []
-    for (const task of tasks) task()
+    for (const task of tasks) {
+      task()
+      this.onTask()
+    }
     return tasks.length
   }
 

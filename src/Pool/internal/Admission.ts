@@ -127,7 +127,8 @@ export const mostWaiting = <K, A>(
   const ofEndpoint = maxPerEndpoint - (slotsOf(endpoint) - endpoint.closing)
   const ofPool = maxTotal - (pool.slots - pool.closing) + (pool.hasVictim ? 1 : 0)
   const free = Math.max(Math.min(ofEndpoint, ofPool), 0)
-  // An own idle connection that is not leased at once is being checked.
-  return maxWaiters + roomIn(endpoint.connecting + endpoint.idle + free, concurrency) +
+  // An own connection without a borrower that is not leased at once is being checked.
+  const checked = endpoint.connections.filter(({ state }) => state === "Idle").length
+  return maxWaiters + roomIn(endpoint.connecting + checked + free, concurrency) +
     roomIn(endpoint.proving, concurrency - 1)
 }

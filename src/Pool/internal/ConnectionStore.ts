@@ -11,8 +11,8 @@ import type { Connector } from "../../Resource/Connector.ts"
 import type { Settings } from "../PoolOptions.ts"
 import type { Tally } from "../PoolStats.ts"
 import { mostWaiting } from "./Admission.ts"
-import { EndpointPool } from "./EndpointPool.ts"
-import { checkAt, freshUntil, isOverAge } from "./Expiry.ts"
+import { EndpointPool, makeStrategy, type Strategy } from "./EndpointPool.ts"
+import { checkAt, expiresAt } from "./Expiry.ts"
 import { type Lease, type PooledConnection, type PoolEndpoint, removeFrom, type Slot, slotsOf } from "./PoolState.ts"
 
 /** What the store needs from outside. */
@@ -56,7 +56,8 @@ export class ConnectionStore<K, A> {
   readonly #hasCheck: boolean
   readonly #isReusable: Connector<K, A>["isReusable"]
   readonly #close: StoreParts<K, A>["close"]
-  readonly #pooling: Pick<StoreParts<K, A>, "clock" | "released">
+  readonly #clock: Clock
+  readonly #strategy: Strategy<Lease<K, A>, PooledConnection<K, A>>
   /** The endpoints that have a Pool of Effect's. */
   readonly #endpoints = new Set<PoolEndpoint<K, A>>()
   #open = 0
@@ -65,7 +66,12 @@ export class ConnectionStore<K, A> {
   #closing = 0
 
   constructor({ clock, close, hasCheck, isReusable, released, settings, tally }: StoreParts<K, A>) {
-    this.#pooling = { clock, released }
+    this.#clock = clock
+    this.#strategy = makeStrategy({
+      isShared: settings.concurrency > 1,
+      released,
+      expiresAt: ({ connection }) => connection === undefined ? Infinity : expiresAt(connection, settings)
+    })
     this.#settings = settings
     this.#tally = tally
     this.#hasCheck = hasCheck
@@ -91,7 +97,7 @@ export class ConnectionStore<K, A> {
       this.#settings.concurrency === 1
   }
 
-  /** Whether a connection is not idle: it is leased, or is being checked or reset for a lease. */
+  /** Whether a connection is not idle: it is leased, checked or reset. */
   get hasLeased(): boolean {
     return this.#open > this.#idle
   }
@@ -135,8 +141,8 @@ export class ConnectionStore<K, A> {
   #poolOf(endpoint: PoolEndpoint<K, A>): EndpointPool<Lease<K, A>, PooledConnection<K, A>> {
     if (endpoint.pool !== undefined) return endpoint.pool
     this.#endpoints.add(endpoint)
-    const { concurrency, maxPerEndpoint } = this.#settings
-    return endpoint.pool = new EndpointPool({ ...this.#pooling, concurrency, max: maxPerEndpoint })
+    const { concurrency, maxPerEndpoint: max } = this.#settings
+    return endpoint.pool = new EndpointPool({ clock: this.#clock, concurrency, max, strategy: this.#strategy })
   }
 
   /** Takes the item of a slot out of Effect's Pool, which ends with its last item. */
@@ -192,32 +198,26 @@ export class ConnectionStore<K, A> {
       next !== undefined;
       next = endpoint.pool?.next?.connection
     ) {
-      if (next.state === "Idle") {
-        if (this.isFresh(next, now)) return next
-        this.retireStale(next)
-      } else {
-        if (!isOverAge(next, now)) return next
-        this.#tally.expired++
-        this.discard(next)
-      }
+      if (next.state === "Idle" ? this.isFresh(next, now) : !this.isExpired(next, now)) return next
+      this.#tally.expired++
+      this.discard(next)
     }
     return undefined
   }
 
-  /** Whether an idle connection may still be leased. The minimum is kept however long it is idle. */
+  /** Whether an idle connection may still be leased. */
   isFresh(connection: PooledConnection<K, A>, now: number): boolean {
-    return now < this.freshUntil(connection) && this.isFit(connection)
+    return !this.isExpired(connection, now) && this.isFit(connection)
+  }
+
+  /** Whether a connection is too old to be leased. */
+  isExpired({ slot }: PooledConnection<K, A>, now: number): boolean {
+    return now >= this.#strategy.expiresAt(slot.item)
   }
 
   /** Whether nothing that is known of a connection keeps it from being leased. */
   isFit({ unfit, value }: PooledConnection<K, A>): boolean {
     return !unfit && this.#isReusable?.(value) !== false
-  }
-
-  /** The moment at which an idle connection stops being fresh. */
-  freshUntil(connection: PooledConnection<K, A>): number {
-    const { idleTimeout, minPerEndpoint } = this.#settings
-    return freshUntil(connection, connection.owner.connections.length <= minPerEndpoint ? Infinity : idleTimeout)
   }
 
   /** Whether an idle connection is due for its keep-alive check. */
@@ -232,7 +232,7 @@ export class ConnectionStore<K, A> {
     for (const connection of idle) {
       // A finalizer may have a borrower take another one.
       if (connection.state !== "Idle") continue
-      if (this.isFresh(connection, now)) next = Math.min(next, this.freshUntil(connection))
+      if (this.isFresh(connection, now)) next = Math.min(next, this.#strategy.expiresAt(connection.slot.item))
       else this.retireStale(connection)
     }
     // A crowd is looked at once a second and not one by one. None of them is leased when it is too old.
@@ -252,7 +252,7 @@ export class ConnectionStore<K, A> {
 
   /** The moment at which an idle connection is to be checked or closed. */
   dueAt(connection: PooledConnection<K, A>): number {
-    return Math.min(this.checkAt(connection), this.freshUntil(connection))
+    return Math.min(this.checkAt(connection), this.#strategy.expiresAt(connection.slot.item))
   }
 
   lease(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: number): void {
@@ -262,8 +262,7 @@ export class ConnectionStore<K, A> {
       if (lease.mustCheck && this.#settings.concurrency > 1) this.#setProving(connection, true)
     }
     if (connection.state === "Idle") {
-      this.#idle--
-      connection.owner.idle--
+      this.#countIdle(connection, -1)
       connection.state = "Leased"
     }
     connection.leases.push(lease)
@@ -315,20 +314,27 @@ export class ConnectionStore<K, A> {
   addIdle(connection: PooledConnection<K, A>, now: number): void {
     connection.state = "Idle"
     connection.idleSince = now
-    connection.owner.idle++
-    this.#idle++
+    this.#countIdle(connection, 1)
     this.keepRoom(connection)
   }
 
-  /** An idle connection is checked: Effect's Pool leases it to no borrower meanwhile. */
+  #countIdle({ owner }: PooledConnection<K, A>, by: number): void {
+    owner.idle += by
+    this.#idle += by
+  }
+
+  /** An idle connection is checked: Effect's Pool leases it to no borrower meanwhile, and has it in use. */
   beginCheck(connection: PooledConnection<K, A>): void {
     connection.checking = true
+    this.#countIdle(connection, -1)
     connection.owner.pool?.take(connection.slot.item)
     this.keepRoom(connection)
   }
 
   endCheck(connection: PooledConnection<K, A>): void {
     connection.checking = false
+    // A check may have had its own connection evicted.
+    if (connection.state === "Idle") this.#countIdle(connection, 1)
     this.keepRoom(connection)
     this.returnItem(connection)
   }
@@ -379,10 +385,7 @@ export class ConnectionStore<K, A> {
   #retire(connection: PooledConnection<K, A>): Fiber.Fiber<void> | undefined {
     const { owner, slot } = connection
     if (connection.state === "Closing") return undefined
-    if (connection.state === "Idle") {
-      this.#idle--
-      owner.idle--
-    }
+    if (connection.state === "Idle" && !connection.checking) this.#countIdle(connection, -1)
     this.#setProving(connection, false)
     connection.state = "Closing"
     slot.state = "Closing"

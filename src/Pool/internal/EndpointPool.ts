@@ -23,6 +23,29 @@ import * as Scope from "effect/Scope"
 
 type Release<H> = (holder: H, exit: Exit.Exit<unknown, unknown>) => Effect.Effect<void>
 
+/** How Effect's Pools keep their items: one for all endpoints. No fiber of it runs; the owner of the Pools sweeps them. */
+export interface Strategy<H, C> extends Pool.Strategy<Item<H, C>, never> {
+  /** From when on an item is too old to be leased. */
+  readonly expiresAt: (item: Item<H, C>) => number
+}
+
+export interface StrategyOptions<H, C> extends Pick<Strategy<H, C>, "expiresAt"> {
+  /** Several borrowers may share an item. */
+  readonly isShared: boolean
+  /** The release of the lease that this holder has. What it returns runs at the end of the borrow. */
+  readonly released: Release<H>
+}
+
+export const makeStrategy = <H, C>({ expiresAt, isShared, released }: StrategyOptions<H, C>): Strategy<H, C> => ({
+  run: () => Effect.void,
+  reclaim: () => Effect.undefined,
+  onAcquire: (own) =>
+    Effect.sync(() => {
+      if (Exit.isSuccess(own.exit)) own.exit.value.adopt(own, released, isShared)
+    }),
+  expiresAt
+})
+
 /** What Effect's `Pool` has for one connection, from before its connect on. `H` holds a lease of it, `C` is the open connection. */
 export class Item<H, C = unknown> {
   /** The scope of the connection. Effect closes it at the end of the pool, unless the item was removed before. */
@@ -137,13 +160,12 @@ export const isInterrupted = (fiber: Fiber.Fiber<unknown, unknown>): boolean => 
 /** Effect counts the leases of all items together, and must be able to add `concurrency` to that. */
 const maxConcurrency = 2 ** 32
 
-export interface Options<H> {
+export interface Options<H, C> {
   readonly max: number
   readonly concurrency: number
   /** The time by which idle items age. */
   readonly clock: Clock.Clock
-  /** The release of the lease that this holder has. What it returns runs at the end of the borrow. */
-  readonly released: Release<H>
+  readonly strategy: Strategy<H, C>
 }
 
 export class EndpointPool<H, C = unknown> {
@@ -151,23 +173,15 @@ export class EndpointPool<H, C = unknown> {
   readonly #scope = Scope.makeUnsafe()
   readonly #concurrency: number
 
-  constructor({ clock, concurrency, max, released }: Options<H>) {
+  constructor({ clock, concurrency, max, strategy }: Options<H, C>) {
     this.#concurrency = Math.min(concurrency, maxConcurrency)
-    const isShared = concurrency > 1
     const making = Pool.makeWithStrategy<Item<H, C>, never, Scope.Scope>({
       // Effect makes this scope, and what it makes can be closed.
       acquire: Effect.map(Effect.scope, (scope) => new Item<H, C>(scope as Scope.Closeable)),
       min: 0,
       max,
       concurrency: this.#concurrency,
-      strategy: {
-        run: () => Effect.void,
-        reclaim: () => Effect.undefined,
-        onAcquire: (own) =>
-          Effect.sync(() => {
-            if (Exit.isSuccess(own.exit)) own.exit.value.adopt(own, released, isShared)
-          })
-      }
+      strategy
     })
     this.#pool = runNow(Scope.provide(Effect.provideService(making, Clock.Clock, clock), this.#scope))
   }

@@ -9,12 +9,10 @@ import type { Settings } from "../PoolOptions.ts"
 export interface Aging {
   readonly openedAt: number
   readonly lifetime: number
+  readonly idleSince: number
+  readonly state: "Idle" | "Leased" | "Closing"
+  readonly owner: { readonly connections: { readonly length: number } }
 }
-
-const endOf = ({ lifetime, openedAt }: Aging): number => openedAt + lifetime
-
-/** Whether a connection has reached the end of its lifetime. */
-export const isOverAge = ({ lifetime, openedAt }: Aging, now: number): boolean => now - openedAt >= lifetime
 
 /** Draws the lifetime of a new connection: `maxLifetime` less a random share, so that connections do not expire together. */
 export const drawLifetime = (
@@ -22,11 +20,17 @@ export const drawLifetime = (
   u: number
 ): number => Math.ceil(maxLifetime * (1 - lifetimeJitter * u))
 
-/** When an idle connection is too old to be leased: at the end of its lifetime, or after `idleTimeout` without use. */
-export const freshUntil = (
-  connection: { readonly openedAt: number; readonly lifetime: number; readonly idleSince: number },
-  idleTimeout: number
-): number => Math.min(endOf(connection), connection.idleSince + idleTimeout)
+/**
+ * When a connection is too old to be leased: at the end of its lifetime, or after `idleTimeout` without use. The minimum of an endpoint
+ * is kept however long it is idle.
+ */
+export const expiresAt = (
+  { idleSince, lifetime, openedAt, owner: { connections }, state }: Aging,
+  { idleTimeout, minPerEndpoint }: Pick<Settings, "idleTimeout" | "minPerEndpoint">
+): number =>
+  state === "Idle" && connections.length > minPerEndpoint
+    ? Math.min(openedAt + lifetime, idleSince + idleTimeout)
+    : openedAt + lifetime
 
 /** When an idle connection is due for its keep-alive check. */
 export const checkAt = (

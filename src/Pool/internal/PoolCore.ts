@@ -23,7 +23,6 @@ import { Dials } from "./Dials.ts"
 import { Dispatcher, SlotRelease, Timeouts } from "./Dispatch.ts"
 import { mayYield } from "./EndpointPool.ts"
 import { EndpointHealth, Endpoints } from "./Endpoints.ts"
-import { isOverAge } from "./Expiry.ts"
 import { HealthChecks, Liveness, TurnWaits } from "./HealthChecks.ts"
 import { LeaseTracker } from "./Leases.ts"
 import {
@@ -125,6 +124,11 @@ export class PoolCore<K, A> {
 
   endpoint(key: K): PoolEndpoint<K, A> {
     return this.#endpoints.find(key) ?? this.#endpoints.add(key)
+  }
+
+  /** The endpoints that are known now. */
+  get endpoints(): ReadonlyArray<PoolEndpoint<K, A>> {
+    return this.#endpoints.all()
   }
 
   /** Nothing is leased any more. */
@@ -412,7 +416,7 @@ export class PoolCore<K, A> {
   #mustClose(connection: PooledConnection<K, A>, now: number): boolean {
     if (connection.unfit || this.isOver) return true
     if (this.#store.isOverCap(connection.owner)) return true
-    if (!isOverAge(connection, now)) return false
+    if (!this.#store.isExpired(connection, now)) return false
     this.#tally.expired++
     return true
   }

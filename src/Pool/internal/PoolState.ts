@@ -153,7 +153,7 @@ export interface PoolEndpoint<K, A> {
   readonly queue: LeaseQueue<K, A>
   /** Effect's Pool of its connections, as long as it has some or opens some. */
   pool: EndpointPool<Lease<K, A>, PooledConnection<K, A>> | undefined
-  /** How many connections are idle. */
+  /** How many connections are idle, and not being checked. */
   idle: number
   /** The idle and the leased connections. */
   readonly connections: Array<PooledConnection<K, A>>

@@ -43,9 +43,9 @@ describe("a borrower that is interrupted in the step in which it gets a connecti
             let interrupt = () => {}
             let opened = 0
             const connector = Connector.make({
-              open: (_: string) =>
+              open: (key: string) =>
                 Effect.acquireRelease(
-                  Effect.sync(() => ({ number: ++opened, isReusable: true })),
+                  Effect.sync(() => ({ key, number: ++opened, isReusable: true })),
                   () => Effect.sync(() => by === "a finalizer" && interrupt())
                 ),
               check: () => Effect.void,

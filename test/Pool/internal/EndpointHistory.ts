@@ -4,7 +4,7 @@
  */
 import { assert } from "@effect/vitest"
 import { Cause, Clock, Context, Effect, Exit, Fiber, Pool, Scheduler, Scope } from "effect"
-import { EndpointPool, type Item, mayYield } from "../../../src/Pool/internal/EndpointPool.ts"
+import { EndpointPool, type Item, makeStrategy, mayYield } from "../../../src/Pool/internal/EndpointPool.ts"
 import { seeded } from "../../support/random.ts"
 import { EndpointModel } from "./EndpointModel.ts"
 
@@ -86,7 +86,11 @@ class History {
       max,
       concurrency,
       clock: Effect.runSync(Clock.Clock),
-      released: (holder) => this.#end(holder)
+      strategy: makeStrategy({
+        isShared: concurrency > 1,
+        released: (holder) => this.#end(holder),
+        expiresAt: () => Infinity
+      })
     })
     const { items } = this.#pool.pool.state
     const add = items.add.bind(items)

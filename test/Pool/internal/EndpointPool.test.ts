@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Exit, Fiber, Pool, Scheduler, Scope } from "effect"
-import { EndpointPool, type Item, mayYield } from "../../../src/Pool/internal/EndpointPool.ts"
+import { EndpointPool, type Item, makeStrategy, mayYield } from "../../../src/Pool/internal/EndpointPool.ts"
 import * as EndpointHistory from "./EndpointHistory.ts"
 
 /** Histories of each kind, and more of them where `HISTORIES` is set. */
@@ -29,10 +29,14 @@ const makePool = (options: { readonly max: number; readonly concurrency?: number
     max,
     concurrency,
     clock: Effect.runSync(Clock.Clock),
-    released: ({ name }) => {
-      ends.push(name)
-      return Effect.void
-    }
+    strategy: makeStrategy({
+      isShared: concurrency > 1,
+      released: ({ name }) => {
+        ends.push(name)
+        return Effect.void
+      },
+      expiresAt: () => Infinity
+    })
   })
   const open = (): Item<Holder> => {
     const item = pool.open()
@@ -121,7 +125,12 @@ describe("an endpoint's Pool", () => {
     const clock: Clock.Clock = Object.assign(Object.create(Effect.runSync(Clock.Clock)), {
       currentTimeMillisUnsafe: () => millis
     })
-    const pool = new EndpointPool<Holder>({ max: 1, concurrency: 1, clock, released: () => Effect.void })
+    const strategy = makeStrategy<Holder, unknown>({
+      isShared: false,
+      released: () => Effect.void,
+      expiresAt: () => Infinity
+    })
+    const pool = new EndpointPool({ max: 1, concurrency: 1, clock, strategy })
     const item = pool.open()
     millis = 2000
     pool.release(item)

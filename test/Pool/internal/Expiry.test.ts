@@ -1,15 +1,20 @@
 import { assert, describe, it } from "@effect/vitest"
-import { checkAt, drawLifetime, freshUntil, isOverAge } from "../../../src/Pool/internal/Expiry.ts"
+import { checkAt, drawLifetime, expiresAt } from "../../../src/Pool/internal/Expiry.ts"
 
 describe("the age of a connection", () => {
-  it("is over at the end of its lifetime, and not before", () => {
-    const connection = { openedAt: 100, lifetime: 50 }
-    assert.deepStrictEqual([149, 150].map((now) => isOverAge(connection, now)), [false, true])
+  const connection = { openedAt: 100, lifetime: 50, idleSince: 110, owner: { connections: { length: 2 } } }
+
+  it("ends it with its lifetime, or when it has been idle for too long, whichever is earlier", () => {
+    const ends = [20, 60, Infinity].map((idleTimeout) =>
+      expiresAt({ ...connection, state: "Idle" }, { idleTimeout, minPerEndpoint: 1 })
+    )
+    assert.deepStrictEqual(ends, [130, 150, 150])
   })
 
-  it("keeps it fresh until its lifetime ends or it has been idle for too long, whichever is earlier", () => {
-    const connection = { openedAt: 100, lifetime: 50, idleSince: 110 }
-    assert.deepStrictEqual([20, 60, Infinity].map((timeout) => freshUntil(connection, timeout)), [130, 150, 150])
+  it("ends one that is leased, or belongs to the minimum, with its lifetime alone", () => {
+    const idleTimeout = 20
+    assert.strictEqual(expiresAt({ ...connection, state: "Leased" }, { idleTimeout, minPerEndpoint: 0 }), 150)
+    assert.strictEqual(expiresAt({ ...connection, state: "Idle" }, { idleTimeout, minPerEndpoint: 2 }), 150)
   })
 
   it("has a check due a while after it was last known to work", () => {

@@ -74,18 +74,18 @@ export const nobodyWaitsInVain = (situation: Situation): void => {
     const overCap = stats.total - stats.closing > maxTotal || counts.total - counts.closing > maxPerEndpoint
     expect(open === undefined || overCap, `borrowers of ${key} wait while it has a connection with room`)
     // Whoever finds room when a check has passed needs no connection of its own.
-    const coming = fit.filter(({ checkedFor }) => checkedFor !== undefined).length * (concurrency - 1)
+    const checked = fit.filter(({ checkedFor }) => checkedFor !== undefined).length
+    const coming = checked === 0 ? 0 : checked * (concurrency - 1)
     const missing = Math.min(
-      Math.ceil((counts.waiting - coming) / concurrency) - counts.connecting,
+      (coming < counts.waiting ? Math.ceil((counts.waiting - coming) / Math.min(concurrency, counts.waiting)) : 0) -
+        counts.connecting,
       (account.failing ? 1 : 2) - counts.connecting,
       maxPerEndpoint - counts.total
     )
     if (missing <= 0 || isPausing(account, now)) continue
     expect(stats.total >= maxTotal, `borrowers of ${key} wait while a slot is free`)
     const others = [...accounts.values()].filter((other) => other !== account)
-    const victim = others.some((other) =>
-      inPhase(other, "Open").some((connection) => isIdle(connection) && connection.tended === "no")
-    )
+    const victim = others.some((other) => inPhase(other, "Open").some(isIdle))
     expect(!victim || stats.closing > 0, `borrowers of ${key} wait while another endpoint has an idle connection`)
   }
 }
@@ -112,7 +112,7 @@ export const idleOnesAreChecked = ({ accounts, expect, history, now }: Situation
     for (const connection of inPhase(account, "Open")) {
       // One that is too old is not worth a question: it is lent to nobody.
       const isOld = now >= connection.openedAt + history.options.maxLifetime
-      if (!isIdle(connection) || connection.tended !== "no" || isOld) continue
+      if (!isIdle(connection) || isOld) continue
       const age = now - connection.provenAt
       expect(
         age < history.options.keepalive,

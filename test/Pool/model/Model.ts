@@ -68,7 +68,7 @@ export class Model {
   readonly #violations: Array<string> = []
   readonly #fork: <A, E>(effect: Effect.Effect<A, E, ResourceMonitor.ResourceMonitor>) => Fiber.Fiber<A, E>
   readonly #scope = Scope.makeUnsafe()
-  readonly #pool: Pool
+  readonly pool: Pool
 
   constructor(history: History.History, services: Context.Context<ResourceMonitor.ResourceMonitor>) {
     this.history = history
@@ -89,7 +89,7 @@ export class Model {
       this.#scope
     )).pollUnsafe()
     if (made === undefined || Exit.isFailure(made)) throw new Error("a pool is made in one step")
-    this.#pool = made.value
+    this.pool = made.value
     this.world.opsBeforeYield = history.opsBeforeYield
     this.world.onSettled = () => this.#check()
   }
@@ -330,7 +330,7 @@ export class Model {
   #reserving<E>(connection: Connection, step: History.Borrow, holds: Effect.Effect<void, E>): Effect.Effect<void, E> {
     if (step.reserves === "none") return holds
     const reserve = Effect.andThen(
-      ConnectionPool.reserve(this.#pool, connection),
+      ConnectionPool.reserve(this.pool, connection),
       // It is noted after it began and until before it ends.
       Effect.acquireRelease(
         Effect.sync(() => {
@@ -363,7 +363,7 @@ export class Model {
       case "invalidates":
         return Effect.suspend(() => {
           this.#giveUp(connection)
-          return ConnectionPool.invalidate(this.#pool, connection)
+          return ConnectionPool.invalidate(this.pool, connection)
         })
       case "is killed":
         return Effect.sync(() => this.#kill(connection))
@@ -403,8 +403,8 @@ export class Model {
       task.borrowers.push(borrower)
       const work = this.#work(borrower, step)
       const borrow = step.by === "use"
-        ? ConnectionPool.use(this.#pool, step.key, work)
-        : Effect.scoped(Effect.flatMap(ConnectionPool.get(this.#pool, step.key), work))
+        ? ConnectionPool.use(this.pool, step.key, work)
+        : Effect.scoped(Effect.flatMap(ConnectionPool.get(this.pool, step.key), work))
       return Effect.catch(Effect.provideService(borrow, CurrentBorrower, borrower), (error) =>
         Effect.sync(() => {
           this.#expectReason(borrower, error)
@@ -471,14 +471,14 @@ export class Model {
         const connection = open[step.which % open.length]
         if (connection === undefined) return
         this.#giveUp(connection)
-        return this.#do(ConnectionPool.invalidate(this.#pool, connection))
+        return this.#do(ConnectionPool.invalidate(this.pool, connection))
       }
       case "evict": {
         // What is open but not yet the pool's is not evicted, so everything settles first.
         await this.world.settle()
         const evicted = this.#inPhase("Dialling", "Open").filter(({ key }) => key === (step.key ?? key))
         for (const connection of evicted) this.#giveUp(connection)
-        return this.#do(ConnectionPool.evict(this.#pool, step.key))
+        return this.#do(ConnectionPool.evict(this.pool, step.key))
       }
       case "closes":
         this.#account(step.key).closes = step.millis
@@ -497,15 +497,15 @@ export class Model {
       case "resize":
         this.caps = step
         this.#recentCaps = [...this.#recentCaps, step]
-        return this.#do(Effect.orDie(ConnectionPool.resize(this.#pool, step)))
+        return this.#do(Effect.orDie(ConnectionPool.resize(this.pool, step)))
       case "suspend":
         this.suspended = step.mode
         this.#shutAt = Math.min(this.#shutAt, this.#settled)
-        return this.#do(ConnectionPool.suspend(this.#pool, { mode: step.mode }))
+        return this.#do(ConnectionPool.suspend(this.pool, { mode: step.mode }))
       case "resume":
         this.suspended = "no"
         if (!this.ended) this.#shutAt = Infinity
-        return this.#do(ConnectionPool.resume(this.#pool))
+        return this.#do(ConnectionPool.resume(this.pool))
     }
   }
 
@@ -528,7 +528,7 @@ export class Model {
   }
 
   get stats(): ConnectionPool.Stats {
-    return Effect.runSync(ConnectionPool.stats(this.#pool))
+    return Effect.runSync(ConnectionPool.stats(this.pool))
   }
 
   /** Everything that could run has run. */
@@ -634,7 +634,7 @@ export class Model {
   async #drain(): Promise<void> {
     this.ended = true
     this.#shutAt = Math.min(this.#shutAt, this.#settled)
-    const drain = this.#fork(ConnectionPool.drain(this.#pool, 20))
+    const drain = this.#fork(ConnectionPool.drain(this.pool, 20))
     await this.world.advance(longEnough)
     this.expect(drain.pollUnsafe() !== undefined, "the drain has not ended")
     const { active, closing, connecting, idle, total, waiting } = this.stats

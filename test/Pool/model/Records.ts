@@ -135,9 +135,9 @@ export const makeConnection = (key: string, dialledAt: number): Connection => ({
 export const inPhase = ({ connections }: Account, phase: Connection["phase"]): ReadonlyArray<Connection> =>
   [...connections].filter((connection) => connection.phase === phase)
 
-/** The pool has it and nobody uses it. */
+/** The pool has it, and nobody uses, checks or resets it. */
 export const isIdle = ({ holders, phase, tended }: Connection): boolean =>
-  phase === "Open" && holders.size === 0 && tended !== "afterReturn"
+  phase === "Open" && holders.size === 0 && tended === "no"
 
 /** Those that have a connection and will use it to the end. */
 export const lastingHolders = ({ holders }: Connection): ReadonlyArray<Borrower> =>
