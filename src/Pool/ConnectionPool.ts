@@ -90,7 +90,7 @@ const fromDriver = <K, A>(driver: Driver<K, A>): ConnectionPool<K, A> => ({
 const underPressure = <K, A>(pool: ConnectionPool<K, A>) => ({
   name: "idle connections of a pool",
   priority: 100,
-  run: Effect.suspend(() => Fiber.awaitAll(pool[TypeId].core.shrink()))
+  run: Effect.suspend(() => Fiber.awaitAll(pool[TypeId].core.shrink().flatMap(({ closing }) => closing ?? [])))
 })
 
 /** Adds a pool to the registry of this context, if there is one, until the scope ends. */

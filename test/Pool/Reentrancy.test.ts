@@ -63,7 +63,15 @@ describe("a connection that closes at once", () => {
           farewell = undefined
           return once
         })
-        const pool = yield* ConnectionPool.make({ connector, maxPerEndpoint: 3, maxTotal: 3, closeTimeout: "1 minute" })
+        // Where the cap is 1 the finalizer waits in vain for another slot than its own.
+        const [acquireTimeout, closeTimeout] = ["500 millis", "1 minute"] as const
+        const pool = yield* ConnectionPool.make({
+          connector,
+          maxPerEndpoint: 3,
+          maxTotal: 3,
+          acquireTimeout,
+          closeTimeout
+        })
         yield* warmed(pool, ["a", "b", "c"])
         farewell = Effect.exit(work(pool, "b", 20))
         const shrinking = yield* fork(shrink(pool))

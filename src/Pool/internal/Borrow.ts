@@ -193,7 +193,7 @@ export const use = <K, A, B, E, R>(
     const connection = mayYield(fiber) ? undefined : core.promise(lease)
     if (connection === undefined) return useInSteps(pool, lease, f)
     const { owner, slot: { item } } = connection
-    // What finds the connection fit, or closes the one before it, may interrupt its borrower.
+    // What finds the connection fit may interrupt its borrower.
     if (isInterrupted(fiber)) return returnUnused(pool, lease, connection)
     if (lease.turn !== "None" || lease.mustCheck || pool.beforeLend !== undefined || owner.pool === undefined) {
       core.take(connection)
@@ -203,6 +203,7 @@ export const use = <K, A, B, E, R>(
     return owner.pool.use((leased) => {
       if (leased !== item) throw new Error("Effect's Pool has leased another connection than the one that was promised")
       core.take(connection)
+      core.settle()
       return withinLease(pool, lease, f(inUse(pool, lease, connection.value)))
     })
   })
@@ -226,6 +227,7 @@ const useInSteps = <K, A, B, E, R>(
   const { core } = pool
   // It is run once to begin with, and once more when a wait has ended.
   const attempt: Effect.Effect<B, E | PoolError, R> = Effect.suspend(() => {
+    core.settle()
     const connection = lease.connection ?? core.tryLease(lease)
     if (connection === undefined || lease.turn !== "None" && !core.heard(lease)) return wait(pool, lease, attempt)
     return lease.mustCheck || pool.beforeLend !== undefined

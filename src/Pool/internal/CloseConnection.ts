@@ -73,9 +73,6 @@ export const closeWithin = <R>(
   )
 }
 
-/** So many connections close within one another before the next one waits for its turn. */
-const mostNested = 16
-
 /**
  * Makes what closes the connections of a pool, in fibers that are never interrupted and that end when that is done or is left
  * behind. If closing hangs, the slot is freed all the same, and a permit of the budget is given back: it would be lost for ever. The
@@ -87,18 +84,6 @@ export const closerIn = (
 ): (closable: Closable) => Fiber.Fiber<void> => {
   const fork = Effect.runForkWith(context)
   const forkClosing = Effect.runForkWith(Context.add(context, CloseTimeout, settings))
-  let nested = 0
-  /** A finalizer that has others close as well would use up the stack. */
-  const forkNested = (close: Effect.Effect<void>): Fiber.Fiber<void> => {
-    nested++
-    try {
-      return forkClosing(nested > mostNested ? Effect.andThen(Effect.yieldNow, close) : close, {
-        uninterruptible: true
-      })
-    } finally {
-      nested--
-    }
-  }
   return (closable) => {
     const { freed, ledgerEntry, scope } = closable
     const closeAll = ledgerEntry.during(Effect.suspend(() => Scope.close(scope, Exit.void))).pipe(
@@ -106,7 +91,7 @@ export const closerIn = (
       Effect.ensuring(Effect.sync(freed)),
       Effect.catchCause(reportFailure(closable))
     )
-    const closing = forkNested(closeAll)
+    const closing = forkClosing(closeAll, { uninterruptible: true })
     // Most finalizers only tell a socket to end, and are done by now.
     if (closing.pollUnsafe() !== undefined) return closing
     const { label, leftBehind } = closable

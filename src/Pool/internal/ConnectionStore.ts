@@ -6,7 +6,6 @@
 import type { Clock } from "effect/Clock"
 import type * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import type { Connector } from "../../Resource/Connector.ts"
 import type { Settings } from "../PoolOptions.ts"
 import type { Tally } from "../PoolStats.ts"
@@ -22,8 +21,8 @@ export interface StoreParts<K, A> {
   /** Whether connectors can check a connection. */
   readonly hasCheck: boolean
   readonly isReusable: Connector<K, A>["isReusable"]
-  /** Starts closing a connection; `freeSlot` follows when it is gone, perhaps before this returns, and then the fiber ends. */
-  readonly close: (connection: PooledConnection<K, A>) => Fiber.Fiber<void>
+  /** Has a connection closed when the step is over; `freeSlot` follows. */
+  readonly close: (connection: PooledConnection<K, A>) => void
   /** The time by which idle connections age. */
   readonly clock: Clock
   /** Ends the borrow of a lease. What it returns runs at the end of the borrower's effect. */
@@ -230,8 +229,6 @@ export class ConnectionStore<K, A> {
     let next = Infinity
     const idle = this.idle()
     for (const connection of idle) {
-      // A finalizer may have a borrower take another one.
-      if (connection.state !== "Idle") continue
       if (this.isFresh(connection, now)) next = Math.min(next, this.#strategy.expiresAt(connection.slot.item))
       else this.retireStale(connection)
     }
@@ -379,12 +376,8 @@ export class ConnectionStore<K, A> {
 
   /** Starts closing a connection, leased or not. */
   retire(connection: PooledConnection<K, A>): void {
-    this.#retire(connection)
-  }
-
-  #retire(connection: PooledConnection<K, A>): Fiber.Fiber<void> | undefined {
     const { owner, slot } = connection
-    if (connection.state === "Closing") return undefined
+    if (connection.state === "Closing") return
     if (connection.state === "Idle" && !connection.checking) this.#countIdle(connection, -1)
     this.#setProving(connection, false)
     connection.state = "Closing"
@@ -396,9 +389,7 @@ export class ConnectionStore<K, A> {
     this.#closing++
     this.#open--
     this.#tally.closed++
-    connection.watcher?.interruptUnsafe()
-    connection.probe?.interruptUnsafe()
-    return this.#close(connection)
+    this.#close(connection)
   }
 
   /**
@@ -450,16 +441,17 @@ export class ConnectionStore<K, A> {
   /** Closes the idle connections that are over the caps. */
   trim(): void {
     for (const connection of this.idle()) {
-      // A finalizer may have a borrower take another one.
-      if (connection.state === "Idle" && this.isOverCap(connection.owner)) this.retire(connection)
+      if (this.isOverCap(connection.owner)) this.retire(connection)
     }
   }
 
-  /** Closes the idle connections above the minimum; the fibers end when that is done. */
-  shrink(): ReadonlyArray<Fiber.Fiber<void>> {
-    const isRedundant = ({ owner, state }: PooledConnection<K, A>) =>
-      state === "Idle" && owner.connections.length > this.#settings.minPerEndpoint
-    return this.idle().flatMap((connection) => isRedundant(connection) ? this.#retire(connection) ?? [] : [])
+  /** Closes the idle connections above the minimum, which are the result. */
+  shrink(): ReadonlyArray<PooledConnection<K, A>> {
+    return this.idle().filter((connection) => {
+      if (connection.owner.connections.length <= this.#settings.minPerEndpoint) return false
+      this.retire(connection)
+      return true
+    })
   }
 
   #setProving(connection: PooledConnection<K, A>, proving: boolean): void {

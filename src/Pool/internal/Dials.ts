@@ -6,7 +6,6 @@
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import * as Tracer from "effect/Tracer"
 import type { PoolError } from "../PoolError.ts"
 import type { Tally } from "../PoolStats.ts"
@@ -20,6 +19,7 @@ import {
   type Environment,
   makeConnection,
   type OpenedConnection,
+  type PendingDial,
   type PooledConnection,
   type PoolEndpoint,
   type Slot
@@ -27,21 +27,6 @@ import {
 
 /** However long opening took, another endpoint does not wait longer than this for a slot to change hands, in ms. */
 const maxHold = 1000
-
-/** The fiber that opens a connection, and how far it has come. */
-interface PendingDial {
-  /** There is none yet in its first step. */
-  fiber: Fiber.Fiber<unknown> | undefined
-  isDialing: boolean
-  /** What it would open is not wanted any more. */
-  isAbandoned: boolean
-  isOver: boolean
-}
-
-const end = (dial: PendingDial): void => {
-  dial.isOver = true
-  dial.fiber?.interruptUnsafe()
-}
 
 /** What happens with the outcome of a dial. */
 export interface DialEvents<K, A> {
@@ -64,8 +49,6 @@ export interface DialEvents<K, A> {
   readonly slotKept: (endpoint: PoolEndpoint<K, A>, slot: Slot<K, A>) => void
   /** Nothing of it is left, or what is left is not waited for any longer. */
   readonly freed: (endpoint: PoolEndpoint<K, A>, slot: Slot<K, A>) => void
-  /** The dial has ended, whatever came of it. */
-  readonly ended: () => void
 }
 
 /** The parts of a pool that opening reads and acts on. */
@@ -87,7 +70,7 @@ export class Dials<K, A> {
   readonly #health: EndpointHealth<K, A>
   readonly #events: DialEvents<K, A>
   /** What opens connections, by endpoint. */
-  readonly #pending = new Map<PoolEndpoint<K, A>, Set<PendingDial>>()
+  readonly #pending = new Map<PoolEndpoint<K, A>, Set<PendingDial<K, A>>>()
 
   constructor(
     { health, env, store, tally }: DialParts<K, A>,
@@ -103,67 +86,104 @@ export class Dials<K, A> {
   /** Starts a dial, which takes a slot at once. */
   start(endpoint: PoolEndpoint<K, A>): void {
     const slot = this.#store.takeSlot(endpoint, this.#env.clock.now())
-    const dial: PendingDial = { fiber: undefined, isDialing: false, isAbandoned: false, isOver: false }
-    this.#add(endpoint, dial)
-    const fiber = dial.fiber = this.#env.open(endpoint, this.#requestFor(endpoint, slot, dial), slot.item.scope)
-    if (dial.isOver) fiber.interruptUnsafe()
-    this.#events.judged()
-    fiber.addObserver(() => {
-      this.#remove(endpoint, dial)
-      this.#events.ended()
-    })
-  }
-
-  #add(endpoint: PoolEndpoint<K, A>, dial: PendingDial): void {
+    const dial: PendingDial<K, A> = {
+      endpoint,
+      slot,
+      request: this.#requestOf(() => dial),
+      isStarted: false,
+      isDialing: false,
+      isAbandoned: false,
+      isRedundant: false,
+      hasTakenPermit: false,
+      fiber: undefined
+    }
     const dials = this.#pending.get(endpoint)
     if (dials === undefined) this.#pending.set(endpoint, new Set([dial]))
     else dials.add(dial)
+    this.#env.outbox.push({ _tag: "Dial", dial })
+    this.#events.judged()
   }
 
-  #remove(endpoint: PoolEndpoint<K, A>, dial: PendingDial): void {
-    const dials = this.#pending.get(endpoint)
-    if (dials?.delete(dial) === true && dials.size === 0) this.#pending.delete(endpoint)
+  /**
+   * Whether a dial starts, which its slot is taken for. It does not when one that has started in the same step has failed at once: the
+   * next attempt is due after a delay, or fewer dials are allowed at once.
+   */
+  starts(dial: PendingDial<K, A>): boolean {
+    const { endpoint, slot } = dial
+    const started = this.#underWay(endpoint)
+    dial.isStarted = this.#isWanted(endpoint) && this.#env.clock.now() >= endpoint.dialAt &&
+      started < endpoint.dialState.maxConcurrentDials
+    if (dial.isStarted) return true
+    this.ended(dial)
+    this.#events.freed(endpoint, slot)
+    return false
   }
 
-  #requestFor(endpoint: PoolEndpoint<K, A>, slot: Slot<K, A>, dial: PendingDial): DialRequest<A> {
-    let isRedundant = false
-    let hasTaken = false
-    /** Nothing comes of it: no other one is left to carry on by it. */
-    const isOver = () => {
-      if (isRedundant || dial.isAbandoned) endpoint.redundant--
-      isRedundant = dial.isAbandoned = false
+  /** Dials of an endpoint that have started, and that carry on if another one fails. */
+  #underWay(endpoint: PoolEndpoint<K, A>): number {
+    let started = 0
+    for (const { isAbandoned, isRedundant, isStarted, slot } of this.#pending.get(endpoint) ?? []) {
+      if (isStarted && slot.state === "Connecting" && !isRedundant && !isAbandoned) started++
     }
+    return started
+  }
+
+  /** The fiber of a dial has ended. */
+  ended(dial: PendingDial<K, A>): void {
+    const dials = this.#pending.get(dial.endpoint)
+    if (dials?.delete(dial) === true && dials.size === 0) this.#pending.delete(dial.endpoint)
+  }
+
+  /** Has a dial interrupted. One that has not started finds that it is not wanted. */
+  #interrupt(dial: PendingDial<K, A>): void {
+    this.#env.outbox.push({ _tag: "InterruptDial", dial })
+  }
+
+  /** The events of a dial: each is a step of the core, whose commands follow it. */
+  #requestOf(dialOf: () => PendingDial<K, A>): DialRequest<A> {
+    const step = <B>(event: (dial: PendingDial<K, A>) => B): B => {
+      const result = event(dialOf())
+      this.#env.outbox.drain()
+      return result
+    }
+    const first = () => dialOf().endpoint.queue.first
     return {
-      isWanted: () => this.#isWanted(endpoint),
-      dialing: () => void (dial.isDialing = true),
-      isAbandoned: () => dial.isAbandoned,
-      crowded: () => {
-        // A minimum costs no other connection, and one dial costs at most one: others may take the permit.
-        if (!hasTaken && endpoint.queue.size > 0) hasTaken = this.#events.crowded(endpoint)
-      },
-      isRedundant: (failure) => isRedundant ||= this.#isRedundant(endpoint, failure),
-      opened: (opened) => {
-        if (dial.isAbandoned) endpoint.redundant--
-        dial.isAbandoned = false
-        this.#adopt(endpoint, slot, opened)
-      },
-      failed: (error) => void this.failed(endpoint, error),
-      freed: () => {
-        isOver()
-        this.#events.freed(endpoint, slot)
-      },
-      leftBehind: (what) => this.#events.leftBehind(endpoint, what),
-      slotKept: () => {
-        isOver()
-        this.#events.slotKept(endpoint, slot)
-      },
-      attempts: () => endpoint.series?.progress.runs ?? 0,
-      site: () => endpoint.queue.first?.site,
-      span: () => {
-        const first = endpoint.queue.first
-        return first === undefined ? undefined : Context.getOrUndefined(first.context, Tracer.ParentSpan)
-      }
+      isWanted: () => this.#isWanted(dialOf().endpoint),
+      dialing: () => void (dialOf().isDialing = true),
+      isAbandoned: () => dialOf().isAbandoned,
+      crowded: () => step((dial) => this.#crowded(dial)),
+      isRedundant: (failure) => dialOf().isRedundant ||= this.#isRedundant(dialOf().endpoint, failure),
+      opened: (opened) => step((dial) => this.#adopt(dial, opened)),
+      failed: (error) => step(({ endpoint }) => void this.failed(endpoint, error)),
+      freed: () => step((dial) => this.#freed(dial)),
+      leftBehind: (what) => this.#events.leftBehind(dialOf().endpoint, what),
+      slotKept: () => step((dial) => this.#slotKept(dial)),
+      attempts: () => dialOf().endpoint.series?.progress.runs ?? 0,
+      site: () => first()?.site,
+      span: () => Context.getOrUndefined(first()?.context ?? Context.empty(), Tracer.ParentSpan)
     }
+  }
+
+  #crowded(dial: PendingDial<K, A>): void {
+    const { endpoint, hasTakenPermit } = dial
+    // A minimum costs no other connection, and one dial costs at most one: others may take the permit.
+    if (!hasTakenPermit && endpoint.queue.size > 0) dial.hasTakenPermit = this.#events.crowded(endpoint)
+  }
+
+  #freed(dial: PendingDial<K, A>): void {
+    this.#forget(dial)
+    this.#events.freed(dial.endpoint, dial.slot)
+  }
+
+  #slotKept(dial: PendingDial<K, A>): void {
+    this.#forget(dial)
+    this.#events.slotKept(dial.endpoint, dial.slot)
+  }
+
+  /** Nothing comes of a dial: no other one is left to carry on by it. */
+  #forget(dial: PendingDial<K, A>): void {
+    if (dial.isRedundant || dial.isAbandoned) dial.endpoint.redundant--
+    dial.isRedundant = dial.isAbandoned = false
   }
 
   /** Whether a dial that has not begun is to begin: it is wanted, and a cap that was lowered meanwhile has room for it. */
@@ -190,7 +210,7 @@ export class Dials<K, A> {
       dial.isAbandoned = true
       // No other one can leave it to this one to carry on.
       endpoint.redundant++
-      end(dial)
+      this.#interrupt(dial)
     }
   }
 
@@ -201,7 +221,7 @@ export class Dials<K, A> {
   }
 
   interruptAll(): void {
-    for (const dials of [...this.#pending.values()]) for (const dial of [...dials]) end(dial)
+    for (const dials of [...this.#pending.values()]) for (const dial of [...dials]) this.#interrupt(dial)
   }
 
   /** A connection is there. Where a hook makes it ready for those that wait, it has the last word on it. */
@@ -347,7 +367,10 @@ export class Dials<K, A> {
     return refusal
   }
 
-  #adopt(endpoint: PoolEndpoint<K, A>, slot: Slot<K, A>, opened: OpenedConnection<A>): void {
+  #adopt(dial: PendingDial<K, A>, opened: OpenedConnection<A>): void {
+    const { endpoint, slot } = dial
+    if (dial.isAbandoned) endpoint.redundant--
+    dial.isAbandoned = false
     const now = this.#env.clock.now()
     this.#events.arrived(makeConnection({
       ...opened,
@@ -367,7 +390,7 @@ export class Dials<K, A> {
       : DialPolicy.afterRedundant(endpoint.dialState)
     endpoint.lastFailure = failure
     // Of those that fail at once, one has to carry the failure.
-    if (endpoint.connecting - endpoint.redundant <= 1) return false
+    if (this.#underWay(endpoint) <= 1) return false
     endpoint.redundant++
     return true
   }

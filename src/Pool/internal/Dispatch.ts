@@ -7,13 +7,15 @@ import type { AgeClock } from "../../internal/AgeClock.ts"
 import type { PoolError } from "../PoolError.ts"
 import type { Settings } from "../PoolOptions.ts"
 import type { Observers, Tally } from "../PoolStats.ts"
-import { admit, lacksMinimum, wantedBy } from "./Admission.ts"
+import { admit, isOthersTurn, lacksMinimum, wantedBy } from "./Admission.ts"
 import type { ConnectionStore } from "./ConnectionStore.ts"
 import * as Diagnostics from "./Diagnostics.ts"
 import type { Dials } from "./Dials.ts"
 import type { EndpointHealth, Endpoints } from "./Endpoints.ts"
+import type { HealthChecks, Liveness } from "./HealthChecks.ts"
+import type { LeaseTracker } from "./Leases.ts"
 import type { Closable, Environment, Lease, PooledConnection, PoolEndpoint, Slot } from "./PoolState.ts"
-import type { WaitQueue } from "./WaitQueue.ts"
+import type { ResumeQueue, WaitQueue } from "./WaitQueue.ts"
 
 /** What serving needs from the rest of the pool. */
 export interface DispatchParts<K, A> {
@@ -33,8 +35,6 @@ export interface DispatchParts<K, A> {
 export class Dispatcher<K, A> {
   readonly #pool: DispatchParts<K, A>
   #isContended = false
-  #isRunning = false
-  #runAgain = false
 
   constructor(pool: DispatchParts<K, A>) {
     this.#pool = pool
@@ -50,20 +50,8 @@ export class Dispatcher<K, A> {
    * happened, so no wake-up can be lost.
    */
   run(): void {
-    if (this.#isRunning) {
-      this.#runAgain = true
-      return
-    }
-    this.#isRunning = true
-    try {
-      do {
-        this.#runAgain = false
-        this.#isContended = false
-        if (this.#pool.isOpen()) this.#serveAll()
-      } while (this.#runAgain)
-    } finally {
-      this.#isRunning = false
-    }
+    this.#isContended = false
+    if (this.#pool.isOpen()) this.#serveAll()
   }
 
   #serveAll(): void {
@@ -88,11 +76,8 @@ export class Dispatcher<K, A> {
     const { clock, store, settings, start, waiting } = this.#pool
     const now = clock.now()
     this.#leaseIdle(endpoint, now)
-    // A dial may fail and a borrower may leave in here, so that what is wanted is asked each time.
-    const wanted = () => wantedBy(endpoint, settings, now)
     let unclaimed = closing
-    let [most, claimed] = [wanted(), 0]
-    while (most > 0 && wanted() > claimed) {
+    for (let wanted = wantedBy(endpoint, settings, now); wanted > 0; wanted--) {
       const isFull = store.slots >= settings.maxTotal
       const victim = isFull && unclaimed === 0 ? store.victimFor(endpoint) : undefined
       const admission = admit({ isFull, closingUnclaimed: unclaimed, hasVictim: victim !== undefined })
@@ -100,30 +85,20 @@ export class Dispatcher<K, A> {
         this.#isContended = true
         break
       }
-      if (victim !== undefined) {
-        store.evict(victim)
-        // What closes at once has freed its slot, which is then there for this endpoint alone.
-        if (store.slots < settings.maxTotal) continue
-      }
-      most--
+      if (victim !== undefined) store.evict(victim)
       if (admission === "Open") {
         waiting.rotate(endpoint)
         start(endpoint)
-        continue
-      }
-      claimed++
-      if (admission === "Await") unclaimed--
+      } else if (admission === "Await") unclaimed--
     }
     return unclaimed
   }
 
   #leaseIdle(endpoint: PoolEndpoint<K, A>, now: number): void {
     const { serve, store } = this.#pool
-    while (endpoint.queue.first !== undefined) {
+    for (let { first } = endpoint.queue; first !== undefined; first = endpoint.queue.first) {
       const connection = store.available(endpoint, now)
-      // What is found too old closes, and the first borrower may have ended with it.
-      const { first } = endpoint.queue
-      if (connection === undefined || first === undefined) break
+      if (connection === undefined) break
       serve(connection, first, now)
     }
   }
@@ -249,5 +224,124 @@ export class Timeouts<K, A> {
     const [now, pool] = [clock.now(), endpoints.counts()]
     const facts = { settings, pool, now, isSuspended: isSuspended(), obstacle, isDialing }
     return Diagnostics.timeoutContextOf(facts, () => store.all())
+  }
+}
+
+/** The parts of a pool that lease a connection and take it back. */
+export interface CycleParts<K, A> {
+  readonly env: Environment<K, A>
+  readonly store: ConnectionStore<K, A>
+  readonly tally: Tally
+  readonly observers: Observers
+  readonly leases: LeaseTracker<K, A>
+  readonly liveness: Liveness<K, A>
+  readonly checks: HealthChecks<K, A>
+  readonly waiting: WaitQueue<K, A>
+  readonly slots: SlotRelease<K, A>
+  readonly resumeQueue: ResumeQueue<K, A>
+  readonly isOpen: () => boolean
+  readonly isOver: () => boolean
+  /** An endpoint waits for a slot of another one. */
+  readonly isContended: () => boolean
+  /** A borrower has left its queue. */
+  readonly hasLeft: (lease: Lease<K, A>) => void
+  /** Serves the borrowers that wait. */
+  readonly dispatch: () => void
+  /** Something is due at this moment. */
+  readonly wakeAt: (due: number) => void
+}
+
+/** Takes connections from lease to lease: to the next borrower, to idle, or to the close. */
+export class LeaseCycle<K, A> {
+  readonly #parts: CycleParts<K, A>
+
+  constructor(parts: CycleParts<K, A>) {
+    this.#parts = parts
+  }
+
+  /** Gives a connection to a borrower. */
+  lease(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: number): void {
+    lease.turn = this.#parts.liveness.isUnseen(connection, now) ? "Due" : "None"
+    this.#parts.store.lease(connection, lease, now)
+    this.#parts.wakeAt(this.#parts.leases.add(lease))
+  }
+
+  #recycle(lease: Lease<K, A>, connection: PooledConnection<K, A>, succeeded: boolean): void {
+    const now = this.#parts.env.clock.now()
+    this.endLease(lease, connection, now)
+    if (connection.state === "Closing") return this.#parts.slots.forgetIfEmpty(connection.owner)
+    if (lease.isInUse) this.#parts.liveness.returned(connection, succeeded, now)
+    else if (lease.turn !== "None") this.#parts.liveness.leftUnheard(connection)
+    if (this.#mustClose(connection, now)) return this.#parts.store.dismiss(connection)
+    if (
+      this.#parts.isContended() && isOthersTurn(connection, this.#parts.waiting.turns, this.#parts.env.settings, now)
+    ) {
+      // Its own borrowers go to the end of the line, so that the slot is not taken back at once.
+      this.#parts.waiting.rotate(connection.owner)
+      return this.#parts.store.dismiss(connection)
+    }
+    if (this.#parts.env.hasReset && connection.leases.length === 0) this.#parts.checks.reset(connection)
+    else this.#serveNext(connection, now)
+  }
+
+  endLease(lease: Lease<K, A>, connection: PooledConnection<K, A>, now: number): void {
+    lease.connection = undefined
+    this.#parts.leases.remove(lease)
+    this.#parts.observers.current?.used(now - lease.borrowedAt)
+    this.#parts.store.release(connection, lease)
+  }
+
+  /** Ends a borrow. If it leaves its connection broken or in an unknown state, that is not leased again. */
+  release(lease: Lease<K, A>, isBroken: boolean, succeeded = false): void {
+    const { connection } = lease
+    lease.state = "Over"
+    if (connection === undefined) return
+    const { proving } = connection
+    connection.unfit ||= isBroken
+    this.#recycle(lease, connection, succeeded)
+    if (proving) this.dispatch(connection)
+  }
+
+  /** Serves the borrowers that wait. They can have what the end of a lease has left. */
+  dispatch(connection: PooledConnection<K, A>): void {
+    this.#parts.store.returnItem(connection)
+    this.#parts.dispatch()
+  }
+
+  #mustClose(connection: PooledConnection<K, A>, now: number): boolean {
+    if (connection.unfit || this.#parts.isOver()) return true
+    if (this.#parts.store.isOverCap(connection.owner)) return true
+    if (!this.#parts.store.isExpired(connection, now)) return false
+    this.#parts.tally.expired++
+    return true
+  }
+
+  /** Serves the borrowers that wait for the endpoint, or makes the connection idle, unless it has to close. */
+  makeAvailable(connection: PooledConnection<K, A>, now: number): void {
+    if (connection.state === "Closing") return
+    if (this.#mustClose(connection, now)) return this.#parts.store.dismiss(connection)
+    this.#serveNext(connection, now)
+    this.#parts.store.returnItem(connection)
+  }
+
+  /** What follows has to return the item to Effect's Pool, if a lease of it is left. */
+  #serveNext(connection: PooledConnection<K, A>, now: number): void {
+    const { queue } = connection.owner
+    while (queue.first !== undefined && this.#parts.isOpen() && this.#parts.store.hasRoom(connection)) {
+      this.serve(connection, queue.first, now)
+    }
+    if (connection.leases.length > 0) return
+    this.#parts.store.addIdle(connection, now)
+    this.#parts.wakeAt(this.#parts.store.dueAt(connection))
+    if (!this.#parts.waiting.isEmpty) this.dispatch(connection)
+  }
+
+  serve(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: number): void {
+    this.#parts.waiting.leave(lease)
+    this.lease(connection, lease, now)
+    this.#parts.store.takeItem(connection)
+    this.#parts.observers.current?.waited(now - lease.waitingSince)
+    this.#parts.resumeQueue.add(lease, undefined)
+    this.#parts.hasLeft(lease)
   }
 }

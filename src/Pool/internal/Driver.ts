@@ -32,7 +32,19 @@ import { firstDoubt, hookOf, HookReports } from "./HealthChecks.ts"
 import { SlotHolders } from "./Leases.ts"
 import { openConnection, openingContext } from "./OpenConnection.ts"
 import { PoolCore } from "./PoolCore.ts"
-import { LeaseQueue, listForOne, type PoolEndpoint, type Probe } from "./PoolState.ts"
+import {
+  type Closable,
+  type Command,
+  type Lease,
+  LeaseQueue,
+  listForOne,
+  type OnBehalf,
+  Outbox,
+  type PendingDial,
+  type PooledConnection,
+  type PoolEndpoint,
+  type Probe
+} from "./PoolState.ts"
 
 /** A pool as its public functions use it. */
 export interface Driver<in out K, in out A> extends PoolAccess<K, A> {
@@ -124,6 +136,72 @@ const reusableOf = <K, A, E, R>(
     }
   })
 
+/** What the commands of a core start. */
+interface CommandEffects<K, A> {
+  readonly slotHolders: SlotHolders<K, A>
+  readonly fork: <B>(effect: Effect.Effect<B>) => Fiber.Fiber<B>
+  readonly open: (dial: PendingDial<K, A>, onBehalf: OnBehalf) => Fiber.Fiber<void>
+  readonly close: (closable: Closable) => Fiber.Fiber<void>
+  readonly check: Probe<A> | undefined
+  readonly reset: Probe<A> | undefined
+  readonly report: (lease: Lease<K, A>, what: "Held" | "Returned" | "Lost", millis: number) => Effect.Effect<void>
+  readonly warnNested: (lease: Lease<K, A>) => void
+}
+
+/** Runs the commands of a core, and reports what comes of them to it as events. */
+class CommandRunner<K, A> {
+  readonly #effects: CommandEffects<K, A>
+
+  constructor(effects: CommandEffects<K, A>) {
+    this.#effects = effects
+  }
+
+  run(command: Command<K, A>, core: PoolCore<K, A>): void {
+    const { fork, report, warnNested } = this.#effects
+    switch (command._tag) {
+      case "Dial":
+        return this.#dial(command.dial, core)
+      case "InterruptDial":
+        return command.dial.fiber?.interruptUnsafe()
+      case "Close":
+        return this.#close(command.connection, core)
+      case "Check":
+        return this.#check(command, core)
+      case "Expire":
+        return command.lease.expire?.(command.error)
+      case "Report":
+        return void fork(report(command.lease, command.what, command.millis))
+      case "WarnNested":
+        return warnNested(command.lease)
+    }
+  }
+
+  #dial(dial: PendingDial<K, A>, core: PoolCore<K, A>): void {
+    if (!core.dialStarts(dial)) return
+    const { open, slotHolders } = this.#effects
+    dial.fiber = open(dial, slotHolders.holding(dial.endpoint))
+    dial.fiber.addObserver(() => core.dialEnded(dial))
+  }
+
+  #close(connection: PooledConnection<K, A>, core: PoolCore<K, A>): void {
+    connection.watcher?.interruptUnsafe()
+    connection.probe?.interruptUnsafe()
+    connection.closing = this.#effects.close(core.closableOf(connection))
+  }
+
+  #check({ connection, probe }: Command<K, A> & { readonly _tag: "Check" }, core: PoolCore<K, A>): void {
+    const { owner, state, value } = connection
+    const { check, fork, reset, slotHolders } = this.#effects
+    const effect = probe === "Reset" ? reset : check
+    if (state === "Closing" || effect === undefined) return
+    const fiber = connection.probe = fork(effect(value, owner.label, slotHolders.holding(owner)))
+    fiber.addObserver((exit) => {
+      connection.probe = undefined
+      core.checked(connection, Exit.isFailure(exit) ? "Unknown" : exit.value ? "Works" : "Fails")
+    })
+  }
+}
+
 /** Wires a pool: its core, and what runs the core's effects in the context of the pool. */
 export const makeDriver = <K, A, E, R>(
   options: Options<K, A, E, R>,
@@ -142,6 +220,23 @@ export const makeDriver = <K, A, E, R>(
   const hooking = { connectTimeout: settings.connectTimeout, context, reports: new HookReports(() => clock.now()) }
   const reset = hookOf("afterReturn", hooks?.afterReturn, hooking)
   const slotHolders = new SlotHolders<K, A>()
+  const watch = watchOf(connector, fork)
+  const runner = new CommandRunner<K, A>({
+    slotHolders,
+    fork,
+    open: ({ endpoint: { key, label }, request, slot: { item: { scope } } }, onBehalf) => {
+      const { afterOpen } = hooks ?? {}
+      const dial = { dialRequest: request, scope, watch, onBehalf }
+      return forkOpening(openConnection({ connector, key, label, settings, afterOpen, ...dial }))
+    },
+    close: closerIn(context, settings),
+    check,
+    reset: reset && ((...args) => Effect.map(reset(...args), (failure) => failure === undefined)),
+    report: (lease, what, millis) => monitor.reportLeak(Diagnostics.leakOf(lease, what, millis)),
+    warnNested: Diagnostics.nestedOnce(fork)
+  })
+  const commandDied = (defect: unknown) => void fork(report("ConnectionPool: a command has died", Cause.die(defect)))
+  const outbox = new Outbox<K, A>((command) => runner.run(command, core), commandDied)
   const core = new PoolCore<K, A>({
     settings,
     clock,
@@ -151,21 +246,13 @@ export const makeDriver = <K, A, E, R>(
     later: laterOn(clock.clock),
     makeEndpoint: newEndpoint,
     slotHolders,
-    open: (endpoint, dialRequest, scope) => {
-      const { key, label } = endpoint
-      const { afterOpen } = hooks ?? {}
-      const onBehalf = slotHolders.holding(endpoint)
-      return forkOpening(openConnection({ connector, key, label, settings, afterOpen, dialRequest, scope, onBehalf }))
-    },
-    close: closerIn(context, settings),
-    watch: watchOf(connector, fork),
+    outbox,
+    noticesDeath: watch !== undefined,
     isReusable: reusableOf(connector, fork),
-    check,
+    hasCheck: check !== undefined,
     makesReady: hooks?.beforeLend !== undefined,
-    reset: reset && ((...args) => Effect.map(reset(...args), (failure) => failure === undefined)),
-    obstacle: (label) => monitor.reserve.unsafe?.obstacle?.({ label }),
-    reportLease: (lease, what, millis) => monitor.reportLeak(Diagnostics.leakOf(lease, what, millis)),
-    warnNested: Diagnostics.nestedOnce(fork)
+    hasReset: reset !== undefined,
+    obstacle: (label) => monitor.reserve.unsafe?.obstacle?.({ label })
   })
   const drain = makeDrain(core)
   return {

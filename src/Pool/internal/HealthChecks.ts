@@ -12,7 +12,7 @@ import { supervised } from "../../internal/Bounded.ts"
 import { loopTurns } from "../../internal/LoopTurns.ts"
 import { report } from "../../internal/Unhandled.ts"
 import type { ConnectionStore } from "./ConnectionStore.ts"
-import { type Environment, isGone, type Lease, type OnBehalf, type PooledConnection, type Probe } from "./PoolState.ts"
+import { type Environment, isGone, type Lease, type OnBehalf, type PooledConnection } from "./PoolState.ts"
 import type { ResumeQueue } from "./WaitQueue.ts"
 
 /** So many idle connections are not looked at for each of them alone. */
@@ -22,41 +22,33 @@ const crowd = 256
 export class HealthChecks<K, A> {
   readonly #env: Environment<K, A>
   readonly #store: ConnectionStore<K, A>
-  readonly #checked: (connection: PooledConnection<K, A>, works: boolean) => void
 
-  /** `checked` is called when an idle connection was checked: it may be leased again, or is about to be closed. */
-  constructor(
-    env: Environment<K, A>,
-    store: ConnectionStore<K, A>,
-    checked: (connection: PooledConnection<K, A>, works: boolean) => void
-  ) {
+  constructor(env: Environment<K, A>, store: ConnectionStore<K, A>) {
     this.#env = env
     this.#store = store
-    this.#checked = checked
   }
 
-  /** Probes a connection without borrowers. One that passes is kept, one that does not is closed. */
-  run(connection: PooledConnection<K, A>, probe: Probe<A>, passed: () => void, failed = (): void => {}): void {
-    const { owner, value } = connection
-    const { fork, slotHolders } = this.#env
-    const fiber = connection.probe = fork(probe(value, owner.label, slotHolders.holding(owner)))
-    fiber.addObserver((exit) => {
-      connection.probe = undefined
-      if (exit._tag === "Success" && exit.value) return passed()
-      if (exit._tag === "Success") failed()
-      this.#store.retire(connection)
-    })
+  /** Has a connection that a borrower has returned made ready for the next one. */
+  reset(connection: PooledConnection<K, A>): void {
+    this.#store.keepRoom(connection)
+    this.#env.outbox.push({ _tag: "Check", connection, probe: "Reset" })
+  }
+
+  /** An idle connection has passed its check. */
+  passed(connection: PooledConnection<K, A>): void {
+    connection.provenAt = this.#env.clock.now()
+    if (connection.checking) this.#store.endCheck(connection)
   }
 
   /** Checks those that have been idle for long; returns when the next one is to be. */
   checkIdle(now: number): number {
-    const { check, settings } = this.#env
-    if (check === undefined || settings.keepalive === Infinity) return Infinity
+    const { hasCheck, settings } = this.#env
+    if (!hasCheck || settings.keepalive === Infinity) return Infinity
     const idle = this.#store.idle()
     for (const connection of idle) {
       if (!this.#store.mustBeChecked(connection, now)) continue
       // One that is too old to be leased is closed, not checked: left idle, it would be due for its check all the time.
-      if (this.#store.isFresh(connection, now)) this.#check(connection, check)
+      if (this.#store.isFresh(connection, now)) this.#check(connection)
       else this.#store.retireStale(connection)
     }
     const left = idle.filter(({ state }) => state === "Idle")
@@ -66,14 +58,9 @@ export class HealthChecks<K, A> {
   }
 
   /** Checks an idle connection; it is not leased meanwhile. */
-  #check(connection: PooledConnection<K, A>, check: Probe<A>): void {
+  #check(connection: PooledConnection<K, A>): void {
     this.#store.beginCheck(connection)
-    const passed = () => {
-      this.#store.endCheck(connection)
-      connection.provenAt = this.#env.clock.now()
-      this.#checked(connection, true)
-    }
-    this.run(connection, check, passed, () => this.#checked(connection, false))
+    this.#env.outbox.push({ _tag: "Check", connection, probe: "KeepAlive" })
   }
 }
 

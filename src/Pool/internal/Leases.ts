@@ -53,7 +53,7 @@ export class LeaseTracker<K, A> {
       // One that was held for too long as well has not come back after all.
       lease.reported = false
       lease.unnote?.()
-      env.fork(env.reportLease(lease, "Lost", env.clock.now() - lease.borrowedAt))
+      env.outbox.push({ _tag: "Report", lease, what: "Lost", millis: env.clock.now() - lease.borrowedAt })
       lost(lease)
     })
   }
@@ -184,7 +184,7 @@ export class LeakDetection<K, A> {
 
 /** Watches the leases of a pool: reports the long ones, and ends those that pass `maxLease`. */
 export const detectLeaks = <K, A>(
-  { clock, fork, reportLease, settings }: Environment<K, A>,
+  { clock, outbox, settings }: Environment<K, A>,
   tally: Tally,
   store: Pick<ConnectionStore<K, A>, "discard" | "retire">
 ): LeakDetection<K, A> =>
@@ -194,17 +194,17 @@ export const detectLeaks = <K, A>(
     clock,
     report: (lease, age) => {
       tally.leaksReported++
-      fork(reportLease(lease, "Held", age))
+      outbox.push({ _tag: "Report", lease, what: "Held", millis: age })
     },
     recovered: (lease, age) => {
-      fork(reportLease(lease, "Returned", age))
+      outbox.push({ _tag: "Report", lease, what: "Returned", millis: age })
     },
     end: (lease) => {
       tally.leasesExpired++
-      const { connection, expire } = lease
+      const { connection } = lease
       if (connection !== undefined) store.discard(connection)
       // What it learns first is that its lease has expired, and not that its connection is gone.
-      expire?.(Diagnostics.leaseExpired(lease, settings))
+      outbox.push({ _tag: "Expire", lease, error: Diagnostics.leaseExpired(lease, settings) })
       if (connection !== undefined) store.retire(connection)
     }
   })
@@ -410,12 +410,12 @@ export class NestedBorrows<K, A> {
 
   /** Tells a borrower that would wait for what it holds itself; warns if it merely may. */
   refusal(lease: Lease<K, A>): PoolError | undefined {
-    const { settings, slotHolders, warnNested } = this.#env
+    const { outbox, settings, slotHolders } = this.#env
     const outOfReach = slotHolders.outOfReach(lease)
     if (outOfReach === undefined && !this.#holders.mayHold(lease.fiberId)) return undefined
     const held = withSlots(heldBy(lease, this.#store.around(lease.owner)), outOfReach)
     const prospect = isStuck(lease.owner, held) ? "Never" : prospectOf(held, settings)
-    if (prospect === "Perhaps") warnNested(lease)
+    if (prospect === "Perhaps") outbox.push({ _tag: "WarnNested", lease })
     return prospect === "Never" ? Diagnostics.nestedAcquire(lease.owner, held, settings) : undefined
   }
 }

@@ -41,6 +41,8 @@ export interface OpenRequest<K, A, E, R> extends Labelled {
   readonly dialRequest: DialRequest<A>
   /** The scope of the connection. */
   readonly scope: Scope.Closeable
+  /** Starts a fiber that ends when the connection has died, if the connector notices that. */
+  readonly watch: ((connection: A) => Fiber.Fiber<void>) | undefined
   /** What is borrowed while the connection is opened is borrowed while its slot is held. */
   readonly onBehalf: OnBehalf
 }
@@ -50,7 +52,7 @@ interface HeldAttempt<A> {
   readonly ledgerEntry: LedgerEntry
   /** It has failed, and another dial of the endpoint carries on. */
   isRedundant: boolean
-  opened: OpenedConnection<A> | undefined
+  opened: Omit<OpenedConnection<A>, "watcher"> | undefined
   /** The connect that did not end when it was interrupted. It keeps the slot and the permit of the attempt. */
   leftBehind: Fiber.Fiber<unknown, unknown> | undefined
 }
@@ -222,7 +224,9 @@ export const openConnection = <K, A, E, R>(
       const opened = Exit.isSuccess(exit) ? exit.value : undefined
       const outcome: Exit.Exit<unknown, unknown> = opened === undefined
         ? exit
-        : yield* Effect.exit(Effect.sync(() => dialRequest.opened(opened)))
+        : yield* Effect.exit(
+          Effect.sync(() => dialRequest.opened({ ...opened, watcher: request.watch?.(opened.value) }))
+        )
       if (opened !== undefined && Exit.isSuccess(outcome)) return
       if (Exit.isFailure(outcome) && !held.isRedundant && !dialRequest.isAbandoned()) {
         dialRequest.failed(Cause.squash(outcome.cause))

@@ -1,9 +1,8 @@
 /**
- * The heart of a pool: who waits, who is next, and what happens when something changes.
+ * Decides what happens in a pool: who waits, who is next, and what follows when something changes.
  *
- * Everything here is synchronous, so that both caps are counted in one step. Effects (opening, closing, checking, waiting for
- * death) are started as fibers and report back, which those that do not wait do at once: a dial, a hook or a finalizer may come
- * back to the pool before the call that has started it returns. So whatever starts one looks anew at what it knew before.
+ * Everything here is synchronous, so that both caps are counted in one step. Each public function is one event. It changes state and
+ * adds commands to the outbox, which is drained when the step is over. No command runs inside a step.
  *
  * @since 0.1.0
  */
@@ -16,19 +15,21 @@ import type { HeldLease } from "../../Monitor/Ledger.ts"
 import type { PoolError } from "../PoolError.ts"
 import type { Settings } from "../PoolOptions.ts"
 import { emptyTally, type Health, Observers, type Stats, type Tally } from "../PoolStats.ts"
-import { isOthersTurn, isStillWanted, nextDialOf, wantedBy } from "./Admission.ts"
+import { isStillWanted, nextDialOf, wantedBy } from "./Admission.ts"
 import { ConnectionStore } from "./ConnectionStore.ts"
 import * as Diagnostics from "./Diagnostics.ts"
 import { Dials } from "./Dials.ts"
-import { Dispatcher, SlotRelease, Timeouts } from "./Dispatch.ts"
+import { Dispatcher, LeaseCycle, SlotRelease, Timeouts } from "./Dispatch.ts"
 import { mayYield } from "./EndpointPool.ts"
 import { EndpointHealth, Endpoints } from "./Endpoints.ts"
 import { HealthChecks, Liveness, TurnWaits } from "./HealthChecks.ts"
 import { LeaseTracker } from "./Leases.ts"
 import {
+  type Closable,
   type Environment,
   isGone,
   type Lease,
+  type PendingDial,
   type PooledConnection,
   type PoolEndpoint,
   type Status
@@ -58,6 +59,7 @@ export class PoolCore<K, A> {
   readonly #liveness: Liveness<K, A>
   readonly observers = new Observers()
   readonly #turnWaits: TurnWaits<K, A>
+  readonly #cycle: LeaseCycle<K, A>
 
   constructor(env: Environment<K, A>) {
     const { clock, fork, settings } = env
@@ -68,11 +70,11 @@ export class PoolCore<K, A> {
     this.#store = new ConnectionStore({
       settings,
       tally: this.#tally,
-      hasCheck: env.check !== undefined,
+      hasCheck: env.hasCheck,
       isReusable: env.isReusable,
       clock: clock.lastReading,
       released: (lease, exit) => this.end(lease, exit, !mayYield(lease.fiber)) ?? Exit.void,
-      close: (connection) => env.close(this.#slots.closable(connection))
+      close: (connection) => env.outbox.push({ _tag: "Close", connection })
     })
     const [endpoints, store, observers, tally] = [this.#endpoints, this.#store, this.observers, this.#tally]
     const dispatch = () => this.#dispatcher.run()
@@ -90,34 +92,50 @@ export class PoolCore<K, A> {
       failed: (endpoint, error) => this.#refusals.refuseAllOf(endpoint, error),
       leftBehind: (endpoint, what) => this.#slots.leftBehind(endpoint, what),
       slotKept: (endpoint, slot) => this.#slots.keep(endpoint, slot),
-      freed: (endpoint, slot) => this.#slots.free(endpoint, slot),
-      ended: dispatch
+      freed: (endpoint, slot) => this.#slots.free(endpoint, slot)
     })
-    const [dials, isSuspended] = [this.#dials, () => this.#status === "Waiting"]
+    const [dials, isSuspended, isOpen] = [this.#dials, () => this.#status === "Waiting", () => this.#status === "Open"]
     this.#timeouts = new Timeouts({ env, endpoints, store, dials, health, tally, observers, isSuspended })
-    this.#checks = new HealthChecks(env, this.#store, (connection, works) => {
-      if (!works) return this.#health.rejected(connection)
-      this.#health.succeeded(connection.owner)
-      this.#housekeeper.at(this.#store.dueAt(connection))
-      this.#dispatcher.run()
-    })
-    this.#leases = new LeaseTracker(env, this.#store, this.#tally, (lease) => this.#release(lease, true))
+    this.#checks = new HealthChecks(env, this.#store)
+    this.#leases = new LeaseTracker(env, this.#store, this.#tally, (lease) => this.#cycle.release(lease, true))
     this.#refusals = new Refusals(this.#waiting, this.#resumeQueue, (lease) => this.#hasGivenUp(lease))
-    this.#deadlines = new Deadlines(env, (now) => this.#refusals.refuseLate(now, () => this.#timeouts.errorsNow()))
-    this.#liveness = new Liveness(env.watch !== undefined || env.isReusable !== undefined)
+    this.#deadlines = new Deadlines(env, (now) => this.#step(() => this.#refuseLate(now)))
+    this.#liveness = new Liveness(env.noticesDeath || env.isReusable !== undefined)
     this.#turnWaits = new TurnWaits(env, this.#resumeQueue, this.#liveness, store)
+    const [leases, liveness, checks, waiting] = [this.#leases, this.#liveness, this.#checks, this.#waiting]
+    const [slots, resumeQueue] = [this.#slots, this.#resumeQueue]
+    this.#cycle = new LeaseCycle({
+      ...{ env, store, tally, observers, leases, liveness, checks, waiting, slots, resumeQueue },
+      isOpen,
+      isOver: () => this.isOver,
+      isContended: () => this.#dispatcher.isContended,
+      hasLeft: (lease) => this.#hasLeft(lease),
+      dispatch,
+      wakeAt
+    })
     this.#dispatcher = new Dispatcher({
       settings,
       clock,
       endpoints,
       store,
-      waiting: this.#waiting,
-      isOpen: () => this.#status === "Open",
+      waiting,
+      isOpen,
       start: (endpoint) => this.#dials.start(endpoint),
-      serve: (connection, lease, now) => this.#serve(connection, lease, now)
+      serve: (connection, lease, now) => this.#cycle.serve(connection, lease, now)
     })
-    const [now, onDue] = [() => clock.synchronize(), () => this.#housekeep()]
+    const [now, onDue] = [() => clock.synchronize(), () => this.#step(() => this.#housekeep())]
     this.#housekeeper = new Alarm({ clock: clock.clock, fork, now, onDue })
+  }
+
+  /** Runs the commands of a step, when it is over. */
+  settle(): undefined {
+    this.#env.outbox.drain()
+  }
+
+  #step<B>(event: () => B): B {
+    const result = event()
+    this.settle()
+    return result
   }
 
   // ---- borrowing -----------------------------------------------------------------------------------------------------
@@ -140,19 +158,21 @@ export class PoolCore<K, A> {
   tryLease(lease: Lease<K, A>): PooledConnection<K, A> | undefined {
     const connection = this.promise(lease)
     if (connection !== undefined) this.#store.takeItem(connection)
+    this.settle()
     return connection
   }
 
   /**
    * Leases the next connection of Effect's Pool if there is one and no borrower waits for it. The borrower has to lease its item of
-   * Effect's Pool in the same step, by `Pool.use` or {@link take}.
+   * Effect's Pool in the same step, by `Pool.use` or {@link take}, and ends the step with
+   * {@link settle} when its exit handler stands.
    */
   promise(lease: Lease<K, A>): PooledConnection<K, A> | undefined {
     const { owner } = lease
     if (owner.queue.size > 0 || this.#status !== "Open" || owner.isForgotten) return undefined
     const now = this.#clock.now()
     const connection = this.#store.available(owner, now)
-    if (connection !== undefined) this.#lease(connection, lease, now)
+    if (connection !== undefined) this.#cycle.lease(connection, lease, now)
     return connection
   }
 
@@ -167,11 +187,14 @@ export class PoolCore<K, A> {
    * here, in the step that queues it, because a fiber may pause anywhere else.
    */
   wait(lease: Lease<K, A>): PoolError | undefined {
-    if (lease.turn === "Due") return this.#turnWaits.add(lease)
+    return this.#step(() => lease.turn === "Due" ? this.#turnWaits.add(lease) : this.#requeue(lease))
+  }
+
+  #requeue(lease: Lease<K, A>): PoolError | undefined {
     const rejected = lease.connection
     if (rejected === undefined) return this.#enqueue(lease, "Last")
     // The slot that it gives back serves who is first in the queue, which this borrow has to be by then.
-    this.#endLease(lease, rejected, this.#clock.now())
+    this.#cycle.endLease(lease, rejected, this.#clock.now())
     const refusal = this.#enqueue(lease, "First")
     this.#store.dismiss(rejected)
     this.#dispatcher.run()
@@ -225,12 +248,13 @@ export class PoolCore<K, A> {
     if (connection !== undefined) this.#health.used(connection, exit, isSpoilt)
     const mayDial = connection?.onTrial === true && this.#dials.used(connection, exit)
     const held = lease.connection
-    this.#release(lease, lease.mustCheck && lease.turn === "None" || isSpoilt, exit._tag === "Success")
-    if (held === undefined) return undefined
-    if (mayDial) this.#dispatch(held)
-    if (mayReturn && this.#store.hasItemToReturn(held)) return held.slot.item.back
-    this.#store.returnItem(held)
-    return undefined
+    this.#cycle.release(lease, lease.mustCheck && lease.turn === "None" || isSpoilt, exit._tag === "Success")
+    if (mayDial && held !== undefined) this.#cycle.dispatch(held)
+    // The commands of this step may lead to other ones, which have to find the item returned.
+    const mayDefer = mayReturn && this.#env.outbox.isEmpty
+    if (held !== undefined && mayDefer && this.#store.hasItemToReturn(held)) return held.slot.item.back
+    if (held !== undefined) this.#store.returnItem(held)
+    return this.settle()
   }
 
   /** A borrower goes on with its connection. */
@@ -253,8 +277,9 @@ export class PoolCore<K, A> {
     if (!connection.proving && !connection.untried) return true
     this.#dials.ready(connection)
     this.#store.proved(connection)
-    this.#makeAvailable(connection, this.#clock.now())
+    this.#cycle.makeAvailable(connection, this.#clock.now())
     this.#dispatcher.run()
+    this.settle()
     return true
   }
 
@@ -296,6 +321,7 @@ export class PoolCore<K, A> {
   /** Never leases this connection again: closes it now if it is idle, on its return if it is leased. */
   invalidate(value: A): void {
     for (const connection of this.#store.find(value)) this.#discard(connection)
+    this.settle()
   }
 
   /** Closes what is idle now, what is leased when it comes back, and what is being opened as soon as it is open. */
@@ -304,16 +330,20 @@ export class PoolCore<K, A> {
     for (const endpoint of endpoints) endpoint.generation++
     // What is opened because of the slots that this frees is none of what is evicted.
     for (const connection of endpoints.flatMap(({ connections }) => connections)) this.#discard(connection)
+    this.settle()
   }
 
-  /** Closes what is idle above the minimum; the result ends when that is done. */
-  readonly shrink = () => this.#store.shrink()
+  /** Closes what is idle above the minimum, which is the result. */
+  readonly shrink = () => this.#step(() => this.#store.shrink())
 
   /** Keeps a connection for the borrowers that it has; the result ends that. */
   reserve(value: A): () => void {
     const connections = this.#store.reserve(value)
     return () => {
-      for (const connection of this.#store.unreserve(connections)) this.#makeAvailable(connection, this.#clock.now())
+      for (const connection of this.#store.unreserve(connections)) {
+        this.#cycle.makeAvailable(connection, this.#clock.now())
+      }
+      this.settle()
     }
   }
 
@@ -321,12 +351,14 @@ export class PoolCore<K, A> {
     if (this.isOver) return
     this.#status = mode === "wait" ? "Waiting" : "Refusing"
     if (mode === "fail") this.#refusals.refuseAll(Diagnostics.poolSuspended)
+    this.settle()
   }
 
   resume(): void {
     if (this.#status !== "Waiting" && this.#status !== "Refusing") return
     this.#status = "Open"
     this.#dispatcher.run()
+    this.settle()
   }
 
   /** Changes the caps; what is over them is closed when it is not leased any more. */
@@ -336,6 +368,7 @@ export class PoolCore<K, A> {
     this.#store.trim()
     this.#dials.reconsiderAll()
     this.#dispatcher.run()
+    this.settle()
   }
 
   /** Refuses new borrowers, fails those that wait, gives up dialing and closes what is idle. */
@@ -345,10 +378,11 @@ export class PoolCore<K, A> {
     this.#refusals.refuseAll(({ label }) => Diagnostics.poolClosed(label))
     this.#dials.interruptAll()
     for (const connection of this.#store.idle()) this.#store.retire(connection)
+    this.settle()
   }
 
   /** Closes the connections that are still leased, under their borrowers. */
-  readonly force = () => this.#store.retireAll()
+  readonly force = () => this.#step(() => this.#store.retireAll())
 
   /** Calls back once, as soon as nothing is open, opening or closing. */
   readonly whenEmptied = (callback: () => void) => this.#slots.whenEmptied(callback)
@@ -360,108 +394,53 @@ export class PoolCore<K, A> {
     this.#housekeeper.stop()
   }
 
-  // ---- leasing and taking back ---------------------------------------------------------------------------------------
+  // ---- what comes of commands ----------------------------------------------------------------------------------------
 
-  #lease(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: number): void {
-    lease.turn = this.#liveness.isUnseen(connection, now) ? "Due" : "None"
-    this.#store.lease(connection, lease, now)
-    this.#housekeeper.at(this.#leases.add(lease))
+  /** Whether a dial starts now. If not, its slot is free. */
+  dialStarts(dial: PendingDial<K, A>): boolean {
+    return this.#step(() => this.#dials.starts(dial))
   }
 
-  #recycle(lease: Lease<K, A>, connection: PooledConnection<K, A>, succeeded: boolean): void {
-    const now = this.#clock.now()
-    this.#endLease(lease, connection, now)
-    if (connection.state === "Closing") return this.#slots.forgetIfEmpty(connection.owner)
-    if (lease.isInUse) this.#liveness.returned(connection, succeeded, now)
-    else if (lease.turn !== "None") this.#liveness.leftUnheard(connection)
-    if (this.#mustClose(connection, now)) return this.#store.dismiss(connection)
-    if (this.#dispatcher.isContended && isOthersTurn(connection, this.#waiting.turns, this.#settings, now)) {
-      // Its own borrowers go to the end of the line, so that the slot is not taken back at once.
-      this.#waiting.rotate(connection.owner)
-      return this.#store.dismiss(connection)
-    }
-    const { reset } = this.#env
-    if (reset === undefined || connection.leases.length > 0) return this.#serveNext(connection, now)
-    this.#store.keepRoom(connection)
-    this.#checks.run(connection, reset, () => {
-      connection.provenAt = this.#clock.now()
-      this.#makeAvailable(connection, connection.provenAt)
-    })
-  }
-
-  #endLease(lease: Lease<K, A>, connection: PooledConnection<K, A>, now: number): void {
-    lease.connection = undefined
-    this.#leases.remove(lease)
-    this.observers.current?.used(now - lease.borrowedAt)
-    this.#store.release(connection, lease)
-  }
-
-  /** Ends a borrow. If it leaves its connection broken or in an unknown state, that is not leased again. */
-  #release(lease: Lease<K, A>, isBroken: boolean, succeeded = false): void {
-    const { connection } = lease
-    lease.state = "Over"
-    if (connection === undefined) return
-    const { proving } = connection
-    connection.unfit ||= isBroken
-    this.#recycle(lease, connection, succeeded)
-    if (proving) this.#dispatch(connection)
-  }
-
-  /** Serves the borrowers that wait. They can have what the end of a lease has left. */
-  #dispatch(connection: PooledConnection<K, A>): void {
-    this.#store.returnItem(connection)
+  /** The fiber of a dial has ended, whatever came of it. */
+  dialEnded(dial: PendingDial<K, A>): void {
+    this.#dials.ended(dial)
     this.#dispatcher.run()
+    this.settle()
   }
 
-  #mustClose(connection: PooledConnection<K, A>, now: number): boolean {
-    if (connection.unfit || this.isOver) return true
-    if (this.#store.isOverCap(connection.owner)) return true
-    if (!this.#store.isExpired(connection, now)) return false
-    this.#tally.expired++
-    return true
+  /** A connection is closed, or its finalizer is left behind. */
+  closableOf(connection: PooledConnection<K, A>): Closable {
+    const closable = this.#slots.closable(connection)
+    return { ...closable, freed: () => this.#step(closable.freed) }
   }
 
-  /** Serves the borrowers that wait for the endpoint, or makes the connection idle, unless it has to close. */
-  #makeAvailable(connection: PooledConnection<K, A>, now: number): void {
-    if (connection.state === "Closing") return
-    if (this.#mustClose(connection, now)) return this.#store.dismiss(connection)
-    this.#serveNext(connection, now)
-    this.#store.returnItem(connection)
-  }
-
-  /** What follows has to return the item to Effect's Pool, if a lease of it is left. */
-  #serveNext(connection: PooledConnection<K, A>, now: number): void {
-    const { queue } = connection.owner
-    while (queue.first !== undefined && this.#status === "Open" && this.#store.hasRoom(connection)) {
-      this.#serve(connection, queue.first, now)
+  /** A connection without a borrower was probed: it works, or has failed, or was not asked in the end. */
+  checked(connection: PooledConnection<K, A>, outcome: "Works" | "Fails" | "Unknown"): void {
+    const { checking, owner } = connection
+    if (outcome !== "Works") {
+      if (checking && outcome === "Fails") this.#health.rejected(connection)
+      this.#store.retire(connection)
+    } else if (checking) {
+      this.#checks.passed(connection)
+      this.#health.succeeded(owner)
+      this.#housekeeper.at(this.#store.dueAt(connection))
+      this.#dispatcher.run()
+    } else {
+      this.#checks.passed(connection)
+      this.#cycle.makeAvailable(connection, connection.provenAt)
     }
-    // A borrower that was served may have ended with what that has set off, and the connection is idle or closing by now.
-    if (connection.leases.length > 0 || connection.state !== "Leased") return
-    this.#store.addIdle(connection, now)
-    this.#housekeeper.at(this.#store.dueAt(connection))
-    if (!this.#waiting.isEmpty) this.#dispatch(connection)
-  }
-
-  #serve(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: number): void {
-    this.#waiting.leave(lease)
-    this.#lease(connection, lease, now)
-    this.#store.takeItem(connection)
-    this.observers.current?.waited(now - lease.waitingSince)
-    this.#resumeQueue.add(lease, undefined)
-    // It may end a dial, whose slot serves another borrower: the connection has to be leased by then.
-    this.#hasLeft(lease)
+    this.settle()
   }
 
   // ---- waiting and opening -------------------------------------------------------------------------------------------
 
   #arrive(connection: PooledConnection<K, A>): void {
-    const { owner, slot, value } = connection
+    const { owner, slot } = connection
     this.#store.arrive(connection)
     this.#endpoints.opened(owner)
     this.observers.current?.opened(this.#clock.now() - slot.since)
     this.#liveness.opened(connection)
-    connection.watcher = this.#env.watch?.(value)
-    connection.watcher?.addObserver(() => this.#died(connection))
+    connection.watcher?.addObserver(() => this.#step(() => this.#died(connection)))
     if (slot.generation !== owner.generation) return this.#store.retire(connection)
     if (connection.unfit) {
       // A server that closes new connections at once counts as down. The failure is counted before the slot is free, so that the
@@ -471,7 +450,7 @@ export class PoolCore<K, A> {
     }
     this.#dials.arrived(connection, this.#status === "Open")
     // The borrowers that have waited for it are served before it can be another endpoint's turn.
-    this.#makeAvailable(connection, this.#clock.now())
+    this.#cycle.makeAvailable(connection, this.#clock.now())
   }
 
   #died(connection: PooledConnection<K, A>): void {
@@ -489,7 +468,7 @@ export class PoolCore<K, A> {
     for (const lease of unheard) this.#turnWaits.wake(lease)
     if (leases.length === unheard.length) return
     // Its borrower learns of its end first. One that goes on all the same must not keep a slot for a socket that is gone.
-    this.#env.nextTurn(() => this.#env.nextTurn(() => this.#dials.closeDead(connection)))
+    this.#env.nextTurn(() => this.#env.nextTurn(() => this.#step(() => this.#dials.closeDead(connection))))
   }
 
   /** Has a connection closed. Those that would have shared it after its check need another. */
@@ -497,6 +476,10 @@ export class PoolCore<K, A> {
     const { proving } = connection
     this.#store.discard(connection)
     if (proving) this.#dispatcher.run()
+  }
+
+  #refuseLate(now: number): number {
+    return this.#refusals.refuseLate(now, () => this.#timeouts.errorsNow())
   }
 
   /** A borrower has left its queue. */

@@ -58,9 +58,11 @@ export interface PooledConnection<K, A> {
   /** How long it may live, in milliseconds, with its jitter drawn. */
   readonly lifetime: number
   /** Waits for its death. */
-  watcher: Fiber.Fiber<void> | undefined
-  /** Checks or resets it while it has no borrower. */
+  readonly watcher: Fiber.Fiber<void> | undefined
+  /** Checks or resets it while it has no borrower. Set by the driver. */
   probe: Fiber.Fiber<boolean> | undefined
+  /** Closes it. Set by the driver. */
+  closing: Fiber.Fiber<void> | undefined
   state: "Idle" | "Leased" | "Closing"
   /** It must not be leased again: it died, was evicted or was declared broken. */
   unfit: boolean
@@ -111,7 +113,7 @@ export const removeFrom = <T>(list: Array<T>, item: T): void => {
 export const makeConnection = <K, A>(
   opened: Pick<
     PooledConnection<K, A>,
-    "owner" | "value" | "scope" | "ledgerEntry" | "slot" | "openedAt" | "openedIn" | "lifetime"
+    "owner" | "value" | "watcher" | "scope" | "ledgerEntry" | "slot" | "openedAt" | "openedIn" | "lifetime"
   >
 ): PooledConnection<K, A> => ({
   // Named one by one, they are laid out in one piece, which takes a hundred bytes less than spreading them.
@@ -123,8 +125,9 @@ export const makeConnection = <K, A>(
   openedAt: opened.openedAt,
   openedIn: opened.openedIn,
   lifetime: opened.lifetime,
-  watcher: undefined,
+  watcher: opened.watcher,
   probe: undefined,
+  closing: undefined,
   state: "Leased",
   unfit: false,
   checking: false,
@@ -421,6 +424,8 @@ export interface SlotHolding<K, A> {
 /** An opened connection and what holds it. */
 export interface OpenedConnection<A> {
   readonly value: A
+  /** Ends when the connection has died, if the connector notices that. */
+  readonly watcher: Fiber.Fiber<void> | undefined
   /** Holds what the connector acquired. */
   readonly scope: Scope.Closeable
   readonly ledgerEntry: LedgerEntry
@@ -473,6 +478,100 @@ export interface Closable {
 /** Asks whether a connection to the endpoint with this label works, or cleans it up. */
 export type Probe<A> = (connection: A, label: string, onBehalf: OnBehalf) => Effect.Effect<boolean>
 
+/** A dial, from the step that has decided it to the end of its fiber. */
+export interface PendingDial<K, A> {
+  readonly endpoint: PoolEndpoint<K, A>
+  readonly slot: Slot<K, A>
+  /** What the fiber asks and says while it opens the connection. */
+  readonly request: DialRequest<A>
+  /** Its fiber has started. */
+  isStarted: boolean
+  /** It has begun to connect. Before that it waits at the gate or for the budget. */
+  isDialing: boolean
+  /** What it would open is not wanted any more. */
+  isAbandoned: boolean
+  /** Its attempt has failed, and another dial of the endpoint carries on. */
+  isRedundant: boolean
+  /** A connection of another endpoint has given its permit of the budget up for it. */
+  hasTakenPermit: boolean
+  /** Set by the driver when it starts the dial. */
+  fiber: Fiber.Fiber<unknown> | undefined
+}
+
+/**
+ * What a step of the core wants done. The driver runs commands in their order when the step is over, and reports what comes of them
+ * as events.
+ */
+export type Command<K, A> =
+  /** Starts a dial. `dialEnded` follows. */
+  | { readonly _tag: "Dial"; readonly dial: PendingDial<K, A> }
+  | { readonly _tag: "InterruptDial"; readonly dial: PendingDial<K, A> }
+  /** Closes a connection. Its slot is freed when nothing is left of it, or its finalizer is left behind. */
+  | { readonly _tag: "Close"; readonly connection: PooledConnection<K, A> }
+  /** Probes a connection without a borrower. `checked` follows. */
+  | { readonly _tag: "Check"; readonly connection: PooledConnection<K, A>; readonly probe: "KeepAlive" | "Reset" }
+  /** Ends the effect of a borrower whose lease has lasted for too long. */
+  | { readonly _tag: "Expire"; readonly lease: Lease<K, A>; readonly error: PoolError }
+  /** Reports a lease that is held for too long, has come back after all, or is lost. */
+  | {
+    readonly _tag: "Report"
+    readonly lease: Lease<K, A>
+    readonly what: "Held" | "Returned" | "Lost"
+    readonly millis: number
+  }
+  /** Warns, once for each place in the program, of a borrow inside a borrow that may wait for itself. */
+  | { readonly _tag: "WarnNested"; readonly lease: Lease<K, A> }
+
+/**
+ * The commands of the steps of a core, in their order.
+ *
+ * **Details**
+ *
+ * No command runs inside a step, so that a step never finds its state changed by what it has set off. {@link drain} follows each step.
+ * A command may be followed by events at once: their steps add commands, which the same drain runs, in a loop and not by recursion.
+ */
+export class Outbox<K, A> {
+  readonly #run: (command: Command<K, A>) => void
+  readonly #failed: (defect: unknown) => void
+  readonly #commands: Array<Command<K, A>> = []
+  #isRunning = false
+
+  /** `failed` is called with what a command has thrown. The others run all the same. */
+  constructor(run: (command: Command<K, A>) => void, failed: (defect: unknown) => void) {
+    this.#run = run
+    this.#failed = failed
+  }
+
+  push(command: Command<K, A>): void {
+    this.#commands.push(command)
+    // A step that is part of no event is followed by this.
+    if (this.#commands.length === 1 && !this.#isRunning) queueMicrotask(() => this.drain())
+  }
+
+  /** No command waits, and none is being run. */
+  get isEmpty(): boolean {
+    return this.#commands.length === 0
+  }
+
+  /** Runs the commands that there are, and those of the steps that follow from them. */
+  drain(): void {
+    if (this.#isRunning || this.#commands.length === 0) return
+    this.#isRunning = true
+    // The list grows while it is run.
+    for (let next = 0; next < this.#commands.length; next++) this.#try(this.#commands[next])
+    this.#commands.length = 0
+    this.#isRunning = false
+  }
+
+  #try(command: Command<K, A> | undefined): void {
+    try {
+      if (command !== undefined) this.#run(command)
+    } catch (defect) {
+      this.#failed(defect)
+    }
+  }
+}
+
 /** What the core cannot do by itself. */
 export interface Environment<K, A> {
   readonly settings: Settings
@@ -487,31 +586,18 @@ export interface Environment<K, A> {
   /** Acts so many milliseconds later, or at once where the clock is not that of the platform. */
   readonly later: (act: () => void, millis: number) => void
   readonly makeEndpoint: (key: K) => PoolEndpoint<K, A>
-  /** Starts to open a connection in this scope, which is handed to `dialRequest.opened`. */
-  readonly open: (
-    endpoint: PoolEndpoint<K, A>,
-    dialRequest: DialRequest<A>,
-    scope: Scope.Closeable
-  ) => Fiber.Fiber<void>
-  /**
-   * Starts closing a connection. `closable.freed` follows when nothing is left of it, perhaps before this returns, and also where
-   * its finalizer does not end. The fiber ends after that.
-   */
-  readonly close: (closable: Closable) => Fiber.Fiber<void>
-  /** Starts a fiber that ends when the connection has died. */
-  readonly watch: ((connection: A) => Fiber.Fiber<void>) | undefined
+  /** What the core wants done. */
+  readonly outbox: Outbox<K, A>
+  /** Whether the connector notices the death of a connection. */
+  readonly noticesDeath: boolean
   /** Whether a connection may be leased again: after a borrow that ended so, or before the next one. */
   readonly isReusable: Connector<K, A>["isReusable"]
-  /** Asks whether an idle connection still works. */
-  readonly check: Probe<A> | undefined
+  /** Whether the connector can check a connection. */
+  readonly hasCheck: boolean
   /** Whether a hook makes each connection ready before it is leased, which may fail. */
   readonly makesReady: boolean
-  /** Cleans a connection up for its next borrower. */
-  readonly reset: Probe<A> | undefined
+  /** Whether a hook resets each connection after its return. */
+  readonly hasReset: boolean
   /** What keeps the gate from letting a dial in now, if something does. */
   readonly obstacle: (label: string) => ResourceExhausted | undefined
-  /** Tells the monitor about a lease that is held for too long, has come back after all, or is lost. */
-  readonly reportLease: (lease: Lease<K, A>, what: "Held" | "Returned" | "Lost", millis: number) => Effect.Effect<void>
-  /** Warns, once for each place in the program, of a borrow inside a borrow that may wait for itself. */
-  readonly warnNested: (lease: Lease<K, A>) => void
 }

@@ -98,8 +98,7 @@ export class Refusals<K, A> {
     if (late.length === 0) return next
     const errorFor = errors()
     for (const { lease, position } of late) {
-      // A borrower that leaves its queue may end a dial, whose slot serves, or fails, a borrower later in this list.
-      if (lease.state === "Waiting") this.refuse(lease, errorFor(lease, position))
+      this.refuse(lease, errorFor(lease, position))
     }
     return next
   }
