@@ -3,6 +3,7 @@
  * a connection or a lease open. `vitest.config.ts` puts it in place, so that no test has to say so.
  */
 import type { Vitest } from "@effect/vitest"
+import { Effect, Scheduler } from "effect"
 import * as Original from "../../node_modules/@effect/vitest/dist/index.js"
 import * as LeakCheck from "../../src/Testing/LeakCheck.ts"
 
@@ -10,10 +11,23 @@ export * from "../../node_modules/@effect/vitest/dist/index.js"
 
 type Run = (...args: ReadonlyArray<never>) => unknown
 
+/**
+ * Fibers pause as they do in a program. The scheduler of `TestClock` hides how they do, and a pool that cannot foresee when a fiber
+ * pauses borrows in another way.
+ */
+const asInPrograms = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.updateService(effect, Scheduler.Scheduler, (scheduler) => ({
+    executionMode: scheduler.executionMode,
+    shouldYield: Scheduler.MixedScheduler.prototype.shouldYield,
+    makeDispatcher: () => scheduler.makeDispatcher()
+  }))
+
 /** Registers a test that is checked. Its types are those of what it wraps; how a test is registered has many shapes. */
 const checking = <Register extends Run>(register: Register): Register =>
-  ((name: never, self: Parameters<typeof LeakCheck.test>[0], options: never) =>
-    register(name, LeakCheck.test(self) as never, options)) as unknown as Register
+  ((name: never, self: Parameters<typeof LeakCheck.test>[0], options: never) => {
+    const test = LeakCheck.test(self)
+    return register(name, ((...args: Parameters<typeof test>) => asInPrograms(test(...args))) as never, options)
+  }) as unknown as Register
 
 const checkingTester = <R>(tester: Vitest.Tester<R>): Vitest.Tester<R> =>
   Object.assign(checking(tester), {

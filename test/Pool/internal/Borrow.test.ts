@@ -54,7 +54,7 @@ describe("a borrower that is interrupted in the step in which it gets a connecti
                 return connection.isReusable
               }
             })
-            const limits = { maxPerEndpoint: 2, maxTotal: 2 }
+            const limits = { maxPerEndpoint: 2, maxTotal: 2, drainTimeout: 0 }
             const pool = yield* ConnectionPool.make({ connector, concurrency, checkAfterIdle, ...limits })
             const borrow = Effect.scoped(ConnectionPool.get(pool, "a"))
             const all = Effect.all(Array.from({ length: 2 * concurrency }, () => ConnectionPool.get(pool, "a")))
