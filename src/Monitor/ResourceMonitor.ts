@@ -17,8 +17,8 @@ import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import type { InvalidOption } from "../internal/InvalidOption.ts"
 import { checkOptions } from "../internal/Options.ts"
+import { scopeHooks } from "../internal/ScopeHooks.ts"
 import { sleepUnref } from "../internal/Timer.ts"
-import { whileOpen } from "../internal/WhileOpen.ts"
 import * as Gate from "./gate/Reservation.ts"
 import * as Ledger from "./Ledger.ts"
 import { type Broadcast, type LeakLog, makeLeakLog } from "./levels/Broadcast.ts"
@@ -98,7 +98,7 @@ const trackOf = (ledger: Ledger.Ledger, gate: Gate.Gate): Track => {
   const track = (request: TrackRequest) =>
     Effect.flatMap(CurrentReservation, (reservation) => {
       let tracked: Tracked
-      return whileOpen(() => tracked = unsafe(request, reservation), () => tracked.end())
+      return scopeHooks(() => tracked = unsafe(request, reservation), () => tracked.end())
     })
   return Object.assign(track, { unsafe })
 }
@@ -138,7 +138,7 @@ const makeMonitor = (
     track: trackOf(ledger, gate),
     onPressure: (callback) => cleanup.register(callback),
     cleanup: Effect.suspend(() => cleanup.demand()),
-    trackLeases: (held) => whileOpen(() => ledger.lenders.add(held), () => ledger.lenders.delete(held)),
+    trackLeases: (held) => scopeHooks(() => ledger.lenders.add(held), () => ledger.lenders.delete(held)),
     topSites: (count) => Effect.sync(() => Ledger.topSites(ledger, count)),
     reportLeak: leakLog.report,
     leaks: leakLog.leaks.stream,
@@ -336,7 +336,7 @@ const share = (options: Resolved, scope: Scope.Scope): Effect.Effect<Shape, Inva
   const key = keyOf(options)
   let monitor: SharedMonitor
   return Effect.gen(function*() {
-    yield* Scope.provide(whileOpen(() => monitor = join(key, options), () => leave(key, monitor)), scope)
+    yield* Scope.provide(scopeHooks(() => monitor = join(key, options), () => leave(key, monitor)), scope)
     yield* warnOfOther(key, options)
     yield* warnOfOptions(monitor.options, options)
     return Context.get(yield* Layer.buildWithMemoMap(monitor.layer, sharedMemoMap, scope), ResourceMonitor)

@@ -37,7 +37,7 @@ import * as Layer from "effect/Layer"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import type * as Scope from "effect/Scope"
 import { type CallSite, siteOf } from "../internal/CallSite.ts"
-import { whileOpen } from "../internal/WhileOpen.ts"
+import { scopeHooks } from "../internal/ScopeHooks.ts"
 import { ResourceMonitor } from "../Monitor/Service.ts"
 import * as Borrow from "./internal/Borrow.ts"
 import { warnAbove } from "./internal/Diagnostics.ts"
@@ -98,7 +98,7 @@ const announced = (pool: RegisteredPool): Effect.Effect<void, never, Scope.Scope
   Effect.flatMap(PoolRegistry, (registry) => {
     if (registry === undefined) return Effect.void
     let forget: () => void
-    return whileOpen(() => forget = registry.add(pool), () => forget())
+    return scopeHooks(() => forget = registry.add(pool), () => forget())
   })
 
 /**

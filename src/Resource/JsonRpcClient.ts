@@ -11,9 +11,9 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { siteOf } from "../internal/CallSite.ts"
 import { closeOnFailure } from "../internal/CloseOnFailure.ts"
+import { DialSite } from "../internal/DialContext.ts"
 import { checkOptions, type OptionCheck } from "../internal/Options.ts"
 import { timeoutOrElse } from "../internal/Timeout.ts"
-import { AskedFrom } from "../internal/Tracked.ts"
 import type * as Connector from "./Connector.ts"
 import type { Endpoint } from "./Endpoint.ts"
 import { HandshakeFailed, JsonRpcError, RequestTimeout } from "./JsonRpcError.ts"
@@ -272,7 +272,7 @@ export const connect = (
   endpoint: Endpoint,
   options: Options = {}
 ): Effect.Effect<JsonRpcClient, JsonRpcError | TcpConnection.TcpConnectionError, Scope.Scope> =>
-  Effect.provideService(open(endpoint, settingsOf(options)), AskedFrom, siteOf(connect))
+  Effect.provideService(open(endpoint, settingsOf(options)), DialSite, siteOf(connect))
 
 /** Any answer will do, also one that says that there is no `ping`: a peer that answers is alive. */
 const ping = (client: JsonRpcClient): Effect.Effect<void, JsonRpcError> =>

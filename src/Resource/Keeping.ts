@@ -12,8 +12,8 @@ import * as References from "effect/References"
 import * as Scope from "effect/Scope"
 import type { CallSite } from "../internal/CallSite.ts"
 import { closeOnFailure } from "../internal/CloseOnFailure.ts"
-import { forget, guard, type Loss } from "../internal/Loss.ts"
-import { spanNameIn } from "../internal/Witness.ts"
+import { addGuard, type GcGuard, removeGuard } from "../internal/GcGuard.ts"
+import { spanNameIn } from "../internal/OpenTracker.ts"
 import type { Origin } from "../Monitor/Leak.ts"
 import { ResourceMonitor } from "../Monitor/Service.ts"
 
@@ -62,17 +62,17 @@ const reporting = Context.pick(
 )
 
 /** Closes what was lost and says so. */
-const lossOf = (
+const guardOf = (
   scope: Scope.Closeable,
   context: Context.Context<never>,
   { label, site }: Asked
-): Loss => {
+): GcGuard => {
   const span = spanNameIn(context)
   const clock = Context.get(context, Clock.Clock)
   const since = clock.currentTimeMillisUnsafe()
   const run = Effect.runForkWith(reporting(context))
   return {
-    onLost: () => {
+    onCollected: () => {
       const age = Duration.millis(Math.max(clock.currentTimeMillisUnsafe() - since, 0))
       const origin: Origin = { kind: "Connection", label, site: site?.text, span, age }
       run(Effect.andThen(Scope.close(scope, Exit.void), report(origin)))
@@ -113,11 +113,11 @@ export const keeping = <A, B, E, R>(
 ): Effect.Effect<B, E, Exclude<R, Scope.Scope> | Scope.Scope> =>
   closeOnFailure(Effect.gen(function*() {
     const inner = Scope.makeUnsafe()
-    let loss: Loss | undefined
+    let gcGuard: GcGuard | undefined
     let keeper: Keeper<A> | undefined
     yield* Effect.addFinalizer((exit) => {
       keeper = undefined
-      if (loss !== undefined) forget(loss)
+      if (gcGuard !== undefined) removeGuard(gcGuard)
       return Scope.close(inner, exit)
     })
     const kept = yield* provideScopeAlone(open, inner)
@@ -126,8 +126,8 @@ export const keeping = <A, B, E, R>(
       keeper = new Keeper(kept)
       // What a place has not yet been put into words with can lead to the user's scope as well.
       asked.site?.release()
-      loss = lossOf(inner, context, asked)
-      guard(keeper, loss)
+      gcGuard = guardOf(inner, context, asked)
+      addGuard(keeper, gcGuard)
       return facade(keeper)
     })
   }))

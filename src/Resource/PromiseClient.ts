@@ -9,12 +9,12 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import { isCleanExit } from "../internal/BorrowExit.ts"
 import { CloseTimeout } from "../internal/CloseTimeout.ts"
 import { errorText, safeMessage } from "../internal/SafeText.ts"
 import { TaggedError } from "../internal/TaggedError.ts"
 import { timeoutOption } from "../internal/Timeout.ts"
-import { isUndisturbed } from "../internal/Undisturbed.ts"
-import { report } from "../internal/Unhandled.ts"
+import { report } from "../internal/UnhandledLog.ts"
 
 /**
  * A client of promises, in the steps in which `Connector.fromPromise` uses it.
@@ -199,7 +199,7 @@ const isFit = <K, A extends object>(
   client: A,
   exit: Exit.Exit<unknown, unknown> | undefined
 ): boolean =>
-  (exit === undefined || reuseAfterInterruption === true || isUndisturbed(exit)) && isReusable?.(client, exit) !== false
+  (exit === undefined || reuseAfterInterruption === true || isCleanExit(exit)) && isReusable?.(client, exit) !== false
 
 /** The parts of a connector for clients of promises. */
 export const connectorOf = <K, A extends object>(options: PromiseClient<K, A>) => {

@@ -11,13 +11,13 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type * as Net from "node:net"
 import type * as Tls from "node:tls"
+import { isCleanExit } from "../internal/BorrowExit.ts"
 import { type CallSite, siteOf } from "../internal/CallSite.ts"
 import { closeOnFailure } from "../internal/CloseOnFailure.ts"
+import { DialSite, TrackedByPool } from "../internal/DialContext.ts"
+import { trackOpen } from "../internal/OpenTracker.ts"
 import { checkOptions } from "../internal/Options.ts"
 import { labelOf } from "../internal/SafeText.ts"
-import { AskedFrom, TrackedByPool } from "../internal/Tracked.ts"
-import { isUndisturbed } from "../internal/Undisturbed.ts"
-import { witnessed } from "../internal/Witness.ts"
 import { ResourceMonitor } from "../Monitor/Service.ts"
 import * as Connector from "./Connector.ts"
 import type { Endpoint } from "./Endpoint.ts"
@@ -188,9 +188,9 @@ const open = (
       const socket = yield* closeOnFailure(admitted(endpoint, connected(endpoint, settings)))
       return fromSocket(socket, (effect) => effect)
     }
-    const asked = { label: labelOf(endpoint), site: site ?? (yield* AskedFrom) }
+    const asked = { label: labelOf(endpoint), site: site ?? (yield* DialSite) }
     // The ledger entry is the first to be made and so the last to go: the connection counts until it is really closed.
-    const recorded = Effect.andThen(track(asked), witnessed(asked))
+    const recorded = Effect.andThen(track(asked), trackOpen(asked))
     const opened = admitted(endpoint, Effect.andThen(recorded, connected(endpoint, settings)))
     return yield* keeping(asked, opened, fromKeeper)
   })
@@ -267,7 +267,7 @@ const isReusable = (
   answers: boolean
 ): boolean => {
   if (connection.hasUnread() || connection.isAbandoned()) return false
-  if (!answers) return exit === undefined || isUndisturbed(exit)
+  if (!answers) return exit === undefined || isCleanExit(exit)
   return !connection.isUnanswered() && (exit === undefined || Exit.isSuccess(exit))
 }
 

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import { dual } from "effect/Function"
-import { isObject, namesOf, read } from "../internal/Peek.ts"
+import { isObject, namesOf, read } from "../internal/SafeRead.ts"
 import type { FailureClass } from "./Codes.ts"
 import type { Failure } from "./FailureModel.ts"
 import { make } from "./FailureModel.ts"

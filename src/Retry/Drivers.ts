@@ -8,7 +8,7 @@
  *
  * @since 0.1.0
  */
-import { className, read, readArray, readInteger, readString } from "../internal/Peek.ts"
+import { className, read, readArray, readInteger, readString } from "../internal/SafeRead.ts"
 import { lazily, type Meaning, table, words } from "./Codes.ts"
 import type { Failure } from "./FailureModel.ts"
 import { meaning } from "./FailureModel.ts"

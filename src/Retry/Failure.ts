@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import { isObject, read, readArray } from "../internal/Peek.ts"
+import { isObject, read, readArray } from "../internal/SafeRead.ts"
 import type { FailureClass } from "./Codes.ts"
 import type { Failure } from "./FailureModel.ts"
 import { make } from "./FailureModel.ts"

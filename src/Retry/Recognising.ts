@@ -14,7 +14,7 @@ import {
   readInteger,
   readObject,
   readString
-} from "../internal/Peek.ts"
+} from "../internal/SafeRead.ts"
 import type { Meaning } from "./Codes.ts"
 import * as Codes from "./Codes.ts"
 import { byAmqp, byMongo, byNats, byText, isMongoHandshake, protocolViolation } from "./Drivers.ts"

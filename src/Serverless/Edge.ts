@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { checkOptions } from "../internal/Options.ts"
-import { report } from "../internal/Unhandled.ts"
+import { report } from "../internal/UnhandledLog.ts"
 import { promiseOf } from "./internal/RequestPromise.ts"
 import { WarmInstance } from "./internal/WarmInstance.ts"
 

@@ -45,8 +45,8 @@ import * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import { expectTracker, OpenTracker } from "../internal/OpenTracker.ts"
 import { checkOptions } from "../internal/Options.ts"
-import { expectWitness, Witness } from "../internal/Witness.ts"
 import type { LeftOpen } from "../Monitor/Leak.ts"
 import { ResourceMonitor } from "../Monitor/Service.ts"
 import * as Descriptors from "./internal/DescriptorDiff.ts"
@@ -121,7 +121,7 @@ interface Check {
 const begin = (settings: Settings): Effect.Effect<Check> =>
   Effect.clockWith((clock) =>
     Effect.sync(() => {
-      expectWitness()
+      expectTracker()
       return {
         resources: new OpenResources(clock),
         process: settings.descriptors ? Descriptors.compare() : undefined,
@@ -158,7 +158,7 @@ const checkWith = <A, E, R>(
     Effect.gen(function*() {
       const begun = yield* begin(settings)
       const exit = yield* Effect.exit(
-        restore(apart(Effect.provideService(Effect.scoped(self), Witness, begun.resources)))
+        restore(apart(Effect.provideService(Effect.scoped(self), OpenTracker, begun.resources)))
       )
       const judged = yield* Effect.exit(verdict(begun))
       if (Exit.isSuccess(judged)) return yield* exit
@@ -283,7 +283,7 @@ export const layer = (options: Options = {}): Layer.Layer<never> => {
   const settings = settingsOf(options)
   return Layer.effectContext(Effect.map(
     Effect.acquireRelease(begin(settings), (begun) => Effect.orDie(verdict(begun))),
-    ({ resources }) => Context.makeUnsafe<never>(new Map([[Witness.key, resources]]))
+    ({ resources }) => Context.makeUnsafe<never>(new Map([[OpenTracker.key, resources]]))
   ))
 }
 
@@ -294,7 +294,7 @@ export const layer = (options: Options = {}): Layer.Layer<never> => {
  * @since 0.1.0
  */
 export const ignore = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.provideService(self, Witness, undefined)
+  Effect.provideService(self, OpenTracker, undefined)
 
 /**
  * The resources that were opened in the check around this effect and are open now. Empty without a check.
@@ -303,6 +303,6 @@ export const ignore = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, 
  * @since 0.1.0
  */
 export const open: Effect.Effect<ReadonlyArray<LeftOpen>> = Effect.map(
-  Witness,
-  (witness) => witness instanceof OpenResources ? witness.leftOpen() : []
+  OpenTracker,
+  (tracker) => tracker instanceof OpenResources ? tracker.leftOpen() : []
 )

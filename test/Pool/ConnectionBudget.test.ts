@@ -8,7 +8,7 @@ import * as ConnectionPool from "effect-sluice/ConnectionPool"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import * as RetryPolicy from "effect-sluice/RetryPolicy"
 import { TestClock } from "effect/testing"
-import { TrackedByPool } from "../../src/internal/Tracked.ts"
+import { TrackedByPool } from "../../src/internal/DialContext.ts"
 import { fork, id, settle, test } from "../support/Pools.ts"
 import * as Scripted from "../support/ScriptedConnector.ts"
 

@@ -7,7 +7,7 @@ import * as Settings from "effect-sluice/Settings"
 import { inspect } from "node:util"
 import * as Sluice from "../../src/index.ts"
 import { errorText, labelOf, maskSecrets, safeText } from "../../src/internal/SafeText.ts"
-import { report } from "../../src/internal/Unhandled.ts"
+import { report } from "../../src/internal/UnhandledLog.ts"
 
 const hostile = `x\u001b[2J\n... ERROR forged\u0085\u202e${"y".repeat(100_000)}`
 const url = "postgres://app:s3cret@db:5432/app?sslpassword=s3cret"

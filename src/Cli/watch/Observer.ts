@@ -6,7 +6,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { quietly } from "../../internal/Peek.ts"
+import { quietly } from "../../internal/SafeRead.ts"
 import * as Reading from "../../Monitor/Reading.ts"
 import * as Zombies from "../../Monitor/readings/Children.ts"
 import { listedEntries, scannedEntries, statIn } from "../../Monitor/readings/Children.ts"

@@ -5,8 +5,8 @@
  */
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
-import { quietly } from "../../internal/Peek.ts"
 import { cut, printable } from "../../internal/Printable.ts"
+import { quietly } from "../../internal/SafeRead.ts"
 import * as Reading from "../../Monitor/Reading.ts"
 import { statOf } from "../../Monitor/readings/Procfs.ts"
 import type { ProcessStat, ProcReader } from "../../Monitor/readings/Procfs.ts"

@@ -12,8 +12,8 @@ import * as Queue from "effect/Queue"
 import * as Scheduler from "effect/Scheduler"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { scopeHooks } from "../../internal/ScopeHooks.ts"
 import { sleepUnref } from "../../internal/Timer.ts"
-import { whileOpen } from "../../internal/WhileOpen.ts"
 import type { Alert } from "../Alert.ts"
 import { fromFacts, type Leak, type LeakFacts } from "../Leak.ts"
 import type { Level } from "../Usage.ts"
@@ -62,7 +62,7 @@ export const makeBroadcast = Effect.fnUntraced(
     )
     return {
       stream: Stream.callback(
-        (queue) => whileOpen(() => subscribe(queue), () => queues.delete(queue)),
+        (queue) => scopeHooks(() => subscribe(queue), () => queues.delete(queue)),
         { bufferSize: capacity, strategy: "sliding" }
       ),
       recent,

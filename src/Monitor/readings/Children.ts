@@ -10,7 +10,7 @@
 import * as Duration from "effect/Duration"
 import type { ChildProcess } from "node:child_process"
 import * as DiagnosticsChannel from "node:diagnostics_channel"
-import { quietly } from "../../internal/Peek.ts"
+import { quietly } from "../../internal/SafeRead.ts"
 import { safeText } from "../../internal/SafeText.ts"
 import * as Reading from "../Reading.ts"
 import { childrenOf, isSaturation, type OpenFiles, type ProcessStat, type ProcReader, statOf } from "./Procfs.ts"

@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import { quietly } from "../../internal/Peek.ts"
+import { quietly } from "../../internal/SafeRead.ts"
 import * as Reading from "../Reading.ts"
 import type { Gauge } from "../Usage.ts"
 import { amountReading, guarded, isSaturation, limitReading, pressureReading, smaller, valueOf } from "./Procfs.ts"

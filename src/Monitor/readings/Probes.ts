@@ -5,7 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { quietly } from "../../internal/Peek.ts"
+import { quietly } from "../../internal/SafeRead.ts"
 import * as Ledger from "../Ledger.ts"
 import { configuredSource, defaultHeadroom, isConfigured, type Resolved } from "../Options.ts"
 import * as Reading from "../Reading.ts"

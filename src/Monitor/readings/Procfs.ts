@@ -11,7 +11,7 @@ import * as Fs from "node:fs"
 import { performance } from "node:perf_hooks"
 import * as Process from "node:process"
 import * as V8 from "node:v8"
-import { quietly } from "../../internal/Peek.ts"
+import { quietly } from "../../internal/SafeRead.ts"
 import * as Reading from "../Reading.ts"
 
 /**

@@ -10,9 +10,9 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
-import { awaitWithin } from "../../internal/Bounded.ts"
 import { CloseTimeout, type CloseTimeoutSource } from "../../internal/CloseTimeout.ts"
-import { report } from "../../internal/Unhandled.ts"
+import { awaitWithin } from "../../internal/Timeout.ts"
+import { report } from "../../internal/UnhandledLog.ts"
 import type { Closable, LeftBehind } from "./PoolState.ts"
 
 /** A connector keeps the deadline itself; this is what it may take longer for the last steps. */

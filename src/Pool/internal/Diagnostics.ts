@@ -5,7 +5,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { spanNameIn } from "../../internal/Witness.ts"
+import { spanNameIn } from "../../internal/OpenTracker.ts"
 import type { LeakFacts } from "../../Monitor/Leak.ts"
 import type { HeldLease } from "../../Monitor/Ledger.ts"
 import type { Usage } from "../../Monitor/ResourceMonitor.ts"

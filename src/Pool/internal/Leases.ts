@@ -7,8 +7,8 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Tracer from "effect/Tracer"
 import type { AgeClock } from "../../internal/AgeClock.ts"
-import { forget, guard } from "../../internal/Loss.ts"
-import { type Opened, spanNameIn, type Witness, witnessIn } from "../../internal/Witness.ts"
+import { addGuard, removeGuard } from "../../internal/GcGuard.ts"
+import { type Opened, type OpenTracker, spanNameIn, trackerIn } from "../../internal/OpenTracker.ts"
 import type { PoolError } from "../PoolError.ts"
 import type { Tally } from "../PoolStats.ts"
 import type { ConnectionStore } from "./ConnectionStore.ts"
@@ -24,11 +24,11 @@ import {
   type PoolEndpoint
 } from "./PoolState.ts"
 
-/** Has a witness know of a lease; the result has it forget. */
-const note = <K, A>(witness: Witness, { context, owner, site }: Lease<K, A>): () => void => {
+/** Adds a lease to the tracker of what is open. The result removes it. */
+const note = <K, A>(tracker: OpenTracker, { context, owner, site }: Lease<K, A>): () => void => {
   const opened: Opened = { kind: "Lease", label: owner.label, site, span: spanNameIn(context) }
-  witness.add(opened)
-  return () => witness.delete(opened)
+  tracker.add(opened)
+  return () => tracker.delete(opened)
 }
 
 /** Tracks each lease from the moment it gets a connection until it returns it. */
@@ -93,10 +93,10 @@ export class LeaseTracker<K, A> {
     return this.#nested.refusal(lease)
   }
 
-  /** A borrow begins, with a wait or at once. A witness has to know of both: who waits has a connection soon. */
+  /** A borrow begins, with a wait or at once. The tracker of what is open gets both: a waiting borrower has a connection soon. */
   #begin(lease: Lease<K, A>): void {
-    const witness = witnessIn(lease.context)
-    if (witness !== undefined && lease.unnote === undefined) lease.unnote = note(witness, lease)
+    const tracker = trackerIn(lease.context)
+    if (tracker !== undefined && lease.unnote === undefined) lease.unnote = note(tracker, lease)
   }
 }
 
@@ -254,7 +254,7 @@ export class AbandonedLeases<K, A> {
 
   /** The lease has ended as it should. */
   remove(lease: Lease<K, A>): void {
-    if (lease.loss !== undefined) forget(lease.loss)
+    if (lease.gcGuard !== undefined) removeGuard(lease.gcGuard)
   }
 
   /** Guards the leases that are no longer young, if that is due; returns when it is due again. */
@@ -273,7 +273,7 @@ export class AbandonedLeases<K, A> {
 
   /** Guards a lease unless it is young. A borrower that has yet to go on with its connection is reached through its lease alone. */
   #isGuarded(lease: Lease<K, A>, now: number): boolean {
-    if (lease.loss !== undefined) return true
+    if (lease.gcGuard !== undefined) return true
     if (now < lease.borrowedAt + young || lease.resume !== undefined) return false
     this.#guard(lease)
     return true
@@ -284,12 +284,12 @@ export class AbandonedLeases<K, A> {
     const holder = finalizer ?? fiber
     // What limits a lease holds on to its fiber, and ends it in time.
     if (holder === undefined || lease.expire !== undefined) return
-    lease.loss = { onLost: () => this.#lost(lease) }
+    lease.gcGuard = { onCollected: () => this.#lost(lease) }
     lease.fiber = undefined
     lease.finalizer = undefined
     lease.context = spanOnly(lease.context)
     lease.site?.release()
-    guard(holder, lease.loss)
+    addGuard(holder, lease.gcGuard)
   }
 }
 

@@ -10,14 +10,13 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
-import { endsWithin, supervised } from "../../internal/Bounded.ts"
 import type { CallSite } from "../../internal/CallSite.ts"
 import { CloseTimeout } from "../../internal/CloseTimeout.ts"
-import { elapsed } from "../../internal/Timeout.ts"
+import { TrackedByPool } from "../../internal/DialContext.ts"
+import { trackerIn, trackOpen } from "../../internal/OpenTracker.ts"
+import { elapsed, endsWithin, supervised } from "../../internal/Timeout.ts"
 import { sleepUnref } from "../../internal/Timer.ts"
-import { TrackedByPool } from "../../internal/Tracked.ts"
-import { report } from "../../internal/Unhandled.ts"
-import { witnessed, witnessIn } from "../../internal/Witness.ts"
+import { report } from "../../internal/UnhandledLog.ts"
 import { CurrentReservation, ResourceMonitor } from "../../Monitor/Service.ts"
 import type { Connector } from "../../Resource/Connector.ts"
 import { attempt } from "../../Retry/Attempt.ts"
@@ -131,12 +130,12 @@ const noteDown = (label: string, site: CallSite | undefined, ledgerEntry: Ledger
   Effect.contextWith((context: Context.Context<ResourceMonitor>) => {
     const { track } = Context.get(context, ResourceMonitor)
     const request = { label, site: textOf(site) }
-    const witnessing = Effect.suspend(() => Scope.provide(witnessed({ label, site }), ledgerEntry.slot))
+    const tracking = Effect.suspend(() => Scope.provide(trackOpen({ label, site }), ledgerEntry.slot))
     if (track.unsafe === undefined) {
-      return Effect.andThen(Scope.provide(track(request), ledgerEntry.entry), witnessing)
+      return Effect.andThen(Scope.provide(track(request), ledgerEntry.entry), tracking)
     }
     ledgerEntry.keep(track.unsafe(request, Context.get(context, CurrentReservation)))
-    return witnessIn(context) === undefined ? Effect.void : witnessing
+    return trackerIn(context) === undefined ? Effect.void : tracking
   })
 
 /** The ledger's entry is made before the dial and is so the last to go: a connection counts until it is really closed. */

@@ -9,8 +9,8 @@
 import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { AgeClock } from "../../internal/AgeClock.ts"
+import { defaultIsReusable } from "../../internal/BorrowExit.ts"
 import { Alarm } from "../../internal/Timer.ts"
-import { leavesUndisturbed } from "../../internal/Undisturbed.ts"
 import type { HeldLease } from "../../Monitor/Ledger.ts"
 import type { PoolError } from "../PoolError.ts"
 import type { Settings } from "../PoolOptions.ts"
@@ -244,7 +244,7 @@ export class PoolCore<K, A> {
     lease.unnote?.()
     // A borrower that was interrupted before it went on with its connection has left nothing behind on it.
     const connection = lease.isInUse ? lease.connection : undefined
-    const isSpoilt = connection !== undefined && !(this.#env.isReusable ?? leavesUndisturbed)(connection.value, exit)
+    const isSpoilt = connection !== undefined && !(this.#env.isReusable ?? defaultIsReusable)(connection.value, exit)
     if (connection !== undefined) this.#health.used(connection, exit, isSpoilt)
     const mayDial = connection?.onTrial === true && this.#dials.used(connection, exit)
     const held = lease.connection

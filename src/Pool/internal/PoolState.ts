@@ -14,7 +14,7 @@ import * as Scope from "effect/Scope"
 import type * as Tracer from "effect/Tracer"
 import type { AgeClock } from "../../internal/AgeClock.ts"
 import type { CallSite } from "../../internal/CallSite.ts"
-import type { Loss } from "../../internal/Loss.ts"
+import type { GcGuard } from "../../internal/GcGuard.ts"
 import type { ResourceExhausted } from "../../Monitor/Service.ts"
 import type { Tracked } from "../../Monitor/Service.ts"
 import type { Connector } from "../../Resource/Connector.ts"
@@ -240,10 +240,10 @@ export class Lease<K, A> {
   watchedSince = Infinity
   /** It was reported for being held too long. */
   reported = false
-  /** Has a witness forget it. */
+  /** Removes it from the tracker of what is open. */
   unnote: (() => void) | undefined = undefined
   /** It is guarded: its holder may be garbage-collected, which ends it. */
-  loss: Loss | undefined = undefined
+  gcGuard: GcGuard | undefined = undefined
   /** Lets the waiting fiber go on, once: with the connection that it has been leased, or with what the wait has failed with. */
   resume: ((failure: PoolError | undefined) => void) | undefined = undefined
   /** Ends the borrower's effect, if leases are limited. */

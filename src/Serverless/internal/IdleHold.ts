@@ -8,7 +8,7 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import { endsWithin } from "../../internal/Bounded.ts"
+import { endsWithin } from "../../internal/Timeout.ts"
 import { sleepUnref } from "../../internal/Timer.ts"
 import * as PoolRegistry from "../../Pool/PoolRegistry.ts"
 

@@ -9,7 +9,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
-import { report } from "../../internal/Unhandled.ts"
+import { report } from "../../internal/UnhandledLog.ts"
 
 /** One attempt to build the layer. */
 interface Build<R, E> {

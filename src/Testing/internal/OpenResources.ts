@@ -6,11 +6,11 @@
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type { Opened, OpenTracker } from "../../internal/OpenTracker.ts"
 import { startTimer } from "../../internal/Timer.ts"
-import type { Opened, Witness } from "../../internal/Witness.ts"
 import { LeftOpen } from "../../Monitor/Leak.ts"
 
-export class OpenResources implements Witness {
+export class OpenResources implements OpenTracker {
   readonly #clock: Clock.Clock
   /** The open resources, with the time of their opening. */
   readonly #open = new Map<Opened, number>()

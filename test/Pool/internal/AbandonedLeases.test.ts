@@ -18,7 +18,7 @@ const connectionsWith = (leases: Leases, others = 0) => {
   return { all: () => connections, size: connections.size, hasLeased: true }
 }
 
-const isGuarded = ({ fiber, loss }: Lease<string, string>) => loss !== undefined && fiber === undefined
+const isGuarded = ({ fiber, gcGuard }: Lease<string, string>) => gcGuard !== undefined && fiber === undefined
 
 describe("leases that may be lost", () => {
   it("are guarded a second after they began, and cost nothing before", () => {

@@ -1,12 +1,12 @@
 /**
- * What the monitor and a witness know of a pool's connections: as long as they are open, and no longer.
+ * The entries of a pool's connections in the monitor's ledger and in the tracker of what is open: they last exactly as long as the connection.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
 import * as Connector from "effect-sluice/Connector"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
-import { Witness } from "../../../src/internal/Witness.ts"
+import { OpenTracker } from "../../../src/internal/OpenTracker.ts"
 import { settle } from "../../support/Pools.ts"
 
 /** A monitor that is somebody else's, which need not have the way without a scope. */
@@ -51,9 +51,9 @@ describe("the records of a connection", () => {
       }).pipe(Effect.provide(monitor)))
   }
 
-  it.effect("a witness sees it as well, and sees it go", () => {
+  it.effect("the tracker of what is open has it until it is closed", () => {
     const open = new Set<unknown>()
-    const witness: Witness = { add: (opened) => open.add(opened), delete: (opened) => open.delete(opened) }
+    const tracker: OpenTracker = { add: (opened) => open.add(opened), delete: (opened) => open.delete(opened) }
     return Effect.gen(function*() {
       const connector = Connector.make({ open: (key: string) => Effect.succeed({ key }) })
       const pool = yield* ConnectionPool.make({ connector })
@@ -61,6 +61,6 @@ describe("the records of a connection", () => {
       assert.lengthOf([...open], 1)
       yield* ConnectionPool.drain(pool, "1 second")
       assert.lengthOf([...open], 0)
-    }).pipe(Effect.provideService(Witness, witness), Effect.provide(ResourceMonitor.layerTest))
+    }).pipe(Effect.provideService(OpenTracker, tracker), Effect.provide(ResourceMonitor.layerTest))
   })
 })

@@ -10,9 +10,9 @@ import * as Exit from "effect/Exit"
  * Whether a borrower came to an end of its own: with a success, or with a failure that it knows of. One that was interrupted or
  * died may have asked for something that is still to come, and the next one would take it for its own.
  */
-export const isUndisturbed = (exit: Exit.Exit<unknown, unknown>): boolean =>
+export const isCleanExit = (exit: Exit.Exit<unknown, unknown>): boolean =>
   Exit.isSuccess(exit) || !(Cause.hasInterrupts(exit.cause) || Cause.hasDies(exit.cause))
 
 /** The same for a connection, in the place of a connector's `isReusable`. */
-export const leavesUndisturbed = (_: unknown, exit?: Exit.Exit<unknown, unknown>): boolean =>
-  exit === undefined || isUndisturbed(exit)
+export const defaultIsReusable = (_: unknown, exit?: Exit.Exit<unknown, unknown>): boolean =>
+  exit === undefined || isCleanExit(exit)

@@ -15,7 +15,7 @@ const ending = (end: () => void) => () => {
  * Begins something and ends it with the scope, each in one step. `Effect.acquireRelease` does the same and keeps the whole
  * context of its caller for as long as the scope is open, which is more than half a kilobyte for each connection.
  */
-export const whileOpen = (begin: () => void, end: () => void): Effect.Effect<void, never, Scope.Scope> =>
+export const scopeHooks = (begin: () => void, end: () => void): Effect.Effect<void, never, Scope.Scope> =>
   Effect.uninterruptible(Effect.flatMap(Effect.scope, (scope) => {
     begin()
     return Scope.addFinalizerExit(scope, ending(end))

@@ -15,7 +15,7 @@ export const TrackedByPool: Context.Reference<boolean> = Context.Reference<boole
 )
 
 /** The call that asked for a connection, where whoever opens it was not called by the user itself. */
-export const AskedFrom: Context.Reference<CallSite | undefined> = Context.Reference<CallSite | undefined>(
-  "effect-sluice/internal/AskedFrom",
+export const DialSite: Context.Reference<CallSite | undefined> = Context.Reference<CallSite | undefined>(
+  "effect-sluice/internal/DialSite",
   { defaultValue: () => undefined }
 )

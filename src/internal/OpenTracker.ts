@@ -1,0 +1,62 @@
+/**
+ * Tracks what is open: for a test that checks that everything is closed at its end.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Tracer from "effect/Tracer"
+import { type CallSite, takeEverySite } from "./CallSite.ts"
+import { scopeHooks } from "./ScopeHooks.ts"
+
+/** An open connection or lease. */
+export interface Opened {
+  readonly kind: "Connection" | "Lease"
+  /** The endpoint's text. */
+  readonly label: string
+  readonly site: CallSite | undefined
+  /** The name of the span in which it was requested. */
+  readonly span: string | undefined
+}
+
+/** Holds everything that was opened with this tracker in its context and is still open. */
+export interface OpenTracker {
+  readonly add: (opened: Opened) => void
+  /** Called once for each {@link OpenTracker.add}, with the same object. */
+  readonly delete: (opened: Opened) => void
+}
+
+/** The tracker in force. It is part of the context, so that concurrent tests do not share one. */
+export const OpenTracker: Context.Reference<OpenTracker | undefined> = Context.Reference<OpenTracker | undefined>(
+  "effect-sluice/internal/OpenTracker",
+  { defaultValue: () => undefined }
+)
+
+/** Most programs have no tracker, and a look-up for each borrow would add a twentieth to its cost. */
+let mayHaveTracker = false
+
+/** Turns the look-up of trackers on for good, and records the call site of every call. */
+export const expectTracker = (): void => {
+  mayHaveTracker = true
+  takeEverySite()
+}
+
+/** The tracker in a context. */
+export const trackerIn = (context: Context.Context<never>): OpenTracker | undefined =>
+  mayHaveTracker ? Context.get(context, OpenTracker) : undefined
+
+/** The name of the span in a context. */
+export const spanNameIn = (context: Context.Context<never>): string | undefined => {
+  const span = Context.getOrUndefined(context, Tracer.ParentSpan)
+  return span?._tag === "Span" ? span.name : undefined
+}
+
+/** Adds a connection to the tracker, if there is one, until the scope closes. */
+export const trackOpen = (connection: Pick<Opened, "label" | "site">): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.contextWith((context: Context.Context<never>) => {
+    const tracker = trackerIn(context)
+    if (tracker === undefined) return Effect.void
+    const opened: Opened = { ...connection, kind: "Connection", span: spanNameIn(context) }
+    return scopeHooks(() => tracker.add(opened), () => tracker.delete(opened))
+  })
