@@ -181,7 +181,7 @@ const byDefault = {
 const bound = { exclusive: true, infinite: false }
 const bestBefore = { exclusive: true, infinite: true }
 
-/** Fills in the defaults of the caps; throws `InvalidOption` on nonsense. */
+/** Fills in the defaults of the caps; throws `InvalidOption` on an invalid value. */
 export const capsOf = (
   check: Check,
   options: Caps,
@@ -196,7 +196,7 @@ export const capsOf = (
   return { maxPerEndpoint: Math.min(maxPerEndpoint, maxTotal), maxTotal }
 }
 
-/** The caps of a running pool after a change; throws `InvalidOption` on nonsense. */
+/** The caps of a running pool after a change; throws `InvalidOption` on an invalid value. */
 export const resizedCaps = (
   caps: Caps,
   now: { readonly maxPerEndpoint: number; readonly maxTotal: number }
@@ -243,7 +243,7 @@ const redialPolicy = (policy: RetryPolicy.RetryPolicy, maxRedialDelay: number): 
   })
 }
 
-/** Fills in the defaults; throws `InvalidOption` on nonsense. */
+/** Fills in the defaults; throws `InvalidOption` on an invalid value. */
 export const settingsOf = <K, A, E, R>(options: Options<K, A, E, R>): Settings => {
   const check = checkOptions("ConnectionPool")
   const millis = (option: keyof typeof byDefault, range: { readonly exclusive: boolean; readonly infinite: boolean }) =>

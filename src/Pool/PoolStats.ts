@@ -90,8 +90,8 @@ export const emptyTally = (): Tally => ({
  *
  * - A success is a borrow that succeeded and left its connection fit to be leased again, or a check that passed. A dial is one only
  *   after a dial that failed: an endpoint that has fallen silent accepts too.
- * - Three of these are enough: failed dials, waits until `acquireTimeout`, failed checks of connections that were of no use yet, and
- *   first uses of connections that failed with an error that `Failure.classify` knows.
+ * - Three of these are enough: failed dials, waits until `acquireTimeout`, failed checks of connections that have served no borrower
+ *   yet, and first uses of connections that failed with an error that `Failure.classify` knows.
  * - Ten of these are enough: first uses that were interrupted or failed with an unknown error, which may be an answer, and waits that
  *   ended at `maxTotal`.
  * - A failed check of a connection that was of use before makes an endpoint `Degraded` and never `Unavailable`: a new connection

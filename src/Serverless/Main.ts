@@ -82,7 +82,7 @@ const start = <A, E, R, E2>(
  *
  * **Gotchas**
  *
- * - If an effect provides its own layers, the end of the work cannot be told from the end of the cleanup, so the deadline
+ * - If an effect provides its own layers, the end of the work looks like the end of the cleanup, so the deadline
  *   begins only with a signal. Pass the layers as `layer`.
  * - `process.exit` in your code, and SIGKILL, leave no time to close anything. After `process.exit`, stderr lists what was open.
  * - After success the process ends when nothing keeps its event loop alive.

@@ -173,7 +173,7 @@ interface Run {
  * @since 0.1.0
  */
 export interface CleanupOptions {
-  /** Takes the readings anew. */
+  /** Takes new readings. */
   readonly read: () => Usage
   /** Whether the pressure is gone, so that the remaining callbacks are skipped. */
   readonly isRelieved: () => boolean

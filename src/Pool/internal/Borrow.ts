@@ -43,7 +43,7 @@ const leaseFor = <K, A>(
 
 /**
  * Waits until the lease has a connection, or may use the one that it has, and then goes on with `onward`. The waiting fiber is
- * resumed with `onward` itself, which is a good part cheaper than resuming it with nothing and having it look for what comes next.
+ * resumed with `onward` itself, which costs a good part less than resuming it with nothing and having it look for what comes next.
  */
 const waitThen = <K, A, B, E, R>(
   { core }: PoolAccess<K, A>,

@@ -33,7 +33,7 @@ export interface EndpointState {
   readonly maxConcurrentDials: number
   /** Failures that the next delay is drawn from. Success halves them: an endpoint that flaps is not trusted at once. */
   readonly failures: number
-  /** It has accepted a connection that was of no use, so that the next one is a success only when it has served a borrower. */
+  /** It has accepted a connection that served no borrower, so that the next one is a success only when it has served a borrower. */
   readonly unproven: boolean
 }
 
@@ -99,7 +99,7 @@ export interface FailedDial {
   readonly policy: RetryPolicy.RetryPolicy
   /** The endpoint's text. */
   readonly label: string
-  /** How the dial failed: an `AttemptFailed`, a connection that was of no use, a `RetryError`, or a defect. */
+  /** How the dial failed: an `AttemptFailed`, a connection that cannot be used, a `RetryError`, or a defect. */
   readonly error: unknown
   /** The attempts before, for the borrowers that wait, if there were any. */
   readonly series: RetrySeries.Series | undefined
@@ -185,9 +185,9 @@ export const afterFailedDial = (before: EndpointState, error: unknown): Endpoint
 /**
  * What something that went wrong says of an endpoint.
  *
- * - `Failure`: a new connection is of no use, or there is none.
+ * - `Failure`: a new connection cannot be used, or there is none.
  * - `Unclear`: the same, or it has another reason.
- * - `Stale`: a connection that was of use before is dead. A new one may be good.
+ * - `Stale`: a connection that has served a borrower is dead. A new one may be good.
  */
 export type Evidence = "Failure" | "Unclear" | "Stale"
 

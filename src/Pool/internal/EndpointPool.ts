@@ -90,7 +90,7 @@ export class Item<H, C = unknown> {
     own.finalizer = Effect.suspend(() => this.isRemoved ? Effect.void : finalizer)
     const end = (holder: H | undefined, exit: Exit.Exit<unknown, unknown>) =>
       holder === undefined ? this.back : released(holder, exit)
-    // Several leases of one item are told apart by the closure that each gets.
+    // Several leases of one item are distinguished by the closure that each gets.
     const releaseOfOne = () => {
       const holder = this.#takeHolder()
       return (exit: Exit.Exit<unknown, unknown>) => end(holder, exit)

@@ -274,7 +274,7 @@ export class EndpointHealth<K, A> {
     this.failed(owner, onTrial ? "Failure" : "Stale", undefined)
   }
 
-  /** A borrower has waited in vain. While dials fail, that is known by them. */
+  /** A borrower has waited without success. While dials fail, they say so already. */
   timedOut(endpoint: PoolEndpoint<K, A>, error: PoolError): void {
     const { reason } = error
     if (reason._tag !== "AcquireTimeout" || endpoint.dialState.phase === "Down") return

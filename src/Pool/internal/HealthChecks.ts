@@ -161,8 +161,8 @@ const isTurning = <K, A>(lease: Lease<K, A> | undefined): boolean => lease !== u
  *
  * **Details**
  *
- * The kernel learns first that a connection has ended. The event loop brings that news, and the connector's `closed` and `isReusable`
- * pass it on. Between a return and the next lease in the same step or millisecond there is no time for news. In all other cases a
+ * The kernel learns first that a connection has ended. The event loop reports that, and the connector's `closed` and `isReusable`
+ * pass it on. Between a return and the next lease in the same step or millisecond there is no time for a report. In all other cases a
  * connection may be dead although nothing says so, and its next borrower lets the event loop turn before it uses the connection.
  */
 export class Liveness<K, A> {

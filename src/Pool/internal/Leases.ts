@@ -166,7 +166,7 @@ export class LeakDetection<K, A> {
     return now + next
   }
 
-  /** Ends the leases that have lasted for too long. What ends with one of them may be others, so that it looks anew each time. */
+  /** Ends the leases that have lasted for too long. Ending one may end others, so that the list is looked at again each time. */
   #endOver(monotonic: number): void {
     const { end, maxLease } = this.#measures
     for (let first = this.#held.first; first !== undefined; first = this.#held.first) {

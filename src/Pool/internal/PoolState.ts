@@ -144,7 +144,7 @@ export const makeConnection = <K, A>(
   reservations: 0
 })
 
-/** Whether a connection is of no use any more, leased or not: it has died, or was closed under its borrowers. */
+/** Whether a connection cannot be used any more, leased or not: it has died, or was closed under its borrowers. */
 export const isGone = <K, A>({ state, watcher }: PooledConnection<K, A>): boolean =>
   state === "Closing" || watcher?.pollUnsafe() !== undefined
 
