@@ -15,18 +15,21 @@ type Run = (...args: ReadonlyArray<never>) => unknown
  * Fibers pause as they do in a program. The scheduler of `TestClock` hides how they do, and a pool that cannot foresee when a fiber
  * pauses borrows in another way.
  */
-const asInPrograms = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.updateService(effect, Scheduler.Scheduler, (scheduler) => ({
-    executionMode: scheduler.executionMode,
-    shouldYield: Scheduler.MixedScheduler.prototype.shouldYield,
-    makeDispatcher: () => scheduler.makeDispatcher()
-  }))
+const asInPrograms = <A, E>(test: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  Effect.updateService(
+    test,
+    Scheduler.Scheduler,
+    (scheduler) =>
+      Object.assign(new Scheduler.MixedScheduler(scheduler.executionMode), {
+        makeDispatcher: () => scheduler.makeDispatcher()
+      })
+  )
 
 /** Registers a test that is checked. Its types are those of what it wraps; how a test is registered has many shapes. */
 const checking = <Register extends Run>(register: Register): Register =>
-  ((name: never, self: Parameters<typeof LeakCheck.test>[0], options: never) => {
+  ((name: never, self: (...args: ReadonlyArray<never>) => Effect.Effect<never>, options: never) => {
     const test = LeakCheck.test(self)
-    return register(name, ((...args: Parameters<typeof test>) => asInPrograms(test(...args))) as never, options)
+    return register(name, ((...args: ReadonlyArray<never>) => asInPrograms(test(...args))) as never, options)
   }) as unknown as Register
 
 const checkingTester = <R>(tester: Vitest.Tester<R>): Vitest.Tester<R> =>
