@@ -267,8 +267,8 @@ export class Dials<K, A> {
 
   /**
    * Closes a connection that has died under borrowers who go on: its slot is free before it is known whether it
-   * has served them. If it has served none so far, the next dial waits as after a failure, so that a server that closes what it accepts is not dialed by all
-   * that wait at once.
+   * has served them. If it has served none so far, the next dial waits as after a failure, so that a server that closes what it
+   * accepts is not dialed by all that wait at once.
    */
   closeDead(connection: PooledConnection<K, A>): void {
     const { onTrial, owner, state } = connection
