@@ -14,7 +14,7 @@ export class HandDriven {
   onSettled: () => void = () => {}
   /** Called after each task: every fiber has paused then, or waits. */
   onTask: () => void = () => {}
-  /** Fibers yield after so many operations: the fewer, the more interleavings. */
+  /** Fibers yield after so many operations: the fewer, the more interleavings. It holds for services that are asked for after it. */
   opsBeforeYield = 2048
   #tasks: Array<() => void> = []
   /** What is left of the tasks that run in one turn, one by one. */
@@ -26,18 +26,16 @@ export class HandDriven {
     return this.#sleepers.length
   }
 
-  /** The services that put a fiber into this world. */
+  /** The services that put a fiber into this world. It yields by Effect's own rule, so that the pool can foresee when. */
   services<R>(context: Context.Context<R>): Context.Context<R> {
-    const scheduler: Scheduler.Scheduler = {
-      executionMode: "async",
-      shouldYield: (fiber) => fiber.currentOpCount >= this.opsBeforeYield,
-      makeDispatcher: () => ({
-        scheduleTask: (task) => void this.#tasks.push(task),
-        flush: () => void this.#runTasks()
-      })
-    }
+    const makeDispatcher = (): Scheduler.SchedulerDispatcher => ({
+      scheduleTask: (task) => void this.#tasks.push(task),
+      flush: () => void this.#runTasks()
+    })
+    const scheduler = Object.assign(new Scheduler.MixedScheduler("async"), { makeDispatcher })
     return context.pipe(
       Context.add(Scheduler.Scheduler, scheduler),
+      Context.add(Scheduler.MaxOpsBeforeYield, this.opsBeforeYield),
       Context.add(Clock.Clock, this.#clock()),
       // What is scripted to go wrong is no news.
       Context.add(References.MinimumLogLevel, "None")

@@ -74,9 +74,10 @@ export class Model {
     this.history = history
     this.caps = history.options
     this.#recentCaps = [history.options]
+    this.world.opsBeforeYield = history.opsBeforeYield
     this.#fork = Effect.runForkWith(this.world.services(services))
     const { maxAttempts, ...options } = history.options
-    const made = this.#fork(Scope.provide(
+    const making = this.#fork(Scope.provide(
       ConnectionPool.make({
         ...Connecting.make(this.#referee()),
         ...options,
@@ -87,10 +88,11 @@ export class Model {
         retry: RetryPolicy.make({ maxAttempts, initialDelay: 5, maxDelay, jitter: 0, idempotent: true })
       }),
       this.#scope
-    )).pollUnsafe()
-    if (made === undefined || Exit.isFailure(made)) throw new Error("a pool is made in one step")
+    ))
+    this.world.flush()
+    const made = making.pollUnsafe()
+    if (made === undefined || Exit.isFailure(made)) throw new Error("a pool is made without waiting")
     this.pool = made.value
-    this.world.opsBeforeYield = history.opsBeforeYield
     this.world.onSettled = () => this.#check()
   }
 
