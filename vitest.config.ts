@@ -22,7 +22,8 @@ const apart = [
 const counted = [
   "test/Pool/{Model,LeftBehind,LoweredCap,Spoilt,Stalls,EffectCases,EffectPool,EffectPoolContract}.test.ts",
   "test/Pool/internal/EndpointPool.test.ts",
-  "test/Resource/{TcpReuse,TcpDial,JsonRpcPeers,PromiseClient}.test.ts",
+  "test/Resource/{TcpReuse,JsonRpcPeers,PromiseClient}.test.ts",
+  "test/Resource/internal/tcp/Dial.test.ts",
   `test/hazard/@(${countedHazards}).test.ts`,
   "test/Testing/FaultProxy.test.ts"
 ]

@@ -91,6 +91,17 @@ for (const from of usersOfPool) {
   violations.set(`src/${from}/ToPoolInternal.ts`, importing("../Pool/internal/Target.ts"))
   violations.set(`src/${from}/Deep/ToPoolInternal.ts`, importing("../../Pool/internal/Target.ts", "import type"))
 }
+violations.set("src/Resource/internal/tcp/Target.ts", "export const target = 1\n")
+violations.set("src/Resource/ToOwnInternal.ts", importing("./internal/tcp/Target.ts"))
+const usersOfResource = folders.filter((from) => arrows[from]?.includes("Resource"))
+for (const from of usersOfResource) {
+  violations.set(`src/${from}/ToResourceInternal.ts`, importing("../Resource/internal/tcp/Target.ts"))
+  violations.set(
+    `src/${from}/Deep/ToResourceInternal.ts`,
+    importing("../../Resource/internal/tcp/Target.ts", "import type")
+  )
+}
+violations.set("src/Pool/PoolTelemetry.ts", importing("../Resource/internal/tcp/Target.ts"))
 /** What is behind the public modules of the monitor, in the order in which each may import those before it. */
 const behindMonitor = ["readings", "levels", "gate"]
 const usersOfMonitor = folders.filter((from) => arrows[from]?.includes("Monitor"))
@@ -175,6 +186,15 @@ describe("the linter", () => {
       assert.deepStrictEqual(rulesOf(`src/${from}/ToPoolInternal.ts`), ["eslint(no-restricted-imports)"])
       assert.deepStrictEqual(rulesOf(`src/${from}/Deep/ToPoolInternal.ts`), ["eslint(no-restricted-imports)"])
     }
+  })
+
+  it("keeps the internal modules of the resources to the resources", () => {
+    assert.deepStrictEqual(rulesOf("src/Resource/ToOwnInternal.ts"), [])
+    for (const from of usersOfResource) {
+      assert.deepStrictEqual(rulesOf(`src/${from}/ToResourceInternal.ts`), ["eslint(no-restricted-imports)"])
+      assert.deepStrictEqual(rulesOf(`src/${from}/Deep/ToResourceInternal.ts`), ["eslint(no-restricted-imports)"])
+    }
+    assert.deepStrictEqual(rulesOf("src/Pool/PoolTelemetry.ts"), ["eslint(no-restricted-imports)"])
   })
 
   it("keeps what is behind the monitor's public modules to the monitor, but for what the command reads and judges", () => {

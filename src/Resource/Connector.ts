@@ -6,7 +6,8 @@
 import type * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
-import { type ClientError, connectorOf, type PromiseClient } from "./PromiseClient.ts"
+import { connectorOf } from "./internal/PromiseConnector.ts"
+import type { ClientError, PromiseClient } from "./PromiseClient.ts"
 
 export { ClientError, type PromiseClient } from "./PromiseClient.ts"
 

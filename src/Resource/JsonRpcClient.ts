@@ -16,13 +16,15 @@ import { checkOptions, type OptionCheck } from "../internal/Options.ts"
 import { timeoutOrElse } from "../internal/Timeout.ts"
 import type * as Connector from "./Connector.ts"
 import type { Endpoint } from "./Endpoint.ts"
+import { decodeInitialize, initializeParams, type McpOptions, type McpServer } from "./internal/jsonrpc/McpHandshake.ts"
+import type { Notification } from "./internal/jsonrpc/NotificationInbox.ts"
+import * as Session from "./internal/jsonrpc/Session.ts"
 import { HandshakeFailed, JsonRpcError, RequestTimeout } from "./JsonRpcError.ts"
-import type { Notification } from "./JsonRpcInbox.ts"
-import * as Session from "./JsonRpcSession.ts"
-import { decodeInitialize, initializeParams, type McpOptions, type McpServer } from "./McpHandshake.ts"
 import * as TcpConnection from "./TcpConnection.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
+export type { McpOptions, McpServer } from "./internal/jsonrpc/McpHandshake.ts"
+export type { Notification } from "./internal/jsonrpc/NotificationInbox.ts"
 export {
   ConnectionLost,
   HandshakeFailed,
@@ -35,8 +37,6 @@ export {
   UnattributedError,
   UnsupportedVersion
 } from "./JsonRpcError.ts"
-export type { Notification } from "./JsonRpcInbox.ts"
-export type { McpOptions, McpServer } from "./McpHandshake.ts"
 
 /**
  * How to send one request.

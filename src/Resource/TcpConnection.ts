@@ -21,14 +21,15 @@ import { labelOf } from "../internal/SafeText.ts"
 import { ResourceMonitor } from "../Monitor/Service.ts"
 import * as Connector from "./Connector.ts"
 import type { Endpoint } from "./Endpoint.ts"
-import { type Asked, type Keeper, keeping } from "./Keeping.ts"
-import * as TcpBytes from "./TcpBytes.ts"
+import { dial, type DialSettings } from "./internal/tcp/Dial.ts"
+import { admitted, explained } from "./internal/tcp/DialReservation.ts"
+import { type Asked, type Keeper, keeping } from "./internal/tcp/GuardedConnection.ts"
+import * as TcpBytes from "./internal/tcp/ReadWrite.ts"
+import { abort, type Ending, type TcpSocket } from "./internal/tcp/Socket.ts"
 import type { TcpConnectionError } from "./TcpConnectionError.ts"
-import { dial, type DialSettings } from "./TcpDial.ts"
-import { admitted, explained } from "./TcpRoom.ts"
-import { abort, type Ending, type TcpSocket } from "./TcpSocket.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
+export type { Ending } from "./internal/tcp/Socket.ts"
 export {
   ConnectionClosed,
   DialFailed,
@@ -40,7 +41,6 @@ export {
   type TcpConnectionErrorReason,
   WriteFailed
 } from "./TcpConnectionError.ts"
-export type { Ending } from "./TcpSocket.ts"
 
 /**
  * An open connection. Its read side and its write side may be used by two fibers at once; each side by one at a time.

@@ -6,7 +6,7 @@ import { Effect, Fiber, Stream } from "effect"
 import * as JsonRpcClient from "effect-sluice/JsonRpcClient"
 import { TestClock } from "effect/testing"
 import type * as Net from "node:net"
-import { tokenOf, withToken } from "../../src/Resource/JsonRpcProgress.ts"
+import { tokenOf, withToken } from "../../src/Resource/internal/jsonrpc/ProgressToken.ts"
 import {
   answer,
   eventually,

@@ -5,10 +5,10 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Net from "node:net"
-import { timeoutOption } from "../internal/Timeout.ts"
-import type { Reservation } from "../Monitor/Service.ts"
-import { Attempt, type Room } from "./TcpAttempt.ts"
-import type { Target } from "./TcpLookup.ts"
+import { timeoutOption } from "../../../internal/Timeout.ts"
+import type { Reservation } from "../../../Monitor/Service.ts"
+import type { Target } from "./AddressLookup.ts"
+import { Attempt, type Room } from "./ConnectAttempt.ts"
 
 /** How long an attempt is alone before the next address is tried too: the "Connection Attempt Delay" of RFC 8305, in ms. */
 const attemptDelay = 250

@@ -5,8 +5,8 @@
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { cut } from "../internal/Printable.ts"
-import { malformed, type MalformedMessage, UnsupportedVersion } from "./JsonRpcError.ts"
+import { cut } from "../../../internal/Printable.ts"
+import { malformed, type MalformedMessage, UnsupportedVersion } from "../../JsonRpcError.ts"
 
 /**
  * Who we say we are in the MCP handshake.

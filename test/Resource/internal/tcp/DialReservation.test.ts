@@ -13,8 +13,8 @@ import * as TcpConnection from "effect-sluice/TcpConnection"
 import * as Net from "node:net"
 import * as Os from "node:os"
 import * as Path from "node:path"
-import { countSockets } from "../support/descriptors.ts"
-import * as TcpServer from "../support/TcpServer.ts"
+import { countSockets } from "../../../support/descriptors.ts"
+import * as TcpServer from "../../../support/TcpServer.ts"
 
 /** A claim that writes down how many sockets there are whenever something is said to it. */
 const witness = () => {

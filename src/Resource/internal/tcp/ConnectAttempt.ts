@@ -4,8 +4,8 @@
  * @since 0.1.0
  */
 import type * as Net from "node:net"
-import type { Reservation } from "../Monitor/Service.ts"
-import type { Target } from "./TcpLookup.ts"
+import type { Reservation } from "../../../Monitor/Service.ts"
+import type { Target } from "./AddressLookup.ts"
 
 /** A claim on room for one descriptor. */
 export interface Room {

@@ -8,12 +8,12 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
-import { labelOf } from "../internal/SafeText.ts"
-import * as Service from "../Monitor/Service.ts"
-import { ResourceMonitor } from "../Monitor/Service.ts"
-import type { Endpoint } from "./Endpoint.ts"
-import type { Room } from "./TcpAttempt.ts"
-import { dialFailed, type TcpConnectionError } from "./TcpConnectionError.ts"
+import { labelOf } from "../../../internal/SafeText.ts"
+import * as Service from "../../../Monitor/Service.ts"
+import { ResourceMonitor } from "../../../Monitor/Service.ts"
+import type { Endpoint } from "../../Endpoint.ts"
+import { dialFailed, type TcpConnectionError } from "../../TcpConnectionError.ts"
+import type { Room } from "./ConnectAttempt.ts"
 
 const unlimited: Room = { claim: Service.unreserved, end: () => {} }
 

@@ -10,8 +10,8 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as MutableList from "effect/MutableList"
 import * as Queue from "effect/Queue"
-import { decodeLine } from "./JsonRpcCodec.ts"
-import type { JsonRpcError } from "./JsonRpcError.ts"
+import type { JsonRpcError } from "../../JsonRpcError.ts"
+import { decodeLine } from "./Codec.ts"
 
 /**
  * A message of the server that wants no answer.

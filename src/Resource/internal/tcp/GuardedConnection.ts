@@ -10,12 +10,12 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as References from "effect/References"
 import * as Scope from "effect/Scope"
-import type { CallSite } from "../internal/CallSite.ts"
-import { closeOnFailure } from "../internal/CloseOnFailure.ts"
-import { addGuard, type GcGuard, removeGuard } from "../internal/GcGuard.ts"
-import { spanNameIn } from "../internal/OpenTracker.ts"
-import type { Origin } from "../Monitor/Leak.ts"
-import { ResourceMonitor } from "../Monitor/Service.ts"
+import type { CallSite } from "../../../internal/CallSite.ts"
+import { closeOnFailure } from "../../../internal/CloseOnFailure.ts"
+import { addGuard, type GcGuard, removeGuard } from "../../../internal/GcGuard.ts"
+import { spanNameIn } from "../../../internal/OpenTracker.ts"
+import type { Origin } from "../../../Monitor/Leak.ts"
+import { ResourceMonitor } from "../../../Monitor/Service.ts"
 
 /**
  * What can still use or close a connection refers to its keeper: the connection that the user has, the fibers that read or write

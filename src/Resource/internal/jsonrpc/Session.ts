@@ -14,9 +14,8 @@ import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
-import { timeoutOrElse } from "../internal/Timeout.ts"
-import { Alarm } from "../internal/Timer.ts"
-import * as Codec from "./JsonRpcCodec.ts"
+import { timeoutOrElse } from "../../../internal/Timeout.ts"
+import { Alarm } from "../../../internal/Timer.ts"
 import {
   ConnectionLost,
   JsonRpcError,
@@ -25,12 +24,14 @@ import {
   RemoteError,
   RequestTimeout,
   UnattributedError
-} from "./JsonRpcError.ts"
-import * as Inbox from "./JsonRpcInbox.ts"
-import { type ProgressToken, tokenOf, withToken } from "./JsonRpcProgress.ts"
-import { Silence } from "./JsonRpcSilence.ts"
-import type { TcpConnection } from "./TcpConnection.ts"
-import { ConnectionClosed, TcpConnectionError } from "./TcpConnectionError.ts"
+} from "../../JsonRpcError.ts"
+import type { TcpConnection } from "../../TcpConnection.ts"
+import { ConnectionClosed, TcpConnectionError } from "../../TcpConnectionError.ts"
+import * as Codec from "./Codec.ts"
+import { LineBuffer } from "./LineBuffer.ts"
+import * as Inbox from "./NotificationInbox.ts"
+import { type ProgressToken, tokenOf, withToken } from "./ProgressToken.ts"
+import { Silence } from "./SilenceDetector.ts"
 
 /** What a session needs to know. */
 export interface SessionSettings {
@@ -71,7 +72,7 @@ interface Pending {
 export interface Session {
   readonly connection: TcpConnection
   readonly settings: SessionSettings
-  readonly lines: Codec.LineBuffer
+  readonly lines: LineBuffer
   readonly pending: Map<number, Pending>
   /** The requests that progress gives more time. */
   readonly extensible: Map<ProgressToken, Pending>
@@ -424,7 +425,7 @@ export const serve = (
     const session: Session = {
       connection,
       settings,
-      lines: new Codec.LineBuffer(settings.maxLineBytes),
+      lines: new LineBuffer(settings.maxLineBytes),
       pending: new Map(),
       extensible: new Map(),
       silence: new Silence(settings.isMcp),

@@ -10,7 +10,7 @@ import * as JsonRpcClient from "effect-sluice/JsonRpcClient"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import { TestClock } from "effect/testing"
 import type * as Net from "node:net"
-import { Silence } from "../../src/Resource/JsonRpcSilence.ts"
+import { Silence } from "../../../../src/Resource/internal/jsonrpc/SilenceDetector.ts"
 import {
   answer,
   eventually,
@@ -22,9 +22,9 @@ import {
   mcpServer,
   reasonOf,
   rpcServer
-} from "../support/JsonRpcServer.ts"
-import { stall } from "../support/stall.ts"
-import type { TcpServer } from "../support/TcpServer.ts"
+} from "../../../support/JsonRpcServer.ts"
+import { stall } from "../../../support/stall.ts"
+import type { TcpServer } from "../../../support/TcpServer.ts"
 
 interface Lossy {
   readonly server: TcpServer

@@ -5,10 +5,10 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import * as Net from "node:net"
-import type { Room } from "../../src/Resource/TcpAttempt.ts"
-import { Attempts } from "../../src/Resource/TcpAttempts.ts"
-import { causeOf } from "../../src/Resource/TcpFailures.ts"
-import { interleaved } from "../../src/Resource/TcpLookup.ts"
+import { interleaved } from "../../../../src/Resource/internal/tcp/AddressLookup.ts"
+import { causeOf } from "../../../../src/Resource/internal/tcp/CombinedError.ts"
+import type { Room } from "../../../../src/Resource/internal/tcp/ConnectAttempt.ts"
+import { Attempts } from "../../../../src/Resource/internal/tcp/HappyEyeballs.ts"
 
 const coded = (code: string) => Object.assign(new Error(code), { code })
 

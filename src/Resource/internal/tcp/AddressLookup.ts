@@ -6,8 +6,8 @@
 import * as Effect from "effect/Effect"
 import type * as Dns from "node:dns"
 import * as Net from "node:net"
-import type { Endpoint, TcpEndpoint } from "./Endpoint.ts"
-import { dialFailed, type TcpConnectionError } from "./TcpConnectionError.ts"
+import type { Endpoint, TcpEndpoint } from "../../Endpoint.ts"
+import { dialFailed, type TcpConnectionError } from "../../TcpConnectionError.ts"
 
 /** One place to dial: what Node's `createConnection` takes. */
 export type Target = { readonly path: string } | { readonly host: string; readonly port: number }

@@ -8,8 +8,8 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Net from "node:net"
-import { timeoutOrElse } from "../internal/Timeout.ts"
-import type { Endpoint } from "./Endpoint.ts"
+import { timeoutOrElse } from "../../../internal/Timeout.ts"
+import type { Endpoint } from "../../Endpoint.ts"
 
 /**
  * How a connection ended.

@@ -9,10 +9,10 @@ import * as TcpConnection from "effect-sluice/TcpConnection"
 import { TestClock } from "effect/testing"
 import type * as Net from "node:net"
 import * as Tls from "node:tls"
-import { certificate, certifiedName } from "../support/Certificates.ts"
-import { countSockets } from "../support/descriptors.ts"
-import { stall } from "../support/stall.ts"
-import * as TcpServer from "../support/TcpServer.ts"
+import { certificate, certifiedName } from "../../../support/Certificates.ts"
+import { countSockets } from "../../../support/descriptors.ts"
+import { stall } from "../../../support/stall.ts"
+import * as TcpServer from "../../../support/TcpServer.ts"
 
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes)
 

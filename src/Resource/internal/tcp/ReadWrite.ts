@@ -7,7 +7,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import { timeoutOrElse } from "../internal/Timeout.ts"
+import { timeoutOrElse } from "../../../internal/Timeout.ts"
 import {
   ConnectionClosed,
   ReadFailed,
@@ -15,8 +15,8 @@ import {
   TcpConnectionError,
   type TcpConnectionErrorReason,
   WriteFailed
-} from "./TcpConnectionError.ts"
-import { hold, letGo, type TcpSocket } from "./TcpSocket.ts"
+} from "../../TcpConnectionError.ts"
+import { hold, letGo, type TcpSocket } from "./Socket.ts"
 
 const failWith = (reason: TcpConnectionErrorReason): Effect.Effect<never, TcpConnectionError> =>
   Effect.fail(new TcpConnectionError({ reason }))

@@ -1,0 +1,90 @@
+/**
+ * Splits the bytes of a connection into lines of bounded length.
+ *
+ * @since 0.1.0
+ */
+
+const newline = 0x0a
+const carriageReturn = 0x0d
+const noBytes = Buffer.alloc(0)
+
+/** A buffer this small is kept for the next line; a larger one was needed by one line only. */
+const keptCapacity = 65_536
+
+/** What {@link LineBuffer.push} found: whole lines, and whether the one after them is too long. */
+export interface Lines {
+  /** The bytes themselves where they are not UTF-8. */
+  readonly lines: ReadonlyArray<string | Uint8Array>
+  readonly tooLong: boolean
+}
+
+/**
+ * Puts chunks of bytes together to lines of at most `limit` bytes.
+ *
+ * The start of an incomplete line is copied into one buffer that doubles when it is full: a peer that sends single bytes
+ * makes us hold at most twice the limit, and the work stays linear. Bytes are decoded only when their line is complete,
+ * so a character may be split anywhere.
+ */
+export class LineBuffer {
+  readonly #limit: number
+  readonly #decoder = new TextDecoder("utf-8", { fatal: true })
+  #start: Buffer = noBytes
+  #length = 0
+
+  constructor(limit: number) {
+    this.#limit = limit
+  }
+
+  /** Takes the next bytes. A line that is not UTF-8 stays bytes; empty lines are left out; `\r\n` ends a line too. */
+  push(chunk: Uint8Array): Lines {
+    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+    const lines: Array<string | Uint8Array> = []
+    let from = 0
+    for (let end = bytes.indexOf(newline); end >= 0; end = bytes.indexOf(newline, from)) {
+      if (this.#length + end - from > this.#limit) return { lines, tooLong: true }
+      const line = this.#complete(bytes.subarray(from, end))
+      if (line !== "") lines.push(line)
+      from = end + 1
+    }
+    const rest = bytes.subarray(from)
+    if (this.#length + rest.length > this.#limit) return { lines, tooLong: true }
+    this.#keep(rest)
+    return { lines, tooLong: false }
+  }
+
+  /** The last line of a peer that has ended without ending its line; empty if there is none. */
+  rest(): string | Uint8Array {
+    return this.#complete(noBytes)
+  }
+
+  #complete(end: Buffer): string | Uint8Array {
+    if (this.#length === 0) return this.#decode(end)
+    this.#keep(end)
+    const line = this.#decode(this.#start.subarray(0, this.#length))
+    this.#length = 0
+    if (this.#start.length > keptCapacity) this.#start = noBytes
+    return line
+  }
+
+  #keep(bytes: Buffer): void {
+    const length = this.#length + bytes.length
+    if (length > this.#start.length) {
+      const grown = Buffer.allocUnsafeSlow(Math.max(length, 2 * this.#start.length))
+      this.#start.copy(grown, 0, 0, this.#length)
+      this.#start = grown
+    }
+    bytes.copy(this.#start, this.#length)
+    this.#length = length
+  }
+
+  #decode(line: Buffer): string | Uint8Array {
+    const end = line.length > 0 && line[line.length - 1] === carriageReturn ? line.length - 1 : line.length
+    const bytes = line.subarray(0, end)
+    try {
+      return this.#decoder.decode(bytes)
+    } catch {
+      // A copy, because the buffer is used again.
+      return new Uint8Array(bytes)
+    }
+  }
+}
