@@ -65,8 +65,8 @@ export class AgeClock {
   }
 
   /**
-   * The milliseconds of the monotonic clock at `now`, a time of {@link now}. That clock is read anew when this time has moved
-   * on: what is counted from here is early by a millisecond at most.
+   * The milliseconds of the monotonic clock at `now`, a time of {@link now}. That clock is read again when this time has moved
+   * on, so that a duration from here is too short by at most a millisecond.
    */
   monotonicAt(now: number): number {
     if (now !== this.#readAt) {

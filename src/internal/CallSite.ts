@@ -9,7 +9,7 @@ interface Captured {
   readonly stack?: unknown
 }
 
-/** A place in the program that is put into words only when somebody reads it, which few are. */
+/** A place in the program. Its text is made only when it is read, which is seldom. */
 export class CallSite {
   // V8 puts it into words when it is read for the first time, which takes several times as long as capturing it. Until
   // then it keeps the calling function and its `this` alive, and with them whatever they can reach.
@@ -65,8 +65,8 @@ const quota = { sites: 100, millis: 100 }
 const sampled = 1024
 
 /**
- * Takes call sites as long as they are cheap beside the work: each costs over a microsecond, which nobody notices a thousand
- * times a second, and which would double what the fastest calls cost. Beyond that it takes one in 1024, so that whatever is
+ * Takes call sites as long as they are cheap beside the work: each costs over a microsecond, which does not matter a thousand
+ * times a second, but would double what the fastest calls cost. Beyond that it takes one in 1024, so that whatever is
  * called from the same place again and again is met all the same.
  *
  * The time that it bounds is the processor's, whatever clock the program is given, so it asks none: a timer that keeps
@@ -97,7 +97,7 @@ const callSites = /*#__PURE__*/ new CallSites()
 
 let isExact = false
 
-/** Takes every call site from now on, whatever it costs: a test wants to be told. */
+/** Takes every call site from now on, whatever it costs, as tests need. */
 export const takeEverySite = (): void => {
   isExact = true
 }

@@ -14,7 +14,7 @@ export const TrackedByPool: Context.Reference<boolean> = Context.Reference<boole
   { defaultValue: () => false }
 )
 
-/** The call that asked for a connection, where whoever opens it was not called by the user itself. */
+/** The call that asked for a connection, where the code that opens it was not called by the user itself. */
 export const DialSite: Context.Reference<CallSite | undefined> = Context.Reference<CallSite | undefined>(
   "effect-sluice/internal/DialSite",
   { defaultValue: () => undefined }

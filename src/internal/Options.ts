@@ -1,5 +1,5 @@
 /**
- * Checks that every module applies to its options, so that nonsense is refused in the same words everywhere.
+ * Checks that every module applies to its options, so that invalid values are refused in the same words everywhere.
  *
  * The checks throw `InvalidOption`: options are values that the program itself writes, and a constructor is no Effect.
  *

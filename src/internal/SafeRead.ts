@@ -1,6 +1,6 @@
 /**
- * Looking into values of which nothing is known, such as what somebody threw. A getter, a proxy or an iterator that throws
- * says nothing, and what is huge costs no more than what is small.
+ * Reads values of which nothing is known, such as thrown ones. A getter, a proxy or an iterator that throws counts as empty, and a huge
+ * value costs no more than a small one.
  *
  * @since 0.1.0
  */
@@ -16,7 +16,7 @@ export const quietly = <A>(f: () => A): A | undefined => {
 
 /** Reads a property. */
 export const read = (node: object, key: string): unknown =>
-  // Reading an unknown key of an object is safe; what comes back is checked by whoever asked.
+  // Reading an unknown key of an object is safe; the caller checks the result.
   quietly(() => (node as Record<string, unknown>)[key])
 
 export const isObject = (value: unknown): value is object => typeof value === "object" && value !== null

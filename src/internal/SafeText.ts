@@ -174,7 +174,7 @@ const presentObject = (value: object, seen: ReadonlyArray<object>): unknown => {
   if (Array.isArray(value)) return itemsOf(value, seen)
   if (ArrayBuffer.isView(value)) return `${value.byteLength} bytes`
   if ("toJSON" in value && typeof value.toJSON === "function") return present(value.toJSON(), seen)
-  // The inside of a socket or a client is of no use in a log, and holds its options.
+  // The fields of a socket or a client do not help in a log, and contain its options.
   if (!isPlain(value) && !("_tag" in value)) return `[${safeText(value.constructor.name, 100)}]`
   return fieldsOf(value, seen)
 }

@@ -51,8 +51,8 @@ export const awaitWithin = <A, E>(
   })
 
 /**
- * Runs an effect to its end and waits for it at most so long; `false` if it has not ended by then. It goes on, and nobody
- * waits for it any more.
+ * Runs an effect to its end and waits for it at most so long; `false` if it has not ended by then. It goes on, and no
+ * fiber waits for it any more.
  */
 export const endsWithin = <R>(
   effect: Effect.Effect<unknown, never, R>,
@@ -76,7 +76,7 @@ export interface Bounds<A = unknown, E = unknown> {
 /**
  * Runs an effect in a fiber of its own and waits for it at most so long. When the time is up, or the waiting fiber is
  * interrupted, the effect is interrupted too, and is left behind if that does not end it within `patience`: an effect that
- * cannot be interrupted must not hold whoever waits for it. The result is `undefined` when the time was up.
+ * cannot be interrupted must not hold its caller. The result is `undefined` when the time was up.
  */
 export const supervised = <A, E, R>(
   effect: Effect.Effect<A, E, R>,

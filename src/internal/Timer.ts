@@ -1,5 +1,5 @@
 /**
- * Timers that keep no process alive unless somebody waits for them.
+ * Timers that keep the process alive only while a caller waits for them.
  *
  * @since 0.1.0
  */
@@ -9,7 +9,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 
-/** The clock that is in force where nobody has provided another. */
+/** The clock that is in force where no other is provided. */
 const liveClock = Context.get(Context.empty(), Clock.Clock)
 
 // The longest delay that `setTimeout` takes; a longer wait is simply woken early and armed again.
@@ -118,7 +118,7 @@ export class Alarm {
     this.#arm(Math.max(Math.ceil(due - this.#now()), 0))
   }
 
-  /** Whether somebody waits for the alarm, so that the process must not end before it has rung. */
+  /** Whether a caller waits for the alarm, so that the process must not end before it has rung. */
   hold(isHeld: boolean): void {
     if (isHeld === this.#isHeld) return
     this.#isHeld = isHeld

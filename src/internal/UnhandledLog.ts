@@ -18,7 +18,7 @@ const safeCause = (cause: Cause.Cause<unknown>): Cause.Cause<unknown> =>
       : reason
   ))
 
-/** Logs at the level that the program has chosen for what nobody receives, `References.UnhandledLogLevel`. */
+/** Logs at the level that the program has chosen for errors that have no caller, `References.UnhandledLogLevel`. */
 export const report = (message: string, cause?: Cause.Cause<unknown>): Effect.Effect<void> =>
   Effect.flatMap(References.UnhandledLogLevel, (level) =>
     level === undefined
