@@ -17,7 +17,7 @@ export { ClientError, type PromiseClient } from "./PromiseClient.ts"
  * **Details**
  *
  * - `open` dials. The connection lives as long as the scope that `open` is given: its finalizer closes it. The owner
- *   of the scope (a pool, or you) closes it exactly once, also when `open` is interrupted half way.
+ *   of the scope (a pool, or you) closes it exactly once, also when `open` is interrupted.
  * - `check` asks whether an idle connection still works. It fails when it does not. Without it every connection that
  *   is not known to be dead is good.
  * - `closed` completes as soon as the connection is dead, whichever side ended it. A pool waits on it, so that a dead idle

@@ -193,7 +193,7 @@ export const parse = (input: string): Effect.Effect<Endpoint, EndpointError> => 
  *
  * **Gotchas**
  *
- * It is for values that the program itself knows, so it throws `EndpointError` on nonsense. Use {@link parse} for text
+ * It is for values that the program itself knows, so it throws `EndpointError` on an invalid value. Use {@link parse} for text
  * that comes from outside.
  *
  * **Example** (Two endpoints that are one key)

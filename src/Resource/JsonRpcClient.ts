@@ -96,7 +96,7 @@ export interface Options extends Omit<TcpConnection.Options, "readTimeout"> {
   /** How long a request may take that says nothing else, a notification, and the MCP handshake; above 0. @default 30 seconds */
   readonly requestTimeout?: Duration.Input | undefined
   /**
-   * With `mcp`: each `notifications/progress` of the server for a request starts that request's timeout anew, until it has
+   * With `mcp`: each `notifications/progress` of the server for a request restarts that request's timeout, until it has
    * taken this long in all. Requests then carry a `progressToken`, except where their params are an array. Above 0; a
    * maximum below the timeout has no effect. @default progress extends nothing
    */
@@ -225,7 +225,7 @@ const open = (
  * **Details**
  *
  * - It fails with `TcpConnectionError` when there is no connection, and with `JsonRpcError` and the reason
- *   `HandshakeFailed` when the server refuses the MCP handshake, answers it with nonsense, or stays silent.
+ *   `HandshakeFailed` when the server refuses the MCP handshake, answers it with an invalid message, or stays silent.
  * - A peer that breaks the protocol (a line that is no message or is longer than `maxLineBytes`, an answer to an id that
  *   was never asked, a batch) fails every request that is under way with `MalformedMessage` or `LineTooLong`, and an error
  *   that belongs to no request does with `UnattributedError`. The connection is then destroyed at once, and no more of what
@@ -324,7 +324,7 @@ const isDataFirst = (args: IArguments): boolean => typeof args[0] !== "string"
  *   the `MalformedMessage` or `LineTooLong` that ended the connection.
  * - An interruption forgets the request. Its late answer is discarded. With `mcp` the server gets
  *   `notifications/cancelled`, as it does after a timeout, if the request had been sent and is not `initialize`.
- * - The time-out counts from the call to the answer. With `mcp` and a `maxTimeout` it counts anew from each progress of the
+ * - The time-out counts from the call to the answer. With `mcp` and a `maxTimeout` it restarts with each progress of the
  *   server. A `timeout` or `maxTimeout` that is no duration above 0 throws `InvalidOption`.
  *
  * @see {@link connect} for an example

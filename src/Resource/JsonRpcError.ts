@@ -167,7 +167,7 @@ export class ConnectionLost extends TaggedError("ConnectionLost")<{
 
 /**
  * The MCP handshake failed while the connection was being opened, so there is no connection. `cause` says what happened.
- * It is retryable unless the server answered with an error or with nonsense: the handshake changes nothing at the server.
+ * It is retryable unless the server answered with an error or with an invalid message: the handshake changes nothing at the server.
  *
  * @category errors
  * @since 0.1.0

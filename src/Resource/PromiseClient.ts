@@ -33,11 +33,11 @@ export interface PromiseClient<in K, A extends object> {
   readonly destroy: (client: A) => unknown
   /**
    * Says goodbye to the server, within `closeTimeout`. It is called on a client that was connected, is not known to be dead, and could
-   * have been leased again: one that still waits for an answer would keep its goodbye waiting too.
+   * have been leased again: one that still waits for an answer would delay an orderly close too.
    */
   readonly close?: ((client: A) => unknown) | undefined
   /**
-   * Has `onClosed` called as soon as the connection is of no use, whichever side ended it. It is called as soon as there is a client, so that
+   * Has `onClosed` called as soon as the connection has ended or cannot be used, whichever side ended it. It is called as soon as there is a client, so that
    * no end is missed. Subscribe to the first event that says so, as in `client.once("error", onClosed).once("end", onClosed)`: with many
    * clients an `error` comes before the `end`, and until `onClosed` is called the connection may be leased. If it returns a function,
    * that is called when the client has been closed.

@@ -44,7 +44,7 @@ export interface SessionSettings {
 /** How long a request may take. */
 export interface TimeLimits {
   readonly timeout: Duration.Duration
-  /** How long in all, where progress starts the timeout anew; `undefined` if progress does not. */
+  /** How long in all, where progress restarts the timeout; `undefined` if progress does not. */
   readonly maxTimeout: Duration.Duration | undefined
 }
 
@@ -161,7 +161,7 @@ const progressing = ({ extensible }: Session, { method, params }: Codec.Notifica
   return token === undefined ? undefined : extensible.get(token) ?? extensible.get(Codec.requestId(token) ?? token)
 }
 
-/** Progress starts a request's timeout anew, up to its maximum in all. */
+/** Progress restarts a request's timeout, up to its maximum in all. */
 const extend = (session: Session, notification: Codec.Notification): void => {
   const pending = progressing(session, notification)
   if (pending === undefined || pending.limits.maxTimeout === undefined) return

@@ -63,7 +63,7 @@ export class Attempt {
   /** Destroys the socket, whose descriptor is free when this returns, and gives back the room. */
   destroy(): void {
     this.#stopListening()
-    // What it has to say later is of no use, but an `error` without a listener would end the process.
+    // Later events do not matter, but an `error` without a listener would end the process.
     this.raw.on("error", nothing)
     this.#undo?.()
     this.raw.destroy()

@@ -115,7 +115,7 @@ const untilRoom = (socket: TcpSocket, reused: () => boolean): Effect.Effect<void
   }, true)
 
 /**
- * Waits until there is room, hands over the bytes, and waits until there is room again. So a writer that gives up leaves no
+ * Waits until there is room, writes the bytes, and waits until there is room again. So a writer that gives up leaves no
  * more than its own bytes behind, and the next one adds nothing to them before they are sent.
  */
 export const write = (socket: TcpSocket, data: Uint8Array | string): Effect.Effect<void, TcpConnectionError> => {

@@ -55,7 +55,7 @@ export interface TcpSocket {
   forced: boolean
   /** A read or write was given up while it waited: what it asked for may still come, what it wrote may be sent in part. */
   abandoned: boolean
-  /** Bytes were handed over since the last read that returned some. */
+  /** Bytes were written since the last read that returned some. */
   unanswered: boolean
   /** A read has returned bytes after a write. */
   served: boolean
@@ -69,8 +69,8 @@ export interface TcpSocket {
 
 /**
  * Whether the peer's end has arrived, also while unread bytes are still buffered before it. Node emits `end` only when
- * everything has been read, and an idle connection is not read from, so the stream's own state is the only witness.
- * The field is not part of Node's types, hence the cast; without it such a peer would be noticed on the next use.
+ * everything has been read, and an idle connection is not read from, so only the stream's own state shows it.
+ * Node's types lack the field, so it is cast; without it such a peer would be noticed on the next use.
  */
 const hasPeerEnded = (raw: Net.Socket): boolean =>
   (raw as unknown as { readonly _readableState?: { readonly ended?: boolean } })._readableState?.ended === true
