@@ -101,7 +101,19 @@ for (const from of usersOfResource) {
     importing("../../Resource/internal/tcp/Target.ts", "import type")
   )
 }
-violations.set("src/Pool/PoolTelemetry.ts", importing("../Resource/internal/tcp/Target.ts"))
+const usersOfRetry = folders.filter((from) => arrows[from]?.includes("Retry"))
+for (const from of usersOfRetry) {
+  for (const module of ["Decision", "ErrorCodes"]) {
+    violations.set(`src/${from}/ToRetry${module}.ts`, importing(`../Retry/internal/${module}.ts`, "import type"))
+    violations.set(`src/Retry/internal/${module}.ts`, "export const target = 1\n")
+  }
+}
+violations.set(
+  "src/Pool/PoolTelemetry.ts",
+  ["../Resource/internal/tcp/Target.ts", "../Retry/internal/Decision.ts"].map((name, i) =>
+    `import type * as X${i} from "${name}"\nexport type Y${i} = typeof X${i}\n`
+  ).join("")
+)
 /** What is behind the public modules of the monitor, in the order in which each may import those before it. */
 const behindMonitor = ["readings", "levels", "gate"]
 const usersOfMonitor = folders.filter((from) => arrows[from]?.includes("Monitor"))
@@ -194,7 +206,16 @@ describe("the linter", () => {
       assert.deepStrictEqual(rulesOf(`src/${from}/ToResourceInternal.ts`), ["eslint(no-restricted-imports)"])
       assert.deepStrictEqual(rulesOf(`src/${from}/Deep/ToResourceInternal.ts`), ["eslint(no-restricted-imports)"])
     }
-    assert.deepStrictEqual(rulesOf("src/Pool/PoolTelemetry.ts"), ["eslint(no-restricted-imports)"])
+    const refused = "eslint(no-restricted-imports)"
+    assert.deepStrictEqual(rulesOf("src/Pool/PoolTelemetry.ts"), [refused, refused])
+  })
+
+  it("keeps the internal modules of the retry to it, but for what the pool's dialer steps", () => {
+    for (const from of usersOfRetry) {
+      const refused = ["eslint(no-restricted-imports)"]
+      assert.deepStrictEqual(rulesOf(`src/${from}/ToRetryDecision.ts`), from === "Pool" ? [] : refused, from)
+      assert.deepStrictEqual(rulesOf(`src/${from}/ToRetryErrorCodes.ts`), refused, from)
+    }
   })
 
   it("keeps what is behind the monitor's public modules to the monitor, but for what the command reads and judges", () => {

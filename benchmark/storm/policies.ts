@@ -5,8 +5,8 @@
  */
 import * as Breaker from "../../src/Retry/Breaker.ts"
 import * as Failure from "../../src/Retry/Failure.ts"
+import { askForRetry } from "../../src/Retry/internal/Decision.ts"
 import * as RetryBudget from "../../src/Retry/RetryBudget.ts"
-import { askForRetry } from "../../src/Retry/RetryGrant.ts"
 
 /** Takes what came of an attempt. */
 export type Settle = (succeeded: boolean, now: number) => void

@@ -25,7 +25,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { monotonicMillis } from "../internal/MonotonicTime.ts"
 import { checkOptions } from "../internal/Options.ts"
-import { BreakerCircuit, type Phase, type Rules } from "./BreakerCircuit.ts"
+import { BreakerCircuit, type CircuitRules, type Phase } from "./internal/BreakerCircuit.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
 
@@ -196,7 +196,7 @@ const maxOpenTimeOf = (value: Duration.Input, openTime: number): number => {
 const maxLabelsOf = ({ maxLabels }: Options): number =>
   check.whole("maxLabels", maxLabels ?? 1000, { min: 1, infinite: true })
 
-const rulesOf = (options: Options): Rules => {
+const rulesOf = (options: Options): CircuitRules => {
   const openTime = millis("openTime", options.openTime ?? "1 second", true)
   return {
     consecutiveFailures: check.whole("consecutiveFailures", options.consecutiveFailures ?? 5, {
@@ -220,14 +220,14 @@ const fewCircuits = 100
 const keptShare = 0.9
 
 class CircuitMap implements Circuits {
-  readonly #rules: Rules
+  readonly #rules: CircuitRules
   readonly #maxLabels: number
   /** In the order in which they were made. */
   readonly #circuits = new Map<string, BreakerCircuit>()
   readonly #listeners = new Set<(change: Change) => void>()
   #sweepAt: number
 
-  constructor(rules: Rules, maxLabels: number) {
+  constructor(rules: CircuitRules, maxLabels: number) {
     this.#rules = rules
     this.#maxLabels = maxLabels
     this.#sweepAt = Math.min(fewCircuits, maxLabels)

@@ -3,22 +3,11 @@
  *
  * @since 0.1.0
  */
-import { isObject, read, readArray } from "../internal/SafeRead.ts"
-import type { FailureClass } from "./Codes.ts"
-import type { Failure } from "./FailureModel.ts"
-import { make } from "./FailureModel.ts"
-import { byTag, dialBy, isMistake, levelsOf, recognise, sentBy, statedBy, waitOf } from "./Recognising.ts"
+import { dual } from "effect/Function"
+import { isObject, namesOf, read, readArray } from "../internal/SafeRead.ts"
+import * as Errors from "./internal/ErrorClassifiers.ts"
+import { type Failure, type FailureClass, make } from "./internal/ErrorCodes.ts"
 
-export * from "./Classifier.ts"
-export type {
-  /**
-   * What a failure asks for.
-   *
-   * @category models
-   * @since 0.1.0
-   */
-  FailureClass
-} from "./Codes.ts"
 export {
   /**
    * What is known about an error.
@@ -27,8 +16,15 @@ export {
    * @since 0.1.0
    */
   type Failure,
+  /**
+   * What a failure asks for.
+   *
+   * @category models
+   * @since 0.1.0
+   */
+  type FailureClass,
   make
-} from "./FailureModel.ts"
+} from "./internal/ErrorCodes.ts"
 
 /**
  * Options of {@link classify}.
@@ -54,14 +50,6 @@ export interface ClassifyOptions {
 }
 
 const isDefined = <A>(value: A | undefined): value is A => value !== undefined
-
-const firstOf = <A>(nodes: ReadonlyArray<object>, f: (node: object) => A | undefined): A | undefined => {
-  for (const node of nodes) {
-    const value = f(node)
-    if (value !== undefined) return value
-  }
-  return undefined
-}
 
 /**
  * Of several on one level, such as the addresses that were tried, the first of these decides: what may have been done must
@@ -96,8 +84,8 @@ const combine = (known: Failure | undefined, stated: boolean | undefined): Failu
 
 /** Adds what the whole chain says: whether anything was sent, and how long to wait. */
 const complete = (failure: Failure, nodes: ReadonlyArray<object>): Failure => {
-  const sent = failure.sent ?? firstOf(nodes, sentBy)
-  const retryAfter = failure.retryAfter ?? firstOf(nodes, waitOf)
+  const sent = failure.sent ?? Errors.firstDefined(nodes, Errors.sentBy)
+  const retryAfter = failure.retryAfter ?? Errors.firstDefined(nodes, Errors.waitOf)
   return {
     ...failure,
     ...(failure.class === "Ambiguous" && sent === false ? { class: "Transient" } : undefined),
@@ -177,21 +165,209 @@ const unusableAddresses = (nodes: ReadonlyArray<object>): ReadonlySet<unknown> =
  * @since 0.1.0
  */
 export const classify = (error: unknown, options?: ClassifyOptions): Failure => {
-  const levels = levelsOf(error)
+  const levels = Errors.levelsOf(error)
   const nodes = levels.flat()
-  const recognised = new Map(nodes.map((node) => [node, recognise(node, options?.now)]))
+  const recognised = new Map(nodes.map((node) => [node, Errors.recognise(node, options?.now)]))
   const coded = (node: object): Failure | undefined => recognised.get(node)
   const unusable = unusableAddresses(nodes)
-  const local = firstOf(nodes, (node) => {
+  const local = Errors.firstDefined(nodes, (node) => {
     if (unusable.has(node)) return undefined
-    const failure = coded(node) ?? byTag(node)
+    const failure = coded(node) ?? Errors.byTag(node)
     return failure?.class === "LocalExhausted" ? failure : undefined
   })
   if (local !== undefined) return local
-  const known = outermost(levels, coded) ?? outermost(levels, byTag)
+  const known = outermost(levels, coded) ?? outermost(levels, Errors.byTag)
   const certain = known === undefined ? undefined : complete(known, nodes)
-  const stated = firstOf(nodes, statedBy)
+  const stated = Errors.firstDefined(nodes, Errors.statedBy)
   const failure = complete(combine(certain, stated), nodes)
-  const isDial = options?.dial ?? firstOf(nodes, dialBy) ?? false
-  return isDial ? ofDial(failure, known !== undefined || stated !== undefined || nodes.some(isMistake)) : failure
+  const isDial = options?.dial ?? Errors.firstDefined(nodes, Errors.dialBy) ?? false
+  return isDial ? ofDial(failure, known !== undefined || stated !== undefined || nodes.some(Errors.isMistake)) : failure
 }
+
+/**
+ * Says what an error asks for, or `undefined` where it does not know, which leaves the error to the next classifier and in
+ * the end to `Failure.classify`. It is the type of the `classify` option of a policy.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Classifier = (error: unknown) => Failure | undefined
+
+/**
+ * What a classifier says of an error: a class, or a whole failure with its wait.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Outcome = FailureClass | Failure
+
+const failureOf = (outcome: Outcome, code: string | undefined): Failure =>
+  typeof outcome === "string" ? make(outcome, { code }) : outcome
+
+/** The outcome of the first name that has one. */
+const lookUp = (outcomes: ReadonlyMap<string, Outcome>, names: ReadonlyArray<string>): Failure | undefined =>
+  Errors.firstDefined(names, (name) => {
+    const outcome = outcomes.get(name)
+    return outcome === undefined ? undefined : failureOf(outcome, name)
+  })
+
+/** Classifies the error, then what it wraps, from the outside in. The first answer counts. */
+const outsideIn = (f: (node: object) => Failure | undefined): Classifier => (error) =>
+  Errors.firstDefined(Errors.levelsOf(error).flat(), f)
+
+const codesOf = (node: object): ReadonlyArray<string> => {
+  const named = Errors.recognise(node, undefined)?.code
+  const code = read(node, "code")
+  const own = typeof code === "string" || typeof code === "number" ? [String(code)] : []
+  return named === undefined ? own : [named, ...own]
+}
+
+/**
+ * Classifies by code: the `code` of an error, or the code that `Failure.classify` names (`HTTP_404`, `MYSQL_1205`,
+ * `READONLY`, `UNAVAILABLE`). The error is asked first, then what it wraps.
+ *
+ * **Example** (Changing what codes mean)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import * as Failure from "effect-sluice/Failure"
+ * import * as RetryPolicy from "effect-sluice/RetryPolicy"
+ *
+ * const classify = Failure.byCode({
+ *   // A name that cannot be resolved is a mistake here, not a container that starts.
+ *   ENOTFOUND: "Fatal",
+ *   // This service answers 404 until its data is loaded.
+ *   HTTP_404: "Transient",
+ *   // The codes of its own protocol.
+ *   "4001": Failure.make("RemoteSaturated", { retryAfter: "2 seconds" })
+ * })
+ * const policy = RetryPolicy.make({ ...RetryPolicy.network, classify })
+ *
+ * const classes = [{ code: "ENOTFOUND" }, { status: 404 }, { cause: { code: 4001 } }, { code: "EPIPE" }].map((error) =>
+ *   policy.classify?.(error)?.class
+ * )
+ * await Effect.runPromise(Effect.succeed(classes)) // => ["Fatal", "Transient", "RemoteSaturated", undefined]
+ * ```
+ *
+ * @category classifiers
+ * @since 0.1.0
+ */
+export const byCode = (outcomes: { readonly [code: string]: Outcome }): Classifier => {
+  const known = new Map(Object.entries(outcomes))
+  return outsideIn((node) => lookUp(known, codesOf(node)))
+}
+
+/**
+ * Classifies by what errors call themselves: `_tag`, `name`, or the name of the class. The error is asked first, then what
+ * it wraps.
+ *
+ * **Gotchas**
+ *
+ * A minifier changes the names of classes. A `_tag` and a `name` that was set survive it.
+ *
+ * **Example** (Classifying errors of one's own)
+ *
+ * ```ts
+ * import { Data, Effect } from "effect"
+ * import * as Failure from "effect-sluice/Failure"
+ *
+ * class Overloaded extends Data.TaggedError("Overloaded") {}
+ *
+ * const classify = Failure.byTag({ Overloaded: "RemoteSaturated", Misconfigured: "Fatal" })
+ *
+ * const program = Effect.succeed([classify(new Overloaded()), classify(new Error("?"))])
+ * await Effect.runPromise(program) // => [{ class: "RemoteSaturated", code: "Overloaded" }, undefined]
+ * ```
+ *
+ * @category classifiers
+ * @since 0.1.0
+ */
+export const byTag = (outcomes: { readonly [tag: string]: Outcome }): Classifier => {
+  const known = new Map(Object.entries(outcomes))
+  return outsideIn((node) => lookUp(known, namesOf(node)))
+}
+
+/**
+ * Classifies the errors of which a predicate is true. The error is asked first, then what it wraps, so that the predicate
+ * meets objects of any kind. The outcome may depend on the one that was found.
+ *
+ * **Details**
+ *
+ * This is the place for drivers that give no code and are not known to `Failure.classify`. What is compared is then a whole
+ * text of one version of the driver.
+ *
+ * **Example** (Classifying what has no code)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import * as Failure from "effect-sluice/Failure"
+ *
+ * // A driver that says no more than this when its connection ends under a request.
+ * const classify = Failure.when(
+ *   (error): error is Error => error instanceof Error && error.message === "session lost",
+ *   "Ambiguous"
+ * )
+ *
+ * const lost = new Error("session lost")
+ * await Effect.runPromise(Effect.succeed(classify({ cause: lost })?.class)) // => "Ambiguous"
+ * ```
+ *
+ * **Example** (Reading a wait from an error)
+ *
+ * ```ts
+ * import { Data, Duration, Effect } from "effect"
+ * import * as Failure from "effect-sluice/Failure"
+ *
+ * class Throttled extends Data.TaggedError("Throttled")<{ readonly waitSeconds: number }> {}
+ *
+ * const classify = Failure.when(
+ *   (error) => error instanceof Throttled,
+ *   (error) => Failure.make("RemoteSaturated", { retryAfter: Duration.seconds(error.waitSeconds) })
+ * )
+ *
+ * const wait = classify(new Throttled({ waitSeconds: 3 }))?.retryAfter ?? Duration.zero
+ * await Effect.runPromise(Effect.succeed(Duration.toMillis(wait))) // => 3000
+ * ```
+ *
+ * @category classifiers
+ * @since 0.1.0
+ */
+export const when: {
+  <A>(predicate: (error: unknown) => error is A, outcome: Outcome | ((error: A) => Outcome)): Classifier
+  (predicate: (error: unknown) => boolean, outcome: Outcome | ((error: unknown) => Outcome)): Classifier
+} = (predicate: (error: unknown) => boolean, outcome: Outcome | ((error: never) => Outcome)): Classifier => {
+  const outcomeOf = (found: unknown): Outcome =>
+    // The overloads give the function what the predicate has found to be of its type.
+    typeof outcome === "function" ? outcome(found as never) : outcome
+  const nested = outsideIn((node) => predicate(node) ? failureOf(outcomeOf(node), undefined) : undefined)
+  // A thrown text or number is no object that could wrap another.
+  return (error) =>
+    isObject(error) ? nested(error) : predicate(error) ? failureOf(outcomeOf(error), undefined) : undefined
+}
+
+/**
+ * Asks one classifier, and another one about what the first does not know.
+ *
+ * **Example** (Combining classifiers)
+ *
+ * ```ts
+ * import { Effect, pipe } from "effect"
+ * import * as Failure from "effect-sluice/Failure"
+ *
+ * const classify = pipe(
+ *   Failure.byCode({ E_BUSY: "RemoteSaturated" }),
+ *   Failure.orElse(Failure.byTag({ Overloaded: "RemoteSaturated" })),
+ *   Failure.orElse((error) => typeof error === "string" ? Failure.make("Fatal") : undefined)
+ * )
+ *
+ * const classes = [{ code: "E_BUSY" }, { _tag: "Overloaded" }, "text", {}].map((error) => classify(error)?.class)
+ * await Effect.runPromise(Effect.succeed(classes)) // => ["RemoteSaturated", "RemoteSaturated", "Fatal", undefined]
+ * ```
+ *
+ * @category classifiers
+ * @since 0.1.0
+ */
+export const orElse: {
+  (that: Classifier): (self: Classifier) => Classifier
+  (self: Classifier, that: Classifier): Classifier
+} = dual(2, (self: Classifier, that: Classifier): Classifier => (error) => self(error) ?? that(error))

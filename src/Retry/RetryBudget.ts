@@ -15,7 +15,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { monotonicMillis } from "../internal/MonotonicTime.ts"
 import { checkOptions } from "../internal/Options.ts"
-import { Bucket, Floor, KeyedBuckets, type Rules, token } from "./Bucket.ts"
+import { Bucket, type BucketRules, Floor, KeyedBuckets, token } from "./internal/TokenBucket.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
 
@@ -104,7 +104,7 @@ const amountOf = (
   return Math.round(value * token)
 }
 
-const rulesOf = (options: Options): Rules => ({
+const rulesOf = (options: Options): BucketRules => ({
   capacity: amountOf("capacity", options.capacity ?? 10, [1, Infinity]),
   deposit: amountOf("deposit", options.deposit ?? 0.1, [0, 1])
 })

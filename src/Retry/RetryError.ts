@@ -16,42 +16,48 @@ import type { Failure } from "./Failure.ts"
  * @since 0.1.0
  */
 export interface AttemptRecord {
-  /** The number of the run, from 1. Runs that found no room on this host are counted too. */
+  /** The number of the run, from 1. It counts runs that found no room on this host. */
   readonly run: number
   /** From the start of the first run to that of this one. */
   readonly begunAfter: Duration.Duration
   readonly took: Duration.Duration
   readonly failure: Failure
-  /** The message of the error, at most 200 characters of it. */
+  /** The first 200 characters of the error's message. */
   readonly message: string
 }
 
-/** What every reason carries. */
-interface Account {
+/** The fields of every reason. */
+interface Outcome {
   /** What was retried. */
   readonly label: string
-  /** Attempts that were made. Those that failed for lack of room on this host are not among them. */
+  /** The number of attempts, without those that failed for lack of room on this host. */
   readonly attempts: number
   /** From the start of the first attempt to the end. */
   readonly elapsed: Duration.Duration
 }
 
-/** What a reason carries besides; a reason that is made by hand may leave it out. */
+/** Further fields of every reason. The constructor of a reason has defaults for them. */
 interface Circumstances {
   /**
-   * When it makes sense to try again, at the earliest, as far as is known: what the server, the breaker, the gate or the
-   * budget said, or else the next delay of the policy. `undefined` where trying again does not help, or nobody knows.
+   * The earliest time at which another attempt makes sense: what the server, the breaker, the gate or the budget said, or
+   * else the next delay of the policy. `undefined` where another attempt does not help, or the time is unknown.
    */
   readonly retryAfter: Duration.Duration | undefined
-  /** The runs that failed, the oldest first: the first one and the last nine, if there were more. */
+  /** The failed runs, oldest first. Of more than ten these are the first one and the last nine. */
   readonly history: ReadonlyArray<AttemptRecord>
 }
+
+/** The common fields of the reason with which a series of attempts ends. */
+export interface RetrySummary extends Outcome, Circumstances {}
 
 const unknownCircumstances: Circumstances = { retryAfter: undefined, history: [] }
 
 const count = (attempts: number): string => `${attempts} ${attempts === 1 ? "attempt" : "attempts"}`
 
-const after = (account: Account): string => `after ${count(account.attempts)} in ${Duration.format(account.elapsed)}`
+const after = (outcome: Outcome): string => `after ${count(outcome.attempts)} in ${Duration.format(outcome.elapsed)}`
+
+/** The last failure, where there is one. */
+const lastOf = (cause: unknown): string => cause === undefined ? "" : `; last failure: ${errorText(cause)}`
 
 const last = (failure: Failure, cause: unknown): string => {
   const text = errorText(cause)
@@ -60,15 +66,15 @@ const last = (failure: Failure, cause: unknown): string => {
   return `last failure (${failure.class}${code}): ${text}${advice}`
 }
 
-interface AttemptsExhaustedFields<E> extends Account {
-  /** What the policy grants, the first attempt included. 1 inside another retry. */
+interface AttemptsExhaustedFields<E> extends Outcome {
+  /** The limit of the policy, the first attempt included. 1 inside another retry. */
   readonly maxAttempts: number
   readonly failure: Failure
   readonly cause: E
 }
 
 /**
- * Every attempt that the policy grants was made. Inside another retry that is one attempt.
+ * All attempts of the policy have failed. Inside another retry there is one attempt.
  *
  * @category errors
  * @since 0.1.0
@@ -79,7 +85,7 @@ export class AttemptsExhausted<E = unknown>
   constructor(props: AttemptsExhaustedFields<E> & Partial<Circumstances>) {
     super({ ...unknownCircumstances, ...props })
   }
-  /** The failure may pass: a later call may succeed. */
+  /** The failure may be temporary: a later call may succeed. */
   readonly isRetryable = true
   override get message(): string {
     return safeMessage(
@@ -88,14 +94,13 @@ export class AttemptsExhausted<E = unknown>
   }
 }
 
-interface NotRetryableFields<E> extends Account {
+interface NotRetryableFields<E> extends Outcome {
   readonly failure: Failure
   readonly cause: E
 }
 
 /**
- * The failure is of a class that is not retried: `Fatal`, `Redirect`, or `Ambiguous` where the policy says that the effect
- * must not run twice.
+ * The class of the failure is not retried: `Fatal`, `Redirect`, or `Ambiguous` where the policy is not `idempotent`.
  *
  * @category errors
  * @since 0.1.0
@@ -112,9 +117,9 @@ export class NotRetryable<E = unknown> extends TaggedError("NotRetryable")<NotRe
   }
 }
 
-interface DeadlineExceededFields<E> extends Account {
+interface DeadlineExceededFields<E> extends Outcome {
   readonly deadline: Duration.Duration
-  /** `true` when an attempt was running at the deadline and was interrupted. */
+  /** Whether the deadline interrupted a running attempt. */
   readonly interrupted: boolean
   /** The last failure, or `undefined` when the deadline interrupted the first attempt. */
   readonly cause: E | undefined
@@ -135,23 +140,22 @@ export class DeadlineExceeded<E = unknown>
   readonly isRetryable = true
   override get message(): string {
     const what = this.interrupted ? "was interrupted at" : "has no time for another attempt within"
-    const why = this.cause === undefined ? "" : `; last failure: ${errorText(this.cause)}`
     return safeMessage(
-      `${this.label} ${what} its deadline of ${Duration.format(this.deadline)} ${after(this)}${why}`
+      `${this.label} ${what} its deadline of ${Duration.format(this.deadline)} ${after(this)}${lastOf(this.cause)}`
     )
   }
 }
 
-interface ResourceExhaustedFields<E> extends Account {
-  /** How long the run has waited for room. */
+interface ResourceExhaustedFields<E> extends Outcome {
+  /** The time spent waiting for room. */
   readonly waited: Duration.Duration
   readonly failure: Failure
-  /** The gate's refusal, or the failure that says that there is no room. */
+  /** The refusal of the gate, or the failure of the effect. */
   readonly cause: E | NoRoom
 }
 
 /**
- * There was no room on this host for the whole time that the run could wait.
+ * This host had no room for as long as the retry could wait.
  *
  * @category errors
  * @since 0.1.0
@@ -171,18 +175,18 @@ export class ResourceExhausted<E = unknown>
   }
 }
 
-interface BudgetExhaustedFields<E> extends Account {
-  /** Tokens that are left. */
+interface BudgetExhaustedFields<E> extends Outcome {
+  /** The remaining tokens. */
   readonly balance: number
-  /** Tokens that a full budget has. Half of them must be left for a retry. */
+  /** The tokens of a full budget. A retry needs at least half of them. */
   readonly capacity: number
   readonly failure: Failure
   readonly cause: E
 }
 
 /**
- * The retry budget of the policy is spent: too many failures in relation to successes. The attempts that are left to the
- * policy were not made, because the retries of many clients are what keeps a server from recovering.
+ * The retry budget of the policy is spent: too many failures in relation to successes. The remaining attempts of the policy
+ * were not made, because the retries of many clients keep a server from recovering.
  *
  * @category errors
  * @since 0.1.0
@@ -193,7 +197,7 @@ export class BudgetExhausted<E = unknown>
   constructor(props: BudgetExhaustedFields<E> & Partial<Circumstances>) {
     super({ ...unknownCircumstances, ...props })
   }
-  /** The failure may pass, and successes fill the budget again. */
+  /** The failure may be temporary, and successes refill the budget. */
   readonly isRetryable = true
   override get message(): string {
     const left = `${Number(this.balance.toFixed(2))} of ${this.capacity} tokens`
@@ -211,17 +215,17 @@ const circuitTexts: Record<CircuitOpen["state"], (failures: number) => string> =
     failures > 1 ? `has seen ${failures} failures in a row and grants no retries` : "has just closed and lets in few"
 }
 
-interface CircuitOpenFields<E> extends Account {
+interface CircuitOpenFields<E> extends Outcome {
   readonly state: "Open" | "HalfOpen" | "Closed"
-  /** How many attempts of all calls have failed in a row, since the circuit was closed last. */
+  /** Consecutive failed attempts of all calls since the circuit was last closed. */
   readonly consecutiveFailures: number
   /** The last failure, or `undefined` when no attempt was made. */
   readonly cause: E | undefined
 }
 
 /**
- * The circuit of the endpoint is open, or its probe is under way, or it has just closed and limits the attempts under way, or
- * calls fail one after the other and a retry would be load without use: the attempt that would have followed was not made.
+ * The circuit of the endpoint refused an attempt: it is open, its probe is in progress, it has just closed and limits
+ * concurrent attempts, or consecutive calls fail and a retry would only add load.
  *
  * @category errors
  * @since 0.1.0
@@ -236,9 +240,8 @@ export class CircuitOpen<E = unknown>
   override get message(): string {
     const state = circuitTexts[this.state](this.consecutiveFailures)
     const again = this.retryAfter === undefined ? "" : `, to be asked again in ${Duration.format(this.retryAfter)}`
-    const why = this.cause === undefined ? "" : `; last failure: ${errorText(this.cause)}`
     return safeMessage(
-      `${this.label} was not tried again ${after(this)}, because its circuit ${state}${again}${why}`
+      `${this.label} was not tried again ${after(this)}, because its circuit ${state}${again}${lastOf(this.cause)}`
     )
   }
 }
@@ -258,7 +261,7 @@ export type RetryErrorReason<E = unknown> =
   | CircuitOpen<E>
 
 /**
- * A retried effect failed; `reason` says why the retrying ended, and its `cause` is the last failure.
+ * A retried effect failed. `reason` says why there is no further attempt, and `cause` is the last failure.
  * `Effect.catchReason("RetryError", "AttemptsExhausted", f)` handles one reason.
  *
  * @category errors

@@ -12,9 +12,8 @@ import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
 import { checkOptions } from "../internal/Options.ts"
 import { sleepUnref } from "../internal/Timer.ts"
-import { make, type RetryPolicy } from "./Policy.ts"
 import { type RetryBudget, TypeId as budgetTypeId } from "./RetryBudget.ts"
-import type { RetryObserver } from "./RetryObserver.ts"
+import { make, type RetryObserver, type RetryPolicy } from "./RetryPolicy.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
 

@@ -8,16 +8,16 @@ import * as RetryPolicy from "effect-sluice/RetryPolicy"
 import { TestClock } from "effect/testing"
 import {
   BreakerCircuit,
+  BreakerWindow,
+  type CircuitRules,
   openFor,
   type Phase,
   rampShare,
-  type Rules,
   type Ticket
-} from "../../src/Retry/BreakerCircuit.ts"
-import { BreakerWindow } from "../../src/Retry/BreakerWindow.ts"
+} from "../../src/Retry/internal/BreakerCircuit.ts"
 import * as Gate from "./Gate.ts"
 
-const rules: Rules = {
+const rules: CircuitRules = {
   consecutiveFailures: 5,
   failureRate: 0.5,
   minimumCalls: 20,
@@ -28,7 +28,7 @@ const rules: Rules = {
   ramp: 10_000
 }
 
-const circuitOf = (overrides: Partial<Rules> = {}) => {
+const circuitOf = (overrides: Partial<CircuitRules> = {}) => {
   const changes: Array<readonly [Phase, Phase, number]> = []
   const circuit = new BreakerCircuit({ ...rules, ...overrides }, (from, to, now) => changes.push([from, to, now]))
   /** Makes an attempt, if it is let in. */

@@ -4,7 +4,7 @@ import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import * as RetryBudget from "effect-sluice/RetryBudget"
 import * as RetryPolicy from "effect-sluice/RetryPolicy"
 import { TestClock } from "effect/testing"
-import { Bucket, Floor, KeyedBuckets, token } from "../../src/Retry/Bucket.ts"
+import { Bucket, Floor, KeyedBuckets, token } from "../../src/Retry/internal/TokenBucket.ts"
 import * as Gate from "./Gate.ts"
 
 const refused = { code: "ECONNREFUSED" }

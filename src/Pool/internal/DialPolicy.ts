@@ -5,13 +5,11 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
-import { AttemptFailed } from "../../Retry/Attempt.ts"
-import { atLeast, isStable } from "../../Retry/Backoff.ts"
-import { hintOf } from "../../Retry/Decision.ts"
 import * as Failure from "../../Retry/Failure.ts"
+import { atLeast, isStable } from "../../Retry/internal/Backoff.ts"
+import * as Decision from "../../Retry/internal/Decision.ts"
+import { AttemptFailed, classify, hintOf } from "../../Retry/internal/Decision.ts"
 import * as RetryPolicy from "../../Retry/RetryPolicy.ts"
-import * as RetrySeries from "../../Retry/RetrySeries.ts"
-import { classify } from "../../Retry/Run.ts"
 import { ConnectionDied, NotReady } from "../PoolError.ts"
 import type { Health } from "../PoolStats.ts"
 
@@ -102,7 +100,7 @@ export interface FailedDial {
   /** How the dial failed: an `AttemptFailed`, a connection that cannot be used, a `RetryError`, or a defect. */
   readonly error: unknown
   /** The attempts before, for the borrowers that wait, if there were any. */
-  readonly series: RetrySeries.Series | undefined
+  readonly series: Decision.Series | undefined
   /** Failures that count for the delay, whether or not they have been reported to borrowers. */
   readonly failures: number
   /** Milliseconds of the monotonic clock. */
@@ -116,7 +114,7 @@ export interface FailedDial {
  * so an endpoint that is down is dialed once per delay, not once per borrower.
  */
 export type RedialDecision =
-  | { readonly _tag: "Again"; readonly delay: number; readonly series: RetrySeries.Series }
+  | { readonly _tag: "Again"; readonly delay: number; readonly series: Decision.Series }
   | { readonly _tag: "GiveUp"; readonly delay: number; readonly error: unknown }
 
 type Unusable = ConnectionDied | NotReady
@@ -158,10 +156,10 @@ export const decideRedial = (failed: FailedDial): RedialDecision => {
   const { error, failures, label, now, policy, random, series } = failed
   const attempt = isUnusable(error) ? unusable(policy, error) : error
   if (!(attempt instanceof AttemptFailed)) return giveUp(failed)
-  const before = series ?? RetrySeries.begin(now - attempt.lived, random())
+  const before = series ?? Decision.begin(now - attempt.lived, random())
   const { failure, lived } = attempt
   const failedAttempt = { error: attempt.error, failure, lived, now, failures: Math.max(failures, 1) }
-  const [after, verdict] = RetrySeries.step({ policy, label }, before, failedAttempt)
+  const [after, verdict] = Decision.step({ policy, label }, before, failedAttempt)
   if (verdict._tag === "Again") return { ...verdict, series: after }
   return isUnusable(error) ? { ...verdict, error } : verdict
 }

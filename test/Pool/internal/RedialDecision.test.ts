@@ -7,8 +7,8 @@ import * as RetryPolicy from "effect-sluice/RetryPolicy"
 import { decideRedial, type FailedDial, isLocal } from "../../../src/Pool/internal/DialPolicy.ts"
 import { ConnectionDied, NotReady } from "../../../src/Pool/PoolError.ts"
 import { settingsOf } from "../../../src/Pool/PoolOptions.ts"
-import { AttemptFailed } from "../../../src/Retry/Attempt.ts"
-import { uniform } from "../../../src/Retry/Backoff.ts"
+import { uniform } from "../../../src/Retry/internal/Backoff.ts"
+import { AttemptFailed } from "../../../src/Retry/internal/Decision.ts"
 
 const policy = RetryPolicy.make({ ...RetryPolicy.tcpConnection, initialDelay: 100, maxDelay: 1000, jitter: 0 })
 

@@ -4,29 +4,27 @@
  *
  * @since 0.1.0
  */
-
-import type { Account } from "./Account.ts"
-import type { Failure } from "./Failure.ts"
-import { BudgetExhausted } from "./RetryError.ts"
+import type { Failure } from "../Failure.ts"
+import { BudgetExhausted, type RetrySummary } from "../RetryError.ts"
 
 /** One token, in the unit of all amounts here: a millionth. Sums of whole numbers are exact, sums of tenths are not. */
 export const token = 1_000_000
 
 /** How tokens are earned and kept: whole numbers of millionths. */
-export interface Rules {
+export interface BucketRules {
   readonly capacity: number
   readonly deposit: number
 }
 
 /** The balance after a success. */
-export const afterSuccess = (balance: number, { capacity, deposit }: Rules): number =>
+export const afterSuccess = (balance: number, { capacity, deposit }: BucketRules): number =>
   Math.min(capacity, balance + deposit)
 
 /** The balance after a failure. */
 export const afterFailure = (balance: number): number => Math.max(0, balance - token)
 
 /** Whether the balance after a failure is enough for a retry. */
-export const isEnough = (balance: number, { capacity }: Rules): boolean => balance >= capacity / 2
+export const isEnough = (balance: number, { capacity }: BucketRules): boolean => balance >= capacity / 2
 
 /** One retry in so many milliseconds, however empty the buckets are that share it. */
 export class Floor {
@@ -73,11 +71,11 @@ export class Withdrawal {
 
 /** One count of tokens. */
 export class Bucket {
-  readonly rules: Rules
+  readonly rules: BucketRules
   readonly #floor: Floor
   #balance: number
 
-  constructor(rules: Rules, floor: Floor) {
+  constructor(rules: BucketRules, floor: Floor) {
     this.rules = rules
     this.#floor = floor
     this.#balance = rules.capacity
@@ -109,9 +107,9 @@ export class Bucket {
   }
 
   /** Why the retry after this failure is not made. */
-  refusal<E>(account: Account, cause: E, failure: Failure): BudgetExhausted<E> {
+  refusal<E>(summary: RetrySummary, cause: E, failure: Failure): BudgetExhausted<E> {
     const { balance, capacity } = this
-    return new BudgetExhausted({ ...account, failure, cause, balance, capacity })
+    return new BudgetExhausted({ ...summary, failure, cause, balance, capacity })
   }
 
   succeeded(): void {
@@ -144,12 +142,12 @@ const mostLabels = 1000
 
 /** A bucket for each label. */
 export class KeyedBuckets {
-  readonly #rules: Rules
+  readonly #rules: BucketRules
   readonly #floor: Floor
   /** In the order in which they were made. */
   readonly #buckets = new Map<string, Bucket>()
 
-  constructor(rules: Rules, floor: Floor) {
+  constructor(rules: BucketRules, floor: Floor) {
     this.#rules = rules
     this.#floor = floor
   }

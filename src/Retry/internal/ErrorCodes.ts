@@ -1,8 +1,9 @@
 /**
- * Which code means what. Tables only: the functions that read them are in `Recognising`.
+ * The meaning of each code, and the failure that a code stands for. `ErrorClassifiers` reads these tables.
  *
  * @since 0.1.0
  */
+import * as Duration from "effect/Duration"
 
 /**
  * What a failure asks for.
@@ -21,6 +22,53 @@ export type FailureClass = "Transient" | "LocalExhausted" | "RemoteSaturated" | 
 
 /** What a code means: a class, or `Unsent`, which is `Transient` and certain that nothing reached the other side. */
 export type Meaning = FailureClass | "Unsent"
+
+/**
+ * What is known about an error.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Failure {
+  readonly class: FailureClass
+  /**
+   * The code that decided, such as `ECONNREFUSED`, `53300` (a SQLSTATE), `HTTP_503`, `MYSQL_1040`, `MOVED`, `UNAVAILABLE`
+   * or the tag of an error. `undefined` when no code was recognised.
+   */
+  readonly code: string | undefined
+  /**
+   * How long the other side asked us to wait (`Retry-After`, gRPC's pushback), as it said it: a policy cuts what is absurd
+   * and spreads what is left upwards.
+   */
+  readonly retryAfter?: Duration.Duration | undefined
+  /**
+   * `false` when it is certain that nothing of the request reached the other side, as when there never was a connection;
+   * `true` when some of it may have; absent when nothing is known. An `Ambiguous` failure of which nothing was sent may be
+   * retried.
+   */
+  readonly sent?: boolean | undefined
+  /** What an operator has to do before a later attempt can succeed, where a code says so. It completes a message. */
+  readonly advice?: string | undefined
+}
+
+/**
+ * Makes a failure, mostly for the `classify` option of a policy. `retryAfter` is any duration of at least 0.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (failureClass: FailureClass, options?: {
+  readonly code?: string | undefined
+  readonly retryAfter?: Duration.Input | undefined
+  readonly sent?: boolean | undefined
+  readonly advice?: string | undefined
+}): Failure => ({
+  class: failureClass,
+  code: options?.code,
+  ...(options?.retryAfter === undefined ? undefined : { retryAfter: Duration.fromInputUnsafe(options.retryAfter) }),
+  ...(options?.sent === undefined ? undefined : { sent: options.sent }),
+  ...(options?.advice === undefined ? undefined : { advice: options.advice })
+})
 
 /** What codes mean, by code. */
 type Table = Pick<ReadonlyMap<string, Meaning>, "get">
@@ -223,3 +271,12 @@ export const advice: ReadonlyMap<string, string> = new Map([
   ["53100", "the disk of the server is full"],
   ["MYSQL_1129", "the server blocks this host until FLUSH HOSTS"]
 ])
+
+/** The failure that a code stands for. `retryAfter` is in milliseconds. */
+export const meaning = (means: Meaning, code: string | undefined, retryAfter?: number): Failure =>
+  make(means === "Unsent" ? "Transient" : means, {
+    code,
+    retryAfter,
+    sent: means === "Unsent" ? false : undefined,
+    advice: code === undefined ? undefined : advice.get(code)
+  })

@@ -8,10 +8,8 @@ import * as Failure from "effect-sluice/Failure"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import * as RetryBudget from "effect-sluice/RetryBudget"
 import * as RetryPolicy from "effect-sluice/RetryPolicy"
-import * as RetrySeries from "../../src/Retry/RetrySeries.ts"
-import { circuitOf } from "../../src/Retry/RetryStep.ts"
-import { classify } from "../../src/Retry/Run.ts"
-import { seeded } from "../support/random.ts"
+import * as Decision from "../../../src/Retry/internal/Decision.ts"
+import { seeded } from "../../support/random.ts"
 
 const label = "db:5432"
 
@@ -116,12 +114,12 @@ const bySeries = ({ failures, make, seed }: History) =>
   Effect.gen(function*() {
     const policy = make()
     let now = 0
-    let series = RetrySeries.begin(now, yield* Random.next)
+    let series = Decision.begin(now, yield* Random.next)
     const delays: Array<number> = []
     for (const { error, lived } of failures) {
       now += lived
-      const failure = classify(policy, error, {})
-      const [after, verdict] = RetrySeries.step({ policy, label }, series, { error, failure, lived: 0, now })
+      const failure = Decision.classify(policy, error, {})
+      const [after, verdict] = Decision.step({ policy, label }, series, { error, failure, lived: 0, now })
       series = after
       if (verdict._tag === "GiveUp") return { delays, attempts: verdict.error.reason.attempts, verdict }
       delays.push(verdict.delay)
@@ -187,10 +185,10 @@ describe("a series", () => {
   it("draws its delays from more failures than are its own, where it is given more", () => {
     const policy = RetryPolicy.make({ initialDelay: 100, factor: 2, jitter: 0, maxAttempts: 2 })
     const failed = { error: "refused", failure: refused, now: 0, lived: 0 }
-    const begun = RetrySeries.begin(0, 0.5)
-    const [after, verdict] = RetrySeries.step({ policy, label }, begun, { ...failed, failures: 4 })
+    const begun = Decision.begin(0, 0.5)
+    const [after, verdict] = Decision.step({ policy, label }, begun, { ...failed, failures: 4 })
     assert.deepStrictEqual(verdict, { _tag: "Again", delay: 800 })
-    const [, last] = RetrySeries.step({ policy, label }, after, { ...failed, failures: 5 })
+    const [, last] = Decision.step({ policy, label }, after, { ...failed, failures: 5 })
     assert(last._tag === "GiveUp")
     assert.deepStrictEqual([last.delay, last.error.reason._tag, last.error.reason.attempts], [
       1600,
@@ -203,10 +201,10 @@ describe("a series", () => {
   it("pays for each attempt from the budget of its policy, and ends when that has nothing left", () => {
     const budget = RetryBudget.make({ capacity: 4, floor: "Infinity" })
     const policy = RetryPolicy.make({ maxAttempts: Infinity, budget })
-    let series = RetrySeries.begin(0, 0.5)
+    let series = Decision.begin(0, 0.5)
     const ends = Array.from({ length: 3 }, (_, index) => {
       const failed = { error: "refused", failure: refused, now: index * 1000, lived: 0 }
-      const [after, verdict] = RetrySeries.step({ policy, label }, series, failed)
+      const [after, verdict] = Decision.step({ policy, label }, series, failed)
       series = after
       return verdict._tag === "Again" ? "Again" : verdict.error.reason._tag
     })
@@ -216,12 +214,12 @@ describe("a series", () => {
   it("ends where the circuit of its policy is open for longer than its delay", () => {
     const breaker = Breaker.make({ consecutiveFailures: 1, openTime: "10 seconds" })
     const policy = RetryPolicy.make({ maxAttempts: Infinity, breaker })
-    const circuit = circuitOf(policy, label, 0)
+    const circuit = Decision.circuitOf(policy, label, 0)
     const ticket = circuit?.admit(0)
     assert(circuit !== undefined && ticket !== undefined)
     circuit.settle(ticket, "Failure", { now: 0, u: 0 })
     const failed = { error: "refused", failure: refused, now: 0, lived: 0 }
-    const [, verdict] = RetrySeries.step({ policy, label }, RetrySeries.begin(0, 0.5), failed)
+    const [, verdict] = Decision.step({ policy, label }, Decision.begin(0, 0.5), failed)
     assert(verdict._tag === "GiveUp")
     assert.strictEqual(verdict.error.reason._tag, "CircuitOpen")
   })

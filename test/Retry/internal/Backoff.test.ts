@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Random } from "effect"
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
-import * as Backoff from "../../src/Retry/Backoff.ts"
+import * as Backoff from "../../../src/Retry/internal/Backoff.ts"
 
 const of = (jitter: number | "full", over: Partial<Backoff.Backoff> = {}): Backoff.Backoff => ({
   initialDelay: 100,

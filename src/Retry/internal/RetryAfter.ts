@@ -3,7 +3,16 @@
  *
  * @since 0.1.0
  */
-import { bytesOf, firstOf, isObject, quietly, read, readArray, readObject, readString } from "../internal/SafeRead.ts"
+import {
+  bytesOf,
+  firstOf,
+  isObject,
+  quietly,
+  read,
+  readArray,
+  readObject,
+  readString
+} from "../../internal/SafeRead.ts"
 
 /** A header, from whatever holds headers: Node's object, `Headers`, `Map`, gRPC's `Metadata`. */
 export const header = (headers: object | undefined, name: string): unknown => {

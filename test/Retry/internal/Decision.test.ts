@@ -9,10 +9,9 @@ import { TestMonitor } from "effect-sluice/ResourceMonitor"
 import * as RetryBudget from "effect-sluice/RetryBudget"
 import * as RetryPolicy from "effect-sluice/RetryPolicy"
 import { TestClock } from "effect/testing"
-import * as Decision from "../../src/Retry/Decision.ts"
-import * as Failure from "../../src/Retry/Failure.ts"
-import { History } from "../../src/Retry/History.ts"
-import * as Gate from "./Gate.ts"
+import * as Failure from "../../../src/Retry/Failure.ts"
+import * as Decision from "../../../src/Retry/internal/Decision.ts"
+import * as Gate from "../Gate.ts"
 
 const exact = (options: RetryPolicy.Options = {}) =>
   RetryPolicy.make({ initialDelay: 100, maxDelay: 10_000, factor: 2, jitter: 0, maxAttempts: 5, ...options })
@@ -27,7 +26,7 @@ const millis = (duration: Duration.Duration | undefined) =>
 describe("Decision.decide", () => {
   const rules = exact({ deadline: 10_000 })[RetryPolicy.TypeId]
   const transient = Failure.make("Transient")
-  const situation: Decision.Situation = {
+  const input: Decision.DecisionInput = {
     rules,
     progress: { attempts: 1, runs: 1, localFailures: 0, localSince: 0 },
     failure: transient,
@@ -38,28 +37,28 @@ describe("Decision.decide", () => {
   }
 
   /** Everything that speaks against a retry, in the order in which it is asked; each one alone is enough. */
-  const against: ReadonlyArray<readonly [string, Partial<Decision.Situation>]> = [
+  const against: ReadonlyArray<readonly [string, Partial<Decision.DecisionInput>]> = [
     ["NotRetryable", { failure: Failure.make("Fatal") }],
     ["AttemptsExhausted", { nested: true }],
-    ["AttemptsExhausted", { progress: { ...situation.progress, attempts: 5 } }],
+    ["AttemptsExhausted", { progress: { ...input.progress, attempts: 5 } }],
     ["DeadlineExceeded", { elapsed: 9900 }]
   ]
 
   it("asks class, guard, attempts and deadline in this order: the first that speaks against a retry is the reason", () => {
-    assert.deepStrictEqual(Decision.decide(situation), { _tag: "Wait", delay: 100 })
+    assert.deepStrictEqual(Decision.decide(input), { _tag: "Wait", delay: 100 })
     for (let first = 0; first < against.length; first++) {
-      const all = Object.assign({}, situation, ...against.slice(first).map(([, change]) => change).toReversed())
+      const all = Object.assign({}, input, ...against.slice(first).map(([, change]) => change).toReversed())
       const decision = Decision.decide(all)
       assert(decision._tag === "Stop")
       assert.strictEqual(decision.reason, against[first]?.[0])
-      const alone = Decision.decide({ ...situation, ...against[first]?.[1] })
+      const alone = Decision.decide({ ...input, ...against[first]?.[1] })
       assert(alone._tag === "Stop")
       assert.strictEqual(alone.reason, against[first]?.[0])
     }
   })
 
   it("the delay and a typical attempt must fit in what is left of the deadline", () => {
-    const at = (elapsed: number, typical: number) => Decision.decide({ ...situation, elapsed, typical })._tag
+    const at = (elapsed: number, typical: number) => Decision.decide({ ...input, elapsed, typical })._tag
     assert.deepStrictEqual([at(9899, 0), at(9900, 0)], ["Wait", "Stop"])
     assert.deepStrictEqual([at(4899, 5000), at(4900, 5000)], ["Wait", "Stop"])
   })
@@ -67,7 +66,7 @@ describe("Decision.decide", () => {
   it("each class is retried or not", () => {
     const tags = (idempotent: boolean) =>
       (["Transient", "LocalExhausted", "RemoteSaturated", "Ambiguous", "Fatal", "Redirect"] as const).map((each) =>
-        Decision.decide({ ...situation, rules: { ...rules, idempotent }, failure: Failure.make(each) })._tag
+        Decision.decide({ ...input, rules: { ...rules, idempotent }, failure: Failure.make(each) })._tag
       )
     assert.deepStrictEqual(tags(false), ["Wait", "Wait", "Wait", "Stop", "Stop", "Stop"])
     assert.deepStrictEqual(tags(true), ["Wait", "Wait", "Wait", "Wait", "Stop", "Stop"])
@@ -204,7 +203,7 @@ describe("a refusal", () => {
     }).pipe(Effect.provide(Gate.make().layer)))
 
   it("an error that cannot say what it is does no harm", () => {
-    const history = new History()
+    const history = new Decision.AttemptLog()
     const hostile = {
       toString: () => {
         throw new Error("no")
@@ -218,7 +217,7 @@ describe("a refusal", () => {
   })
 
   it("a typical attempt is the median of the last ten that were made", () => {
-    const history = new History()
+    const history = new Decision.AttemptLog()
     assert.strictEqual(history.typical, 0)
     const add = (took: number, failure = Failure.make("Transient")) =>
       history.add({ run: 1, begunAt: 0, endedAt: took, failure, error: refused })

@@ -5,13 +5,11 @@
  *
  * @since 0.1.0
  */
-import type { Account } from "./Account.ts"
+import { CircuitOpen, type RetrySummary } from "../RetryError.ts"
 import { atLeast } from "./Backoff.ts"
-import { BreakerWindow } from "./BreakerWindow.ts"
-import { CircuitOpen } from "./RetryError.ts"
 
 /** The decoded options of a breaker. Times are in milliseconds. */
-export interface Rules {
+export interface CircuitRules {
   readonly consecutiveFailures: number
   readonly failureRate: number
   readonly minimumCalls: number
@@ -54,6 +52,72 @@ export interface Ticket {
   readonly isProbe: boolean
 }
 
+/** A window is kept in so many parts: what is older than a whole window may count for one part longer, at most. */
+const parts = 10
+
+/**
+ * Counts of the last so many milliseconds. Time is that of the monotonic clock, and an argument of each call.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class BreakerWindow {
+  readonly #partMillis: number
+  readonly #calls = new Array<number>(parts).fill(0)
+  readonly #failures = new Array<number>(parts).fill(0)
+  /** The number of the part that is being filled, counted from the start of the clock. */
+  #current = 0
+  #totalCalls = 0
+  #totalFailures = 0
+
+  constructor(windowMillis: number) {
+    this.#partMillis = windowMillis / parts
+  }
+
+  calls(now: number): number {
+    this.#moveTo(now)
+    return this.#totalCalls
+  }
+
+  failures(now: number): number {
+    this.#moveTo(now)
+    return this.#totalFailures
+  }
+
+  add(now: number, isFailure: boolean): void {
+    this.#moveTo(now)
+    const index = this.#current % parts
+    this.#calls[index] = (this.#calls[index] ?? 0) + 1
+    this.#totalCalls++
+    if (!isFailure) return
+    this.#failures[index] = (this.#failures[index] ?? 0) + 1
+    this.#totalFailures++
+  }
+
+  clear(): void {
+    this.#calls.fill(0)
+    this.#failures.fill(0)
+    this.#totalCalls = 0
+    this.#totalFailures = 0
+  }
+
+  /** Empties the parts that have gone by. A clock that went back goes on filling the part it was in. */
+  #moveTo(now: number): void {
+    const part = Math.floor(now / this.#partMillis)
+    if (part <= this.#current) return
+    if (part - this.#current >= parts) this.clear()
+    else for (let passed = this.#current + 1; passed <= part; passed++) this.#empty(passed % parts)
+    this.#current = part
+  }
+
+  #empty(index: number): void {
+    this.#totalCalls -= this.#calls[index] ?? 0
+    this.#totalFailures -= this.#failures[index] ?? 0
+    this.#calls[index] = 0
+    this.#failures[index] = 0
+  }
+}
+
 /** How many attempts may be under way when the circuit has just closed. Each success since then allows one more. */
 const leastLimit = 2
 
@@ -76,20 +140,20 @@ export const rampShare = (sinceClosed: number, ramp: number): number => sinceClo
  * How long an opening lasts when the endpoint has been down for so long: a tenth of that, within `openTime` and `maxOpenTime`.
  * It is spread over the upper half, so that the processes that saw the same fault do not all probe at the same moment.
  */
-export const openFor = (down: number, { maxOpenTime, openTime }: Rules, u: number): number =>
+export const openFor = (down: number, { maxOpenTime, openTime }: CircuitRules, u: number): number =>
   Math.min(maxOpenTime, Math.max(openTime, down * downShare)) * (1 + u) / 2
 
 /**
  * What still counts of the time for which the endpoint was down, after the circuit was closed for so long: each whole window
  * halves it. What makes no opening longer counts no more.
  */
-export const decayed = (down: number, closedFor: number, { openTime, window }: Rules): number => {
+export const decayed = (down: number, closedFor: number, { openTime, window }: CircuitRules): number => {
   const left = down / 2 ** Math.floor(Math.max(0, closedFor) / window)
   return left * downShare > openTime ? left : 0
 }
 
 export class BreakerCircuit {
-  readonly #rules: Rules
+  readonly #rules: CircuitRules
   readonly #onChange: (from: Phase, to: Phase, now: number) => void
   readonly #window: BreakerWindow
   #phase: Phase = "Closed"
@@ -110,7 +174,7 @@ export class BreakerCircuit {
   /** Attempts in flight that were admitted before the last turn. */
   #stragglers = 0
 
-  constructor(rules: Rules, onChange: (from: Phase, to: Phase, now: number) => void) {
+  constructor(rules: CircuitRules, onChange: (from: Phase, to: Phase, now: number) => void) {
     this.#rules = rules
     this.#onChange = onChange
     this.#window = new BreakerWindow(rules.window)
@@ -164,8 +228,8 @@ export class BreakerCircuit {
   }
 
   /** Why an attempt was refused. `cause` is the last failure, if there was one. */
-  refusal<E>(account: Account, cause: E | undefined): CircuitOpen<E> {
-    return new CircuitOpen({ ...account, state: this.#phase, consecutiveFailures: this.#consecutive, cause })
+  refusal<E>(summary: RetrySummary, cause: E | undefined): CircuitOpen<E> {
+    return new CircuitOpen({ ...summary, state: this.#phase, consecutiveFailures: this.#consecutive, cause })
   }
 
   /**

@@ -1,0 +1,481 @@
+/**
+ * What single errors say about themselves: one function for each family of errors.
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import {
+  className,
+  has,
+  isObject,
+  namesOf,
+  quietly,
+  read,
+  readArray,
+  readInteger,
+  readObject,
+  readString
+} from "../../internal/SafeRead.ts"
+import type { Failure, Meaning } from "./ErrorCodes.ts"
+import * as Codes from "./ErrorCodes.ts"
+import { pushback, retryAfter } from "./RetryAfter.ts"
+
+/** A class and a message, as `String(error)` shows them. */
+type Text = readonly [text: string, means: Meaning]
+
+/** pg 8.23.1 (`lib/client.js`, `lib/connection.js`) and pg-pool 3.14.0. */
+const pg: ReadonlyArray<Text> = [
+  ["Error: timeout expired", "Unsent"],
+  ["Error: timeout exceeded when trying to connect", "Unsent"],
+  ["Error: Connection terminated due to connection timeout", "Unsent"],
+  ["Error: Client has encountered a connection error and is not queryable", "Unsent"],
+  ["Error: Connection terminated unexpectedly", "Ambiguous"],
+  ["Error: Connection terminated", "Ambiguous"],
+  ["Error: Query read timeout", "Ambiguous"],
+  ["Error: The server does not support SSL connections", "Fatal"],
+  ["Error: Client was closed and is not queryable", "Fatal"],
+  ["Error: Client has already been connected. You cannot reuse a client.", "Fatal"],
+  ["Error: Cannot use a pool after calling end on the pool", "Fatal"]
+]
+
+/** mysql2 3.24.6 (`lib/base/connection.js`, `lib/base/pool.js`). */
+const mysql2: ReadonlyArray<Text> = [
+  ["Error: Can't add new command when connection is in closed state", "Unsent"],
+  ["Error: No connections available.", "Unsent"],
+  ["Error: Queue limit reached.", "Unsent"],
+  ["Error: Can't write in closed state", "Ambiguous"],
+  ["Error: Pool is closed.", "Fatal"]
+]
+
+/** ioredis 6.0.0 with redis-errors 1.2.0. */
+const ioredis: ReadonlyArray<Text> = [
+  ["Error: Stream isn't writeable and enableOfflineQueue options is false", "Unsent"],
+  ["Error: Cluster isn't ready and enableOfflineQueue options is false", "Unsent"],
+  ["Error: None of startup nodes is available", "Unsent"],
+  ["Error: Connection is closed.", "Ambiguous"],
+  ["Error: Command timed out", "Ambiguous"],
+  ["AbortError: Command aborted due to connection close", "Ambiguous"],
+  ["Error: Redis is already connecting/connected", "Fatal"]
+]
+
+/** amqplib 2.3.1 (`lib/connect.js`, `lib/connection.js`, `lib/channel.js`). */
+const amqplib: ReadonlyArray<Text> = [
+  ["Error: connect ETIMEDOUT", "Unsent"],
+  ["Error: Socket closed abruptly during opening handshake", "Unsent"],
+  ["Error: Unexpected close", "Ambiguous"],
+  ["Error: Heartbeat timeout", "Ambiguous"],
+  ["Error: Connection closed", "Ambiguous"],
+  ["Error: Channel ended, no reply will be forthcoming", "Ambiguous"],
+  ["Error: channel closed", "Ambiguous"],
+  ["Error: message nacked", "Ambiguous"]
+]
+
+/** @nats-io/nats-core 3.4.0 (`lib/protocol.js`, `lib/muxsubscription.js`). */
+const natsCore: ReadonlyArray<Text> = [
+  ["ConnectionError: connection refused", "Unsent"],
+  ["AuthorizationError: Authentication Timeout", "Unsent"],
+  ["ProtocolError: maximum connections exceeded", "RemoteSaturated"],
+  ["ProtocolError: maximum account active connections exceeded", "RemoteSaturated"],
+  ["RequestError: connection closed", "Ambiguous"],
+  ["RequestError: connection disconnected", "Ambiguous"]
+]
+
+const texts = Codes.lazily(() => new Map([...pg, ...mysql2, ...ioredis, ...amqplib, ...natsCore]))
+
+/** How the texts begin that go on with details. */
+const beginnings: ReadonlyArray<Text> = [
+  // pg: a password is missing, or the server and the client do not agree about it.
+  ["Error: SASL: ", "Fatal"],
+  // ioredis
+  ["Error: All sentinels are unreachable", "Unsent"],
+  ["Error: Too many Cluster redirections. Last error: ", "Transient"],
+  ["Error: Socket timeout. Expecting data, but didn't receive any in ", "Ambiguous"],
+  // amqplib: RabbitMQ refuses a login, or a virtual host, or is being shut down.
+  ["Error: Handshake terminated by server: 320 ", "Unsent"],
+  ["Error: Handshake terminated by server: 541 ", "Unsent"],
+  ["Error: Handshake terminated by server: ", "Fatal"],
+  ["Error: Expected ConnectionOpenOk; got <ConnectionClose ", "Fatal"],
+  ["Error: SASL mechanism ", "Fatal"],
+  ["Error: Expected amqp: or amqps: as the protocol; got ", "Fatal"]
+]
+
+/** The class of an error and its message. A class that has given itself no name is not a plain error, though it is called one. */
+const textOf = (node: object): string | undefined => {
+  const [name, message] = [readString(node, "name"), readString(node, "message")]
+  if (name === undefined || message === undefined || (name === "Error" && className(node) !== "Error")) return undefined
+  return `${name}: ${message}`
+}
+
+const withoutClass = (text: string): string => text.slice(text.indexOf(": ") + 2).trimEnd()
+
+/** What an error says by its text, if it has nothing else to say it by. Where the text goes on, the code is its beginning. */
+const byText = (node: object): Failure | undefined => {
+  if (read(node, "code") !== undefined || read(node, "_tag") !== undefined) return undefined
+  const text = textOf(node)
+  if (text === undefined) return undefined
+  const means = texts().get(text)
+  if (means !== undefined) return Codes.meaning(means, withoutClass(text))
+  const beginning = beginnings.find(([start]) => text.startsWith(start))
+  return beginning === undefined ? undefined : Codes.meaning(beginning[1], withoutClass(beginning[0]))
+}
+
+/**
+ * What pgbouncer 1.25 says with its code for everything, `08P01`. Before it has given a client one of its servers nothing was
+ * sent; afterwards the statement may have been done.
+ */
+const pgbouncer: ReadonlyArray<Text> = [
+  ["no more connections allowed", "RemoteSaturated"],
+  ["client connections exceeded", "RemoteSaturated"],
+  ["query_wait_timeout", "RemoteSaturated"],
+  ["bouncer resources exhaustion", "RemoteSaturated"],
+  ["no memory for ", "RemoteSaturated"],
+  ["server login has been failing", "Unsent"],
+  ["client_login_timeout", "Unsent"],
+  ["pgbouncer cannot connect to server", "Unsent"],
+  ["server shutting down", "Unsent"],
+  ["pause failed", "Unsent"],
+  ["server conn crashed?", "Ambiguous"],
+  ["server connection closed", "Ambiguous"],
+  ["query_timeout", "Ambiguous"],
+  ["query timeout", "Ambiguous"],
+  ["idle transaction timeout", "Ambiguous"],
+  ["transaction timeout", "Ambiguous"],
+  ["client_idle_timeout", "Ambiguous"],
+  ["suspend_timeout", "Ambiguous"],
+  ["admin forced disconnect", "Ambiguous"]
+]
+
+/** What `08P01` means: of PostgreSQL itself, that the program has broken the protocol, as with too few parameters. */
+const protocolViolation = (node: object): Meaning => {
+  const message = readString(node, "message") ?? ""
+  return pgbouncer.find(([start]) => message.startsWith(start))?.[1] ?? "Fatal"
+}
+
+/** Codes of `NatsError` (nats 2.29.3). Numbers are statuses: of a subject without listeners, and of JetStream. What is not here is `Fatal`. */
+const natsCodes = Codes.table({
+  Unsent: "CONNECTION_REFUSED CONNECTION_TIMEOUT AUTHENTICATION_TIMEOUT 503",
+  Transient: "408",
+  RemoteSaturated: "429",
+  Ambiguous: "TIMEOUT DISCONNECT CONNECTION_CLOSED NATS_PROTOCOL_ERR IDLE_HEARTBEAT REQUEST_ERROR UNKNOWN_ERROR 500 504"
+})
+
+/** What a NATS server says in the place of a code, as it quotes it. */
+const natsServer: ReadonlyMap<string, Meaning> = new Map([
+  ["'maximum connections exceeded'", "RemoteSaturated"],
+  ["'maximum account active connections exceeded'", "RemoteSaturated"]
+])
+
+const byNats = (node: object): Failure | undefined => {
+  const code = readString(node, "name") === "NatsError" ? readString(node, "code") : undefined
+  if (code === undefined) return undefined
+  const said = code === "NATS_PROTOCOL_ERR" ? natsServer.get(readString(node, "message") ?? "") : undefined
+  return Codes.meaning(said ?? natsCodes.get(code) ?? "Fatal", /^\d/.test(code) ? `NATS_${code}` : code)
+}
+
+/** Reply codes of AMQP 0-9-1, with which a broker closes a channel or a connection. What is not here is `Fatal`. */
+const amqpReplies = Codes.table({
+  Transient: "405",
+  RemoteSaturated: "506",
+  Ambiguous: "320 541"
+})
+
+/** amqplib gives the number as `code`, and with it the method that it answers, or the words in which it says that all is closed. */
+const byAmqp = (node: object): Failure | undefined => {
+  const code = readInteger(node, "code")
+  if (code === undefined) return undefined
+  const isReply = readInteger(node, "methodId") !== undefined ||
+    readString(node, "message")?.startsWith(`Connection closed: ${code} `) === true
+  return isReply ? Codes.meaning(amqpReplies.get(String(code)) ?? "Fatal", `AMQP_${code}`) : undefined
+}
+
+/** Numbers of MongoDB's server. What is not here is `Fatal`. */
+const mongoCodes = Codes.table({
+  Transient: "24 46 112 133 134 246",
+  RemoteSaturated: "462",
+  Ambiguous: "6 7 64 79 89 91 189 262 9001 11600 11602",
+  Redirect: "10058 10107 13435 13436"
+})
+
+const mongoServerErrors = Codes.words(
+  "MongoServerError MongoBulkWriteError MongoClientBulkWriteError MongoWriteConcernError"
+)
+const mongoNetworkErrors = Codes.words("MongoNetworkError MongoNetworkTimeoutError")
+
+const isOneOf = (node: object, names: ReturnType<typeof Codes.words>): boolean =>
+  names.has(readString(node, "name") ?? "")
+
+const labelsOf = (node: object): ReadonlyArray<unknown> => readArray(node, "errorLabels", 16)
+
+/**
+ * MongoDB's server labels what it refused for overload before it did anything. Its driver (7.9.0) puts the same label on every
+ * socket that could not be opened, which is no news of the server's load.
+ */
+const byMongo = (node: object): Failure | undefined => {
+  const labels = labelsOf(node)
+  if (labels.includes("SystemOverloadedError") && !isOneOf(node, mongoNetworkErrors)) {
+    return { ...Codes.meaning("RemoteSaturated", "SystemOverloadedError"), sent: false }
+  }
+  if (labels.includes("TransientTransactionError")) return Codes.meaning("Transient", "TransientTransactionError")
+  if (labels.includes("UnknownTransactionCommitResult")) {
+    return Codes.meaning("Ambiguous", "UnknownTransactionCommitResult")
+  }
+  const code = isOneOf(node, mongoServerErrors) ? readInteger(node, "code") : undefined
+  return code === undefined ? undefined : Codes.meaning(mongoCodes.get(String(code)) ?? "Fatal", `MONGODB_${code}`)
+}
+
+/** Whether MongoDB's driver says that the connection was still being opened. */
+const isMongoHandshake = (node: object): boolean => {
+  const labels = labelsOf(node)
+  return labels.includes("HandshakeError") ||
+    labels.includes("SystemOverloadedError") && isOneOf(node, mongoNetworkErrors)
+}
+
+/** Wrappers nest a few deep; more than this is a cycle through fresh objects or a mistake. */
+const maxDepth = 8
+/** A bound on what one error may cost, whatever its `errors` hold. */
+const maxNodes = 64
+
+const childrenOf = (node: object): ReadonlyArray<unknown> => [
+  read(node, "reason"),
+  read(node, "cause"),
+  read(node, "error"),
+  // NATS, and ioredis' clusters.
+  read(node, "chainedError"),
+  read(node, "lastNodeError"),
+  ...readArray(node, "errors", maxNodes)
+]
+
+/** The error and what it wraps, level by level from the outside in. */
+export const levelsOf = (error: unknown): ReadonlyArray<ReadonlyArray<object>> => {
+  const seen = new Set<object>()
+  const levels: Array<ReadonlyArray<object>> = []
+  let candidates: ReadonlyArray<unknown> = [error]
+  while (candidates.length > 0 && levels.length < maxDepth) {
+    const level: Array<object> = []
+    for (const node of candidates) {
+      if (!isObject(node) || seen.has(node) || seen.size >= maxNodes) continue
+      seen.add(node)
+      level.push(node)
+    }
+    if (level.length > 0) levels.push(level)
+    candidates = level.flatMap(childrenOf)
+  }
+  return levels
+}
+
+/** What was being done. TLS that is cut in its handshake names no system call, but it names the address it came from. */
+const callOf = (node: object): "connect" | "transfer" | undefined => {
+  const call = readString(node, "syscall")
+  if (call === "read" || call === "write") return "transfer"
+  const dialled = call === "connect" || (call === undefined && has(node, "localAddress"))
+  return dialled ? "connect" : undefined
+}
+
+/** A dial has sent nothing. How far a transfer came is not known. */
+const during = (call: "connect" | "transfer" | undefined, means: Meaning): Meaning => {
+  if (means !== "Transient" && means !== "Unsent") return means
+  return call === "connect" ? "Unsent" : call === "transfer" ? "Ambiguous" : means
+}
+
+/** A wrapper that repeats the code of its cause, or of the first of several, without the system call that tells its meaning. */
+const isRepeated = (node: object, code: string): boolean =>
+  read(node, "syscall") === undefined &&
+  [read(node, "cause"), ...readArray(node, "errors", 1)].some((inner) =>
+    isObject(inner) && read(inner, "code") === code
+  )
+
+/** Node keeps the code of HTTP/2 in the last word of a message that it writes itself. */
+const http2Code = (node: object): string | undefined => {
+  const message = readString(node, "message")
+  const word = message?.slice(message.lastIndexOf(" ") + 1)
+  return word === "11" ? "NGHTTP2_ENHANCE_YOUR_CALM" : word
+}
+
+/** Neon's proxy has no code of its own for this. */
+const isNeonFull = (node: object): boolean =>
+  /\bToo many (database )?connections? attempts\b/.test(readString(node, "message") ?? "")
+
+const sqlState = (node: object, code: string): Meaning | undefined => {
+  if (!/^(?=.*\d)[0-9A-Z]{5}$/.test(code)) return undefined
+  if (code === "XX000" && isNeonFull(node)) return "RemoteSaturated"
+  if (code === "08P01") return protocolViolation(node)
+  return Codes.sqlStates.get(code) ?? Codes.sqlStateClasses.get(code.slice(0, 2)) ?? "Fatal"
+}
+
+/** Node's word for a signal that was aborted, around the reason. Where `AbortSignal.timeout` gave that, time was up. */
+const isTimeUp = (node: object): boolean => {
+  const reason = readObject(node, "cause")
+  return reason !== undefined && namesOf(node).includes("AbortError") && namesOf(reason).includes("TimeoutError")
+}
+
+/** The code of an error. Where it repeats that of what it wraps, or hides it, this is asked instead. */
+const codeOf = (node: object): string | undefined => {
+  const code = readString(node, "code")
+  return code === undefined || isRepeated(node, code) || isTimeUp(node) ? undefined : code
+}
+
+const byCode = (node: object): Failure | undefined => {
+  const code = codeOf(node)
+  if (code === undefined) return undefined
+  if (code === "ERR_HTTP2_STREAM_ERROR" || code === "ERR_HTTP2_SESSION_ERROR") {
+    const inner = http2Code(node) ?? ""
+    const means = inner.startsWith("NGHTTP2_") ? Codes.wordCodes.get(inner) : undefined
+    if (means !== undefined) return Codes.meaning(means, inner)
+  }
+  const call = callOf(node)
+  const dialled = call === "connect" ? Codes.dialCodes.get(code) : undefined
+  const means = dialled ?? Codes.wordCodes.get(code) ?? sqlState(node, code)
+  return means === undefined ? undefined : Codes.meaning(during(call, means), code)
+}
+
+const byWeakCode = (node: object): Failure | undefined => {
+  const code = codeOf(node)
+  if (code === undefined) return undefined
+  if (code.startsWith(Codes.axiosBadResponse)) return Codes.meaning("Ambiguous", code)
+  return Codes.fatalFamilies.test(code) ? Codes.meaning("Fatal", code) : undefined
+}
+
+const byMysql = (node: object): Failure | undefined => {
+  const errno = readInteger(node, "errno")
+  // System errors have negative numbers, so a number from 1000 is one of MySQL's.
+  if (errno === undefined || errno < 1000 || errno > 9999) return undefined
+  return Codes.meaning(Codes.mysqlErrors.get(String(errno)) ?? "Fatal", `MYSQL_${errno}`)
+}
+
+const longestCode = 64
+
+const byRedis = (node: object): Failure | undefined => {
+  const isReply = namesOf(node).some((name) => Codes.redisReplyNames.has(name))
+  const reply = isReply ? readString(node, "message") : undefined
+  if (reply === undefined) return undefined
+  // This reply has no code of its own, and Redis has sent it in these words since version 2.4.
+  if (reply.startsWith("ERR max number of clients")) return Codes.meaning("RemoteSaturated", "MAXCLIENTS")
+  // A script may answer with a text of any length and without a space.
+  const code = reply.slice(0, longestCode).split(" ", 1)[0] ?? ""
+  return Codes.meaning(Codes.redisReplies.get(code) ?? "Fatal", code)
+}
+
+/** Errors of grpc-js have `details`, those of Connect a `rawMessage`. */
+const byGrpc = (node: object): Failure | undefined => {
+  const number = readInteger(node, "code")
+  if (number === undefined || (readString(node, "details") ?? readString(node, "rawMessage")) === undefined) {
+    return undefined
+  }
+  const code = Codes.grpcStatuses[number]
+  const means = code === undefined ? undefined : Codes.wordCodes.get(code)
+  if (means === undefined) return undefined
+  const { retryAfter, stop } = pushback(node)
+  return Codes.meaning(stop ? "Fatal" : means, code, retryAfter)
+}
+
+const statusOf = (node: object): number | undefined =>
+  readInteger(node, "status") ?? readInteger(node, "statusCode") ?? readInteger(node, "httpStatusCode")
+
+/** Where errors keep the answer: `response` in most libraries, `$metadata` and `$response` in AWS'. */
+const answerOf = (node: object): object | undefined => readObject(node, "response") ?? readObject(node, "$metadata")
+
+const headersOf = (node: object): object | undefined => {
+  const answer = readObject(node, "response") ?? readObject(node, "$response")
+  return (answer === undefined ? undefined : readObject(answer, "headers")) ?? readObject(node, "headers")
+}
+
+/** AWS' clients mark what was throttled, which may have any status. */
+const isThrottled = (node: object): boolean => {
+  const retryable = readObject(node, "$retryable")
+  return retryable !== undefined && read(retryable, "throttling") === true
+}
+
+const byHttp = (node: object, now: number | undefined): Failure | undefined => {
+  const answer = answerOf(node)
+  const status = statusOf(node) ?? (answer === undefined ? undefined : statusOf(answer))
+  if (status === undefined || status < 300 || status > 599) return undefined
+  const wait = retryAfter(headersOf(node), now)
+  const isFull = isThrottled(node) || (status === 503 && wait !== undefined)
+  const means = isFull ? "RemoteSaturated" : Codes.httpStatuses.get(String(status))
+  return Codes.meaning(means ?? "Fatal", `HTTP_${status}`, wait)
+}
+
+const byClosing = (node: object): Failure | undefined => {
+  const code = readString(node, "_tag") === "SocketCloseError" ? readInteger(node, "code") : undefined
+  return code === undefined ? undefined : Codes.meaning(Codes.closingCodes.get(String(code)) ?? "Fatal", `WS_${code}`)
+}
+
+/** An attempt that ran when its time was over: its last failure, which stands beside it, is an older one. */
+const byInterruption = (node: object): Failure | undefined =>
+  readString(node, "_tag") === "DeadlineExceeded" && read(node, "interrupted") === true
+    ? Codes.meaning("Ambiguous", "DeadlineExceeded")
+    : undefined
+
+/** Each knows one family of errors. The first one that knows an error decides. */
+const classifiers = [
+  byInterruption,
+  byMongo,
+  byMysql,
+  byNats,
+  byAmqp,
+  byCode,
+  byRedis,
+  byGrpc,
+  byHttp,
+  byClosing,
+  byWeakCode,
+  byText
+]
+
+/** The first defined result of a function. */
+export const firstDefined = <A, B>(values: Iterable<A>, f: (value: A) => B | undefined): B | undefined => {
+  for (const value of values) {
+    const result = f(value)
+    if (result !== undefined) return result
+  }
+  return undefined
+}
+
+/** The failure of an error by its code, if the code is known. `now` is in milliseconds since 1970. */
+export const recognise = (node: object, now: number | undefined): Failure | undefined =>
+  firstDefined(classifiers, (classifier) => classifier(node, now))
+
+/** What an error says by its tag, its name or its class: less than a code says. */
+export const byTag = (node: object): Failure | undefined => {
+  if (isTimeUp(node)) return undefined
+  return firstDefined(namesOf(node), (tag) => {
+    const means = Codes.tags.get(tag)
+    return means === undefined ? undefined : Codes.meaning(means, tag)
+  })
+}
+
+/** The wait that an error of Effect's or of ours asks for. */
+export const waitOf = (node: object): Duration.Duration | undefined => {
+  const wait = read(node, "retryAfter")
+  return quietly(() => Duration.isDuration(wait) ? wait : undefined)
+}
+
+/** Whether an error says that it is about opening a connection. */
+const isOpening = (node: object): boolean =>
+  isMongoHandshake(node) || namesOf(node).some((name) => Codes.unsentTags.has(name)) ||
+  (has(node, Codes.sqlReason) && read(node, "operation") === "connect")
+
+/** Whether a request was sent, as far as an error says it: by `sent`, or by being about opening a connection. */
+export const sentBy = (node: object): boolean | undefined => {
+  const sent = read(node, "sent")
+  return typeof sent === "boolean" ? sent : isOpening(node) ? false : undefined
+}
+
+/** Whether the failure is one of a dial, as far as an error says it. What was sent was sent over a connection. */
+export const dialBy = (node: object): boolean | undefined =>
+  isOpening(node) ? true : read(node, "sent") === true ? false : undefined
+
+/** Whether an error is one that JavaScript gives to mistakes in a program. */
+export const isMistake = (node: object): boolean => namesOf(node).some((name) => Codes.mistakes.has(name))
+
+const isUndecided = (node: object): boolean => {
+  const reason = readObject(node, "reason") ?? node
+  const tag = readString(reason, "_tag") ?? ""
+  return Codes.undecidedDials.has(tag) || has(reason, Codes.sqlReason) && Codes.undecidedSql.has(tag)
+}
+
+/** What an error says of itself, unless its maker could not tell. */
+export const statedBy = (node: object): boolean | undefined => {
+  const stated = read(node, "isRetryable")
+  return typeof stated === "boolean" && !isUndecided(node) ? stated : undefined
+}
