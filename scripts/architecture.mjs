@@ -2,6 +2,8 @@
  * Writes the pictures of docs/architecture.md from the imports of src, those of types included. An arrow leads from a module to one
  * that it imports. Arrows that follow from others are left out: with `A --> B` and `B --> C` there is no `A --> C`.
  *
+ * It fails when a page of docs names a file that does not exist, and with --check when a picture is stale.
+ *
  * Usage: node scripts/architecture.mjs [--check] [root of the project]
  */
 import * as Fs from "node:fs"
@@ -119,8 +121,10 @@ if (import.meta.main) {
   const next = written(page, partsOf(root))
   const isStale = next !== page
   const isCheck = process.argv.includes("--check")
-  const gone = missing(root, page)
-  for (const name of gone) console.error(`docs/architecture.md names ${name}, which does not exist`)
+  const gone = Fs.globSync("docs/**/*.md", { cwd: root }).flatMap((name) =>
+    missing(root, Fs.readFileSync(Path.join(root, name), "utf8")).map((file) => `${name} names ${file}`)
+  )
+  for (const text of gone) console.error(`${text}, which does not exist`)
   if (isStale && isCheck) console.error("docs/architecture.md is stale: npm run architecture writes its pictures")
   if (isStale && !isCheck) Fs.writeFileSync(path, next)
   if (gone.length > 0 || isStale && isCheck) process.exit(1)

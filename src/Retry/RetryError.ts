@@ -212,7 +212,7 @@ const circuitTexts: Record<CircuitOpen["state"], (failures: number) => string> =
   Open: () => "is open",
   HalfOpen: () => "is being probed",
   Closed: (failures) =>
-    failures > 1 ? `has seen ${failures} failures in a row and grants no retries` : "has just closed and lets in few"
+    failures > 1 ? `has seen ${failures} failures in a row and grants no retries` : "has just closed and admits few"
 }
 
 interface CircuitOpenFields<E> extends Outcome {

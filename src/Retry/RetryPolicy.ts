@@ -90,7 +90,7 @@ export interface Options {
   /**
    * For an effect that is meant to go on, such as a subscription that is opened and read until it breaks: an attempt that
    * has run for so long before it failed, and for at least the delay before it, was a success in its time. Attempts and delays
-   * begin anew with its failure. Above 0; `"Infinity"` for never.
+   * start again with its failure. Above 0; `"Infinity"` for never.
    *
    * An effect that merely takes long to fail must not have this, since it would be retried for ever.
    *
@@ -368,7 +368,7 @@ export interface RetryOptions {
    */
   readonly label?: string | undefined
   /**
-   * Attempts that were made before, by whoever repeats the call: a whole number of at least 0. The gate stops retries
+   * Attempts that were made before, by the code that repeats the call: a whole number of at least 0. The gate stops retries
    * earlier than first attempts, and lets them wait behind those.
    *
    * @default 0
@@ -387,7 +387,7 @@ const checked = (options: RetryOptions = {}): RetryOptions => {
  * **Details**
  *
  * - Before each attempt, the first included, the gate of the `ResourceMonitor` is asked for the policy's `descriptors`, and
- *   then the breaker, if there is one. An open circuit is told before the gate is asked, and fails with `CircuitOpen`.
+ *   then the breaker, if there is one. An open circuit is noticed before the gate is asked, and fails with `CircuitOpen`.
  * - A failure is decided in this order: its class, an outer retry (see {@link InsideRetry}), the number of attempts, the
  *   deadline (the delay and an attempt as long as those before must fit), the budget, and a look at the breaker. Then the
  *   delay is slept, then the gate is asked, then the breaker, then the attempt begins. Each refusal has a reason of its own

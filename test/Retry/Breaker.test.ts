@@ -552,7 +552,7 @@ describe("RetryPolicy.retry with a breaker", () => {
       const refused = (yield* crowd).find(Result.isFailure)?.failure
       assert(refused?.reason._tag === "CircuitOpen")
       assert.strictEqual(refused.reason.state, "Closed")
-      assert.include(refused.message, "has just closed and lets in few, to be asked again in 1s")
+      assert.include(refused.message, "has just closed and admits few, to be asked again in 1s")
       yield* TestClock.adjust("10 seconds")
       assert.strictEqual(yield* admitted, 100)
     }).pipe(Effect.provide(Gate.make().layer)))

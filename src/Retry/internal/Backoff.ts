@@ -126,7 +126,7 @@ export const session = (source: () => number): () => number => {
 }
 
 /**
- * Whether what has lived for so long was a success in its time, so that the delays begin anew. Everything is in milliseconds.
+ * Whether what has lived for so long was a success in its time, so that the delays start again. Everything is in milliseconds.
  *
  * **Details**
  *

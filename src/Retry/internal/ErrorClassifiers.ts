@@ -208,7 +208,7 @@ const labelsOf = (node: object): ReadonlyArray<unknown> => readArray(node, "erro
 
 /**
  * MongoDB's server labels what it refused for overload before it did anything. Its driver (7.9.0) puts the same label on every
- * socket that could not be opened, which is no news of the server's load.
+ * socket that could not be opened, which says nothing about the server's load.
  */
 const byMongo = (node: object): Failure | undefined => {
   const labels = labelsOf(node)
