@@ -5,6 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Clock, Deferred, Duration, Effect, Exit, Fiber, Scope } from "effect"
 import * as ConnectionBudget from "effect-sluice/ConnectionBudget"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
+import * as Connector from "effect-sluice/Connector"
 import * as RetryPolicy from "effect-sluice/RetryPolicy"
 import { TestClock } from "effect/testing"
 import { invalidOption } from "../support/InvalidOption.ts"
@@ -353,6 +354,42 @@ describe("keeping", () => {
       yield* settle
       assert.deepStrictEqual([...ledger.live].map((_) => _.key).sort(), ["a", "b"])
     })))
+
+  for (const concurrency of [1, 2]) {
+    it.effect(`keepalive leaves the order of use as it is, and the longest idle one is evicted, concurrency ${concurrency}`, () =>
+      test(Effect.gen(function*() {
+        let opened = 0
+        const closed: Array<number> = []
+        const connector = Connector.make({
+          open: (key: string) =>
+            Effect.acquireRelease(
+              Effect.sync(() => ({ key, number: ++opened })),
+              ({ number }) => Effect.sync(() => closed.push(number))
+            ),
+          check: () => Effect.void
+        })
+        const limits = { maxPerEndpoint: 3, maxTotal: 3, checkAfterIdle: "1 minute" } as const
+        const pool = yield* ConnectionPool.make({ connector, concurrency, keepalive: "10 seconds", ...limits })
+        const number = Effect.scoped(Effect.map(ConnectionPool.get(pool, "a"), (connection) => connection.number))
+        const scopes = yield* Effect.forEach([1, 2, 3], () => Scope.make())
+        for (const scope of scopes) {
+          for (let lease = 0; lease < concurrency; lease++) {
+            yield* Scope.provide(ConnectionPool.get(pool, "a"), scope)
+          }
+        }
+        for (const scope of scopes) {
+          yield* Scope.close(scope, Exit.void)
+          yield* TestClock.adjust("3 seconds")
+        }
+        // The first two are checked, and then the third one.
+        yield* TestClock.adjust("4 seconds")
+        assert.strictEqual(yield* number, 3)
+        yield* TestClock.adjust("7 seconds")
+        assert.strictEqual(yield* number, 3)
+        yield* ConnectionPool.use(pool, "b", () => Effect.void)
+        assert.deepStrictEqual(closed, [1])
+      })))
+  }
 
   it.effect("keepalive checks what is idle, and replaces nothing that is well", () =>
     test(Effect.gen(function*() {

@@ -35,15 +35,19 @@ const nothingEnding = { ofEndpoint: 0, ofPool: 0 }
 /** So many idle connections are not looked at for each of them alone. */
 const crowd = 256
 
-const longestIdle = <K, A>({ pool }: PoolEndpoint<K, A>): PooledConnection<K, A> | undefined => {
-  for (const { connection } of pool?.available() ?? []) if (connection?.state === "Idle") return connection
-  return undefined
-}
-
 const longerIdle = <K, A>(
   one: PooledConnection<K, A>,
   other: PooledConnection<K, A> | undefined
 ): PooledConnection<K, A> => other === undefined || one.idleSince < other.idleSince ? one : other
+
+const longestIdle = <K, A>({ pool }: PoolEndpoint<K, A>): PooledConnection<K, A> | undefined => {
+  let longest: PooledConnection<K, A> | undefined
+  // With `concurrency` above 1 the order of the list is not that of their last use.
+  for (const { connection } of pool?.available() ?? []) {
+    if (connection?.state === "Idle") longest = longerIdle(connection, longest)
+  }
+  return longest
+}
 
 /** Connections that are looked through when a borrower has to wait. */
 const maxSearched = 256
@@ -334,6 +338,11 @@ export class ConnectionStore<K, A> {
     if (connection.state === "Idle") this.#countIdle(connection, 1)
     this.keepRoom(connection)
     this.returnItem(connection)
+    // A check is no use: the next borrower gets the connection that was used last.
+    connection.owner.pool?.moveBefore(
+      connection.slot.item,
+      (other) => other.connection?.state === "Idle" && other.connection.idleSince < connection.idleSince
+    )
   }
 
   /** Keeps the connections with this value for the borrowers that they have, until the reservation ends. */

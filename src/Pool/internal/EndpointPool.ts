@@ -112,6 +112,11 @@ interface Reservation {
   readonly surplus: number
 }
 
+const itemOf = <H, C>({ exit }: Pool.PoolItem<Item<H, C>, never>): Item<H, C> => {
+  if (Exit.isSuccess(exit)) return exit.value
+  throw new Error("an item of Effect's Pool was not acquired", { cause: exit })
+}
+
 /** One scheduler for all: what runs on it ends before the call returns. */
 const tasks: Array<() => void> = []
 const drained: Scheduler.Scheduler = {
@@ -251,6 +256,27 @@ export class EndpointPool<H, C = unknown> {
   /** Ends one lease of an item. */
   release(item: Item<H, C>): void {
     runNow(item.back)
+  }
+
+  /** Moves an available item in front of those that have been idle for longer. Effect puts one that comes back at the head. */
+  moveBefore(item: Item<H, C>, isLongerIdle: (other: Item<H, C>) => boolean): void {
+    const { state } = this.#pool
+    const { own } = item
+    if (!own.isAvailable || state.availableHead !== own) return
+    let previous: typeof own | undefined = state.availableTail
+    let next: typeof own | undefined
+    while (previous !== undefined && previous !== own && isLongerIdle(itemOf(previous))) {
+      next = previous
+      previous = previous.availablePrevious
+    }
+    if (previous === own || previous === undefined) return
+    state.availableHead = own.availableNext
+    if (own.availableNext !== undefined) own.availableNext.availablePrevious = undefined
+    own.availablePrevious = previous
+    own.availableNext = next
+    previous.availableNext = own
+    if (next === undefined) state.availableTail = own
+    else next.availablePrevious = own
   }
 
   /** Keeps the room that an item has left away from borrowers. With `concurrency` 1 its lease does. */
