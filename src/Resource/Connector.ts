@@ -1,5 +1,5 @@
 /**
- * What a connection is to the pool: how it opens, how it is checked, and how its death is noticed.
+ * Defines a kind of connection for a pool: how it opens, how it is checked, and how its end is noticed.
  *
  * @since 0.1.0
  */
@@ -17,20 +17,20 @@ export { ClientError, type PromiseClient } from "./PromiseClient.ts"
  * **Details**
  *
  * - `open` dials. The connection lives as long as the scope that `open` is given: its finalizer closes it. The owner
- *   of the scope (a pool, or you) closes it exactly once, also when `open` is interrupted.
+ *   of the scope (a pool, or you) closes it exactly once, also when `open` is interrupted before it completes.
  * - `check` asks whether an idle connection still works. It fails when it does not. Without it every connection that
- *   is not known to be dead is good.
+ *   is not known to be dead counts as working.
  * - `closed` completes as soon as the connection is dead, whichever side ended it. A pool waits on it, so that a dead idle
- *   connection is gone before it is leased. Without it death is only noticed by `check` or by its user. It must not fail: that is
- *   logged once for a pool, and the death of such a connection is not noticed either.
+ *   connection is gone before it is leased. Without it the end is only noticed by `check` or by the borrower. It must not fail: a
+ *   failure is logged once for a pool, and the end of such a connection is not noticed.
  * - `isReusable` says at once, from what the client knows, whether a connection may be leased again. It is asked when a
- *   borrow has ended, with how it ended, and again before the next one, without. It guards a protocol that cannot tell
- *   whose answer comes next. Without it a borrow that ended by interruption or by a defect closes its connection: its answer
+ *   borrow has ended, with how it ended, and again before the next one, without. It is for a protocol in which answers carry no
+ *   ids. Without it a borrow that ended by interruption or by a defect closes its connection: its answer
  *   may still be under way. With `concurrency` above 1 such a connection takes no new borrower, and closes after its last.
  *
  * **Gotchas**
  *
- * Without `isReusable` a pool sees no more than how a borrow ended. A request that was given up *inside* a borrow that ended
+ * Without `isReusable` a pool sees no more than how a borrow ended. A request that was abandoned *inside* a borrow that ended
  * with a success or a typed failure leaves no trace: `use(pool, key, (c) => Effect.timeoutOption(ask(c), "1 second"))` gives
  * the connection to the next borrower, who may read the late answer. Put the limit around `use`, call
  * `ConnectionPool.invalidate`, or give `isReusable`.
@@ -85,7 +85,7 @@ export const make = <K, A, E = never, R = never, E2 = never, R2 = never>(connect
   connector as Connector<K, A, E | E2, Exclude<R, Scope.Scope> | R2>
 
 /**
- * Makes a connector of a client whose functions return promises, such as `pg`, `mysql2`, `ioredis`, `redis` and `amqplib`.
+ * Makes a connector from a client whose functions return promises, such as `pg`, `mysql2`, `ioredis`, `redis` and `amqplib`.
  *
  * **Details**
  *
@@ -93,17 +93,17 @@ export const make = <K, A, E = never, R = never, E2 = never, R2 = never>(connect
  *   the client is destroyed: no socket is left, also where the server accepts and stays silent.
  * - At the end of the scope a client that was connected is closed within the pool's `closeTimeout`, 2 seconds without a pool, and
  *   destroyed if it has not closed by then. One that is dead, has failed its check, or must not be leased again is destroyed at
- *   once: its goodbye would wait behind what is under way.
+ *   once: a graceful close would wait behind the commands in flight.
  * - A borrow that was interrupted or died takes the client out of use, whatever `isReusable` says of it, unless
  *   `reuseAfterInterruption` is set.
- * - Its `error` events are listened to from the beginning, so that none ends the process. They are no more than that here: some
- *   clients go on after one. With a client that does not, as `pg`, `mysql2` and `redis`, `closed` has to subscribe to `error` too.
+ * - Its `error` events are listened to from the beginning, so that none ends the process. They do not end the connection here, because some
+ *   clients continue after one. With a client that does not, as `pg`, `mysql2` and `redis`, `closed` has to subscribe to `error` too.
  * - `open` and `check` fail with `ClientError`, whose `cause` is what the client has thrown or rejected with, as it is.
  *
  * **Gotchas**
  *
- * Switch off what the client repeats by itself (`retryStrategy`, `reconnectStrategy`). The pool dials again in its own time, past the
- * monitor's gate; a client that reconnects is never dead to it.
+ * Switch off the client's own reconnection (`retryStrategy`, `reconnectStrategy`). The pool dials again with its own delay and through
+ * the monitor's gate, and it never sees the end of a client that reconnects.
  *
  * **Example** (A server that accepts and stays silent)
  *

@@ -61,7 +61,7 @@ export type Endpoint = TcpEndpoint | UnixEndpoint
 export class EndpointError extends TaggedError("EndpointError")<{
   /** The text as it was given. */
   readonly input: string
-  /** Index into `input` at which it goes wrong, counted from 0. */
+  /** Index in `input` of the first error, counted from 0. */
   readonly position: number
   /** The rule that it breaks, as the rest of the sentence "expected ...". */
   readonly rule: string
@@ -193,7 +193,7 @@ export const parse = (input: string): Effect.Effect<Endpoint, EndpointError> => 
  *
  * **Gotchas**
  *
- * It is for values that the program itself knows, so it throws `EndpointError` on an invalid value. Use {@link parse} for text
+ * It is for values that the program itself contains, so it throws `EndpointError` if they are invalid. Use {@link parse} for text
  * that comes from outside.
  *
  * **Example** (Two endpoints that are one key)

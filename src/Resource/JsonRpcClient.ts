@@ -96,8 +96,8 @@ export interface Options extends Omit<TcpConnection.Options, "readTimeout"> {
   /** How long a request may take that says nothing else, a notification, and the MCP handshake; above 0. @default 30 seconds */
   readonly requestTimeout?: Duration.Input | undefined
   /**
-   * With `mcp`: each `notifications/progress` of the server for a request restarts that request's timeout, until it has
-   * taken this long in all. Requests then carry a `progressToken`, except where their params are an array. Above 0; a
+   * With `mcp`: each `notifications/progress` of the server for a request restarts that request's timeout, up to this
+   * total. Requests then carry a `progressToken`, except where their params are an array. Above 0; a
    * maximum below the timeout has no effect. @default progress extends nothing
    */
   readonly maxRequestTimeout?: Duration.Input | undefined
@@ -225,7 +225,7 @@ const open = (
  * **Details**
  *
  * - It fails with `TcpConnectionError` when there is no connection, and with `JsonRpcError` and the reason
- *   `HandshakeFailed` when the server refuses the MCP handshake, answers it with an invalid message, or stays silent.
+ *   `HandshakeFailed` when the server refuses the MCP handshake, answers it invalidly, or stays silent.
  * - A peer that breaks the protocol (a line that is no message or is longer than `maxLineBytes`, an answer to an id that
  *   was never asked, a batch) fails every request that is under way with `MalformedMessage` or `LineTooLong`, and an error
  *   that belongs to no request does with `UnattributedError`. The connection is then destroyed at once, and no more of what
@@ -234,7 +234,7 @@ const open = (
  *
  * **Gotchas**
  *
- * Options that make no sense throw `InvalidOption` when `connect` is called, before there is an Effect.
+ * Invalid options throw `InvalidOption` when `connect` is called, before there is an Effect.
  *
  * **Example** (Two requests at once, answered in the opposite order)
  *
@@ -274,7 +274,7 @@ export const connect = (
 ): Effect.Effect<JsonRpcClient, JsonRpcError | TcpConnection.TcpConnectionError, Scope.Scope> =>
   Effect.provideService(open(endpoint, settingsOf(options)), DialSite, siteOf(connect))
 
-/** Any answer will do, also one that says that there is no `ping`: a peer that answers is alive. */
+/** Any answer counts, also the error that there is no `ping`: a peer that answers is alive. */
 const ping = (client: JsonRpcClient): Effect.Effect<void, JsonRpcError> =>
   client.request("ping").pipe(
     Effect.asVoid,
@@ -282,7 +282,7 @@ const ping = (client: JsonRpcClient): Effect.Effect<void, JsonRpcError> =>
   )
 
 /**
- * A connector of JSON-RPC clients for a pool. Throws `InvalidOption` on options that make no sense.
+ * A connector of JSON-RPC clients for a pool. Throws `InvalidOption` on invalid options.
  *
  * **Details**
  *

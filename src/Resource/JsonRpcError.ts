@@ -1,5 +1,5 @@
 /**
- * What can go wrong with a JSON-RPC client.
+ * The errors of a JSON-RPC client.
  *
  * @since 0.1.0
  */
@@ -9,7 +9,7 @@ import { safeMessage } from "../internal/SafeText.ts"
 import { TaggedError } from "../internal/TaggedError.ts"
 import type { TcpConnectionError } from "./TcpConnectionError.ts"
 
-/** How much of what a server sent a message quotes. */
+/** How much of a server's text a message quotes. */
 const quotedChars = 200
 
 /**
@@ -19,7 +19,7 @@ const quotedChars = 200
  *
  * It is never retryable by itself: the server has seen the request and judged it, and whether it may be sent again depends
  * on the method, which only its caller knows. This holds for the implementation's own codes -32000 to -32099 too: servers
- * use them for anything from "overloaded" to "half done". Who knows a server's codes gives a retry policy a `classify`.
+ * use them for anything from "overloaded" to "half done". A program that knows its server's codes gives a retry policy a `classify`.
  *
  * @category errors
  * @since 0.1.0
@@ -167,7 +167,7 @@ export class ConnectionLost extends TaggedError("ConnectionLost")<{
 
 /**
  * The MCP handshake failed while the connection was being opened, so there is no connection. `cause` says what happened.
- * It is retryable unless the server answered with an error or with an invalid message: the handshake changes nothing at the server.
+ * It is retryable unless the server answered with an error or invalidly: the handshake changes nothing at the server.
  *
  * @category errors
  * @since 0.1.0
@@ -223,9 +223,9 @@ export class JsonRpcError extends TaggedError("JsonRpcError")<{
   }
 }
 
-/** The beginning of a text, without the rest of it in memory, which a slice refers to. */
+/** The beginning of a text as a copy: a slice would keep the whole text in memory. */
 const beginning = (text: string): string => Buffer.from(text.slice(0, quotedChars), "utf16le").toString("utf16le")
 
-/** A malformed message that quotes no more of the line than is useful. */
+/** The error for a malformed line, which quotes its beginning. */
 export const malformed = (line: string | Uint8Array, rule: string): MalformedMessage =>
   new MalformedMessage({ line: typeof line === "string" ? beginning(line) : line.slice(0, quotedChars), rule })

@@ -8,36 +8,36 @@ import { errorText, safeMessage } from "../internal/SafeText.ts"
 import { TaggedError } from "../internal/TaggedError.ts"
 
 /**
- * A client of promises, in the steps in which `Connector.fromPromise` uses it.
+ * A client whose functions return promises, as `Connector.fromPromise` takes it.
  *
  * @category models
  * @since 0.1.0
  */
 export interface PromiseClient<in K, A extends object> {
   /**
-   * Makes the client, or a promise of it, so that there is something to destroy before anything is open. It may dial only if it
-   * returns the client itself, as with `mysql2`, which dials in its constructor: a promise of a client cannot be given up.
+   * Makes the client, or a promise of it, so that it can be destroyed before it connects. It may dial only if it
+   * returns the client itself, as with `mysql2`, which dials in its constructor: a promise of a client cannot be cancelled.
    */
   readonly create: (key: K) => A | PromiseLike<A>
   /**
-   * Connects the client; its promise is fulfilled when the client can be used. The signal is aborted when connecting is given up,
-   * and `destroy` follows, so that the signal may be ignored.
+   * Connects the client; its promise is fulfilled when the client can be used. The signal is aborted when the connect is
+   * cancelled, and `destroy` follows, so the signal may be ignored.
    */
   readonly connect: (client: A, key: K, signal: AbortSignal) => unknown
   /**
-   * Ends the client and its socket at once, whatever it is doing; a promise is awaited. It is called when `connect` has failed or was
-   * given up, when `close` has failed or took too long, when the connection is known to be dead, has failed its `check` or must not be
-   * leased again, and where there is no `close`. Half a close is not enough: a server that is silent never sends the other half. It must not throw where the
+   * Ends the client and its socket at once, whatever its state; a promise is awaited. It is called when `connect` has failed or was
+   * cancelled, when `close` has failed or took too long, when the connection is known to be dead, has failed its `check` or must not be
+   * leased again, and where there is no `close`. A half-close is not enough: a silent server never closes its side. It must not throw where the
    * client has ended already.
    */
   readonly destroy: (client: A) => unknown
   /**
-   * Says goodbye to the server, within `closeTimeout`. It is called on a client that was connected, is not known to be dead, and could
-   * have been leased again: one that still waits for an answer would delay an orderly close too.
+   * Closes the client gracefully, within `closeTimeout`. It is called on a client that is connected, is not known to be dead, and could
+   * be leased again: with an answer outstanding, a graceful close would wait for that too.
    */
   readonly close?: ((client: A) => unknown) | undefined
   /**
-   * Has `onClosed` called as soon as the connection has ended or cannot be used, whichever side ended it. It is called as soon as there is a client, so that
+   * Subscribes `onClosed` to the end of the connection, on whichever side it ends. It is called as soon as there is a client, so that
    * no end is missed. Subscribe to the first event that says so, as in `client.once("error", onClosed).once("end", onClosed)`: with many
    * clients an `error` comes before the `end`, and until `onClosed` is called the connection may be leased. If it returns a function,
    * that is called when the client has been closed.

@@ -22,9 +22,9 @@ import { ResourceMonitor } from "../Monitor/Service.ts"
 import * as Connector from "./Connector.ts"
 import type { Endpoint } from "./Endpoint.ts"
 import { dial, type DialSettings } from "./internal/tcp/Dial.ts"
-import { admitted, explained } from "./internal/tcp/DialReservation.ts"
-import { type Asked, type Keeper, keeping } from "./internal/tcp/GuardedConnection.ts"
-import * as TcpBytes from "./internal/tcp/ReadWrite.ts"
+import { explainFailure, withReservation } from "./internal/tcp/DialReservation.ts"
+import { acquireGuarded, type GuardedHandle, type OpenRequest } from "./internal/tcp/GuardedConnection.ts"
+import * as ReadWrite from "./internal/tcp/ReadWrite.ts"
 import { abort, type Ending, type TcpSocket } from "./internal/tcp/Socket.ts"
 import type { TcpConnectionError } from "./TcpConnectionError.ts"
 
@@ -144,7 +144,7 @@ const settingsOf = (options: Options): DialSettings => {
 }
 
 /** Records the connection in the monitor's ledger, if there is a monitor. */
-const track = ({ label, site }: Asked): Effect.Effect<void, never, Scope.Scope> =>
+const track = ({ label, site }: OpenRequest): Effect.Effect<void, never, Scope.Scope> =>
   Effect.flatMap(
     Effect.serviceOption(ResourceMonitor),
     Option.match({
@@ -153,14 +153,14 @@ const track = ({ label, site }: Asked): Effect.Effect<void, never, Scope.Scope> 
     })
   )
 
-type Hold = Keeper<TcpSocket>["hold"]
+type Hold = GuardedHandle<TcpSocket>["hold"]
 
-/** `hold` keeps what has to stay while a read or write waits. */
+/** `hold` keeps the handle reachable while a read or write waits. */
 const fromSocket = (socket: TcpSocket, hold: Hold): TcpConnection => ({
   endpoint: socket.endpoint,
-  read: hold(TcpBytes.read(socket)),
-  readInBackground: hold(TcpBytes.readInBackground(socket)),
-  write: (data) => hold(TcpBytes.write(socket, data)),
+  read: hold(ReadWrite.read(socket)),
+  readInBackground: hold(ReadWrite.readInBackground(socket)),
+  write: (data) => hold(ReadWrite.write(socket, data)),
   hasUnread: () => socket.raw.readableLength > 0,
   isUnanswered: () => socket.unanswered,
   isAbandoned: () => socket.abandoned,
@@ -169,14 +169,14 @@ const fromSocket = (socket: TcpSocket, hold: Hold): TcpConnection => ({
   closed: Deferred.await(socket.closed)
 })
 
-const fromKeeper = (keeper: Keeper<TcpSocket>): TcpConnection =>
-  fromSocket(keeper.kept, (effect) => keeper.hold(effect))
+const fromHandle = (handle: GuardedHandle<TcpSocket>): TcpConnection =>
+  fromSocket(handle.value, (effect) => handle.hold(effect))
 
 const connected = (
   endpoint: Endpoint,
   settings: DialSettings
 ): Effect.Effect<TcpSocket, TcpConnectionError, Scope.Scope> =>
-  Effect.catch(dial(endpoint, settings), (error) => explained(endpoint, error))
+  Effect.catch(dial(endpoint, settings), (error) => explainFailure(endpoint, error))
 
 const open = (
   endpoint: Endpoint,
@@ -185,14 +185,14 @@ const open = (
 ): Effect.Effect<TcpConnection, TcpConnectionError, Scope.Scope> =>
   Effect.gen(function*() {
     if (yield* TrackedByPool) {
-      const socket = yield* closeOnFailure(admitted(endpoint, connected(endpoint, settings)))
+      const socket = yield* closeOnFailure(withReservation(endpoint, connected(endpoint, settings)))
       return fromSocket(socket, (effect) => effect)
     }
     const asked = { label: labelOf(endpoint), site: site ?? (yield* DialSite) }
-    // The ledger entry is the first to be made and so the last to go: the connection counts until it is really closed.
+    // The ledger entry comes first, so it is removed last: the connection counts until it is closed.
     const recorded = Effect.andThen(track(asked), trackOpen(asked))
-    const opened = admitted(endpoint, Effect.andThen(recorded, connected(endpoint, settings)))
-    return yield* keeping(asked, opened, fromKeeper)
+    const opened = withReservation(endpoint, Effect.andThen(recorded, connected(endpoint, settings)))
+    return yield* acquireGuarded(asked, opened, fromHandle)
   })
 
 /**
@@ -201,7 +201,7 @@ const open = (
  *
  * **Details**
  *
- * - A dial that times out or is interrupted is destroyed at once; a connection that comes late is never kept.
+ * - A dial that times out or is interrupted is destroyed at once; a connection that is established too late is never kept.
  * - The addresses of a host name are tried as RFC 8305 (Happy Eyeballs) has it: the families take turns, the next address
  *   follows 250 milliseconds after the one before it, or as soon as that fails, and the first that is connected wins.
  * - It fails with `TcpConnectionError` and the reason `DialTimeout` or `DialFailed`, which has the errors of all addresses.
@@ -211,12 +211,12 @@ const open = (
  *   its own: a name that seems not to exist may be one that could not be looked up.
  * - An attempt of `RetryPolicy.retry`, and so of a pool, has reserved already, for one connection: a further one of the same
  *   attempt reserves by itself.
- * - The dial ends its claim as soon as its socket exists, and claims room for a second address at the same time; without any,
- *   it tries one address after the other.
+ * - The reservation of the dial ends as soon as its socket exists. A second address at the same time needs a reservation of its
+ *   own; without one, the addresses are tried one after the other.
  *
  * **Gotchas**
  *
- * Options that make no sense throw `InvalidOption` when `connect` is called, before there is an Effect.
+ * Invalid options throw `InvalidOption` when `connect` is called, before there is an Effect.
  *
  * **Example** (One line from a server)
  *
@@ -260,7 +260,7 @@ export interface ConnectorOptions extends Options {
   readonly answers?: boolean | undefined
 }
 
-/** Whether the next borrower would find the connection as if it were new. `exit` is that of a borrow that has just ended. */
+/** Whether the connection is in the state of a new one. `exit` is that of a borrow that has just ended. */
 const isReusable = (
   connection: TcpConnection,
   exit: Exit.Exit<unknown, unknown> | undefined,
@@ -272,20 +272,20 @@ const isReusable = (
 }
 
 /**
- * A connector of TCP connections for a pool. Throws `InvalidOption` on options that make no sense.
+ * A connector of TCP connections for a pool. Throws `InvalidOption` on invalid options.
  *
  * **Details**
  *
- * Bytes have no owner: what one borrower has asked for, the next one would read. So a connection is closed, and not leased
+ * Bytes carry no ids: the next borrower would read the answer to an earlier one. So a connection is closed, and not leased
  * again, when
  *
  * - its borrow failed, died or was interrupted,
- * - a read or write was given up while it waited, also inside a borrow that succeeded (a timeout, a lost race),
+ * - a read or write was interrupted while it waited, also inside a borrow that succeeded (a timeout, a lost race),
  * - something was written and no read has returned bytes since,
  * - there are bytes that were not read.
  *
  * Where the peer never answers, such as with a log or metrics server, the first of them (as far as failures go) and the third
- * would close good connections: `answers: false` leaves them out.
+ * would close working connections: `answers: false` switches them off.
  *
  * **Gotchas**
  *

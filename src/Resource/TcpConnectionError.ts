@@ -1,5 +1,5 @@
 /**
- * What can go wrong with a TCP connection.
+ * The errors of a TCP connection.
  *
  * @since 0.1.0
  */
@@ -9,7 +9,7 @@ import { errorText, safeMessage } from "../internal/SafeText.ts"
 import { TaggedError } from "../internal/TaggedError.ts"
 import type { Endpoint } from "./Endpoint.ts"
 
-/** Local mistakes, and certificates and protocols that do not fit. Everything else about a dial may pass. */
+/** Local mistakes, and certificates and protocols that do not match. Every other failure of a dial may be temporary. */
 const permanent = new RegExp(
   "^(EACCES|EPERM|EINVAL|EAFNOSUPPORT|EPROTONOSUPPORT|EPROTO|HOSTNAME_MISMATCH|PATH_LENGTH_EXCEEDED)$" +
     "|^(CERT|CRL|UNABLE_TO|INVALID|ERROR_IN|ERR_(?!SOCKET_C|STREAM_|TLS_HANDSHAKE_TIMEOUT))|SELF_SIGNED"
@@ -22,12 +22,12 @@ const nodeCodeOf = (cause: unknown): string | undefined =>
     ? cause.code
     : undefined
 
-/** The code of Node's error, also where that was put down to lack of room. */
+/** The code of Node's error, also inside of a `ResourceExhausted`. */
 const codeOf = (cause: unknown): string | undefined =>
   nodeCodeOf(Predicate.isTagged(cause, "ResourceExhausted") && cause instanceof Error ? cause.cause : cause)
 
 /**
- * What a dial was about when its time was over: the look-up of the name, the connection, or the TLS handshake.
+ * The phase of a dial at its timeout: the look-up of the name, the connection, or the TLS handshake.
  *
  * @category models
  * @since 0.1.0
@@ -84,7 +84,7 @@ export class DialFailed extends TaggedError("DialFailed")<{
   }
 }
 
-/** What may have been under way when a connection ended. */
+/** How the connection was used before it ended. */
 interface Use {
   /**
    * The connection had served an exchange before, and nothing was received since what was written last, if that was sent at
@@ -212,6 +212,6 @@ export class TcpConnectionError extends TaggedError("TcpConnectionError")<{
   }
 }
 
-/** Why a dial failed, as what `connect` fails with. */
+/** The error of `connect` for a dial that failed with `cause`. */
 export const dialFailed = (endpoint: Endpoint, cause: unknown): TcpConnectionError =>
   new TcpConnectionError({ reason: new DialFailed({ endpoint, cause }) })

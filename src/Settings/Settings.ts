@@ -43,7 +43,7 @@ export interface Values {
   }
   /** For `ResourceMonitor.layerOptions`. */
   readonly monitor: MonitorOptions
-  /** How often periodic maintenance runs: the monitor's `maintenanceInterval`, for what else goes by it. */
+  /** How often periodic maintenance runs. The monitor has it as `maintenanceInterval`. */
   readonly cleanupInterval: Duration.Duration
 }
 
@@ -55,13 +55,13 @@ export interface Values {
  */
 export class Settings extends Context.Service<Settings, Values>()("effect-sluice/Settings/Settings") {}
 
-/** A variable with the value that it has, given or by default. */
+/** A variable with its value, set or default. */
 interface Variable<A> {
   readonly name: string
-  /** The value as a message shows it. */
+  /** The value as messages show it. */
   readonly shown: string
   readonly value: A
-  /** Whether it is not set. */
+  /** Whether the variable is not set. */
   readonly isDefault: boolean
 }
 
@@ -88,12 +88,12 @@ const fraction: Rule = { holds: (value) => value > 0 && value <= 1, text: "be a 
 
 const count = whole(1, 1_000_000_000)
 
-// No timer is finer than a millisecond, and a longer time than thirty years is a slip of the keyboard.
+// Timers have a resolution of a millisecond, and a time of more than thirty years is a typing error.
 const seconds = between(0.001, 1_000_000_000)
 
 const milliseconds = between(1, 1_000_000_000)
 
-// Strict, because `Number` takes "" for 0, "0x10" for 16 and "1e3" for 1000, none of which anyone means here.
+// Strict, because `Number` takes "" for 0, "0x10" for 16 and "1e3" for 1000, which are mistakes in a variable.
 const decimal = /^-?\d+(\.\d+)?$/
 
 const parse = (text: string): number => decimal.test(text) ? Number(text) : Number.NaN
@@ -111,7 +111,7 @@ const variable = (name: string, byDefault: number, rule: Rule): Config.Config<Va
     })
   )
 
-// Either of the two may be the mistake, so the message shows both with their values.
+// Either value may be the mistake, so the message shows both.
 const requireAtMost = (
   small: Variable<number>,
   large: Variable<number>,
@@ -185,7 +185,7 @@ const cleanupInterval = Config.map(
   ({ value }) => Duration.seconds(value)
 )
 
-/** What a refusal of the monitor names as the origin of a limit. */
+/** The origin of a limit in the monitor's errors. */
 const originOf = ({ isDefault, name }: Variable<number>): string => isDefault ? `the default of ${name}` : name
 
 const monitor = pipe(
@@ -242,8 +242,8 @@ const everything = Config.all({
  * | `RETRY_BACKOFF_MULTIPLIER`, `RETRY_JITTER_FACTOR` | 1.5, 0.25 |
  *
  * Numbers are plain decimals. Times are from 0.001 to 1000000000 seconds, or from 1 to 1000000000 milliseconds; blanks
- * around a value do not count. A value that makes no sense fails with a `ConfigError` whose message names the variable, the
- * value and the rule; where two variables contradict each other it names both.
+ * around a value do not count. An invalid value fails with a `ConfigError` whose message names the variable, the
+ * value and the rule. If two variables contradict each other, it names both.
  *
  * **Gotchas**
  *
@@ -306,7 +306,7 @@ export const endpoint = (name: string): Config.Config<Endpoint.Endpoint> =>
  *
  * **Details**
  *
- * It fails at start-up: with a `ConfigError` when a variable makes no sense.
+ * It fails at start-up with a `ConfigError` when a variable is invalid.
  *
  * @category layers
  * @since 0.1.0

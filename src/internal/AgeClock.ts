@@ -1,5 +1,5 @@
 /**
- * The time by which connections age.
+ * The clock that measures the age of connections.
  *
  * @since 0.1.0
  */
@@ -7,25 +7,25 @@ import type { Clock } from "effect/Clock"
 import * as Effect from "effect/Effect"
 
 /**
- * A clock whose difference between two readings is the larger of what the wall clock and the monotonic clock say, in
- * whole milliseconds since it was made. Such small numbers are kept in place by V8, where a date takes an object of its own.
+ * Counts whole milliseconds since it was created. The time between two readings is the larger of the wall clock's and the
+ * monotonic clock's. V8 stores such small numbers inline, whereas an epoch time in milliseconds needs a heap object.
  *
  * **Details**
  *
- * A frozen process may find the monotonic clock standing still, and a wall clock may step back; whichever says more is
- * right about a connection's age. Reading the monotonic clock costs several times what reading the wall clock does, and a
- * pool reads on every borrow and every return. So {@link now} reads the wall clock alone unless that goes back, and
- * {@link synchronize}, which is called wherever something waits or a timer rings, makes up for what a step had hidden.
+ * The monotonic clock may stop while the process is frozen, and the wall clock may step back. So the larger difference is
+ * a connection's age. Reading the monotonic clock costs several times as much as reading the wall clock, and a pool reads
+ * the time on every borrow and every return. So {@link now} reads only the wall clock, unless that went back.
+ * {@link synchronize} reads both and corrects the difference. It is called before each wait and when a timer fires.
  */
 export class AgeClock {
   readonly clock: Clock
-  /** What is added to the wall clock. */
+  /** Added to the wall clock. */
   #offset: number
   #last = 0
-  /** The time on both clocks when they were last brought together. */
+  /** The time on both clocks at the last synchronization. */
   #together = 0
   #togetherMonotonic: number
-  /** The last monotonic reading that {@link monotonicAt} took, and the time at which it did. */
+  /** The last monotonic reading of {@link monotonicAt}, and the time at which it was taken. */
   #readAt = -Infinity
   #read = 0
 
@@ -36,8 +36,7 @@ export class AgeClock {
   }
 
   /**
-   * The clock for what ages beside this one and is looked at in the same step. Its time in milliseconds is the one that {@link now} has
-   * returned last.
+   * A clock whose time in milliseconds is the last one that {@link now} has returned, for code that runs in the same step.
    */
   get lastReading(): Clock {
     const { clock } = this
@@ -59,14 +58,14 @@ export class AgeClock {
     return now >= this.#last ? this.#last = now : this.#stepBack(now)
   }
 
-  /** Milliseconds of the monotonic clock, for deadlines and leases: a wall clock that steps forward must end none. */
+  /** Milliseconds of the monotonic clock, for deadlines and leases: a step of the wall clock must not end one. */
   monotonic(): number {
     return Number(this.clock.monotonicTimeNanosUnsafe()) / 1e6
   }
 
   /**
-   * The milliseconds of the monotonic clock at `now`, a time of {@link now}. That clock is read again when this time has moved
-   * on, so that a duration from here is too short by at most a millisecond.
+   * The milliseconds of the monotonic clock at `now`, a time of {@link now}. The clock is read only when `now` has changed, so
+   * the result is too early by a millisecond at most.
    */
   monotonicAt(now: number): number {
     if (now !== this.#readAt) {
@@ -76,7 +75,7 @@ export class AgeClock {
     return this.#read
   }
 
-  /** The wall clock was set back, so that it says nothing of how long ago the last reading was. */
+  /** The wall clock was set back, so it does not tell how long ago the last reading was. */
   #stepBack(now: number): number {
     this.#offset += this.#last - now
     return this.synchronize()
@@ -93,7 +92,7 @@ export class AgeClock {
       this.#last = least
     }
     this.#together = this.#last
-    // The rest of a millisecond is not lost, however often the clocks are brought together.
+    // Keeps the fraction of a millisecond, so that frequent synchronization loses no time.
     this.#togetherMonotonic = monotonic - Math.max(exact - this.#last, 0)
     return this.#last
   }

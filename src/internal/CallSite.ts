@@ -1,5 +1,5 @@
 /**
- * Where in the program something was asked for.
+ * The place in the program that requested a connection or a lease.
  *
  * @since 0.1.0
  */
@@ -9,10 +9,10 @@ interface Captured {
   readonly stack?: unknown
 }
 
-/** A place in the program. Its text is made only when it is read, which is seldom. */
+/** A place in the program. Its text is formatted on first read, because most call sites are never read. */
 export class CallSite {
-  // V8 puts it into words when it is read for the first time, which takes several times as long as capturing it. Until
-  // then it keeps the calling function and its `this` alive, and with them whatever they can reach.
+  // V8 formats the stack on first read, which takes several times as long as capturing it. Until then the stack keeps the
+  // calling function, its `this` and everything reachable from them alive.
   #captured: Captured | undefined
   #text: string | undefined
 
@@ -25,13 +25,13 @@ export class CallSite {
     if (this.#captured !== undefined) {
       const { stack } = this.#captured
       this.#captured = undefined
-      // A program may have stacks prepared as something else than text.
+      // With `Error.prepareStackTrace` a stack can be something other than text.
       if (typeof stack === "string") this.#text = stack.split("\n")[1]?.trim().replace(/^at /, "")
     }
     return this.#text
   }
 
-  /** Puts the place into words now, so that it keeps nothing alive. */
+  /** Formats the text now, so that the stack keeps nothing alive. */
   release(): void {
     void this.text
   }
@@ -42,12 +42,12 @@ const canLimit = (): boolean => {
   return own === undefined ? Object.isExtensible(Error) : own.writable === true || own.set !== undefined
 }
 
-// A program may freeze its intrinsics. Then the whole stack is taken, which costs more and says the same. It may also take
-// away what only V8 has, and then there is no place.
+// A program may freeze its intrinsics. Then the whole stack is captured, which costs more and gives the same text. Without
+// `captureStackTrace`, which only V8 has, there is no call site.
 const isLimitable = canLimit()
 const canCapture = typeof Error.captureStackTrace === "function"
 
-/** The place that called `api`. It has to be taken while the call is on the stack: inside an Effect the stack shows only the run loop. */
+/** The place that called `api`. Capture it while the call is on the stack: inside an Effect the stack shows only the run loop. */
 export const callerOf = (api: Function): CallSite => {
   const captured: Captured = {}
   if (!canCapture) return new CallSite(captured)
@@ -58,25 +58,24 @@ export const callerOf = (api: Function): CallSite => {
   return new CallSite(captured)
 }
 
-/** Sites that are taken at once, and after how many milliseconds as many are taken again. */
+/** How many call sites are captured in each period of `millis`. */
 const quota = { sites: 100, millis: 100 }
 
-/** Beyond the quota, one call in so many. */
+/** Beyond the quota, one call in this many is captured. */
 const sampled = 1024
 
 /**
- * Takes call sites as long as they are cheap beside the work: each costs over a microsecond, which does not matter a thousand
- * times a second, but would double what the fastest calls cost. Beyond that it takes one in 1024, so that whatever is
- * called from the same place again and again is met all the same.
+ * Limits the cost of call sites. Each takes over a microsecond: little at a thousand calls a second, but twice the cost of the
+ * fastest calls. Beyond the quota one call in 1024 is captured, so that a place that calls often still appears.
  *
- * The time that it bounds is the processor's, whatever clock the program is given, so it asks none: a timer that keeps
- * nothing alive is started when the quota is used up.
+ * The limit is on CPU time, so it does not use the program's clock: a timer that does not keep the process alive refills the
+ * quota after it is used up.
  */
 export class CallSites {
   #left = quota.sites
   #skipped = 0
 
-  /** The place that called `api`, or `undefined` if it is not this call's turn. */
+  /** The place that called `api`, or `undefined` if this call is not sampled. */
   callerOf(api: Function): CallSite | undefined {
     if (this.#left > 0) {
       if (--this.#left === 0) startTimer(() => this.#refill(), quota.millis).unref()
@@ -92,15 +91,15 @@ export class CallSites {
   }
 }
 
-/** The quota is one for the process, because it is the process's time that is saved. */
+/** One quota for the process, because it limits the process's CPU time. */
 const callSites = /*#__PURE__*/ new CallSites()
 
 let isExact = false
 
-/** Takes every call site from now on, whatever it costs, as tests need. */
+/** Captures every call site from now on, without a limit, for the reports of tests. */
 export const takeEverySite = (): void => {
   isExact = true
 }
 
-/** The place that called `api`, unless so many are taken at this moment that it would be felt. */
+/** The place that called `api`, within the quota. */
 export const siteOf = (api: Function): CallSite | undefined => isExact ? callerOf(api) : callSites.callerOf(api)

@@ -8,9 +8,8 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 
 /**
- * Runs an effect in a child of the caller's scope. When it fails or is interrupted, everything that it acquired is closed
- * at once, and the caller's scope keeps nothing of it; when it succeeds, what it acquired lives as long as the caller's
- * scope.
+ * Runs an effect in a child of the caller's scope. A failure or interruption closes the child at once, so that nothing of
+ * it stays in the caller's scope. After a success its resources live as long as the caller's scope.
  */
 export const closeOnFailure = <A, E, R>(
   effect: Effect.Effect<A, E, R>

@@ -1,18 +1,18 @@
 /**
- * How long a connection may take to close, as its pool says.
+ * The limit on closing a connection that its pool sets.
  *
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 
-/** Who says how long closing may take. It is asked when a connection closes, because it may say something else by then. */
+/** Read when a connection closes, because the value may change during its life. */
 export interface CloseTimeoutSource {
   readonly closeTimeout: Duration.Duration
 }
 
 /**
- * The close deadline of a connector that has none of its own. A pool provides its `closeTimeout`, so that the two agree.
+ * The close timeout of a connector that sets none. A pool provides its own `closeTimeout`, so that the two agree.
  */
 export const CloseTimeout: Context.Reference<CloseTimeoutSource> = Context.Reference<CloseTimeoutSource>(
   "effect-sluice/internal/CloseTimeout",

@@ -1,6 +1,6 @@
 /**
- * Options from `Config`: what is wrong with them is a `ConfigError`, since it comes from outside the program. This module loads
- * `Config` and `Schema`; the core loads it only when it is asked for a layer from `Config`.
+ * Options from `Config`. Invalid ones fail with `ConfigError`, because they come from outside the program. This module loads
+ * `Config` and `Schema`; the core imports it only for a layer from `Config`.
  *
  * @since 0.1.0
  */
@@ -11,11 +11,11 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import type { InvalidOption } from "./InvalidOption.ts"
 import { safeMessage } from "./SafeText.ts"
 
-/** The failure that says this of a value. */
+/** A `ConfigError` with this message. */
 export const configError = (message: string): Config.ConfigError =>
   new Config.ConfigError(new Schema.SchemaError(new SchemaIssue.InvalidValue({ message: safeMessage(message) })))
 
-/** Reads options from `Config` and makes something of them. Options that make no sense fail as what cannot be read does. */
+/** Reads options from `Config` and passes them to `make`. Invalid options fail with `ConfigError`, like unreadable ones. */
 export const fromConfig = <A, B, R>(
   config: Config.Wrap<A>,
   make: (options: A) => Effect.Effect<B, InvalidOption, R>

@@ -1,5 +1,5 @@
 /**
- * Who this process is to the servers that it connects to.
+ * The name of this process at the servers to which it connects.
  *
  * @since 0.1.0
  */
@@ -8,11 +8,10 @@ import * as Crypto from "node:crypto"
 import { threadId } from "node:worker_threads"
 
 /**
- * A name for this instance that no other one has: a random UUID, and the number of the thread.
+ * A unique name for this instance: a random UUID and the number of the thread.
  *
- * It is made when it is first asked for, and not when the module is loaded: a platform may take a snapshot of a process that
- * has only been initialised, and start many from it. For the same reason the random bytes are drawn when they are needed, and not taken
- * from those that Node keeps in store.
+ * It is created on first use, not when the module is loaded: a platform may snapshot an initialized process and start many
+ * instances from it. For the same reason Node's cache of random bytes is not used.
  */
 export const HolderId: Context.Reference<string> = Context.Reference<string>("effect-sluice/internal/HolderId", {
   defaultValue: () => `${Crypto.randomUUID({ disableEntropyCache: true })}/${threadId}`

@@ -1,5 +1,5 @@
 /**
- * The one error for options that make no sense, shared by every module that takes options.
+ * The error for invalid options, shared by every module that takes options.
  *
  * @since 0.1.0
  */

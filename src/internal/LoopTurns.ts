@@ -1,15 +1,15 @@
 /**
- * Counting the turns of the event loop.
+ * Counts turns of the event loop.
  *
  * @since 0.1.0
  */
 
 /**
- * Tells turns of the event loop apart. What was noted is the last one as long as the loop has not gone on since. How much two of
- * them differ says nothing: a turn counts only if it was noted.
+ * Distinguishes turns of the event loop. A noted turn equals `last` until the loop goes on. The difference of two numbers has
+ * no meaning, because only noted turns are counted.
  */
 class LoopTurns {
-  /** The turn that was noted last, as long as it lasts; another one after it. */
+  /** The turn that was noted last while it lasts, and another number after it. */
   last = 0
   #isCounting = false
   readonly #end = (): void => {
@@ -17,7 +17,7 @@ class LoopTurns {
     this.#isCounting = false
   }
 
-  /** Notes the turn that is under way. */
+  /** Notes the current turn. */
   note(): number {
     if (!this.#isCounting) {
       this.#isCounting = true

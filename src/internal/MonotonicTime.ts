@@ -8,5 +8,5 @@ import type { Clock } from "effect/Clock"
 /** Nanoseconds as milliseconds, with fractions. */
 export const millisOf = (nanos: bigint): number => Number(nanos) / 1e6
 
-/** Milliseconds of the monotonic clock, with fractions. Only differences mean something. */
+/** Milliseconds of the monotonic clock, with fractions. Only differences are meaningful. */
 export const monotonicMillis = (clock: Clock): number => millisOf(clock.monotonicTimeNanosUnsafe())

@@ -1,5 +1,5 @@
 /**
- * Checks that every module applies to its options, so that invalid values are refused in the same words everywhere.
+ * Checks of options, so that every module refuses an invalid value in the same words.
  *
  * The checks throw `InvalidOption`: options are values that the program itself writes, and a constructor is no Effect.
  *
@@ -11,7 +11,7 @@ import { InvalidOption } from "./InvalidOption.ts"
 
 /** Checks the options of one module. */
 export interface OptionCheck {
-  /** Throws unless `valid`. `rule` completes the sentence "it must ...", and is a function where putting it into words costs. */
+  /** Throws unless `valid`. `rule` completes the sentence "it must ...", and is a function where building the text is expensive. */
   readonly require: (valid: boolean, option: string, value: unknown, rule: string | (() => string)) => void
   /** A whole number of at least `min`; `Infinity` only where it is allowed. */
   readonly whole: (
@@ -23,7 +23,7 @@ export interface OptionCheck {
   readonly duration: (option: string, value: unknown, range: DurationRange) => Duration.Duration
 }
 
-/** What a duration may be, in milliseconds. */
+/** The valid range of a duration, in milliseconds. */
 export interface DurationRange {
   readonly min: number
   /** The minimum itself is refused. */
@@ -39,11 +39,11 @@ const durationRule = (range: DurationRange): string =>
   `be a ${range.infinite === true ? "" : "finite "}duration ${range.exclusive === true ? "above" : "of at least"} ` +
   Duration.format(Duration.millis(range.min))
 
-/** What is said besides of text that is no duration at all, such as "60s". */
+/** Added to the rule for a text that is not a duration, such as "60s". */
 const durationForm = (value: unknown): string => typeof value === "string" ? `, such as "60 seconds"` : ""
 
 const decode = (value: unknown): Duration.Duration | undefined =>
-  // The type of `fromInput` admits only well-formed inputs; what is checked here is whether the value is one. It takes NaN
+  // The type of `fromInput` admits only well-formed inputs, and this checks whether the value is one. `fromInput` takes NaN
   // for zero.
   Number.isNaN(value) ? undefined : Option.getOrUndefined(Duration.fromInput(value as Duration.Input))
 

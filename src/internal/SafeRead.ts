@@ -1,11 +1,11 @@
 /**
- * Reads values of which nothing is known, such as thrown ones. A getter, a proxy or an iterator that throws counts as empty, and a huge
- * value costs no more than a small one.
+ * Reads values of unknown shape, such as a thrown value. A getter, proxy or iterator that throws counts as absent, and the cost
+ * does not depend on the size of the value.
  *
  * @since 0.1.0
  */
 
-/** Calls something foreign. What it throws counts as no answer. */
+/** Calls foreign code; `undefined` if it throws. */
 export const quietly = <A>(f: () => A): A | undefined => {
   try {
     return f()
@@ -16,7 +16,7 @@ export const quietly = <A>(f: () => A): A | undefined => {
 
 /** Reads a property. */
 export const read = (node: object, key: string): unknown =>
-  // Reading an unknown key of an object is safe; the caller checks the result.
+  // Reading an unknown key of an object is safe; the caller checks the type of the result.
   quietly(() => (node as Record<string, unknown>)[key])
 
 export const isObject = (value: unknown): value is object => typeof value === "object" && value !== null
@@ -36,7 +36,7 @@ export const readInteger = (node: object, key: string): number | undefined => {
   return Number.isSafeInteger(value) ? Number(value) : undefined
 }
 
-/** The bytes that a value is, if it is bytes. */
+/** The value if it is bytes. */
 export const bytesOf = (value: unknown): Uint8Array | undefined =>
   quietly(() => value instanceof Uint8Array ? value : undefined)
 
@@ -58,6 +58,6 @@ export const className = (node: object): string | undefined => {
   return typeof constructor === "function" ? readString(constructor, "name") : undefined
 }
 
-/** What an error calls itself: its tag, its name, its class. */
+/** The names of an error: its tag, its `name`, its class. */
 export const namesOf = (node: object): ReadonlyArray<string> =>
   [readString(node, "_tag"), readString(node, "name"), className(node)].filter((name) => name !== undefined)

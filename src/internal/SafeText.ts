@@ -7,7 +7,7 @@
  */
 import { cut, printable } from "./Printable.ts"
 
-/** What stands in the place of a secret. */
+/** Replaces a secret. */
 export const mask = "***"
 
 /** The names of fields and parameters that hold a secret. */
@@ -69,7 +69,7 @@ export const maskSecrets = (text: string): string =>
     text.replace(url, (_, scheme: string, rest: string) => maskUrl(scheme, rest))
   )
 
-/** A longer text is cut before it is searched for secrets, which bounds the time that takes. */
+/** A longer text is cut before the search for secrets, which bounds its time. */
 const mostSearched = 16_384
 
 /**
@@ -85,13 +85,13 @@ const mostMessage = 2000
 /** The message of an error or a report, safe to print. */
 export const safeMessage = (text: string): string => safeText(text, mostMessage)
 
-/** Whether all that `String` has of a value is `[object Object]`, if that. */
+/** Whether `String` gives `[object Object]` for a value, or fails. */
 const isTextless = (value: unknown): value is object =>
   typeof value === "object" && value !== null &&
   (!("toString" in value) || value.toString === Object.prototype.toString) &&
   Object.prototype.toString.call(value) === "[object Object]"
 
-/** The text of a value that is no error: of an object without a text of its own, its fields. */
+/** The text of a value that is not an error. For an object without a text of its own this is its fields. */
 const textOf = (value: unknown): string => {
   if (isTextless(value)) return JSON.stringify(fieldsOf(value, [value]))
   return Array.isArray(value) && value.some(isTextless) ? JSON.stringify(itemsOf(value, [value])) : String(value)
@@ -107,7 +107,7 @@ const rawTextOf = (error: unknown, depth = 0): string => {
     : error.name
 }
 
-/** The text of an error, safe to print. An error whose own text cannot be had makes nothing worse. */
+/** The text of an error, safe to print. It never throws, also where the error's own `message` does. */
 export const errorText = (error: unknown, most?: number): string => {
   try {
     return safeText(rawTextOf(error), most)
@@ -174,7 +174,7 @@ const presentObject = (value: object, seen: ReadonlyArray<object>): unknown => {
   if (Array.isArray(value)) return itemsOf(value, seen)
   if (ArrayBuffer.isView(value)) return `${value.byteLength} bytes`
   if ("toJSON" in value && typeof value.toJSON === "function") return present(value.toJSON(), seen)
-  // The fields of a socket or a client do not help in a log, and contain its options.
+  // The inside of a socket or a client does not help in a log, and it contains options with secrets.
   if (!isPlain(value) && !("_tag" in value)) return `[${safeText(value.constructor.name, 100)}]`
   return fieldsOf(value, seen)
 }

@@ -1,5 +1,5 @@
 /**
- * What lasts as long as a scope and is only noted down.
+ * Synchronous hooks at the beginning and end of a scope.
  *
  * @since 0.1.0
  */
@@ -12,8 +12,8 @@ const ending = (end: () => void) => () => {
 }
 
 /**
- * Begins something and ends it with the scope, each in one step. `Effect.acquireRelease` does the same and keeps the whole
- * context of its caller for as long as the scope is open, which is more than half a kilobyte for each connection.
+ * Calls `begin` now and `end` when the scope closes, each in one step. `Effect.acquireRelease` does the same, but keeps the whole
+ * context of its caller while the scope is open, which is more than half a kilobyte for each connection.
  */
 export const scopeHooks = (begin: () => void, end: () => void): Effect.Effect<void, never, Scope.Scope> =>
   Effect.uninterruptible(Effect.flatMap(Effect.scope, (scope) => {

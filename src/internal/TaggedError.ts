@@ -12,15 +12,15 @@ type TaggedErrorClass<Tag extends string> = ReturnType<typeof Data.TaggedError<T
 /**
  * `Data.TaggedError` with fields that are safe to print.
  *
- * An error keeps what a peer or a driver said, raw, in its fields: a program may need it. `JSON.stringify`, `console.log` and a
- * logger show those fields, so that they show them masked, escaped and bounded here. A subclass does the same for its message.
+ * An error keeps the raw text of a peer or a driver in its fields, because a program may need it. `JSON.stringify`, `console.log`
+ * and loggers print those fields, so they are masked, escaped and bounded here. A subclass does the same for its message.
  */
 export const TaggedError = <Tag extends string>(tag: Tag): TaggedErrorClass<Tag> => {
   class SafeError extends Data.TaggedError(tag)<{}> {
     override toJSON(): object {
       return { _tag: tag, message: this.message, ...presentFields(this) }
     }
-    /** Node prints what this returns: the same error with its fields made safe. */
+    /** What Node prints: the same error with safe fields. */
     override [NodeInspectSymbol](): unknown {
       const shown = Object.assign(new Error(), this.toJSON())
       shown.name = tag

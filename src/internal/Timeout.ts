@@ -1,9 +1,9 @@
 /**
  * Time limits that a busy event loop does not cut short.
  *
- * A loop that did nothing else for a while, or a process that was stopped, finds its timers due before it has read what came in
- * time. So a limit that has passed is judged only after the loop has turned: whatever has ended meanwhile was in time. Each
- * limit in this library is one of these or an `Alarm`, and none is `Effect.timeout`.
+ * After a blocked event loop or a stopped process, timers fire before the sockets are read whose data came in time. So a limit
+ * takes effect only after a further turn of the loop, and what completes in that turn is in time. Each limit in this library
+ * is one of these or an `Alarm`, and none is `Effect.timeout`.
  *
  * @since 0.1.0
  */
@@ -14,20 +14,20 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import { turned } from "./Timer.ts"
 
-/** Completes when so much time has passed and the event loop has turned since. */
+/** Completes when the duration has passed and the event loop has turned since. */
 export const elapsed = (
   duration: Duration.Input,
   sleep: (duration: Duration.Input) => Effect.Effect<void> = Effect.sleep
 ): Effect.Effect<void> => Effect.andThen(sleep(duration), turned)
 
-/** Runs an effect for at most so long; `None` if it was interrupted then. */
+/** Runs an effect with a time limit; `None` if it was interrupted by the limit. */
 export const timeoutOption = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   duration: Duration.Input
 ): Effect.Effect<Option.Option<A>, E, R> =>
   Effect.raceFirst(Effect.asSome(self), Effect.as(elapsed(duration), Option.none<A>()))
 
-/** Runs an effect for at most so long, and another one after it was interrupted. */
+/** Runs an effect with a time limit, and another one after the limit has interrupted it. */
 export const timeoutOrElse = <A, E, R, A2, E2, R2>(
   self: Effect.Effect<A, E, R>,
   options: { readonly duration: Duration.Input; readonly orElse: () => Effect.Effect<A2, E2, R2> }
@@ -37,22 +37,22 @@ export const timeoutOrElse = <A, E, R, A2, E2, R2>(
     (inTime): Effect.Effect<A | A2, E2, R2> => Option.isSome(inTime) ? Effect.succeed(inTime.value) : options.orElse()
   )
 
-/** Waits for a fiber, at most so long, also where the waiting fiber itself is uninterruptible. */
+/** Waits for a fiber with a time limit, also where the waiting fiber is uninterruptible. */
 export const awaitWithin = <A, E>(
   fiber: Fiber.Fiber<A, E>,
   patience: Duration.Duration
 ): Effect.Effect<Exit.Exit<A, E> | undefined> =>
   Effect.suspend(() => {
     const ended = fiber.pollUnsafe()
-    // A timer and what it takes to wait are spared where there is nothing to wait for.
+    // A fiber that has ended needs no timer.
     return ended !== undefined
       ? Effect.succeed(ended)
       : Effect.map(timeoutOption(Effect.interruptible(Fiber.await(fiber)), patience), Option.getOrUndefined)
   })
 
 /**
- * Runs an effect to its end and waits for it at most so long; `false` if it has not ended by then. It goes on, and no
- * fiber waits for it any more.
+ * Runs an effect to its end, and waits for it with a time limit; `false` if it has not ended by then. It goes on in the
+ * background.
  */
 export const endsWithin = <R>(
   effect: Effect.Effect<unknown, never, R>,
@@ -63,20 +63,20 @@ export const endsWithin = <R>(
     (fiber) => Effect.map(awaitWithin(fiber, patience), (exit) => exit !== undefined)
   )
 
-/** How long an effect may take, and how long it may take to end after it was interrupted. */
+/** Limits of an effect: on its run time, and on the time that it takes to end after an interruption. */
 export interface Bounds<A = unknown, E = unknown> {
   readonly within: Duration.Duration
   readonly patience: Duration.Duration
-  /** What follows when its fiber has not ended by then either. */
+  /** Runs when the interrupted fiber has not ended within `patience`. */
   readonly leftBehind?: ((fiber: Fiber.Fiber<A, E>) => Effect.Effect<void>) | undefined
-  /** How time passes: `Effect.sleep`, which keeps the process alive, unless another one is given. */
+  /** @default `Effect.sleep`, which keeps the process alive */
   readonly sleep?: ((duration: Duration.Input) => Effect.Effect<void>) | undefined
 }
 
 /**
- * Runs an effect in a fiber of its own and waits for it at most so long. When the time is up, or the waiting fiber is
- * interrupted, the effect is interrupted too, and is left behind if that does not end it within `patience`: an effect that
- * cannot be interrupted must not hold its caller. The result is `undefined` when the time was up.
+ * Runs an effect in a fiber of its own and waits for it with a time limit. After the limit, or when the waiting fiber is
+ * interrupted, the effect is interrupted too. If that does not end it within `patience`, it is left behind: an uninterruptible
+ * effect must not block its caller. The result is `undefined` after the limit.
  */
 export const supervised = <A, E, R>(
   effect: Effect.Effect<A, E, R>,

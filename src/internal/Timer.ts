@@ -1,5 +1,5 @@
 /**
- * Timers that keep the process alive only while a caller waits for them.
+ * Timers that keep the process alive only while something waits for them.
  *
  * @since 0.1.0
  */
@@ -9,17 +9,17 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 
-/** The clock that is in force where no other is provided. */
+/** The default clock. */
 const liveClock = Context.get(Context.empty(), Clock.Clock)
 
-// The longest delay that `setTimeout` takes; a longer wait is simply woken early and armed again.
+// The longest delay that `setTimeout` takes. A longer wait wakes early and is armed again.
 const maxTimerMillis = 2 ** 31 - 1
 
 /**
  * A timer of the platform.
  *
- * The live clock's own `sleep` is a timer that keeps the event loop alive, and it offers no way to let go of it. So this is
- * the one place where a timer of the platform is used directly. Any other clock, such as that of a test, is asked.
+ * The live clock's `sleep` keeps the event loop alive and has no `unref`. So this is the one place that uses a timer of the
+ * platform directly. With any other clock, such as a test's, that clock is used.
  */
 // oxlint-disable-next-line effecttsgo/global-timers
 export const startTimer = (ring: () => void, millis: number) => setTimeout(ring, Math.min(millis, maxTimerMillis))
@@ -36,17 +36,17 @@ export const sleepUnref = (millis: number): Effect.Effect<void> =>
     })
   })
 
-/** Acts so many milliseconds later by the live clock. By any other clock, nothing that happens outside of the program takes time. */
+/** Calls `act` after a delay on the live clock, and at once on any other, where events outside of the program take no time. */
 export const laterOn = (clock: Clock.Clock) => (act: () => void, millis: number): void => {
   if (clock === liveClock) startTimer(act, millis)
   else act()
 }
 
 /**
- * Acts once the event loop has made a whole turn; the result calls that off.
+ * Calls `act` after a whole turn of the event loop. The result cancels that.
  *
- * Of two immediates in a row, the second runs after the loop has asked the kernel for what has happened since the call:
- * the first may still be part of the turn in which the call was made.
+ * Of two immediates in a row, the second runs after the loop has polled the kernel: the first may still run in the turn of
+ * the call.
  */
 export const afterTurn = (act: () => void): () => void => {
   // oxlint-disable-next-line effecttsgo/global-timers
@@ -58,8 +58,8 @@ export const afterTurn = (act: () => void): () => void => {
 }
 
 /**
- * Completes once the event loop has made a whole turn: what the kernel had to report by now has been reported. Where another
- * clock than the live one is in force, such as that of a test, it completes at once.
+ * Completes after a whole turn of the event loop, when pending events of the kernel have been delivered. With another clock
+ * than the live one, such as a test's, it completes at once.
  */
 export const turned: Effect.Effect<void> = /*#__PURE__*/ Effect.withFiber((fiber) =>
   fiber.getRef(Clock.Clock) !== liveClock
@@ -68,8 +68,8 @@ export const turned: Effect.Effect<void> = /*#__PURE__*/ Effect.withFiber((fiber
 )
 
 /**
- * Lets the event loop go round once: what the platform had to report by now, such as the end of a connection, has been
- * reported when it completes.
+ * Waits for one turn of the event loop, so that pending events of the platform, such as the end of a connection, are
+ * delivered.
  */
 export const loopTurn: Effect.Effect<void> = /*#__PURE__*/ Effect.callback<void>((resume) => {
   // oxlint-disable-next-line effecttsgo/global-timers
@@ -78,11 +78,11 @@ export const loopTurn: Effect.Effect<void> = /*#__PURE__*/ Effect.callback<void>
 })
 
 /**
- * One timer that many things share: it knows the earliest moment at which something is due, and asks for the next one
- * when that moment has come. It keeps the process alive only while it is held.
+ * One timer for many deadlines. It is set to the earliest one, and asks for the next when it fires. It keeps the process alive
+ * only while it is held.
  *
- * It rings a turn of the event loop after that moment. A loop that was busy for long finds its timers due before it has read
- * what came in time, and what is due then must not be judged by that.
+ * It fires a turn of the event loop after the deadline. After a blocked loop, timers fire before the sockets are read whose
+ * data came in time.
  */
 export class Alarm {
   readonly #clock: Clock.Clock
@@ -96,7 +96,7 @@ export class Alarm {
   #isHeld = false
   #isOver = false
 
-  /** `onDue` does what is due and returns the next moment, or `Infinity`; `now` and all moments are on one clock, in ms. */
+  /** `onDue` handles what is due and returns the next deadline, or `Infinity`. `now` and all deadlines are ms on one clock. */
   constructor(options: {
     readonly clock: Clock.Clock
     readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
@@ -109,16 +109,16 @@ export class Alarm {
     this.#onDue = options.onDue
   }
 
-  /** Makes sure that the alarm rings at this moment or before. */
+  /** Sets the alarm to this deadline unless it is set to an earlier one. */
   at(due: number): void {
     if (due >= this.#due || this.#isOver) return
     this.#disarm()
     this.#due = due
-    // What is due already rings soon, but never before `at` has returned.
+    // A deadline in the past fires soon, but never before `at` has returned.
     this.#arm(Math.max(Math.ceil(due - this.#now()), 0))
   }
 
-  /** Whether a caller waits for the alarm, so that the process must not end before it has rung. */
+  /** Whether the alarm keeps the process alive until it has fired. */
   hold(isHeld: boolean): void {
     if (isHeld === this.#isHeld) return
     this.#isHeld = isHeld

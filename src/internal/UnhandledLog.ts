@@ -1,5 +1,5 @@
 /**
- * What no caller can receive.
+ * Logs errors that have no caller.
  *
  * @since 0.1.0
  */
@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as References from "effect/References"
 import { safeError, safeMessage } from "./SafeText.ts"
 
-/** A finalizer's failure is most often a driver's error, which quotes a peer. */
+/** Makes the errors of a cause safe to print: a finalizer's failure is often a driver's error, which quotes a peer. */
 const safeCause = (cause: Cause.Cause<unknown>): Cause.Cause<unknown> =>
   Cause.fromReasons(cause.reasons.map((reason) =>
     Cause.isFailReason(reason)
@@ -18,7 +18,7 @@ const safeCause = (cause: Cause.Cause<unknown>): Cause.Cause<unknown> =>
       : reason
   ))
 
-/** Logs at the level that the program has chosen for errors that have no caller, `References.UnhandledLogLevel`. */
+/** Logs at the level that the program has chosen for unhandled errors, `References.UnhandledLogLevel`. */
 export const report = (message: string, cause?: Cause.Cause<unknown>): Effect.Effect<void> =>
   Effect.flatMap(References.UnhandledLogLevel, (level) =>
     level === undefined

@@ -70,12 +70,12 @@ const poolOf = (options: TcpConnection.ConnectorOptions = {}): Effect.Effect<Poo
   )
 
 describe("a question that was given up", () => {
-  for (const [name, giveUp] of Object.entries(waysToGiveUp)) {
+  for (const [name, drop] of Object.entries(waysToGiveUp)) {
     it.live(`is not answered to the next borrower of \`use\`: ${name}`, () =>
       Effect.gen(function*() {
         const server = yield* lateForAlice
         const pool = yield* poolOf()
-        yield* Effect.exit(ConnectionPool.use(pool, server.endpoint, giveUp))
+        yield* Effect.exit(ConnectionPool.use(pool, server.endpoint, drop))
         const answer = yield* ConnectionPool.use(pool, server.endpoint, (connection) => ask(connection, "bob"))
         assert.strictEqual(answer, "answer to bob")
         assert.strictEqual(server.account.opened, 2)
@@ -86,7 +86,7 @@ describe("a question that was given up", () => {
         const server = yield* lateForAlice
         const pool = yield* poolOf()
         const get = ConnectionPool.get(pool, server.endpoint)
-        yield* Effect.exit(Effect.scoped(Effect.flatMap(get, giveUp)))
+        yield* Effect.exit(Effect.scoped(Effect.flatMap(get, drop)))
         const answer = yield* Effect.scoped(Effect.flatMap(get, (connection) => ask(connection, "bob")))
         assert.strictEqual(answer, "answer to bob")
         assert.strictEqual(server.account.opened, 2)

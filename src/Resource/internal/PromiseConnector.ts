@@ -15,16 +15,16 @@ import { timeoutOption } from "../../internal/Timeout.ts"
 import { report } from "../../internal/UnhandledLog.ts"
 import { ClientError, type PromiseClient } from "../PromiseClient.ts"
 
-/** A client and what is known of it. */
+/** A client and its state. */
 class Handle<A extends object> {
   readonly client: A
   isConnected = false
   isClosed = false
-  /** A borrow has left it in a state in which it is not leased again. */
-  isSpoilt = false
-  /** Its first `error` event while it is connecting: some reject with no more than that they are closed. */
+  /** A borrow or check has left it in a state in which it must not be leased again. */
+  isUnfit = false
+  /** Its first `error` event while it is connecting: some clients then reject only with "closed". */
   emitted: { readonly error: unknown } | undefined
-  /** What subscribing to its end has failed with: it must not be used, because its end would go unseen. */
+  /** The failure of the subscription to its end: it must not be used, because its end would not be noticed. */
   broken: ClientError | undefined
   #unsubscribe: unknown
   readonly #waiting = new Set<() => void>()
@@ -65,7 +65,7 @@ class Handle<A extends object> {
   }
 }
 
-/** What a function throws, or its promise is rejected with, is the cause of the failure. */
+/** Fails with what the function throws or its promise is rejected with as the cause. */
 const awaited = <A>(
   operation: ClientError["operation"],
   evaluate: (signal: AbortSignal) => A | PromiseLike<A>
@@ -78,7 +78,7 @@ const awaited = <A>(
 const isPromise = <A extends object>(value: A | PromiseLike<A>): value is PromiseLike<A> =>
   "then" in value && typeof value.then === "function"
 
-/** Makes a client. Nothing may come between that and the listeners: what it emits next would go unheard. */
+/** Creates a client and adds the listeners in the same step, so that no event is missed. */
 const makeHandle = <K, A extends object>({ closed, create }: PromiseClient<K, A>, key: K) =>
   Effect.suspend((): Effect.Effect<Handle<A>, ClientError> => {
     try {
@@ -105,7 +105,7 @@ const connect = <K, A extends object>({ connect }: PromiseClient<K, A>, handle: 
   )
 }
 
-/** Says goodbye; whether that was over within `closeTimeout`. A failure is reported, because no caller can receive it. */
+/** Closes gracefully; whether that ended within `closeTimeout`. A failure is logged, because it has no caller. */
 const closesInTime = (close: () => unknown): Effect.Effect<boolean> =>
   Effect.gen(function*() {
     const { closeTimeout } = yield* CloseTimeout
@@ -117,15 +117,15 @@ const closesInTime = (close: () => unknown): Effect.Effect<boolean> =>
 
 const end = <K, A extends object>({ close, destroy }: PromiseClient<K, A>, handle: Handle<A>): Effect.Effect<void> =>
   Effect.gen(function*() {
-    const { client, isClosed, isConnected, isSpoilt } = handle
-    const isPolite = close !== undefined && isConnected && !isClosed && !isSpoilt
-    if (!(isPolite && (yield* closesInTime(() => close(client))))) {
+    const { client, isClosed, isConnected, isUnfit } = handle
+    const isGraceful = close !== undefined && isConnected && !isClosed && !isUnfit
+    if (!(isGraceful && (yield* closesInTime(() => close(client))))) {
       yield* Effect.promise(() => Promise.resolve(destroy(client)))
     }
     handle.unsubscribe()
   })
 
-/** Whether a client may be leased again, as far as its connector can say. */
+/** Whether the client may be leased again. */
 const isFit = <K, A extends object>(
   { isReusable, reuseAfterInterruption }: PromiseClient<K, A>,
   client: A,
@@ -137,9 +137,9 @@ const isFit = <K, A extends object>(
 export const connectorOf = <K, A extends object>(options: PromiseClient<K, A>) => {
   const { check, closed } = options
   const handles = new WeakMap<A, Handle<A>>()
-  const spoil = (client: A) => {
+  const markUnfit = (client: A) => {
     const handle = handles.get(client)
-    if (handle !== undefined) handle.isSpoilt = true
+    if (handle !== undefined) handle.isUnfit = true
   }
   const open = (key: K): Effect.Effect<A, ClientError, Scope.Scope> =>
     Effect.flatMap(Effect.acquireRelease(makeHandle(options, key), (handle) => end(options, handle)), (handle) => {
@@ -149,20 +149,20 @@ export const connectorOf = <K, A extends object>(options: PromiseClient<K, A>) =
   return {
     open,
     check: check && ((client: A) =>
-      // What has not answered its check would not answer a goodbye either.
+      // A client that fails its check would not close gracefully either.
       Effect.asVoid(Effect.onExitPrimitive(awaited("check", (signal) => check(client, signal)), (exit) => {
-        if (Exit.isFailure(exit)) spoil(client)
+        if (Exit.isFailure(exit)) markUnfit(client)
         return undefined
       }))),
     closed: closed && ((client: A) => handles.get(client)?.untilClosed ?? Effect.void),
     isReusable: (client: A, exit?: Exit.Exit<unknown, unknown>): boolean => {
       const handle = handles.get(client)
       if (handle === undefined || handle.isClosed) return false
-      const wasSpoilt = handle.isSpoilt
-      // It stays so where `isReusable` throws.
-      handle.isSpoilt = true
+      const wasUnfit = handle.isUnfit
+      // Stays set if `isReusable` throws.
+      handle.isUnfit = true
       const isReusable = isFit(options, client, exit)
-      handle.isSpoilt = wasSpoilt || !isReusable
+      handle.isUnfit = wasUnfit || !isReusable
       return isReusable
     }
   }

@@ -1,5 +1,5 @@
 /**
- * Lines and JSON-RPC 2.0 messages: what bytes mean, and what bytes to send. Nothing here waits or fails with an exception.
+ * Decodes and encodes JSON-RPC 2.0 messages, one a line. Decoding never throws.
  *
  * @since 0.1.0
  */
@@ -62,7 +62,7 @@ const isFields = (value: unknown): value is Fields =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
 /**
- * `undefined` is no JSON, so it can stand for "not JSON". A Schema would decode the same text in two to three times the
+ * `undefined` is not a JSON value, so it means "not JSON" here. A Schema would decode the same text in two to three times the
  * time that `JSON.parse` takes, for every message, and there is no shape here that it could enforce for the caller.
  */
 const parseJson = (text: string): unknown => {
@@ -83,7 +83,7 @@ const decodeCall = (fields: Fields): Incoming => {
   if (id === undefined) return { _tag: "Notification", method, params }
   if (typeof id === "string") return { _tag: "ServerRequest", id, method }
   if (typeof id !== "number") return malformed("have a string or a number as its id")
-  // A greater number is not the one that the server sent any more, and would be the id of another request.
+  // A larger number was rounded, and would be the id of another request.
   return Math.abs(id) <= Number.MAX_SAFE_INTEGER
     ? { _tag: "ServerRequest", id, method }
     : malformed("have an id that a double can hold exactly")
@@ -113,7 +113,7 @@ const decodeRefusal = (id: unknown, error: Fields): Incoming => {
 const decodeAnswer = (fields: Fields): Incoming => {
   const { error, id } = fields
   const hasResult = Object.hasOwn(fields, "result")
-  // Servers that speak version 1 out of habit send both, one of them null.
+  // Servers with habits of version 1 send both, one of them null.
   if (hasResult && (error === undefined || error === null)) {
     const asked = requestId(id)
     return asked === undefined ? wasAsked : { _tag: "Answer", id: asked, result: fields["result"] }
@@ -122,7 +122,7 @@ const decodeAnswer = (fields: Fields): Incoming => {
   return isFields(error) ? decodeRefusal(id, error) : malformed("have a method, a result or an error")
 }
 
-/** What one line means. Batches are refused: we send none, so none can be an answer. */
+/** Decodes one line. Batches are refused: we send none, so none can be an answer. */
 export const decodeLine = (line: string): Incoming => {
   const value = parseJson(line)
   if (value === undefined) return malformed("be JSON")
@@ -139,11 +139,11 @@ export const encodeRequest = (id: number, method: string, params: object | undef
 export const encodeNotification = (method: string, params: object | undefined): string =>
   JSON.stringify({ jsonrpc: "2.0", method, params }) + "\n"
 
-/** The line of MCP that says that the answer to a request is no longer waited for. */
+/** MCP's line that cancels a request. */
 export const encodeCancelled = (requestId: number, reason: string): string =>
   encodeNotification("notifications/cancelled", { requestId, reason })
 
-/** The line that tells a server that we have no such method. */
+/** The line that answers a server's request with "method not found". */
 export const encodeMethodNotFound = (request: ServerRequest): string =>
   JSON.stringify({
     jsonrpc: "2.0",
@@ -151,6 +151,6 @@ export const encodeMethodNotFound = (request: ServerRequest): string =>
     error: { code: -32601, message: `Method not found: ${request.method.slice(0, 100)}` }
   }) + "\n"
 
-/** The line of an answer that says no more than that we are there. */
+/** The line of an answer with an empty result. */
 export const encodeEmptyAnswer = (request: ServerRequest): string =>
   JSON.stringify({ jsonrpc: "2.0", id: request.id, result: {} }) + "\n"

@@ -8,7 +8,7 @@ const newline = 0x0a
 const carriageReturn = 0x0d
 const noBytes = Buffer.alloc(0)
 
-/** A buffer this small is kept for the next line; a larger one was needed by one line only. */
+/** A larger buffer is not kept for the next line. */
 const keptCapacity = 65_536
 
 /** What {@link LineBuffer.push} found: whole lines, and whether the one after them is too long. */
@@ -19,10 +19,10 @@ export interface Lines {
 }
 
 /**
- * Puts chunks of bytes together to lines of at most `limit` bytes.
+ * Joins chunks of bytes into lines of at most `limit` bytes.
  *
- * The start of an incomplete line is copied into one buffer that doubles when it is full: a peer that sends single bytes
- * makes us hold at most twice the limit, and the work stays linear. Bytes are decoded only when their line is complete,
+ * The start of an incomplete line is copied into one buffer that doubles when it is full: for a peer that sends single bytes
+ * it holds at most twice the limit, and the work stays linear. Bytes are decoded only when their line is complete,
  * so a character may be split anywhere.
  */
 export class LineBuffer {
@@ -83,7 +83,7 @@ export class LineBuffer {
     try {
       return this.#decoder.decode(bytes)
     } catch {
-      // A copy, because the buffer is used again.
+      // A copy, because the buffer is reused.
       return new Uint8Array(bytes)
     }
   }

@@ -9,7 +9,7 @@ import { cut } from "../../../internal/Printable.ts"
 import { malformed, type MalformedMessage, UnsupportedVersion } from "../../JsonRpcError.ts"
 
 /**
- * Who we say we are in the MCP handshake.
+ * This client's part of the MCP handshake.
  *
  * @category models
  * @since 0.1.0
@@ -27,7 +27,7 @@ export interface McpOptions {
    * refused. @default 2024-11-05, 2025-03-26, 2025-06-18 and 2025-11-25
    */
   readonly supportedVersions?: ReadonlyArray<string> | undefined
-  /** What we can do for the server, such as `{ roots: {} }`. @default {} */
+  /** The capabilities that this client offers, such as `{ roots: {} }`. @default {} */
   readonly capabilities?: object | undefined
 }
 
@@ -96,7 +96,7 @@ const supported = (options: McpOptions, server: McpServer): Result.Result<McpSer
     : Result.fail(new UnsupportedVersion({ requested, answered, supported: [...versions] }))
 }
 
-/** What the server's answer to `initialize` says. Fields that we do not know are left out. */
+/** Decodes the server's answer to `initialize`. Unknown fields are left out. */
 export const decodeInitialize = (
   options: McpOptions,
   result: unknown

@@ -1,8 +1,8 @@
 /**
- * The notifications of one connection that have not been read yet.
+ * Keeps the unread notifications of one connection.
  *
- * They are kept as the lines in which they came and parsed when they are read: a text takes at most two bytes of memory for
- * each of its characters, whereas what it is parsed to takes up to some thirty times as much (`[[[[`), as its sender likes.
+ * They are kept as lines and parsed when they are read: a text takes at most two bytes of memory for each character, whereas
+ * the parsed value can take thirty times as much (`[[[[`), at the choice of its sender.
  *
  * @since 0.1.0
  */
@@ -25,7 +25,7 @@ export interface Notification {
   readonly params: unknown
 }
 
-/** How much an inbox keeps. */
+/** The limits of an inbox. */
 export interface Bounds {
   readonly messages: number
   /** The length of the lines together; at least that of the longest one, so that every message fits alone. */
@@ -41,8 +41,8 @@ export class Inbox {
   /** How many were dropped. */
   dropped = 0
   /**
-   * The length of each line of the queue, oldest first, and their sum. Readers take from the queue alone, so what they
-   * took is subtracted when the next line comes: lengths that have no line any more are those of the oldest.
+   * The length of each line of the queue, oldest first, and their sum. Readers take from the queue only, so the lengths
+   * of taken lines are subtracted when the next line comes: the surplus lengths are the oldest.
    */
   readonly #lengths = MutableList.make<number>()
   #length = 0
@@ -74,7 +74,7 @@ export class Inbox {
     })
   }
 
-  /** Ends the queue: what is in it can still be read, then comes the error, if there is one. */
+  /** Ends the queue: its lines can still be read, and then the error follows, if there is one. */
   end(error: JsonRpcError | undefined): void {
     if (error === undefined) Queue.endUnsafe(this.#queue)
     else Queue.failCauseUnsafe(this.#queue, Cause.fail(error))

@@ -1,10 +1,10 @@
 /**
- * The progress of MCP's requests: a request carries a token, and the server reports progress under it.
+ * Progress tokens of MCP: a request carries a token, and the server's progress reports carry it too.
  *
  * @since 0.1.0
  */
 
-/** What names a request in the server's reports. */
+/** Identifies a request in the server's reports. */
 export type ProgressToken = string | number
 
 type Fields = Readonly<Record<string, unknown>>
@@ -20,7 +20,7 @@ export const withToken = (
   token: ProgressToken
 ): { readonly params: object; readonly token: ProgressToken } | undefined => {
   const fields: unknown = params ?? {}
-  // An array has no room for a token, and what turns itself into JSON may become anything.
+  // An array cannot hold a token, and the JSON of a value with `toJSON` is not known.
   if (!isFields(fields) || "toJSON" in fields) return undefined
   const meta = isFields(fields["_meta"]) ? fields["_meta"] : {}
   const own = meta["progressToken"]
@@ -29,7 +29,7 @@ export const withToken = (
     : { params: { ...fields, _meta: { ...meta, progressToken: token } }, token }
 }
 
-/** The token of a report of progress; `undefined` if the message is none. */
+/** The token of a progress report; `undefined` for any other message. */
 export const tokenOf = (method: string, params: unknown): ProgressToken | undefined => {
   if (method !== "notifications/progress" || !isFields(params)) return undefined
   const token = params["progressToken"]

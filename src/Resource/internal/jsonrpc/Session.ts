@@ -1,8 +1,8 @@
 /**
  * The state of one JSON-RPC connection, and the two fibers that serve it: one reads and settles, one writes.
  *
- * There is no lock over a request and its answer. A request puts its line into the outbox and waits for its own `Deferred`. A
- * request that is given up takes both out again, so nothing is remembered about a request that is not waited for.
+ * No lock is held between a request and its answer. A request puts its line into the outbox and waits for its own `Deferred`. An
+ * abandoned request removes both, so that it leaves no state.
  *
  * @since 0.1.0
  */
@@ -31,9 +31,9 @@ import * as Codec from "./Codec.ts"
 import { LineBuffer } from "./LineBuffer.ts"
 import * as Inbox from "./NotificationInbox.ts"
 import { type ProgressToken, tokenOf, withToken } from "./ProgressToken.ts"
-import { Silence } from "./SilenceDetector.ts"
+import { SilenceDetector } from "./SilenceDetector.ts"
 
-/** What a session needs to know. */
+/** The options of a session. */
 export interface SessionSettings {
   readonly maxLineBytes: number
   readonly notificationBuffer: number
@@ -44,11 +44,11 @@ export interface SessionSettings {
 /** How long a request may take. */
 export interface TimeLimits {
   readonly timeout: Duration.Duration
-  /** How long in all, where progress restarts the timeout; `undefined` if progress does not. */
+  /** The total, where progress restarts the timeout; `undefined` if it does not. */
   readonly maxTimeout: Duration.Duration | undefined
 }
 
-/** A line that waits to be written, and who wants to know when it has been. */
+/** A line that waits to be written. `settle` is called with the result. */
 interface Outgoing {
   readonly line: string
   readonly settle: (exit: Exit.Exit<void, JsonRpcError>) => void
@@ -59,16 +59,16 @@ interface Pending {
   readonly answer: Deferred.Deferred<unknown, JsonRpcError>
   readonly outgoing: Outgoing
   readonly limits: TimeLimits
-  /** What {@link Silence.asked} returned. */
+  /** What {@link SilenceDetector.asked} returned. */
   readonly mark: number
   readonly token: ProgressToken | undefined
   /** When it was sent, on the session's clock. */
   readonly since: number
-  /** When its time is over, on the session's clock. Progress puts it off. */
+  /** When it times out, on the session's clock. Progress extends it. */
   due: number
 }
 
-/** One connection and everything that is under way on it. */
+/** One connection and its pending requests and lines. */
 export interface Session {
   readonly connection: TcpConnection
   readonly settings: SessionSettings
@@ -76,25 +76,25 @@ export interface Session {
   readonly pending: Map<number, Pending>
   /** The requests that progress gives more time. */
   readonly extensible: Map<ProgressToken, Pending>
-  readonly silence: Silence
+  readonly silence: SilenceDetector
   readonly outbox: Set<Outgoing>
   /** Open while the outbox has something for the writer. */
   readonly work: Latch.Latch
   readonly inbox: Inbox.Inbox
   readonly dead: Deferred.Deferred<void>
   /**
-   * One timer for all requests. `Effect.timeout` races two fibers per request, which was half of what a request costs.
+   * One timer for all requests. `Effect.timeout` races two fibers for each request, which was half of a request's cost.
    */
   readonly alarm: Alarm
-  /** Milliseconds on a clock that never jumps. */
+  /** Milliseconds of the monotonic clock. */
   readonly now: () => number
-  /** Ids count upwards, so every smaller one was asked once: that is all that is remembered of past requests. */
+  /** Ids count upwards, so every smaller one was used: nothing else is stored about past requests. */
   nextId: number
   bytesRead: number
   ended: TcpConnectionError | undefined
 }
 
-/** How many lines of the greatest length an inbox has room for. */
+/** How many lines of the maximum length fit into an inbox. */
 const keptLines = 4
 
 const lost = (cause: TcpConnectionError, sent: boolean): JsonRpcError =>
@@ -110,7 +110,7 @@ const enqueue = (session: Session, outgoing: Outgoing): void => {
   session.work.openUnsafe()
 }
 
-/** Puts a line into the outbox and waits until it is written. An interruption takes it out again. */
+/** Puts a line into the outbox and waits until it is written. An interruption removes it. */
 const send = (session: Session, line: string): Effect.Effect<void, JsonRpcError> =>
   Effect.suspend(() => {
     const done = Deferred.makeUnsafe<void, JsonRpcError>()
@@ -123,7 +123,7 @@ const send = (session: Session, line: string): Effect.Effect<void, JsonRpcError>
     return Effect.ensuring(wait, Effect.sync(() => session.outbox.delete(outgoing)))
   })
 
-/** Hands a line to the writer that is not waited for. */
+/** Queues a line without waiting for the write. */
 const post = (session: Session, line: string): void => enqueue(session, { line, settle: () => undefined })
 
 const exitOf = ({ method }: Pending, message: Codec.Answer | Codec.Refusal): Exit.Exit<unknown, JsonRpcError> => {
@@ -161,13 +161,13 @@ const progressing = ({ extensible }: Session, { method, params }: Codec.Notifica
   return token === undefined ? undefined : extensible.get(token) ?? extensible.get(Codec.requestId(token) ?? token)
 }
 
-/** Progress restarts a request's timeout, up to its maximum in all. */
+/** Progress restarts a request's timeout, up to its maximum in total. */
 const extend = (session: Session, notification: Codec.Notification): void => {
   const pending = progressing(session, notification)
   if (pending === undefined || pending.limits.maxTimeout === undefined) return
   const { limits: { maxTimeout, timeout }, since } = pending
   const extended = Math.min(session.now() + Duration.toMillis(timeout), since + Duration.toMillis(maxTimeout))
-  // The alarm that was set for the earlier moment finds the later one.
+  // The alarm is set to the earlier deadline, and then finds this one.
   pending.due = Math.max(pending.due, extended)
 }
 
@@ -184,7 +184,7 @@ const replyTo = (session: Session, request: Codec.ServerRequest): string =>
 const failed = (reason: JsonRpcError["reason"]): Effect.Effect<never, JsonRpcError> =>
   Effect.fail(new JsonRpcError({ reason }))
 
-/** What follows from a message: a reply that it wants, or the end of the connection. */
+/** Handles a message: returns the reply, or the reason for which the connection ends. */
 const act = (session: Session, message: Codec.Incoming, line: string): string | JsonRpcError["reason"] | undefined => {
   switch (message._tag) {
     case "Notification":
@@ -203,7 +203,7 @@ const act = (session: Session, message: Codec.Incoming, line: string): string | 
   }
 }
 
-/** Acts on the messages of one chunk and returns the replies that they want. */
+/** Handles the messages of one chunk and returns their replies. */
 const handle = (session: Session, chunk: Uint8Array): Effect.Effect<string, JsonRpcError> => {
   session.bytesRead += chunk.length
   const { lines, tooLong } = session.lines.push(chunk)
@@ -218,7 +218,7 @@ const handle = (session: Session, chunk: Uint8Array): Effect.Effect<string, Json
 }
 
 /**
- * The connection has ended. A last line that is whole but for its end counts. One that is no message has been cut off.
+ * The connection has ended. A last line without a newline counts if it is a message; otherwise it was cut off.
  */
 const handleEnd = (session: Session, cause: TcpConnectionError): Effect.Effect<never, JsonRpcError> => {
   const line = cause.reason._tag === "ConnectionClosed" ? session.lines.rest() : ""
@@ -236,7 +236,7 @@ const read = (session: Session): Effect.Effect<never, JsonRpcError> =>
       onFailure: (cause) => handleEnd(session, cause),
       onSuccess: (chunk) => handle(session, chunk)
     }),
-    // While the replies are not written nothing more is read, so a peer that never reads them cannot make them pile up.
+    // Reading continues after the replies are written, so a peer that does not read cannot make them accumulate.
     Effect.flatMap((replies) => replies === "" ? Effect.void : send(session, replies)),
     Effect.forever({ disableYield: true })
   )
@@ -246,7 +246,7 @@ const written = (session: Session, exit: Exit.Exit<void, TcpConnectionError>): E
     ? Exit.void
     : Exit.fail(lost(Option.getOrElse(Exit.findErrorOption(exit), () => closedCause(session)), true))
 
-/** Everything that waits when one write is done goes into the next: a busy connection needs few system calls. */
+/** Writes everything in the outbox at once, so that a busy connection needs few system calls. */
 const writeAll = (session: Session): Effect.Effect<void> =>
   Effect.suspend(() => {
     session.work.closeUnsafe()
@@ -259,12 +259,12 @@ const writeAll = (session: Session): Effect.Effect<void> =>
           for (const outgoing of batch) outgoing.settle(outcome)
         })
       ),
-      // A connection that cannot be written to may still have answers to read; the reader sees its end.
+      // After a failed write there may still be answers to read; the reader notices the end.
       Effect.ignore
     )
   })
 
-/** Fails everything that is under way. `error` is `undefined` when we ended the connection ourselves. */
+/** Fails all pending requests and lines. `error` is `undefined` when we ended the connection ourselves. */
 const end = (session: Session, error: JsonRpcError | undefined): void => {
   const cause = error?.reason._tag === "ConnectionLost" ? error.reason.cause : closedCause(session)
   session.ended = cause
@@ -280,15 +280,15 @@ const end = (session: Session, error: JsonRpcError | undefined): void => {
   Deferred.doneUnsafe(session.dead, Exit.void)
 }
 
-/** What the reader's exit says about the connection. An interruption is our own scope that closes. */
+/** The error with which the connection ended. An interruption means that our own scope closes. */
 const endingOf = (exit: Exit.Exit<never, JsonRpcError>): JsonRpcError | undefined =>
   Option.getOrUndefined(Exit.findErrorOption(exit))
 
 const timedOut = (method: string, after: Duration.Duration, phase: "send" | "answer"): JsonRpcError =>
   new JsonRpcError({ reason: new RequestTimeout({ method, after, phase }) })
 
-/** Forgets a request that is not waited for any more, and tells an MCP server so; returns whether it had been sent. */
-const giveUp = (session: Session, id: number, pending: Pending, reason: string): boolean => {
+/** Removes an abandoned request, and cancels it at an MCP server; returns whether it had been sent. */
+const drop = (session: Session, id: number, pending: Pending, reason: string): boolean => {
   remove(session, id, pending)
   if (session.outbox.delete(pending.outgoing)) return false
   session.silence.owe()
@@ -302,18 +302,18 @@ const allowed = ({ due, limits: { timeout }, since }: Pending): Duration.Duratio
   Duration.max(timeout, Duration.millis(Math.round(due - since)))
 
 const expireOne = (session: Session, id: number, pending: Pending): void => {
-  const phase = giveUp(session, id, pending, "the request timed out") ? "answer" : "send"
+  const phase = drop(session, id, pending, "the request timed out") ? "answer" : "send"
   session.silence.timedOut(pending.mark)
   Deferred.doneUnsafe(pending.answer, Exit.fail(timedOut(pending.method, allowed(pending), phase)))
 }
 
-/** Asks a silent peer whether it is alive. Its answer is a late one: nothing waits for it, and that it comes is enough. */
+/** Pings a silent peer. Nothing waits for the answer; its arrival is the sign of life. */
 const probe = (session: Session): void => {
   session.silence.probed()
   post(session, Codec.encodeRequest(session.nextId++, "ping", undefined))
 }
 
-/** Fails the requests whose time is over, and returns when the next one's will be. */
+/** Fails the requests that have timed out, and returns the next deadline. */
 const expire = (session: Session): number => {
   const now = session.now()
   let next = Infinity
@@ -329,11 +329,11 @@ const expire = (session: Session): number => {
 const abandon = (session: Session, id: number): void => {
   const pending = session.pending.get(id)
   if (pending === undefined) return
-  giveUp(session, id, pending, "the caller gave up")
+  drop(session, id, pending, "the caller gave up")
   session.silence.interrupted(pending.mark, session.now(), Duration.toMillis(pending.limits.timeout))
 }
 
-/** These two are asked of MCP servers only to see whether they answer, or before anything else may be asked. */
+/** A silent `ping` or `initialize` needs no further ping: the first is one, and before the second none may be sent. */
 const isProbed = (method: string): boolean => method !== "ping" && method !== "initialize"
 
 const enter = (
@@ -356,7 +356,7 @@ const enter = (
   const mark = session.silence.asked(since, timeout, isProbed(method))
   const pending = { method, answer, outgoing, limits, mark, token: tagged?.token, since, due: since + timeout }
   session.pending.set(id, pending)
-  // The reader is always there. Only a request that waits keeps the process alive.
+  // Only a pending request keeps the process alive, not the reader.
   session.alarm.hold(true)
   if (pending.token !== undefined) session.extensible.set(pending.token, pending)
   session.alarm.at(Math.min(pending.due, session.silence.probeAt))
@@ -378,7 +378,7 @@ export const request = (
         ? Deferred.await(enter(session, id, method, params, limits).answer)
         : Effect.fail(lost(session.ended, false))
     )
-    // An interruption leaves nothing behind, at whatever point it comes.
+    // An interruption leaves no state, at whatever point it comes.
     return Effect.ensuring(wait, Effect.sync(() => abandon(session, id)))
   })
 
@@ -398,8 +398,8 @@ export const notify = (
   })
 
 /**
- * Closes the connection. A peer that breaks the protocol, or has fallen silent, is not waited for: it may send for as long as
- * it is read, or never end its side.
+ * Closes the connection. A silent peer, or one that breaks the protocol, is not awaited: it may send without end, or never end
+ * its side.
  */
 const close = (session: Session, error: JsonRpcError | undefined, scope: Scope.Closeable): Effect.Effect<void> => {
   const isBroken = error !== undefined && error.reason._tag !== "ConnectionLost"
@@ -408,10 +408,10 @@ const close = (session: Session, error: JsonRpcError | undefined, scope: Scope.C
 }
 
 /**
- * Serves a connection until the scope closes or the connection ends; then everything that is under way fails.
+ * Serves a connection until the scope closes or the connection ends; then all pending requests fail.
  *
- * `connection` must live in `connectionScope`, which is closed when the reader ends: that is how a peer that breaks the
- * protocol loses its connection while the caller's scope lives on.
+ * `connection` must live in `connectionScope`, which is closed when the reader ends: so the connection of a peer that breaks the
+ * protocol is closed while the caller's scope stays open.
  */
 export const serve = (
   connection: TcpConnection,
@@ -428,7 +428,7 @@ export const serve = (
       lines: new LineBuffer(settings.maxLineBytes),
       pending: new Map(),
       extensible: new Map(),
-      silence: new Silence(settings.isMcp),
+      silence: new SilenceDetector(settings.isMcp),
       outbox: new Set(),
       work: Latch.makeUnsafe(false),
       inbox: yield* Inbox.make({

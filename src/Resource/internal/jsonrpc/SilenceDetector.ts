@@ -1,6 +1,6 @@
 /**
- * Whether a connection has fallen silent: requests go out and no answer comes. Only answers count as life. A peer that sends
- * pings or notifications may still have lost what answers requests.
+ * Detects a silent connection: requests are sent and no answer comes. Only answers count as a sign of life: a peer that sends
+ * pings or notifications may still be unable to answer requests.
  *
  * @since 0.1.0
  */
@@ -11,11 +11,11 @@ const leastPatience = 50
 /** The time after which every request without an answer is suspect, in milliseconds. */
 const mostPatience = 1000
 
-/** What is known of the answers on one connection. All times are milliseconds on one clock. */
-export class Silence {
+/** Tracks the answers on one connection. All times are milliseconds on one clock. */
+export class SilenceDetector {
   readonly #probes: boolean
   #answers = 0
-  /** Upper bound on the answers that are still to come for requests that have been given up. */
+  /** Upper bound on the answers that are still to come for abandoned requests. */
   #owed = 0
   /** When the first request was sent after the last answer. */
   #since: number | undefined
@@ -23,20 +23,20 @@ export class Silence {
   #slowest = 0
   #isProbed = false
   #isSilent = false
-  /** When the peer is to be asked whether it is alive; `Infinity` if it need not be. */
+  /** When to ping the peer; `Infinity` if no ping is due. */
   probeAt = Infinity
 
-  /** `probes`: the peer can be asked whether it is alive. */
+  /** `probes`: the peer can be pinged. */
   constructor(probes: boolean) {
     this.#probes = probes
   }
 
-  /** A request was given up without any answer on the connection since it was sent, and no answer has come since. */
+  /** A request was abandoned without any answer on the connection since it was sent, and no answer has come since. */
   get isSilent(): boolean {
     return this.#isSilent
   }
 
-  /** A request goes out. The result is the mark that tells later whether any answer has come since. */
+  /** A request is sent. The result is a mark that shows later whether any answer has come since. */
   asked(now: number, timeout: number, mayProbe: boolean): number {
     this.#since ??= now
     if (mayProbe && this.#probes && !this.#isProbed) {
@@ -45,7 +45,7 @@ export class Silence {
     return this.#answers
   }
 
-  /** The peer is being asked whether it is alive: that is an answer more that it owes. */
+  /** A ping is sent, which the peer owes one more answer. */
   probed(): void {
     this.#owed++
     this.#isProbed = true
@@ -69,19 +69,19 @@ export class Silence {
     this.answered(0)
   }
 
-  /** A request that was sent will not be waited for any more, so that its answer comes late, if at all. */
+  /** A sent request was abandoned, so its answer comes late, if at all. */
   owe(): void {
     this.#owed++
   }
 
-  /** The time of a request is over. `mark` is what {@link asked} returned for it. */
+  /** A request timed out. `mark` is what {@link asked} returned for it. */
   timedOut(mark: number): void {
     if (mark === this.#answers) this.#isSilent = true
   }
 
   /**
-   * A request was interrupted. Its caller may have lost patience or interest, so that this counts only if the connection has
-   * been silent for longer than its answers take, and than an answer to a probe would have taken.
+   * A request was interrupted. Its caller may not need it any more, so this counts only if the connection has been silent for longer
+   * than its answers take, and than an answer to a ping would have taken.
    */
   interrupted(mark: number, now: number, timeout: number): void {
     if (this.#since === undefined) return
@@ -89,7 +89,7 @@ export class Silence {
     if (now - this.#since >= suspect) this.timedOut(mark)
   }
 
-  /** How long silence is nothing unusual: twice the slowest answer, within bounds, and half of a request's own time. */
+  /** The usual silence: twice the slowest answer, within bounds, and at most half of the request's timeout. */
   #patience(timeout: number): number {
     return Math.min(timeout / 2, mostPatience, Math.max(2 * this.#slowest, leastPatience))
   }

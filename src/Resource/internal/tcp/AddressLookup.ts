@@ -1,5 +1,5 @@
 /**
- * Which addresses an endpoint has, in the order in which they are to be tried.
+ * Finds the addresses of an endpoint, in the order in which they are tried.
  *
  * @since 0.1.0
  */
@@ -9,15 +9,15 @@ import * as Net from "node:net"
 import type { Endpoint, TcpEndpoint } from "../../Endpoint.ts"
 import { dialFailed, type TcpConnectionError } from "../../TcpConnectionError.ts"
 
-/** One place to dial: what Node's `createConnection` takes. */
+/** One address: what Node's `createConnection` takes. */
 export type Target = { readonly path: string } | { readonly host: string; readonly port: number }
 
 /** Node's resolver is loaded with the first name that is looked up. */
 const loadDns = () => process.getBuiltinModule("node:dns")
 
 /**
- * The families take turns, from that of the first address on, and within a family the resolver's order stays (RFC 8305,
- * section 4): a family that leads nowhere costs one address before the other is tried.
+ * Alternates the families, starting with that of the first address, and keeps the resolver's order within a family (RFC 8305,
+ * section 4): an unreachable family costs one address before the other family is tried.
  */
 export const interleaved = <A extends { readonly family: number }>(addresses: ReadonlyArray<A>): ReadonlyArray<A> => {
   const first = addresses.filter(({ family }) => family === addresses[0]?.family)
@@ -30,13 +30,13 @@ export const interleaved = <A extends { readonly family: number }>(addresses: Re
 const noAddress = (host: string): Error =>
   Object.assign(new Error(`${host} has no address`), { code: "ENOTFOUND", hostname: host })
 
-/** What a look-up has found: all addresses as it was asked, or only one. */
+/** The result of a look-up: all addresses, as requested, or only one. */
 const addressesOf = (found: unknown, family: number | undefined): ReadonlyArray<Dns.LookupAddress> => {
   if (typeof found === "string") return [{ address: found, family: family ?? Net.isIP(found) }]
   return Array.isArray(found) ? found : []
 }
 
-/** The addresses of a name. A look-up cannot be called off: an interruption only forgets its result. */
+/** The addresses of a name. A look-up cannot be cancelled: an interruption only ignores its result. */
 const lookedUp = (
   endpoint: TcpEndpoint,
   lookup: Net.LookupFunction | undefined
@@ -48,7 +48,7 @@ const lookedUp = (
     const ask: Net.LookupFunction = lookup ?? dns.lookup
     try {
       ask(host, { all: true, hints: dns.ADDRCONFIG }, (error, found, family) => {
-        // One that is not Node's may call back with `undefined` for no error, and a throw from here would end the process.
+        // A custom look-up may call back with `undefined` for no error, and a throw here would end the process.
         if (error) return fail(error)
         const addresses = addressesOf(found, family)
         return addresses.length === 0 ? fail(noAddress(host)) : resume(Effect.succeed(addresses))
@@ -58,7 +58,7 @@ const lookedUp = (
     }
   })
 
-/** Where to dial for an endpoint, the best first. It fails with what the look-up failed with. */
+/** The addresses of an endpoint, the best first. Fails with the error of the look-up. */
 export const targetsOf = (
   endpoint: Endpoint,
   lookup: Net.LookupFunction | undefined

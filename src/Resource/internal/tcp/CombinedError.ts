@@ -1,10 +1,10 @@
 /**
- * What the failures of several addresses say together.
+ * Combines the failures of several addresses into one error.
  *
  * @since 0.1.0
  */
 
-/** The lower, the more it tells: lack of room on this host, then an answer of the host, then what was not reachable. */
+/** The lower, the more informative: no resources on this host, then an answer of the peer, then an unreachable network. */
 const ranks: ReadonlyMap<string, number> = new Map([
   ["EMFILE", 0],
   ["ENFILE", 0],
@@ -13,7 +13,7 @@ const ranks: ReadonlyMap<string, number> = new Map([
   ["ECONNREFUSED", 1],
   ["ECONNRESET", 1],
   ["ETIMEDOUT", 2],
-  // A host without IPv6 says these of each of its addresses, whatever the peer would have said.
+  // On a host without IPv6 every IPv6 address fails with these, whatever the state of the peer.
   ["EADDRNOTAVAIL", 4],
   ["ENETUNREACH", 4],
   ["EACCES", 5],
@@ -26,10 +26,10 @@ const rankOf = (error: unknown): number =>
   error instanceof Error && "code" in error && typeof error.code === "string" ? ranks.get(error.code) ?? 3 : 6
 
 /**
- * One error for all: the only one itself, or an `AggregateError` as Node has it, with the most telling first and with its
+ * The only failure itself, or an `AggregateError` in Node's form, with the most informative failure first and with its
  * code.
  */
-export const causeOf = (failures: ReadonlyArray<unknown>): unknown => {
+export const combinedError = (failures: ReadonlyArray<unknown>): unknown => {
   const sorted = [...failures].sort((one, other) => rankOf(one) - rankOf(other))
   const [first] = sorted
   if (first === undefined) return new Error("the socket was closed before it was connected")

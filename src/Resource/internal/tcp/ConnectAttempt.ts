@@ -1,5 +1,5 @@
 /**
- * One attempt to connect to one address, and what it holds of the gate's room.
+ * One attempt to connect to one address, with its reserved descriptor.
  *
  * @since 0.1.0
  */
@@ -7,34 +7,34 @@ import type * as Net from "node:net"
 import type { Reservation } from "../../../Monitor/Service.ts"
 import type { Target } from "./AddressLookup.ts"
 
-/** A claim on room for one descriptor. */
-export interface Room {
+/** A reservation of one descriptor. */
+export interface SocketReservation {
   readonly claim: Reservation
-  /** Gives the claim back to where it comes from. */
+  /** Returns the reservation. */
   readonly end: () => void
 }
 
-/** What an attempt comes to: one of these, once, unless it is given up before. */
-export interface Outcomes {
-  readonly connected: (attempt: Attempt) => void
-  readonly failed: (attempt: Attempt, error: unknown) => void
+/** One of these is called once, unless the attempt is destroyed before. */
+export interface AttemptEvents {
+  readonly connected: (attempt: ConnectAttempt) => void
+  readonly failed: (attempt: ConnectAttempt, error: unknown) => void
 }
 
 const nothing = (): void => {}
 
 /** A socket that is being connected. */
-export class Attempt {
+export class ConnectAttempt {
   readonly target: Target
   readonly raw: Net.Socket
-  readonly room: Room
+  readonly room: SocketReservation
   #undo: (() => void) | undefined
   readonly #stopListening: () => void
 
   /**
-   * A Unix socket has its descriptor when it is made. One of TCP gets it in the step that starts the connection, right after
-   * the event that announces it, so that a microtask later it is there or will never be.
+   * A Unix socket has its descriptor when it is created. A TCP socket gets it in the step that starts the connection, right after
+   * the event that announces it, so a microtask later it exists or never will.
    */
-  constructor(target: Target, raw: Net.Socket, room: Room, outcomes: Outcomes) {
+  constructor(target: Target, raw: Net.Socket, room: SocketReservation, outcomes: AttemptEvents) {
     this.target = target
     this.raw = raw
     this.room = room
@@ -49,21 +49,21 @@ export class Attempt {
     else raw.once("connectionAttempt", () => queueMicrotask(() => this.opened()))
   }
 
-  /** Says that the descriptor exists, and returns what claims its room again. */
+  /** Ends the reservation, because the descriptor exists. The result reserves it again. */
   opened(): () => void {
     if (!this.raw.destroyed) this.#undo ??= this.room.claim.descriptorOpened()
     return this.#undo ?? nothing
   }
 
-  /** Has the socket go its own way. */
+  /** Stops watching the socket. */
   release(): void {
     this.#stopListening()
   }
 
-  /** Destroys the socket, whose descriptor is free when this returns, and gives back the room. */
+  /** Destroys the socket, whose descriptor is free when this returns, and returns the reservation. */
   destroy(): void {
     this.#stopListening()
-    // Later events do not matter, but an `error` without a listener would end the process.
+    // Later errors do not matter, but an `error` event without a listener would end the process.
     this.raw.on("error", nothing)
     this.#undo?.()
     this.raw.destroy()

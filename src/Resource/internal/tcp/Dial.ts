@@ -15,15 +15,15 @@ import { CurrentReservation } from "../../../Monitor/Service.ts"
 import type { Endpoint } from "../../Endpoint.ts"
 import { dialFailed, type DialPhase, DialTimeout, TcpConnectionError } from "../../TcpConnectionError.ts"
 import { type Target, targetsOf } from "./AddressLookup.ts"
-import { causeOf } from "./CombinedError.ts"
-import { moreRoomIn } from "./DialReservation.ts"
-import { Attempts } from "./HappyEyeballs.ts"
+import { combinedError } from "./CombinedError.ts"
+import { reserveMoreIn } from "./DialReservation.ts"
+import { HappyEyeballs } from "./HappyEyeballs.ts"
 import { closeGracefully, ready, type TcpSocket, type UseSettings, watch } from "./Socket.ts"
 
-/** What a dial needs to know, all of it decided. */
+/** The options of a dial, with their defaults applied. */
 export interface DialSettings extends UseSettings {
   readonly connectTimeout: Duration.Duration
-  /** `undefined`: what the pool says, or the default. */
+  /** `undefined`: the pool's, or the default. */
   readonly closeTimeout: Duration.Duration | undefined
   readonly noDelay: boolean
   readonly keepAlive: Duration.Duration | undefined
@@ -31,11 +31,11 @@ export interface DialSettings extends UseSettings {
   readonly lookup: Net.LookupFunction | undefined
 }
 
-/** A dial that is under way, and what it has come to. */
+/** A dial under way. */
 interface Dial {
   readonly endpoint: Endpoint
   readonly settings: DialSettings
-  readonly attempts: Attempts<TcpSocket>
+  readonly attempts: HappyEyeballs<TcpSocket>
   phase: DialPhase
 }
 
@@ -45,17 +45,17 @@ const timedOut = ({ attempts: { failures }, endpoint, phase, settings }: Dial): 
       endpoint,
       after: settings.connectTimeout,
       phase,
-      cause: failures.length === 0 ? undefined : causeOf(failures)
+      cause: failures.length === 0 ? undefined : combinedError(failures)
     })
   })
 
-/** Node's TLS is loaded with the first connection that uses it: that takes as long as all the rest of a pool's bundle. */
+/** Loads Node's TLS with the first connection that uses it: that takes as long as the rest of a pool's bundle. */
 const loadTls = () => process.getBuiltinModule("node:tls")
 
-/** A server name has no dot at its end, and an IP address is none: RFC 6066 forbids both in the TLS extension. */
+/** RFC 6066 forbids a dot at the end of a server name in the TLS extension, and IP addresses. */
 const withoutDot = (name: string): string => name.replace(/\.$/, "")
 
-/** The settings of TLS, read: a certificate that makes no sense is met before anything is opened. */
+/** Reads the TLS options, so that an invalid certificate fails before a socket is opened. */
 const readTls = (tls: Tls.ConnectionOptions): Tls.ConnectionOptions => ({
   ...tls,
   ...(tls.servername === undefined ? {} : { servername: withoutDot(tls.servername) }),
@@ -76,12 +76,12 @@ const connectRaw = (target: Target, { keepAlive, noDelay }: DialSettings): Net.S
     keepAliveInitialDelay: keepAlive === undefined ? 0 : Duration.toMillis(keepAlive)
   })
 
-/** Takes over a connected socket: as it is, or as what TLS runs over, which from then on owns it. */
+/** Takes over a connected socket, or wraps it with TLS, which then owns it. */
 const adopt = (dial: Dial, raw: Net.Socket, tls: Tls.ConnectionOptions | undefined): TcpSocket => {
   const use = { settings: dial.settings, reclaim: () => dial.attempts.reclaim() }
   if (tls === undefined) return ready(watch(dial.endpoint, raw, use))
   dial.phase = "Handshake"
-  // What breaks the connection is an error of TLS' as well.
+  // TLS reports errors of the raw socket as well.
   raw.on("error", () => {})
   const secure = loadTls().connect({ ...peerOf(dial.endpoint), ...tls, socket: raw })
   const socket = watch(dial.endpoint, secure, use)
@@ -89,17 +89,17 @@ const adopt = (dial: Dial, raw: Net.Socket, tls: Tls.ConnectionOptions | undefin
   return socket
 }
 
-/** A dial of which nothing is open yet. */
+/** A dial that has opened nothing yet. */
 const begin = (endpoint: Endpoint, settings: DialSettings): Effect.Effect<Dial, TcpConnectionError> =>
   Effect.contextWith((context: Context.Context<never>) =>
     Effect.try({
       try: () => {
         const tls = settings.tls && readTls(settings.tls)
-        const attempts = new Attempts<TcpSocket>({
+        const attempts = new HappyEyeballs<TcpSocket>({
           connect: (target) => connectRaw(target, settings),
           adopt: (raw) => adopt(dial, raw, tls),
           claim: Context.get(context, CurrentReservation),
-          moreRoom: moreRoomIn(context, endpoint)
+          reserveMore: reserveMoreIn(context, endpoint)
         })
         const dial: Dial = { endpoint, settings, attempts, phase: "LookUp" }
         return dial
@@ -108,12 +108,12 @@ const begin = (endpoint: Endpoint, settings: DialSettings): Effect.Effect<Dial, 
     })
   )
 
-/** What has become of a socket that is to be ready, if that is known by now. */
+/** The socket if it is ready, or its failure; `undefined` while neither is known. */
 const readiness = (dial: Dial, socket: TcpSocket): Effect.Effect<TcpSocket, TcpConnectionError> | undefined => {
   if (socket.connected) return Effect.succeed(socket)
   const error = socket.error ?? socket.raw.errored
   if (error !== null) return Effect.fail(dialFailed(dial.endpoint, error))
-  return socket.raw.destroyed ? Effect.fail(dialFailed(dial.endpoint, causeOf([]))) : undefined
+  return socket.raw.destroyed ? Effect.fail(dialFailed(dial.endpoint, combinedError([]))) : undefined
 }
 
 const untilReady = (dial: Dial, socket: TcpSocket): Effect.Effect<TcpSocket, TcpConnectionError> =>
@@ -140,7 +140,7 @@ const connected = (dial: Dial): Effect.Effect<TcpSocket, TcpConnectionError> => 
     dial.phase = "Connect"
     return Effect.flatMap(attempts.run(targets), () =>
       attempts.winner === undefined
-        ? Effect.fail(dialFailed(endpoint, causeOf(attempts.failures)))
+        ? Effect.fail(dialFailed(endpoint, combinedError(attempts.failures)))
         : untilReady(dial, attempts.winner))
   })
 }
@@ -157,8 +157,8 @@ const close = ({ attempts, settings }: Dial): Effect.Effect<void> => {
  * Dials, and closes the socket when the scope ends: gracefully if it was connected, at once if it was not. Its descriptor
  * is free when the finalizer has ended.
  *
- * The finalizer is installed before anything is opened, and what is opened is noted in the same step, so there is no moment
- * at which an interruption can lose a socket. In a scope that has ended already nothing is opened.
+ * The finalizer is added before anything is opened, and each socket is recorded in the step that opens it, so an interruption
+ * cannot lose a socket. In a closed scope nothing is opened.
  */
 export const dial = (
   endpoint: Endpoint,

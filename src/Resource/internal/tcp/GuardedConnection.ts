@@ -1,5 +1,5 @@
 /**
- * A connection that its owner has to close, and what becomes of it when no reference to it is left.
+ * Closes and reports a connection that was garbage-collected while it was open.
  *
  * @since 0.1.0
  */
@@ -18,17 +18,17 @@ import type { Origin } from "../../../Monitor/Leak.ts"
 import { ResourceMonitor } from "../../../Monitor/Service.ts"
 
 /**
- * What can still use or close a connection refers to its keeper: the connection that the user has, the fibers that read or write
- * with it, and the finalizer in the user's scope. When it is garbage-collected, none of them is there any more.
+ * The guarded handle of a connection. Everything that can use or close the connection refers to it: the user's connection, the
+ * fibers that read or write, and the finalizer in the user's scope. When it is garbage-collected, none of them is left.
  */
-export class Keeper<out A> {
-  readonly kept: A
+export class GuardedHandle<out A> {
+  readonly value: A
 
-  constructor(kept: A) {
-    this.kept = kept
+  constructor(value: A) {
+    this.value = value
   }
 
-  /** Runs an effect whose fiber refers to this keeper until it has ended, also while nothing but the socket leads to it. */
+  /** Runs an effect whose fiber refers to this handle until it has ended, also while only the socket refers to the fiber. */
   hold<B, E>(effect: Effect.Effect<B, E>): Effect.Effect<B, E> {
     return Effect.onExitPrimitive(effect, () => this.#ended())
   }
@@ -52,7 +52,7 @@ const report = (origin: Origin): Effect.Effect<void> =>
     )
   })
 
-// Anything else in the user's context may lead to the very scope that has to be seen to go.
+// Everything else in the user's context may refer to the scope whose collection is to be noticed.
 const reporting = Context.pick(
   Clock.Clock,
   ResourceMonitor,
@@ -61,11 +61,11 @@ const reporting = Context.pick(
   References.UnhandledLogLevel
 )
 
-/** Closes what was lost and says so. */
+/** Closes the connection and reports it as lost. */
 const guardOf = (
   scope: Scope.Closeable,
   context: Context.Context<never>,
-  { label, site }: Asked
+  { label, site }: OpenRequest
 ): GcGuard => {
   const span = spanNameIn(context)
   const clock = Context.get(context, Clock.Clock)
@@ -80,15 +80,15 @@ const guardOf = (
   }
 }
 
-/** What was asked for, and where. */
-export interface Asked {
+/** The endpoint of a connection, and the call site of its request. */
+export interface OpenRequest {
   readonly label: string
   readonly site: CallSite | undefined
 }
 
 /**
- * Provides a scope, and lets nothing of the context lead to the one that it stands in for. A context is a chain in which what
- * was overridden is still there, and what is acquired keeps the context for its finalizers.
+ * Provides a scope without keeping a reference to the one that it replaces: a context is a chain that still contains overridden
+ * services, and acquired resources keep their context for finalizers.
  */
 const provideScopeAlone = <A, E, R>(
   effect: Effect.Effect<A, E, R>,
@@ -102,32 +102,32 @@ const provideScopeAlone = <A, E, R>(
   )
 
 /**
- * Acquires something in a scope that nothing of it can reach the user's scope from, and closes that scope with the user's.
- * What `open` acquires must lead to no keeper; what `facade` makes of it for the user must. When the keeper is
- * garbage-collected, what was acquired is closed and reported as lost.
+ * Acquires a resource in a scope that has no reference to the user's scope, and closes that scope with the user's.
+ * What `open` acquires must not refer to the handle; what `facade` returns to the user must. When the handle is
+ * garbage-collected, the resource is closed and reported as lost.
  */
-export const keeping = <A, B, E, R>(
-  asked: Asked,
+export const acquireGuarded = <A, B, E, R>(
+  asked: OpenRequest,
   open: Effect.Effect<A, E, R>,
-  facade: (keeper: Keeper<A>) => B
+  facade: (handle: GuardedHandle<A>) => B
 ): Effect.Effect<B, E, Exclude<R, Scope.Scope> | Scope.Scope> =>
   closeOnFailure(Effect.gen(function*() {
     const inner = Scope.makeUnsafe()
     let gcGuard: GcGuard | undefined
-    let keeper: Keeper<A> | undefined
+    let handle: GuardedHandle<A> | undefined
     yield* Effect.addFinalizer((exit) => {
-      keeper = undefined
+      handle = undefined
       if (gcGuard !== undefined) removeGuard(gcGuard)
       return Scope.close(inner, exit)
     })
-    const kept = yield* provideScopeAlone(open, inner)
+    const value = yield* provideScopeAlone(open, inner)
     const context = yield* Effect.context<never>()
     return yield* Effect.sync(() => {
-      keeper = new Keeper(kept)
-      // What a place has not yet been put into words with can lead to the user's scope as well.
+      handle = new GuardedHandle(value)
+      // The unformatted stack of a call site can refer to the user's scope as well.
       asked.site?.release()
       gcGuard = guardOf(inner, context, asked)
-      addGuard(keeper, gcGuard)
-      return facade(keeper)
+      addGuard(handle, gcGuard)
+      return facade(handle)
     })
   }))

@@ -8,43 +8,43 @@ import type * as Net from "node:net"
 import { timeoutOption } from "../../../internal/Timeout.ts"
 import type { Reservation } from "../../../Monitor/Service.ts"
 import type { Target } from "./AddressLookup.ts"
-import { Attempt, type Room } from "./ConnectAttempt.ts"
+import { ConnectAttempt, type SocketReservation } from "./ConnectAttempt.ts"
 
 /** How long an attempt is alone before the next address is tried too: the "Connection Attempt Delay" of RFC 8305, in ms. */
 const attemptDelay = 250
 
-/** What the attempts of a dial need. */
+/** What a dial provides. */
 export interface AttemptOptions<A> {
-  /** Starts to connect. It may throw. */
+  /** Starts to connect. May throw. */
   readonly connect: (target: Target) => Net.Socket
-  /** Takes over the socket that is connected, in the step in which it is. It may throw. */
+  /** Takes over the connected socket, in the same step. May throw. */
   readonly adopt: (raw: Net.Socket) => A
-  /** The claim of the dial, on one descriptor. */
+  /** The dial's reservation, of one descriptor. */
   readonly claim: Reservation
-  /** Room for a further descriptor at the same time; `undefined` if there is none. */
-  readonly moreRoom: () => Room | undefined
+  /** Reserves a further descriptor; `undefined` if the gate refuses. */
+  readonly reserveMore: () => SocketReservation | undefined
 }
 
-/** What this host lacks for a second socket at the same time; one after the other may do. */
-const lacksRoom = (error: unknown): boolean =>
+/** Whether this host has no descriptor for a second concurrent socket; one after the other may succeed. */
+const isOutOfDescriptors = (error: unknown): boolean =>
   error instanceof Error && "code" in error && (error.code === "EMFILE" || error.code === "ENFILE")
 
 /**
- * The sockets of a dial until one of them is connected, each with its claim. Whatever happens to the dial, {@link end} has to
- * follow: then no socket is left but the one that was adopted.
+ * The sockets of a dial until one of them is connected, each with its reservation. However the dial ends, {@link end} has to
+ * be called: then only the adopted socket is left.
  */
-export class Attempts<A> {
-  /** What came of the addresses that were tried, as far as it is no success. */
+export class HappyEyeballs<A> {
+  /** The failures of the addresses that were tried. */
   readonly failures: Array<unknown> = []
-  /** What the connected socket has become. */
+  /** What `adopt` has returned for the connected socket. */
   winner: A | undefined
   readonly #options: AttemptOptions<A>
   #queue: Array<Target> = []
-  readonly #pending = new Set<Attempt>()
-  #latest: Attempt | undefined
-  readonly #main: Room
+  readonly #pending = new Set<ConnectAttempt>()
+  #latest: ConnectAttempt | undefined
+  readonly #main: SocketReservation
   #isMainFree = true
-  /** There was no room for two descriptors: one at a time from now on. */
+  /** A second reservation was refused: one attempt at a time from now on. */
   #isSerial = false
   #isOver = false
   #reclaim: (() => void) | undefined
@@ -56,8 +56,8 @@ export class Attempts<A> {
   }
 
   /**
-   * Tries the targets until one is connected: the next one when the last attempt has failed, or after a while beside it. The
-   * others are destroyed then. It completes when there is a winner or nothing left to try.
+   * Tries the targets until one is connected: the next one starts when the last attempt has failed, or beside it after
+   * {@link attemptDelay}. A winner destroys the others. It completes when there is a winner or no target left.
    */
   run(targets: ReadonlyArray<Target>): Effect.Effect<void> {
     const step: Effect.Effect<void> = Effect.suspend(() => {
@@ -77,7 +77,7 @@ export class Attempts<A> {
     })
   }
 
-  /** Claims the room of the adopted socket again. Call it just before that is closed. */
+  /** Reserves the descriptor of the adopted socket again. Call it just before that is closed. */
   reclaim(): void {
     this.#reclaim?.()
   }
@@ -98,7 +98,7 @@ export class Attempts<A> {
     return this.#latest === undefined || !this.#pending.has(this.#latest)
   }
 
-  /** Completes as soon as the condition holds, or nothing more is to be done. */
+  /** Completes as soon as the condition holds, or the run is settled. */
   #until(condition: () => boolean): Effect.Effect<void> {
     return Effect.callback((resume) => {
       const look = () => {
@@ -109,13 +109,13 @@ export class Attempts<A> {
     })
   }
 
-  /** Starts the attempt on the next address; `false` if there is none, or no room for it beside those that are under way. */
+  /** Starts the attempt on the next address; `false` if there is none, or no reservation for it beside the pending attempts. */
   #startNext(): boolean {
     const room = this.#queue.length === 0 ? undefined : this.#room()
     const target = room && this.#queue.shift()
     if (room === undefined || target === undefined) return false
     try {
-      this.#latest = new Attempt(target, this.#options.connect(target), room, {
+      this.#latest = new ConnectAttempt(target, this.#options.connect(target), room, {
         connected: (attempt) => this.#connected(attempt),
         failed: (attempt, error) => this.#failed(attempt, error)
       })
@@ -128,17 +128,17 @@ export class Attempts<A> {
     return true
   }
 
-  #room(): Room | undefined {
+  #room(): SocketReservation | undefined {
     if (this.#isMainFree) {
       this.#isMainFree = false
       return this.#main
     }
-    const room = this.#isSerial ? undefined : this.#options.moreRoom()
+    const room = this.#isSerial ? undefined : this.#options.reserveMore()
     this.#isSerial ||= room === undefined
     return room
   }
 
-  #connected(attempt: Attempt): void {
+  #connected(attempt: ConnectAttempt): void {
     this.#pending.delete(attempt)
     const undo = attempt.opened()
     attempt.release()
@@ -154,17 +154,17 @@ export class Attempts<A> {
     this.#onChange?.()
   }
 
-  /** From now on the claim of the dial stands for the descriptor that another one was claimed for. */
-  #moveClaim(from: Room): () => void {
+  /** Exchanges the reservation of the winner for the dial's own. */
+  #moveClaim(from: SocketReservation): () => void {
     from.end()
     this.#isMainFree = false
     return this.#options.claim.descriptorOpened()
   }
 
-  #failed(attempt: Attempt, error: unknown): void {
+  #failed(attempt: ConnectAttempt, error: unknown): void {
     this.#pending.delete(attempt)
     attempt.destroy()
-    if (lacksRoom(error) && this.#pending.size > 0) {
+    if (isOutOfDescriptors(error) && this.#pending.size > 0) {
       this.#isSerial = true
       this.#queue.unshift(attempt.target)
     } else this.failures.push(error)

@@ -1,5 +1,5 @@
 /**
- * The bytes of a raw socket: read as they come, and written as fast as the peer takes them.
+ * Reads and writes the bytes of a raw socket, with back-pressure.
  *
  * Effect's `NodeSocket.fromDuplex` does the same for any duplex stream. It brings `Schema` along, which is more than half
  * of what a function with a pool and its connections ships; see docs/decisions/0006.
@@ -16,7 +16,7 @@ import {
   type TcpConnectionErrorReason,
   WriteFailed
 } from "../../TcpConnectionError.ts"
-import { hold, letGo, type TcpSocket } from "./Socket.ts"
+import { hold, type TcpSocket, unref } from "./Socket.ts"
 
 const failWith = (reason: TcpConnectionErrorReason): Effect.Effect<never, TcpConnectionError> =>
   Effect.fail(new TcpConnectionError({ reason }))
@@ -24,10 +24,10 @@ const failWith = (reason: TcpConnectionErrorReason): Effect.Effect<never, TcpCon
 const closed = ({ endpoint, raw }: TcpSocket, reused: boolean): Effect.Effect<never, TcpConnectionError> =>
   failWith(new ConnectionClosed({ endpoint, bytesRead: raw.bytesRead, reused }))
 
-/** What broke the connection. What it fails with after we have destroyed it is of our own making. */
+/** The error that broke the connection. Errors after we have destroyed it are our own doing. */
 const brokenBy = ({ error, forced, raw }: TcpSocket): Error | null => forced ? null : error ?? raw.errored
 
-/** What a read finds: bytes, the end, what broke the connection, or nothing yet. */
+/** The result of a read: bytes, the end, or the error of the connection; `undefined` while there is none. */
 const look = (socket: TcpSocket): Effect.Effect<Uint8Array, TcpConnectionError> | undefined => {
   const { endpoint, raw } = socket
   const reused = socket.served && socket.unanswered
@@ -45,10 +45,10 @@ const look = (socket: TcpSocket): Effect.Effect<Uint8Array, TcpConnectionError> 
 }
 
 /**
- * Waits until `outcome` knows what to go on with: it is asked at once, and again with each of the events. Who gives up the
- * wait leaves behind what was asked for, which is noted for good.
+ * Waits for a result of `outcome`, which is called at once and again on each of the events. An interrupted wait marks the
+ * socket as abandoned for good, because its answer may still come.
  */
-const awaiting = <A>(
+const awaitEvents = <A>(
   socket: TcpSocket,
   events: ReadonlyArray<string>,
   outcome: () => Effect.Effect<A, TcpConnectionError> | undefined,
@@ -66,7 +66,7 @@ const awaiting = <A>(
     }
     const stopListening = () => {
       for (const event of events) raw.off(event, onEvent)
-      if (keepsAlive) letGo(socket)
+      if (keepsAlive) unref(socket)
     }
     for (const event of events) raw.on(event, onEvent)
     if (keepsAlive) hold(socket)
@@ -76,14 +76,14 @@ const awaiting = <A>(
     })
   })
 
-const reading = (socket: TcpSocket, keepsAlive: boolean): Effect.Effect<Uint8Array, TcpConnectionError> =>
-  awaiting(socket, ["readable", "end", "close"], () => look(socket), keepsAlive)
+const readNext = (socket: TcpSocket, keepsAlive: boolean): Effect.Effect<Uint8Array, TcpConnectionError> =>
+  awaitEvents(socket, ["readable", "end", "close"], () => look(socket), keepsAlive)
 
-/** Bytes are taken from the stream only in the step that gives them to the reader, so that an interrupted read loses none. */
+/** Takes bytes from the stream only in the step that passes them to the reader, so that an interrupted read loses none. */
 export const read = (socket: TcpSocket): Effect.Effect<Uint8Array, TcpConnectionError> => {
   const { readTimeout } = socket.settings
-  if (readTimeout === undefined) return reading(socket, true)
-  const waiting = timeoutOrElse(reading(socket, true), {
+  if (readTimeout === undefined) return readNext(socket, true)
+  const waiting = timeoutOrElse(readNext(socket, true), {
     duration: readTimeout,
     orElse: () => {
       const { endpoint, raw: { bytesRead } } = socket
@@ -93,11 +93,11 @@ export const read = (socket: TcpSocket): Effect.Effect<Uint8Array, TcpConnection
   return Effect.suspend(() => look(socket) ?? waiting)
 }
 
-/** As {@link read}, for a reader that is always there: without a limit, and the process does not wait for it. */
+/** As {@link read}, for a permanent reader: without a timeout, and it does not keep the process alive. */
 export const readInBackground = (socket: TcpSocket): Effect.Effect<Uint8Array, TcpConnectionError> =>
-  reading(socket, false)
+  readNext(socket, false)
 
-/** Why a socket takes no more bytes. `reused` says that it served before, and has answered nothing since. */
+/** The error of a write to a closed socket. */
 const refusal = (socket: TcpSocket, reused: boolean): Effect.Effect<never, TcpConnectionError> => {
   const cause = brokenBy(socket)
   return cause === null
@@ -105,25 +105,23 @@ const refusal = (socket: TcpSocket, reused: boolean): Effect.Effect<never, TcpCo
     : failWith(new WriteFailed({ endpoint: socket.endpoint, cause, reused }))
 }
 
-const hasRoom = ({ raw }: TcpSocket): boolean => raw.writable && !raw.writableNeedDrain
+const hasSpace = ({ raw }: TcpSocket): boolean => raw.writable && !raw.writableNeedDrain
 
-/** Waits until the socket takes more bytes, unless it never will: to one that has ended a `drain` never comes. */
-const untilRoom = (socket: TcpSocket, reused: () => boolean): Effect.Effect<void, TcpConnectionError> =>
-  awaiting(socket, ["drain", "close"], () => {
+/** Waits until the socket takes more bytes. Fails if it has ended, because then no `drain` event comes. */
+const untilSpace = (socket: TcpSocket, reused: () => boolean): Effect.Effect<void, TcpConnectionError> =>
+  awaitEvents(socket, ["drain", "close"], () => {
     if (!socket.raw.writable) return refusal(socket, reused())
-    return hasRoom(socket) ? Effect.void : undefined
+    return hasSpace(socket) ? Effect.void : undefined
   }, true)
 
 /**
- * Waits until there is room, writes the bytes, and waits until there is room again. So a writer that gives up leaves no
- * more than its own bytes behind, and the next one adds nothing to them before they are sent.
+ * Waits until the buffer has space, writes the bytes, and waits until it has space again. So an interrupted writer leaves only
+ * its own bytes in the buffer, and the next writer adds none before they are sent.
  */
 export const write = (socket: TcpSocket, data: Uint8Array | string): Effect.Effect<void, TcpConnectionError> => {
-  const handOver = Effect.suspend(() => {
+  const send = Effect.suspend(() => {
     socket.unanswered = true
-    return socket.raw.write(data) ? Effect.void : untilRoom(socket, () => socket.served && socket.unanswered)
+    return socket.raw.write(data) ? Effect.void : untilSpace(socket, () => socket.served && socket.unanswered)
   })
-  return Effect.suspend(() =>
-    hasRoom(socket) ? handOver : Effect.andThen(untilRoom(socket, () => socket.served), handOver)
-  )
+  return Effect.suspend(() => hasSpace(socket) ? send : Effect.andThen(untilSpace(socket, () => socket.served), send))
 }

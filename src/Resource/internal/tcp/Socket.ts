@@ -1,5 +1,5 @@
 /**
- * One raw socket from the moment at which it is connected to its end: it is watched, and closed gracefully within a deadline.
+ * Watches a raw socket from its connection to its end, and closes it gracefully within a timeout.
  *
  * @since 0.1.0
  */
@@ -37,7 +37,7 @@ export interface UseSettings {
   readonly allowExitOnIdle: boolean
 }
 
-/** A raw socket and what has become of it. */
+/** A raw socket and its state. */
 export interface TcpSocket {
   readonly endpoint: Endpoint
   readonly settings: UseSettings
@@ -46,31 +46,31 @@ export interface TcpSocket {
   readonly dead: Deferred.Deferred<void>
   /** Done when the socket is closed and its descriptor is free. */
   readonly closed: Deferred.Deferred<Ending>
-  /** It is ready for use: connected, and with TLS past its handshake. */
+  /** Ready for use: connected, and with TLS after its handshake. */
   connected: boolean
-  /** Claims the descriptor's room again if the opening goes on without it. */
+  /** Reserves the descriptor again at the gate if its dial still runs. */
   readonly reclaim: () => void
-  /** It is being closed, and what still arrives is discarded: a reader would keep it from flowing. */
+  /** It is closing, and later bytes are discarded: a reader would stop the flow. */
   closing: boolean
   forced: boolean
-  /** A read or write was given up while it waited: what it asked for may still come, what it wrote may be sent in part. */
+  /** A read or write was interrupted while it waited: an answer may still come, or a write may be sent in part. */
   abandoned: boolean
   /** Bytes were written since the last read that returned some. */
   unanswered: boolean
   /** A read has returned bytes after a write. */
   served: boolean
-  /** How many wait for something to happen to it. */
+  /** How many reads, writes and closes keep the process alive. */
   waiting: number
-  /** The first error that the socket met by itself. With TLS one may be announced without ending the stream. */
+  /** The first error that we did not cause. TLS may emit one without ending the stream. */
   error: NodeJS.ErrnoException | undefined
-  /** What had come before the peer's end and was not read when the closing began. */
+  /** Bytes that were received before the peer's end, and not read when closing began. */
   rest: Uint8Array | null
 }
 
 /**
  * Whether the peer's end has arrived, also while unread bytes are still buffered before it. Node emits `end` only when
  * everything has been read, and an idle connection is not read from, so only the stream's own state shows it.
- * Node's types lack the field, so it is cast; without it such a peer would be noticed on the next use.
+ * The field is not part of Node's types, which the cast is for. Without it such a peer would be noticed on the next use.
  */
 const hasPeerEnded = (raw: Net.Socket): boolean =>
   (raw as unknown as { readonly _readableState?: { readonly ended?: boolean } })._readableState?.ended === true
@@ -83,8 +83,8 @@ const endingOf = ({ error, forced, raw }: TcpSocket): Ending => ({
 })
 
 /**
- * Watches a socket from the step in which it is made or connected, so that nothing that happens to it is missed. The
- * listeners stay for the socket's whole life, so that no late `error` event is ever unhandled.
+ * Watches a socket from the step in which it is created or connected, so that no event is missed. The listeners stay for the
+ * socket's whole life, so that no late `error` event is unhandled.
  */
 export const watch = (
   endpoint: Endpoint,
@@ -110,7 +110,7 @@ export const watch = (
   }
   const die = () => Deferred.doneUnsafe(socket.dead, Exit.void)
   raw.on("readable", () => {
-    // Reading nothing makes an ended stream say so, and is without effect on any other.
+    // Reading 0 bytes makes an ended stream emit `end`, and has no effect on any other.
     if (raw.readableLength === 0) raw.read(0)
     if (hasPeerEnded(raw)) die()
   })
@@ -126,21 +126,21 @@ export const watch = (
   return socket
 }
 
-/** The socket is ready for use. */
+/** Marks the socket as ready for use. */
 export const ready = (socket: TcpSocket): TcpSocket => {
   socket.connected = true
   if (socket.settings.allowExitOnIdle) socket.raw.unref()
   return socket
 }
 
-/** A read, a write or the closing waits for the socket: the process must not end although it has nothing else to do. */
+/** Keeps the process alive while a read, a write or the closing waits. */
 export const hold = (socket: TcpSocket): void => {
   socket.waiting++
   if (socket.waiting === 1 && socket.settings.allowExitOnIdle) socket.raw.ref()
 }
 
 /** Undoes one {@link hold}. */
-export const letGo = (socket: TcpSocket): void => {
+export const unref = (socket: TcpSocket): void => {
   socket.waiting--
   if (socket.waiting === 0 && socket.settings.allowExitOnIdle) socket.raw.unref()
 }
@@ -151,7 +151,7 @@ const destroy = (socket: TcpSocket): Effect.Effect<Ending> =>
     return Deferred.await(socket.closed)
   })
 
-/** Destroys the socket without regard to what is under way. What has ended already keeps its ending. */
+/** Destroys the socket at once. One that has ended already keeps its ending. */
 export const abort = (socket: TcpSocket): Effect.Effect<void> =>
   Effect.suspend(() => {
     socket.closing = true
@@ -161,7 +161,7 @@ export const abort = (socket: TcpSocket): Effect.Effect<void> =>
 
 /**
  * Flushes what was written, ends our side, waits for the peer's end up to `closeTimeout`, then destroys the socket.
- * A peer that is stuck costs its own deadline and no other's.
+ * A stuck peer delays no other connection.
  */
 export const closeGracefully = (socket: TcpSocket, closeTimeout: Duration.Duration): Effect.Effect<void> =>
   Effect.suspend(() => {
@@ -170,11 +170,11 @@ export const closeGracefully = (socket: TcpSocket, closeTimeout: Duration.Durati
     const { raw } = socket
     socket.closing = true
     hold(socket)
-    // A pool closes a connection whose peer has ended under its borrower, who may not have read all of the answer.
+    // A pool closes a leased connection when its peer has ended, and the borrower may not have read all of the answer.
     if (hasPeerEnded(raw) && !raw.destroyed) socket.rest = raw.read()
     raw.end()
-    // Unread bytes would keep the peer's end from being seen, so whatever still arrives is discarded. A stream with a
-    // `readable` listener does not flow, and one that has just lost its last is stopped again unless it has one for `data`.
+    // Unread bytes would hide the peer's end, so they are discarded. A stream with a `readable` listener does not flow, and
+    // one whose last such listener was just removed stops again unless it has one for `data`.
     raw.removeAllListeners("readable")
     raw.on("data", () => undefined).resume()
     return Deferred.await(socket.closed).pipe(

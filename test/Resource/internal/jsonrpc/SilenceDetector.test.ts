@@ -10,7 +10,7 @@ import * as JsonRpcClient from "effect-sluice/JsonRpcClient"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import { TestClock } from "effect/testing"
 import type * as Net from "node:net"
-import { Silence } from "../../../../src/Resource/internal/jsonrpc/SilenceDetector.ts"
+import { SilenceDetector } from "../../../../src/Resource/internal/jsonrpc/SilenceDetector.ts"
 import {
   answer,
   eventually,
@@ -265,8 +265,8 @@ describe("a busy event loop", () => {
 })
 
 describe("an interrupted request", () => {
-  const silence = (answers: ReadonlyArray<number>, probes = false): Silence => {
-    const silence = new Silence(probes)
+  const silence = (answers: ReadonlyArray<number>, probes = false): SilenceDetector => {
+    const silence = new SilenceDetector(probes)
     for (const took of answers) {
       silence.asked(0, 30_000, true)
       silence.answered(took)
@@ -274,7 +274,7 @@ describe("an interrupted request", () => {
     return silence
   }
 
-  const interruptedAfter = (silence: Silence, millis: number): boolean => {
+  const interruptedAfter = (silence: SilenceDetector, millis: number): boolean => {
     silence.interrupted(silence.asked(1000, 30_000, true), 1000 + millis, 30_000)
     return silence.isSilent
   }
@@ -315,7 +315,7 @@ describe("an interrupted request", () => {
 
 describe("pings of the client", () => {
   it("are sent once in a silence, halfway to the timeout at the latest, and never for a ping", () => {
-    const silence = new Silence(true)
+    const silence = new SilenceDetector(true)
     silence.asked(0, 30_000, false)
     assert.strictEqual(silence.probeAt, Infinity)
     silence.asked(10, 60, true)
@@ -328,6 +328,6 @@ describe("pings of the client", () => {
     silence.answeredLate()
     silence.asked(100, 30_000, true)
     assert.strictEqual(silence.probeAt, 150)
-    assert.strictEqual(new Silence(false).asked(0, 30_000, true), 0)
+    assert.strictEqual(new SilenceDetector(false).asked(0, 30_000, true), 0)
   })
 })

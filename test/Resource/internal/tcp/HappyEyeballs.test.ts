@@ -6,16 +6,16 @@ import { Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import * as Net from "node:net"
 import { interleaved } from "../../../../src/Resource/internal/tcp/AddressLookup.ts"
-import { causeOf } from "../../../../src/Resource/internal/tcp/CombinedError.ts"
-import type { Room } from "../../../../src/Resource/internal/tcp/ConnectAttempt.ts"
-import { Attempts } from "../../../../src/Resource/internal/tcp/HappyEyeballs.ts"
+import { combinedError } from "../../../../src/Resource/internal/tcp/CombinedError.ts"
+import type { SocketReservation } from "../../../../src/Resource/internal/tcp/ConnectAttempt.ts"
+import { HappyEyeballs } from "../../../../src/Resource/internal/tcp/HappyEyeballs.ts"
 
 const coded = (code: string) => Object.assign(new Error(code), { code })
 
 /** Claims that count: how many stand for a descriptor that does not exist, and how many have ended. */
 const counting = () => {
   const counts = { claimed: 0, ended: 0 }
-  const claim = (): Room => {
+  const claim = (): SocketReservation => {
     counts.claimed++
     let isOpen = false
     return {
@@ -38,11 +38,11 @@ const counting = () => {
   return { counts, claim }
 }
 
-const setUp = (options: { readonly moreRoom?: () => Room | undefined } = {}) => {
+const setUp = (options: { readonly reserveMore?: () => SocketReservation | undefined } = {}) => {
   const sockets: Array<Net.Socket> = []
   const { claim, counts } = counting()
   const main = claim()
-  const attempts = new Attempts<Net.Socket>({
+  const attempts = new HappyEyeballs<Net.Socket>({
     connect: () => {
       const socket = new Net.Socket()
       sockets.push(socket)
@@ -50,7 +50,7 @@ const setUp = (options: { readonly moreRoom?: () => Room | undefined } = {}) => 
     },
     adopt: (raw) => raw,
     claim: main.claim,
-    moreRoom: options.moreRoom ?? claim
+    reserveMore: options.reserveMore ?? claim
   })
   const hosts = (count: number) => Array.from({ length: count }, (_, index) => ({ host: `10.0.0.${index}`, port: 1 }))
   const run = (count: number) => Effect.forkChild(attempts.run(hosts(count)), { startImmediately: true })
@@ -125,7 +125,7 @@ describe("attempts", () => {
       fail(1, "ECONNREFUSED")
       fail(2, "ETIMEDOUT")
       yield* Fiber.join(fiber)
-      const cause = causeOf(attempts.failures)
+      const cause = combinedError(attempts.failures)
       assert(cause instanceof AggregateError)
       assert.propertyVal(cause, "code", "ECONNREFUSED")
       assert.deepStrictEqual(cause.errors.map(({ code }) => code), ["ECONNREFUSED", "ETIMEDOUT", "ENETUNREACH"])
@@ -185,7 +185,7 @@ describe("attempts", () => {
 
   it.effect("without room for two descriptors the addresses are tried one after the other", () =>
     Effect.gen(function*() {
-      const { attempts, fail, run, socket, sockets } = setUp({ moreRoom: () => undefined })
+      const { attempts, fail, run, socket, sockets } = setUp({ reserveMore: () => undefined })
       const fiber = yield* run(2)
       yield* TestClock.adjust("10 seconds")
       assert.strictEqual(sockets.length, 1)
