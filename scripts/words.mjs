@@ -43,9 +43,6 @@ export const refused = [
 /** Findings that stay, each with its reason. */
 export const allowed = []
 
-/** Folders with findings that are still to be removed. A folder leaves this list when it has none, and none is added. */
-export const notYetClean = []
-
 const whole = (pattern) => new RegExp(`(?<![\\w-])(?:${pattern.replaceAll(" ", "\\s+")})(?![\\w-])`, "gi")
 const rules = refused.map(([pattern, instead]) => [whole(pattern), instead])
 
@@ -116,23 +113,14 @@ const filesOf = (root) =>
   ["src/**/*.ts", "docs/**/*.md", "*.md"].flatMap((pattern) => Fs.globSync(pattern, { cwd: root }))
     .map((name) => name.replaceAll("\\", "/"))
 
-/** The findings of a project, and how many there are in each folder that is not yet clean. */
-export const check = (root) => {
-  const findings = filesOf(root).toSorted((a, b) => a.localeCompare(b)).flatMap((name) =>
+/** The findings of a project that are not allowed. */
+export const check = (root) =>
+  filesOf(root).toSorted((a, b) => a.localeCompare(b)).flatMap((name) =>
     findingsIn(name, Fs.readFileSync(Path.join(root, name), "utf8"))
   ).filter((finding) => !isAllowed(finding))
-  const folderOf = ({ name }) => notYetClean.find((folder) => name.startsWith(`${folder}/`))
-  return {
-    refused: findings.filter((finding) => folderOf(finding) === undefined),
-    left: new Map(notYetClean.map((folder) => [folder, findings.filter((one) => folderOf(one) === folder).length]))
-  }
-}
 
 if (import.meta.main) {
-  const { left, refused } = check(Path.resolve(process.argv[2] ?? Path.join(import.meta.dirname, "..")))
-  for (const { instead, line, name, words } of refused) console.error(`${name}:${line}: "${words}": write ${instead}`)
-  for (const [folder, count] of left) {
-    console.log(count > 0 ? `${folder}: ${count} left` : `${folder} is clean: remove it from notYetClean`)
-  }
-  if (refused.length > 0) process.exit(1)
+  const findings = check(Path.resolve(process.argv[2] ?? Path.join(import.meta.dirname, "..")))
+  for (const { instead, line, name, words } of findings) console.error(`${name}:${line}: "${words}": write ${instead}`)
+  if (findings.length > 0) process.exit(1)
 }
