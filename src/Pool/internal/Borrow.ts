@@ -148,9 +148,8 @@ const untilExpired = <K, A, B, E, R>(
 ): Effect.Effect<B, E | PoolError, R> =>
   Effect.contextWith((context: Context.Context<R>) =>
     Effect.callback<B, E | PoolError>((resume) => {
-      const fiber = Effect.runForkWith(context)(Effect.withFiber((leaseFiber) => {
-        lease.leaseFiberId = leaseFiber.id
-        leaseFibers.add(lease)
+      const fiber = Effect.runForkWith(context)(Effect.withFiber(({ id }) => {
+        leaseFibers.add(id, lease.fiberId)
         return effect
       }))
       let expired: PoolError | undefined
@@ -159,7 +158,7 @@ const untilExpired = <K, A, B, E, R>(
         fiber.interruptUnsafe()
       }
       fiber.addObserver((exit) => {
-        leaseFibers.remove(lease)
+        leaseFibers.remove(fiber.id)
         resume(expired === undefined ? exit : expiredIn(exit, expired))
       })
       return Fiber.interrupt(fiber)

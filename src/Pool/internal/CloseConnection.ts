@@ -87,7 +87,7 @@ export const closerIn = (
   return (closable) => {
     const { freed, ledgerEntry, scope } = closable
     const closeAll = ledgerEntry.during(Effect.suspend(() => Scope.close(scope, Exit.void))).pipe(
-      Effect.ensuring(ledgerEntry.close()),
+      Effect.ensuring(ledgerEntry.close),
       Effect.ensuring(Effect.sync(freed)),
       Effect.catchCause(reportFailure(closable))
     )
@@ -97,7 +97,7 @@ export const closerIn = (
     const { label, leftBehind } = closable
     const isClosed = awaitClosed(closing, { closeTimeout: settings.closeTimeout, label, leftBehind })
     return fork(
-      Effect.flatMap(isClosed, (ended) => ended ? Effect.void : Effect.andThen(Effect.sync(freed), ledgerEntry.close()))
+      Effect.flatMap(isClosed, (ended) => ended ? Effect.void : Effect.andThen(Effect.sync(freed), ledgerEntry.close))
     )
   }
 }

@@ -3,34 +3,23 @@
  *
  * @since 0.1.0
  */
-import type { Clock } from "effect/Clock"
 import type * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
-import type { Connector } from "../../Resource/Connector.ts"
 import type { Settings } from "../PoolOptions.ts"
 import type { Tally } from "../PoolStats.ts"
 import { mostWaiting } from "./Admission.ts"
 import { EndpointPool, makeStrategy, type Strategy } from "./EndpointPool.ts"
 import { checkAt, expiresAt } from "./Expiry.ts"
-import { type Lease, type PooledConnection, type PoolEndpoint, removeFrom, type Slot, slotsOf } from "./PoolState.ts"
-
-/** What the store needs from outside. */
-export interface StoreParts<K, A> {
-  readonly settings: Settings
-  readonly tally: Tally
-  /** Whether connectors can check a connection. */
-  readonly hasCheck: boolean
-  readonly isReusable: Connector<K, A>["isReusable"]
-  /** Has a connection closed when the step is over; `freeSlot` follows. */
-  readonly close: (connection: PooledConnection<K, A>) => void
-  /** The time by which idle connections age. */
-  readonly clock: Clock
-  /** Ends the borrow of a lease. What it returns runs at the end of the borrower's effect. */
-  readonly released: (lease: Lease<K, A>, exit: Exit.Exit<unknown, unknown>) => Effect.Effect<void>
-}
-
-/** It is asked about each connection that comes back, so that this is made once. */
-const nothingEnding = { ofEndpoint: 0, ofPool: 0 }
+import {
+  type CoreEnvironment,
+  type Lease,
+  LedgerEntry,
+  type PooledConnection,
+  type PoolEndpoint,
+  removeFrom,
+  type Slot,
+  slotsOf
+} from "./PoolState.ts"
 
 /** So many idle connections are not looked at for each of them alone. */
 const crowd = 256
@@ -54,12 +43,9 @@ const maxSearched = 256
 
 /** Keeps the connections of a pool and counts their slots. It is the one writer of a connection's `state` and of the counts of slots. */
 export class ConnectionStore<K, A> {
+  readonly #env: CoreEnvironment<K, A>
   readonly #settings: Settings
   readonly #tally: Tally
-  readonly #hasCheck: boolean
-  readonly #isReusable: Connector<K, A>["isReusable"]
-  readonly #close: StoreParts<K, A>["close"]
-  readonly #clock: Clock
   readonly #strategy: Strategy<Lease<K, A>, PooledConnection<K, A>>
   /** The endpoints that have a Pool of Effect's. */
   readonly #endpoints = new Set<PoolEndpoint<K, A>>()
@@ -68,18 +54,20 @@ export class ConnectionStore<K, A> {
   #slots = 0
   #closing = 0
 
-  constructor({ clock, close, hasCheck, isReusable, released, settings, tally }: StoreParts<K, A>) {
-    this.#clock = clock
+  /** `released` ends the borrow of a lease. What it returns runs at the end of the borrower's effect. */
+  constructor(
+    env: CoreEnvironment<K, A>,
+    released: (lease: Lease<K, A>, exit: Exit.Exit<unknown, unknown>) => Effect.Effect<void>
+  ) {
+    const { settings, tally } = env
+    this.#env = env
+    this.#settings = settings
+    this.#tally = tally
     this.#strategy = makeStrategy({
       isShared: settings.concurrency > 1,
       released,
       expiresAt: ({ connection }) => connection === undefined ? Infinity : expiresAt(connection, settings)
     })
-    this.#settings = settings
-    this.#tally = tally
-    this.#hasCheck = hasCheck
-    this.#isReusable = isReusable
-    this.#close = close
   }
 
   /** Slots that are taken: `connecting + idle + leased + closing`. */
@@ -138,14 +126,19 @@ export class ConnectionStore<K, A> {
     endpoint.connecting++
     this.#slots++
     const item = this.#poolOf(endpoint).open()
-    return { state: "Connecting", since: now, generation: endpoint.generation, item }
+    return { state: "Connecting", since: now, generation: endpoint.generation, item, ledgerEntry: new LedgerEntry() }
   }
 
   #poolOf(endpoint: PoolEndpoint<K, A>): EndpointPool<Lease<K, A>, PooledConnection<K, A>> {
     if (endpoint.pool !== undefined) return endpoint.pool
     this.#endpoints.add(endpoint)
     const { concurrency, maxPerEndpoint: max } = this.#settings
-    return endpoint.pool = new EndpointPool({ clock: this.#clock, concurrency, max, strategy: this.#strategy })
+    return endpoint.pool = new EndpointPool({
+      clock: this.#env.clock.lastReading,
+      concurrency,
+      max,
+      strategy: this.#strategy
+    })
   }
 
   /** Takes the item of a slot out of Effect's Pool, which ends with its last item. */
@@ -220,7 +213,7 @@ export class ConnectionStore<K, A> {
 
   /** Whether nothing that is known of a connection keeps it from being leased. */
   isFit({ unfit, value }: PooledConnection<K, A>): boolean {
-    return !unfit && this.#isReusable?.(value) !== false
+    return !unfit && this.#env.isReusable?.(value) !== false
   }
 
   /** Whether an idle connection is due for its keep-alive check. */
@@ -259,7 +252,7 @@ export class ConnectionStore<K, A> {
   lease(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: number): void {
     // It may also come from a borrower that had to check it, and left before that.
     if (connection.leases.length === 0) {
-      lease.mustCheck = this.#hasCheck && now - connection.provenAt > this.#settings.checkAfterIdle
+      lease.mustCheck = this.#env.hasCheck && now - connection.provenAt > this.#settings.checkAfterIdle
       if (lease.mustCheck && this.#settings.concurrency > 1) this.#setProving(connection, true)
     }
     if (connection.state === "Idle") {
@@ -398,7 +391,7 @@ export class ConnectionStore<K, A> {
     this.#closing++
     this.#open--
     this.#tally.closed++
-    this.#close(connection)
+    this.#env.outbox.push({ _tag: "Close", connection })
   }
 
   /**
@@ -437,9 +430,9 @@ export class ConnectionStore<K, A> {
    * There are more connections than the caps allow, as after a cap was lowered. Those that are closing do not count, nor do so many
    * others of this endpoint, and of the pool, whose slots will be free.
    */
-  isOverCap(endpoint: PoolEndpoint<K, A>, ending = nothingEnding): boolean {
-    return this.#slots - this.#closing - ending.ofPool > this.#settings.maxTotal ||
-      slotsOf(endpoint) - endpoint.closing - ending.ofEndpoint > this.#settings.maxPerEndpoint
+  isOverCap(endpoint: PoolEndpoint<K, A>, endingOfEndpoint = 0, endingOfPool = 0): boolean {
+    return this.#slots - this.#closing - endingOfPool > this.#settings.maxTotal ||
+      slotsOf(endpoint) - endpoint.closing - endingOfEndpoint > this.#settings.maxPerEndpoint
   }
 
   /** Gives Effect's Pools their new size. */

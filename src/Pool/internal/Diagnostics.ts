@@ -69,7 +69,8 @@ export const sumOf = (all: Iterable<Counts>): Counts => {
 /** The snapshot of a pool with these endpoints. */
 export const statsOf = <K, A>(
   endpoints: ReadonlyArray<PoolEndpoint<K, A>>,
-  { settings, status, tally }: { readonly tally: Tally; readonly settings: Settings; readonly status: Status }
+  { settings, tally }: { readonly tally: Tally; readonly settings: Settings },
+  status: Status
 ): Stats => {
   const counts = new Map<string, Counts>()
   for (const endpoint of endpoints) {

@@ -4,59 +4,35 @@
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
-import * as Context from "effect/Context"
 import * as Exit from "effect/Exit"
-import * as Tracer from "effect/Tracer"
 import type { PoolError } from "../PoolError.ts"
-import type { Tally } from "../PoolStats.ts"
+import { isStillWanted } from "./Admission.ts"
 import type { ConnectionStore } from "./ConnectionStore.ts"
 import * as Diagnostics from "./Diagnostics.ts"
 import * as DialPolicy from "./DialPolicy.ts"
-import type { EndpointHealth } from "./Endpoints.ts"
+import type { EndpointHealth, SlotRelease } from "./Endpoints.ts"
 import { drawLifetime } from "./Expiry.ts"
 import {
-  type DialRequest,
-  type Environment,
-  makeConnection,
+  type CoreEnvironment,
   type OpenedConnection,
   type PendingDial,
-  type PooledConnection,
-  type PoolEndpoint,
-  type Slot
+  PooledConnection,
+  type PoolEndpoint
 } from "./PoolState.ts"
 
 /** However long opening took, another endpoint does not wait longer than this for a slot to change hands, in ms. */
 const maxHold = 1000
 
-/** What happens with the outcome of a dial. */
-export interface DialEvents<K, A> {
-  /** Whether a connection to this endpoint is still wanted. */
-  readonly isWanted: (endpoint: PoolEndpoint<K, A>) => boolean
-  /** A connection is open, and not leased yet. */
-  readonly arrived: (connection: PooledConnection<K, A>) => void
-  /** What is known of an endpoint may have changed. */
-  readonly judged: () => void
-  /**
-   * There is no permit for this endpoint because others, this pool's perhaps, have all of them. The result is whether a connection
-   * of this pool gives one up.
-   */
-  readonly crowded: (endpoint: PoolEndpoint<K, A>) => boolean
-  /** Opening has failed for good. */
-  readonly failed: (endpoint: PoolEndpoint<K, A>, error: PoolError) => void
-  /** Something of it was left behind; the result is called when that has ended after all. */
-  readonly leftBehind: (endpoint: PoolEndpoint<K, A>, what: "Connect" | "Close") => () => void
-  /** Nothing comes of it, and its slot is kept for a connect that was left behind. */
-  readonly slotKept: (endpoint: PoolEndpoint<K, A>, slot: Slot<K, A>) => void
-  /** Nothing of it is left, or what is left is not waited for any longer. */
-  readonly freed: (endpoint: PoolEndpoint<K, A>, slot: Slot<K, A>) => void
-}
-
 /** The parts of a pool that opening reads and acts on. */
 export interface DialParts<K, A> {
-  readonly env: Environment<K, A>
+  readonly env: CoreEnvironment<K, A>
   readonly store: ConnectionStore<K, A>
   readonly health: EndpointHealth<K, A>
-  readonly tally: Tally
+  readonly slots: SlotRelease<K, A>
+  /** A connection is open, and not leased yet. */
+  readonly arrived: (connection: PooledConnection<K, A>) => void
+  /** Opening has failed for good: refuses the borrowers that wait. */
+  readonly refuse: (endpoint: PoolEndpoint<K, A>, error: PoolError) => void
 }
 
 /**
@@ -64,32 +40,22 @@ export interface DialParts<K, A> {
  * attempt at a time serves all that wait for it.
  */
 export class Dials<K, A> {
-  readonly #env: Environment<K, A>
-  readonly #store: ConnectionStore<K, A>
-  readonly #tally: Tally
-  readonly #health: EndpointHealth<K, A>
-  readonly #events: DialEvents<K, A>
+  readonly #parts: DialParts<K, A>
+  readonly #env: CoreEnvironment<K, A>
   /** What opens connections, by endpoint. */
   readonly #pending = new Map<PoolEndpoint<K, A>, Set<PendingDial<K, A>>>()
 
-  constructor(
-    { health, env, store, tally }: DialParts<K, A>,
-    events: DialEvents<K, A>
-  ) {
-    this.#env = env
-    this.#store = store
-    this.#health = health
-    this.#tally = tally
-    this.#events = events
+  constructor(parts: DialParts<K, A>) {
+    this.#parts = parts
+    this.#env = parts.env
   }
 
   /** Starts a dial, which takes a slot at once. */
   start(endpoint: PoolEndpoint<K, A>): void {
-    const slot = this.#store.takeSlot(endpoint, this.#env.clock.now())
+    const slot = this.#parts.store.takeSlot(endpoint, this.#env.clock.now())
     const dial: PendingDial<K, A> = {
       endpoint,
       slot,
-      request: this.#requestOf(() => dial),
       isStarted: false,
       isDialing: false,
       isAbandoned: false,
@@ -101,7 +67,7 @@ export class Dials<K, A> {
     if (dials === undefined) this.#pending.set(endpoint, new Set([dial]))
     else dials.add(dial)
     this.#env.outbox.push({ _tag: "Dial", dial })
-    this.#events.judged()
+    this.#env.observers.current?.judged()
   }
 
   /**
@@ -111,11 +77,11 @@ export class Dials<K, A> {
   starts(dial: PendingDial<K, A>): boolean {
     const { endpoint, slot } = dial
     const started = this.#underWay(endpoint)
-    dial.isStarted = this.#isWanted(endpoint) && this.#env.clock.now() >= endpoint.dialAt &&
+    dial.isStarted = this.isWanted(endpoint) && this.#env.clock.now() >= endpoint.dialAt &&
       started < endpoint.dialState.maxConcurrentDials
     if (dial.isStarted) return true
     this.ended(dial)
-    this.#events.freed(endpoint, slot)
+    this.#parts.slots.free(endpoint, slot)
     return false
   }
 
@@ -134,50 +100,42 @@ export class Dials<K, A> {
     if (dials?.delete(dial) === true && dials.size === 0) this.#pending.delete(dial.endpoint)
   }
 
-  /** Has a dial interrupted. One that has not started finds that it is not wanted. */
-  #interrupt(dial: PendingDial<K, A>): void {
-    this.#env.outbox.push({ _tag: "InterruptDial", dial })
-  }
+  // ---- what happens while a dial is under way: each is a step of the core, whose commands follow it ------------------
 
-  /** The events of a dial: each is a step of the core, whose commands follow it. */
-  #requestOf(dialOf: () => PendingDial<K, A>): DialRequest<A> {
-    const step = <B>(event: (dial: PendingDial<K, A>) => B): B => {
-      const result = event(dialOf())
-      this.#env.outbox.drain()
-      return result
-    }
-    const first = () => dialOf().endpoint.queue.first
-    return {
-      isWanted: () => this.#isWanted(dialOf().endpoint),
-      dialing: () => void (dialOf().isDialing = true),
-      isAbandoned: () => dialOf().isAbandoned,
-      crowded: () => step((dial) => this.#crowded(dial)),
-      isRedundant: (failure) => dialOf().isRedundant ||= this.#isRedundant(dialOf().endpoint, failure),
-      opened: (opened) => step((dial) => this.#adopt(dial, opened)),
-      failed: (error) => step(({ endpoint }) => void this.failed(endpoint, error)),
-      freed: () => step((dial) => this.#freed(dial)),
-      leftBehind: (what) => this.#events.leftBehind(dialOf().endpoint, what),
-      slotKept: () => step((dial) => this.#slotKept(dial)),
-      attempts: () => dialOf().endpoint.series?.progress.runs ?? 0,
-      site: () => first()?.site,
-      span: () => Context.getOrUndefined(first()?.context ?? Context.empty(), Tracer.ParentSpan)
-    }
-  }
-
-  #crowded(dial: PendingDial<K, A>): void {
+  /** The budget has had nothing left for a while: an idle connection of another endpoint may give its permit up. */
+  crowded(dial: PendingDial<K, A>): void {
     const { endpoint, hasTakenPermit } = dial
+    const { store } = this.#parts
     // A minimum costs no other connection, and one dial costs at most one: others may take the permit.
-    if (!hasTakenPermit && endpoint.queue.size > 0) dial.hasTakenPermit = this.#events.crowded(endpoint)
+    if (hasTakenPermit || endpoint.queue.size === 0) return
+    dial.hasTakenPermit = this.#env.outbox.step(() => store.evict(store.victimFor(endpoint)))
   }
 
-  #freed(dial: PendingDial<K, A>): void {
-    this.#forget(dial)
-    this.#events.freed(dial.endpoint, dial.slot)
+  /** The connection is open. It is taken over in the same uninterruptible step. */
+  opened(dial: PendingDial<K, A>, opened: OpenedConnection<A>): void {
+    this.#env.outbox.step(() => this.#adopt(dial, opened))
   }
 
-  #slotKept(dial: PendingDial<K, A>): void {
+  /** The attempt has failed, and no other dial of the endpoint carries on. */
+  attemptFailed({ endpoint }: PendingDial<K, A>, error: unknown): void {
+    this.#env.outbox.step(() => this.failed(endpoint, error))
+  }
+
+  /** The slot is free: nothing of the connection is left, or it is not waited for any longer. */
+  freed(dial: PendingDial<K, A>): void {
     this.#forget(dial)
-    this.#events.slotKept(dial.endpoint, dial.slot)
+    this.#env.outbox.step(() => this.#parts.slots.free(dial.endpoint, dial.slot))
+  }
+
+  /** Nothing comes of the attempt any more, and its slot is kept for a connect that was left behind until {@link freed}. */
+  slotKept(dial: PendingDial<K, A>): void {
+    this.#forget(dial)
+    this.#env.outbox.step(() => this.#parts.slots.keep(dial.endpoint, dial.slot))
+  }
+
+  /** Something of the attempt was left behind. The result is called when that has ended after all. */
+  leftBehind({ endpoint }: PendingDial<K, A>, what: "Connect" | "Close"): () => void {
+    return this.#parts.slots.leftBehind(endpoint, what)
   }
 
   /** Nothing comes of a dial: no other one is left to carry on by it. */
@@ -187,17 +145,18 @@ export class Dials<K, A> {
   }
 
   /** Whether a dial that has not begun is to begin: it is wanted, and a cap that was lowered meanwhile has room for it. */
-  #isWanted(endpoint: PoolEndpoint<K, A>): boolean {
-    if (!this.#events.isWanted(endpoint)) return false
-    if (!this.#store.isOverCap(endpoint)) return true
-    let ofPool = 0
-    for (const { redundant } of this.#pending.keys()) ofPool += redundant
-    return !this.#store.isOverCap(endpoint, { ofEndpoint: endpoint.redundant, ofPool })
+  isWanted(endpoint: PoolEndpoint<K, A>): boolean {
+    if (!this.#env.isOpen() || !isStillWanted(endpoint, this.#env.settings)) return false
+    const { store } = this.#parts
+    if (!store.isOverCap(endpoint)) return true
+    let ending = 0
+    for (const { redundant } of this.#pending.keys()) ending += redundant
+    return !store.isOverCap(endpoint, endpoint.redundant, ending)
   }
 
   /** A cap was lowered: what waits at the gate or for the budget to dial any endpoint may be over it. */
   reconsiderAll(): void {
-    for (const endpoint of [...this.#pending.keys()]) this.reconsider(endpoint)
+    for (const endpoint of this.#pending.keys()) this.reconsider(endpoint)
   }
 
   /**
@@ -205,12 +164,12 @@ export class Dials<K, A> {
    * be wanted any more. It has a slot of both caps, which others can use.
    */
   reconsider(endpoint: PoolEndpoint<K, A>): void {
-    for (const dial of [...this.#pending.get(endpoint) ?? []]) {
-      if (dial.isDialing || dial.isAbandoned || this.#isWanted(endpoint)) continue
+    for (const dial of this.#pending.get(endpoint) ?? []) {
+      if (dial.isDialing || dial.isAbandoned || this.isWanted(endpoint)) continue
       dial.isAbandoned = true
       // No other one can leave it to this one to carry on.
       endpoint.redundant++
-      this.#interrupt(dial)
+      this.#env.outbox.push({ _tag: "InterruptDial", dial })
     }
   }
 
@@ -221,7 +180,9 @@ export class Dials<K, A> {
   }
 
   interruptAll(): void {
-    for (const dials of [...this.#pending.values()]) for (const dial of [...dials]) this.#interrupt(dial)
+    for (const dials of this.#pending.values()) {
+      for (const dial of dials) this.#env.outbox.push({ _tag: "InterruptDial", dial })
+    }
   }
 
   /** A connection is there. Where a hook makes it ready for those that wait, it has the last word on it. */
@@ -275,9 +236,9 @@ export class Dials<K, A> {
     if (state === "Closing") return
     if (onTrial && !this.#hasLasted(connection)) {
       owner.dialAt = Math.max(owner.dialAt, this.#env.clock.now() + this.#delayOf(owner, this.#env.random()))
-      this.#health.delayed(owner)
+      this.#parts.health.delayed(owner)
     }
-    this.#store.retire(connection)
+    this.#parts.store.retire(connection)
   }
 
   #hasLasted({ leases, openedAt, owner }: PooledConnection<K, A>): boolean {
@@ -299,7 +260,7 @@ export class Dials<K, A> {
       other.slot.since >= failedAt && !other.unfit && this.#hasLasted(other)
     if (!dialState.unproven || connections.some(hasKept)) return this.#succeeded(endpoint)
     endpoint.dialAt = this.#env.clock.now() + this.#delayOf(endpoint, this.#env.random())
-    this.#health.delayed(endpoint)
+    this.#parts.health.delayed(endpoint)
   }
 
   /**
@@ -332,8 +293,8 @@ export class Dials<K, A> {
     endpoint.series = undefined
     endpoint.dialAt = 0
     // A dial that succeeds after one that failed is the end of an outage. Otherwise it says nothing: a silent endpoint accepts too.
-    if (phase === "Down") this.#health.succeeded(endpoint)
-    this.#events.judged()
+    if (phase === "Down") this.#parts.health.succeeded(endpoint)
+    this.#env.observers.current?.judged()
   }
 
   /**
@@ -356,14 +317,14 @@ export class Dials<K, A> {
     })
     endpoint.series = decision._tag === "Again" ? decision.series : undefined
     endpoint.dialAt = now + decision.delay
-    if (DialPolicy.isLocal(error)) this.#health.delayed(endpoint)
-    else this.#health.failed(endpoint, "Failure", DialPolicy.failureIn(error))
+    if (DialPolicy.isLocal(error)) this.#parts.health.delayed(endpoint)
+    else this.#parts.health.failed(endpoint, "Failure", DialPolicy.failureIn(error))
     const refusal = decision._tag === "Again"
-      ? this.#health.refusalOf(endpoint)
+      ? this.#parts.health.refusalOf(endpoint)
       : Diagnostics.connectFailed(endpoint, decision.error)
     if (refusal === undefined) return undefined
     endpoint.series = undefined
-    this.#events.failed(endpoint, refusal)
+    this.#parts.refuse(endpoint, refusal)
     return refusal
   }
 
@@ -372,26 +333,31 @@ export class Dials<K, A> {
     if (dial.isAbandoned) endpoint.redundant--
     dial.isAbandoned = false
     const now = this.#env.clock.now()
-    this.#events.arrived(makeConnection({
-      ...opened,
-      owner: endpoint,
-      slot,
-      openedAt: now,
-      openedIn: Math.min(now - slot.since, maxHold),
-      lifetime: drawLifetime(this.#env.settings, this.#env.random())
-    }))
+    this.#parts.arrived(
+      new PooledConnection({
+        ...opened,
+        owner: endpoint,
+        slot,
+        openedAt: now,
+        openedIn: Math.min(now - slot.since, maxHold),
+        lifetime: drawLifetime(this.#env.settings, this.#env.random())
+      })
+    )
   }
 
-  #isRedundant(endpoint: PoolEndpoint<K, A>, failure: unknown): boolean {
-    this.#tally.failedAttempts++
+  /** The attempt failed. If another one of the endpoint is under way, that carries on. */
+  lookForOther(dial: PendingDial<K, A>, failure: unknown): void {
+    const { endpoint } = dial
+    if (dial.isRedundant) return
+    this.#env.tally.failedAttempts++
     // Whatever was lacking, the dial that goes on is enough: another one would fail as soon as it is begun.
     endpoint.dialState = DialPolicy.isLocal(failure)
       ? DialPolicy.afterLocalFailure(endpoint.dialState)
       : DialPolicy.afterRedundant(endpoint.dialState)
     endpoint.lastFailure = failure
     // Of those that fail at once, one has to carry the failure.
-    if (this.#underWay(endpoint) <= 1) return false
+    if (this.#underWay(endpoint) <= 1) return
     endpoint.redundant++
-    return true
+    dial.isRedundant = true
   }
 }

@@ -15,7 +15,6 @@ import type * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
 import * as Scheduler from "effect/Scheduler"
 import { AgeClock } from "../../internal/AgeClock.ts"
-import { labelOf } from "../../internal/SafeText.ts"
 import { supervised, timeoutOrElse } from "../../internal/Timeout.ts"
 import { laterOn } from "../../internal/Timer.ts"
 import { report } from "../../internal/UnhandledLog.ts"
@@ -26,8 +25,7 @@ import type { RegisteredPool } from "../PoolRegistry.ts"
 import type { PoolAccess } from "./Borrow.ts"
 import { closerIn, reportDefects } from "./CloseConnection.ts"
 import * as Diagnostics from "./Diagnostics.ts"
-import { healthy, noSetbacks } from "./DialPolicy.ts"
-import { firstDoubt, hookOf, HookReports } from "./HealthChecks.ts"
+import { hookOf, HookReports } from "./HealthChecks.ts"
 import { SlotHolders } from "./Leases.ts"
 import { openConnection, openingContext } from "./OpenConnection.ts"
 import { PoolCore } from "./PoolCore.ts"
@@ -35,13 +33,10 @@ import {
   type Closable,
   type Command,
   type Lease,
-  LeaseQueue,
-  listForOne,
   type OnBehalf,
   Outbox,
   type PendingDial,
   type PooledConnection,
-  type PoolEndpoint,
   type Probe
 } from "./PoolState.ts"
 
@@ -50,34 +45,6 @@ export interface Driver<in out K, in out A> extends PoolAccess<K, A> {
   readonly drain: (timeout: number) => Effect.Effect<void>
   readonly registered: RegisteredPool
 }
-
-const newEndpoint = <K, A>(key: K): PoolEndpoint<K, A> => ({
-  key,
-  label: labelOf(key),
-  queue: new LeaseQueue(),
-  pool: undefined,
-  idle: 0,
-  connections: listForOne(),
-  connecting: 0,
-  redundant: 0,
-  closing: 0,
-  detached: 0,
-  kept: 0,
-  leftBehind: 0,
-  dialState: healthy,
-  setbacks: noSetbacks,
-  proving: 0,
-  lastFailure: undefined,
-  generation: 0,
-  arrivals: 0,
-  doubt: firstDoubt,
-  endsAfter: 0,
-  series: undefined,
-  failedAt: -Infinity,
-  dialAt: 0,
-  isForgotten: false,
-  emptySince: 0
-})
 
 /** Whether an effect on a connection succeeds in time, however it fails. */
 const probeOf = <A, E, R>(
@@ -223,11 +190,12 @@ export const makeDriver = <K, A, E, R>(
   const runner = new CommandRunner<K, A>({
     slotHolders,
     fork,
-    open: ({ endpoint: { key, label }, request, slot: { item: { scope } } }, onBehalf) => {
-      const { afterOpen } = hooks ?? {}
-      const dial = { dialRequest: request, scope, watch, onBehalf }
-      return forkOpening(openConnection({ connector, key, label, settings, afterOpen, ...dial }))
-    },
+    open: (dial, onBehalf) =>
+      forkOpening(openConnection({
+        ...{ settings, connector, dial, watch, onBehalf },
+        dials: core.dials,
+        afterOpen: hooks?.afterOpen
+      })),
     close: closerIn(context, settings),
     check,
     reset: reset && ((...args) => Effect.map(reset(...args), (failure) => failure === undefined)),
@@ -243,7 +211,6 @@ export const makeDriver = <K, A, E, R>(
     fork,
     nextTurn: (act) => dispatcher.scheduleTask(act, 0),
     later: laterOn(clock.clock),
-    makeEndpoint: newEndpoint,
     slotHolders,
     outbox,
     noticesDeath: watch !== undefined,

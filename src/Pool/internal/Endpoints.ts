@@ -13,7 +13,15 @@ import type { Health } from "../PoolStats.ts"
 import type { ConnectionStore } from "./ConnectionStore.ts"
 import * as Diagnostics from "./Diagnostics.ts"
 import { afterSetback, type Evidence, healthOf, healthy, isLocal, noSetbacks, redialDelay } from "./DialPolicy.ts"
-import { type Environment, isGone, type PooledConnection, type PoolEndpoint, slotsOf } from "./PoolState.ts"
+import {
+  type Closable,
+  type CoreEnvironment,
+  isGone,
+  type PooledConnection,
+  PoolEndpoint,
+  type Slot,
+  slotsOf
+} from "./PoolState.ts"
 
 /** How long failures of an endpoint are remembered when nothing is open and no borrower waits, in milliseconds. */
 const forgetAfter = 60_000
@@ -30,7 +38,6 @@ const hasFailed = <K, A>({ dialAt, dialState, setbacks }: PoolEndpoint<K, A>): b
 
 /** The endpoints that a pool knows: created on first use, forgotten when empty. */
 export class Endpoints<K, A> {
-  readonly #make: (key: K) => PoolEndpoint<K, A>
   readonly #index = new KeyIndex<K, PoolEndpoint<K, A>>()
   /** Endpoints that have failed and were left empty, the longest ago first. They may have been used again since. */
   readonly #empty = new Set<PoolEndpoint<K, A>>()
@@ -42,8 +49,7 @@ export class Endpoints<K, A> {
   /** Endpoints that may have fewer: no others are looked at, however many there are. */
   readonly #lacking = new Set<PoolEndpoint<K, A>>()
 
-  constructor(make: (key: K) => PoolEndpoint<K, A>, minPerEndpoint: number) {
-    this.#make = make
+  constructor(minPerEndpoint: number) {
     this.#minimum = minPerEndpoint
   }
 
@@ -67,7 +73,7 @@ export class Endpoints<K, A> {
   }
 
   add(key: K): PoolEndpoint<K, A> {
-    const made = this.#make(key)
+    const made = new PoolEndpoint<K, A>(key)
     this.#index.add(made)
     this.lost(made)
     if (this.#minimum > 0) this.#addUnopened(made)
@@ -188,23 +194,85 @@ export class KeyIndex<K, V extends { readonly key: K; readonly isForgotten: bool
   }
 }
 
+/** Acts when a slot becomes free, or is kept for a connect that was left behind. */
+export class SlotRelease<K, A> {
+  readonly #env: CoreEnvironment<K, A>
+  readonly #endpoints: Endpoints<K, A>
+  readonly #store: ConnectionStore<K, A>
+  readonly #onEmptied: Array<() => void> = []
+
+  constructor(env: CoreEnvironment<K, A>, endpoints: Endpoints<K, A>, store: ConnectionStore<K, A>) {
+    this.#env = env
+    this.#endpoints = endpoints
+    this.#store = store
+  }
+
+  /** A connect or a finalizer was left behind; the result is for when it has ended after all. */
+  leftBehind(endpoint: PoolEndpoint<K, A>, what: "Connect" | "Close"): () => void {
+    const { observers, tally } = this.#env
+    endpoint.leftBehind++
+    if (what === "Connect") tally.connectsLeftBehind++
+    else tally.closesLeftBehind++
+    observers.current?.leftBehind(what)
+    return () => {
+      endpoint.leftBehind--
+      this.forgetIfEmpty(endpoint)
+    }
+  }
+
+  /** Keeps the slot of a connect that was left behind: another dial may take the place of this one, in another slot. */
+  keep(endpoint: PoolEndpoint<K, A>, slot: Slot<K, A>): void {
+    this.#store.keepSlot(endpoint, slot)
+    this.#env.wakeAt(this.#endpoints.lost(endpoint))
+    this.#env.dispatch()
+  }
+
+  /** How a connection is closed, and what follows. */
+  closable({ owner, slot }: PooledConnection<K, A>): Closable {
+    return {
+      label: owner.label,
+      scope: slot.item.scope,
+      ledgerEntry: slot.ledgerEntry,
+      freed: () => this.free(owner, slot),
+      leftBehind: () => this.leftBehind(owner, "Close")
+    }
+  }
+
+  free(endpoint: PoolEndpoint<K, A>, slot: Slot<K, A>): void {
+    if (!this.#store.freeSlot(endpoint, slot)) return
+    this.#env.observers.current?.judged()
+    this.#env.wakeAt(this.#endpoints.lost(endpoint))
+    this.#env.dispatch()
+    this.forgetIfEmpty(endpoint)
+    if (this.#store.slots === 0) { for (const callback of this.#onEmptied.splice(0)) callback() }
+  }
+
+  /** Calls back once, as soon as nothing is open, opening or closing. */
+  whenEmptied(callback: () => void): void {
+    if (this.#store.slots === 0) callback()
+    else this.#onEmptied.push(callback)
+  }
+
+  /** An endpoint may be empty now, and is forgotten then. */
+  forgetIfEmpty(endpoint: PoolEndpoint<K, A>): void {
+    this.#env.wakeAt(this.#endpoints.leave(endpoint, this.#env.clock.now()))
+  }
+}
+
 /** What a failed first use says: a failure that is not known to be the endpoint's may be an answer of it. */
 const evidenceOf = (cause: Cause.Cause<unknown>): Evidence =>
   Cause.hasFails(cause) && Failure.classify(Cause.squash(cause)).class !== "Fatal" ? "Failure" : "Unclear"
 
 /** Keeps what has gone wrong at each endpoint since its last success, and what follows from it for borrowers. */
 export class EndpointHealth<K, A> {
-  readonly #env: Environment<K, A>
+  readonly #env: CoreEnvironment<K, A>
   readonly #store: ConnectionStore<K, A>
-  readonly #judged: (retryAt: number) => void
   /** Endpoints whose health changes by itself when the next attempt is due. */
   readonly #changing = new Set<PoolEndpoint<K, A>>()
 
-  /** `judged` is called when the health of an endpoint may have changed, with the moment at which it may do so again by itself. */
-  constructor(env: Environment<K, A>, store: ConnectionStore<K, A>, judged: (retryAt: number) => void) {
+  constructor(env: CoreEnvironment<K, A>, store: ConnectionStore<K, A>) {
     this.#env = env
     this.#store = store
-    this.#judged = judged
   }
 
   healthOf(endpoint: PoolEndpoint<K, A>, now: number): Health {
@@ -232,7 +300,8 @@ export class EndpointHealth<K, A> {
   /** The next attempt at an endpoint is due later than now. */
   delayed(endpoint: PoolEndpoint<K, A>): void {
     this.#changing.add(endpoint)
-    this.#judged(this.#retryAt(endpoint))
+    this.#env.wakeAt(this.#retryAt(endpoint))
+    this.#judged()
   }
 
   /** The next moment at which the health of an endpoint changes by itself. */
@@ -250,12 +319,12 @@ export class EndpointHealth<K, A> {
   succeeded(endpoint: PoolEndpoint<K, A>): void {
     if (endpoint.setbacks === noSetbacks) return
     endpoint.setbacks = noSetbacks
-    this.#judged(Infinity)
+    this.#judged()
   }
 
   /** A borrower waits for an endpoint, or waits no more. That says something of one at which something has gone wrong. */
   queueChanged({ dialState, setbacks }: PoolEndpoint<K, A>): void {
-    if (dialState.phase !== "Healthy" || setbacks !== noSetbacks) this.#judged(Infinity)
+    if (dialState.phase !== "Healthy" || setbacks !== noSetbacks) this.#judged()
   }
 
   /** A borrower has ended its use of a connection. */
@@ -290,6 +359,11 @@ export class EndpointHealth<K, A> {
     if (this.healthOf(endpoint, now) !== "Unavailable") return undefined
     const left = this.#retryAt(endpoint) - now
     return Diagnostics.endpointUnavailable(endpoint, now, left > 0 ? left : this.#delay(1))
+  }
+
+  /** The health of an endpoint may have changed. */
+  #judged(): void {
+    this.#env.observers.current?.judged()
   }
 
   /** The first delay of the policy, in milliseconds. */

@@ -151,9 +151,6 @@ const together = 20
  */
 const doubts = 10_000
 
-/** An endpoint of which nothing is known yet is doubted once. */
-export const firstDoubt = 1
-
 const isTurning = <K, A>(lease: Lease<K, A> | undefined): boolean => lease !== undefined && lease.turn !== "None"
 
 /**

@@ -6,18 +6,16 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Tracer from "effect/Tracer"
-import type { AgeClock } from "../../internal/AgeClock.ts"
 import { addGuard, removeGuard } from "../../internal/GcGuard.ts"
 import { type Opened, type OpenTracker, spanNameIn, trackerIn } from "../../internal/OpenTracker.ts"
 import type { PoolError } from "../PoolError.ts"
-import type { Tally } from "../PoolStats.ts"
 import type { ConnectionStore } from "./ConnectionStore.ts"
 import * as Diagnostics from "./Diagnostics.ts"
 import {
+  type CoreEnvironment,
   type Environment,
   type HeldSlots,
   type Lease,
-  type LeaseFiber,
   LeaseQueue,
   type OnBehalf,
   type PooledConnection,
@@ -40,16 +38,15 @@ export class LeaseTracker<K, A> {
 
   /** `lost` ends a lease whose holder was garbage-collected. */
   constructor(
-    env: Environment<K, A>,
+    env: CoreEnvironment<K, A>,
     store: ConnectionStore<K, A>,
-    tally: Tally,
     lost: (lease: Lease<K, A>) => void
   ) {
     this.#store = store
     this.#nested = new NestedBorrows(env, store)
-    this.#watch = detectLeaks(env, tally, store)
+    this.#watch = new LeakDetection(env, store)
     this.#abandoned = new AbandonedLeases((lease) => {
-      tally.leasesLost++
+      env.tally.leasesLost++
       // One that was held for too long as well has not come back after all.
       lease.reported = false
       lease.unnote?.()
@@ -100,38 +97,30 @@ export class LeaseTracker<K, A> {
   }
 }
 
-/** What is done about a lease. Times are in milliseconds. */
-export interface Measures<K, A> {
-  readonly leakThreshold: number
-  readonly maxLease: number
-  /** A clock that does not step: a wall clock that is set must end no lease that has just begun. */
-  readonly clock: Pick<AgeClock, "monotonic" | "monotonicAt">
-  /** The lease has been held for longer than `leakThreshold`. It is called once for a lease. */
-  readonly report: (lease: Lease<K, A>, age: number) => void
-  /** A reported lease has come back after all. */
-  readonly recovered: (lease: Lease<K, A>, age: number) => void
-  /** The lease has been held for longer than `maxLease`. */
-  readonly end: (lease: Lease<K, A>) => void
-}
-
-/** Watches leases in the order in which their borrowers got them, which is the order in which they are due. */
+/**
+ * Watches leases in the order in which their borrowers got them, which is the order in which they are due: reports the long ones, and
+ * ends those that pass `maxLease`. Times are those of a clock that does not step: a wall clock that is set must end no lease that has
+ * just begun.
+ */
 export class LeakDetection<K, A> {
-  readonly #measures: Measures<K, A>
+  readonly #env: CoreEnvironment<K, A>
+  readonly #store: ConnectionStore<K, A>
   readonly #held = new LeaseQueue<K, A>()
   /** The shorter of the two times. */
   readonly #first: number
   readonly isOn: boolean
 
-  constructor(measures: Measures<K, A>) {
-    this.#measures = measures
-    this.#first = Math.min(measures.leakThreshold, measures.maxLease)
+  constructor(env: CoreEnvironment<K, A>, store: ConnectionStore<K, A>) {
+    this.#env = env
+    this.#store = store
+    this.#first = Math.min(env.settings.leakThreshold, env.settings.maxLease)
     this.isOn = this.#first < Infinity
   }
 
   /** A borrower has got its connection at `now`; returns when the lease is due for the first time. */
   add(lease: Lease<K, A>, now: number): number {
     lease.reported = false
-    lease.watchedSince = this.#measures.clock.monotonicAt(now)
+    lease.watchedSince = this.#env.clock.monotonicAt(now)
     this.#held.addLast(lease)
     return now + this.#first
   }
@@ -140,40 +129,52 @@ export class LeakDetection<K, A> {
     const { reported, watchedSince } = lease
     if (watchedSince === Infinity) return
     this.#forget(lease)
-    if (reported) this.#measures.recovered(lease, this.#measures.clock.monotonic() - watchedSince)
+    if (reported) this.#report(lease, "Returned", this.#env.clock.monotonic() - watchedSince)
   }
 
   /** Does what is due, and returns when the next lease is. */
   check(now: number): number {
     if (this.#held.size === 0) return Infinity
-    const { clock, maxLease, report } = this.#measures
+    const { clock, settings, tally } = this.#env
     const monotonic = clock.monotonic()
     this.#endOver(monotonic)
-    const late: Array<{ readonly lease: Lease<K, A>; readonly age: number }> = []
     let next = Infinity
     for (let lease = this.#held.first; lease !== undefined; lease = lease.behind) {
       const age = monotonic - lease.watchedSince
-      if (age < this.#first) {
-        // Later leases are due later.
-        next = Math.min(next, this.#first - age)
-        break
+      // Later leases are due later.
+      if (age < this.#first) return now + Math.min(next, this.#first - age)
+      if (!lease.reported) {
+        tally.leaksReported++
+        this.#report(lease, "Held", age)
       }
-      if (!lease.reported) late.push({ lease, age })
       lease.reported = true
-      next = Math.min(next, maxLease - age)
+      next = Math.min(next, settings.maxLease - age)
     }
-    for (const { age, lease } of late) report(lease, age)
     return now + next
   }
 
   /** Ends the leases that have lasted for too long. Ending one may end others, so that the list is looked at again each time. */
   #endOver(monotonic: number): void {
-    const { end, maxLease } = this.#measures
+    const { maxLease } = this.#env.settings
     for (let first = this.#held.first; first !== undefined; first = this.#held.first) {
       if (monotonic - first.watchedSince < maxLease) return
       this.#forget(first)
-      end(first)
+      this.#end(first)
     }
+  }
+
+  #end(lease: Lease<K, A>): void {
+    const { outbox, settings, tally } = this.#env
+    const { connection } = lease
+    tally.leasesExpired++
+    if (connection !== undefined) this.#store.discard(connection)
+    // What it learns first is that its lease has expired, and not that its connection is gone.
+    outbox.push({ _tag: "Expire", lease, error: Diagnostics.leaseExpired(lease, settings) })
+    if (connection !== undefined) this.#store.retire(connection)
+  }
+
+  #report(lease: Lease<K, A>, what: "Held" | "Returned", millis: number): void {
+    this.#env.outbox.push({ _tag: "Report", lease, what, millis })
   }
 
   #forget(lease: Lease<K, A>): void {
@@ -182,33 +183,6 @@ export class LeakDetection<K, A> {
   }
 }
 
-/** Watches the leases of a pool: reports the long ones, and ends those that pass `maxLease`. */
-export const detectLeaks = <K, A>(
-  { clock, outbox, settings }: Environment<K, A>,
-  tally: Tally,
-  store: Pick<ConnectionStore<K, A>, "discard" | "retire">
-): LeakDetection<K, A> =>
-  new LeakDetection({
-    leakThreshold: settings.leakThreshold,
-    maxLease: settings.maxLease,
-    clock,
-    report: (lease, age) => {
-      tally.leaksReported++
-      outbox.push({ _tag: "Report", lease, what: "Held", millis: age })
-    },
-    recovered: (lease, age) => {
-      outbox.push({ _tag: "Report", lease, what: "Returned", millis: age })
-    },
-    end: (lease) => {
-      tally.leasesExpired++
-      const { connection } = lease
-      if (connection !== undefined) store.discard(connection)
-      // What it learns first is that its lease has expired, and not that its connection is gone.
-      outbox.push({ _tag: "Expire", lease, error: Diagnostics.leaseExpired(lease, settings) })
-      if (connection !== undefined) store.retire(connection)
-    }
-  })
-
 /** How long a lease is left alone, in ms: nearly all of them have come back by then, and have cost nothing. */
 const young = 1000
 
@@ -216,15 +190,6 @@ const young = 1000
 const spanOnly = (context: Context.Context<never>): Context.Context<never> => {
   const span = Context.getOrUndefined(context, Tracer.ParentSpan)
   return span === undefined ? Context.empty() : Context.makeUnsafe(new Map([[Tracer.ParentSpan.key, span]]))
-}
-
-/** Where the leases are. */
-interface LeasedConnections<K, A> {
-  readonly hasLeased: boolean
-  /** How many connections are idle or leased. */
-  readonly size: number
-  /** All of them, in no order. */
-  readonly all: () => Iterable<PooledConnection<K, A>>
 }
 
 /**
@@ -258,7 +223,7 @@ export class AbandonedLeases<K, A> {
   }
 
   /** Guards the leases that are no longer young, if that is due; returns when it is due again. */
-  sweep(store: LeasedConnections<K, A>, now: number): number {
+  sweep(store: Pick<ConnectionStore<K, A>, "hasLeased" | "size" | "all">, now: number): number {
     if (now < this.#dueAt) return this.#dueAt
     if (!store.hasLeased) return this.#dueAt = Infinity
     let hasYoung = false
@@ -420,40 +385,22 @@ export class NestedBorrows<K, A> {
   }
 }
 
-const chains = 1024
-
-/** Finds the borrower for a fiber. A map that takes and loses an entry with each borrow costs half as much as the borrow. */
+/** Finds the borrower for a fiber of the pool's that runs in its place. */
 export class LeaseFibers {
-  readonly #chains: Array<LeaseFiber | undefined> = Array.from({ length: chains })
-  #size = 0
+  readonly #borrowers = new Map<number, number>()
 
-  add(leaseFiber: LeaseFiber): void {
-    const index = leaseFiber.leaseFiberId % chains
-    leaseFiber.nextLeaseFiber = this.#chains[index]
-    this.#chains[index] = leaseFiber
-    this.#size++
+  add(leaseFiberId: number, fiberId: number): void {
+    this.#borrowers.set(leaseFiberId, fiberId)
   }
 
   /** Removes one, if it is here: a fiber that was interrupted before its first step never was. */
-  remove(leaseFiber: LeaseFiber): void {
-    const index = leaseFiber.leaseFiberId % chains
-    let before: LeaseFiber | undefined
-    let each = this.#chains[index]
-    while (each !== undefined && each !== leaseFiber) [before, each] = [each, each.nextLeaseFiber]
-    if (each === undefined) return
-    if (before === undefined) this.#chains[index] = leaseFiber.nextLeaseFiber
-    else before.nextLeaseFiber = leaseFiber.nextLeaseFiber
-    leaseFiber.nextLeaseFiber = undefined
-    this.#size--
+  remove(leaseFiberId: number): void {
+    this.#borrowers.delete(leaseFiberId)
   }
 
   /** The id of the borrower on this fiber: that of the fiber itself, unless it runs in the place of another. */
   borrowerOn(fiberId: number): number {
-    if (this.#size === 0) return fiberId
-    for (let each = this.#chains[fiberId % chains]; each !== undefined; each = each.nextLeaseFiber) {
-      if (each.leaseFiberId === fiberId) return each.fiberId
-    }
-    return fiberId
+    return this.#borrowers.size === 0 ? fiberId : this.#borrowers.get(fiberId) ?? fiberId
   }
 }
 
@@ -465,11 +412,10 @@ export const leaseFibers = /*#__PURE__*/ new LeaseFibers()
 
 /** Runs an effect in the place of a borrower: what it borrows is the borrower's. */
 export const inPlaceOf = (fiberId: number) => <B, E, R>(effect: Effect.Effect<B, E, R>): Effect.Effect<B, E, R> =>
-  Effect.withFiber((fiber) => {
-    const leaseFiber: LeaseFiber = { fiberId, leaseFiberId: fiber.id, nextLeaseFiber: undefined }
-    leaseFibers.add(leaseFiber)
+  Effect.withFiber(({ id }) => {
+    leaseFibers.add(id, fiberId)
     return Effect.onExitPrimitive(effect, () => {
-      leaseFibers.remove(leaseFiber)
+      leaseFibers.remove(id)
       return undefined
     })
   })

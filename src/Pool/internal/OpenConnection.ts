@@ -10,14 +10,14 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
-import type { CallSite } from "../../internal/CallSite.ts"
+import * as Tracer from "effect/Tracer"
 import { CloseTimeout } from "../../internal/CloseTimeout.ts"
 import { TrackedByPool } from "../../internal/DialContext.ts"
-import { trackerIn, trackOpen } from "../../internal/OpenTracker.ts"
+import { trackOpen } from "../../internal/OpenTracker.ts"
 import { elapsed, endsWithin, supervised } from "../../internal/Timeout.ts"
 import { sleepUnref } from "../../internal/Timer.ts"
 import { report } from "../../internal/UnhandledLog.ts"
-import { CurrentReservation, ResourceMonitor } from "../../Monitor/Service.ts"
+import { ResourceMonitor } from "../../Monitor/Service.ts"
 import type { Connector } from "../../Resource/Connector.ts"
 import { attempt } from "../../Retry/internal/RetryLoop.ts"
 import * as RetryPolicy from "../../Retry/RetryPolicy.ts"
@@ -25,60 +25,45 @@ import { ConnectionBudget, unlimited } from "../ConnectionBudget.ts"
 import { ConnectTimeout } from "../PoolError.ts"
 import type { Settings } from "../PoolOptions.ts"
 import { closeWithin, patienceOf } from "./CloseConnection.ts"
-import { type DialRequest, LedgerEntry, type OnBehalf, type OpenedConnection } from "./PoolState.ts"
-
-interface Labelled {
-  readonly label: string
-  readonly settings: Settings
-}
+import type { Dials } from "./Dials.ts"
+import type { OnBehalf, PendingDial } from "./PoolState.ts"
 
 /** What opening one connection needs to know. */
-export interface OpenRequest<K, A, E, R> extends Labelled {
+export interface OpenRequest<K, A, E, R> {
+  readonly settings: Settings
   readonly connector: Connector<K, A, E, R>
-  readonly key: K
   readonly afterOpen: ((connection: A) => Effect.Effect<void, E, R>) | undefined
-  readonly dialRequest: DialRequest<A>
-  /** The scope of the connection. */
-  readonly scope: Scope.Closeable
+  readonly dials: Dials<K, A>
+  readonly dial: PendingDial<K, A>
   /** Starts a fiber that ends when the connection has died, if the connector notices that. */
   readonly watch: ((connection: A) => Fiber.Fiber<void>) | undefined
   /** What is borrowed while the connection is opened is borrowed while its slot is held. */
   readonly onBehalf: OnBehalf
 }
 
-/** What the attempt has noted down and opened, until the pool takes it over. */
+/** What the attempt has opened, until the pool takes it over. */
 interface HeldAttempt<A> {
-  readonly ledgerEntry: LedgerEntry
-  /** It has failed, and another dial of the endpoint carries on. */
-  isRedundant: boolean
-  opened: Omit<OpenedConnection<A>, "watcher"> | undefined
+  opened: { readonly value: A } | undefined
   /** The connect that did not end when it was interrupted. It keeps the slot and the permit of the attempt. */
   leftBehind: Fiber.Fiber<unknown, unknown> | undefined
 }
 
 /** Closes the scope of an attempt, within bounds: no caller sets any. */
-const closeAttempt = (
-  scope: Scope.Closeable,
-  ledgerEntry: LedgerEntry,
-  { dialRequest, label, settings }: Labelled & { readonly dialRequest: Pick<DialRequest<never>, "leftBehind"> }
-): Effect.Effect<void> =>
-  closeWithin(ledgerEntry.during(Effect.suspend(() => Scope.close(scope, Exit.void))), {
-    label,
+const closeAttempt = <K, A, E, R>({ dial, dials, settings }: OpenRequest<K, A, E, R>): Effect.Effect<void> => {
+  const { endpoint, slot: { item, ledgerEntry } } = dial
+  return closeWithin(ledgerEntry.during(Effect.suspend(() => Scope.close(item.scope, Exit.void))), {
+    label: endpoint.label,
     closeTimeout: settings.closeTimeout,
-    leftBehind: () => dialRequest.leftBehind("Close")
+    leftBehind: () => dials.leftBehind(dial, "Close")
   })
+}
 
 /** Closes what the pool has not taken over. */
-const letGo = <A>(
-  held: HeldAttempt<A>,
-  request: Labelled & { readonly dialRequest: Pick<DialRequest<never>, "leftBehind"> }
-): Effect.Effect<void> => {
-  const { opened, ledgerEntry } = held
+const letGo = <K, A, E, R>(held: HeldAttempt<A>, request: OpenRequest<K, A, E, R>): Effect.Effect<void> => {
+  const { opened } = held
   held.opened = undefined
-  const closeEntry = ledgerEntry.close()
-  return opened === undefined
-    ? closeEntry
-    : Effect.andThen(closeAttempt(opened.scope, ledgerEntry, request), closeEntry)
+  const { close } = request.dial.slot.ledgerEntry
+  return opened === undefined ? close : Effect.andThen(closeAttempt(request), close)
 }
 
 const connectLeftBehind = (label: string, patience: Duration.Duration, { leftBehindTimeout }: Settings) =>
@@ -92,30 +77,28 @@ const connectLeftBehind = (label: string, patience: Duration.Duration, { leftBeh
   )
 
 /**
- * One dial, in the scope of its item. Neither a connector that cannot be interrupted nor a finalizer that hangs can hold up
- * the pool: they are left behind, and what such a dial still opens is closed at once, because its scope is closed by then.
+ * One connect, in the scope of its item. Neither a connector that cannot be interrupted nor a finalizer that hangs can hold up
+ * the pool: they are left behind, and what such a connect still opens is closed at once, because its scope is closed by then.
  */
-const dial = <K, A, E, R>(request: OpenRequest<K, A, E, R>, held: HeldAttempt<A>) =>
+const connect = <K, A, E, R>(request: OpenRequest<K, A, E, R>, held: HeldAttempt<A>) =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
-      const { afterOpen, connector, dialRequest, key, label, onBehalf, scope, settings } = request
-      const { ledgerEntry } = held
+      const { afterOpen, connector, dial, dials, onBehalf, settings } = request
+      const { endpoint: { key, label }, slot: { item: { scope }, ledgerEntry } } = dial
       const after = settings.connectTimeout
-      const close = closeAttempt(scope, ledgerEntry, request)
+      const close = closeAttempt(request)
       const opened = Effect.suspend(() => connector.open(key))
       const complete = Scope.provide(afterOpen === undefined ? opened : Effect.tap(opened, afterOpen), scope)
       const patience = patienceOf(settings.closeTimeout)
       const leftBehind = (fiber: Fiber.Fiber<unknown, unknown>) =>
         Effect.suspend(() => {
           held.leftBehind = fiber
-          fiber.addObserver(dialRequest.leftBehind("Connect"))
+          fiber.addObserver(dials.leftBehind(dial, "Connect"))
           return connectLeftBehind(label, patience, settings)
         })
       const supervising = supervised(onBehalf(ledgerEntry.during(complete)), { within: after, patience, leftBehind })
       const exit = yield* Effect.onInterrupt(restore(supervising), () => close)
-      if (exit !== undefined && Exit.isSuccess(exit)) {
-        return held.opened = { value: exit.value, scope, ledgerEntry }
-      }
+      if (exit !== undefined && Exit.isSuccess(exit)) return held.opened = { value: exit.value }
       yield* close
       return exit === undefined
         ? yield* new ConnectTimeout({ key: label, after })
@@ -123,64 +106,57 @@ const dial = <K, A, E, R>(request: OpenRequest<K, A, E, R>, held: HeldAttempt<A>
     })
   )
 
-const textOf = (site: CallSite | undefined) => site && (() => site.text)
-
 /** Notes down that a connection is open, for as long as its records last. */
-const noteDown = (label: string, site: CallSite | undefined, ledgerEntry: LedgerEntry) =>
-  Effect.contextWith((context: Context.Context<ResourceMonitor>) => {
-    const { track } = Context.get(context, ResourceMonitor)
-    const request = { label, site: textOf(site) }
-    const tracking = Effect.suspend(() => Scope.provide(trackOpen({ label, site }), ledgerEntry.slot))
-    if (track.unsafe === undefined) {
-      return Effect.andThen(Scope.provide(track(request), ledgerEntry.entry), tracking)
-    }
-    ledgerEntry.keep(track.unsafe(request, Context.get(context, CurrentReservation)))
-    return trackerIn(context) === undefined ? Effect.void : tracking
-  })
+const noteDown = <K, A>({ endpoint: { label, queue }, slot: { ledgerEntry } }: PendingDial<K, A>) => {
+  const site = queue.first?.site
+  return Effect.andThen(
+    Effect.flatMap(
+      ResourceMonitor,
+      ({ track }) => Scope.provide(track({ label, site: site && (() => site.text) }), ledgerEntry.entry)
+    ),
+    Scope.provide(trackOpen({ label, site }), ledgerEntry.slot)
+  )
+}
 
 /** The ledger's entry is made before the dial and is so the last to go: a connection counts until it is really closed. */
 const recorded = <K, A, E, R>(request: OpenRequest<K, A, E, R>, held: HeldAttempt<A>) => {
-  const { dialRequest, label, settings } = request
+  const { dial, dials } = request
   const ifWanted = <B, E2, R2>(effect: Effect.Effect<B, E2, R2>) =>
-    Effect.suspend((): Effect.Effect<B | undefined, E2, R2> => dialRequest.isWanted() ? effect : Effect.undefined)
-  const dialed = Effect.suspend(() => {
-    dialRequest.dialing()
-    return dial(request, held)
+    Effect.suspend((): Effect.Effect<B | undefined, E2, R2> =>
+      dials.isWanted(dial.endpoint) ? effect : Effect.undefined
+    )
+  const connecting = Effect.suspend(() => {
+    // From here on it outlives the borrower that it was meant for.
+    dial.isDialing = true
+    return connect(request, held)
   })
-  const noted = ifWanted(
-    Effect.suspend(() => Effect.andThen(noteDown(label, dialRequest.site(), held.ledgerEntry), dialed))
-  )
+  const noted = ifWanted(Effect.suspend(() => Effect.andThen(noteDown(dial), connecting)))
   return ifWanted(Effect.flatMap(
     ConnectionBudget,
-    (budget) =>
-      budget === unlimited
-        ? noted
-        : Effect.andThen(
-          permitted(budget, { label, settings, crowded: dialRequest.crowded, slot: held.ledgerEntry.slot }),
-          noted
-        )
+    (budget) => budget === unlimited ? noted : Effect.andThen(permitted(budget, request), noted)
   ))
 }
 
 /** One attempt. The dialer steps the policy when it has failed. */
 const open = <K, A, E, R>(request: OpenRequest<K, A, E, R>, held: HeldAttempt<A>) => {
-  const { dialRequest, label, settings } = request
+  const { dial, dials, settings } = request
+  const { label, queue, series } = dial.endpoint
   const tried = attempt(
-    Effect.tapCause(recorded(request, held), (cause) =>
-      // What is known of a failure is known before what was noted down is given back, which may take long.
-      Effect.sync(() => {
-        // A dial that is not needed any more ends here; the one that goes on carries the failure.
-        held.isRedundant = dialRequest.isRedundant(Cause.squash(cause))
-      })),
+    // What is known of a failure is known before what was noted down is given back, which may take long.
+    Effect.tapCause(
+      recorded(request, held),
+      (cause) => Effect.sync(() => dials.lookForOther(dial, Cause.squash(cause)))
+    ),
     settings.retry,
     {
       label,
-      previousAttempts: dialRequest.attempts(),
+      // The gate stops retries earlier than first attempts.
+      previousAttempts: series?.progress.runs ?? 0,
       release: () => held.leftBehind === undefined ? letGo(held, request) : Effect.void,
       dial: true
     }
   )
-  const parent = dialRequest.span()
+  const parent = queue.first && Context.getOrUndefined(queue.first.context, Tracer.ParentSpan)
   return parent === undefined
     ? tried
     : Effect.withSpan(tried, "ConnectionPool.connect", {
@@ -212,29 +188,25 @@ export const openConnection = <K, A, E, R>(
 ): Effect.Effect<void, never, R | ResourceMonitor> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
-      const { dialRequest, settings } = request
-      const held: HeldAttempt<A> = {
-        ledgerEntry: new LedgerEntry(),
-        isRedundant: false,
-        opened: undefined,
-        leftBehind: undefined
-      }
+      const { dial, dials, settings, watch } = request
+      const held: HeldAttempt<A> = { opened: undefined, leftBehind: undefined }
       const exit = yield* Effect.exit(restore(open(request, held)))
       const opened = Exit.isSuccess(exit) ? exit.value : undefined
       const outcome: Exit.Exit<unknown, unknown> = opened === undefined
         ? exit
         : yield* Effect.exit(
-          Effect.sync(() => dialRequest.opened({ ...opened, watcher: request.watch?.(opened.value) }))
+          Effect.sync(() => dials.opened(dial, { value: opened.value, watcher: watch?.(opened.value) }))
         )
       if (opened !== undefined && Exit.isSuccess(outcome)) return
-      if (Exit.isFailure(outcome) && !held.isRedundant && !dialRequest.isAbandoned()) {
-        dialRequest.failed(Cause.squash(outcome.cause))
+      // A dial that is not needed any more ends here; the one that goes on carries the failure.
+      if (Exit.isFailure(outcome) && !dial.isRedundant && !dial.isAbandoned) {
+        dials.attemptFailed(dial, Cause.squash(outcome.cause))
       }
       if (held.leftBehind !== undefined) {
-        dialRequest.slotKept()
+        dials.slotKept(dial)
         yield* Effect.exit(restore(awaitLeftBehind(held.leftBehind, settings)))
       }
-      yield* Effect.ensuring(letGo(held, request), Effect.sync(dialRequest.freed))
+      yield* Effect.ensuring(letGo(held, request), Effect.sync(() => dials.freed(dial)))
     })
   )
 
@@ -247,17 +219,6 @@ export const openingContext = <R>(context: Context.Context<R>, settings: Setting
     // The scope is the only thing that may be missing, and each attempt adds it.
     (opening) => opening as Context.Context<R>
   )
-
-/** What takes a permit for a connection. */
-interface PermitRequest {
-  /** The endpoint's text. */
-  readonly label: string
-  readonly settings: Settings
-  /** Lasts as long as the slot of the connection. */
-  readonly slot: Scope.Closeable
-  /** The budget has had nothing left for a while: an idle connection of another endpoint may give its permit up. */
-  readonly crowded: () => void
-}
 
 /** How long a budget may keep a dial waiting before an idle connection of another endpoint gives its permit up. */
 const patienceWithBudget = Duration.millis(100)
@@ -284,16 +245,19 @@ const returnPermit = (permit: Scope.Closeable, label: string, { closeTimeout }: 
  * Takes a permit from a budget, in a scope of its own that closes with the connection's. A budget that hangs, whether it is asked
  * for a permit or given one back, cannot hold up the pool.
  */
-export const permitted = (
+const permitted = <K, A, E, R>(
   budget: ConnectionBudget,
-  { crowded, label, settings, slot }: PermitRequest
+  { dial, dials, settings }: OpenRequest<K, A, E, R>
 ): Effect.Effect<void> =>
   Effect.gen(function*() {
+    const { endpoint: { label }, slot: { ledgerEntry } } = dial
     const scope = Scope.makeUnsafe()
     const patience = patienceOf(settings.closeTimeout)
-    yield* Scope.addFinalizer(slot, returnPermit(scope, label, settings))
+    yield* Scope.addFinalizer(ledgerEntry.slot, returnPermit(scope, label, settings))
     // A borrower may wait, or a connection be idle, only later.
-    const asking = Effect.forever(Effect.andThen(Effect.sleep(patienceWithBudget), Effect.sync(crowded)))
+    const asking = Effect.forever(
+      Effect.andThen(Effect.sleep(patienceWithBudget), Effect.sync(() => dials.crowded(dial)))
+    )
     // What a budget opens for a permit is none of the pool's connections.
     const taking = Effect.provideService(Scope.provide(budget.take(label), scope), TrackedByPool, false)
     const exit = yield* supervised(Effect.raceFirst(taking, asking), {

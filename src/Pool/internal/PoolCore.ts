@@ -13,19 +13,19 @@ import { defaultIsReusable } from "../../internal/BorrowExit.ts"
 import { Alarm } from "../../internal/Timer.ts"
 import type { HeldLease } from "../../Monitor/Ledger.ts"
 import type { PoolError } from "../PoolError.ts"
-import type { Settings } from "../PoolOptions.ts"
-import { emptyTally, type Health, Observers, type Stats, type Tally } from "../PoolStats.ts"
-import { isStillWanted, nextDialOf, wantedBy } from "./Admission.ts"
+import { emptyTally, type Health, Observers, type Stats } from "../PoolStats.ts"
+import { nextDialOf, wantedBy } from "./Admission.ts"
 import { ConnectionStore } from "./ConnectionStore.ts"
 import * as Diagnostics from "./Diagnostics.ts"
 import { Dials } from "./Dials.ts"
-import { Dispatcher, LeaseCycle, SlotRelease, Timeouts } from "./Dispatch.ts"
+import { Dispatcher, LeaseCycle, Timeouts } from "./Dispatch.ts"
 import { mayYield } from "./EndpointPool.ts"
-import { EndpointHealth, Endpoints } from "./Endpoints.ts"
+import { EndpointHealth, Endpoints, SlotRelease } from "./Endpoints.ts"
 import { HealthChecks, Liveness, TurnWaits } from "./HealthChecks.ts"
 import { LeaseTracker } from "./Leases.ts"
 import {
   type Closable,
+  type CoreEnvironment,
   type Environment,
   isGone,
   type Lease,
@@ -34,108 +34,71 @@ import {
   type PoolEndpoint,
   type Status
 } from "./PoolState.ts"
-import { Deadlines, Refusals, ResumeQueue, WaitQueue } from "./WaitQueue.ts"
+import { Deadlines, ResumeQueue, WaitQueue } from "./WaitQueue.ts"
 
 export class PoolCore<K, A> {
-  readonly #env: Environment<K, A>
-  readonly #settings: Settings
+  readonly observers = new Observers()
+  readonly dials: Dials<K, A>
+  readonly #env: CoreEnvironment<K, A>
   readonly #clock: AgeClock
   readonly #endpoints: Endpoints<K, A>
   readonly #store: ConnectionStore<K, A>
-  readonly #waiting = new WaitQueue<K, A>()
-  readonly #resumeQueue = new ResumeQueue<K, A>()
+  readonly #waiting: WaitQueue<K, A>
   readonly #leases: LeaseTracker<K, A>
   readonly #health: EndpointHealth<K, A>
-  readonly #dials: Dials<K, A>
   readonly #checks: HealthChecks<K, A>
-  readonly #tally: Tally = emptyTally()
-  readonly #refusals: Refusals<K, A>
   readonly #deadlines: Deadlines<K, A>
   readonly #housekeeper: Alarm
   readonly #slots: SlotRelease<K, A>
   readonly #timeouts: Timeouts<K, A>
-  #status: Status = "Open"
   readonly #dispatcher: Dispatcher<K, A>
   readonly #liveness: Liveness<K, A>
-  readonly observers = new Observers()
   readonly #turnWaits: TurnWaits<K, A>
   readonly #cycle: LeaseCycle<K, A>
+  #status: Status = "Open"
 
-  constructor(env: Environment<K, A>) {
-    const { clock, fork, settings } = env
-    this.#env = env
-    this.#settings = settings
-    this.#clock = clock
-    this.#endpoints = new Endpoints(env.makeEndpoint, settings.minPerEndpoint)
-    this.#store = new ConnectionStore({
-      settings,
-      tally: this.#tally,
-      hasCheck: env.hasCheck,
-      isReusable: env.isReusable,
-      clock: clock.lastReading,
-      released: (lease, exit) => this.end(lease, exit, !mayYield(lease.fiber)) ?? Exit.void,
-      close: (connection) => env.outbox.push({ _tag: "Close", connection })
-    })
-    const [endpoints, store, observers, tally] = [this.#endpoints, this.#store, this.observers, this.#tally]
-    const dispatch = () => this.#dispatcher.run()
-    const wakeAt = (due: number) => this.#housekeeper.at(due)
-    this.#slots = new SlotRelease({ clock, endpoints, store, tally, observers, dispatch, wakeAt })
-    const health = this.#health = new EndpointHealth(env, store, (retryAt) => {
-      this.#housekeeper.at(retryAt)
-      this.observers.current?.judged()
-    })
-    this.#dials = new Dials({ env, store: this.#store, health, tally: this.#tally }, {
-      isWanted: (endpoint) => this.#status === "Open" && isStillWanted(endpoint, settings),
-      arrived: (connection) => this.#arrive(connection),
-      judged: () => this.observers.current?.judged(),
-      crowded: (endpoint) => this.#store.evict(this.#store.victimFor(endpoint)),
-      failed: (endpoint, error) => this.#refusals.refuseAllOf(endpoint, error),
-      leftBehind: (endpoint, what) => this.#slots.leftBehind(endpoint, what),
-      slotKept: (endpoint, slot) => this.#slots.keep(endpoint, slot),
-      freed: (endpoint, slot) => this.#slots.free(endpoint, slot)
-    })
-    const [dials, isSuspended, isOpen] = [this.#dials, () => this.#status === "Waiting", () => this.#status === "Open"]
-    this.#timeouts = new Timeouts({ env, endpoints, store, dials, health, tally, observers, isSuspended })
-    this.#checks = new HealthChecks(env, this.#store)
-    this.#leases = new LeaseTracker(env, this.#store, this.#tally, (lease) => this.#cycle.release(lease, true))
-    this.#refusals = new Refusals(this.#waiting, this.#resumeQueue, (lease) => this.#hasGivenUp(lease))
-    this.#deadlines = new Deadlines(env, (now) => this.#step(() => this.#refuseLate(now)))
-    this.#liveness = new Liveness(env.noticesDeath || env.isReusable !== undefined)
-    this.#turnWaits = new TurnWaits(env, this.#resumeQueue, this.#liveness, store)
-    const [leases, liveness, checks, waiting] = [this.#leases, this.#liveness, this.#checks, this.#waiting]
-    const [slots, resumeQueue] = [this.#slots, this.#resumeQueue]
-    this.#cycle = new LeaseCycle({
-      ...{ env, store, tally, observers, leases, liveness, checks, waiting, slots, resumeQueue },
-      isOpen,
+  constructor(environment: Environment<K, A>) {
+    const { clock, fork, isReusable, noticesDeath, outbox, settings } = environment
+    const env = this.#env = {
+      ...environment,
+      tally: emptyTally(),
+      observers: this.observers,
+      isOpen: () => this.#status === "Open",
       isOver: () => this.isOver,
-      isContended: () => this.#dispatcher.isContended,
-      hasLeft: (lease) => this.#hasLeft(lease),
-      dispatch,
-      wakeAt
+      dispatch: () => this.#dispatcher.run(),
+      wakeAt: (due: number) => this.#housekeeper.at(due)
+    }
+    this.#clock = clock
+    const endpoints = this.#endpoints = new Endpoints(settings.minPerEndpoint)
+    const store = this.#store = new ConnectionStore(
+      env,
+      (lease, exit) => this.end(lease, exit, !mayYield(lease.fiber)) ?? Exit.void
+    )
+    const slots = this.#slots = new SlotRelease(env, endpoints, store)
+    const health = this.#health = new EndpointHealth(env, store)
+    const resumeQueue = new ResumeQueue<K, A>()
+    const waiting = this.#waiting = new WaitQueue(resumeQueue, (lease) => this.#hasLeft(lease))
+    const dials = this.dials = new Dials({
+      ...{ env, store, health, slots },
+      arrived: (connection) => this.#arrive(connection),
+      refuse: (endpoint, error) => waiting.refuseAllOf(endpoint, error)
     })
-    this.#dispatcher = new Dispatcher({
-      settings,
-      clock,
-      endpoints,
-      store,
-      waiting,
-      isOpen,
-      start: (endpoint) => this.#dials.start(endpoint),
-      serve: (connection, lease, now) => this.#cycle.serve(connection, lease, now)
-    })
-    const [now, onDue] = [() => clock.synchronize(), () => this.#step(() => this.#housekeep())]
+    const checks = this.#checks = new HealthChecks(env, store)
+    const leases = this.#leases = new LeaseTracker(env, store, (lease) => this.#cycle.release(lease, true))
+    const liveness = this.#liveness = new Liveness(noticesDeath || isReusable !== undefined)
+    this.#turnWaits = new TurnWaits(env, resumeQueue, liveness, store)
+    const parts = { env, endpoints, store, slots, health, dials, leases, liveness, checks, waiting }
+    this.#timeouts = new Timeouts(parts, () => this.#status === "Waiting")
+    this.#cycle = new LeaseCycle(parts, () => this.#dispatcher.isContended)
+    this.#dispatcher = new Dispatcher(parts, this.#cycle)
+    this.#deadlines = new Deadlines(env, (now) => outbox.step(() => this.#refuseLate(now)))
+    const [now, onDue] = [() => clock.synchronize(), () => outbox.step(() => this.#housekeep())]
     this.#housekeeper = new Alarm({ clock: clock.clock, fork, now, onDue })
   }
 
   /** Runs the commands of a step, when it is over. */
   settle(): undefined {
     this.#env.outbox.drain()
-  }
-
-  #step<B>(event: () => B): B {
-    const result = event()
-    this.settle()
-    return result
   }
 
   // ---- borrowing -----------------------------------------------------------------------------------------------------
@@ -187,7 +150,7 @@ export class PoolCore<K, A> {
    * here, in the step that queues it, because a fiber may pause anywhere else.
    */
   wait(lease: Lease<K, A>): PoolError | undefined {
-    return this.#step(() => lease.turn === "Due" ? this.#turnWaits.add(lease) : this.#requeue(lease))
+    return this.#env.outbox.step(() => lease.turn === "Due" ? this.#turnWaits.add(lease) : this.#requeue(lease))
   }
 
   #requeue(lease: Lease<K, A>): PoolError | undefined {
@@ -209,10 +172,10 @@ export class PoolCore<K, A> {
   #enqueue(lease: Lease<K, A>, place: "Last" | "First"): PoolError | undefined {
     if (lease.owner.isForgotten) lease.owner = this.endpoint(lease.owner.key)
     const most = place === "First" ? Infinity : this.#store.mostWaiting(lease.owner)
-    const refusal = Diagnostics.refusal(lease.owner, this.#status, most, this.#settings) ??
+    const refusal = Diagnostics.refusal(lease.owner, this.#status, most, this.#env.settings) ??
       this.#health.refusalOf(lease.owner) ?? this.#leases.enter(lease)
     if (refusal !== undefined) return refusal
-    if (place === "Last") this.#tally.waited++
+    if (place === "Last") this.#env.tally.waited++
     lease.waitingSince = this.#clock.now()
     this.#deadlines.wait(lease, lease.waitingSince)
     this.#waiting.join(lease, place)
@@ -220,7 +183,7 @@ export class PoolCore<K, A> {
     // One more borrower changes nothing for the others, and nothing at all when no connection can be had for it.
     const { owner, waitingSince } = lease
     const canBeServed = this.#store.available(owner, waitingSince) !== undefined ||
-      wantedBy(owner, this.#settings, waitingSince) > 0
+      wantedBy(owner, this.#env.settings, waitingSince) > 0
     if (canBeServed) this.#dispatcher.run()
     // Perhaps no borrower has waited for the next dial so far.
     else if (owner.dialAt > waitingSince) this.#housekeeper.at(owner.dialAt)
@@ -239,14 +202,14 @@ export class PoolCore<K, A> {
   end(lease: Lease<K, A>, exit: Exit.Exit<unknown, unknown>, mayReturn = false): Effect.Effect<void> | undefined {
     if (lease.state === "Waiting") {
       this.#waiting.leave(lease)
-      this.#hasGivenUp(lease)
+      this.#hasLeft(lease)
     } else if (lease.connection === undefined) this.#slots.forgetIfEmpty(lease.owner)
     lease.unnote?.()
     // A borrower that was interrupted before it went on with its connection has left nothing behind on it.
     const connection = lease.isInUse ? lease.connection : undefined
     const isSpoilt = connection !== undefined && !(this.#env.isReusable ?? defaultIsReusable)(connection.value, exit)
     if (connection !== undefined) this.#health.used(connection, exit, isSpoilt)
-    const mayDial = connection?.onTrial === true && this.#dials.used(connection, exit)
+    const mayDial = connection?.onTrial === true && this.dials.used(connection, exit)
     const held = lease.connection
     this.#cycle.release(lease, lease.mustCheck && lease.turn === "None" || isSpoilt, exit._tag === "Success")
     if (mayDial && held !== undefined) this.#cycle.dispatch(held)
@@ -275,7 +238,7 @@ export class PoolCore<K, A> {
     connection.madeReady = true
     this.#health.succeeded(connection.owner)
     if (!connection.proving && !connection.untried) return true
-    this.#dials.ready(connection)
+    this.dials.ready(connection)
     this.#store.proved(connection)
     this.#cycle.makeAvailable(connection, this.#clock.now())
     this.#dispatcher.run()
@@ -294,7 +257,7 @@ export class PoolCore<K, A> {
     if (connection === undefined) return undefined
     connection.unfit = true
     // The failure is counted before the slot is free, so that the next dial waits for its delay. A borrow that is late ends by itself.
-    const error = this.remaining(lease) > 0 ? this.#dials.notReady(connection, isAlive, failure) : undefined
+    const error = this.remaining(lease) > 0 ? this.dials.notReady(connection, isAlive, failure) : undefined
     if (!isAlive || !connection.onTrial) this.#health.rejected(connection)
     return error
   }
@@ -304,8 +267,7 @@ export class PoolCore<K, A> {
   // ---- operating -----------------------------------------------------------------------------------------------------
 
   stats(): Stats {
-    const [tally, settings, status] = [this.#tally, this.#settings, this.#status]
-    return Diagnostics.statsOf(this.#endpoints.all(), { tally, settings, status })
+    return Diagnostics.statsOf(this.#endpoints.all(), this.#env, this.#status)
   }
 
   /** What is leased, at most so much of it. */
@@ -334,7 +296,7 @@ export class PoolCore<K, A> {
   }
 
   /** Closes what is idle above the minimum, which is the result. */
-  readonly shrink = () => this.#step(() => this.#store.shrink())
+  readonly shrink = () => this.#env.outbox.step(() => this.#store.shrink())
 
   /** Keeps a connection for the borrowers that it has; the result ends that. */
   reserve(value: A): () => void {
@@ -350,7 +312,7 @@ export class PoolCore<K, A> {
   suspend(mode: "wait" | "fail"): void {
     if (this.isOver) return
     this.#status = mode === "wait" ? "Waiting" : "Refusing"
-    if (mode === "fail") this.#refusals.refuseAll(Diagnostics.poolSuspended)
+    if (mode === "fail") this.#waiting.refuseAll(Diagnostics.poolSuspended)
     this.settle()
   }
 
@@ -363,10 +325,10 @@ export class PoolCore<K, A> {
 
   /** Changes the caps; what is over them is closed when it is not leased any more. */
   resize(caps: { readonly maxPerEndpoint: number; readonly maxTotal: number }): void {
-    Object.assign(this.#settings, caps)
+    Object.assign(this.#env.settings, caps)
     this.#store.resize()
     this.#store.trim()
-    this.#dials.reconsiderAll()
+    this.dials.reconsiderAll()
     this.#dispatcher.run()
     this.settle()
   }
@@ -375,14 +337,14 @@ export class PoolCore<K, A> {
   startDraining(): void {
     if (this.isOver) return
     this.#status = "Draining"
-    this.#refusals.refuseAll(({ label }) => Diagnostics.poolClosed(label))
-    this.#dials.interruptAll()
+    this.#waiting.refuseAll(({ label }) => Diagnostics.poolClosed(label))
+    this.dials.interruptAll()
     for (const connection of this.#store.idle()) this.#store.retire(connection)
     this.settle()
   }
 
   /** Closes the connections that are still leased, under their borrowers. */
-  readonly force = () => this.#step(() => this.#store.retireAll())
+  readonly force = () => this.#env.outbox.step(() => this.#store.retireAll())
 
   /** Calls back once, as soon as nothing is open, opening or closing. */
   readonly whenEmptied = (callback: () => void) => this.#slots.whenEmptied(callback)
@@ -398,12 +360,12 @@ export class PoolCore<K, A> {
 
   /** Whether a dial starts now. If not, its slot is free. */
   dialStarts(dial: PendingDial<K, A>): boolean {
-    return this.#step(() => this.#dials.starts(dial))
+    return this.#env.outbox.step(() => this.dials.starts(dial))
   }
 
   /** The fiber of a dial has ended, whatever came of it. */
   dialEnded(dial: PendingDial<K, A>): void {
-    this.#dials.ended(dial)
+    this.dials.ended(dial)
     this.#dispatcher.run()
     this.settle()
   }
@@ -411,7 +373,7 @@ export class PoolCore<K, A> {
   /** A connection is closed, or its finalizer is left behind. */
   closableOf(connection: PooledConnection<K, A>): Closable {
     const closable = this.#slots.closable(connection)
-    return { ...closable, freed: () => this.#step(closable.freed) }
+    return { ...closable, freed: () => this.#env.outbox.step(closable.freed) }
   }
 
   /** A connection without a borrower was probed: it works, or has failed, or was not asked in the end. */
@@ -440,15 +402,15 @@ export class PoolCore<K, A> {
     this.#endpoints.opened(owner)
     this.observers.current?.opened(this.#clock.now() - slot.since)
     this.#liveness.opened(connection)
-    connection.watcher?.addObserver(() => this.#step(() => this.#died(connection)))
+    connection.watcher?.addObserver(() => this.#env.outbox.step(() => this.#died(connection)))
     if (slot.generation !== owner.generation) return this.#store.retire(connection)
     if (connection.unfit) {
       // A server that closes new connections at once counts as down. The failure is counted before the slot is free, so that the
       // next dial waits for its delay.
-      this.#dials.failed(owner, Diagnostics.diedAtOnce(owner))
+      this.dials.failed(owner, Diagnostics.diedAtOnce(owner))
       return this.#store.retire(connection)
     }
-    this.#dials.arrived(connection, this.#status === "Open")
+    this.dials.arrived(connection, this.#status === "Open")
     // The borrowers that have waited for it are served before it can be another endpoint's turn.
     this.#cycle.makeAvailable(connection, this.#clock.now())
   }
@@ -461,14 +423,14 @@ export class PoolCore<K, A> {
     // Those that have yet to hear of it have not begun with it, and look for another one before its slot is free.
     const unheard = leases.filter(({ turn }) => turn !== "None")
     if (state === "Idle" || leases.length > 0 && unheard.length === leases.length) {
-      this.#tally.died++
-      this.#dials.lost(connection)
+      this.#env.tally.died++
+      this.dials.lost(connection)
     }
     this.#discard(connection)
     for (const lease of unheard) this.#turnWaits.wake(lease)
     if (leases.length === unheard.length) return
     // Its borrower learns of its end first. One that goes on all the same must not keep a slot for a socket that is gone.
-    this.#env.nextTurn(() => this.#env.nextTurn(() => this.#step(() => this.#dials.closeDead(connection))))
+    this.#env.nextTurn(() => this.#env.nextTurn(() => this.#env.outbox.step(() => this.dials.closeDead(connection))))
   }
 
   /** Has a connection closed. Those that would have shared it after its check need another. */
@@ -479,20 +441,15 @@ export class PoolCore<K, A> {
   }
 
   #refuseLate(now: number): number {
-    return this.#refusals.refuseLate(now, () => this.#timeouts.errorsNow())
+    return this.#waiting.refuseLate(now, () => this.#timeouts.errorsNow())
   }
 
   /** A borrower has left its queue. */
-  #hasLeft({ owner }: Lease<K, A>): void {
+  #hasLeft({ connection, owner }: Lease<K, A>): void {
     if (this.#waiting.isEmpty) this.#deadlines.release()
-    if (owner.connecting > 0 && owner.queue.size === 0) this.#dials.reconsider(owner)
+    if (owner.connecting > 0 && owner.queue.size === 0) this.dials.reconsider(owner)
     this.#health.queueChanged(owner)
-  }
-
-  /** A borrower has left its queue without a connection. */
-  #hasGivenUp(lease: Lease<K, A>): void {
-    this.#hasLeft(lease)
-    this.#slots.forgetIfEmpty(lease.owner)
+    if (connection === undefined) this.#slots.forgetIfEmpty(owner)
   }
 
   // ---- time ----------------------------------------------------------------------------------------------------------

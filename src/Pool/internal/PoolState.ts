@@ -11,17 +11,17 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
-import type * as Tracer from "effect/Tracer"
 import type { AgeClock } from "../../internal/AgeClock.ts"
 import type { CallSite } from "../../internal/CallSite.ts"
 import type { GcGuard } from "../../internal/GcGuard.ts"
+import { labelOf } from "../../internal/SafeText.ts"
 import type { ResourceExhausted } from "../../Monitor/Service.ts"
-import type { Tracked } from "../../Monitor/Service.ts"
 import type { Connector } from "../../Resource/Connector.ts"
 import type { Series } from "../../Retry/internal/Decision.ts"
 import type { PoolError } from "../PoolError.ts"
 import type { Settings } from "../PoolOptions.ts"
-import type { EndpointState, Setbacks } from "./DialPolicy.ts"
+import type { Observers, Tally } from "../PoolStats.ts"
+import { type EndpointState, healthy, noSetbacks, type Setbacks } from "./DialPolicy.ts"
 import type { EndpointPool, Item } from "./EndpointPool.ts"
 
 /** Where a pool is in its life. `Waiting` and `Refusing` are the two ways of being suspended. */
@@ -40,16 +40,20 @@ export interface Slot<K, A> {
   readonly generation: number
   /** What Effect's Pool has for it. It is removed there when the slot is not `Connecting` or `Open` any more. */
   readonly item: Item<Lease<K, A>, PooledConnection<K, A>>
+  /** It ends after the scope of the item. */
+  readonly ledgerEntry: LedgerEntry
 }
 
-/** One open connection. While it is `Idle`, Effect's Pool has it available. */
-export interface PooledConnection<K, A> {
+/** What a connection is made of when it has just been opened. */
+type Opening<K, A> = Pick<
+  PooledConnection<K, A>,
+  "owner" | "value" | "watcher" | "slot" | "openedAt" | "openedIn" | "lifetime"
+>
+
+/** One open connection. While it is `Idle`, Effect's Pool has it available. A new one is not leased yet. */
+export class PooledConnection<K, A> {
   readonly owner: PoolEndpoint<K, A>
   readonly value: A
-  /** Holds what the connector acquired. */
-  readonly scope: Scope.Closeable
-  /** They close after `scope`. */
-  readonly ledgerEntry: LedgerEntry
   readonly slot: Slot<K, A>
   /** When it was opened, on the pool's age clock. */
   readonly openedAt: number
@@ -60,36 +64,46 @@ export interface PooledConnection<K, A> {
   /** Waits for its death. */
   readonly watcher: Fiber.Fiber<void> | undefined
   /** Checks or resets it while it has no borrower. Set by the driver. */
-  probe: Fiber.Fiber<boolean> | undefined
+  probe: Fiber.Fiber<boolean> | undefined = undefined
   /** Closes it. Set by the driver. */
-  closing: Fiber.Fiber<void> | undefined
-  state: "Idle" | "Leased" | "Closing"
+  closing: Fiber.Fiber<void> | undefined = undefined
+  state: "Idle" | "Leased" | "Closing" = "Leased"
   /** It must not be leased again: it died, was evicted or was declared broken. */
-  unfit: boolean
+  unfit = false
   /** Its keep-alive check is under way; it is not leased meanwhile. */
-  checking: boolean
+  checking = false
   /** Its borrower checks it, and no other shares it before the check has passed. */
-  proving: boolean
+  proving = false
   /** No borrow of it has ended with a success so far. */
-  onTrial: boolean
+  onTrial = true
   /** It went from its dial straight to those that waited, and none of them has had it made ready yet. */
-  untried: boolean
+  untried = false
   /** It was checked and made ready for a borrower at least once. */
-  madeReady: boolean
+  madeReady = false
   /** When it last came back, on the pool's age clock. */
   idleSince: number
   /** When it was last known to work, on the pool's age clock. */
   provenAt: number
   /** Borrows of it that have ended with a success. */
-  answers: number
+  answers = 0
   /** The turn of the event loop in which it was last known to be alive, as `Liveness` counts them. */
-  aliveIn: number
+  aliveIn = -1
   /** It has died, and the pool did not end it. */
-  hasDied: boolean
+  hasDied = false
   /** Who has it. */
-  readonly leases: Array<Lease<K, A>>
+  readonly leases: Array<Lease<K, A>> = listForOne()
   /** Borrowers that want it for themselves alone. */
-  reservations: number
+  reservations = 0
+
+  constructor({ lifetime, openedAt, openedIn, owner, slot, value, watcher }: Opening<K, A>) {
+    this.owner = owner
+    this.value = value
+    this.slot = slot
+    this.openedAt = this.idleSince = this.provenAt = openedAt
+    this.openedIn = openedIn
+    this.lifetime = lifetime
+    this.watcher = watcher
+  }
 }
 
 /**
@@ -109,90 +123,60 @@ export const removeFrom = <T>(list: Array<T>, item: T): void => {
   else list.splice(list.indexOf(item), 1)
 }
 
-/** A connection that has just been opened and is not leased yet. */
-export const makeConnection = <K, A>(
-  opened: Pick<
-    PooledConnection<K, A>,
-    "owner" | "value" | "watcher" | "scope" | "ledgerEntry" | "slot" | "openedAt" | "openedIn" | "lifetime"
-  >
-): PooledConnection<K, A> => ({
-  // Named one by one, they are laid out in one piece, which takes a hundred bytes less than spreading them.
-  owner: opened.owner,
-  value: opened.value,
-  scope: opened.scope,
-  ledgerEntry: opened.ledgerEntry,
-  slot: opened.slot,
-  openedAt: opened.openedAt,
-  openedIn: opened.openedIn,
-  lifetime: opened.lifetime,
-  watcher: opened.watcher,
-  probe: undefined,
-  closing: undefined,
-  state: "Leased",
-  unfit: false,
-  checking: false,
-  proving: false,
-  onTrial: true,
-  untried: false,
-  madeReady: false,
-  idleSince: opened.openedAt,
-  provenAt: opened.openedAt,
-  answers: 0,
-  aliveIn: -1,
-  hasDied: false,
-  leases: listForOne(),
-  reservations: 0
-})
-
 /** Whether a connection cannot be used any more, leased or not: it has died, or was closed under its borrowers. */
 export const isGone = <K, A>({ state, watcher }: PooledConnection<K, A>): boolean =>
   state === "Closing" || watcher?.pollUnsafe() !== undefined
 
 /** What the pool has for one key. */
-export interface PoolEndpoint<K, A> {
+export class PoolEndpoint<K, A> {
   readonly key: K
   /** The key's text, for errors, logs and the monitor. */
   readonly label: string
-  readonly queue: LeaseQueue<K, A>
+  readonly queue = new LeaseQueue<K, A>()
   /** Effect's Pool of its connections, as long as it has some or opens some. */
-  pool: EndpointPool<Lease<K, A>, PooledConnection<K, A>> | undefined
+  pool: EndpointPool<Lease<K, A>, PooledConnection<K, A>> | undefined = undefined
   /** How many connections are idle, and not being checked. */
-  idle: number
+  idle = 0
   /** The idle and the leased connections. */
-  readonly connections: Array<PooledConnection<K, A>>
-  connecting: number
+  readonly connections: Array<PooledConnection<K, A>> = listForOne()
+  connecting = 0
   /** Those of them whose attempts have failed, and which leave it to another one to carry on. */
-  redundant: number
-  closing: number
+  redundant = 0
+  closing = 0
   /** Borrowers that have not ended although their connection was closed under them. */
-  detached: number
+  detached = 0
   /** Slots that are kept for connects that were left behind. */
-  kept: number
+  kept = 0
   /** Connects and finalizers that were left behind and have not ended, whether or not they keep a slot. */
-  leftBehind: number
+  leftBehind = 0
   /** Connections that others can share as soon as their borrowers' checks have passed. */
-  proving: number
+  proving = 0
   /** Counts evictions. */
-  generation: number
+  generation = 0
   /** Counts borrows. */
-  arrivals: number
-  /** How many leases have yet to find a connection alive before this endpoint is trusted to keep one open after an answer. */
-  doubt: number
+  arrivals = 0
+  /** How many leases have yet to find a connection alive before it is trusted to keep one open after an answer. At first one. */
+  doubt = 1
   /** After so many answers the last connection was ended that was ended together with one; 0 if none was. */
-  endsAfter: number
-  dialState: EndpointState
-  setbacks: Setbacks
-  lastFailure: unknown
+  endsAfter = 0
+  dialState: EndpointState = healthy
+  setbacks: Setbacks = noSetbacks
+  lastFailure: unknown = undefined
   /** Dials that have failed in a row and were not reported to borrowers, if there are any. */
-  series: Series | undefined
+  series: Series | undefined = undefined
   /** When the last attempt failed, on the pool's age clock. */
-  failedAt: number
+  failedAt = -Infinity
   /** No further attempt before this moment, on the pool's age clock. */
-  dialAt: number
+  dialAt = 0
   /** The pool has forgotten it; a borrow that still knows it looks again. */
-  isForgotten: boolean
+  isForgotten = false
   /** When it was last left with nothing open and no borrower waiting, on the pool's age clock. */
-  emptySince: number
+  emptySince = 0
+
+  constructor(key: K) {
+    this.key = key
+    this.label = labelOf(key)
+  }
 }
 
 /** Slots that a key has taken: `connecting + idle + leased + closing`, and those of connects that were left behind. */
@@ -211,9 +195,6 @@ export class Lease<K, A> {
   readonly arrival: number
   /** Tells borrowers apart. A fiber of the pool's that runs in the place of a borrower borrows as that one. */
   readonly fiberId: number
-  /** The fiber that runs in the borrower's place, if there is one, and the next one of such leases. */
-  leaseFiberId = 0
-  nextLeaseFiber: LeaseFiber | undefined = undefined
   /** The borrower, until the lease is guarded: then nothing of the pool leads to it any more. */
   fiber: Fiber.Fiber<unknown, unknown> | undefined
   /** What ends the lease when a scope ends, until the lease is guarded. */
@@ -323,85 +304,45 @@ export class LeaseQueue<K, A> {
 }
 
 /**
- * A borrower and its lease fiber. Where leases end after some time, a borrower's effect has a fiber of its own, which can be
- * interrupted while the borrower's goes on. What it borrows is the borrower's.
- */
-export interface LeaseFiber {
-  /** The borrower. */
-  readonly fiberId: number
-  /** The fiber that runs in its place. */
-  leaseFiberId: number
-  /** The next one in its chain. */
-  nextLeaseFiber: LeaseFiber | undefined
-}
-
-const closeScope = (scope: Scope.Closeable | undefined): Effect.Effect<void> =>
-  scope === undefined ? Effect.void : Scope.close(scope, Exit.void)
-
-/**
  * The entry of a connection in the monitor's ledger, and what ends with its slot: a permit of the budget, say.
  *
  * **Details**
  *
  * The entry lasts for as long as there may be a socket: a dial or a finalizer that was left behind keeps it until it ends, whatever
- * has become of the slot. Most connections have an entry alone, for which a scope would be twice as much as the entry itself.
+ * has become of the slot.
  */
 export class LedgerEntry {
-  #tracked: Tracked | undefined
-  #entry: Scope.Closeable | undefined
-  #slot: Scope.Closeable | undefined
+  readonly entry = Scope.makeUnsafe()
+  /** Where to register what is to last as long as the slot. */
+  readonly slot = Scope.makeUnsafe()
   /** Dials and finalizers under way. */
   #running = 0
   #isClosed = false
-
-  /** Keeps an entry of the ledger. */
-  keep(tracked: Tracked): void {
-    this.#tracked = tracked
-  }
-
-  /** Where a monitor without `track.unsafe` registers the end of the entry. */
-  get entry(): Scope.Closeable {
-    return this.#entry ??= Scope.makeUnsafe()
-  }
-
-  /** Where to register what is to last as long as the slot. */
-  get slot(): Scope.Closeable {
-    return this.#slot ??= Scope.makeUnsafe()
-  }
 
   /** Runs a dial or a finalizer of the connection, which keeps the entry until it ends. */
   during<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
     return Effect.suspend(() => {
       this.#running++
-      return Effect.ensuring(
-        effect,
-        Effect.suspend(() => {
-          this.#running--
-          return this.#endEntry()
-        })
-      )
+      return Effect.ensuring(effect, this.#ended)
     })
   }
 
-  /** Ends what lasts as long as the slot, once, and the entry as soon as nothing is running. It follows the end of the slot. */
-  close(): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      this.#isClosed = true
-      const slot = this.#slot
-      this.#slot = undefined
-      // A monitor that throws costs no permit of the budget.
-      return Effect.ensuring(this.#endEntry(), closeScope(slot))
-    })
-  }
+  readonly #ended = Effect.suspend(() => {
+    this.#running--
+    return this.#endEntry
+  })
 
-  #endEntry(): Effect.Effect<void> {
-    if (!this.#isClosed || this.#running > 0) return Effect.void
-    const [tracked, entry] = [this.#tracked, this.#entry]
-    this.#tracked = undefined
-    this.#entry = undefined
-    const closed = closeScope(entry)
-    return tracked === undefined ? closed : Effect.ensuring(Effect.sync(() => tracked.end()), closed)
-  }
+  /** It ends when the slot has ended and nothing is running. */
+  readonly #endEntry = Effect.suspend(() =>
+    this.#isClosed && this.#running === 0 ? Scope.close(this.entry, Exit.void) : Effect.void
+  )
+
+  /** Ends what lasts as long as the slot, once, and the entry as soon as nothing is running. */
+  readonly close = Effect.suspend(() => {
+    this.#isClosed = true
+    // A monitor that throws costs no permit of the budget.
+    return Effect.ensuring(this.#endEntry, Scope.close(this.slot, Exit.void))
+  })
 }
 
 /** Runs what a connector or a hook does with a connection, so that what it borrows counts as borrowed by the holder of that. */
@@ -421,44 +362,11 @@ export interface SlotHolding<K, A> {
   readonly outOfReach: (lease: Lease<K, A>) => HeldSlots | undefined
 }
 
-/** An opened connection and what holds it. */
+/** A connection that has just been opened, in the scope of its item. */
 export interface OpenedConnection<A> {
   readonly value: A
   /** Ends when the connection has died, if the connector notices that. */
   readonly watcher: Fiber.Fiber<void> | undefined
-  /** Holds what the connector acquired. */
-  readonly scope: Scope.Closeable
-  readonly ledgerEntry: LedgerEntry
-}
-
-/** What the pool answers while a connection is being opened. */
-export interface DialRequest<A> {
-  /** Whether the connection is still wanted. It is asked again before each dial. */
-  readonly isWanted: () => boolean
-  /** The dial begins. From here on it outlives the borrower that it was meant for. */
-  readonly dialing: () => void
-  /** Whether it was interrupted, before the dial had begun, because it was not wanted any more. */
-  readonly isAbandoned: () => boolean
-  /** The budget has had nothing left for a while: an idle connection of another endpoint may give its permit up. */
-  readonly crowded: () => void
-  /** The attempt failed; `true` if another one of the endpoint is under way, which carries on. */
-  readonly isRedundant: (failure: unknown) => boolean
-  /** The connection is open. It is taken over in the same uninterruptible step. */
-  readonly opened: (opened: OpenedConnection<A>) => void
-  /** The attempt has failed. */
-  readonly failed: (error: unknown) => void
-  /** The slot is free: nothing of the connection is left, or it is not waited for any longer. */
-  readonly freed: () => void
-  /** Something of the attempt was left behind. The result is called when that has ended after all. */
-  readonly leftBehind: (what: "Connect" | "Close") => () => void
-  /** Nothing comes of the attempt any more, and its slot is kept for a connect that was left behind until {@link freed}. */
-  readonly slotKept: () => void
-  /** Attempts that were made before, for those who wait: the gate stops retries earlier than first attempts. */
-  readonly attempts: () => number
-  /** Where the borrower that is first in the queue asked for it. */
-  readonly site: () => CallSite | undefined
-  /** The span of the borrower that is first in the queue, if it is being traced. */
-  readonly span: () => Tracer.AnySpan | undefined
 }
 
 /** What is called when something was left behind. The result is called when that has ended after all. */
@@ -482,8 +390,6 @@ export type Probe<A> = (connection: A, label: string, onBehalf: OnBehalf) => Eff
 export interface PendingDial<K, A> {
   readonly endpoint: PoolEndpoint<K, A>
   readonly slot: Slot<K, A>
-  /** What the fiber asks and says while it opens the connection. */
-  readonly request: DialRequest<A>
   /** Its fiber has started. */
   isStarted: boolean
   /** It has begun to connect. Before that it waits at the gate or for the budget. */
@@ -548,6 +454,13 @@ export class Outbox<K, A> {
     if (this.#commands.length === 1 && !this.#isRunning) queueMicrotask(() => this.drain())
   }
 
+  /** Runs the commands of a step when it is over. */
+  step<B>(event: () => B): B {
+    const result = event()
+    this.drain()
+    return result
+  }
+
   /** No command waits, and none is being run. */
   get isEmpty(): boolean {
     return this.#commands.length === 0
@@ -585,7 +498,6 @@ export interface Environment<K, A> {
   readonly nextTurn: (act: () => void) => void
   /** Acts so many milliseconds later, or at once where the clock is not that of the platform. */
   readonly later: (act: () => void, millis: number) => void
-  readonly makeEndpoint: (key: K) => PoolEndpoint<K, A>
   /** What the core wants done. */
   readonly outbox: Outbox<K, A>
   /** Whether the connector notices the death of a connection. */
@@ -600,4 +512,18 @@ export interface Environment<K, A> {
   readonly hasReset: boolean
   /** What keeps the gate from letting a dial in now, if something does. */
   readonly obstacle: (label: string) => ResourceExhausted | undefined
+}
+
+/** What the parts of a core have in common. */
+export interface CoreEnvironment<K, A> extends Environment<K, A> {
+  readonly tally: Tally
+  readonly observers: Observers
+  /** Connections are leased and opened. */
+  readonly isOpen: () => boolean
+  /** Nothing is leased any more. */
+  readonly isOver: () => boolean
+  /** Serves the borrowers that wait. */
+  readonly dispatch: () => void
+  /** Something is due at this moment. */
+  readonly wakeAt: (due: number) => void
 }

@@ -12,6 +12,14 @@ import type { Environment, Lease, PoolEndpoint } from "./PoolState.ts"
 export class WaitQueue<K, A> {
   /** The endpoints with waiting borrowers, whose turn is next first. */
   readonly #turns = new Set<PoolEndpoint<K, A>>()
+  readonly #resumeQueue: ResumeQueue<K, A>
+  readonly #left: (lease: Lease<K, A>) => void
+
+  /** `left` is called when one has left its queue. */
+  constructor(resumeQueue: ResumeQueue<K, A>, left: (lease: Lease<K, A>) => void) {
+    this.#resumeQueue = resumeQueue
+    this.#left = left
+  }
 
   get isEmpty(): boolean {
     return this.#turns.size === 0
@@ -30,10 +38,17 @@ export class WaitQueue<K, A> {
     else lease.owner.queue.addFirst(lease)
   }
 
+  /** Takes a borrow out of its queue. One that is served or refused is resumed. */
   leave(lease: Lease<K, A>): void {
     lease.state = "Over"
     lease.owner.queue.remove(lease)
     if (lease.owner.queue.size === 0) this.#turns.delete(lease.owner)
+  }
+
+  /** Resumes a borrow that has left its queue: with its connection, or with this failure. */
+  resume(lease: Lease<K, A>, failure?: PoolError): void {
+    this.#resumeQueue.add(lease, failure)
+    this.#left(lease)
   }
 
   /** The endpoint had its turn. */
@@ -41,66 +56,37 @@ export class WaitQueue<K, A> {
     if (this.#turns.delete(endpoint)) this.#turns.add(endpoint)
   }
 
-  /** The borrows whose deadline has passed, with their places, and the next deadline. In a queue, they are in order. */
-  expired(now: number): {
-    readonly late: ReadonlyArray<{ readonly lease: Lease<K, A>; readonly position: number }>
-    readonly next: number
-  } {
-    const late: Array<{ readonly lease: Lease<K, A>; readonly position: number }> = []
-    let next = Infinity
-    for (const { queue } of this.#turns) {
-      let lease = queue.first
-      for (let position = 1; lease !== undefined && lease.deadline <= now; lease = lease.behind, position++) {
-        late.push({ lease, position })
-      }
-      if (lease !== undefined) next = Math.min(next, lease.deadline)
-    }
-    return { late, next }
-  }
-}
-
-/** Tells those that wait why they do not get one. */
-export class Refusals<K, A> {
-  readonly #waiting: WaitQueue<K, A>
-  readonly #resumeQueue: ResumeQueue<K, A>
-  readonly #left: (lease: Lease<K, A>) => void
-
-  /** `left` is called when one has left its queue. */
-  constructor(
-    waiting: WaitQueue<K, A>,
-    resumeQueue: ResumeQueue<K, A>,
-    left: (lease: Lease<K, A>) => void
-  ) {
-    this.#waiting = waiting
-    this.#resumeQueue = resumeQueue
-    this.#left = left
-  }
-
-  refuse(lease: Lease<K, A>, error: PoolError): void {
-    this.#waiting.leave(lease)
-    this.#left(lease)
-    this.#resumeQueue.add(lease, error)
-  }
-
   /** Refuses all that wait for an endpoint. */
-  refuseAllOf(endpoint: PoolEndpoint<K, A>, error: PoolError): void {
-    for (let lease = endpoint.queue.first; lease !== undefined; lease = endpoint.queue.first) this.refuse(lease, error)
+  refuseAllOf({ queue }: PoolEndpoint<K, A>, error: PoolError): void {
+    for (let lease = queue.first; lease !== undefined; lease = queue.first) this.#refuse(lease, error)
   }
 
   /** Refuses all that wait for any endpoint. */
   refuseAll(errorFor: (endpoint: PoolEndpoint<K, A>) => PoolError): void {
-    for (const endpoint of [...this.#waiting.turns]) this.refuseAllOf(endpoint, errorFor(endpoint))
+    for (const endpoint of this.#turns) this.refuseAllOf(endpoint, errorFor(endpoint))
   }
 
   /** Refuses those whose deadlines have passed; returns the next one. `errors` is called once, if there are any. */
   refuseLate(now: number, errors: () => (lease: Lease<K, A>, position: number) => PoolError): number {
-    const { late, next } = this.#waiting.expired(now)
+    const late: Array<{ readonly lease: Lease<K, A>; readonly position: number }> = []
+    let next = Infinity
+    for (const { queue } of this.#turns) {
+      let lease = queue.first
+      // In a queue, deadlines are in order.
+      for (let position = 1; lease !== undefined && lease.deadline <= now; lease = lease.behind) {
+        late.push({ lease, position: position++ })
+      }
+      if (lease !== undefined) next = Math.min(next, lease.deadline)
+    }
     if (late.length === 0) return next
     const errorFor = errors()
-    for (const { lease, position } of late) {
-      this.refuse(lease, errorFor(lease, position))
-    }
+    for (const { lease, position } of late) this.#refuse(lease, errorFor(lease, position))
     return next
+  }
+
+  #refuse(lease: Lease<K, A>, error: PoolError): void {
+    this.leave(lease)
+    this.resume(lease, error)
   }
 }
 

@@ -12,10 +12,11 @@ const leaseOf = (borrowedAt: number, limited = false): Lease<string, string> =>
 const idle = { state: "Idle", leases: [] }
 
 const connectionsWith = (leases: Leases, others = 0) => {
-  const connections: ReadonlySet<PooledConnection<string, string>> = new Set(
-    [{ state: "Leased", leases }, ...Array.from({ length: others }, () => ({ ...idle }))]
-  ) as never
-  return { all: () => connections, size: connections.size, hasLeased: true }
+  const connections: Array<PooledConnection<string, string>> = [
+    { state: "Leased", leases },
+    ...Array.from({ length: others }, () => ({ ...idle }))
+  ] as never
+  return { all: () => connections, size: connections.length, hasLeased: true }
 }
 
 const isGuarded = ({ fiber, gcGuard }: Lease<string, string>) => gcGuard !== undefined && fiber === undefined

@@ -1,24 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Endpoints } from "../../../src/Pool/internal/Endpoints.ts"
-import type { PoolEndpoint } from "../../../src/Pool/internal/PoolState.ts"
-
-/** As much of an endpoint as is looked at. */
-const endpointOf = (key: string): PoolEndpoint<string, string> =>
-  ({
-    key,
-    connections: [],
-    connecting: 0,
-    dialAt: 0,
-    closing: 0,
-    detached: 0,
-    kept: 0,
-    leftBehind: 0,
-    queue: { size: 0 }
-  }) as never
 
 describe("a directory of endpoints with a minimum", () => {
   it("looks only at those that may have less", () => {
-    const endpoints = new Endpoints(endpointOf, 1)
+    const endpoints = new Endpoints<string, string>(1)
     const [full, empty] = [endpoints.add("full"), endpoints.add("empty")]
     full.connecting = 1
     assert.deepStrictEqual([...endpoints.lacking()], [empty])
@@ -29,14 +14,14 @@ describe("a directory of endpoints with a minimum", () => {
   })
 
   it("says when one that is down may be dialled", () => {
-    const endpoints = new Endpoints(endpointOf, 1)
+    const endpoints = new Endpoints<string, string>(1)
     const down = endpoints.add("down")
     down.dialAt = 5000
     assert.strictEqual(endpoints.lost(down), 5000)
   })
 
   it("has none of them without a minimum", () => {
-    const endpoints = new Endpoints(endpointOf, 0)
+    const endpoints = new Endpoints<string, string>(0)
     assert.strictEqual(endpoints.lost(endpoints.add("a")), Infinity)
     assert.deepStrictEqual([...endpoints.lacking()], [])
   })

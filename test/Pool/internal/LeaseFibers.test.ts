@@ -1,42 +1,26 @@
 import { assert, describe, it } from "@effect/vitest"
 import { LeaseFibers } from "../../../src/Pool/internal/Leases.ts"
-import type { LeaseFiber } from "../../../src/Pool/internal/PoolState.ts"
 
-const leaseFiberOf = (fiberId: number, leaseFiberId: number): LeaseFiber => ({
-  fiberId,
-  leaseFiberId,
-  nextLeaseFiber: undefined
-})
-
-describe("deputies", () => {
-  it("are known for as long as they are there, also several in one chain", () => {
+describe("lease fibers", () => {
+  it("are known for as long as they are there", () => {
     const leaseFibers = new LeaseFibers()
-    const chain = [leaseFiberOf(1, 5), leaseFiberOf(2, 5 + 1024), leaseFiberOf(3, 5 + 2048)]
-    for (const leaseFiber of chain) leaseFibers.add(leaseFiber)
-    assert.deepStrictEqual([5, 5 + 1024, 5 + 2048, 5 + 3072, 6].map((id) => leaseFibers.borrowerOn(id)), [
-      1,
-      2,
-      3,
-      3077,
-      6
-    ])
-    for (const [index, leaseFiber] of [chain[1], chain[2], chain[0]].entries()) {
-      if (leaseFiber === undefined) continue
-      leaseFibers.remove(leaseFiber)
-      assert.strictEqual(leaseFibers.borrowerOn(leaseFiber.leaseFiberId), leaseFiber.leaseFiberId)
-      if (index < 2) assert.strictEqual(leaseFibers.borrowerOn(5), 1)
+    for (const [leaseFiberId, borrower] of [[5, 1], [6, 2], [7, 3]] as const) leaseFibers.add(leaseFiberId, borrower)
+    assert.deepStrictEqual([5, 6, 7, 8].map((id) => leaseFibers.borrowerOn(id)), [1, 2, 3, 8])
+    for (const leaseFiberId of [6, 7, 5]) {
+      assert.notStrictEqual(leaseFibers.borrowerOn(5), 5)
+      leaseFibers.remove(leaseFiberId)
+      assert.strictEqual(leaseFibers.borrowerOn(leaseFiberId), leaseFiberId)
     }
   })
 
   it("that never began leave the others alone, however often they are removed", () => {
     const leaseFibers = new LeaseFibers()
-    const leaseFiber = leaseFiberOf(1, 5)
-    leaseFibers.add(leaseFiber)
-    for (const never of [leaseFiberOf(2, 0), leaseFiberOf(3, 5)]) leaseFibers.remove(never)
+    leaseFibers.add(5, 1)
+    for (const never of [0, 6]) leaseFibers.remove(never)
     assert.strictEqual(leaseFibers.borrowerOn(5), 1)
-    leaseFibers.remove(leaseFiber)
-    leaseFibers.remove(leaseFiber)
-    leaseFibers.add(leaseFiber)
+    leaseFibers.remove(5)
+    leaseFibers.remove(5)
+    leaseFibers.add(5, 1)
     assert.strictEqual(leaseFibers.borrowerOn(5), 1)
   })
 })
