@@ -160,13 +160,15 @@ const defaultTotal = 5
 
 type Check = ReturnType<typeof checkOptions>
 
+type Caps = Readonly<Pick<Settings, "maxPerEndpoint" | "maxTotal">>
+
 /** The caps of a pool as they are given. */
-export interface Caps {
-  readonly maxPerEndpoint?: number | undefined
-  readonly maxTotal?: number | undefined
-}
+type GivenCaps = Pick<Options<never, never, never, never>, "maxPerEndpoint" | "maxTotal">
 
 const byDefault = {
+  connectTimeout: "10 seconds",
+  closeTimeout: "2 seconds",
+  leftBehindTimeout: "1 minute",
   acquireTimeout: "30 seconds",
   idleTimeout: "60 seconds",
   maxLifetime: "5 minutes",
@@ -182,11 +184,7 @@ const bound = { exclusive: true, infinite: false }
 const bestBefore = { exclusive: true, infinite: true }
 
 /** Fills in the defaults of the caps; throws `InvalidOption` on an invalid value. */
-export const capsOf = (
-  check: Check,
-  options: Caps,
-  defaults: { readonly maxPerEndpoint: number; readonly maxTotal: number }
-): { readonly maxPerEndpoint: number; readonly maxTotal: number } => {
+export const capsOf = (check: Check, options: GivenCaps, defaults: Caps): Caps => {
   const given = options.maxPerEndpoint
   const maxPerEndpoint = check.whole("maxPerEndpoint", given ?? defaults.maxPerEndpoint, { min: 1 })
   const fallback = Math.max(defaults.maxTotal, maxPerEndpoint)
@@ -197,10 +195,7 @@ export const capsOf = (
 }
 
 /** The caps of a running pool after a change; throws `InvalidOption` on an invalid value. */
-export const resizedCaps = (
-  caps: Caps,
-  now: { readonly maxPerEndpoint: number; readonly maxTotal: number }
-): { readonly maxPerEndpoint: number; readonly maxTotal: number } => {
+export const resizedCaps = (caps: GivenCaps, now: Caps): Caps => {
   const check = checkOptions("ConnectionPool.resize")
   const maxTotal = check.whole("maxTotal", caps.maxTotal ?? now.maxTotal, { min: 1 })
   return capsOf(check, { maxPerEndpoint: caps.maxPerEndpoint, maxTotal }, now)
@@ -246,34 +241,27 @@ const redialPolicy = (policy: RetryPolicy.RetryPolicy, maxRedialDelay: number): 
 /** Fills in the defaults; throws `InvalidOption` on an invalid value. */
 export const settingsOf = <K, A, E, R>(options: Options<K, A, E, R>): Settings => {
   const check = checkOptions("ConnectionPool")
-  const millis = (option: keyof typeof byDefault, range: { readonly exclusive: boolean; readonly infinite: boolean }) =>
-    Duration.toMillis(check.duration(option, options[option] ?? byDefault[option], { min: 0, ...range }))
+  const duration = (
+    option: keyof typeof byDefault,
+    range: { readonly exclusive: boolean; readonly infinite: boolean }
+  ) => check.duration(option, options[option] ?? byDefault[option], { min: 0, ...range })
+  const millis = (...args: Parameters<typeof duration>) => Duration.toMillis(duration(...args))
   const caps = capsOf(check, options, { maxPerEndpoint: 2, maxTotal: defaultTotal })
   const keepalive = millis("keepalive", bestBefore)
   const needsCheck = "be \"Infinity\", because the connector has no check"
-  check.require(
-    keepalive === Infinity || options.connector.check !== undefined,
-    "keepalive",
-    options.keepalive,
-    needsCheck
-  )
+  const canCheck = keepalive === Infinity || options.connector.check !== undefined
+  check.require(canCheck, "keepalive", options.keepalive, needsCheck)
   return {
     ...caps,
     minPerEndpoint: minimumOf(check, options.minPerEndpoint ?? 0, caps.maxPerEndpoint),
     concurrency: check.whole("concurrency", options.concurrency ?? 1, { min: 1, infinite: true }),
-    connectTimeout: check.duration("connectTimeout", options.connectTimeout ?? "10 seconds", {
-      min: 0,
-      exclusive: true
-    }),
+    connectTimeout: duration("connectTimeout", bound),
     acquireTimeout: millis("acquireTimeout", bound),
     idleTimeout: millis("idleTimeout", bestBefore),
     maxLifetime: millis("maxLifetime", bestBefore),
     lifetimeJitter: fractionOf(check, options.lifetimeJitter ?? 0.25),
-    closeTimeout: check.duration("closeTimeout", options.closeTimeout ?? "2 seconds", { min: 0 }),
-    leftBehindTimeout: check.duration("leftBehindTimeout", options.leftBehindTimeout ?? "1 minute", {
-      min: 0,
-      infinite: true
-    }),
+    closeTimeout: duration("closeTimeout", { exclusive: false, infinite: false }),
+    leftBehindTimeout: duration("leftBehindTimeout", { exclusive: false, infinite: true }),
     maxWaiters: check.whole("maxWaiters", options.maxWaiters ?? Infinity, { min: 0, infinite: true }),
     checkAfterIdle: millis("checkAfterIdle", { exclusive: false, infinite: true }),
     keepalive,

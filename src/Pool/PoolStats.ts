@@ -5,42 +5,45 @@
  */
 import type { Counts } from "./PoolError.ts"
 
+/** Totals under construction. */
+export class Tally {
+  /** Connections that were opened. */
+  opened = 0
+  /** Connections that were closed, for whatever reason. */
+  closed = 0
+  /** Attempts to open a connection that failed. */
+  failedAttempts = 0
+  /** Leases of connections. */
+  borrowed = 0
+  /** Borrows that had to wait. */
+  waited = 0
+  /** Borrows that ran out of time. */
+  timeouts = 0
+  /** Idle connections that were evicted for another endpoint. */
+  evicted = 0
+  /** Connections that ended because they were idle or alive for too long. */
+  expired = 0
+  /** Connections that died while they were idle. */
+  died = 0
+  /** Connects that had not ended some time after `connectTimeout` had interrupted them, and were left behind. */
+  connectsLeftBehind = 0
+  /** Connections whose finalizers had not ended half a second after `closeTimeout`, and were left behind. */
+  closesLeftBehind = 0
+  /** Leases that were held for longer than `leakThreshold`. */
+  leaksReported = 0
+  /** Leases that were ended because they were held for longer than `maxLease`. */
+  leasesExpired = 0
+  /** Leases whose borrowers were garbage-collected without giving them back. Their connections were closed. */
+  leasesLost = 0
+}
+
 /**
  * What has happened since the pool was made. Numbers only grow.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Totals {
-  /** Connections that were opened. */
-  readonly opened: number
-  /** Connections that were closed, for whatever reason. */
-  readonly closed: number
-  /** Attempts to open a connection that failed. */
-  readonly failedAttempts: number
-  /** Leases of connections. */
-  readonly borrowed: number
-  /** Borrows that had to wait. */
-  readonly waited: number
-  /** Borrows that ran out of time. */
-  readonly timeouts: number
-  /** Idle connections that were evicted for another endpoint. */
-  readonly evicted: number
-  /** Connections that ended because they were idle or alive for too long. */
-  readonly expired: number
-  /** Connections that died while they were idle. */
-  readonly died: number
-  /** Connects that had not ended some time after `connectTimeout` had interrupted them, and were left behind. */
-  readonly connectsLeftBehind: number
-  /** Connections whose finalizers had not ended half a second after `closeTimeout`, and were left behind. */
-  readonly closesLeftBehind: number
-  /** Leases that were held for longer than `leakThreshold`. */
-  readonly leaksReported: number
-  /** Leases that were ended because they were held for longer than `maxLease`. */
-  readonly leasesExpired: number
-  /** Leases whose borrowers were garbage-collected without giving them back. Their connections were closed. */
-  readonly leasesLost: number
-}
+export interface Totals extends Readonly<Tally> {}
 
 /**
  * A snapshot of a pool.
@@ -57,26 +60,6 @@ export interface Stats extends Counts, Totals {
   /** The counts of each endpoint, by its text. Endpoints with the same text are counted together. */
   readonly endpoints: ReadonlyMap<string, Counts>
 }
-
-/** Totals under construction. */
-export type Tally = { -readonly [K in keyof Totals]: number }
-
-export const emptyTally = (): Tally => ({
-  opened: 0,
-  closed: 0,
-  failedAttempts: 0,
-  borrowed: 0,
-  waited: 0,
-  timeouts: 0,
-  evicted: 0,
-  expired: 0,
-  died: 0,
-  connectsLeftBehind: 0,
-  closesLeftBehind: 0,
-  leaksReported: 0,
-  leasesExpired: 0,
-  leasesLost: 0
-})
 
 /**
  * What a pool knows of an endpoint from its dials, its checks and its borrowers.
@@ -107,34 +90,20 @@ export const emptyTally = (): Tally => ({
  */
 export type Health = "Healthy" | "Degraded" | "Unavailable"
 
-/** Durations are in milliseconds. */
-export interface Observer {
-  readonly opened: (millis: number) => void
-  /** A borrow that had to wait has got its connection. */
-  readonly waited: (millis: number) => void
-  /** A connection has come back from a borrower. */
-  readonly used: (millis: number) => void
-  readonly timedOut: () => void
-  /** A connect or a finalizer did not end in time. */
-  readonly leftBehind: (what: "Connect" | "Close") => void
-  /** What is known of an endpoint may have changed. */
-  readonly judged: () => void
-}
-
-const combine = (observers: ReadonlyArray<Observer>): Observer | undefined => {
-  if (observers.length <= 1) return observers[0]
-  const tell = (what: (observer: Observer) => void) => {
-    for (const observer of observers) what(observer)
-  }
-  return {
-    opened: (millis) => tell((observer) => observer.opened(millis)),
-    waited: (millis) => tell((observer) => observer.waited(millis)),
-    used: (millis) => tell((observer) => observer.used(millis)),
-    timedOut: () => tell((observer) => observer.timedOut()),
-    leftBehind: (what) => tell((observer) => observer.leftBehind(what)),
-    judged: () => tell((observer) => observer.judged())
-  }
-}
+/**
+ * What an observer is called with. The number is a duration in milliseconds, of `Opened`, `Waited` and `Used`.
+ *
+ * - `Opened`: a connection is open.
+ * - `Waited`: a borrow that had to wait has got its connection.
+ * - `Used`: a connection has come back from a borrower.
+ * - `TimedOut`: a borrow has run out of time.
+ * - `LeftBehindConnect`, `LeftBehindClose`: a connect or a finalizer did not end in time.
+ * - `Judged`: what is known of an endpoint may have changed.
+ */
+export type Observer = (
+  event: "Opened" | "Waited" | "Used" | "TimedOut" | "LeftBehindConnect" | "LeftBehindClose" | "Judged",
+  millis: number
+) => void
 
 /** The observers of a pool, combined into one, or into none, which costs the pool nothing. */
 export class Observers {
@@ -149,6 +118,8 @@ export class Observers {
 
   #set(all: ReadonlyArray<Observer>): void {
     this.#all = all
-    this.current = combine(all)
+    this.current = all.length <= 1 ? all[0] : (event, millis) => {
+      for (const observe of all) observe(event, millis)
+    }
   }
 }

@@ -57,18 +57,16 @@ const metricsOf = (name: string) => {
     idleMax: gauge("idle.max", "Most idle connections"),
     max: gauge("max", "Most connections"),
     pending: gauge("pending_requests", "Borrowers that wait"),
-    timeouts: Metric.counter("db.client.connection.timeouts", {
+    TimedOut: Metric.counter("db.client.connection.timeouts", {
       description: "Borrows that ran out of time",
       attributes,
       incremental: true
     }),
-    leftBehind: {
-      Connect: leftBehind("connect"),
-      Close: leftBehind("close")
-    },
-    createTime: seconds("create_time", "Time to open a connection, in seconds"),
-    waitTime: seconds("wait_time", "Time that a borrower waited, in seconds"),
-    useTime: seconds("use_time", "Time that a connection was leased, in seconds")
+    LeftBehindConnect: leftBehind("connect"),
+    LeftBehindClose: leftBehind("close"),
+    Opened: seconds("create_time", "Time to open a connection, in seconds"),
+    Waited: seconds("wait_time", "Time that a borrower waited, in seconds"),
+    Used: seconds("use_time", "Time that a connection was leased, in seconds")
   }
 }
 
@@ -137,13 +135,10 @@ export const record = <K, A>(
     const context = yield* Effect.context<never>()
     yield* Effect.acquireRelease(
       Effect.sync(() =>
-        core.observers.add({
-          opened: (millis) => metrics.createTime.updateUnsafe(millis / 1000, context),
-          waited: (millis) => metrics.waitTime.updateUnsafe(millis / 1000, context),
-          used: (millis) => metrics.useTime.updateUnsafe(millis / 1000, context),
-          timedOut: () => metrics.timeouts.updateUnsafe(1, context),
-          leftBehind: (what) => metrics.leftBehind[what].updateUnsafe(1, context),
-          judged: () => undefined
+        core.observers.add((event, millis) => {
+          if (event === "Judged") return
+          const isTime = event === "Opened" || event === "Waited" || event === "Used"
+          metrics[event].updateUnsafe(isTime ? millis / 1000 : 1, context)
         })
       ),
       (stop) => Effect.sync(stop)
@@ -186,14 +181,6 @@ export const changes = <K, A>(
   )
 }
 
-const noted = {
-  opened: () => undefined,
-  waited: () => undefined,
-  used: () => undefined,
-  timedOut: () => undefined,
-  leftBehind: () => undefined
-}
-
 /**
  * The health of an endpoint: what it is now, then each change, without end. A consumer that is too slow misses some of the
  * changes and never the last one.
@@ -228,7 +215,7 @@ export const health = <K, A>(pool: ConnectionPool<K, A>, key: K): Stream.Stream<
       Effect.sync(() => {
         const tell = () => Queue.offerUnsafe(queue, core.health(key))
         tell()
-        return core.observers.add({ ...noted, judged: tell })
+        return core.observers.add((event) => event === "Judged" && tell())
       }),
       (stop) => Effect.sync(stop)
     ), { bufferSize: 16, strategy: "sliding" })

@@ -52,31 +52,6 @@ export const lacksMinimum = <K, A>(
   endpoint.queue.size === 0 && now >= endpoint.dialAt
 
 /**
- * What becomes of one wanted connection.
- *
- * - `Open`: there is a slot; dial.
- * - `Await`: a connection is closing already, and its slot is for this one.
- * - `Evict`: close one idle connection of another endpoint and wait for its slot.
- * - `Stall`: every slot is in use.
- */
-export type Admission = "Open" | "Await" | "Evict" | "Stall"
-
-/** Decides about one wanted connection. `closingUnclaimed` counts closing connections whose slots are not claimed yet. */
-export const admit = (pool: {
-  /** Every slot is taken. */
-  readonly isFull: boolean
-  readonly closingUnclaimed: number
-  readonly hasVictim: boolean
-}): Admission =>
-  !pool.isFull
-    ? "Open"
-    : pool.closingUnclaimed > 0
-    ? "Await"
-    : pool.hasVictim
-    ? "Evict"
-    : "Stall"
-
-/**
  * An endpoint that is behind by one slot gets one when its first borrower has waited for so long, from a connection that
  * was there for as long, in ms. A crowd always waits long, so that the wait alone would turn slots round all the time.
  */

@@ -73,11 +73,22 @@ const wait = <K, A, B, E, R>(
   return Effect.andThen(span, onward)
 }
 
+/** How a borrow goes on: with its connection, or with another attempt to get one. */
+interface Steps<A, B, E, R> {
+  readonly onward: (connection: A) => Effect.Effect<B, E, R>
+  readonly attempt: Effect.Effect<B, E | PoolError, R>
+}
+
 /**
  * Checks the connection at hand and makes it ready. One that fails, or does not answer in the time that is left, is closed,
  * and the borrow goes back to the front of its queue with the deadline that it had.
  */
-const prepared = <K, A>(pool: PoolAccess<K, A>, lease: Lease<K, A>, value: A): Effect.Effect<A, PoolError> => {
+const prepared = <K, A, B, E, R>(
+  pool: PoolAccess<K, A>,
+  lease: Lease<K, A>,
+  { value }: PooledConnection<K, A>,
+  { attempt, onward }: Steps<A, B, E, R>
+): Effect.Effect<B, E | PoolError, R> => {
   const { beforeLend, check, core } = pool
   const { label } = lease.owner
   const onBehalf = inPlaceOf(lease.fiberId)
@@ -96,26 +107,14 @@ const prepared = <K, A>(pool: PoolAccess<K, A>, lease: Lease<K, A>, value: A): E
     orElse: () => Effect.succeed(false)
   })
   return Effect.flatMap(inTime, (works) => {
-    if (works && core.proved(lease)) return Effect.succeed(inUse(pool, lease, value))
+    if (works && core.proved(lease)) return onward(inUse(pool, lease, value))
     const refused = core.reject(lease, isAlive && !works, failure?.error)
     if (refused !== undefined) return Effect.fail(refused)
     return core.remaining(lease) > 0
-      ? wait(pool, lease, borrowedLater(pool, lease))
+      ? wait(pool, lease, attempt)
       : Effect.fail(core.timeoutOf(lease))
   })
 }
-
-const borrowed = <K, A>(pool: PoolAccess<K, A>, lease: Lease<K, A>): Effect.Effect<A, PoolError> => {
-  const { connection } = lease
-  if (connection === undefined) return Effect.die(new Error("a borrow went on without a connection"))
-  if (lease.turn !== "None" && !pool.core.heard(lease)) return wait(pool, lease, borrowedLater(pool, lease))
-  return lease.mustCheck || pool.beforeLend !== undefined
-    ? prepared(pool, lease, connection.value)
-    : Effect.succeed(inUse(pool, lease, connection.value))
-}
-
-const borrowedLater = <K, A>(pool: PoolAccess<K, A>, lease: Lease<K, A>): Effect.Effect<A, PoolError> =>
-  Effect.suspend(() => borrowed(pool, lease))
 
 /** Marks the lease as in use. */
 const inUse = <K, A>({ core }: PoolAccess<K, A>, lease: Lease<K, A>, value: A): A => {
@@ -124,12 +123,25 @@ const inUse = <K, A>({ core }: PoolAccess<K, A>, lease: Lease<K, A>, value: A): 
 }
 
 /**
- * Gets a connection for a lease. Whatever happens, `core.end(lease)` has to follow: the connection is the lease's from
- * the moment at which the pool grants it, whether or not the fiber has noticed yet.
+ * Gets a connection for a lease in several steps, and goes on with it. Whatever happens, `core.end(lease)` has to follow: the
+ * connection is the lease's from the moment at which the pool grants it, whether or not the fiber has noticed yet.
  */
-const acquire = <K, A>(pool: PoolAccess<K, A>, lease: Lease<K, A>): Effect.Effect<A, PoolError> => {
-  if (lease.connection !== undefined || pool.core.tryLease(lease) !== undefined) return borrowed(pool, lease)
-  return wait(pool, lease, borrowedLater(pool, lease))
+const inSteps = <K, A, B, E, R>(
+  pool: PoolAccess<K, A>,
+  lease: Lease<K, A>,
+  onward: (connection: A) => Effect.Effect<B, E, R>
+): Effect.Effect<B, E | PoolError, R> => {
+  const { core } = pool
+  // It is run once to begin with, and once more when a wait has ended.
+  const attempt: Effect.Effect<B, E | PoolError, R> = Effect.suspend(() => {
+    core.settle()
+    const connection = lease.connection ?? core.tryLease(lease)
+    if (connection === undefined || lease.turn !== "None" && !core.heard(lease)) return wait(pool, lease, attempt)
+    return lease.mustCheck || pool.beforeLend !== undefined
+      ? prepared(pool, lease, connection, { attempt, onward })
+      : onward(inUse(pool, lease, connection.value))
+  })
+  return attempt
 }
 
 /**
@@ -223,18 +235,9 @@ const useInSteps = <K, A, B, E, R>(
   lease: Lease<K, A>,
   f: (connection: A) => Effect.Effect<B, E, R>
 ): Effect.Effect<B, E | PoolError, R> => {
-  const { core } = pool
-  // It is run once to begin with, and once more when a wait has ended.
-  const attempt: Effect.Effect<B, E | PoolError, R> = Effect.suspend(() => {
-    core.settle()
-    const connection = lease.connection ?? core.tryLease(lease)
-    if (connection === undefined || lease.turn !== "None" && !core.heard(lease)) return wait(pool, lease, attempt)
-    return lease.mustCheck || pool.beforeLend !== undefined
-      ? Effect.flatMap(prepared(pool, lease, connection.value), (value) => withinLease(pool, lease, f(value)))
-      : withinLease(pool, lease, f(inUse(pool, lease, connection.value)))
-  })
+  const attempt = inSteps(pool, lease, (connection) => withinLease(pool, lease, f(connection)))
   return Effect.onExitPrimitive(attempt, (exit) => {
-    core.end(lease, exit)
+    pool.core.end(lease, exit)
     return undefined
   })
 }
@@ -257,7 +260,7 @@ export const get = <K, A>(
       // The fiber goes on to other things. As long as this is there, the lease can still be ended.
       lease.finalizer = end
       const got = Effect.onExit(
-        restore(Effect.suspend(() => acquire(pool, lease))),
+        restore(inSteps(pool, lease, Effect.succeed)),
         (exit) => Exit.isFailure(exit) ? end(exit) : Effect.void
       )
       return Effect.tap(got, () => Effect.addFinalizer(end))

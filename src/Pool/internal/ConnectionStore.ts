@@ -216,11 +216,6 @@ export class ConnectionStore<K, A> {
     return !unfit && this.#env.isReusable?.(value) !== false
   }
 
-  /** Whether an idle connection is due for its keep-alive check. */
-  mustBeChecked(connection: PooledConnection<K, A>, now: number): boolean {
-    return connection.state === "Idle" && now >= this.checkAt(connection)
-  }
-
   /** Closes the idle connections that are too old, and returns when the next one will be. */
   closeOld(now: number): number {
     let next = Infinity

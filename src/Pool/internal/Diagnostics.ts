@@ -11,22 +11,7 @@ import type { HeldLease } from "../../Monitor/Ledger.ts"
 import type { Usage } from "../../Monitor/ResourceMonitor.ts"
 import type { ResourceMonitor } from "../../Monitor/Service.ts"
 import * as Failure from "../../Retry/Failure.ts"
-import {
-  AcquireTimeout,
-  ConnectFailed,
-  ConnectionDied,
-  type Counts,
-  EndpointUnavailable,
-  type Holder,
-  LeaseExpired,
-  NestedAcquire,
-  NotReady,
-  PoolClosed,
-  PoolError,
-  PoolSuspended,
-  QueueFull,
-  type StalledBy
-} from "../PoolError.ts"
+import * as PoolError from "../PoolError.ts"
 import type { Settings } from "../PoolOptions.ts"
 import type { Stats, Tally } from "../PoolStats.ts"
 import {
@@ -38,7 +23,7 @@ import {
   type Status
 } from "./PoolState.ts"
 
-export const countsOf = <K, A>(endpoint: PoolEndpoint<K, A>): Counts => ({
+export const countsOf = <K, A>(endpoint: PoolEndpoint<K, A>): PoolError.Counts => ({
   total: slotsOf(endpoint),
   active: endpoint.connections.length - endpoint.idle,
   idle: endpoint.idle,
@@ -48,21 +33,11 @@ export const countsOf = <K, A>(endpoint: PoolEndpoint<K, A>): Counts => ({
   waiting: endpoint.queue.size
 })
 
-const noCounts: Counts = { total: 0, active: 0, idle: 0, connecting: 0, closing: 0, leftBehind: 0, waiting: 0 }
+const countNames = ["total", "active", "idle", "connecting", "closing", "leftBehind", "waiting"] as const
 
-export const sumOf = (all: Iterable<Counts>): Counts => {
-  let sum = noCounts
-  for (const counts of all) {
-    sum = {
-      total: sum.total + counts.total,
-      active: sum.active + counts.active,
-      idle: sum.idle + counts.idle,
-      connecting: sum.connecting + counts.connecting,
-      closing: sum.closing + counts.closing,
-      leftBehind: sum.leftBehind + counts.leftBehind,
-      waiting: sum.waiting + counts.waiting
-    }
-  }
+export const sumOf = (all: Iterable<PoolError.Counts>): PoolError.Counts => {
+  const sum = { total: 0, active: 0, idle: 0, connecting: 0, closing: 0, leftBehind: 0, waiting: 0 }
+  for (const counts of all) for (const name of countNames) sum[name] += counts[name]
   return sum
 }
 
@@ -72,7 +47,7 @@ export const statsOf = <K, A>(
   { settings, tally }: { readonly tally: Tally; readonly settings: Settings },
   status: Status
 ): Stats => {
-  const counts = new Map<string, Counts>()
+  const counts = new Map<string, PoolError.Counts>()
   for (const endpoint of endpoints) {
     // Keys that are not equal may have the same text.
     const others = counts.get(endpoint.label)
@@ -110,22 +85,17 @@ export const longestHolders = <K, A>(
   connections: Iterable<PooledConnection<K, A>>,
   now: number,
   most: number
-): ReadonlyArray<Holder> => {
-  const held: Array<{ readonly lease: Lease<K, A>; readonly millis: number }> = []
-  for (const { leases } of connections) {
-    for (const lease of leases) held.push({ lease, millis: now - lease.borrowedAt })
-  }
-  return held
-    .sort((left, right) => right.millis - left.millis)
+): ReadonlyArray<PoolError.Holder> =>
+  Array.from(connections, ({ leases }) => leases).flat()
+    .sort((left, right) => left.borrowedAt - right.borrowedAt)
     .slice(0, most)
-    .map(({ lease, millis }) => ({
+    .map((lease) => ({
       span: spanOf(lease),
       site: lease.site?.text,
-      age: Duration.millis(Math.round(millis))
+      age: Duration.millis(Math.round(now - lease.borrowedAt))
     }))
-}
 
-const stalledBy = <K, A>(lease: Lease<K, A>, context: TimeoutContext<K, A>): StalledBy => {
+const stalledBy = <K, A>(lease: Lease<K, A>, context: TimeoutContext<K, A>): PoolError.StalledBy => {
   const endpoint = lease.owner
   const { isDialing, isSuspended, obstacle, settings } = context
   if (isSuspended) return "Suspended"
@@ -142,14 +112,14 @@ const stalledBy = <K, A>(lease: Lease<K, A>, context: TimeoutContext<K, A>): Sta
 /** What the errors of one moment have in common. A crowd whose time is up together looks through the holders once. */
 export interface TimeoutContext<K, A> {
   readonly settings: Settings
-  readonly pool: Counts
+  readonly pool: PoolError.Counts
   readonly isSuspended: boolean
   /** What keeps the gate from letting a dial in, if something does. */
   readonly obstacle: (label: string) => unknown
   /** Whether a dial to an endpoint has begun, past the gate. */
   readonly isDialing: (endpoint: PoolEndpoint<K, A>) => boolean
   /** Who has held connections for the longest: those of an endpoint, or of the pool. */
-  readonly holders: (endpoint: PoolEndpoint<K, A> | undefined) => ReadonlyArray<Holder>
+  readonly holders: (endpoint: PoolEndpoint<K, A> | undefined) => ReadonlyArray<PoolError.Holder>
 }
 
 /** The moment in which a pool has these connections, idle and leased. */
@@ -157,7 +127,7 @@ export const timeoutContextOf = <K, A>(
   { now, ...shared }: Omit<TimeoutContext<K, A>, "holders"> & { readonly now: number },
   all: () => Iterable<PooledConnection<K, A>>
 ): TimeoutContext<K, A> => {
-  const found = new Map<PoolEndpoint<K, A> | undefined, ReadonlyArray<Holder>>()
+  const found = new Map<PoolEndpoint<K, A> | undefined, ReadonlyArray<PoolError.Holder>>()
   return {
     ...shared,
     holders: (endpoint) => {
@@ -168,15 +138,17 @@ export const timeoutContextOf = <K, A>(
   }
 }
 
+const failedWith = (reason: PoolError.PoolErrorReason): PoolError.PoolError => new PoolError.PoolError({ reason })
+
 export const acquireTimeout = <K, A>(
   lease: Lease<K, A>,
   position: number,
   context: TimeoutContext<K, A>
-): PoolError => {
+): PoolError.PoolError => {
   const { owner } = lease
   const stalled = stalledBy(lease, context)
-  return new PoolError({
-    reason: new AcquireTimeout({
+  return failedWith(
+    new PoolError.AcquireTimeout({
       key: owner.label,
       after: Duration.millis(context.settings.acquireTimeout),
       stalledBy: stalled,
@@ -186,18 +158,22 @@ export const acquireTimeout = <K, A>(
       holders: context.holders(stalled === "TotalCap" ? undefined : owner),
       cause: stalled === "Gate" ? context.obstacle(owner.label) : owner.lastFailure
     })
-  })
+  )
 }
 
-export const queueFull = <K, A>(endpoint: PoolEndpoint<K, A>, { maxWaiters }: Settings): PoolError =>
-  new PoolError({ reason: new QueueFull({ key: endpoint.label, maxWaiters, endpoint: countsOf(endpoint) }) })
+export const queueFull = <K, A>(endpoint: PoolEndpoint<K, A>, { maxWaiters }: Settings): PoolError.PoolError =>
+  failedWith(new PoolError.QueueFull({ key: endpoint.label, maxWaiters, endpoint: countsOf(endpoint) }))
 
 /** `retryAfter` is in milliseconds. */
-export const endpointUnavailable = <K, A>(endpoint: PoolEndpoint<K, A>, now: number, retryAfter: number): PoolError => {
+export const endpointUnavailable = <K, A>(
+  endpoint: PoolEndpoint<K, A>,
+  now: number,
+  retryAfter: number
+): PoolError.PoolError => {
   const { last, failures, since } = endpoint.setbacks
   const cause = last ?? endpoint.lastFailure
-  return new PoolError({
-    reason: new EndpointUnavailable({
+  return failedWith(
+    new PoolError.EndpointUnavailable({
       key: endpoint.label,
       retryAfter: Duration.millis(Math.max(Math.ceil(retryAfter), 1)),
       failures,
@@ -206,49 +182,41 @@ export const endpointUnavailable = <K, A>(endpoint: PoolEndpoint<K, A>, now: num
       isRetryable: cause === undefined || Failure.classify(cause).class !== "Fatal",
       cause
     })
-  })
+  )
 }
 
-export const poolClosed = (label: string): PoolError => new PoolError({ reason: new PoolClosed({ key: label }) })
+export const poolClosed = (label: string): PoolError.PoolError => failedWith(new PoolError.PoolClosed({ key: label }))
 
-/** Why an opening came to nothing although the dial succeeded. */
-export const diedAtOnce = <K, A>(endpoint: PoolEndpoint<K, A>): ConnectionDied =>
-  new ConnectionDied({ key: endpoint.label })
+export const connectFailed = <K, A>(endpoint: PoolEndpoint<K, A>, cause: unknown): PoolError.PoolError =>
+  failedWith(new PoolError.ConnectFailed({ key: endpoint.label, cause }))
 
-/** Why a connection that was opened cannot be used. */
-export const notReady = <K, A>({ label }: PoolEndpoint<K, A>, cause: unknown): NotReady =>
-  new NotReady({ key: label, cause })
-
-export const connectFailed = <K, A>(endpoint: PoolEndpoint<K, A>, cause: unknown): PoolError =>
-  new PoolError({ reason: new ConnectFailed({ key: endpoint.label, cause }) })
-
-export const poolSuspended = <K, A>(endpoint: PoolEndpoint<K, A>): PoolError =>
-  new PoolError({ reason: new PoolSuspended({ key: endpoint.label }) })
+export const poolSuspended = <K, A>(endpoint: PoolEndpoint<K, A>): PoolError.PoolError =>
+  failedWith(new PoolError.PoolSuspended({ key: endpoint.label }))
 
 export const nestedAcquire = <K, A>(
   endpoint: PoolEndpoint<K, A>,
   held: HeldSlots,
   { maxPerEndpoint, maxTotal }: Settings
-): PoolError =>
-  new PoolError({
-    reason: new NestedAcquire({
+): PoolError.PoolError =>
+  failedWith(
+    new PoolError.NestedAcquire({
       key: endpoint.label,
       heldOfEndpoint: held.ofEndpoint,
       heldOfPool: held.ofPool,
       maxPerEndpoint,
       maxTotal
     })
-  })
+  )
 
-export const leaseExpired = <K, A>(lease: Lease<K, A>, { maxLease }: Settings): PoolError =>
-  new PoolError({
-    reason: new LeaseExpired({
+export const leaseExpired = <K, A>(lease: Lease<K, A>, { maxLease }: Settings): PoolError.PoolError =>
+  failedWith(
+    new PoolError.LeaseExpired({
       key: lease.owner.label,
       maxLease: Duration.millis(maxLease),
       span: spanOf(lease),
       site: lease.site?.text
     })
-  })
+  )
 
 /** Why a borrow cannot even wait, if so. */
 export const refusal = <K, A>(
@@ -256,7 +224,7 @@ export const refusal = <K, A>(
   status: Status,
   mostWaiting: number,
   settings: Settings
-): PoolError | undefined => {
+): PoolError.PoolError | undefined => {
   if (status === "Draining" || status === "Closed") return poolClosed(endpoint.label)
   if (status === "Refusing") return poolSuspended(endpoint)
   return endpoint.queue.size >= mostWaiting ? queueFull(endpoint, settings) : undefined

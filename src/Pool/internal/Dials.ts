@@ -5,7 +5,7 @@
  */
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
-import type { PoolError } from "../PoolError.ts"
+import { ConnectionDied, NotReady, type PoolError } from "../PoolError.ts"
 import { isStillWanted } from "./Admission.ts"
 import type { ConnectionStore } from "./ConnectionStore.ts"
 import * as Diagnostics from "./Diagnostics.ts"
@@ -67,7 +67,7 @@ export class Dials<K, A> {
     if (dials === undefined) this.#pending.set(endpoint, new Set([dial]))
     else dials.add(dial)
     this.#env.outbox.push({ _tag: "Dial", dial })
-    this.#env.observers.current?.judged()
+    this.#env.observers.current?.("Judged", 0)
   }
 
   /**
@@ -222,7 +222,7 @@ export class Dials<K, A> {
     const { onTrial, owner, slot, untried } = connection
     connection.onTrial = false
     if (!onTrial || untried || this.#hasLasted(connection) || slot.since < owner.failedAt) return
-    owner.lastFailure = Diagnostics.diedAtOnce(owner)
+    owner.lastFailure = new ConnectionDied({ key: owner.label })
     this.failed(owner, owner.lastFailure)
   }
 
@@ -272,7 +272,7 @@ export class Dials<K, A> {
     const isNew = untried || isAlive && this.#isYoung(connection)
     if (!isNew || state === "Closing") return undefined
     connection.untried = false
-    const failure = owner.lastFailure = Diagnostics.notReady(owner, cause)
+    const failure = owner.lastFailure = new NotReady({ key: owner.label, cause })
     return this.#env.clock.now() < owner.dialAt ? undefined : this.failed(owner, failure)
   }
 
@@ -294,7 +294,7 @@ export class Dials<K, A> {
     endpoint.dialAt = 0
     // A dial that succeeds after one that failed is the end of an outage. Otherwise it says nothing: a silent endpoint accepts too.
     if (phase === "Down") this.#parts.health.succeeded(endpoint)
-    this.#env.observers.current?.judged()
+    this.#env.observers.current?.("Judged", 0)
   }
 
   /**

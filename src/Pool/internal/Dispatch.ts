@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import type { PoolError } from "../PoolError.ts"
-import { admit, isOthersTurn, lacksMinimum, wantedBy } from "./Admission.ts"
+import { isOthersTurn, lacksMinimum, wantedBy } from "./Admission.ts"
 import type { ConnectionStore } from "./ConnectionStore.ts"
 import * as Diagnostics from "./Diagnostics.ts"
 import type { Dials } from "./Dials.ts"
@@ -77,18 +77,15 @@ export class Dispatcher<K, A> {
     this.#leaseIdle(endpoint, now)
     let unclaimed = closing
     for (let wanted = wantedBy(endpoint, settings, now); wanted > 0; wanted--) {
-      const isFull = store.slots >= settings.maxTotal
-      const victim = isFull && unclaimed === 0 ? store.victimFor(endpoint) : undefined
-      const admission = admit({ isFull, closingUnclaimed: unclaimed, hasVictim: victim !== undefined })
-      if (admission === "Stall") {
+      if (store.slots < settings.maxTotal) {
+        waiting.rotate(endpoint)
+        dials.start(endpoint)
+        // The slot of a connection that is closing already, or of an idle one of another endpoint, is for this one.
+      } else if (unclaimed > 0) unclaimed--
+      else if (!store.evict(store.victimFor(endpoint))) {
         this.#isContended = true
         break
       }
-      if (victim !== undefined) store.evict(victim)
-      if (admission === "Open") {
-        waiting.rotate(endpoint)
-        dials.start(endpoint)
-      } else if (admission === "Await") unclaimed--
     }
     return unclaimed
   }
@@ -116,7 +113,7 @@ export class Timeouts<K, A> {
   errorOf(lease: Lease<K, A>, position = 1, context = this.#context()): PoolError {
     const { dials, env, health } = this.#parts
     env.tally.timeouts++
-    env.observers.current?.timedOut()
+    env.observers.current?.("TimedOut", 0)
     const error = Diagnostics.acquireTimeout(lease, position, context)
     if (lease.owner.connecting === 0 || dials.isDialing(lease.owner)) health.timedOut(lease.owner, error)
     return error
@@ -178,7 +175,7 @@ export class LeaseCycle<K, A> {
   endLease(lease: Lease<K, A>, connection: PooledConnection<K, A>, now: number): void {
     lease.connection = undefined
     this.#parts.leases.remove(lease)
-    this.#env.observers.current?.used(now - lease.borrowedAt)
+    this.#env.observers.current?.("Used", now - lease.borrowedAt)
     this.#parts.store.release(connection, lease)
   }
 
@@ -231,7 +228,7 @@ export class LeaseCycle<K, A> {
     this.#parts.waiting.leave(lease)
     this.lease(connection, lease, now)
     this.#parts.store.takeItem(connection)
-    this.#env.observers.current?.waited(now - lease.waitingSince)
+    this.#env.observers.current?.("Waited", now - lease.waitingSince)
     this.#parts.waiting.resume(lease)
   }
 }

@@ -23,14 +23,13 @@ import type { Connector } from "../../Resource/Connector.ts"
 import type { Options, Settings } from "../PoolOptions.ts"
 import type { RegisteredPool } from "../PoolRegistry.ts"
 import type { PoolAccess } from "./Borrow.ts"
-import { closerIn, reportDefects } from "./CloseConnection.ts"
+import { type Closer, closerIn, reportDefects } from "./CloseConnection.ts"
 import * as Diagnostics from "./Diagnostics.ts"
 import { hookOf, HookReports } from "./HealthChecks.ts"
 import { SlotHolders } from "./Leases.ts"
 import { openConnection, openingContext } from "./OpenConnection.ts"
 import { PoolCore } from "./PoolCore.ts"
 import {
-  type Closable,
   type Command,
   type Lease,
   type OnBehalf,
@@ -107,7 +106,7 @@ interface CommandEffects<K, A> {
   readonly slotHolders: SlotHolders<K, A>
   readonly fork: <B>(effect: Effect.Effect<B>) => Fiber.Fiber<B>
   readonly open: (dial: PendingDial<K, A>, onBehalf: OnBehalf) => Fiber.Fiber<void>
-  readonly close: (closable: Closable) => Fiber.Fiber<void>
+  readonly close: Closer
   readonly check: Probe<A> | undefined
   readonly reset: Probe<A> | undefined
   readonly report: (lease: Lease<K, A>, what: "Held" | "Returned" | "Lost", millis: number) => Effect.Effect<void>
@@ -152,7 +151,7 @@ class CommandRunner<K, A> {
   #close(connection: PooledConnection<K, A>, core: PoolCore<K, A>): void {
     connection.watcher?.interruptUnsafe()
     connection.probe?.interruptUnsafe()
-    connection.closing = this.#effects.close(core.closableOf(connection))
+    connection.closing = this.#effects.close(connection, core.closeEvents(connection))
   }
 
   #check({ connection, probe }: Command<K, A> & { readonly _tag: "Check" }, core: PoolCore<K, A>): void {

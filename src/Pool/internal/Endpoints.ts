@@ -13,15 +13,7 @@ import type { Health } from "../PoolStats.ts"
 import type { ConnectionStore } from "./ConnectionStore.ts"
 import * as Diagnostics from "./Diagnostics.ts"
 import { afterSetback, type Evidence, healthOf, healthy, isLocal, noSetbacks, redialDelay } from "./DialPolicy.ts"
-import {
-  type Closable,
-  type CoreEnvironment,
-  isGone,
-  type PooledConnection,
-  PoolEndpoint,
-  type Slot,
-  slotsOf
-} from "./PoolState.ts"
+import { type CoreEnvironment, isGone, type PooledConnection, PoolEndpoint, type Slot, slotsOf } from "./PoolState.ts"
 
 /** How long failures of an endpoint are remembered when nothing is open and no borrower waits, in milliseconds. */
 const forgetAfter = 60_000
@@ -213,7 +205,7 @@ export class SlotRelease<K, A> {
     endpoint.leftBehind++
     if (what === "Connect") tally.connectsLeftBehind++
     else tally.closesLeftBehind++
-    observers.current?.leftBehind(what)
+    observers.current?.(`LeftBehind${what}`, 0)
     return () => {
       endpoint.leftBehind--
       this.forgetIfEmpty(endpoint)
@@ -227,20 +219,9 @@ export class SlotRelease<K, A> {
     this.#env.dispatch()
   }
 
-  /** How a connection is closed, and what follows. */
-  closable({ owner, slot }: PooledConnection<K, A>): Closable {
-    return {
-      label: owner.label,
-      scope: slot.item.scope,
-      ledgerEntry: slot.ledgerEntry,
-      freed: () => this.free(owner, slot),
-      leftBehind: () => this.leftBehind(owner, "Close")
-    }
-  }
-
   free(endpoint: PoolEndpoint<K, A>, slot: Slot<K, A>): void {
     if (!this.#store.freeSlot(endpoint, slot)) return
-    this.#env.observers.current?.judged()
+    this.#env.observers.current?.("Judged", 0)
     this.#env.wakeAt(this.#endpoints.lost(endpoint))
     this.#env.dispatch()
     this.forgetIfEmpty(endpoint)
@@ -363,7 +344,7 @@ export class EndpointHealth<K, A> {
 
   /** The health of an endpoint may have changed. */
   #judged(): void {
-    this.#env.observers.current?.judged()
+    this.#env.observers.current?.("Judged", 0)
   }
 
   /** The first delay of the policy, in milliseconds. */

@@ -46,7 +46,7 @@ export class HealthChecks<K, A> {
     if (!hasCheck || settings.keepalive === Infinity) return Infinity
     const idle = this.#store.idle()
     for (const connection of idle) {
-      if (!this.#store.mustBeChecked(connection, now)) continue
+      if (connection.state !== "Idle" || now < this.#store.checkAt(connection)) continue
       // One that is too old to be leased is closed, not checked: left idle, it would be due for its check all the time.
       if (this.#store.isFresh(connection, now)) this.#check(connection)
       else this.#store.retireStale(connection)
@@ -235,8 +235,6 @@ export class Liveness<K, A> {
  */
 const turns = 3
 
-type Resume = Lease<never, never>["resume"]
-
 /** Continues borrowers when the loop has turned since they came. Those that come in one turn share its immediates. */
 export class TurnWaits<K, A> {
   readonly #env: Environment<K, A>
@@ -294,10 +292,8 @@ export class TurnWaits<K, A> {
     this.#batch = batch
     this.#env.nextTurn(() => {
       this.#batch = undefined
-      const waits = batch.map(({ resume }) => resume)
-      this.#after(turns - 1, () => {
-        for (const [index, lease] of batch.entries()) this.#end(lease, waits[index])
-      })
+      const waits = batch.map((lease) => ({ lease, resume: lease.resume }))
+      this.#after(turns - 1, () => waits.forEach((wait) => this.#end(wait)))
     })
   }
 
@@ -305,14 +301,14 @@ export class TurnWaits<K, A> {
     this.#env.nextTurn(turns === 1 ? act : () => this.#after(turns - 1, act))
   }
 
-  #end(lease: Lease<K, A>, wait: Resume): void {
-    const resume = () => {
-      // One that was interrupted meanwhile has given its connection back; one that was woken may wait for another by now.
-      if (lease.state === "Holding" && lease.resume === wait) this.wake(lease)
-    }
+  #end({ lease, resume }: Pick<Lease<K, A>, "resume"> & { readonly lease: Lease<K, A> }): void {
     const { connection } = lease
+    const wake = () => {
+      // One that was interrupted meanwhile has given its connection back; one that was woken may wait for another by now.
+      if (lease.state === "Holding" && lease.resume === resume) this.wake(lease)
+    }
     const hold = connection === undefined ? 0 : this.#liveness.holdOf(connection, this.#env.clock.now())
-    if (hold > 0) this.#env.later(resume, hold)
-    else resume()
+    if (hold > 0) this.#env.later(wake, hold)
+    else wake()
   }
 }

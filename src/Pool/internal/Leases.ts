@@ -13,7 +13,6 @@ import type { ConnectionStore } from "./ConnectionStore.ts"
 import * as Diagnostics from "./Diagnostics.ts"
 import {
   type CoreEnvironment,
-  type Environment,
   type HeldSlots,
   type Lease,
   LeaseQueue,
@@ -58,7 +57,7 @@ export class LeaseTracker<K, A> {
   /** A lease has got its connection; returns when it has to be looked at. */
   add(lease: Lease<K, A>): number {
     this.#begin(lease)
-    this.#nested.leased(lease)
+    this.#nested.count(lease, 1)
     return this.#abandoned.add(lease.borrowedAt)
   }
 
@@ -74,7 +73,7 @@ export class LeaseTracker<K, A> {
 
   /** A lease has given its connection back; the borrow may go on with another. */
   remove(lease: Lease<K, A>): void {
-    this.#nested.returned(lease)
+    this.#nested.count(lease, -1)
     this.#abandoned.remove(lease)
     if (this.#watch.isOn) this.#watch.remove(lease)
   }
@@ -258,75 +257,28 @@ export class AbandonedLeases<K, A> {
   }
 }
 
-const buckets = 256
-
 /**
- * Tells at once of nearly every fiber that it holds nothing. Each fiber falls into one of a few buckets, in which its leases
- * are counted; where there are none, no search is needed.
- */
-class Holders {
-  readonly #leases = new Int32Array(buckets)
-
-  add(fiberId: number): void {
-    this.#change(fiberId, 1)
-  }
-
-  remove(fiberId: number): void {
-    this.#change(fiberId, -1)
-  }
-
-  /** `false` means that the fiber holds nothing; `true`, that it has to be looked for. */
-  mayHold(fiberId: number): boolean {
-    return this.#leases[fiberId % buckets] !== 0
-  }
-
-  #change(fiberId: number, by: number): void {
-    const bucket = fiberId % buckets
-    this.#leases[bucket] = (this.#leases[bucket] ?? 0) + by
-  }
-}
-
-/** Connections that the fiber of a borrower holds already. */
-export interface HeldConnections {
-  /** It holds a connection of the pool, alone or with others. */
-  readonly some: boolean
-  /** Connections of the endpoint that it asks for, which no other fiber holds. */
-  readonly ofEndpoint: number
-  /** Connections of the pool that no other fiber holds. */
-  readonly ofPool: number
-}
-
-/**
- * Counts, among these connections, those that the borrower's own fiber holds. A fiber that waits gives nothing back, so
- * what it holds is out of reach for it. Nothing is known of other fibers: one that it has forked may be waited for or not.
+ * Counts, among these connections, those that the borrower's own fiber holds and no other, besides its slots. The result is
+ * `undefined` if it holds nothing, alone or with others. A fiber that waits gives nothing back, so what it holds is out of reach
+ * for it. Nothing is known of other fibers: one that it has forked may be waited for or not.
  */
 const heldBy = <K, A>(
   { fiberId, owner }: Lease<K, A>,
-  connections: Iterable<PooledConnection<K, A>>
-): HeldConnections => {
-  let held = nothing
-  // Every borrow that waits comes through here, and nearly none of them holds anything.
+  connections: Iterable<PooledConnection<K, A>>,
+  slots: HeldSlots | undefined
+): HeldSlots | undefined => {
+  let held = slots
   for (const connection of connections) {
     const own = countOf(connection.leases, fiberId)
     if (own === 0) continue
     const alone = own === connection.leases.length ? 1 : 0
     held = {
-      some: true,
-      ofEndpoint: held.ofEndpoint + (connection.owner === owner ? alone : 0),
-      ofPool: held.ofPool + alone
+      ofEndpoint: (held?.ofEndpoint ?? 0) + (connection.owner === owner ? alone : 0),
+      ofPool: (held?.ofPool ?? 0) + alone
     }
   }
   return held
 }
-
-const withSlots = (held: HeldConnections, slots: HeldSlots | undefined): HeldConnections =>
-  slots === undefined ? held : {
-    some: true,
-    ofEndpoint: held.ofEndpoint + slots.ofEndpoint,
-    ofPool: held.ofPool + slots.ofPool
-  }
-
-const nothing: HeldConnections = { some: false, ofEndpoint: 0, ofPool: 0 }
 
 const countOf = <K, A>(leases: ReadonlyArray<Lease<K, A>>, fiberId: number): number => {
   let count = 0
@@ -334,54 +286,51 @@ const countOf = <K, A>(leases: ReadonlyArray<Lease<K, A>>, fiberId: number): num
   return count
 }
 
-/**
- * What a nested borrow that has to wait can expect. `Never`: every connection that it could get is held by its own fiber,
- * which waits for it. `Perhaps`: others hold some; if all of them do the same, all wait for ever.
- */
-const prospectOf = (
-  held: HeldConnections,
-  caps: { readonly maxPerEndpoint: number; readonly maxTotal: number }
-): "Free" | "Perhaps" | "Never" =>
-  !held.some
-    ? "Free"
-    : held.ofEndpoint >= caps.maxPerEndpoint || held.ofPool >= caps.maxTotal
-    ? "Never"
-    : "Perhaps"
-
 /** Whether no connection of an endpoint is within reach, and no further dial begins before one of those under way has ended. */
 const isStuck = <K, A>(
   { connecting, connections, dialState }: PoolEndpoint<K, A>,
-  { ofEndpoint }: HeldConnections
+  { ofEndpoint }: HeldSlots
 ): boolean => connecting >= dialState.maxConcurrentDials && connecting + connections.length <= ofEndpoint
+
+const buckets = 256
 
 /** Finds the borrows of a pool that wait for themselves. */
 export class NestedBorrows<K, A> {
-  readonly #env: Environment<K, A>
+  readonly #env: CoreEnvironment<K, A>
   readonly #store: ConnectionStore<K, A>
-  readonly #holders = new Holders()
+  /**
+   * The leases of the fibers in each of a few buckets, which tells at once of nearly every fiber that it holds nothing: where there
+   * are none, no search is needed.
+   */
+  readonly #leases = new Int32Array(buckets)
 
-  constructor(env: Environment<K, A>, store: ConnectionStore<K, A>) {
+  constructor(env: CoreEnvironment<K, A>, store: ConnectionStore<K, A>) {
     this.#env = env
     this.#store = store
   }
 
-  leased({ fiberId }: Lease<K, A>): void {
-    this.#holders.add(fiberId)
+  /** Its fiber has one lease more, or one less. */
+  count({ fiberId }: Lease<K, A>, by: 1 | -1): void {
+    const bucket = fiberId % buckets
+    this.#leases[bucket] = (this.#leases[bucket] ?? 0) + by
   }
 
-  returned({ fiberId }: Lease<K, A>): void {
-    this.#holders.remove(fiberId)
-  }
-
-  /** Tells a borrower that would wait for what it holds itself; warns if it merely may. */
+  /**
+   * What a nested borrow fails with that would wait for ever: every connection that it could get is held by its own fiber, which waits
+   * for it. Where others hold some, all wait for ever if all of them do the same, which is warned of.
+   */
   refusal(lease: Lease<K, A>): PoolError | undefined {
     const { outbox, settings, slotHolders } = this.#env
+    const { fiberId, owner } = lease
     const outOfReach = slotHolders.outOfReach(lease)
-    if (outOfReach === undefined && !this.#holders.mayHold(lease.fiberId)) return undefined
-    const held = withSlots(heldBy(lease, this.#store.around(lease.owner)), outOfReach)
-    const prospect = isStuck(lease.owner, held) ? "Never" : prospectOf(held, settings)
-    if (prospect === "Perhaps") outbox.push({ _tag: "WarnNested", lease })
-    return prospect === "Never" ? Diagnostics.nestedAcquire(lease.owner, held, settings) : undefined
+    if (outOfReach === undefined && this.#leases[fiberId % buckets] === 0) return undefined
+    const held = heldBy(lease, this.#store.around(owner), outOfReach)
+    if (held === undefined) return undefined
+    if (isStuck(owner, held) || held.ofEndpoint >= settings.maxPerEndpoint || held.ofPool >= settings.maxTotal) {
+      return Diagnostics.nestedAcquire(owner, held, settings)
+    }
+    outbox.push({ _tag: "WarnNested", lease })
+    return undefined
   }
 }
 

@@ -12,8 +12,8 @@ import type { AgeClock } from "../../internal/AgeClock.ts"
 import { defaultIsReusable } from "../../internal/BorrowExit.ts"
 import { Alarm } from "../../internal/Timer.ts"
 import type { HeldLease } from "../../Monitor/Ledger.ts"
-import type { PoolError } from "../PoolError.ts"
-import { emptyTally, type Health, Observers, type Stats } from "../PoolStats.ts"
+import { ConnectionDied, type PoolError } from "../PoolError.ts"
+import { type Health, Observers, type Stats, Tally } from "../PoolStats.ts"
 import { nextDialOf, wantedBy } from "./Admission.ts"
 import { ConnectionStore } from "./ConnectionStore.ts"
 import * as Diagnostics from "./Diagnostics.ts"
@@ -24,7 +24,7 @@ import { EndpointHealth, Endpoints, SlotRelease } from "./Endpoints.ts"
 import { HealthChecks, Liveness, TurnWaits } from "./HealthChecks.ts"
 import { LeaseTracker } from "./Leases.ts"
 import {
-  type Closable,
+  type CloseEvents,
   type CoreEnvironment,
   type Environment,
   isGone,
@@ -61,7 +61,7 @@ export class PoolCore<K, A> {
     const { clock, fork, isReusable, noticesDeath, outbox, settings } = environment
     const env = this.#env = {
       ...environment,
-      tally: emptyTally(),
+      tally: new Tally(),
       observers: this.observers,
       isOpen: () => this.#status === "Open",
       isOver: () => this.isOver,
@@ -370,10 +370,12 @@ export class PoolCore<K, A> {
     this.settle()
   }
 
-  /** A connection is closed, or its finalizer is left behind. */
-  closableOf(connection: PooledConnection<K, A>): Closable {
-    const closable = this.#slots.closable(connection)
-    return { ...closable, freed: () => this.#env.outbox.step(closable.freed) }
+  /** What follows when a connection is closed, or its finalizer is left behind. */
+  closeEvents({ owner, slot }: PooledConnection<K, A>): CloseEvents {
+    return {
+      freed: () => this.#env.outbox.step(() => this.#slots.free(owner, slot)),
+      leftBehind: () => this.#slots.leftBehind(owner, "Close")
+    }
   }
 
   /** A connection without a borrower was probed: it works, or has failed, or was not asked in the end. */
@@ -400,14 +402,14 @@ export class PoolCore<K, A> {
     const { owner, slot } = connection
     this.#store.arrive(connection)
     this.#endpoints.opened(owner)
-    this.observers.current?.opened(this.#clock.now() - slot.since)
+    this.observers.current?.("Opened", this.#clock.now() - slot.since)
     this.#liveness.opened(connection)
     connection.watcher?.addObserver(() => this.#env.outbox.step(() => this.#died(connection)))
     if (slot.generation !== owner.generation) return this.#store.retire(connection)
     if (connection.unfit) {
       // A server that closes new connections at once counts as down. The failure is counted before the slot is free, so that the
       // next dial waits for its delay.
-      this.dials.failed(owner, Diagnostics.diedAtOnce(owner))
+      this.dials.failed(owner, new ConnectionDied({ key: owner.label }))
       return this.#store.retire(connection)
     }
     this.dials.arrived(connection, this.#status === "Open")
@@ -461,7 +463,7 @@ export class PoolCore<K, A> {
     const nextToForget = this.#endpoints.forget(now)
     this.#dispatcher.run()
     // An endpoint may be asked again.
-    this.observers.current?.judged()
+    this.observers.current?.("Judged", 0)
     const nextDial = nextDialOf([...this.#waiting.turns, ...this.#endpoints.lacking()], now)
     return Math.min(next, nextToForget, nextDial, this.#health.nextChange(now))
   }

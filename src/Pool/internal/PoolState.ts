@@ -369,18 +369,12 @@ export interface OpenedConnection<A> {
   readonly watcher: Fiber.Fiber<void> | undefined
 }
 
-/** What is called when something was left behind. The result is called when that has ended after all. */
-export type LeftBehind = () => () => void
-
-/** What is closed of a connection, and who learns that it is. */
-export interface Closable {
-  /** The endpoint's text. */
-  readonly label: string
-  readonly scope: Scope.Closeable
-  readonly ledgerEntry: LedgerEntry
+/** What follows when a connection is closed. */
+export interface CloseEvents {
   /** Frees the slot, as soon as nothing is left of the connection. It may be called twice. */
   readonly freed: () => void
-  readonly leftBehind: LeftBehind
+  /** Something was left behind. The result is called when that has ended after all. */
+  readonly leftBehind: () => () => void
 }
 
 /** Asks whether a connection to the endpoint with this label works, or cleans it up. */
