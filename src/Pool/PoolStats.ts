@@ -5,37 +5,41 @@
  */
 import type { Counts } from "./PoolError.ts"
 
-/** Totals under construction. */
-export class Tally {
+const noTotals = {
   /** Connections that were opened. */
-  opened = 0
+  opened: 0,
   /** Connections that were closed, for whatever reason. */
-  closed = 0
+  closed: 0,
   /** Attempts to open a connection that failed. */
-  failedAttempts = 0
+  failedAttempts: 0,
   /** Leases of connections. */
-  borrowed = 0
+  borrowed: 0,
   /** Borrows that had to wait. */
-  waited = 0
+  waited: 0,
   /** Borrows that ran out of time. */
-  timeouts = 0
+  timeouts: 0,
   /** Idle connections that were evicted for another endpoint. */
-  evicted = 0
+  evicted: 0,
   /** Connections that ended because they were idle or alive for too long. */
-  expired = 0
+  expired: 0,
   /** Connections that died while they were idle. */
-  died = 0
+  died: 0,
   /** Connects that had not ended some time after `connectTimeout` had interrupted them, and were left behind. */
-  connectsLeftBehind = 0
+  connectsLeftBehind: 0,
   /** Connections whose finalizers had not ended half a second after `closeTimeout`, and were left behind. */
-  closesLeftBehind = 0
+  closesLeftBehind: 0,
   /** Leases that were held for longer than `leakThreshold`. */
-  leaksReported = 0
+  leaksReported: 0,
   /** Leases that were ended because they were held for longer than `maxLease`. */
-  leasesExpired = 0
+  leasesExpired: 0,
   /** Leases whose borrowers were garbage-collected without giving them back. Their connections were closed. */
-  leasesLost = 0
+  leasesLost: 0
 }
+
+/** Totals under construction. */
+export type Tally = typeof noTotals
+
+export const emptyTally = (): Tally => ({ ...noTotals })
 
 /**
  * What has happened since the pool was made. Numbers only grow.

@@ -13,7 +13,7 @@ import { defaultIsReusable } from "../../internal/BorrowExit.ts"
 import { Alarm } from "../../internal/Timer.ts"
 import type { HeldLease } from "../../Monitor/Ledger.ts"
 import { ConnectionDied, type PoolError } from "../PoolError.ts"
-import { type Health, Observers, type Stats, Tally } from "../PoolStats.ts"
+import { emptyTally, type Health, Observers, type Stats } from "../PoolStats.ts"
 import { nextDialOf, wantedBy } from "./Admission.ts"
 import { ConnectionStore } from "./ConnectionStore.ts"
 import * as Diagnostics from "./Diagnostics.ts"
@@ -61,7 +61,7 @@ export class PoolCore<K, A> {
     const { clock, fork, isReusable, noticesDeath, outbox, settings } = environment
     const env = this.#env = {
       ...environment,
-      tally: new Tally(),
+      tally: emptyTally(),
       observers: this.observers,
       isOpen: () => this.#status === "Open",
       isOver: () => this.isOver,
