@@ -1,22 +1,22 @@
 /**
- * Stops asking an endpoint that does not answer, asks now and then whether it is back, and lets the load return gradually.
+ * Circuit breaker: makes no attempts while an endpoint is down, probes whether it is back, and then raises the load gradually.
  *
  * **Details**
  *
  * Each label has a circuit of its own:
  *
- * - _Closed_: attempts are made. The circuit opens after so many failures in a row, or when so large a share of the calls
- *   in a sliding window of time has failed. After it was open, the attempts under way are limited: to two at first, and to one
- *   more with each success.
- * - _Open_: no attempt is made, for a time that grows with the time for which the endpoint has been down.
- * - _Half open_: one attempt, the probe, finds out whether the endpoint is back. It has a lease: a probe that hangs loses its
- *   place when the lease is over, and what comes of it later changes nothing.
+ * - _Closed_: attempts are made. The circuit opens after a number of consecutive failures, or when a share of the calls in a
+ *   sliding window of time has failed. After it was open, concurrent attempts are limited: to two at first, and to one more
+ *   with each success.
+ * - _Open_: no attempt is made, for a time that grows with the downtime of the endpoint.
+ * - _Half open_: one attempt, the probe, tests whether the endpoint is back. It has a lease: a probe that hangs loses its place
+ *   when the lease ends, and its later outcome is ignored.
  *
- * Retries end before the circuit opens. When half of the failures that open it have come in a row, a call is not retried
- * that has failed after 100 ms or more, unless all of these failures are its own.
+ * Retries end before the circuit opens. After half as many consecutive failures as open it, a call that failed after 100 ms or
+ * more is not retried, unless all of these failures are its own.
  *
- * What says nothing about the endpoint changes nothing: interruptions, defects, no room on this host, a server that says that
- * it is busy, and failures that are not retried. Times are those of the monotonic clock.
+ * Outcomes without information about the endpoint are ignored: interruptions, defects, no room on this host, a busy server,
+ * and failures that are not retried. Times are those of the monotonic clock.
  *
  * @since 0.1.0
  */
@@ -53,63 +53,61 @@ export type TypeId = typeof TypeId
  */
 export interface Options {
   /**
-   * So many failures in a row open the circuit: a whole number of at least 1, or `Infinity`.
+   * The number of consecutive failures that opens the circuit: a whole number of at least 1, or `Infinity`.
    *
    * @default 5
    */
   readonly consecutiveFailures?: number | undefined
   /**
-   * So large a share of failures among the calls of the window opens the circuit: above 0, at most 1.
+   * The share of failures among the calls of the window that opens the circuit: above 0, at most 1.
    *
    * @default 0.5
    */
   readonly failureRate?: number | undefined
   /**
-   * With fewer calls than this in the window their share says nothing: a whole number of at least 1, or `Infinity`.
+   * The share counts only with at least this many calls in the window: a whole number of at least 1, or `Infinity`.
    *
    * @default 20
    */
   readonly minimumCalls?: number | undefined
   /**
-   * For how long a call counts towards the share of failures. Above 0, finite.
+   * How long a call counts towards the share of failures. Above 0, finite.
    *
    * @default "10 seconds"
    */
   readonly window?: Duration.Input | undefined
   /**
-   * How long the first opening lasts, at most; each one is spread over the upper half of its time. Above 0, finite. Further
-   * ones last a tenth of the time for which the endpoint has been down, if that is longer. Each `window` that the circuit
-   * stays closed halves what counts of that time.
+   * The longest duration of the first opening. Each opening is spread over the upper half of its time. Above 0, finite.
+   * Further openings last a tenth of the endpoint's downtime, if that is longer. Each `window` in which the circuit stays
+   * closed halves the counted downtime.
    *
    * @default "1 second"
    */
   readonly openTime?: Duration.Input | undefined
   /**
-   * No opening lasts longer than this, unless the endpoint asked for it. Finite, at least `openTime`.
+   * The longest duration of any opening, unless the endpoint asks for more. Finite, at least `openTime`.
    *
    * @default "10 seconds", or `openTime` if that is longer
    */
   readonly maxOpenTime?: Duration.Input | undefined
   /**
-   * After this time a probe that has not ended makes room for another one. Above 0, finite. It should be as long as an
-   * attempt may take.
+   * After this time a probe that has not ended is replaced by another one. Above 0, finite. It should be the longest duration
+   * of an attempt.
    *
    * @default "10 seconds"
    */
   readonly probeLease?: Duration.Input | undefined
   /**
-   * For how long after closing the attempts under way are limited: to two, and one more for each success since then. A process
-   * with few calls at a time meets no limit; one with many has doubled them after each round of successes. 0 for no limit;
-   * finite.
+   * How long concurrent attempts are limited after closing: to two, and one more for each success. A process with few
+   * concurrent calls does not reach the limit. One with many doubles it with each round of successes. 0 for no limit; finite.
    *
    * @default "6 seconds"
    */
   readonly ramp?: Duration.Input | undefined
   /**
-   * For how many labels there is a circuit at most: a whole number of at least 1, or `Infinity`. Where there are more, circuits
-   * are dropped: those that a new one would not differ from, then closed ones with few calls in the window, then those that
-   * are open. A label whose circuit was dropped begins with a new one. Raise it if more endpoints than this are in use at a
-   * time.
+   * The most circuits, one for each label: a whole number of at least 1, or `Infinity`. Beyond it circuits are dropped: first
+   * those that equal a new one, then closed ones with few calls in the window, then open ones. A label whose circuit was
+   * dropped gets a new one. Raise it if more endpoints than this are in use at a time.
    *
    * @default 1000
    */
@@ -117,7 +115,7 @@ export interface Options {
 }
 
 /**
- * Where a circuit stands.
+ * The state of a circuit.
  *
  * @category models
  * @since 0.1.0
@@ -128,17 +126,17 @@ export type State =
     /** Calls that ended within the window, and those of them that failed. */
     readonly calls: number
     readonly failures: number
-    /** How much of the ramp has passed: below 1 for a while after the circuit was open, when attempts under way are limited. */
+    /** The share of the ramp that has passed: below 1 while concurrent attempts are limited after an opening. */
     readonly share: number
   }
   | {
     readonly _tag: "Open"
-    /** How long it takes until a probe may be made. */
+    /** The time until a probe may be made. */
     readonly retryAfter: Duration.Duration
   }
   | {
     readonly _tag: "HalfOpen"
-    /** How long the probe keeps its place at most; zero when the next attempt is the probe. */
+    /** The time until the probe loses its place; zero when the next attempt is the probe. */
     readonly retryAfter: Duration.Duration
   }
 
@@ -213,10 +211,10 @@ const rulesOf = (options: Options): CircuitRules => {
   }
 }
 
-/** Below this number of circuits none is looked for that can be forgotten. */
+/** With fewer circuits than this there is no search for circuits to drop. */
 const fewCircuits = 100
 
-/** So large a share of `maxLabels` is kept when circuits have to be dropped. */
+/** The share of `maxLabels` that is kept when circuits are dropped. */
 const keptShare = 0.9
 
 class CircuitMap implements Circuits {
@@ -242,7 +240,7 @@ class CircuitMap implements Circuits {
     if (found !== undefined) return found
     if (this.#circuits.size >= this.#sweepAt) this.#sweep(now)
     const circuit: BreakerCircuit = new BreakerCircuit(this.#rules, (from, to) => {
-      // What becomes of a circuit that was dropped says nothing of the one that has its label now.
+      // A dropped circuit does not report changes for the new circuit of its label.
       if (this.#circuits.get(label) === circuit) this.#announce({ label, from, to })
     })
     this.#circuits.set(label, circuit)
@@ -258,14 +256,14 @@ class CircuitMap implements Circuits {
     for (const listener of this.#listeners) listener(change)
   }
 
-  /** Forgets the circuits that a new one would not differ from, each time that their number has doubled. */
+  /** Drops the circuits that equal a new one, each time their number has doubled. */
   #sweep(now: number): void {
     for (const [label, circuit] of this.#circuits) if (circuit.isLikeNew(now)) this.#circuits.delete(label)
     if (this.#circuits.size >= this.#maxLabels) this.#drop(now)
     this.#sweepAt = Math.min(this.#maxLabels, Math.max(fewCircuits, this.#circuits.size * 2))
   }
 
-  /** Drops the circuits with which the least is lost; of several alike the oldest. */
+  /** Drops the circuits with the least information; of equal ones the oldest. */
   #drop(now: number): void {
     const entries = Array.from(this.#circuits, ([label, circuit]) => ({ label, worth: circuit.worth(now) }))
     // The difference of two infinities is no number.
@@ -276,13 +274,13 @@ class CircuitMap implements Circuits {
 }
 
 /**
- * Makes a breaker. It throws `InvalidOption` when an option makes no sense, naming the option, its value and the rule.
+ * Makes a breaker. An invalid option throws `InvalidOption` with the option, its value and the rule.
  *
  * **Details**
  *
- * It is the `breaker` option of a policy, and the `label` of the retry says which of its circuits is asked. A breaker that several
- * policies share has one circuit for each endpoint. A circuit that nothing is known of is forgotten, and there are at most
- * `maxLabels`, so that labels may come from outside.
+ * It is the `breaker` option of a policy, and the `label` of the retry selects the circuit. A breaker that several policies
+ * share has one circuit for each endpoint. A circuit without information is dropped, and there are at most `maxLabels`, so
+ * that labels may come from untrusted input.
  *
  * **Example** (Failing at once while an endpoint is down)
  *
@@ -309,7 +307,7 @@ class CircuitMap implements Circuits {
  * await Effect.runPromise(program) // => ["AttemptsExhausted", "AttemptsExhausted", "CircuitOpen"]
  * ```
  *
- * @see {@link state} for where a circuit stands
+ * @see {@link state} for the state of a circuit
  * @category constructors
  * @since 0.1.0
  */
@@ -317,18 +315,18 @@ export const make = (options: Options = {}): Breaker => ({
   [TypeId]: new CircuitMap(rulesOf(options), maxLabelsOf(options))
 })
 
-const untyped: Record<Phase, (circuit: BreakerCircuit, now: number) => State> = {
+const stateIn: Record<Phase, (circuit: BreakerCircuit, now: number) => State> = {
   Closed: (circuit, now) => ({ _tag: "Closed", ...circuit.counts(now), share: circuit.share(now) }),
   Open: (circuit, now) => ({ _tag: "Open", retryAfter: Duration.millis(circuit.refusedFor(now)) }),
   HalfOpen: (circuit, now) => ({ _tag: "HalfOpen", retryAfter: Duration.millis(circuit.refusedFor(now)) })
 }
 
-const stateOf = (circuit: BreakerCircuit, now: number): State => untyped[circuit.phase](circuit, now)
+const stateOf = (circuit: BreakerCircuit, now: number): State => stateIn[circuit.phase](circuit, now)
 
-const isNew: State = { _tag: "Closed", calls: 0, failures: 0, share: 1 }
+const newState: State = { _tag: "Closed", calls: 0, failures: 0, share: 1 }
 
 /**
- * Where the circuit of a label stands.
+ * The state of the circuit of a label.
  *
  * @category getters
  * @since 0.1.0
@@ -336,11 +334,11 @@ const isNew: State = { _tag: "Closed", calls: 0, failures: 0, share: 1 }
 export const state = (self: Breaker, label: string): Effect.Effect<State> =>
   Effect.map(Clock.Clock, (clock) => {
     const circuit = self[TypeId].all.get(label)
-    return circuit === undefined ? isNew : stateOf(circuit, monotonicMillis(clock))
+    return circuit === undefined ? newState : stateOf(circuit, monotonicMillis(clock))
   })
 
 /**
- * Where all circuits stand, by label. One that nothing is known of may be missing.
+ * The states of all circuits, by label. A circuit without information may be missing.
  *
  * @category getters
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * The changes of a breaker's circuits as a stream, apart from the breaker: who does not use the stream ships none.
+ * The changes of a breaker's circuits as a stream. It is a module of its own, so that other bundles contain no stream.
  *
  * @since 0.1.0
  */
@@ -9,7 +9,7 @@ import * as Stream from "effect/Stream"
 import { type Breaker, type Change, TypeId } from "./Breaker.ts"
 
 /**
- * The changes from now on, without end. A reader that is slow misses the oldest when more than 1000 wait for it.
+ * The changes from now on, without end. A slow reader loses the oldest ones when more than 1000 are queued.
  *
  * **Example** (Watching an endpoint go down)
  *

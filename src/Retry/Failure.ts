@@ -1,5 +1,5 @@
 /**
- * What a failure asks for, by its codes and never by searching a text for words.
+ * Classifies failures by their codes, never by words in a text.
  *
  * @since 0.1.0
  */
@@ -40,9 +40,9 @@ export interface ClassifyOptions {
    */
   readonly now?: number | undefined
   /**
-   * Whether the error comes from opening a connection: nothing was asked of the other side yet. What is `Ambiguous`, and what is
-   * not known at all, is then `Transient`, and `sent` is `false`. Codes of credentials, names and configuration stay `Fatal`, and
-   * so do mistakes in the program (`TypeError`, `ReferenceError`). A pool says so about whatever its connector fails with.
+   * Whether the error comes from opening a connection, before any request was sent. Then `Ambiguous` and unknown failures are
+   * `Transient`, and `sent` is `false`. Codes of credentials, names and configuration stay `Fatal`, and so do mistakes in the
+   * program (`TypeError`, `ReferenceError`). A pool sets it for every failure of its connector.
    *
    * @default false, unless the error says that it is about opening a connection, as `TcpConnection`'s `DialFailed` does
    */
@@ -52,12 +52,12 @@ export interface ClassifyOptions {
 const isDefined = <A>(value: A | undefined): value is A => value !== undefined
 
 /**
- * Of several on one level, such as the addresses that were tried, the first of these decides: what may have been done must
- * not be repeated blindly, what may pass goes before what is fatal, since one good address is enough.
+ * Of several failures on one level, such as those of several addresses, the first class of this list decides. A request that
+ * may have been executed must not be repeated blindly. `Transient` precedes `Fatal`, since one good address is enough.
  */
 const precedence: ReadonlyArray<FailureClass> = ["Ambiguous", "RemoteSaturated", "Transient", "Redirect", "Fatal"]
 
-/** Of the outermost level that is recognised. */
+/** The failure of the outermost level that is recognised. */
 const outermost = (
   levels: ReadonlyArray<ReadonlyArray<object>>,
   by: (node: object) => Failure | undefined
@@ -71,10 +71,10 @@ const outermost = (
   return undefined
 }
 
-/** What is known of an error, with what its wrappers say. */
+/** Combines the class of a failure with the `isRetryable` of the error and its wrappers. */
 const combine = (known: Failure | undefined, stated: boolean | undefined): Failure => {
   if (known?.class === "Ambiguous" || known?.class === "Redirect") return known
-  // The maker of an error knows more about it than its code says, except that what was done cannot be undone.
+  // `isRetryable` is more specific than a code, but it does not say that the effect may run twice.
   if (stated === false) return { ...known, ...make("Fatal", { code: known?.code }) }
   if (stated === true && (known === undefined || known.class === "Fatal")) {
     return { ...known, ...make("Transient", { code: known?.code }) }
@@ -82,7 +82,7 @@ const combine = (known: Failure | undefined, stated: boolean | undefined): Failu
   return known ?? make("Fatal")
 }
 
-/** Adds what the whole chain says: whether anything was sent, and how long to wait. */
+/** Adds the facts from the whole chain: whether a request was sent, and how long to wait. */
 const complete = (failure: Failure, nodes: ReadonlyArray<object>): Failure => {
   const sent = failure.sent ?? Errors.firstDefined(nodes, Errors.sentBy)
   const retryAfter = failure.retryAfter ?? Errors.firstDefined(nodes, Errors.waitOf)
@@ -94,7 +94,7 @@ const complete = (failure: Failure, nodes: ReadonlyArray<object>): Failure => {
   }
 }
 
-/** What a failure is when it is one of a dial: nothing was asked yet, so that only what is known to be `Fatal` is. */
+/** The failure of a dial: no request was sent, so that only a known `Fatal` failure is `Fatal`. */
 const ofDial = (failure: Failure, isKnown: boolean): Failure => ({
   ...failure,
   ...(failure.class === "Ambiguous" || !isKnown ? { class: "Transient" } : undefined),
@@ -104,8 +104,8 @@ const ofDial = (failure: Failure, isKnown: boolean): Failure => ({
 const isUnusableAddress = (error: unknown): boolean => isObject(error) && read(error, "code") === "EADDRNOTAVAIL"
 
 /**
- * The members of an aggregate that say only that their own address cannot be used, while another member says something else. A
- * host without IPv6 says `EADDRNOTAVAIL` of each IPv6 address of a peer, which is no lack of ports.
+ * The members of an aggregate whose own address cannot be used, if other members have another failure. A host without IPv6
+ * reports `EADDRNOTAVAIL` for each IPv6 address of a peer, which is no lack of ports.
  */
 const unusableAddresses = (nodes: ReadonlyArray<object>): ReadonlySet<unknown> =>
   new Set(nodes.flatMap((node) => {
@@ -115,12 +115,12 @@ const unusableAddresses = (nodes: ReadonlyArray<object>): ReadonlySet<unknown> =
   }))
 
 /**
- * Says what an error asks for.
+ * Classifies an error.
  *
  * **Details**
  *
- * The error and everything it wraps (`cause`, `reason`, `error`, the `errors` of an `AggregateError`) are looked at, eight
- * levels deep and 64 errors wide; cycles, getters that throw and other traps do no harm. What decides, in this order:
+ * The error and everything it wraps (`cause`, `reason`, `error`, the `errors` of an `AggregateError`) are examined, eight
+ * levels deep and 64 errors wide. Cycles, and getters that throw, are safe. These decide, in this order:
  *
  * 1. Local exhaustion anywhere (`EMFILE`, `ENFILE`, `ENOBUFS`, no ephemeral port, the monitor's `ResourceExhausted`):
  *    the class is `LocalExhausted`, whatever else the error says. `EADDRNOTAVAIL` of one address of several counts only where all
@@ -132,7 +132,7 @@ const unusableAddresses = (nodes: ReadonlyArray<object>): ReadonlySet<unknown> =
  *    because an error says `sent: false`.
  * 3. The outermost `isRetryable`: `false` makes `Fatal` what would be retried, `true` makes `Transient` what is `Fatal` or
  *    not known. It changes neither `Ambiguous` nor `Redirect`: a good prospect does not say that an effect may be done twice.
- * 4. Anything else is `Fatal`: an error that is not known is not retried.
+ * 4. Any other error is `Fatal`: an unknown error is not retried.
  *
  * Of a dial (see {@link ClassifyOptions}) nothing is `Ambiguous`, and an error that is not known is `Transient`.
  *
@@ -147,7 +147,7 @@ const unusableAddresses = (nodes: ReadonlyArray<object>): ReadonlySet<unknown> =
  * - A serialization failure or a deadlock of a database (`40001`, `40P01`, MySQL 1205 and 1213) is `Transient` for the whole
  *   transaction. What is retried has to be the transaction, never its last statement.
  *
- * **Example** (Telling a full host from a closed port)
+ * **Example** (Distinguishing a full host from a closed port)
  *
  * ```ts
  * import { Effect } from "effect"
@@ -185,8 +185,8 @@ export const classify = (error: unknown, options?: ClassifyOptions): Failure => 
 }
 
 /**
- * Says what an error asks for, or `undefined` where it does not know, which leaves the error to the next classifier and in
- * the end to `Failure.classify`. It is the type of the `classify` option of a policy.
+ * Classifies an error, or returns `undefined`. Then the next classifier decides, and finally `Failure.classify`. It is the type
+ * of the `classify` option of a policy.
  *
  * @category models
  * @since 0.1.0
@@ -194,7 +194,7 @@ export const classify = (error: unknown, options?: ClassifyOptions): Failure => 
 export type Classifier = (error: unknown) => Failure | undefined
 
 /**
- * What a classifier says of an error: a class, or a whole failure with its wait.
+ * The result of a classifier: a class, or a failure with its wait.
  *
  * @category models
  * @since 0.1.0
@@ -258,7 +258,7 @@ export const byCode = (outcomes: { readonly [code: string]: Outcome }): Classifi
 }
 
 /**
- * Classifies by what errors call themselves: `_tag`, `name`, or the name of the class. The error is asked first, then what
+ * Classifies by the names of an error: `_tag`, `name`, or the name of the class. The error is asked first, then what
  * it wraps.
  *
  * **Gotchas**
@@ -337,16 +337,16 @@ export const when: {
   (predicate: (error: unknown) => boolean, outcome: Outcome | ((error: unknown) => Outcome)): Classifier
 } = (predicate: (error: unknown) => boolean, outcome: Outcome | ((error: never) => Outcome)): Classifier => {
   const outcomeOf = (found: unknown): Outcome =>
-    // The overloads give the function what the predicate has found to be of its type.
+    // The overloads guarantee that the value passed the predicate of the function's type.
     typeof outcome === "function" ? outcome(found as never) : outcome
   const nested = outsideIn((node) => predicate(node) ? failureOf(outcomeOf(node), undefined) : undefined)
-  // A thrown text or number is no object that could wrap another.
+  // A thrown text or number cannot wrap another error.
   return (error) =>
     isObject(error) ? nested(error) : predicate(error) ? failureOf(outcomeOf(error), undefined) : undefined
 }
 
 /**
- * Asks one classifier, and another one about what the first does not know.
+ * Asks a second classifier about errors that the first one does not know.
  *
  * **Example** (Combining classifiers)
  *

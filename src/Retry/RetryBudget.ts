@@ -1,12 +1,12 @@
 /**
- * Bounds retries to a share of what succeeds, so that the retries of many clients cannot keep a server down that would
+ * Limits retries to a share of the successes, so that the retries of many clients do not keep a server down that would
  * otherwise recover.
  *
  * **Details**
  *
  * The rules are those of gRPC's retry throttling (gRFC A6): each success earns a part of a token, each failure costs one,
- * and nothing is retried while less than half of the tokens are left. Added are the floor, so that a budget that is empty
- * can notice that the server is back, and that a retry which was interrupted before it began gives its token back.
+ * and there are no retries while less than half of the tokens are left. There are two additions: the floor, by which an empty
+ * budget notices that the server is back, and the refund of the token of a retry that was interrupted before it began.
  *
  * @since 0.1.0
  */
@@ -43,25 +43,25 @@ export type TypeId = typeof TypeId
  */
 export interface Options {
   /**
-   * The most tokens, and how many there are at first. A failure costs one, and half of them must be left for a retry: at
-   * most half as many retries follow each other without any success. A finite number of at least 1.
+   * The maximum number of tokens, and the initial one. A failure costs one token, and a retry needs half of them: without a
+   * success there are at most half as many retries. A finite number of at least 1.
    *
-   * It is paid by each process that starts, so it is small: many processes that meet a server in trouble may each retry so
-   * often before their budgets hold them back.
+   * Each new process has a full budget. A small capacity limits the retries of many processes that start while a server is
+   * in trouble.
    *
    * @default 10
    */
   readonly capacity?: number | undefined
   /**
-   * What a success earns, in tokens and to six decimals: in the long run the share of retries among successes. From 0 to 1.
+   * The tokens that a success earns, to six decimals: in the long run the share of retries among successes. From 0 to 1.
    *
    * @default 0.1
    */
   readonly deposit?: number | undefined
   /**
-   * One retry in so much time is granted however few tokens there are; above 0, `"Infinity"` for none.
+   * One retry per interval of this length is granted without regard to the tokens. Above 0; `"Infinity"` for none.
    *
-   * In an outage nothing succeeds, and the floor is all that is left. With `N` processes whose floor is `m` retries a second,
+   * In an outage there are no successes, and only the floor grants retries. With `N` processes whose floor is `m` retries a second,
    * a server with a load of `r` (offered by capacity `C`) recovers by itself only if `r + N * m / C` is below 1.
    *
    * @default "10 seconds"
@@ -70,7 +70,7 @@ export interface Options {
 }
 
 /**
- * A budget for retries. It is state of this process that several policies share.
+ * A budget for retries: state of this process, which several policies may share.
  *
  * @category models
  * @since 0.1.0
@@ -115,8 +115,8 @@ const floorOf = (options: Options): Floor =>
   ))
 
 /**
- * A budget for everything that is retried with it, whatever its label: of one pool, or of one server under many names. It
- * throws `InvalidOption` on an option that makes no sense.
+ * A budget for all retries, whatever their label: of one pool, or of one server under many names. An invalid option throws
+ * `InvalidOption`.
  *
  * **Example** (Retrying no more than the budget allows)
  *
@@ -140,7 +140,7 @@ const floorOf = (options: Options): Floor =>
  *   Effect.catchReason("RetryError", "BudgetExhausted", (reason) => Effect.succeed([reason.attempts, reason.balance])),
  *   Effect.provide(ResourceMonitor.layerUnlimited)
  * )
- * // Two retries are paid with tokens and one is the floor's; the fourth failure finds an empty budget.
+ * // Tokens pay for two retries and the floor for one. The fourth failure meets an empty budget.
  * await Effect.runPromise(program) // => [4, 0]
  * ```
  *
@@ -154,13 +154,13 @@ export const make = (options: Options = {}): RetryBudget => {
 }
 
 /**
- * A budget for each label, so that an endpoint that is down costs the others nothing. The floor is one for all of them,
- * since it is what a whole process may do. It throws `InvalidOption` on an option that makes no sense.
+ * A budget for each label, so that an endpoint that is down does not affect the others. All labels share one floor, which
+ * limits the whole process. An invalid option throws `InvalidOption`.
  *
  * **Details**
  *
- * It remembers at most 1000 labels, so that labels may come from outside. Those that have all their tokens are forgotten
- * first, which changes nothing, and then those with the most tokens, which have a full budget when they come again.
+ * It keeps at most 1000 labels, so that labels may come from untrusted input. Labels with a full budget are dropped first,
+ * which changes nothing. Then those with the most tokens are dropped, which have a full budget at their next use.
  *
  * @category constructors
  * @since 0.1.0
@@ -171,7 +171,7 @@ export const makeKeyed = (options: Options = {}): RetryBudget => {
 }
 
 /**
- * The tokens that are left, of this label where the budget is keyed.
+ * The remaining tokens; of this label where the budget is keyed.
  *
  * @category getters
  * @since 0.1.0
@@ -180,8 +180,8 @@ export const balance = (self: RetryBudget, label = ""): Effect.Effect<number> =>
   Effect.sync(() => self[TypeId].bucketOf(label).balance)
 
 /**
- * How long it takes until a retry would be granted, of this label where the budget is keyed: zero when one is granted now,
- * `Infinity` when only successes can help.
+ * The time until a retry would be granted, of this label where the budget is keyed: zero when one is granted now,
+ * `Infinity` when only successes can lead to one.
  *
  * @category getters
  * @since 0.1.0

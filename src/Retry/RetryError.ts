@@ -212,7 +212,9 @@ const circuitTexts: Record<CircuitOpen["state"], (failures: number) => string> =
   Open: () => "is open",
   HalfOpen: () => "is being probed",
   Closed: (failures) =>
-    failures > 1 ? `has seen ${failures} failures in a row and grants no retries` : "has just closed and admits few"
+    failures > 1
+      ? `has seen ${failures} failures in a row and grants no retries`
+      : "has just closed and limits attempts"
 }
 
 interface CircuitOpenFields<E> extends Outcome {
@@ -239,7 +241,7 @@ export class CircuitOpen<E = unknown>
   readonly isRetryable = true
   override get message(): string {
     const state = circuitTexts[this.state](this.consecutiveFailures)
-    const again = this.retryAfter === undefined ? "" : `, to be asked again in ${Duration.format(this.retryAfter)}`
+    const again = this.retryAfter === undefined ? "" : `, retry after ${Duration.format(this.retryAfter)}`
     return safeMessage(
       `${this.label} was not tried again ${after(this)}, because its circuit ${state}${again}${lastOf(this.cause)}`
     )

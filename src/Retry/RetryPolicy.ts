@@ -2,7 +2,7 @@
  * Whether, when and how often to try again.
  *
  * A policy is a value. {@link retry} runs an effect under one: each attempt first passes the gate of the
- * `ResourceMonitor`, each failure is classed by its code, and each wait is jittered inside its cap.
+ * `ResourceMonitor`, each failure is classified by its code, and each delay has jitter within its cap.
  *
  * @since 0.1.0
  */
@@ -54,91 +54,91 @@ export type TypeId = typeof Decision.TypeId
  */
 export interface Options {
   /**
-   * The delay before the second attempt, before jitter. Above 0.
+   * The delay before the second attempt, without jitter. Above 0.
    *
    * @default "100 millis"
    */
   readonly initialDelay?: Duration.Input | undefined
   /**
-   * No delay is above this, jitter included, unless the other side asks for a longer one (`Retry-After`), which counts up to
+   * The upper bound of every delay, jitter included. A longer wait that the server asks for (`Retry-After`) is kept, up to
    * 72 seconds. Finite, at least `initialDelay`.
    *
    * @default "30 seconds"
    */
   readonly maxDelay?: Duration.Input | undefined
   /**
-   * By how much the delay grows with each attempt. A finite number of at least 1.
+   * The growth of the delay from attempt to attempt. A finite number of at least 1.
    *
    * @default 2
    */
   readonly factor?: number | undefined
   /**
-   * How far delays are spread: a fraction from 0 to 1 spreads a delay `d` over `d * (1 - jitter)` to `d * (1 + jitter)`,
-   * `"full"` over 0 to `d`. Where that would pass `maxDelay`, the interval keeps its width and is moved down to end there.
-   * Many clients of one server do best with `"full"`.
+   * The spread of delays: a fraction from 0 to 1 spreads a delay `d` over `d * (1 - jitter)` to `d * (1 + jitter)`,
+   * `"full"` over 0 to `d`. Where that would exceed `maxDelay`, the interval keeps its width and ends at `maxDelay`.
+   * `"full"` suits many clients of one server.
    *
    * @default 0.1
    */
   readonly jitter?: number | "full" | undefined
   /**
-   * How many attempts there are, the first included. A whole number of at least 1, or `Infinity`. Waits for room on this
-   * host are no attempts.
+   * The most attempts, the first included. A whole number of at least 1, or `Infinity`. A wait for room on this host is
+   * not an attempt.
    *
    * @default 3
    */
   readonly maxAttempts?: number | undefined
   /**
-   * For an effect that is meant to go on, such as a subscription that is opened and read until it breaks: an attempt that
-   * has run for so long before it failed, and for at least the delay before it, was a success in its time. Attempts and delays
-   * start again with its failure. Above 0; `"Infinity"` for never.
+   * For a long-running effect, such as a subscription that is opened and read until it breaks. An attempt that ran for this
+   * time before it failed, and for at least the delay before it, counts as a success: its failure resets the attempts and the
+   * delays. Above 0; `"Infinity"` for never.
    *
-   * An effect that merely takes long to fail must not have this, since it would be retried for ever.
+   * Do not set it for an effect that takes long to fail: it would be retried for ever.
    *
    * @default "Infinity"
    */
   readonly stableAfter?: Duration.Input | undefined
   /**
-   * The time for everything: attempts, waits and the gate. Above 0; `"Infinity"` for none. No attempt begins after it, and
-   * the one that is running is interrupted.
+   * The time for everything: attempts, delays and the gate. Above 0; `"Infinity"` for none. No attempt begins after it, and
+   * a running attempt is interrupted.
    *
    * @default "Infinity"
    */
   readonly deadline?: Duration.Input | undefined
   /**
-   * Bounds retries to a share of the successes: `RetryBudget.make` or `RetryBudget.makeKeyed`. `undefined` for no bound
+   * Limits retries to a share of the successes: `RetryBudget.make` or `RetryBudget.makeKeyed`. `undefined` for no limit
    * besides `maxAttempts`.
    *
    * @default undefined
    */
   readonly budget?: RetryBudget | undefined
   /**
-   * Stops asking an endpoint that does not answer: `Breaker.make`. `undefined` for none.
+   * Makes no attempts while an endpoint is down: `Breaker.make`. `undefined` for none.
    *
    * @default undefined
    */
   readonly breaker?: Breaker | undefined
   /**
-   * Classes failures before `Failure.classify` does; `undefined` leaves the failure to it.
+   * Classifies failures before `Failure.classify` does. Where it returns `undefined`, `Failure.classify` decides.
    *
    * @default () => undefined
    */
   readonly classify?: ((error: unknown) => Failure | undefined) | undefined
   /**
-   * How many descriptors an attempt claims at the gate. A whole number; 0 asks the gate and claims nothing, for an effect
-   * that opens nothing itself.
+   * The descriptors that an attempt claims at the gate. A whole number. With 0 an attempt asks the gate and claims nothing:
+   * for an effect that opens nothing itself.
    *
    * @default 1
    */
   readonly descriptors?: number | undefined
   /**
-   * Whether the effect may be done twice. Only then is a failure retried that is `Ambiguous`, such as a connection that
-   * broke after the request was sent. The presets for opening connections say `true`.
+   * Whether the effect may run twice. Only then is an `Ambiguous` failure retried, such as a connection that broke after the
+   * request was sent. `true` in the presets for opening connections.
    *
    * @default false
    */
   readonly idempotent?: boolean | undefined
   /**
-   * Receives what retries under this policy do. `RetryTelemetry.record` makes one.
+   * Receives the events of retries under this policy. `RetryTelemetry.record` makes one.
    *
    * @default undefined
    */
@@ -185,7 +185,7 @@ const checkMaxDelay = (value: unknown, initialDelay: Duration.Duration): Duratio
   return maxDelay
 }
 
-/** Asking this host for room again costs next to nothing, so that waits for it need not grow longer than this. */
+/** The longest delay between requests for room on this host. Such a request is cheap. */
 const maxLocalDelay = 5_000
 
 const isMarked = (value: unknown, mark: string): boolean =>
@@ -213,7 +213,7 @@ const rulesOf = (policy: Omit<RetryPolicy, TypeId | "pipe">): Decision.PolicyRul
 }
 
 /**
- * Makes a policy. It throws `InvalidOption` when an option makes no sense, naming the option, its value and the rule.
+ * Makes a policy. An invalid option throws `InvalidOption` with the option, its value and the rule.
  *
  * **Example** (Adjusting a preset)
  *
@@ -280,7 +280,7 @@ export const network: RetryPolicy = /*#__PURE__*/ make({
 })
 
 /**
- * For dialling TCP: 6 attempts, 500 ms growing by 1.5 up to 60 s, jitter 0.25.
+ * For dialing TCP: 6 attempts, 500 ms growing by 1.5 up to 60 s, jitter 0.25.
  *
  * @category presets
  * @since 0.1.0
@@ -314,7 +314,7 @@ export const websocket: RetryPolicy = /*#__PURE__*/ make({
  *
  * **Gotchas**
  *
- * A call that was cut off is not repeated, because it may have been done. Where it may be done twice, use
+ * A call whose connection broke is not repeated, because the server may have executed it. Where it may run twice, use
  * `make({ ...mcpOperations, idempotent: true })`.
  *
  * @category presets
@@ -362,14 +362,14 @@ export const delay = (policy: RetryPolicy, failures: number, u: number): Duratio
  */
 export interface RetryOptions {
   /**
-   * What is retried, such as the text of an endpoint. It appears in errors and at the gate.
+   * The name of the effect in errors and at the gate, such as the text of an endpoint.
    *
    * @default "effect"
    */
   readonly label?: string | undefined
   /**
-   * Attempts that were made before, by the code that repeats the call: a whole number of at least 0. The gate stops retries
-   * earlier than first attempts, and lets them wait behind those.
+   * Attempts that the caller made before this call: a whole number of at least 0. The gate refuses retries earlier than
+   * first attempts, and queues them behind those.
    *
    * @default 0
    */
@@ -387,19 +387,19 @@ const checked = (options: RetryOptions = {}): RetryOptions => {
  * **Details**
  *
  * - Before each attempt, the first included, the gate of the `ResourceMonitor` is asked for the policy's `descriptors`, and
- *   then the breaker, if there is one. An open circuit is noticed before the gate is asked, and fails with `CircuitOpen`.
- * - A failure is decided in this order: its class, an outer retry (see {@link InsideRetry}), the number of attempts, the
- *   deadline (the delay and an attempt as long as those before must fit), the budget, and a look at the breaker. Then the
- *   delay is slept, then the gate is asked, then the breaker, then the attempt begins. Each refusal has a reason of its own
- *   in {@link RetryError}, with `retryAfter` and the `history` of the attempts.
+ *   then the breaker, if there is one. An open circuit fails with `CircuitOpen` before the gate is asked.
+ * - After a failure these decide, in this order: its class, an outer retry (see {@link InsideRetry}), the number of
+ *   attempts, the deadline (the delay and an attempt of typical length must fit), the budget, and the breaker. Then the delay
+ *   passes, the gate is asked, then the breaker, and the attempt begins. Each refusal has its own reason in
+ *   {@link RetryError}, with `retryAfter` and the `history` of the attempts.
  * - `Fatal` and `Redirect` are not retried; `Ambiguous` is only if the policy says `idempotent: true`.
- * - No room on this host is no attempt: it waits up to the deadline or, without one, for 30 seconds. When the gate says
- *   so, that is in the gate's line, first come first served and retries behind first attempts; when the failure says so
- *   (`EMFILE` and the like), there is a backoff of at most 5 seconds before.
- * - A failure that may pass, met while no descriptor is free, is put down to that: it is `LocalExhausted` whatever its code
- *   says, for then the look-up of a name says `ENOTFOUND` or `ECONNREFUSED`.
+ * - Lack of room on this host does not count as an attempt. The retry waits for room until the deadline or, without one, for
+ *   30 seconds. A request that the gate cannot grant waits in the gate's queue, first come first served, retries behind first
+ *   attempts. After a failure such as `EMFILE` there is a backoff of at most 5 seconds first.
+ * - A transient failure that occurs while no descriptor is free is `LocalExhausted` whatever its code, because a name lookup
+ *   then fails with `ENOTFOUND` or `ECONNREFUSED`.
  * - The claim ends when a `TcpConnection` in the effect has its socket, else with the attempt.
- * - A `Retry-After` of the server lengthens the delay, beyond `maxDelay` too: up to 60 seconds, spread upwards by 20 %.
+ * - A `Retry-After` of the server lengthens the delay, even beyond `maxDelay`: up to 60 seconds, plus a jitter of up to 20 %.
  * - What a failed attempt acquired in the caller's scope is closed before the next one begins. What the successful one
  *   acquired lives as long as the caller's scope.
  * - Interruption and defects pass through, and are never retried.
@@ -407,10 +407,10 @@ const checked = (options: RetryOptions = {}): RetryOptions => {
  * **Gotchas**
  *
  * - At the deadline the running attempt is interrupted, and its finalizers are awaited. An uninterruptible region of the
- *   effect holds the caller for as long as it takes.
- * - An effect that takes the scope to use it only after it has succeeded, and acquires nothing before, finds it closed.
+ *   effect delays the caller.
+ * - A scope in which the effect has acquired nothing is closed when the effect succeeds. It cannot be used later.
  *
- * **Example** (Retrying what may pass)
+ * **Example** (Retrying a transient failure)
  *
  * ```ts
  * import { Data, Effect } from "effect"
@@ -472,7 +472,7 @@ export const retry: {
   ): Effect.Effect<A, RetryError<E>, R | ResourceMonitor> => run(effect, policy, checked(options))
 )
 
-/** Waits at the gate until it grants the claim, which is given back at once. Ends with the schedule's end. */
+/** Waits until the gate grants a claim, and releases it at once. Ends as the schedule does when the wait is over. */
 const waitForRoom = /*#__PURE__*/ Effect.fnUntraced(
   function*(run: RetryRun): Effect.fn.Return<void, Cause.Done<number>> {
     while (true) {
@@ -487,26 +487,26 @@ const waitForRoom = /*#__PURE__*/ Effect.fnUntraced(
 )
 
 /**
- * A policy as a plain `Schedule`, for `Effect.retry` and whatever else takes one. Its output is the number of attempts
- * that were made.
+ * A policy as a plain `Schedule`, for `Effect.retry` and other functions that take one. Its output is the number of
+ * attempts.
  *
  * **Details**
  *
- * It has the delays, the attempts, the deadline and the classes of the policy, and it asks the gate before it lets an
- * attempt follow. When the policy ends, the schedule is done, and `Effect.retry` fails with the last failure as it is.
+ * It has the delays, the attempts, the deadline and the classes of the policy, and it asks the gate before each further
+ * attempt. When the policy ends, the schedule is done, and `Effect.retry` fails with the last failure unchanged.
  * {@link retry} and the dialer of a `ConnectionPool` decide by the same step.
  *
  * **Gotchas**
  *
- * What a schedule alone cannot do, and {@link retry} does:
+ * {@link retry} does what a schedule cannot:
  *
- * - It does not see the first attempt, which passes no gate.
- * - It asks the gate before the delay, and cannot hold the claim through the attempt: others may take the room meanwhile.
- * - It does not know how long an attempt has run, so that `stableAfter` is without effect.
+ * - A schedule does not see the first attempt, which passes no gate.
+ * - It asks the gate before the delay and cannot hold the claim during the attempt: another opening may take the room.
+ * - It does not know how long an attempt has run, so that `stableAfter` has no effect.
  * - It cannot interrupt the running attempt at the deadline, nor close what a failed attempt acquired.
  * - It does not mark the attempts, so that a {@link retry} inside them multiplies. Inside a {@link retry} it is done at once.
- * - It takes tokens from the budget, but sees no success and so earns none; interrupted in the delay, it gives none back.
- * - It looks at the breaker, but neither asks it to let an attempt in nor tells it what came of one.
+ * - It takes tokens from the budget but sees no success, so that it earns none. An interruption of the delay refunds none.
+ * - It reads the state of the breaker, but no attempt is admitted by it or reported to it.
  *
  * **Example** (Retrying with a schedule)
  *
@@ -547,7 +547,7 @@ export const schedule = (
       const { decision } = run.afterFailure(yield* run.diagnose(error), 0)
       if (decision._tag !== "Wait") return yield* Cause.done(run.progress.attempts)
       yield* Effect.onExitPrimitive(waitForRoom(run), (exit) => {
-        // Once there is room the attempt follows, as far as a schedule can tell.
+        // A schedule sees only that there is room: the attempt then counts as begun.
         if (Exit.isSuccess(exit)) run.spend()
         else run.refund()
         return undefined

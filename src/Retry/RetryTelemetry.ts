@@ -1,8 +1,8 @@
 /**
- * What retries do, as metrics. Who does not record pays nothing for it.
+ * Metrics of retries. A policy without them has no cost.
  *
- * Beside these, each attempt is an event (`retry.attempt`) on the current span, if there is one: with the label, the number of
- * the attempt, how it ended, the code of its failure and how long it took.
+ * In addition, each attempt is an event (`retry.attempt`) on the current span, if there is one: with the label, the number of
+ * the attempt, its outcome, the code of its failure and its duration.
  *
  * @since 0.1.0
  */
@@ -20,7 +20,7 @@ export { InvalidOption } from "../internal/InvalidOption.ts"
 // From a tenth of a millisecond to about a minute, in seconds.
 const boundaries = Metric.exponentialBoundaries({ start: 0.0001, factor: 2, count: 20 })
 
-/** One of something for each value of an attribute, made when the value is first met. */
+/** One metric for each value of an attribute, made at the first use of the value. */
 const byValue = <A>(make: (value: string) => A): (value: string) => A => {
   const made = new Map<string, A>()
   return (value) => {
@@ -53,17 +53,17 @@ const metricsOf = (policy: string) => {
 }
 
 /**
- * The same policy, whose retries are recorded in Effect's metrics under the attribute `retry.policy`:
+ * A copy of the policy whose retries are recorded in Effect's metrics under the attribute `retry.policy`:
  *
  * - `sluice.retry.attempts`, by `retry.outcome`: `Succeeded`, the class of the failure, `TimedOut` at the deadline, or
  *   `Passed` (a defect or an interruption);
- * - `sluice.retry.refusals`, by `retry.reason`: why runs have failed, the tag of the reason;
+ * - `sluice.retry.refusals`, by `retry.reason`: failed runs, by the tag of the reason;
  * - `sluice.retry.attempt.duration`, `sluice.retry.delay` and `sluice.retry.gate.wait`, in seconds.
  *
  * **Details**
  *
- * They go to the registry in which the effect runs. Policies that are made from the result, as `make({ ...policy })` does, are
- * recorded with it. It throws `InvalidOption` when the name is empty.
+ * The metrics are in the registry of the effect's context. Policies that are made from the result, as by
+ * `make({ ...policy })`, are recorded with it. An empty name throws `InvalidOption`.
  *
  * **Example** (Counting attempts)
  *
@@ -119,8 +119,8 @@ const nameOf = (name: string): string => {
 
 /**
  * Records the balance of a budget, in tokens, in the gauge `sluice.retry.budget.balance` under the attribute `retry.budget`
- * until the scope ends: now, and then once in each interval. Of a keyed budget it is the balance of the label that has least.
- * It throws `InvalidOption` when the name is empty or the interval is not above 0.
+ * until the scope ends: now, and then once in each interval. Of a keyed budget it is the lowest balance of all labels.
+ * An empty name, or an interval that is not above 0, throws `InvalidOption`.
  *
  * @category metrics
  * @since 0.1.0

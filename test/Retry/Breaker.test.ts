@@ -405,7 +405,7 @@ describe("RetryPolicy.retry with a breaker", () => {
         assert.isTrue(wait >= 500 && wait <= 1000, String(wait))
         assert.match(
           message,
-          /^db was not tried again after 0 attempts in 0, because its circuit is open, to be asked again in (?:\d+ms|1s)$/
+          /^db was not tried again after 0 attempts in 0, because its circuit is open, retry after (?:\d+ms|1s)$/
         )
         // Another label has a circuit of its own.
         yield* RetryPolicy.retry(Effect.void, policyWith(breaker), { label: "cache" })
@@ -552,7 +552,7 @@ describe("RetryPolicy.retry with a breaker", () => {
       const refused = (yield* crowd).find(Result.isFailure)?.failure
       assert(refused?.reason._tag === "CircuitOpen")
       assert.strictEqual(refused.reason.state, "Closed")
-      assert.include(refused.message, "has just closed and admits few, to be asked again in 1s")
+      assert.include(refused.message, "has just closed and limits attempts, retry after 1s")
       yield* TestClock.adjust("10 seconds")
       assert.strictEqual(yield* admitted, 100)
     }).pipe(Effect.provide(Gate.make().layer)))

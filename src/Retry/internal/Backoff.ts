@@ -1,5 +1,5 @@
 /**
- * How long to wait before the next attempt, as pure functions of the step and of one random number.
+ * The delay before the next attempt, as pure functions of the step and of one random number.
  *
  * @since 0.1.0
  */
@@ -13,9 +13,9 @@
 export interface Backoff {
   /** The delay of step 1 before jitter, above 0. */
   readonly initialDelay: number
-  /** No delay is ever above this, jitter included. Finite, at least `initialDelay`. */
+  /** The upper bound of every delay, jitter included. Finite, at least `initialDelay`. */
   readonly maxDelay: number
-  /** By how much the delay grows from step to step, at least 1. */
+  /** The growth of the delay from step to step, at least 1. */
   readonly factor: number
   /** A fraction from 0 to 1, or `"full"`. */
   readonly jitter: number | "full"
@@ -59,8 +59,8 @@ export const nominal = (backoff: Backoff, step: number): number =>
  *   `[maxDelay - 2 * j * d, maxDelay)`. At the cap that is `[maxDelay * (1 - 2 * j), maxDelay)`. What would begin below 0
  *   (`j` above 0.5) begins at 0.
  *
- * Cutting the jittered delay at the cap instead would give most clients of a long outage the very same delay, and they
- * would all come back together. Moving the interval keeps them as far apart as below the cap.
+ * Cutting the jittered delay at the cap instead would give most clients of a long outage the same delay, and they would
+ * reconnect together. Moving the interval keeps them as far apart as below the cap.
  *
  * @category combinators
  * @since 0.1.0
@@ -80,7 +80,7 @@ export const interval = (backoff: Backoff, step: number): Interval => {
  */
 export const delay = (backoff: Backoff, step: number, u: number): number => {
   const { high, low } = interval(backoff, step)
-  // The sum may round to one unit in the last place above `high`; the cap is a promise, so it is kept exactly.
+  // The sum may round to one unit in the last place above `high`, and no delay may exceed the cap.
   return Math.min(high, low + u * (high - low))
 }
 
@@ -96,7 +96,7 @@ const mix = (bits: number): number => {
  *
  * **Details**
  *
- * It is a hash of both, so that each number costs the same, however many came before, and a session remembers two numbers.
+ * It is a hash of both: each number has the same cost, and a session stores two numbers.
  *
  * @category random
  * @since 0.1.0
@@ -112,9 +112,9 @@ export const uniform = (seed: number, n: number): number => {
  *
  * **Details**
  *
- * A session draws one number from the source of the program, when it needs its first one, and makes all of its own from
- * that. So two sessions have nothing in common although they share a policy and a source; the delays of a session do not
- * depend on what others do meanwhile; and a seeded source repeats all of them.
+ * A session draws one number from the source of the program when it needs its first one, and derives all others from it. So
+ * sessions with the same policy and source are uncorrelated, the delays of a session do not depend on other sessions, and a
+ * seeded source repeats all of them.
  *
  * @category random
  * @since 0.1.0
@@ -126,13 +126,12 @@ export const session = (source: () => number): () => number => {
 }
 
 /**
- * Whether what has lived for so long was a success in its time, so that the delays start again. Everything is in milliseconds.
+ * Whether an attempt or a connection lived long enough to count as a success, which resets the delays. Times are in milliseconds.
  *
  * **Details**
  *
- * It must have lived for at least `least`, and for at least the delay that went before it. A server that accepts and fails at
- * once so meets ever fewer attempts, where a reset at each success would bring all of its clients back at their shortest
- * delay.
+ * It must have lived for at least `least`, and for at least the delay before it. So a server that accepts and fails at once gets
+ * fewer and fewer attempts. With a reset at each success, all of its clients would return at their shortest delay.
  *
  * @category combinators
  * @since 0.1.0
@@ -143,12 +142,12 @@ export const isStable = (lived: number, delay: number, least: number): boolean =
 const maxHint = 60_000
 
 /**
- * The delay in milliseconds when a server said how long to wait.
+ * The delay in milliseconds, with the wait that a server asked for.
  *
  * **Details**
  *
- * The hint is a lower bound. It is cut at 60 seconds, so that a broken server cannot put a client to sleep for a day, and
- * then spread upwards by up to 20 %: every client got the same number, and must not come back at the same moment.
+ * The hint is a lower bound. It is limited to 60 seconds, so that a broken server cannot stop a client for a day. Then up to
+ * 20 % are added: all clients get the same hint, and must not return at the same moment.
  *
  * @category combinators
  * @since 0.1.0

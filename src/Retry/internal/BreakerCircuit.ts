@@ -20,7 +20,7 @@ export interface CircuitRules {
   readonly ramp: number
 }
 
-/** What an attempt says about the endpoint. `Ignored` says nothing: it was interrupted, or failed for another reason. */
+/** The outcome of an attempt. `Ignored` has no information about the endpoint: an interruption, or a failure with another cause. */
 export type Outcome = "Success" | "Failure" | "Ignored"
 
 /** When an attempt ended, and what else its outcome depends on. */
@@ -28,7 +28,7 @@ export interface Circumstances {
   readonly now: number
   /** A random number from 0 (inclusive) to 1 (exclusive). */
   readonly u: number
-  /** For how long the endpoint asked us to stay away, in milliseconds. */
+  /** The wait that the endpoint asked for, in milliseconds. */
   readonly hint?: number | undefined
 }
 
@@ -37,26 +37,26 @@ export interface FailedCall {
   readonly now: number
   /** Attempts of this call that have failed. */
   readonly failures: number
-  /** For how long the last one was under way, in milliseconds. */
+  /** The duration of the last one, in milliseconds. */
   readonly lived: number
 }
 
-/** Where a circuit stands. */
+/** The state of a circuit. */
 export type Phase = "Closed" | "Open" | "HalfOpen"
 
 /**
- * The right to one attempt. `settle` takes what comes of it, exactly once. Each turn of the circuit has a ticket of its own:
- * what comes of an attempt that was admitted before the last turn says nothing about the time after it.
+ * The right to one attempt, whose outcome `settle` takes exactly once. Each change of phase makes a new ticket: the outcome of
+ * an attempt that was admitted before the change has no information about the time after it.
  */
 export interface Ticket {
   readonly isProbe: boolean
 }
 
-/** A window is kept in so many parts: what is older than a whole window may count for one part longer, at most. */
+/** The parts of a window. A call may count for up to one part longer than the window. */
 const parts = 10
 
 /**
- * Counts of the last so many milliseconds. Time is that of the monotonic clock, and an argument of each call.
+ * Counts the calls and failures of a sliding window. Times are milliseconds of the monotonic clock, and arguments.
  *
  * @category models
  * @since 0.1.0
@@ -65,7 +65,7 @@ export class BreakerWindow {
   readonly #partMillis: number
   readonly #calls = new Array<number>(parts).fill(0)
   readonly #failures = new Array<number>(parts).fill(0)
-  /** The number of the part that is being filled, counted from the start of the clock. */
+  /** The number of the current part, from the start of the clock. */
   #current = 0
   #totalCalls = 0
   #totalFailures = 0
@@ -101,7 +101,7 @@ export class BreakerWindow {
     this.#totalFailures = 0
   }
 
-  /** Empties the parts that have gone by. A clock that went back goes on filling the part it was in. */
+  /** Empties the parts that have passed. When the clock goes back, the current part stays. */
   #moveTo(now: number): void {
     const part = Math.floor(now / this.#partMillis)
     if (part <= this.#current) return
@@ -118,34 +118,34 @@ export class BreakerWindow {
   }
 }
 
-/** How many attempts may be under way when the circuit has just closed. Each success since then allows one more. */
+/** The concurrent attempts that a circuit admits when it has just closed. Each success since then allows one more. */
 const leastLimit = 2
 
-/** On the ramp, an attempt that was refused may ask again after this share of the ramp. */
+/** On the ramp, a refused attempt may ask again after this share of the ramp. */
 const askAgainShare = 0.1
 
-/** An opening lasts this share of the time for which the endpoint has been down. */
+/** An opening lasts this share of the downtime. */
 const downShare = 0.1
 
 /**
- * A failed attempt that took less than this, in milliseconds, has cost the server little: a refused connection, or several
- * calls that lost one connection together. Its retry is no part of a storm.
+ * A failed attempt that took less than this, in milliseconds, is cheap for the server: a refused connection, or several
+ * calls that lost one connection together. Its retry is always granted.
  */
 const quickFailure = 100
 
-/** How much of the ramp has passed so long after closing. */
+/** The share of the ramp that has passed at this time after closing. */
 export const rampShare = (sinceClosed: number, ramp: number): number => sinceClosed >= ramp ? 1 : sinceClosed / ramp
 
 /**
- * How long an opening lasts when the endpoint has been down for so long: a tenth of that, within `openTime` and `maxOpenTime`.
- * It is spread over the upper half, so that the processes that saw the same fault do not all probe at the same moment.
+ * The duration of an opening: a tenth of the downtime, within `openTime` and `maxOpenTime`. It is spread over the upper half,
+ * so that processes with the same fault do not all probe at the same moment.
  */
 export const openFor = (down: number, { maxOpenTime, openTime }: CircuitRules, u: number): number =>
   Math.min(maxOpenTime, Math.max(openTime, down * downShare)) * (1 + u) / 2
 
 /**
- * What still counts of the time for which the endpoint was down, after the circuit was closed for so long: each whole window
- * halves it. What makes no opening longer counts no more.
+ * The downtime that still counts after the circuit was closed for this time: each whole window halves it. A downtime that would
+ * not lengthen an opening is 0.
  */
 export const decayed = (down: number, closedFor: number, { openTime, window }: CircuitRules): number => {
   const left = down / 2 ** Math.floor(Math.max(0, closedFor) / window)
@@ -159,19 +159,19 @@ export class BreakerCircuit {
   #phase: Phase = "Closed"
   #ticket: Ticket = { isProbe: false }
   #consecutive = 0
-  /** For how long the endpoint was down, as far as it counts for the next opening, in milliseconds. */
+  /** The downtime that counts for the next opening, in milliseconds. */
   #down = 0
   /** When the last opening began. */
   #openedAt = 0
-  /** When it was closed last. */
+  /** When it last closed. */
   #closedAt = -Infinity
-  /** While it is open, when a probe may be made; while a probe is under way, when that one loses its place. */
+  /** While it is open, when a probe may be made; during a probe, when its lease ends. */
   #until = -Infinity
   #isRamping = false
-  /** On the ramp, how many attempts may be under way. */
+  /** The most concurrent attempts on the ramp. */
   #limit = leastLimit
   #inFlight = 0
-  /** Attempts in flight that were admitted before the last turn. */
+  /** Attempts in flight that were admitted before the last change of phase. */
   #stragglers = 0
 
   constructor(rules: CircuitRules, onChange: (from: Phase, to: Phase, now: number) => void) {
@@ -194,13 +194,13 @@ export class BreakerCircuit {
     return { calls: this.#window.calls(now), failures: this.#window.failures(now) }
   }
 
-  /** How much of the ramp has passed: 1 when no limit is in force, 0 while it is not closed. */
+  /** The share of the ramp that has passed: 1 without a limit, 0 while the circuit is not closed. */
   share(now: number): number {
     return this.#phase === "Closed" ? rampShare(now - this.#closedAt, this.#rules.ramp) : 0
   }
 
   /**
-   * For how many milliseconds from `now` on it is sure that no attempt is admitted; 0 when one may be. It changes nothing.
+   * The milliseconds from `now` during which no attempt is admitted; 0 when one may be. It has no side effect.
    */
   refusedFor(now: number): number {
     return this.#phase === "Closed" ? 0 : Math.max(0, this.#until - now)
@@ -214,14 +214,14 @@ export class BreakerCircuit {
       return this.#ticket
     }
     if (now < this.#until) return undefined
-    // A probe that has not come back by now loses its place, and whatever comes of it says nothing.
+    // A probe that is still running loses its place, and its outcome is ignored.
     this.#begin("HalfOpen", now, true)
     this.#until = now + this.#rules.probeLease
     this.#inFlight++
     return this.#ticket
   }
 
-  /** When an attempt that was refused may ask again, in milliseconds from `now`: never 0. */
+  /** When a refused attempt may ask again, in milliseconds from `now`: never 0. */
   retryAfter(now: number): number {
     if (this.#phase !== "Closed") return Math.max(1, this.#until - now)
     return Math.max(1, Math.min(this.#rules.ramp * askAgainShare, this.#closedAt + this.#rules.ramp - now))
@@ -233,16 +233,16 @@ export class BreakerCircuit {
   }
 
   /**
-   * For how many milliseconds from `now` on a call that has failed may not be retried; 0 when it may be. A retry helps against
-   * an accident that hits one call, and is load without use where each call fails: when half of the failures that open the
-   * circuit have come in a row, and not all of them are of this call, it is as if the circuit had opened for retries already.
+   * The milliseconds from `now` during which a failed call may not be retried; 0 when it may be. A retry helps after a fault
+   * that affects one call, and only adds load when each call fails. So the circuit opens earlier for retries: after half of the
+   * consecutive failures that open it, unless all of them are of this call.
    */
   deniesRetryFor(call: FailedCall): number {
     const refusedFor = this.refusedFor(call.now)
     return this.#isDoubtful(call) ? Math.max(refusedFor, this.#rules.openTime) : refusedFor
   }
 
-  /** What came of an attempt. */
+  /** Takes the outcome of an attempt. */
   settle(ticket: Ticket, outcome: Outcome, { hint, now, u }: Circumstances): void {
     this.#inFlight--
     if (ticket !== this.#ticket) {
@@ -250,7 +250,7 @@ export class BreakerCircuit {
       return
     }
     if (outcome === "Ignored") {
-      // The place of the probe is free again at once.
+      // The next attempt may be the probe at once.
       if (ticket.isProbe) this.#until = now
       return
     }
@@ -261,14 +261,14 @@ export class BreakerCircuit {
     else if (this.#isRamping && outcome === "Success") this.#limit++
   }
 
-  /** Whether a new circuit would do the same as this one from now on. */
+  /** Whether this circuit equals a new one. */
   isLikeNew(now: number): boolean {
     return this.#phase === "Closed" && this.#inFlight === 0 && this.#window.calls(now) === 0 &&
       this.#consecutive === 0 && now - this.#closedAt >= this.#rules.ramp &&
       decayed(this.#down, now - this.#closedAt, this.#rules) === 0
   }
 
-  /** How much would be lost with this circuit: everything while it is not closed, else what it has counted. */
+  /** The information that would be lost with this circuit: all while it is not closed, else its counts. */
   worth(now: number): number {
     return this.#phase === "Closed" ? this.#inFlight + this.#consecutive + this.#window.calls(now) : Infinity
   }

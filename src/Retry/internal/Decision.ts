@@ -485,13 +485,9 @@ export interface Series {
 }
 
 /** Begins a series at this time. The seed is a random number from 0 (inclusive) to 1 (exclusive). */
-export const begin = (startedAt: number, seed: number): Series => ({
-  startedAt,
-  progress: started,
-  records: [],
-  seed,
-  drawn: 0
-})
+export const begin = (startedAt: number, seed: number): Series => {
+  return { startedAt, progress: started, records: [], seed, drawn: 0 }
+}
 
 /** The policy of a series, and the label in its budget, its breaker and its errors. */
 export interface Stepped {

@@ -1,5 +1,5 @@
 /**
- * What single errors say about themselves: one function for each family of errors.
+ * Classifies single errors: one function for each family of errors, and the codes and texts of drivers.
  *
  * @since 0.1.0
  */
@@ -207,8 +207,8 @@ const isOneOf = (node: object, names: ReturnType<typeof Codes.words>): boolean =
 const labelsOf = (node: object): ReadonlyArray<unknown> => readArray(node, "errorLabels", 16)
 
 /**
- * MongoDB's server labels what it refused for overload before it did anything. Its driver (7.9.0) puts the same label on every
- * socket that could not be opened, which says nothing about the server's load.
+ * MongoDB's server labels requests that it refused for overload before execution. Its driver (7.9.0) puts the same label on
+ * every socket that could not be opened, which does not show the server's load.
  */
 const byMongo = (node: object): Failure | undefined => {
   const labels = labelsOf(node)
@@ -230,9 +230,9 @@ const isMongoHandshake = (node: object): boolean => {
     labels.includes("SystemOverloadedError") && isOneOf(node, mongoNetworkErrors)
 }
 
-/** Wrappers nest a few deep; more than this is a cycle through fresh objects or a mistake. */
+/** Wrappers nest a few levels deep. More than this is a cycle through new objects or a mistake. */
 const maxDepth = 8
-/** A bound on what one error may cost, whatever its `errors` hold. */
+/** Limits the cost of one error, however many `errors` it holds. */
 const maxNodes = 64
 
 const childrenOf = (node: object): ReadonlyArray<unknown> => [
@@ -263,7 +263,7 @@ export const levelsOf = (error: unknown): ReadonlyArray<ReadonlyArray<object>> =
   return levels
 }
 
-/** What was being done. TLS that is cut in its handshake names no system call, but it names the address it came from. */
+/** The failed operation. A TLS connection that ends in its handshake names no system call, but its local address. */
 const callOf = (node: object): "connect" | "transfer" | undefined => {
   const call = readString(node, "syscall")
   if (call === "read" || call === "write") return "transfer"
@@ -271,7 +271,7 @@ const callOf = (node: object): "connect" | "transfer" | undefined => {
   return dialled ? "connect" : undefined
 }
 
-/** A dial has sent nothing. How far a transfer came is not known. */
+/** A dial has sent nothing. How much of a transfer arrived is unknown. */
 const during = (call: "connect" | "transfer" | undefined, means: Meaning): Meaning => {
   if (means !== "Transient" && means !== "Unsent") return means
   return call === "connect" ? "Unsent" : call === "transfer" ? "Ambiguous" : means
@@ -435,7 +435,7 @@ export const firstDefined = <A, B>(values: Iterable<A>, f: (value: A) => B | und
 export const recognise = (node: object, now: number | undefined): Failure | undefined =>
   firstDefined(classifiers, (classifier) => classifier(node, now))
 
-/** What an error says by its tag, its name or its class: less than a code says. */
+/** The failure of an error by its tag, its name or its class, which are less specific than a code. */
 export const byTag = (node: object): Failure | undefined => {
   if (isTimeUp(node)) return undefined
   return firstDefined(namesOf(node), (tag) => {
@@ -465,7 +465,7 @@ export const sentBy = (node: object): boolean | undefined => {
 export const dialBy = (node: object): boolean | undefined =>
   isOpening(node) ? true : read(node, "sent") === true ? false : undefined
 
-/** Whether an error is one that JavaScript gives to mistakes in a program. */
+/** Whether an error is JavaScript's error for a mistake in a program. */
 export const isMistake = (node: object): boolean => namesOf(node).some((name) => Codes.mistakes.has(name))
 
 const isUndecided = (node: object): boolean => {
@@ -474,7 +474,7 @@ const isUndecided = (node: object): boolean => {
   return Codes.undecidedDials.has(tag) || has(reason, Codes.sqlReason) && Codes.undecidedSql.has(tag)
 }
 
-/** What an error says of itself, unless its maker could not tell. */
+/** The `isRetryable` of an error, unless its value is a mere default. */
 export const statedBy = (node: object): boolean | undefined => {
   const stated = read(node, "isRetryable")
   return typeof stated === "boolean" && !isUndecided(node) ? stated : undefined

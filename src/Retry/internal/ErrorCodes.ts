@@ -37,8 +37,7 @@ export interface Failure {
    */
   readonly code: string | undefined
   /**
-   * How long the other side asked us to wait (`Retry-After`, gRPC's pushback), as it said it: a policy cuts what is absurd
-   * and spreads what is left upwards.
+   * The wait that the server asked for (`Retry-After`, gRPC's pushback), unchanged. A policy limits it and adds jitter.
    */
   readonly retryAfter?: Duration.Duration | undefined
   /**
@@ -77,7 +76,7 @@ type Words = Pick<ReadonlySet<string>, "has">
 
 const split = (text: string): ReadonlyArray<string> => text.trim().split(/\s+/)
 
-/** Takes a text apart when it is first asked for: a function that starts does not wait for what most of its calls never need. */
+/** Makes a value at its first use, so that the start of a function does not pay for tables that most calls never need. */
 export const lazily = <A>(make: () => A): () => A => {
   let made: A | undefined
   return () => made ??= make()
@@ -244,7 +243,7 @@ export const unsentTags = words(
     "CircuitHalfOpen"
 )
 
-/** Names of the errors that JavaScript and Node give to mistakes in a program. No second dial makes them good. */
+/** Names of JavaScript's and Node's errors for mistakes in a program. Another dial fails in the same way. */
 export const mistakes = words("TypeError ReferenceError RangeError AssertionError")
 
 /** What marks the reasons of Effect's `SqlError`. */
@@ -256,7 +255,7 @@ export const sqlReason = "~effect/sql/SqlError/Reason"
  */
 export const undecidedSql = words("UnknownError ConnectionError StatementTimeoutError")
 
-/** Errors of a dial whose `isRetryable` says what a person may expect of any dial. Here the code in their cause says more. */
+/** Errors of a dial whose `isRetryable` is a general statement about dials. The code in their cause is more specific. */
 export const undecidedDials = words("DialFailed")
 
 /** Names of the error classes of Redis clients whose message is the reply of the server. */

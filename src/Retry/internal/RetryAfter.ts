@@ -1,5 +1,5 @@
 /**
- * How long a server asks to be left alone: `Retry-After` of HTTP, pushback and `RetryInfo` of gRPC. In milliseconds.
+ * The wait that a server asks for, in milliseconds: `Retry-After` of HTTP, pushback and `RetryInfo` of gRPC.
  *
  * @since 0.1.0
  */
@@ -14,7 +14,7 @@ import {
   readString
 } from "../../internal/SafeRead.ts"
 
-/** A header, from whatever holds headers: Node's object, `Headers`, `Map`, gRPC's `Metadata`. */
+/** A header, from Node's object, `Headers`, `Map` or gRPC's `Metadata`. */
 export const header = (headers: object | undefined, name: string): unknown => {
   if (headers === undefined) return undefined
   const get = read(headers, "get")
@@ -43,7 +43,7 @@ const date = (value: string | undefined): number | undefined =>
 /**
  * `Retry-After`, or `retry-after-ms` where there is one. A date is measured against the `Date` of the same answer, so that
  * it does not matter how far the two clocks are apart; without one against `now`, in milliseconds since 1970; and without
- * that it is not understood.
+ * that it is ignored.
  */
 export const retryAfter = (headers: object | undefined, now: number | undefined): number | undefined => {
   const millis = amount(text(header(headers, "retry-after-ms")))
@@ -130,7 +130,7 @@ const connectDetails = (node: object): number | undefined => {
   return undefined
 }
 
-/** What a gRPC server asks for: to wait, or (`stop`) not to be asked again. */
+/** The request of a gRPC server: to wait, or (`stop`) not to retry. */
 export const pushback = (node: object): { readonly retryAfter?: number | undefined; readonly stop: boolean } => {
   const metadata = readObject(node, "metadata")
   const asked = text(header(metadata, "grpc-retry-pushback-ms"))

@@ -10,7 +10,7 @@ import { BudgetExhausted, type RetrySummary } from "../RetryError.ts"
 /** One token, in the unit of all amounts here: a millionth. Sums of whole numbers are exact, sums of tenths are not. */
 export const token = 1_000_000
 
-/** How tokens are earned and kept: whole numbers of millionths. */
+/** The capacity of a bucket and the deposit of a success: whole numbers of millionths. */
 export interface BucketRules {
   readonly capacity: number
   readonly deposit: number
@@ -26,7 +26,7 @@ export const afterFailure = (balance: number): number => Math.max(0, balance - t
 /** Whether the balance after a failure is enough for a retry. */
 export const isEnough = (balance: number, { capacity }: BucketRules): boolean => balance >= capacity / 2
 
-/** One retry in so many milliseconds, however empty the buckets are that share it. */
+/** Grants one retry per interval, in milliseconds, to all buckets that share it, however few tokens they have. */
 export class Floor {
   readonly interval: number
   #grantedAt = -Infinity
@@ -35,12 +35,12 @@ export class Floor {
     this.interval = interval
   }
 
-  /** How many milliseconds until it grants a retry: 0 when it does now. */
+  /** The milliseconds until it grants a retry: 0 when it does now. */
   refusedFor(now: number): number {
     return this.interval === Infinity ? Infinity : Math.max(0, this.#grantedAt + this.interval - now)
   }
 
-  /** Grants a retry; the result takes that back. */
+  /** Grants a retry. The result undoes that. */
   grant(now: number): () => void {
     const before = this.#grantedAt
     this.#grantedAt = now
@@ -51,21 +51,21 @@ export class Floor {
   }
 }
 
-/** The token of one retry. It is spent when the retry begins, and given back when it never does. */
+/** The token of one retry. It is spent when the retry begins, and refunded when it never does. */
 export class Withdrawal {
-  #giveBack: (() => void) | undefined
+  #refund: (() => void) | undefined
 
-  constructor(giveBack: () => void) {
-    this.#giveBack = giveBack
+  constructor(refund: () => void) {
+    this.#refund = refund
   }
 
   spend(): void {
-    this.#giveBack = undefined
+    this.#refund = undefined
   }
 
   refund(): void {
-    this.#giveBack?.()
-    this.#giveBack = undefined
+    this.#refund?.()
+    this.#refund = undefined
   }
 }
 
@@ -95,12 +95,12 @@ export class Bucket {
     return this.#balance === this.rules.capacity
   }
 
-  /** How many milliseconds until a retry after one more failure would be granted. */
+  /** The milliseconds until a retry after one more failure would be granted. */
   refusedFor(now: number): number {
     return isEnough(afterFailure(this.#balance), this.rules) ? 0 : this.#floor.refusedFor(now)
   }
 
-  /** When it makes sense to try again, with this delay of the policy, if it ever grants a retry: in milliseconds. */
+  /** When another attempt makes sense, in milliseconds, with this delay of the policy; `undefined` if no retry will be granted. */
   retryAfter(now: number, delay: number): number | undefined {
     const refusedFor = this.refusedFor(now)
     return refusedFor === Infinity ? undefined : Math.max(refusedFor, delay)
@@ -121,19 +121,19 @@ export class Bucket {
     this.#balance = afterFailure(this.#balance)
   }
 
-  /** Counts a failure, and grants a retry if it may: the retry's token is the one that the failure costs. */
+  /** Counts a failure, and grants a retry if possible. The token of the retry is the one that the failure costs. */
   withdraw(now: number): Withdrawal | undefined {
     const before = this.#balance
     this.failed()
-    const giveBackToken = () => {
+    const refundToken = () => {
       this.#balance = Math.min(this.rules.capacity, this.#balance + before - afterFailure(before))
     }
-    if (isEnough(this.#balance, this.rules)) return new Withdrawal(giveBackToken)
+    if (isEnough(this.#balance, this.rules)) return new Withdrawal(refundToken)
     if (this.#floor.refusedFor(now) > 0) return undefined
-    const giveBackGrant = this.#floor.grant(now)
+    const undoGrant = this.#floor.grant(now)
     return new Withdrawal(() => {
-      giveBackToken()
-      giveBackGrant()
+      refundToken()
+      undoGrant()
     })
   }
 }
@@ -156,7 +156,7 @@ export class KeyedBuckets {
     return this.#buckets.size
   }
 
-  /** The lowest balance of all, in tokens: that of a full bucket where none is remembered. */
+  /** The lowest balance of all, in tokens; without a bucket, that of a full one. */
   get lowest(): number {
     let lowest = this.#rules.capacity / token
     for (const { balance } of this.#buckets.values()) lowest = Math.min(lowest, balance)
@@ -172,7 +172,7 @@ export class KeyedBuckets {
     return bucket
   }
 
-  /** Forgets what is full, for a new bucket is the same; failing that, a tenth of all: those with the most tokens. */
+  /** Drops full buckets, which equal new ones. If too many remain, drops a tenth of all: those with the most tokens. */
   #makeRoom(): void {
     for (const [label, bucket] of this.#buckets) if (bucket.isFull) this.#buckets.delete(label)
     const surplus = this.#buckets.size - mostLabels * 0.9
