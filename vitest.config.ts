@@ -21,7 +21,7 @@ const apart = [
  */
 const counted = [
   "test/Pool/{Model,LeftBehind,LoweredCap,Spoilt,Stalls,EffectCases,EffectPool,EffectPoolContract}.test.ts",
-  "test/Pool/internal/EndpointPool.test.ts",
+  "test/Pool/internal/{EndpointPool,PoolCore}.test.ts",
   "test/Resource/{TcpReuse,JsonRpcPeers,PromiseClient}.test.ts",
   "test/Resource/internal/tcp/Dial.test.ts",
   `test/hazard/@(${countedHazards}).test.ts`,

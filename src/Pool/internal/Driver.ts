@@ -102,7 +102,7 @@ const reusableOf = <K, A, E, R>(
   })
 
 /** What the commands of a core start. */
-interface CommandEffects<K, A> {
+export interface CommandEffects<K, A> {
   readonly slotHolders: SlotHolders<K, A>
   readonly fork: <B>(effect: Effect.Effect<B>) => Fiber.Fiber<B>
   readonly open: (dial: PendingDial<K, A>, onBehalf: OnBehalf) => Fiber.Fiber<void>
@@ -114,7 +114,7 @@ interface CommandEffects<K, A> {
 }
 
 /** Runs the commands of a core, and reports what comes of them to it as events. */
-class CommandRunner<K, A> {
+export class CommandRunner<K, A> {
   readonly #effects: CommandEffects<K, A>
 
   constructor(effects: CommandEffects<K, A>) {

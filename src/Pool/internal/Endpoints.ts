@@ -278,10 +278,11 @@ export class EndpointHealth<K, A> {
     this.delayed(endpoint)
   }
 
-  /** The next attempt at an endpoint is due later than now. */
+  /** The next attempt at an endpoint is due later than now. Its next dial may be due before its health changes. */
   delayed(endpoint: PoolEndpoint<K, A>): void {
     this.#changing.add(endpoint)
-    this.#env.wakeAt(this.#retryAt(endpoint))
+    const { dialAt } = endpoint
+    this.#env.wakeAt(dialAt > this.#env.clock.now() ? dialAt : this.#retryAt(endpoint))
     this.#judged()
   }
 

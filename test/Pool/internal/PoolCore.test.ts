@@ -1,0 +1,78 @@
+/**
+ * The pool's core alone, without a fiber: every state that so many events lead to, and random histories of the same events.
+ *
+ * Where `HISTORIES` is set, as `npm run test:long` does, there are more of each.
+ */
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import * as Explorer from "./PoolCoreExplorer.ts"
+import type { Rules } from "./PoolCoreWorld.ts"
+
+const isLong = process.env["HISTORIES"] !== undefined
+const histories = isLong ? 20_000 : 1000
+
+const { stackTraceLimit } = Error
+// Thousands of refusals need no stacks.
+beforeAll(() => void (Error.stackTraceLimit = 0))
+afterAll(() => void (Error.stackTraceLimit = stackTraceLimit))
+
+const plain: Rules = {
+  options: { maxPerEndpoint: 2, maxTotal: 2 },
+  hasGate: false,
+  pauses: false,
+  deaths: false,
+  checks: false,
+  leavesBehind: false,
+  operator: false
+}
+
+interface Case {
+  readonly what: string
+  readonly rules: Rules
+  /** How many events there are, in a short run and in a long one. */
+  readonly depth: readonly [short: number, long: number]
+}
+
+const cases: ReadonlyArray<Case> = [
+  { what: "borrowers and dials", rules: plain, depth: [5, 7] },
+  {
+    what: "borrowers and dials, one connection for each endpoint",
+    rules: { ...plain, options: { maxPerEndpoint: 1, maxTotal: 2 } },
+    depth: [4, 7]
+  },
+  {
+    what: "borrowers that go on later, and dials at the gate",
+    rules: { ...plain, pauses: true, hasGate: true },
+    depth: [5, 7]
+  },
+  { what: "connections that die", rules: { ...plain, deaths: true }, depth: [4, 6] },
+  { what: "an operator", rules: { ...plain, operator: true }, depth: [4, 5] },
+  {
+    what: "checks, deaths and an operator, one connection for each endpoint",
+    rules: {
+      ...plain,
+      options: { maxPerEndpoint: 1, maxTotal: 2, checkAfterIdle: 0 },
+      checks: true,
+      deaths: true,
+      operator: true
+    },
+    depth: [3, 5]
+  }
+]
+
+describe("the pool's core, without a fiber", () => {
+  it.each(cases)("is right in every state that a few events lead to: $what", ({ depth, rules, what }) => {
+    const { found, states, steps } = Explorer.explore(rules, depth[isLong ? 1 : 0])
+    // oxlint-disable-next-line effecttsgo/global-console
+    console.log(`${what}: ${states} states after at most ${depth[isLong ? 1 : 0]} events, ${steps} steps`)
+    assert.isUndefined(found && Explorer.formatFound(found))
+  }, 300_000)
+
+  it(`is right in ${histories} random histories`, () => {
+    for (let seed = 1; seed <= histories; seed++) {
+      const found = Explorer.runHistory(seed)
+      if (found === undefined) continue
+      const shortest = Explorer.shorten(found.rules, found)
+      assert.fail(`seed ${seed}, ${JSON.stringify(found.rules)}: ${Explorer.formatFound(shortest)}`)
+    }
+  }, 600_000)
+})
