@@ -28,6 +28,23 @@ export interface Observer {
   readonly gone: (application: string, within?: number) => Effect.Effect<number>
 }
 
+/**
+ * How many milliseconds the server takes to end so many sessions of a plain client that are closed at once: what no client can be
+ * faster than on this machine.
+ */
+export const timeToEnd = (observer: Observer, count: number): Effect.Effect<number> =>
+  Effect.gen(function*() {
+    const application = `sluice-floor-${process.pid}`
+    const opened = Effect.forEach(
+      Array.from({ length: count }),
+      () => PgConnection.make({ ...address, ...login, applicationName: application }),
+      { concurrency: "unbounded" }
+    )
+    const begin = yield* Effect.orDie(Effect.scoped(Effect.map(opened, () => performance.now())))
+    yield* observer.gone(application)
+    return performance.now() - begin
+  })
+
 export const observe: Effect.Effect<Observer, never, Scope.Scope> = Effect.gen(function*() {
   const connection = yield* PgConnection.make({ ...address, ...login, applicationName: "sluice-observer" })
   const sessions = (application: string) =>
