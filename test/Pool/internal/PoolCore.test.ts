@@ -8,7 +8,7 @@ import * as Explorer from "./PoolCoreExplorer.ts"
 import type { Rules } from "./PoolCoreWorld.ts"
 
 const isLong = process.env["HISTORIES"] !== undefined
-const histories = isLong ? 20_000 : 1000
+const histories = isLong ? 8000 : 1000
 
 const { stackTraceLimit } = Error
 // Thousands of refusals need no stacks.
