@@ -29,19 +29,17 @@ export class AgeClock {
   #readAt = -Infinity
   #read = 0
 
+  /**
+   * A clock whose time in milliseconds is the last one that {@link now} has returned, for code that runs in the same step.
+   */
+  readonly lastReading: Clock
+
   constructor(clock: Clock) {
     this.clock = clock
     this.#offset = -clock.currentTimeMillisUnsafe()
     this.#togetherMonotonic = this.monotonic()
-  }
-
-  /**
-   * A clock whose time in milliseconds is the last one that {@link now} has returned, for code that runs in the same step.
-   */
-  get lastReading(): Clock {
-    const { clock } = this
     const read = () => this.#last
-    return {
+    this.lastReading = {
       currentTimeMillisUnsafe: read,
       currentTimeMillis: Effect.sync(read),
       currentTimeNanosUnsafe: () => clock.currentTimeNanosUnsafe(),

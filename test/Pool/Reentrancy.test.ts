@@ -9,6 +9,7 @@ import * as Connector from "effect-sluice/Connector"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import * as RetryPolicy from "effect-sluice/RetryPolicy"
 import { TestClock } from "effect/testing"
+import { TypeId } from "../../src/Pool/PoolRegistry.ts"
 import { fork, settle, test } from "../support/Pools.ts"
 
 interface Connection {
@@ -106,6 +107,32 @@ describe("a connection that closes at once", () => {
       assert.strictEqual(yield* Fiber.join(second), 1)
       assert.deepInclude(yield* ConnectionPool.stats(pool), { active: 0, waiting: 0 })
       assert.strictEqual(yield* ConnectionPool.use(pool, "a", ({ number }) => Effect.succeed(number)), 1)
+    })))
+
+  it.effect("and ends all that wait before their dials start: none of these is counted any more", () =>
+    test(Effect.gen(function*() {
+      const waiting: Array<Fiber.Fiber<unknown, unknown>> = []
+      let dirty = 0
+      const { connector } = closingWith(() => Effect.sync(() => waiting.forEach((fiber) => fiber.interruptUnsafe())))
+      const isReusable = ({ number }: Connection) => number !== dirty
+      const pool = yield* ConnectionPool.make({
+        connector: { ...connector, isReusable },
+        maxPerEndpoint: 3,
+        maxTotal: 3
+      })
+      // The endpoint stays known, because one connection of it stays in use.
+      const holder = yield* fork(ConnectionPool.use(pool, "a", () => Effect.never))
+      yield* settle
+      yield* warmed(pool, ["a"])
+      yield* ConnectionPool.suspend(pool)
+      for (let borrower = 0; borrower < 2; borrower++) waiting.push(yield* fork(work(pool, "a", 1)))
+      yield* settle
+      dirty = 2
+      yield* ConnectionPool.resume(pool)
+      yield* Fiber.awaitAll(waiting)
+      assert.deepStrictEqual(pool[TypeId].core.endpoints.map(({ redundant }) => redundant), [0])
+      assert.deepInclude(yield* ConnectionPool.stats(pool), { connecting: 0, opened: 2, waiting: 0 })
+      yield* Fiber.interrupt(holder)
     })))
 
   it.effect("and has all others close: thousands of them do, and use up no stack", () =>

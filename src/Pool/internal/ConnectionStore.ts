@@ -414,10 +414,10 @@ export class ConnectionStore<K, A> {
     return true
   }
 
-  /** Most borrowers that may wait for an endpoint. A victim is only looked for where the number is limited. */
+  /** Most borrowers that may wait for an endpoint. */
   mostWaiting(endpoint: PoolEndpoint<K, A>): number {
     if (this.#settings.maxWaiters === Infinity) return Infinity
-    const hasVictim = this.victimFor(endpoint) !== undefined
+    const hasVictim = this.#idle > endpoint.idle
     return mostWaiting(endpoint, this.#settings, { slots: this.#slots, closing: this.#closing, hasVictim })
   }
 

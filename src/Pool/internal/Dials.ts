@@ -81,6 +81,7 @@ export class Dials<K, A> {
       started < endpoint.dialState.maxConcurrentDials
     if (dial.isStarted) return true
     this.ended(dial)
+    this.#forget(dial)
     this.#parts.slots.free(endpoint, slot)
     return false
   }

@@ -150,7 +150,9 @@ export class PoolCore<K, A> {
    * here, in the step that queues it, because a fiber may pause anywhere else.
    */
   wait(lease: Lease<K, A>): PoolError | undefined {
-    return this.#env.outbox.step(() => lease.turn === "Due" ? this.#turnWaits.add(lease) : this.#requeue(lease))
+    const refusal = lease.turn === "Due" ? this.#turnWaits.add(lease) : this.#requeue(lease)
+    this.settle()
+    return refusal
   }
 
   #requeue(lease: Lease<K, A>): PoolError | undefined {
@@ -381,17 +383,17 @@ export class PoolCore<K, A> {
   /** A connection without a borrower was probed: it works, or has failed, or was not asked in the end. */
   checked(connection: PooledConnection<K, A>, outcome: "Works" | "Fails" | "Unknown"): void {
     const { checking, owner } = connection
-    if (outcome !== "Works") {
+    if (outcome === "Works") this.#checks.passed(connection)
+    else {
       if (checking && outcome === "Fails") this.#health.rejected(connection)
       this.#store.retire(connection)
-    } else if (checking) {
-      this.#checks.passed(connection)
+    }
+    // One that has failed is closing.
+    if (!checking) this.#cycle.makeAvailable(connection, connection.provenAt)
+    else if (outcome === "Works") {
       this.#health.succeeded(owner)
       this.#housekeeper.at(this.#store.dueAt(connection))
       this.#dispatcher.run()
-    } else {
-      this.#checks.passed(connection)
-      this.#cycle.makeAvailable(connection, connection.provenAt)
     }
     this.settle()
   }

@@ -464,10 +464,13 @@ export class Outbox<K, A> {
   drain(): void {
     if (this.#isRunning || this.#commands.length === 0) return
     this.#isRunning = true
-    // The list grows while it is run.
-    for (let next = 0; next < this.#commands.length; next++) this.#try(this.#commands[next])
-    this.#commands.length = 0
-    this.#isRunning = false
+    try {
+      // The list grows while it is run.
+      for (let next = 0; next < this.#commands.length; next++) this.#try(this.#commands[next])
+    } finally {
+      this.#commands.length = 0
+      this.#isRunning = false
+    }
   }
 
   #try(command: Command<K, A> | undefined): void {

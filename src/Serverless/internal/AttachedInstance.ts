@@ -84,6 +84,7 @@ export const attached = <R, E>(options: {
 
 /** Whether an environment variable that identifies a platform is set. */
 export const isSet = (name: string): boolean => {
+  // The platform states it here. It is no setting of the program.
   // oxlint-disable-next-line effecttsgo/process-env
   const value = process.env[name]
   return value !== undefined && value !== ""

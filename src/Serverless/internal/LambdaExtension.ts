@@ -105,6 +105,7 @@ const shared: { [key]?: Promise<Registration> } & object = globalThis
 
 /** The address of Lambda's interface from the environment; `undefined` outside Lambda. */
 const runtimeApi = (): string | undefined => {
+  // The platform states it here. It is no setting of the program.
   // oxlint-disable-next-line effecttsgo/process-env
   const api = process.env["AWS_LAMBDA_RUNTIME_API"]
   return api === "" ? undefined : api

@@ -5,25 +5,15 @@
  */
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import * as Explorer from "./PoolCoreExplorer.ts"
-import type { Rules } from "./PoolCoreWorld.ts"
+import { plain, type Rules } from "./PoolCoreWorld.ts"
 
 const isLong = process.env["HISTORIES"] !== undefined
-const histories = isLong ? 8000 : 1000
+const histories = isLong ? 30_000 : 1000
 
 const { stackTraceLimit } = Error
 // Thousands of refusals need no stacks.
 beforeAll(() => void (Error.stackTraceLimit = 0))
 afterAll(() => void (Error.stackTraceLimit = stackTraceLimit))
-
-const plain: Rules = {
-  options: { maxPerEndpoint: 2, maxTotal: 2 },
-  hasGate: false,
-  pauses: false,
-  deaths: false,
-  checks: false,
-  leavesBehind: false,
-  operator: false
-}
 
 interface Case {
   readonly what: string

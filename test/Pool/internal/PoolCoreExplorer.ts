@@ -51,14 +51,17 @@ const dialEvents = ({ dials, rules }: World): Array<Event> =>
 
 const connectionEvents = ({ borrowers, connections, rules }: World): Array<Event> =>
   [...connections.values()].flatMap(({ number: connection, probe, state, watcher }): Array<Event> => {
-    if (state === "Closed") return []
-    if (state === "Left behind") return [{ do: "close", connection }]
+    const hasChecker = borrowers.some(({ isChecking, lease }) => isChecking && lease?.connection?.value === connection)
+    // The check of a connection that has been closed under its borrower fails.
+    const failing = hasChecker ? [{ do: "fail check", connection } as const] : []
+    if (state === "Closed") return failing
+    if (state === "Left behind") return [{ do: "close", connection }, ...failing]
     if (state === "Closing") {
-      return [{ do: "close", connection }, ...rules.leavesBehind ? [{ do: "leave close", connection } as const] : []]
+      const leaving = rules.leavesBehind ? [{ do: "leave close", connection } as const] : []
+      return [{ do: "close", connection }, ...leaving, ...failing]
     }
     const canDie = rules.deaths && watcher.pollUnsafe() === undefined
-    const isChecked = probe !== undefined ||
-      borrowers.some(({ isChecking, lease }) => isChecking && lease?.connection?.value === connection)
+    const isChecked = probe !== undefined || hasChecker
     return [
       ...canDie ? [{ do: "die", connection } as const] : [],
       ...isChecked ? [{ do: "pass check", connection } as const, { do: "fail check", connection } as const] : []
@@ -256,7 +259,18 @@ export const step = (world: World, event: Event): string | undefined => {
 // ---- the end -------------------------------------------------------------------------------------------------------------
 
 const endsPending = new Set<Event["do"]>(
-  ["go on", "turn loop", "begin dial", "open", "end dial", "end left dial", "close", "pass check", "resume"]
+  [
+    "go on",
+    "turn loop",
+    "begin dial",
+    "open",
+    "end dial",
+    "end left dial",
+    "close",
+    "pass check",
+    "fail check",
+    "resume"
+  ]
 )
 
 /** The next event that ends something: a command, or a borrower that has its connection. */

@@ -7,7 +7,7 @@ import { Dispatcher } from "../../../src/Pool/internal/Dispatch.ts"
 import { SlotRelease } from "../../../src/Pool/internal/Endpoints.ts"
 import { ResumeQueue } from "../../../src/Pool/internal/WaitQueue.ts"
 import * as Explorer from "./PoolCoreExplorer.ts"
-import type { Rules } from "./PoolCoreWorld.ts"
+import { plain, type Rules } from "./PoolCoreWorld.ts"
 
 // The faults call the right methods with the object that they are called on.
 /* oxlint-disable typescript/unbound-method */
@@ -16,16 +16,6 @@ const { stackTraceLimit } = Error
 // Thousands of refusals need no stacks.
 beforeAll(() => void (Error.stackTraceLimit = 0))
 afterAll(() => void (Error.stackTraceLimit = stackTraceLimit))
-
-const plain: Rules = {
-  options: { maxPerEndpoint: 2, maxTotal: 2 },
-  hasGate: false,
-  pauses: false,
-  deaths: false,
-  checks: false,
-  leavesBehind: false,
-  operator: false
-}
 
 /** Puts a fault in the place of a method or a getter for as long as `body` takes. */
 const planted = <T extends object, R>(prototype: T, name: keyof T, fault: PropertyDescriptor, body: () => R): R => {

@@ -43,6 +43,17 @@ export interface Rules {
   readonly seed?: number
 }
 
+/** Borrowers and dials alone. */
+export const plain: Rules = {
+  options: { maxPerEndpoint: 2, maxTotal: 2 },
+  hasGate: false,
+  pauses: false,
+  deaths: false,
+  checks: false,
+  leavesBehind: false,
+  operator: false
+}
+
 export const endings = ["Success", "Failure", "Interruption"] as const
 
 export type Event =
