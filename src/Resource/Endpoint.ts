@@ -188,6 +188,109 @@ export const parseResult = (input: string): Result.Result<Endpoint, EndpointErro
  */
 export const parse = (input: string): Effect.Effect<Endpoint, EndpointError> => Effect.fromResult(parseResult(input))
 
+/** The schemes of URLs, each with the port that a URL without one means. */
+const defaultPorts: ReadonlyMap<string, number> = new Map([
+  ["postgres:", 5432],
+  ["postgresql:", 5432],
+  ["redis:", 6379],
+  ["rediss:", 6379],
+  ["mysql:", 3306],
+  ["http:", 80],
+  ["https:", 443]
+])
+
+const urlRule = "a URL whose scheme is postgres, postgresql, redis, rediss, mysql, http or https"
+
+/**
+ * The scheme, host and port of a URL, for an error. A password that was not encoded may hold a slash or a question mark, so everything
+ * up to the last `@` is dropped. A port that is no number may be a password without its host.
+ */
+const withoutSecrets = (url: string): string => {
+  const scheme = urlScheme.exec(url)?.[0] ?? ""
+  const rest = url.slice(scheme.length)
+  const authority = rest.slice(rest.lastIndexOf("@") + 1).replace(/[/?#\\].*$/s, "")
+  return scheme + authority.replace(/:(?![0-9]+$|[^\]]*\]).*$/s, "")
+}
+
+/** What PostgreSQL's drivers do with a host that is a directory: the socket's name there has the port. */
+const postgresSocket = (shown: string, directory: string, port: number): Parsed<Endpoint> => {
+  const path = `${directory}/.s.PGSQL.${port}`
+  return Result.mapError(parsePath(path, 0), ({ rule }) => new EndpointError({ input: shown, position: 0, rule }))
+}
+
+const decoded = (host: string): string => {
+  try {
+    return decodeURIComponent(host)
+  } catch {
+    return host
+  }
+}
+
+/** The host and port of a URL. Those of a PostgreSQL URL may be in its query, as with libpq, and are stronger there. */
+const addressOf = (url: URL, isPostgres: boolean) => {
+  const query = (name: string) => isPostgres ? url.searchParams.get(name) ?? undefined : undefined
+  const host = query("host") ?? decoded(url.hostname.replace(/^\[(.*)\]$/, "$1"))
+  return { host: host === "" ? "localhost" : host, port: query("port") ?? url.port }
+}
+
+/**
+ * Parses a URL to an endpoint without an Effect.
+ *
+ * @see {@link fromUrl} for the schemes that it takes
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromUrlResult = (url: string | URL): Result.Result<Endpoint, EndpointError> => {
+  const shown = withoutSecrets(String(url))
+  const parsed = URL.parse(String(url))
+  const defaultPort = defaultPorts.get(parsed?.protocol ?? "")
+  if (parsed === null || defaultPort === undefined) return refuse(shown, 0, urlRule)
+  const isPostgres = parsed.protocol.startsWith("postgres")
+  const { host, port } = addressOf(parsed, isPostgres)
+  const start = urlScheme.exec(shown)?.[0].length ?? 0
+  const valid = port === "" ? Result.succeed(defaultPort) : Result.mapError(
+    parsePort(port, 0),
+    () => new EndpointError({ input: shown, position: shown.length, rule: portRule })
+  )
+  return Result.flatMap(valid, (port) =>
+    isPostgres && host.startsWith("/")
+      ? postgresSocket(shown, host, port)
+      : Result.map(parseHost(shown, host, start), (host) => new TcpEndpoint({ host, port })))
+}
+
+/**
+ * Takes the endpoint out of a URL: `postgres:` or `postgresql:` (port 5432 if the URL has none), `redis:` or `rediss:` (6379), `mysql:`
+ * (3306), `http:` (80) or `https:` (443).
+ *
+ * **Details**
+ *
+ * - The user, the password, the path and the query are not kept. The error, an `EndpointError`, has the scheme, host and port alone.
+ * - A URL without a host means `localhost`, as drivers have it.
+ * - In a PostgreSQL URL the parameters `host` and `port` win over those before the path. A host that begins with `/` is the directory of
+ *   a Unix socket, whose path becomes `directory/.s.PGSQL.port`.
+ *
+ * **Gotchas**
+ *
+ * An endpoint does not say whether TLS is used: `rediss:` and `https:` have to be looked at by the caller.
+ *
+ * **Example** (Endpoints of URLs)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import * as Endpoint from "effect-sluice/Endpoint"
+ *
+ * const urls = ["postgres://app:secret@db/orders", "redis://[::1]", "postgres:///orders?host=/run/postgresql"]
+ * const program = Effect.forEach(urls, (url) => Effect.map(Endpoint.fromUrl(url), String))
+ *
+ * await Effect.runPromise(program) // => ["db:5432", "[::1]:6379", "unix:/run/postgresql/.s.PGSQL.5432"]
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromUrl = (url: string | URL): Effect.Effect<Endpoint, EndpointError> =>
+  Effect.suspend(() => Effect.fromResult(fromUrlResult(url)))
+
 /**
  * Makes a TCP endpoint. `host` is a domain name or an IP address without brackets, `port` is 1 to 65535.
  *

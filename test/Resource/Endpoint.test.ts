@@ -70,6 +70,67 @@ describe("Endpoint", () => {
       }))
   })
 
+  describe("fromUrl", () => {
+    it.each([
+      ["postgres://app:secret@db.example.com/orders", "db.example.com:5432"],
+      ["postgresql://db:6432/orders?sslmode=require", "db:6432"],
+      ["postgres://[::1]/orders", "[::1]:5432"],
+      ["postgres:///orders", "localhost:5432"],
+      ["postgres:///orders?host=/run/postgresql", "unix:/run/postgresql/.s.PGSQL.5432"],
+      ["postgres:///orders?host=/tmp&port=6543", "unix:/tmp/.s.PGSQL.6543"],
+      ["postgres://%2Fvar%2Frun:5433/orders", "unix:/var/run/.s.PGSQL.5433"],
+      ["postgres://db/orders?host=other&port=5555", "other:5555"],
+      ["redis://LOCALHOST", "localhost:6379"],
+      ["rediss://:secret@cache:6380/3", "cache:6380"],
+      ["redis://cache/?host=other&port=1", "cache:6379"],
+      ["mysql://root@[2001:DB8:0:0::1]:3307/app", "[2001:db8::1]:3307"],
+      ["mysql://db", "db:3306"],
+      ["http://Example.COM./path", "example.com:80"],
+      ["https://example.com", "example.com:443"],
+      ["https://user:secret@[::1]:8443/a?b#c", "[::1]:8443"],
+      ["http://127.1", "127.0.0.1:80"]
+    ])("takes %s as %s", (url, expected) => {
+      const endpoint = Result.getOrThrow(Endpoint.fromUrlResult(url))
+      assert.isTrue(Equal.equals(endpoint, Result.getOrThrow(Endpoint.parseResult(expected))))
+    })
+
+    it.each([
+      ["ftp://app:secret@host/", "ftp://host"],
+      ["db:5432", "db:5432"],
+      ["app:secret@host:5432", "host:5432"],
+      ["postgres://app:secret", "postgres://app"],
+      ["postgres://app:sec/ret@host:5432/orders", "postgres://host:5432"],
+      ["postgres://app:sec?re#t@[::1]:5432/orders", "postgres://[::1]:5432"],
+      ["redis://app:secret@host:70000/0", "redis://host:70000"],
+      ["http://app:secret@host:0/secret?secret=secret", "http://host:0"],
+      ["postgres://app:secret@h1,h2/orders?password=secret", "postgres://h1,h2"],
+      ["postgres://app:secret@host/orders?port=secret", "postgres://host"],
+      [`postgres://app:secret@/orders?host=/${"x".repeat(100)}`, "postgres://"]
+    ])("refuses %s and says no more of it than %s", (url, shown) => {
+      const error = Result.match(Endpoint.fromUrlResult(url), {
+        onSuccess: (endpoint) => assert.fail(`${url} was taken as ${endpoint}`),
+        onFailure: (error) => error
+      })
+      assert.strictEqual(error.input, shown)
+      assert.isAtMost(error.position, shown.length)
+      assert.notMatch(JSON.stringify(error) + error.message + String(error.stack), /sec|ret/)
+    })
+
+    it.effect("takes a URL object, and fails as an Effect with EndpointError", () =>
+      Effect.gen(function*() {
+        const endpoint = yield* Endpoint.fromUrl(new URL("https://user:secret@example.com"))
+        assert.isTrue(Equal.equals(endpoint, Endpoint.tcp("example.com", 443)))
+        assert.notInclude(JSON.stringify(endpoint), "secret")
+        const error = yield* Effect.flip(Endpoint.fromUrl("gopher://host"))
+        assert.strictEqual(error._tag, "EndpointError")
+        assert.strictEqual(
+          error.message,
+          "invalid endpoint \"gopher://host\" at position 0: expected a URL whose scheme is postgres, postgresql, " +
+            "redis, rediss, mysql, http or https"
+        )
+      }))
+  })
+
   it("endpoints are equal by value and serve as keys", () => {
     assert.isTrue(Equal.equals(Endpoint.tcp("LOCALHOST", 80), Endpoint.tcp("localhost", 80)))
     assert.strictEqual(Hash.hash(Endpoint.unix("/a")), Hash.hash(Endpoint.unix("/a")))
