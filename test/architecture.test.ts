@@ -14,6 +14,7 @@ const arrows: Record<string, ReadonlyArray<string>> = {
   Resource: ["Monitor", "internal"],
   Pool: ["Retry", "Resource", "Monitor", "internal"],
   Settings: ["Pool", "Retry", "Resource", "Monitor", "internal"],
+  Clients: ["Pool", "Retry", "Resource", "Monitor", "internal"],
   Serverless: ["Pool", "Retry", "Resource", "Monitor", "internal"],
   Testing: ["Pool", "Retry", "Resource", "Monitor", "internal"],
   Cli: ["Settings", "Pool", "Retry", "Resource", "Monitor", "internal"]

@@ -60,8 +60,15 @@ describe("the modules", () => {
     assert.sameMembers([...namesIn(tablesOf("README.md", "module"))], exported)
   })
 
-  it("are namespaces of the package, except Testing and LambdaPreload", () => {
-    assert.sameMembers([...Object.keys(Barrel), "Testing", "LambdaPreload"], exported)
+  /** Entry points that need a driver, or the code of tests. */
+  const apart = [
+    "Testing",
+    "LambdaPreload",
+    ...Fs.globSync("src/Clients/*.ts").map((path) => Path.basename(path, ".ts"))
+  ]
+
+  it("are namespaces of the package, except Testing, LambdaPreload and the clients", () => {
+    assert.sameMembers([...Object.keys(Barrel), ...apart], exported)
   })
 })
 

@@ -126,6 +126,18 @@ describe("the packed package", () => {
     assert.match(succeed(process.execPath, [sluice, "--version"], consumer), /^sluice v\d/)
   })
 
+  it("has clients that say which package to install when they open a connection", () => {
+    const missing = (entry: string, name: string, open: string) => {
+      write("missing.mjs", `import { Effect } from "effect"\nimport * as Client from "effect-sluice/${entry}"\n${open}`)
+      assert.include(
+        run(process.execPath, ["missing.mjs"], consumer).stderr,
+        `effect-sluice/${entry} needs ${name}, which is not installed: npm install ${name}@`
+      )
+    }
+    const open = "await Effect.runPromise(Effect.scoped(Client.connector().open({ _tag: \"TcpEndpoint\" })))"
+    missing("NodePostgres", "pg", open)
+  })
+
   it("keeps its inside to itself", () => {
     const inside = ["internal/InvalidOption", "internal/InvalidOption.js", "dist/internal/InvalidOption.js"]
     for (const name of inside) {

@@ -1,0 +1,121 @@
+/**
+ * Connections of `pg` (node-postgres) for a pool. It needs the package `pg`, version 8.
+ *
+ * **Example** (A pool of clients of `pg`)
+ *
+ * ```ts no-run
+ * import { Effect } from "effect"
+ * import * as ConnectionPool from "effect-sluice/ConnectionPool"
+ * import * as Endpoint from "effect-sluice/Endpoint"
+ * import * as NodePostgres from "effect-sluice/NodePostgres"
+ * import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+ *
+ * const endpoint = Endpoint.tcp("127.0.0.1", 5432)
+ *
+ * const program = Effect.gen(function*() {
+ *   const pool = yield* ConnectionPool.make({
+ *     connector: NodePostgres.connector({ user: "app", database: "orders" }),
+ *     maxPerEndpoint: 10,
+ *     maxTotal: 10
+ *   })
+ *   return yield* ConnectionPool.use(
+ *     pool,
+ *     endpoint,
+ *     (client) => Effect.tryPromise(() => client.query("select count(*) from orders"))
+ *   )
+ * }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layer))
+ *
+ * await Effect.runPromise(program)
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import type { Client, ClientConfig } from "pg"
+import * as Connector from "../Resource/Connector.ts"
+import type { Endpoint } from "../Resource/Endpoint.ts"
+import { evaluate, type Password } from "./internal/Password.ts"
+import { loadPeer } from "./internal/Peer.ts"
+import { addressOf } from "./internal/PgAddress.ts"
+import { follow, isIdle } from "./internal/PgSession.ts"
+
+/**
+ * The `ClientConfig` of `pg`, without what the pool decides: where to connect, and for how long to try.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options<E = never, R = never>
+  extends Omit<ClientConfig, "connectionTimeoutMillis" | "host" | "password" | "port" | "stream">
+{
+  /**
+   * The password: a text, a `Redacted`, or an effect that is run for each connection, such as one that asks for a token that expires. A
+   * function is called by `pg` itself, for each connection whose server asks for a password. @default none
+   */
+  readonly password?: Password<E, R> | (() => string | Promise<string>) | undefined
+}
+
+type Pg = typeof import("pg")
+
+interface Dial {
+  readonly Client: Pg["Client"]
+  readonly config: ClientConfig
+  readonly endpoint: Endpoint
+}
+
+const clients = Connector.fromPromise({
+  create: ({ Client, config, endpoint }: Dial) =>
+    // A connection string has an address too, so the one of the endpoint is set afterwards.
+    follow(Object.assign(new Client(config), addressOf(endpoint))),
+  connect: (client) => client.connect(),
+  close: (client) => client.end(),
+  // `end` waits for the server.
+  destroy: (client) => client.connection.stream.destroy(),
+  // When the server ends the session, `error` comes first.
+  closed: (client, onClosed) => client.once("error", onClosed).once("end", onClosed),
+  check: (client) => client.query("select 1"),
+  isReusable: isIdle
+})
+
+const driver = loadPeer({ entry: "NodePostgres", name: "pg", version: 8 }, () => import("pg"))
+
+/**
+ * A connector of `pg`: its keys are endpoints, its connections connected clients.
+ *
+ * **Details**
+ *
+ * - A client whose server has ended the session, or whose socket has ended, is closed before it is leased.
+ * - A client is not leased again with a transaction open, or with a query whose answer has not come: its socket is closed. So is
+ *   that of a borrow that was interrupted or died.
+ * - `check` is `select 1`.
+ * - The host and the port are those of the endpoint, also where the options have a `connectionString`. A Unix socket is one whose path
+ *   ends with `.s.PGSQL.` and the port.
+ * - `open` and `check` fail with `ClientError`, whose `cause` is what `pg` has thrown. It dies where `pg` is not installed, and says
+ *   which package to install.
+ *
+ * **Gotchas**
+ *
+ * - PostgreSQL goes on with the query of a client whose socket has closed. `statement_timeout`, or
+ *   `options: "-c client_connection_check_interval=1s"`, bounds that.
+ * - `SET`, `LISTEN`, temporary tables and advisory locks stay in a session. Undo them in the borrow, or in the pool's hook
+ *   `afterReturn`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const connector = <E = never, R = never>(
+  options: Options<E, R> = {}
+): Connector.Connector<Endpoint, Client, Connector.ClientError | E, R> => {
+  const { password, ...config } = options
+  const open = (endpoint: Endpoint) =>
+    Effect.gen(function*() {
+      const { Client } = yield* driver
+      if (typeof password === "function") {
+        return yield* clients.open({ Client, config: { ...config, password }, endpoint })
+      }
+      const evaluated = yield* evaluate(password)
+      const login = evaluated === undefined ? config : { ...config, password: evaluated }
+      return yield* clients.open({ Client, config: login, endpoint })
+    })
+  return Connector.make({ ...clients, open })
+}

@@ -1,0 +1,48 @@
+/**
+ * What the session of a client of `pg` is doing: waiting for an answer, or in a transaction.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import type { Client } from "pg"
+
+/** The clients whose session is in a transaction, also in one that has failed. Older versions of `pg` do not say it. */
+const inTransaction = new WeakSet<Client>()
+
+/** `readyForQuery` is not in the types of `pg`. Without it a client counts as ready. */
+const isReady = (client: Client): boolean => !("readyForQuery" in client) || client.readyForQuery === true
+
+const untilReady = (client: Client): Effect.Effect<void> =>
+  Effect.callback((resume) => {
+    const ready = () => resume(Effect.void)
+    if (isReady(client)) return ready()
+    client.connection.once("readyForQuery", ready).once("end", ready)
+    return Effect.sync(() => void client.connection.off("readyForQuery", ready).off("end", ready))
+  })
+
+/**
+ * The server sends an error ahead of the message that it is ready again. A statement fails only after that message, so that what is known
+ * of the session by then holds for the next borrower.
+ */
+const failWhenReady = (client: Client): void => {
+  const { query } = client
+  const later = (error: unknown) => Effect.runPromise(Effect.andThen(untilReady(client), Effect.fail(error)))
+  const own = (...args: ReadonlyArray<unknown>): unknown => {
+    const answer: unknown = Reflect.apply(query, client, args)
+    return answer instanceof Promise ? answer.catch(later) : answer
+  }
+  Object.assign(client, { query: own })
+}
+
+/** Follows the session of a new client. */
+export const follow = (client: Client): Client => {
+  client.connection.on("readyForQuery", ({ status }: { readonly status: string }) => {
+    if (status === "I") inTransaction.delete(client)
+    else inTransaction.add(client)
+  })
+  failWhenReady(client)
+  return client
+}
+
+/** Whether no query waits for its answer, and no transaction is open. */
+export const isIdle = (client: Client): boolean => isReady(client) && !inTransaction.has(client)
