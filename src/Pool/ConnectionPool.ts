@@ -43,10 +43,11 @@ import * as Borrow from "./internal/Borrow.ts"
 import { warnAbove } from "./internal/Diagnostics.ts"
 import { type Driver, makeDriver } from "./internal/Driver.ts"
 import type { PoolError } from "./PoolError.ts"
-import { type Options, resizedCaps, settingsOf } from "./PoolOptions.ts"
+import { type BorrowOptions, type Options, type Recall, resizedCaps, settingsOf, type Site } from "./PoolOptions.ts"
 import { PoolRegistry, type RegisteredPool, TypeId } from "./PoolRegistry.ts"
 import type { Health, Stats } from "./PoolStats.ts"
 
+export type { CallSite } from "../internal/CallSite.ts"
 export { InvalidOption } from "../internal/InvalidOption.ts"
 export {
   AcquireTimeout,
@@ -66,7 +67,17 @@ export {
   QueueFull,
   type StalledBy
 } from "./PoolError.ts"
-export { defaults, highThroughput, type Hooks, lowLatency, type Options, serverless } from "./PoolOptions.ts"
+export {
+  type BorrowOptions,
+  defaults,
+  highThroughput,
+  type Hooks,
+  lowLatency,
+  type Options,
+  type Recall,
+  serverless,
+  type Site
+} from "./PoolOptions.ts"
 export type { Health, Stats, Totals } from "./PoolStats.ts"
 
 /**
@@ -144,6 +155,37 @@ const makeNamed = <K, A, E, R>(
   })
 
 /**
+ * The place that called a function, for the `site` of a borrow that begins later. Call it while that function is on the stack. At more
+ * than a thousand calls a second some are left out, and the result is `undefined`.
+ *
+ * **Example** (A helper whose callers are named)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import * as ConnectionPool from "effect-sluice/ConnectionPool"
+ * import * as Connector from "effect-sluice/Connector"
+ *
+ * class Databases extends ConnectionPool.Service<Databases>()("app/Databases", {
+ *   connector: Connector.make({ open: (name: string) => Effect.succeed({ name }) })
+ * }) {}
+ *
+ * const nameOf = (database: string) => {
+ *   const site = ConnectionPool.callSite(nameOf)
+ *   return Effect.flatMap(Databases, (pool) =>
+ *     ConnectionPool.use(pool, database, ({ name }) => Effect.succeed(name), { site }))
+ * }
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const callSite = (wrapper: (...args: never) => unknown): CallSite | undefined => siteOf(wrapper)
+
+/** The place of a borrow: what its options say, or the place that called this function of the pool. */
+const originOf = (site: Site | undefined, api: (...args: never) => unknown): Borrow.Origin =>
+  site === undefined ? siteOf(api) : typeof site === "function" ? siteOf(site) : site
+
+/**
  * Leases a connection to `f` and takes it back when the effect ends, however it ends.
  *
  * **Details**
@@ -163,50 +205,114 @@ const makeNamed = <K, A, E, R>(
  */
 export function use<K, A, B, E, R>(
   key: K,
-  f: (connection: A) => Effect.Effect<B, E, R>
+  f: (connection: A) => Effect.Effect<B, E, R>,
+  options?: BorrowOptions
 ): (self: ConnectionPool<K, A>) => Effect.Effect<B, E | PoolError, R>
 export function use<K, A, B, E, R>(
   self: ConnectionPool<K, A>,
   key: K,
-  f: (connection: A) => Effect.Effect<B, E, R>
+  f: (connection: A) => Effect.Effect<B, E, R>,
+  options?: BorrowOptions
 ): Effect.Effect<B, E | PoolError, R>
 export function use<K, A, B, E, R>(
   selfOrKey: ConnectionPool<K, A> | K,
   keyOrUse: K | ((connection: A) => Effect.Effect<B, E, R>),
-  f?: (connection: A) => Effect.Effect<B, E, R>
+  f?: ((connection: A) => Effect.Effect<B, E, R>) | BorrowOptions,
+  options?: BorrowOptions
 ) {
-  // Data-last, the user's own line is on the stack now and not when the pool is known.
-  const site = siteOf(use)
   // The overloads say which argument is which; telling them apart here would cost a borrow a tenth of what it takes.
-  return f === undefined
-    ? (self: ConnectionPool<K, A>) =>
-      Borrow.use(
-        self[TypeId],
-        selfOrKey as K,
-        site,
-        keyOrUse as (connection: A) => Effect.Effect<B, E, R>
-      )
-    : Borrow.use((selfOrKey as ConnectionPool<K, A>)[TypeId], keyOrUse as K, site, f)
+  if (typeof f === "function") {
+    const origin = originOf(options?.site, use)
+    return Borrow.use((selfOrKey as ConnectionPool<K, A>)[TypeId], keyOrUse as K, origin, f, options?.standing === true)
+  }
+  // Data-last, the user's own line is on the stack now and not when the pool is known.
+  const origin = originOf(f?.site, use)
+  const isStanding = f?.standing === true
+  const onward = keyOrUse as (connection: A) => Effect.Effect<B, E, R>
+  return (self: ConnectionPool<K, A>) => Borrow.use(self[TypeId], selfOrKey as K, origin, onward, isStanding)
 }
 
 /**
  * Borrows a connection until the scope ends.
  *
+ * **Example** (A connection that is held for as long as its holder lives)
+ *
+ * ```ts
+ * import { Deferred, Effect, Fiber } from "effect"
+ * import * as ConnectionPool from "effect-sluice/ConnectionPool"
+ * import * as Connector from "effect-sluice/Connector"
+ * import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+ *
+ * const connector = Connector.make({ open: (name: string) => Effect.succeed({ name }) })
+ *
+ * const program = Effect.gen(function*() {
+ *   const pool = yield* ConnectionPool.make({ connector })
+ *   const listening = yield* Deferred.make<void>()
+ *   const listen = Effect.gen(function*() {
+ *     const connection = yield* ConnectionPool.get(pool, "db", { standing: true })
+ *     yield* Deferred.succeed(listening, undefined)
+ *     return yield* Effect.raceFirst(Effect.never, ConnectionPool.recalled(pool, connection))
+ *   })
+ *   const listener = yield* Effect.forkChild(Effect.scoped(listen))
+ *   yield* Deferred.await(listening)
+ *   yield* ConnectionPool.drain(pool, "5 seconds")
+ *   return yield* Fiber.join(listener)
+ * }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layer))
+ *
+ * await Effect.runPromise(program) // => "Draining"
+ * ```
+ *
  * @see {@link use} for borrowing while one effect runs
  * @category combinators
  * @since 0.1.0
  */
-export function get<K>(key: K): <A>(self: ConnectionPool<K, A>) => Effect.Effect<A, PoolError, Scope.Scope>
-export function get<K, A>(self: ConnectionPool<K, A>, key: K): Effect.Effect<A, PoolError, Scope.Scope>
-export function get<K, A>(...args: readonly [K] | readonly [ConnectionPool<K, A>, K]) {
-  const site = siteOf(get)
-  if (args.length === 2) {
-    const [self, key] = args
-    return Borrow.get(self[TypeId], key, site)
+export function get<K, A>(
+  self: ConnectionPool<K, A>,
+  key: K,
+  options?: BorrowOptions
+): Effect.Effect<A, PoolError, Scope.Scope>
+export function get<K>(
+  key: K,
+  options?: BorrowOptions
+): <A>(self: ConnectionPool<K, A>) => Effect.Effect<A, PoolError, Scope.Scope>
+export function get<K, A>(
+  selfOrKey: ConnectionPool<K, A> | K,
+  keyOrOptions?: K | BorrowOptions,
+  options?: BorrowOptions
+) {
+  if (isPool<K, A>(selfOrKey)) {
+    const origin = originOf(options?.site, get)
+    return Borrow.get(selfOrKey[TypeId], keyOrOptions as K, origin, options?.standing === true)
   }
-  const [key] = args
-  return (self: ConnectionPool<K, A>) => Borrow.get(self[TypeId], key, site)
+  // The overloads say so: without a pool the options are second.
+  const given = keyOrOptions as BorrowOptions | undefined
+  const origin = originOf(given?.site, get)
+  const isStanding = given?.standing === true
+  return (self: ConnectionPool<K, A>) => Borrow.get(self[TypeId], selfOrKey, origin, isStanding)
 }
+
+const isPool = <K, A>(value: ConnectionPool<K, A> | K): value is ConnectionPool<K, A> =>
+  typeof value === "object" && value !== null && TypeId in value
+
+/**
+ * Completes when a leased connection has to come back, and says why: at once, if it has to already. A drain of the pool, an eviction, the end of
+ * its lifetime and its death end no lease that is held. The holder of a `standing` lease waits for this, so that a drain does not
+ * have to wait for its deadline and close the connection under it.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const recalled: {
+  <A>(connection: A): <K>(self: ConnectionPool<K, A>) => Effect.Effect<Recall>
+  <K, A>(self: ConnectionPool<K, A>, connection: A): Effect.Effect<Recall>
+} = /*#__PURE__*/ dual(
+  2,
+  <K, A>(self: ConnectionPool<K, A>, connection: A): Effect.Effect<Recall> =>
+    Effect.callback((resume) => {
+      const forget = self[TypeId].core.recalled(connection, (recall) => resume(Effect.succeed(recall)))
+      return Effect.sync(forget)
+    })
+)
 
 /**
  * Has a connection closed instead of leased again: at once if it is idle, when it comes back if it is leased. A value that is
@@ -344,10 +450,11 @@ export interface ServiceMembers<in out Self, in out K, in out A, out R> {
   /** {@link use} on the service. */
   readonly withConnection: <B, E, R2>(
     key: K,
-    f: (connection: A) => Effect.Effect<B, E, R2>
+    f: (connection: A) => Effect.Effect<B, E, R2>,
+    options?: BorrowOptions
   ) => Effect.Effect<B, E | PoolError, R2 | Self>
   /** {@link get} on the service. */
-  readonly connection: (key: K) => Effect.Effect<A, PoolError, Self | Scope.Scope>
+  readonly connection: (key: K, options?: BorrowOptions) => Effect.Effect<A, PoolError, Self | Scope.Scope>
   /** {@link stats} of the service. */
   readonly stats: Effect.Effect<Stats, never, Self>
 }
@@ -387,13 +494,13 @@ export const Service = <Self>() =>
   const service = Context.Service<Self, ConnectionPool<K, A>>()(id)
   const members: ServiceMembers<Self, K, A, R> = {
     layer: Layer.effect(service, makeNamed(options, () => id)),
-    withConnection: (key, f) => {
-      const site = siteOf(members.withConnection)
-      return Effect.flatMap(service, (pool) => Borrow.use(pool[TypeId], key, site, f))
+    withConnection: (key, f, options) => {
+      const origin = originOf(options?.site, members.withConnection)
+      return Effect.flatMap(service, (pool) => Borrow.use(pool[TypeId], key, origin, f, options?.standing === true))
     },
-    connection: (key) => {
-      const site = siteOf(members.connection)
-      return Effect.flatMap(service, (pool) => Borrow.get(pool[TypeId], key, site))
+    connection: (key, options) => {
+      const origin = originOf(options?.site, members.connection)
+      return Effect.flatMap(service, (pool) => Borrow.get(pool[TypeId], key, origin, options?.standing === true))
     },
     stats: Effect.flatMap(service, stats)
   }

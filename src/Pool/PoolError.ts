@@ -44,6 +44,8 @@ export interface Holder {
   /** Where in the program it was borrowed, if that is known. */
   readonly site: string | undefined
   readonly age: Duration.Duration
+  /** It is a standing lease, which is held for as long as its holder lives. Those that are not come first. */
+  readonly isStanding: boolean
 }
 
 /**
@@ -62,13 +64,13 @@ const formatCounts = (counts: Counts): string =>
     counts.leftBehind > 0 ? `leftBehind=${counts.leftBehind}, ` : ""
   }waiting=${counts.waiting}`
 
+const formatHolder = ({ age, isStanding, site, span }: Holder): string =>
+  `${span ?? site ?? "a borrower without a span"} for ${Duration.format(age)}${isStanding ? " (standing)" : ""}`
+
 const formatHolders = (holders: ReadonlyArray<Holder>): string =>
   holders.length === 0
     ? ""
-    : `; held longest by ${
-      holders.map(({ age, site, span }) => `${span ?? site ?? "a borrower without a span"} for ${Duration.format(age)}`)
-        .join(", ")
-    }`
+    : `; held longest by ${holders.map(formatHolder).join(", ")}`
 
 const stalls: Record<StalledBy, string> = {
   EndpointCap: "all of the endpoint's connections are in use",

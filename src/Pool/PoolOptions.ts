@@ -5,6 +5,7 @@
  */
 import * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
+import type { CallSite } from "../internal/CallSite.ts"
 import { checkOptions } from "../internal/Options.ts"
 import type { Connector } from "../Resource/Connector.ts"
 import * as RetryPolicy from "../Retry/RetryPolicy.ts"
@@ -128,6 +129,50 @@ export interface Options<K, A, E, R> {
    */
   readonly drainTimeout?: Duration.Input | undefined
 }
+
+/**
+ * Where a borrow is said to come from:
+ *
+ * - a function: the place that called it, so that a helper that wraps a pool passes itself. It has to be on the stack when `use` or `get` is
+ *   called.
+ * - a `CallSite`: the place that was captured before by `callSite`.
+ * - `"fiber"`: the innermost `Effect.withSpan` or `Effect.fn` of the fiber that borrows, and before one of a package in `node_modules`
+ *   one of the program. It is for effects that are made once and run later, when no line of the program is on the stack.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Site = CallSite | "fiber" | ((...args: never) => unknown)
+
+/**
+ * What may be said of one borrow.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface BorrowOptions {
+  /** Where the borrow is said to come from in errors, reports and `topSites`. @default the place that called */
+  readonly site?: Site | undefined
+  /**
+   * The lease lasts as long as its holder lives, as that of a listener or of a client that pipelines. It counts against the caps, but is
+   * neither reported as a leak nor ended by `maxLease`, and a borrow of the same fiber is not nested in it. Its holder waits
+   * for `recalled`, and then gives the connection back. @default false
+   */
+  readonly standing?: boolean | undefined
+}
+
+/**
+ * Why a connection has to come back:
+ *
+ * - `Draining`: the pool is drained, or its scope ends.
+ * - `Expired`: the connection has reached its `maxLifetime`.
+ * - `Died`: the connector has noticed its death.
+ * - `Evicted`: it was evicted, invalidated, found broken by a borrower that shared it, or is over a cap that was lowered; or the pool does not have it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Recall = "Draining" | "Expired" | "Died" | "Evicted"
 
 /** The options with every default filled in and every duration in milliseconds. */
 export interface Settings {

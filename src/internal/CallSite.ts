@@ -3,14 +3,24 @@
  *
  * @since 0.1.0
  */
+import * as Context from "effect/Context"
+import * as References from "effect/References"
 import { startTimer } from "./Timer.ts"
+
+/** A place in the program. Its text is formatted on first read, because most call sites are never read. */
+export interface CallSite {
+  /** `function (file:line:column)`, or `undefined` if it is not known. */
+  readonly text: string | undefined
+  /** Formats the text now, so that the call site keeps nothing alive. */
+  readonly release: () => void
+}
 
 interface Captured {
   readonly stack?: unknown
 }
 
-/** A place in the program. Its text is formatted on first read, because most call sites are never read. */
-export class CallSite {
+/** The place of a call, from its stack. */
+class StackSite implements CallSite {
   // V8 formats the stack on first read, which takes several times as long as capturing it. Until then the stack keeps the
   // calling function, its `this` and everything reachable from them alive.
   #captured: Captured | undefined
@@ -20,7 +30,7 @@ export class CallSite {
     this.#captured = captured
   }
 
-  /** `function (file:line:column)`, or `undefined` if the platform keeps no stack. */
+  /** It is `undefined` if the platform keeps no stack. */
   get text(): string | undefined {
     if (this.#captured !== undefined) {
       const { stack } = this.#captured
@@ -31,7 +41,52 @@ export class CallSite {
     return this.#text
   }
 
-  /** Formats the text now, so that the stack keeps nothing alive. */
+  release(): void {
+    void this.text
+  }
+}
+
+/** `file:line:column` in a line of a stack, as Effect keeps it for a span. */
+const locationIn = (line: string): string => /\(([^()]+)\)$/.exec(line)?.[1] ?? line.replace(/^at /, "")
+
+/** The place of a span or of an `Effect.fn`. A `captureStackTrace` of the program may throw. */
+const placeOf = ({ name, stack }: References.StackFrame): string | undefined => {
+  try {
+    const line = stack()
+    return line === undefined ? undefined : `${name} (${locationIn(line)})`
+  } catch {
+    return undefined
+  }
+}
+
+/** The innermost place of these, and before any of a package one of the program's own. */
+const innermost = (frame: References.StackFrame | undefined): string | undefined => {
+  let ofPackage: string | undefined
+  for (let next = frame; next !== undefined; next = next.parent) {
+    const place = placeOf(next)
+    if (place !== undefined && !place.includes("/node_modules/")) return place
+    ofPackage ??= place
+  }
+  return ofPackage
+}
+
+/** The place of the innermost span or `Effect.fn` of a fiber with this context. */
+export class FiberSite implements CallSite {
+  #context: Context.Context<never> | undefined
+  #text: string | undefined
+
+  constructor(context: Context.Context<never>) {
+    this.#context = context
+  }
+
+  get text(): string | undefined {
+    if (this.#context !== undefined) {
+      this.#text = innermost(Context.get(this.#context, References.CurrentStackFrame))
+      this.#context = undefined
+    }
+    return this.#text
+  }
+
   release(): void {
     void this.text
   }
@@ -50,12 +105,12 @@ const canCapture = typeof Error.captureStackTrace === "function"
 /** The place that called `api`. Capture it while the call is on the stack: inside an Effect the stack shows only the run loop. */
 export const callerOf = (api: Function): CallSite => {
   const captured: Captured = {}
-  if (!canCapture) return new CallSite(captured)
+  if (!canCapture) return new StackSite(captured)
   const limit = Error.stackTraceLimit
   if (isLimitable) Error.stackTraceLimit = 1
   Error.captureStackTrace(captured, api)
   if (isLimitable) Error.stackTraceLimit = limit
-  return new CallSite(captured)
+  return new StackSite(captured)
 }
 
 /** How many call sites are captured in each period of `millis`. */

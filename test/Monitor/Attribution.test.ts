@@ -2,7 +2,7 @@
  * Who asked for what is open: the file and the line of the user's own call, whatever its style.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Layer, pipe } from "effect"
+import { Deferred, Effect, Fiber, Layer, pipe, type Scope } from "effect"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
 import * as JsonRpcClient from "effect-sluice/JsonRpcClient"
 import * as Monitor from "effect-sluice/ResourceMonitor"
@@ -159,6 +159,83 @@ describe("a pool with idle connections", () => {
       assert.lengthOf(yield* monitor.recentLeaks(10), 0)
       assert.deepInclude(yield* ConnectionPool.stats(pool), { idle: 1, leasesLost: 0 })
     }).pipe(Effect.scoped, Effect.provide(Monitor.layerUnlimited)))
+})
+
+describe("the place that asked through a wrapper", () => {
+  it.effect("is the line that called the wrapper, which passes itself", () =>
+    Effect.gen(function*() {
+      const pool = yield* Databases
+      const inUse = (key: string): Effect.Effect<never, ConnectionPool.PoolError> =>
+        ConnectionPool.use(pool, key, never, { site: inUse })
+      const inPipe = (key: string): Effect.Effect<never, ConnectionPool.PoolError> =>
+        pool.pipe(ConnectionPool.use(key, never, { site: inPipe }))
+      const inGet = (key: string): Effect.Effect<unknown, ConnectionPool.PoolError, Scope.Scope> =>
+        ConnectionPool.get(pool, key, { site: inGet })
+      const inGetInPipe = (key: string): Effect.Effect<unknown, ConnectionPool.PoolError, Scope.Scope> =>
+        pool.pipe(ConnectionPool.get(key, { site: inGetInPipe }))
+      const inService = (key: string): Effect.Effect<never, ConnectionPool.PoolError, Databases> =>
+        Databases.withConnection(key, never, { site: inService })
+      const inServiceScoped = (
+        key: string
+      ): Effect.Effect<unknown, ConnectionPool.PoolError, Databases | Scope.Scope> =>
+        Databases.connection(key, { site: inServiceScoped })
+      const calls = [
+        ["wrapped use", inUse("a")], // at wrapped use
+        ["wrapped use in pipe", inPipe("a")], // at wrapped use in pipe
+        ["wrapped get", inGet("a")], // at wrapped get
+        ["wrapped get in pipe", inGetInPipe("a")], // at wrapped get in pipe
+        ["wrapped service", inService("a")], // at wrapped service
+        ["wrapped scoped service", inServiceScoped("a")] // at wrapped scoped service
+      ] as const
+      for (const [name, borrow] of calls) {
+        yield* ConnectionPool.evict(pool)
+        holdsAt(yield* sitesWhile(borrow), name)
+      }
+    }).pipe(Effect.provide(Layer.fresh(layer))))
+
+  it.effect("is the line that called it, also where the borrow begins later", () =>
+    Effect.gen(function*() {
+      const wrapper = (key: string): Effect.Effect<never, ConnectionPool.PoolError, Databases> => {
+        const site = ConnectionPool.callSite(wrapper)
+        return Effect.flatMap(Databases, (pool) => ConnectionPool.use(pool, key, never, { site }))
+      }
+      holdsAt(yield* sitesWhile(wrapper("a")), "captured before") // at captured before
+    }).pipe(Effect.provide(Layer.fresh(layer))))
+
+  it.effect("is the innermost span or Effect.fn of the fiber, for an effect that was made once", () =>
+    Effect.gen(function*() {
+      const pool = yield* Databases
+      const acquirer = ConnectionPool.get(pool, "a", { site: "fiber" })
+      const find = Effect.fn("UserRepo.find")(function*() {
+        return yield* acquirer
+      })
+      const byFunction = yield* sitesWhile(find()) // at fn
+      holdsAt(byFunction, "fn")
+      assert.match(byFunction[0]?.site ?? "", /^UserRepo\.find \([^() ]*Attribution\.test\.ts:\d+:\d+\)$/)
+      yield* ConnectionPool.evict(pool)
+      const route = Effect.withSpan(acquirer, "GET /users") // at span
+      holdsAt(yield* sitesWhile(route), "span")
+      yield* ConnectionPool.evict(pool)
+      assert.deepStrictEqual(yield* sitesWhile(acquirer), [], "without a span no place is known")
+    }).pipe(Effect.provide(Layer.fresh(layer))))
+
+  it.effect("is one of the program, and not one of a package that it uses", () =>
+    Effect.gen(function*() {
+      const pool = yield* Databases
+      const ofPackage = () => "at query (file:///app/node_modules/driver/index.js:1:2)"
+      const failing = (): string => {
+        throw new Error("no place")
+      }
+      const borrow = ConnectionPool.use(pool, "a", never, { site: "fiber" }).pipe(
+        Effect.withSpan("failing", {}, { captureStackTrace: failing }),
+        Effect.withSpan("driver.query", {}, { captureStackTrace: ofPackage })
+      )
+      const [alone] = yield* sitesWhile(borrow)
+      assert.strictEqual(alone?.site, "driver.query (file:///app/node_modules/driver/index.js:1:2)")
+      yield* ConnectionPool.evict(pool)
+      const inRoute = Effect.withSpan(borrow, "GET /users") // at span around a package
+      holdsAt(yield* sitesWhile(inRoute), "span around a package")
+    }).pipe(Effect.provide(Layer.fresh(layer))))
 })
 
 describe("taking places", () => {

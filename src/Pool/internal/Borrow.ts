@@ -11,7 +11,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
-import type { CallSite } from "../../internal/CallSite.ts"
+import { type CallSite, FiberSite } from "../../internal/CallSite.ts"
 import { labelOf } from "../../internal/SafeText.ts"
 import { timeoutOrElse } from "../../internal/Timeout.ts"
 import type { PoolError } from "../PoolError.ts"
@@ -33,13 +33,19 @@ export interface PoolAccess<K, A> {
   readonly limitsLeases: boolean
 }
 
+/** Where a borrow was asked for: `"fiber"` is the place where the borrower's fiber is, by its spans. */
+export type Origin = CallSite | "fiber" | undefined
+
 /** A lease for the borrower on a fiber. */
 const leaseFor = <K, A>(
   { core }: PoolAccess<K, A>,
   fiber: Fiber.Fiber<unknown, unknown>,
   key: K,
-  site: CallSite | undefined
-): Lease<K, A> => new Lease(core.endpoint(key), fiber, leaseFibers.borrowerOn(fiber.id), site)
+  origin: Origin
+): Lease<K, A> => {
+  const site = origin === "fiber" ? new FiberSite(fiber.context) : origin
+  return new Lease(core.endpoint(key), fiber, leaseFibers.borrowerOn(fiber.id), site)
+}
 
 /**
  * Waits until the lease has a connection, or may use the one that it has, and then goes on with `onward`. The waiting fiber is
@@ -152,7 +158,7 @@ const withinLease = <K, A, B, E, R>(
   pool: PoolAccess<K, A>,
   lease: Lease<K, A>,
   effect: Effect.Effect<B, E, R>
-): Effect.Effect<B, E | PoolError, R> => pool.limitsLeases ? untilExpired(lease, effect) : effect
+): Effect.Effect<B, E | PoolError, R> => pool.limitsLeases && !lease.isStanding ? untilExpired(lease, effect) : effect
 
 const untilExpired = <K, A, B, E, R>(
   lease: Lease<K, A>,
@@ -194,13 +200,15 @@ const expiredIn = <B, E>(exit: Exit.Exit<B, E>, expired: PoolError): Exit.Exit<B
 export const use = <K, A, B, E, R>(
   pool: PoolAccess<K, A>,
   key: K,
-  site: CallSite | undefined,
-  f: (connection: A) => Effect.Effect<B, E, R>
+  origin: Origin,
+  f: (connection: A) => Effect.Effect<B, E, R>,
+  isStanding: boolean
 ): Effect.Effect<B, E | PoolError, R> =>
   Effect.withFiber((fiber) => {
     const { core } = pool
     if (core.isOver) return Effect.fail(poolClosed(labelOf(key)))
-    const lease = leaseFor(pool, fiber, key, site)
+    const lease = leaseFor(pool, fiber, key, origin)
+    lease.isStanding = isStanding
     const connection = mayYield(fiber) ? undefined : core.promise(lease)
     if (connection === undefined) return useInSteps(pool, lease, f)
     const { owner, slot: { item } } = connection
@@ -249,13 +257,15 @@ const useInSteps = <K, A, B, E, R>(
 export const get = <K, A>(
   pool: PoolAccess<K, A>,
   key: K,
-  site: CallSite | undefined
+  origin: Origin,
+  isStanding: boolean
 ): Effect.Effect<A, PoolError, Scope.Scope> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.withFiber((fiber) => {
       const { core } = pool
       if (core.isOver) return Effect.fail(poolClosed(labelOf(key)))
-      const lease = leaseFor(pool, fiber, key, site)
+      const lease = leaseFor(pool, fiber, key, origin)
+      lease.isStanding = isStanding
       const end = (exit: Exit.Exit<unknown, unknown>) => Effect.sync(() => core.end(lease, exit))
       // The fiber goes on to other things. As long as this is there, the lease can still be ended.
       lease.finalizer = end

@@ -239,6 +239,11 @@ export class ConnectionStore<K, A> {
     return connection.checking ? Infinity : checkAt(connection, this.#settings)
   }
 
+  /** When a connection is too old to be leased. */
+  expiresAt({ slot }: PooledConnection<K, A>): number {
+    return this.#strategy.expiresAt(slot.item)
+  }
+
   /** The moment at which an idle connection is to be checked or closed. */
   dueAt(connection: PooledConnection<K, A>): number {
     return Math.min(this.checkAt(connection), this.#strategy.expiresAt(connection.slot.item))
@@ -435,10 +440,24 @@ export class ConnectionStore<K, A> {
     for (const { pool } of this.#endpoints) pool?.resize(this.#settings.maxPerEndpoint)
   }
 
-  /** Closes the idle connections that are over the caps. */
+  /** Closes the idle connections that are over the caps, and evicts those that are held by standing leases. */
   trim(): void {
     for (const connection of this.idle()) {
       if (this.isOverCap(connection.owner)) this.retire(connection)
+    }
+    this.#recallStanding()
+  }
+
+  /** Has the connections with standing leases closed that are over the caps by themselves. Others come back without being asked. */
+  #recallStanding(): void {
+    const { maxPerEndpoint, maxTotal } = this.#settings
+    let ofPool = 0
+    for (const { connections } of this.#endpoints) {
+      let ofEndpoint = 0
+      for (const connection of connections) {
+        if (connection.unfit || !connection.leases.some(({ isStanding }) => isStanding)) continue
+        if (++ofEndpoint > maxPerEndpoint || ++ofPool > maxTotal) this.discard(connection)
+      }
     }
   }
 

@@ -80,19 +80,20 @@ export const heldLeases = function*<K, A>(
   }
 }
 
-/** Who has held these connections for the longest, at most `most`. */
+/** Who has held these connections for the longest, at most `most`: first those that are to return them soon. */
 export const longestHolders = <K, A>(
   connections: Iterable<PooledConnection<K, A>>,
   now: number,
   most: number
 ): ReadonlyArray<PoolError.Holder> =>
   Array.from(connections, ({ leases }) => leases).flat()
-    .sort((left, right) => left.borrowedAt - right.borrowedAt)
+    .sort((left, right) => Number(left.isStanding) - Number(right.isStanding) || left.borrowedAt - right.borrowedAt)
     .slice(0, most)
     .map((lease) => ({
       span: spanOf(lease),
       site: lease.site?.text,
-      age: Duration.millis(Math.round(now - lease.borrowedAt))
+      age: Duration.millis(Math.round(now - lease.borrowedAt)),
+      isStanding: lease.isStanding
     }))
 
 const stalledBy = <K, A>(lease: Lease<K, A>, context: TimeoutContext<K, A>): PoolError.StalledBy => {

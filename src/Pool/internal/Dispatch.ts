@@ -175,7 +175,8 @@ export class LeaseCycle<K, A> {
   endLease(lease: Lease<K, A>, connection: PooledConnection<K, A>, now: number): void {
     lease.connection = undefined
     this.#parts.leases.remove(lease)
-    this.#env.observers.current?.("Used", now - lease.borrowedAt)
+    // How long a standing lease lasts is no use time, and would hide the others.
+    if (!lease.isStanding) this.#env.observers.current?.("Used", now - lease.borrowedAt)
     this.#parts.store.release(connection, lease)
   }
 

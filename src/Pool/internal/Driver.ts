@@ -136,6 +136,8 @@ export class CommandRunner<K, A> {
         return command.lease.expire?.(command.error)
       case "Report":
         return void fork(report(command.lease, command.what, command.millis))
+      case "Recall":
+        return command.notify()
       case "WarnNested":
         return warnNested(command.lease)
     }

@@ -57,6 +57,8 @@ export class LeaseTracker<K, A> {
   /** A lease has got its connection; returns when it has to be looked at. */
   add(lease: Lease<K, A>): number {
     this.#begin(lease)
+    // A standing lease is held on purpose, and its holder does not wait with it for another.
+    if (lease.isStanding) return Infinity
     this.#nested.count(lease, 1)
     return this.#abandoned.add(lease.borrowedAt)
   }
@@ -68,11 +70,12 @@ export class LeaseTracker<K, A> {
 
   /** A borrower goes on with its connection, and what it takes to check it has passed; returns when that is too long. */
   startUse(lease: Lease<K, A>, now: number): number {
-    return this.#watch.add(lease, now)
+    return lease.isStanding ? Infinity : this.#watch.add(lease, now)
   }
 
   /** A lease has given its connection back; the borrow may go on with another. */
   remove(lease: Lease<K, A>): void {
+    if (lease.isStanding) return
     this.#nested.count(lease, -1)
     this.#abandoned.remove(lease)
     if (this.#watch.isOn) this.#watch.remove(lease)
@@ -237,7 +240,7 @@ export class AbandonedLeases<K, A> {
 
   /** Guards a lease unless it is young. A borrower that has yet to go on with its connection is reached through its lease alone. */
   #isGuarded(lease: Lease<K, A>, now: number): boolean {
-    if (lease.gcGuard !== undefined) return true
+    if (lease.gcGuard !== undefined || lease.isStanding) return true
     if (now < lease.borrowedAt + young || lease.resume !== undefined) return false
     this.#guard(lease)
     return true
@@ -282,7 +285,10 @@ const heldBy = <K, A>(
 
 const countOf = <K, A>(leases: ReadonlyArray<Lease<K, A>>, fiberId: number): number => {
   let count = 0
-  for (let index = 0; index < leases.length; index++) if (leases[index]?.fiberId === fiberId) count++
+  for (let index = 0; index < leases.length; index++) {
+    const lease = leases[index]
+    if (lease?.fiberId === fiberId && !lease.isStanding) count++
+  }
   return count
 }
 

@@ -13,6 +13,7 @@ import { defaultIsReusable } from "../../internal/BorrowExit.ts"
 import { Alarm } from "../../internal/Timer.ts"
 import type { HeldLease } from "../../Monitor/Ledger.ts"
 import { ConnectionDied, type PoolError } from "../PoolError.ts"
+import type { Recall } from "../PoolOptions.ts"
 import { emptyTally, type Health, Observers, type Stats } from "../PoolStats.ts"
 import { nextDialOf, wantedBy } from "./Admission.ts"
 import { ConnectionStore } from "./ConnectionStore.ts"
@@ -34,6 +35,7 @@ import {
   type PoolEndpoint,
   type Status
 } from "./PoolState.ts"
+import { Recalls } from "./Recalls.ts"
 import { Deadlines, ResumeQueue, WaitQueue } from "./WaitQueue.ts"
 
 export class PoolCore<K, A> {
@@ -55,6 +57,7 @@ export class PoolCore<K, A> {
   readonly #liveness: Liveness<K, A>
   readonly #turnWaits: TurnWaits<K, A>
   readonly #cycle: LeaseCycle<K, A>
+  readonly #recalls: Recalls<K, A>
   #status: Status = "Open"
 
   constructor(environment: Environment<K, A>) {
@@ -84,6 +87,7 @@ export class PoolCore<K, A> {
       refuse: (endpoint, error) => waiting.refuseAllOf(endpoint, error)
     })
     const checks = this.#checks = new HealthChecks(env, store)
+    this.#recalls = new Recalls(env, store)
     const leases = this.#leases = new LeaseTracker(env, store, (lease) => this.#cycle.release(lease, true))
     const liveness = this.#liveness = new Liveness(noticesDeath || isReusable !== undefined)
     this.#turnWaits = new TurnWaits(env, resumeQueue, liveness, store)
@@ -214,6 +218,7 @@ export class PoolCore<K, A> {
     const mayDial = connection?.onTrial === true && this.dials.used(connection, exit)
     const held = lease.connection
     this.#cycle.release(lease, lease.mustCheck && lease.turn === "None" || isSpoilt, exit._tag === "Success")
+    if (isSpoilt) this.#recalls.check(this.#clock.now())
     if (mayDial && held !== undefined) this.#cycle.dispatch(held)
     // The commands of this step may lead to other ones, which have to find the item returned.
     const mayDefer = mayReturn && this.#env.outbox.isEmpty
@@ -297,6 +302,13 @@ export class PoolCore<K, A> {
     this.settle()
   }
 
+  /** Calls back once, as soon as the holders of a connection have to give it back; the result ends that. */
+  recalled(value: A, notify: (recall: Recall) => void): () => void {
+    const forget = this.#recalls.add(value, notify)
+    this.settle()
+    return forget
+  }
+
   /** Closes what is idle above the minimum, which is the result. */
   readonly shrink = () => this.#env.outbox.step(() => this.#store.shrink())
 
@@ -330,6 +342,7 @@ export class PoolCore<K, A> {
     Object.assign(this.#env.settings, caps)
     this.#store.resize()
     this.#store.trim()
+    this.#recalls.check(this.#clock.now())
     this.dials.reconsiderAll()
     this.#dispatcher.run()
     this.settle()
@@ -342,6 +355,7 @@ export class PoolCore<K, A> {
     this.#waiting.refuseAll(({ label }) => Diagnostics.poolClosed(label))
     this.dials.interruptAll()
     for (const connection of this.#store.idle()) this.#store.retire(connection)
+    this.#recalls.check(this.#clock.now())
     this.settle()
   }
 
@@ -441,6 +455,7 @@ export class PoolCore<K, A> {
   #discard(connection: PooledConnection<K, A>): void {
     const { proving } = connection
     this.#store.discard(connection)
+    this.#recalls.check(this.#clock.now())
     if (proving) this.#dispatcher.run()
   }
 
@@ -462,11 +477,12 @@ export class PoolCore<K, A> {
   #housekeep(): number {
     const now = this.#clock.synchronize()
     const next = Math.min(this.#leases.check(now), this.#checks.checkIdle(now), this.#store.closeOld(now))
+    const nextRecall = this.#recalls.check(now)
     const nextToForget = this.#endpoints.forget(now)
     this.#dispatcher.run()
     // An endpoint may be asked again.
     this.observers.current?.("Judged", 0)
     const nextDial = nextDialOf([...this.#waiting.turns, ...this.#endpoints.lacking()], now)
-    return Math.min(next, nextToForget, nextDial, this.#health.nextChange(now))
+    return Math.min(next, nextRecall, nextToForget, nextDial, this.#health.nextChange(now))
   }
 }

@@ -211,6 +211,8 @@ export class Lease<K, A> {
   mustCheck = false
   /** The borrower uses its connection. */
   isInUse = false
+  /** It is held for as long as its holder lives, and neither nested nor too long. */
+  isStanding = false
   /** The absolute deadline of the whole borrow on the monotonic clock; it is set once, when the borrow has to wait. */
   deadline = Infinity
   /** When it began to wait, on the pool's age clock. */
@@ -419,6 +421,8 @@ export type Command<K, A> =
     readonly what: "Held" | "Returned" | "Lost"
     readonly millis: number
   }
+  /** Tells a holder that its connection has to come back. */
+  | { readonly _tag: "Recall"; readonly notify: () => void }
   /** Warns, once for each place in the program, of a borrow inside a borrow that may wait for itself. */
   | { readonly _tag: "WarnNested"; readonly lease: Lease<K, A> }
 

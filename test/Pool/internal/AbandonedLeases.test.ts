@@ -59,4 +59,12 @@ describe("leases that may be lost", () => {
     assert.strictEqual(watch.sweep(connectionsWith([limited]), 5000), Infinity)
     assert.isFalse(isGuarded(limited))
   })
+
+  it("are not standing ones, whose holders may be referred to by nothing", () => {
+    const watch = new AbandonedLeases<string, string>(() => {})
+    const standing = Object.assign(leaseOf(0), { isStanding: true })
+    watch.add(0)
+    assert.strictEqual(watch.sweep(connectionsWith([standing]), 5000), Infinity)
+    assert.isFalse(isGuarded(standing))
+  })
 })

@@ -1,0 +1,63 @@
+/**
+ * Tells the holders of connections that these have to come back: for leases that would not end by themselves.
+ *
+ * @since 0.1.0
+ */
+import type { Recall } from "../PoolOptions.ts"
+import type { ConnectionStore } from "./ConnectionStore.ts"
+import type { CoreEnvironment, PooledConnection } from "./PoolState.ts"
+
+/** A holder that waits for the recall of its connection. */
+interface Awaited<K, A> {
+  readonly connection: PooledConnection<K, A> | undefined
+  readonly notify: (recall: Recall) => void
+}
+
+/** The holders that wait for a recall. Each is called back once. */
+export class Recalls<K, A> {
+  readonly #env: CoreEnvironment<K, A>
+  readonly #store: ConnectionStore<K, A>
+  readonly #awaited = new Set<Awaited<K, A>>()
+
+  constructor(env: CoreEnvironment<K, A>, store: ConnectionStore<K, A>) {
+    this.#env = env
+    this.#store = store
+  }
+
+  /** A holder of a connection with this value waits from now on; the result ends that. */
+  add(value: A, notify: (recall: Recall) => void): () => void {
+    const [connection] = this.#store.find(value)
+    const awaited = { connection, notify }
+    this.#awaited.add(awaited)
+    const due = this.check(this.#env.clock.now())
+    if (due < Infinity) this.#env.wakeAt(due)
+    return () => void this.#awaited.delete(awaited)
+  }
+
+  /** Tells those whose connections have to come back by now, and returns when the next is too old. */
+  check(now: number): number {
+    let next = Infinity
+    for (const awaited of this.#awaited) {
+      const { connection, notify } = awaited
+      const recall = this.#recallOf(connection, now)
+      if (recall === undefined) {
+        next = connection === undefined
+          ? next
+          : Math.min(next, this.#store.expiresAt(connection))
+      } else {
+        this.#awaited.delete(awaited)
+        this.#env.outbox.push({ _tag: "Recall", notify: () => notify(recall) })
+      }
+    }
+    return next
+  }
+
+  /** Why a connection has to come back, if it has to. One that the pool does not have any more was closed. */
+  #recallOf(connection: PooledConnection<K, A> | undefined, now: number): Recall | undefined {
+    if (this.#env.isOver()) return "Draining"
+    if (connection === undefined) return "Evicted"
+    if (connection.hasDied) return "Died"
+    if (this.#store.isExpired(connection, now)) return "Expired"
+    return connection.unfit || connection.state === "Closing" ? "Evicted" : undefined
+  }
+}
