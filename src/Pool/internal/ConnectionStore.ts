@@ -12,6 +12,7 @@ import { EndpointPool, makeStrategy, type Strategy } from "./EndpointPool.ts"
 import { checkAt, expiresAt } from "./Expiry.ts"
 import {
   type CoreEnvironment,
+  type Fitness,
   type Lease,
   LedgerEntry,
   type PooledConnection,
@@ -23,6 +24,14 @@ import {
 
 /** So many idle connections are not looked at for each of them alone. */
 const crowd = 256
+
+/** What each fitness is worse than. */
+const worse: Record<Fitness, ReadonlyArray<Fitness>> = {
+  Fit: [],
+  Outgoing: ["Fit"],
+  Unfit: ["Fit", "Outgoing"],
+  Dead: ["Fit", "Outgoing", "Unfit"]
+}
 
 const longerIdle = <K, A>(
   one: PooledConnection<K, A>,
@@ -196,7 +205,7 @@ export class ConnectionStore<K, A> {
     ) {
       if (next.state === "Idle" ? this.isFresh(next, now) : !this.isExpired(next, now)) return next
       this.#tally.expired++
-      this.discard(next)
+      this.discard(next, "Outgoing")
     }
     return undefined
   }
@@ -212,8 +221,8 @@ export class ConnectionStore<K, A> {
   }
 
   /** Whether nothing that is known of a connection keeps it from being leased. */
-  isFit({ unfit, value }: PooledConnection<K, A>): boolean {
-    return !unfit && this.#env.isReusable?.(value) !== false
+  isFit({ fitness, value }: PooledConnection<K, A>): boolean {
+    return (fitness === "Fit" || fitness === "Outgoing") && this.#env.isReusable?.(value) !== false
   }
 
   /** Closes the idle connections that are too old, and returns when the next one will be. */
@@ -294,7 +303,7 @@ export class ConnectionStore<K, A> {
 
   /** Whether it can be leased to one more. */
   hasRoom(connection: PooledConnection<K, A>): boolean {
-    return !connection.unfit && !connection.proving && connection.state !== "Closing" &&
+    return connection.fitness === "Fit" && !connection.proving && connection.state !== "Closing" &&
       connection.reservations === 0 && connection.leases.length < this.#settings.concurrency
   }
 
@@ -356,9 +365,14 @@ export class ConnectionStore<K, A> {
     this.keepRoom(connection)
   }
 
-  /** Evicts a connection: closes it now if it is idle, or when its last lease ends. */
-  discard(connection: PooledConnection<K, A>): void {
-    connection.unfit = true
+  /** A connection is fit for less, or for nothing, from now on. */
+  worsen(connection: PooledConnection<K, A>, fitness: Fitness): void {
+    if (worse[fitness].includes(connection.fitness)) connection.fitness = fitness
+  }
+
+  /** Leases a connection to no other borrower: closes it now if it is idle, or when its last lease ends. */
+  discard(connection: PooledConnection<K, A>, fitness: Exclude<Fitness, "Fit">): void {
+    this.worsen(connection, fitness)
     this.#setProving(connection, false)
     if (connection.state === "Idle") this.retire(connection)
     else this.keepRoom(connection)
@@ -367,7 +381,7 @@ export class ConnectionStore<K, A> {
   /** Closes a connection: now if no lease holds it, or when its last lease ends. */
   dismiss(connection: PooledConnection<K, A>): void {
     if (connection.leases.length === 0) return this.retire(connection)
-    this.discard(connection)
+    this.discard(connection, "Outgoing")
     this.returnItem(connection)
   }
 
@@ -455,8 +469,8 @@ export class ConnectionStore<K, A> {
     for (const { connections } of this.#endpoints) {
       let ofEndpoint = 0
       for (const connection of connections) {
-        if (connection.unfit || !connection.leases.some(({ isStanding }) => isStanding)) continue
-        if (++ofEndpoint > maxPerEndpoint || ++ofPool > maxTotal) this.discard(connection)
+        if (connection.fitness !== "Fit" || !connection.leases.some(({ isStanding }) => isStanding)) continue
+        if (++ofEndpoint > maxPerEndpoint || ++ofPool > maxTotal) this.discard(connection, "Outgoing")
       }
     }
   }
@@ -484,9 +498,9 @@ export class ConnectionStore<K, A> {
     if (this.#settings.concurrency > 1 && connection.slot.state === "Open") this.#keepRoom(connection)
   }
 
-  #keepRoom({ checking, leases, owner, proving, reservations, slot, state, unfit }: PooledConnection<K, A>): void {
+  #keepRoom({ checking, fitness, leases, owner, proving, reservations, slot, state }: PooledConnection<K, A>): void {
     const isKept = state === "Leased" && (leases.length === 0 || reservations > 0)
-    if (unfit || proving || checking || isKept) owner.pool?.reserve(slot.item)
+    if (fitness !== "Fit" || proving || checking || isKept) owner.pool?.reserve(slot.item)
     else owner.pool?.unreserve(slot.item)
   }
 }

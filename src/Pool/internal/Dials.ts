@@ -203,9 +203,9 @@ export class Dials<K, A> {
    * dialed again because of that.
    */
   used(connection: PooledConnection<K, A>, exit: Exit.Exit<unknown, unknown>): boolean {
-    const { hasDied, owner, slot } = connection
+    const { fitness, owner, slot } = connection
     if (Exit.isFailure(exit)) {
-      if (hasDied && !Cause.hasInterruptsOnly(exit.cause)) this.lost(connection)
+      if (fitness === "Dead" && !Cause.hasInterruptsOnly(exit.cause)) this.lost(connection)
       return false
     }
     connection.onTrial = false
@@ -258,7 +258,7 @@ export class Dials<K, A> {
   #opened(endpoint: PoolEndpoint<K, A>): void {
     const { connections, dialState, failedAt } = endpoint
     const hasKept = (other: PooledConnection<K, A>) =>
-      other.slot.since >= failedAt && !other.unfit && this.#hasLasted(other)
+      other.slot.since >= failedAt && other.fitness === "Fit" && this.#hasLasted(other)
     if (!dialState.unproven || connections.some(hasKept)) return this.#succeeded(endpoint)
     endpoint.dialAt = this.#env.clock.now() + this.#delayOf(endpoint, this.#env.random())
     this.#parts.health.delayed(endpoint)

@@ -186,7 +186,7 @@ export class LeaseCycle<K, A> {
     lease.state = "Over"
     if (connection === undefined) return
     const { proving } = connection
-    connection.unfit ||= isBroken
+    if (isBroken) this.#parts.store.worsen(connection, "Unfit")
     this.#recycle(lease, connection, succeeded)
     if (proving) this.dispatch(connection)
   }
@@ -198,7 +198,7 @@ export class LeaseCycle<K, A> {
   }
 
   #mustClose(connection: PooledConnection<K, A>, now: number): boolean {
-    if (connection.unfit || this.#env.isOver()) return true
+    if (connection.fitness !== "Fit" || this.#env.isOver()) return true
     if (this.#parts.store.isOverCap(connection.owner)) return true
     if (!this.#parts.store.isExpired(connection, now)) return false
     this.#env.tally.expired++

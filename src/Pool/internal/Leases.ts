@@ -169,7 +169,6 @@ export class LeakDetection<K, A> {
     const { outbox, settings, tally } = this.#env
     const { connection } = lease
     tally.leasesExpired++
-    if (connection !== undefined) this.#store.discard(connection)
     // What it learns first is that its lease has expired, and not that its connection is gone.
     outbox.push({ _tag: "Expire", lease, error: Diagnostics.leaseExpired(lease, settings) })
     if (connection !== undefined) this.#store.retire(connection)

@@ -262,7 +262,7 @@ export class PoolCore<K, A> {
     const { connection } = lease
     lease.mustCheck = false
     if (connection === undefined) return undefined
-    connection.unfit = true
+    this.#store.worsen(connection, "Unfit")
     // The failure is counted before the slot is free, so that the next dial waits for its delay. A borrow that is late ends by itself.
     const error = this.remaining(lease) > 0 ? this.dials.notReady(connection, isAlive, failure) : undefined
     if (!isAlive || !connection.onTrial) this.#health.rejected(connection)
@@ -289,7 +289,7 @@ export class PoolCore<K, A> {
 
   /** Never leases this connection again: closes it now if it is idle, on its return if it is leased. */
   invalidate(value: A): void {
-    for (const connection of this.#store.find(value)) this.#discard(connection)
+    for (const connection of this.#store.find(value)) this.#discard(connection, "Unfit")
     this.settle()
   }
 
@@ -298,7 +298,7 @@ export class PoolCore<K, A> {
     const endpoints = this.#endpoints.all(key)
     for (const endpoint of endpoints) endpoint.generation++
     // What is opened because of the slots that this frees is none of what is evicted.
-    for (const connection of endpoints.flatMap(({ connections }) => connections)) this.#discard(connection)
+    for (const connection of endpoints.flatMap(({ connections }) => connections)) this.#discard(connection, "Unfit")
     this.settle()
   }
 
@@ -422,7 +422,7 @@ export class PoolCore<K, A> {
     this.#liveness.opened(connection)
     connection.watcher?.addObserver(() => this.#env.outbox.step(() => this.#died(connection)))
     if (slot.generation !== owner.generation) return this.#store.retire(connection)
-    if (connection.unfit) {
+    if (connection.fitness !== "Fit") {
       // A server that closes new connections at once counts as down. The failure is counted before the slot is free, so that the
       // next dial waits for its delay.
       this.dials.failed(owner, new ConnectionDied({ key: owner.label }))
@@ -436,7 +436,6 @@ export class PoolCore<K, A> {
   #died(connection: PooledConnection<K, A>): void {
     const { leases, state } = connection
     if (state === "Closing") return
-    connection.hasDied = true
     this.#liveness.died(connection, this.#clock.now())
     // Those that have yet to hear of it have not begun with it, and look for another one before its slot is free.
     const unheard = leases.filter(({ turn }) => turn !== "None")
@@ -444,7 +443,7 @@ export class PoolCore<K, A> {
       this.#env.tally.died++
       this.dials.lost(connection)
     }
-    this.#discard(connection)
+    this.#discard(connection, "Dead")
     for (const lease of unheard) this.#turnWaits.wake(lease)
     if (leases.length === unheard.length) return
     // Its borrower learns of its end first. One that goes on all the same must not keep a slot for a socket that is gone.
@@ -452,9 +451,9 @@ export class PoolCore<K, A> {
   }
 
   /** Has a connection closed. Those that would have shared it after its check need another. */
-  #discard(connection: PooledConnection<K, A>): void {
+  #discard(connection: PooledConnection<K, A>, fitness: "Unfit" | "Dead"): void {
     const { proving } = connection
-    this.#store.discard(connection)
+    this.#store.discard(connection, fitness)
     this.#recalls.check(this.#clock.now())
     if (proving) this.#dispatcher.run()
   }

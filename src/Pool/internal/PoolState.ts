@@ -44,6 +44,16 @@ export interface Slot<K, A> {
   readonly ledgerEntry: LedgerEntry
 }
 
+/**
+ * Whether a connection may be leased again. It only gets worse.
+ *
+ * - `Outgoing`: to no other borrower, because it is too old, over a cap, or another endpoint needs its slot. Those that have it keep it,
+ * also if they have yet to begin with it.
+ * - `Unfit`: it was evicted or declared broken. A borrower that has yet to begin with it looks for another one.
+ * - `Dead`: the same; it has died, and the pool did not end it.
+ */
+export type Fitness = "Fit" | "Outgoing" | "Unfit" | "Dead"
+
 /** What a connection is made of when it has just been opened. */
 type Opening<K, A> = Pick<
   PooledConnection<K, A>,
@@ -68,8 +78,7 @@ export class PooledConnection<K, A> {
   /** Closes it. Set by the driver. */
   closing: Fiber.Fiber<void> | undefined = undefined
   state: "Idle" | "Leased" | "Closing" = "Leased"
-  /** It must not be leased again: it died, was evicted or was declared broken. */
-  unfit = false
+  fitness: Fitness = "Fit"
   /** Its keep-alive check is under way; it is not leased meanwhile. */
   checking = false
   /** Its borrower checks it, and no other shares it before the check has passed. */
@@ -88,8 +97,6 @@ export class PooledConnection<K, A> {
   answers = 0
   /** The turn of the event loop in which it was last known to be alive, as `Liveness` counts them. */
   aliveIn = -1
-  /** It has died, and the pool did not end it. */
-  hasDied = false
   /** Who has it. */
   readonly leases: Array<Lease<K, A>> = listForOne()
   /** Borrowers that want it for themselves alone. */
@@ -217,8 +224,8 @@ export class Lease<K, A> {
   deadline = Infinity
   /** When it began to wait, on the pool's age clock. */
   waitingSince = 0
-  /** When it got its connection, on the pool's age clock. */
-  borrowedAt = 0
+  /** When it got its connection, on the pool's age clock, which begins at 0. */
+  borrowedAt = -1
   /** Since when it is watched, in milliseconds of the monotonic clock, or `Infinity`. */
   watchedSince = Infinity
   /** It was reported for being held too long. */

@@ -56,8 +56,8 @@ export class Recalls<K, A> {
   #recallOf(connection: PooledConnection<K, A> | undefined, now: number): Recall | undefined {
     if (this.#env.isOver()) return "Draining"
     if (connection === undefined) return "Evicted"
-    if (connection.hasDied) return "Died"
+    if (connection.fitness === "Dead") return "Died"
     if (this.#store.isExpired(connection, now)) return "Expired"
-    return connection.unfit || connection.state === "Closing" ? "Evicted" : undefined
+    return connection.fitness !== "Fit" || connection.state === "Closing" ? "Evicted" : undefined
   }
 }

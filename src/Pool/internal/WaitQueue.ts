@@ -128,7 +128,7 @@ export class Deadlines<K, A> {
   #of(lease: Lease<K, A>, now: number): number {
     if (lease.deadline === Infinity) {
       // One that was given a connection at once, which turned out to be dead, has spent some of its time already.
-      const spent = lease.borrowedAt > 0 ? now - lease.borrowedAt : 0
+      const spent = lease.borrowedAt >= 0 ? now - lease.borrowedAt : 0
       lease.deadline = this.#clock.monotonicAt(now) - spent + this.#acquireTimeout
     }
     return lease.deadline

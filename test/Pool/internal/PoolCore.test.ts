@@ -5,7 +5,7 @@
  */
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import * as Explorer from "./PoolCoreExplorer.ts"
-import { plain, type Rules } from "./PoolCoreWorld.ts"
+import { type Event, format, plain, type Rules, World } from "./PoolCoreWorld.ts"
 
 const isLong = process.env["HISTORIES"] !== undefined
 const histories = isLong ? 30_000 : 1000
@@ -49,7 +49,54 @@ const cases: ReadonlyArray<Case> = [
   }
 ]
 
+/** Runs these events, each of which has to leave everything right. */
+const afterEvents = (rules: Rules, events: ReadonlyArray<Event>): World => {
+  const world = new World(rules)
+  for (const event of events) assert.isUndefined(Explorer.step(world, event), format(event))
+  return world
+}
+
+/** How each borrower stands: what its lease is, and which connection it has. */
+const standing = ({ borrowers }: World) =>
+  borrowers.map(({ lease }) => lease && [lease.state, lease.connection?.value, lease.isInUse])
+
 describe("the pool's core, without a fiber", () => {
+  it("keeps the order of borrowers when one whose connection has died was served in the first millisecond of the pool", () => {
+    const rules = { ...plain, options: { maxPerEndpoint: 1, maxTotal: 1, idleTimeout: 30 }, deaths: true }
+    const world = afterEvents(rules, [
+      { do: "ask", key: "a" },
+      { do: "open", dial: 0 },
+      { do: "end", borrower: 0, how: "Success" },
+      // The first one gets the connection and waits for the loop to turn, and the second waits in the queue.
+      { do: "ask", key: "a" },
+      { do: "ask", key: "a" },
+      { do: "pass time" },
+      { do: "die", connection: 0 },
+      { do: "close", connection: 0 },
+      { do: "open", dial: 1 }
+    ])
+    assert.deepStrictEqual(standing(world), [["Holding", 1, true], ["Waiting", undefined, false], undefined])
+  })
+
+  it("keeps a shared connection for a borrower that has it, when another endpoint needs its slot", () => {
+    const rules = { ...plain, options: { maxPerEndpoint: 1, maxTotal: 1, concurrency: 2 }, deaths: true }
+    const world = afterEvents(rules, [
+      { do: "ask", key: "a" },
+      { do: "open", dial: 0 },
+      { do: "end", borrower: 0, how: "Success" },
+      // Both wait for the loop to turn.
+      { do: "ask", key: "a" },
+      { do: "ask", key: "a" },
+      { do: "ask", key: "b" },
+      { do: "end", borrower: 0, how: "Interruption" },
+      { do: "turn loop" }
+    ])
+    assert.deepStrictEqual(standing(world), [undefined, ["Holding", 0, true], ["Waiting", undefined, false]])
+    assert.isUndefined(Explorer.step(world, { do: "ask", key: "a" }))
+    assert.deepStrictEqual(standing(world)[0], ["Waiting", undefined, false], "it takes no further borrower")
+    assert.isUndefined(Explorer.finish(world))
+  })
+
   it.each(cases)("is right in every state that a few events lead to: $what", ({ depth, rules, what }) => {
     const { found, states, steps } = Explorer.explore(rules, depth[isLong ? 1 : 0])
     // oxlint-disable-next-line effecttsgo/global-console

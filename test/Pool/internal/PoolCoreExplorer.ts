@@ -341,7 +341,7 @@ const connectionText = (world: World, connection: PooledConnection<string, numbe
   const {
     aliveIn,
     answers,
-    hasDied,
+    fitness,
     idleSince,
     leases,
     onTrial,
@@ -350,14 +350,13 @@ const connectionText = (world: World, connection: PooledConnection<string, numbe
     proving,
     provenAt,
     slot,
-    state,
-    unfit
+    state
   } = connection
-  const flags = [unfit, proving, onTrial, hasDied, aliveIn < 0, slot.since < owner.failedAt, answers > 0].map(Number)
+  const flags = [proving, onTrial, aliveIn < 0, slot.since < owner.failedAt, answers > 0].map(Number)
     .join("")
   const times = [state === "Idle" ? idleSince - world.now : 0, openedAt - world.now, provenAt - world.now].join()
   const probe = world.connections.get(connection.value)?.probe === undefined ? "" : "P"
-  return `${state}${flags}${probe}@${times}(${leases.map(leaseText).join()})`
+  return `${state}${fitness}${flags}${probe}@${times}(${leases.map(leaseText).join()})`
 }
 
 /** What the world has of an endpoint beside its connections. */
