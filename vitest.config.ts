@@ -8,7 +8,7 @@ const apart = [
   // Leaves descriptors open on purpose, which later files would count.
   "test/Serverless/internal/WarmInstance.test.ts",
   // Count what the whole process has: its children, its descriptors.
-  "test/Monitor/readings/{DescriptorBreakdown,Children}.test.ts",
+  "test/Monitor/readings/{Descriptors,Children}.test.ts",
   "test/Testing/internal/DescriptorDiff.test.ts",
   // The long tests: signals, limits and exits of real processes.
   "test/{Cli,examples,package}/**/*.test.ts",

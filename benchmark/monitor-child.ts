@@ -13,7 +13,7 @@ import { subscribe } from "node:diagnostics_channel"
 import { openSync } from "node:fs"
 import { monitorEventLoopDelay } from "node:perf_hooks"
 import { getHeapCodeStatistics } from "node:v8"
-import * as DescriptorBreakdown from "../src/Monitor/readings/DescriptorBreakdown.ts"
+import * as Descriptors from "../src/Monitor/readings/Descriptors.ts"
 import * as Probes from "../src/Monitor/readings/Probes.ts"
 import * as Sampler from "../src/Monitor/readings/Sampler.ts"
 import type { Cost } from "../src/Monitor/readings/Sampler.ts"
@@ -116,7 +116,7 @@ const lookDeep = async () => {
     await pause(100)
     histogram.reset()
     const began = performance.now()
-    await Effect.runPromise(DescriptorBreakdown.take(reader, files))
+    await Effect.runPromise(Descriptors.take(reader, files))
     looks.push({ took: performance.now() - began, longest: histogram.max / 1e6 })
     histogram.disable()
   }

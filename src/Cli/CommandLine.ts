@@ -1,6 +1,6 @@
 /**
- * Runs a command as the program of its process: its errors in one line on standard error, never a stack trace, its exit status,
- * and the signals that interrupt it.
+ * Runs a command as the program of its process. A signal interrupts it, and an error is one line on standard error, never a stack
+ * trace.
  *
  * @since 0.1.0
  */
@@ -11,11 +11,9 @@ import * as CliError from "effect/cli/CliError"
 import * as CliOutput from "effect/cli/CliOutput"
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Runtime from "effect/Runtime"
 import { version } from "../internal/version.ts"
+import { recordSignals, teardown } from "./ExitStatus.ts"
 import { oneLine, reportFailures, write } from "./Output.ts"
-import * as Signal from "./Signal.ts"
 
 const complain = (text: string): Effect.Effect<void> => write(process.stderr, `${oneLine(text)}\n`)
 
@@ -38,26 +36,16 @@ const explain = (cause: Cause.Cause<unknown>): Effect.Effect<void> => {
   return CliError.isCliError(error) && error._tag === "ShowHelp" ? Effect.void : complain(messageOf(error))
 }
 
-const isInvalidCall = (exit: Exit.Exit<unknown, unknown>): boolean => {
-  const error = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
-  return CliError.isCliError(error) && error._tag === "ShowHelp" && error.errors.length > 0
-}
-
-const teardown: Runtime.Teardown = (exit, onExit) =>
-  Runtime.defaultTeardown(
-    exit,
-    (code) => onExit(code === 130 && Signal.firstSignal() === "SIGTERM" ? 143 : isInvalidCall(exit) ? 2 : code)
-  )
-
 /**
- * Runs a command with the arguments of the process. A signal interrupts it, and it closes what it opened. The exit status is 0
- * after success, 1 after a failure or what the error sets, 2 after an invalid call, 130 after SIGINT and 143 after SIGTERM.
+ * Runs a command with the arguments of the process. A signal interrupts it, and it closes what it opened.
+ *
+ * @see {@link teardown} for the exit status
  */
 export const run = <Name extends string, Input, Context, E>(
   command: Command.Command<Name, Input, Context, E, NodeServices.NodeServices>
 ): void => {
   reportFailures()
-  Signal.listen()
+  recordSignals()
   Command.run(command, { version }).pipe(
     Effect.tapCause(explain),
     Effect.provideService(CliOutput.Presenter, presenter),

@@ -17,6 +17,26 @@ import type { Level } from "./Usage.ts"
 export type Resource = "descriptors" | "memory" | "connections"
 
 /**
+ * The figures that have a level.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const resources: ReadonlyArray<Resource> = ["descriptors", "memory", "connections"]
+
+/**
+ * A record with the result of a function for each figure that has a level.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const forEachResource = <A>(f: (resource: Resource) => A): Readonly<Record<Resource, A>> => ({
+  descriptors: f("descriptors"),
+  memory: f("memory"),
+  connections: f("connections")
+})
+
+/**
  * A place in the program and how many connections it has open.
  *
  * @category models

@@ -6,7 +6,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { InvalidOption } from "../internal/InvalidOption.ts"
-import { checkOptions } from "../internal/Options.ts"
+import { aboveZero, checkOptions } from "../internal/Options.ts"
 import type { Thresholds } from "./Usage.ts"
 
 /**
@@ -125,7 +125,7 @@ export type Origins = Partial<Readonly<Record<"maxDescriptors" | "maxMemory" | "
 
 const atLeastZero = { min: 0 }
 
-const interval = { min: 0, exclusive: true, infinite: true }
+const interval = { ...aboveZero, infinite: true }
 
 /** The options that are durations, and their ranges. */
 const durations = {

@@ -6,6 +6,7 @@
  * @since 0.1.0
  */
 import * as Predicate from "effect/Predicate"
+import { descriptorLimitCode } from "../internal/DescriptorLimit.ts"
 
 /**
  * The value was read.
@@ -117,11 +118,9 @@ export const unknown = (reason: Unknown["reason"], source: string, cause?: unkno
  * @since 0.1.0
  */
 export const fromFailure = (cause: unknown, source: string): Unknown | Saturated => {
-  const code = Predicate.hasProperty(cause, "code") ? cause.code : undefined
-  switch (code) {
-    case "EMFILE":
-    case "ENFILE":
-      return { _tag: "Saturated", code, source }
+  const saturation = descriptorLimitCode(cause)
+  if (saturation !== undefined) return { _tag: "Saturated", code: saturation, source }
+  switch (Predicate.hasProperty(cause, "code") ? cause.code : undefined) {
     case "ENOENT":
     case "ENOTDIR":
       return unknown("Missing", source, cause)

@@ -17,7 +17,7 @@ import type { HeldLease, SiteCount } from "./Ledger.ts"
 import type { CleanupResult, PressureCallback } from "./levels/Cleanup.ts"
 import type { Saturated, Unknown } from "./Reading.ts"
 import type { Zombie } from "./readings/Children.ts"
-import type { DescriptorBreakdown } from "./readings/DescriptorBreakdown.ts"
+import type { DescriptorBreakdown } from "./readings/Descriptors.ts"
 import type { Cost } from "./readings/Sampler.ts"
 import type { Figures, Level, Usage } from "./Usage.ts"
 

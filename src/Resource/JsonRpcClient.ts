@@ -12,7 +12,7 @@ import * as Stream from "effect/Stream"
 import { siteOf } from "../internal/CallSite.ts"
 import { closeOnFailure } from "../internal/CloseOnFailure.ts"
 import { DialSite } from "../internal/DialContext.ts"
-import { checkOptions, type OptionCheck } from "../internal/Options.ts"
+import { aboveZero, checkOptions, type OptionCheck } from "../internal/Options.ts"
 import { timeoutOrElse } from "../internal/Timeout.ts"
 import type * as Connector from "./Connector.ts"
 import type { Endpoint } from "./Endpoint.ts"
@@ -121,7 +121,7 @@ interface Settings extends Session.SessionSettings {
 const check: OptionCheck = checkOptions("JsonRpcClient")
 
 const checkTimeout = (option: string, value: Duration.Input): Duration.Duration =>
-  check.duration(option, value, { min: 0, exclusive: true })
+  check.duration(option, value, aboveZero)
 
 const checkMcp = (mcp: McpOptions): void => {
   const { clientName, clientVersion } = mcp

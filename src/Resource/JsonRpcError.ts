@@ -6,7 +6,7 @@
 import * as Duration from "effect/Duration"
 import { cut, showBytes } from "../internal/Printable.ts"
 import { safeMessage } from "../internal/SafeText.ts"
-import { TaggedError } from "../internal/TaggedError.ts"
+import { ReasonError, TaggedError } from "../internal/TaggedError.ts"
 import type { TcpConnectionError } from "./TcpConnectionError.ts"
 
 /** How much of a server's text a message quotes. */
@@ -212,16 +212,7 @@ export type JsonRpcErrorReason =
  * @category errors
  * @since 0.1.0
  */
-export class JsonRpcError extends TaggedError("JsonRpcError")<{
-  readonly reason: JsonRpcErrorReason
-}> {
-  override get message(): string {
-    return this.reason.message
-  }
-  get isRetryable(): boolean {
-    return this.reason.isRetryable
-  }
-}
+export class JsonRpcError extends ReasonError("JsonRpcError")<JsonRpcErrorReason> {}
 
 /** The beginning of a text as a copy: a slice would keep the whole text in memory. */
 const beginning = (text: string): string => Buffer.from(text.slice(0, quotedChars), "utf16le").toString("utf16le")

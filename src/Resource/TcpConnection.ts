@@ -16,7 +16,7 @@ import { type CallSite, siteOf } from "../internal/CallSite.ts"
 import { closeOnFailure } from "../internal/CloseOnFailure.ts"
 import { DialSite, TrackedByPool } from "../internal/DialContext.ts"
 import { trackOpen } from "../internal/OpenTracker.ts"
-import { checkOptions } from "../internal/Options.ts"
+import { aboveZero, checkOptions } from "../internal/Options.ts"
 import { labelOf } from "../internal/SafeText.ts"
 import { ResourceMonitor } from "../Monitor/Service.ts"
 import * as Connector from "./Connector.ts"
@@ -125,16 +125,13 @@ const settingsOf = (options: Options): DialSettings => {
   const check = checkOptions("TcpConnection")
   const keepAlive = options.keepAlive ?? "30 seconds"
   return {
-    connectTimeout: check.duration("connectTimeout", options.connectTimeout ?? "10 seconds", {
-      min: 0,
-      exclusive: true
-    }),
+    connectTimeout: check.duration("connectTimeout", options.connectTimeout ?? "10 seconds", aboveZero),
     closeTimeout: options.closeTimeout === undefined
       ? undefined
       : check.duration("closeTimeout", options.closeTimeout, { min: 0 }),
     readTimeout: options.readTimeout === undefined
       ? undefined
-      : check.duration("readTimeout", options.readTimeout, { min: 0, exclusive: true }),
+      : check.duration("readTimeout", options.readTimeout, aboveZero),
     allowExitOnIdle: options.allowExitOnIdle ?? false,
     noDelay: options.noDelay ?? true,
     keepAlive: keepAlive === false ? undefined : check.duration("keepAlive", keepAlive, { min: 1000 }),

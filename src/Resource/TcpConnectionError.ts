@@ -6,7 +6,7 @@
 import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
 import { errorText, safeMessage } from "../internal/SafeText.ts"
-import { TaggedError } from "../internal/TaggedError.ts"
+import { ReasonError, TaggedError } from "../internal/TaggedError.ts"
 import type { Endpoint } from "./Endpoint.ts"
 
 /** Local mistakes, and certificates and protocols that do not match. Every other failure of a dial may be temporary. */
@@ -201,16 +201,7 @@ export type TcpConnectionErrorReason =
  * @category errors
  * @since 0.1.0
  */
-export class TcpConnectionError extends TaggedError("TcpConnectionError")<{
-  readonly reason: TcpConnectionErrorReason
-}> {
-  override get message(): string {
-    return this.reason.message
-  }
-  get isRetryable(): boolean {
-    return this.reason.isRetryable
-  }
-}
+export class TcpConnectionError extends ReasonError("TcpConnectionError")<TcpConnectionErrorReason> {}
 
 /** The error of `connect` for a dial that failed with `cause`. */
 export const dialFailed = (endpoint: Endpoint, cause: unknown): TcpConnectionError =>

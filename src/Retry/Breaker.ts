@@ -23,8 +23,9 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { LabelMap } from "../internal/LabelMap.ts"
 import { monotonicMillis } from "../internal/MonotonicTime.ts"
-import { checkOptions } from "../internal/Options.ts"
+import { aboveZero, checkOptions } from "../internal/Options.ts"
 import { BreakerCircuit, type CircuitRules, type Phase } from "./internal/BreakerCircuit.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
@@ -173,19 +174,13 @@ export interface Breaker {
 
 const check = checkOptions("Breaker")
 
-const millis = (
-  option: "window" | "openTime" | "maxOpenTime" | "probeLease" | "ramp",
-  value: Duration.Input,
-  exclusive: boolean
-): number => Duration.toMillis(check.duration(option, value, { min: 0, exclusive }))
-
 const failureRateOf = (value: number): number => {
   check.require(value > 0 && value <= 1, "failureRate", value, "be above 0 and at most 1")
   return value
 }
 
 const maxOpenTimeOf = (value: Duration.Input, openTime: number): number => {
-  const maxOpenTime = millis("maxOpenTime", value, true)
+  const maxOpenTime = check.millis("maxOpenTime", value, aboveZero)
   const rule = `be at least openTime (${Duration.format(Duration.millis(openTime))})`
   check.require(maxOpenTime >= openTime, "maxOpenTime", value, rule)
   return maxOpenTime
@@ -195,7 +190,7 @@ const maxLabelsOf = ({ maxLabels }: Options): number =>
   check.whole("maxLabels", maxLabels ?? 1000, { min: 1, infinite: true })
 
 const rulesOf = (options: Options): CircuitRules => {
-  const openTime = millis("openTime", options.openTime ?? "1 second", true)
+  const openTime = check.millis("openTime", options.openTime ?? "1 second", aboveZero)
   return {
     consecutiveFailures: check.whole("consecutiveFailures", options.consecutiveFailures ?? 5, {
       min: 1,
@@ -203,48 +198,34 @@ const rulesOf = (options: Options): CircuitRules => {
     }),
     failureRate: failureRateOf(options.failureRate ?? 0.5),
     minimumCalls: check.whole("minimumCalls", options.minimumCalls ?? 20, { min: 1, infinite: true }),
-    window: millis("window", options.window ?? "10 seconds", true),
+    window: check.millis("window", options.window ?? "10 seconds", aboveZero),
     openTime,
     maxOpenTime: maxOpenTimeOf(options.maxOpenTime ?? Math.max(10_000, openTime), openTime),
-    probeLease: millis("probeLease", options.probeLease ?? "10 seconds", true),
-    ramp: millis("ramp", options.ramp ?? "6 seconds", false)
+    probeLease: check.millis("probeLease", options.probeLease ?? "10 seconds", aboveZero),
+    ramp: check.millis("ramp", options.ramp ?? "6 seconds", { min: 0 })
   }
 }
 
-/** With fewer circuits than this there is no search for circuits to drop. */
-const fewCircuits = 100
-
-/** The share of `maxLabels` that is kept when circuits are dropped. */
-const keptShare = 0.9
-
 class CircuitMap implements Circuits {
-  readonly #rules: CircuitRules
-  readonly #maxLabels: number
-  /** In the order in which they were made. */
-  readonly #circuits = new Map<string, BreakerCircuit>()
+  readonly #circuits: LabelMap<BreakerCircuit>
   readonly #listeners = new Set<(change: Change) => void>()
-  #sweepAt: number
 
   constructor(rules: CircuitRules, maxLabels: number) {
-    this.#rules = rules
-    this.#maxLabels = maxLabels
-    this.#sweepAt = Math.min(fewCircuits, maxLabels)
+    this.#circuits = new LabelMap(maxLabels, (label) => {
+      const circuit: BreakerCircuit = new BreakerCircuit(rules, (from, to) => {
+        // A dropped circuit does not report changes for the new circuit of its label.
+        if (this.all.get(label) === circuit) this.#announce({ label, from, to })
+      })
+      return circuit
+    })
   }
 
   get all(): ReadonlyMap<string, BreakerCircuit> {
-    return this.#circuits
+    return this.#circuits.all
   }
 
   circuitOf(label: string, now: number): BreakerCircuit {
-    const found = this.#circuits.get(label)
-    if (found !== undefined) return found
-    if (this.#circuits.size >= this.#sweepAt) this.#sweep(now)
-    const circuit: BreakerCircuit = new BreakerCircuit(this.#rules, (from, to) => {
-      // A dropped circuit does not report changes for the new circuit of its label.
-      if (this.#circuits.get(label) === circuit) this.#announce({ label, from, to })
-    })
-    this.#circuits.set(label, circuit)
-    return circuit
+    return this.#circuits.get(label, now)
   }
 
   listen(listener: (change: Change) => void): () => void {
@@ -254,22 +235,6 @@ class CircuitMap implements Circuits {
 
   #announce(change: Change): void {
     for (const listener of this.#listeners) listener(change)
-  }
-
-  /** Drops the circuits that equal a new one, each time their number has doubled. */
-  #sweep(now: number): void {
-    for (const [label, circuit] of this.#circuits) if (circuit.isLikeNew(now)) this.#circuits.delete(label)
-    if (this.#circuits.size >= this.#maxLabels) this.#drop(now)
-    this.#sweepAt = Math.min(this.#maxLabels, Math.max(fewCircuits, this.#circuits.size * 2))
-  }
-
-  /** Drops the circuits with the least information; of equal ones the oldest. */
-  #drop(now: number): void {
-    const entries = Array.from(this.#circuits, ([label, circuit]) => ({ label, worth: circuit.worth(now) }))
-    // The difference of two infinities is no number.
-    entries.sort((left, right) => left.worth === right.worth ? 0 : left.worth - right.worth)
-    const surplus = entries.length - Math.floor(this.#maxLabels * keptShare)
-    for (const { label } of entries.slice(0, surplus)) this.#circuits.delete(label)
   }
 }
 

@@ -3,9 +3,9 @@
  *
  * @since 0.1.0
  */
-import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
+import { scopedValue } from "../internal/ScopeHooks.ts"
 import { type Breaker, type Change, TypeId } from "./Breaker.ts"
 
 /**
@@ -39,8 +39,10 @@ import { type Breaker, type Change, TypeId } from "./Breaker.ts"
  * @since 0.1.0
  */
 export const changes = (self: Breaker): Stream.Stream<Change> =>
-  Stream.callback<Change>((queue) =>
-    Effect.acquireRelease(
-      Effect.sync(() => self[TypeId].listen((change) => Queue.offerUnsafe(queue, change))),
-      (stop) => Effect.sync(stop)
-    ), { bufferSize: 1000, strategy: "sliding" })
+  Stream.callback<Change>(
+    (queue) => scopedValue(() => self[TypeId].listen((change) => Queue.offerUnsafe(queue, change)), (stop) => stop()),
+    {
+      bufferSize: 1000,
+      strategy: "sliding"
+    }
+  )

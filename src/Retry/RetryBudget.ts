@@ -14,7 +14,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { monotonicMillis } from "../internal/MonotonicTime.ts"
-import { checkOptions } from "../internal/Options.ts"
+import { aboveZero, checkOptions } from "../internal/Options.ts"
 import { Bucket, type BucketRules, Floor, KeyedBuckets, token } from "./internal/TokenBucket.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
@@ -110,9 +110,7 @@ const rulesOf = (options: Options): BucketRules => ({
 })
 
 const floorOf = (options: Options): Floor =>
-  new Floor(Duration.toMillis(
-    check.duration("floor", options.floor ?? "10 seconds", { min: 0, exclusive: true, infinite: true })
-  ))
+  new Floor(check.millis("floor", options.floor ?? "10 seconds", { ...aboveZero, infinite: true }))
 
 /**
  * A budget for all retries, whatever their label: of one pool, or of one server under many names. An invalid option throws

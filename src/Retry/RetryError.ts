@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import type { YieldableError } from "effect/Cause"
 import * as Duration from "effect/Duration"
 import { errorText, safeMessage } from "../internal/SafeText.ts"
 import { TaggedError } from "../internal/TaggedError.ts"
@@ -50,7 +51,20 @@ interface Circumstances {
 /** The common fields of the reason with which a series of attempts ends. */
 export interface RetrySummary extends Outcome, Circumstances {}
 
-const unknownCircumstances: Circumstances = { retryAfter: undefined, history: [] }
+/** The class of one reason: a tagged error with the common fields, of which the constructor needs only the outcome. */
+const reasonWith = <Tag extends string>(tag: Tag) => {
+  class Reason extends TaggedError(tag)<RetrySummary> {
+    constructor(props: Outcome & Partial<Circumstances>) {
+      super({ retryAfter: undefined, history: [], ...props })
+    }
+  }
+  // The class takes the further fields of any reason.
+  return Reason as unknown as new<Fields>(props: Fields & Outcome & Partial<Circumstances>) =>
+    & YieldableError
+    & { readonly _tag: Tag }
+    & RetrySummary
+    & Readonly<Fields>
+}
 
 const count = (attempts: number): string => `${attempts} ${attempts === 1 ? "attempt" : "attempts"}`
 
@@ -66,25 +80,18 @@ const last = (failure: Failure, cause: unknown): string => {
   return `last failure (${failure.class}${code}): ${text}${advice}`
 }
 
-interface AttemptsExhaustedFields<E> extends Outcome {
-  /** The limit of the policy, the first attempt included. 1 inside another retry. */
-  readonly maxAttempts: number
-  readonly failure: Failure
-  readonly cause: E
-}
-
 /**
  * All attempts of the policy have failed. Inside another retry there is one attempt.
  *
  * @category errors
  * @since 0.1.0
  */
-export class AttemptsExhausted<E = unknown>
-  extends TaggedError("AttemptsExhausted")<AttemptsExhaustedFields<E> & Circumstances>
-{
-  constructor(props: AttemptsExhaustedFields<E> & Partial<Circumstances>) {
-    super({ ...unknownCircumstances, ...props })
-  }
+export class AttemptsExhausted<E = unknown> extends reasonWith("AttemptsExhausted")<{
+  /** The limit of the policy, the first attempt included. 1 inside another retry. */
+  readonly maxAttempts: number
+  readonly failure: Failure
+  readonly cause: E
+}> {
   /** The failure may be temporary: a later call may succeed. */
   readonly isRetryable = true
   override get message(): string {
@@ -94,21 +101,16 @@ export class AttemptsExhausted<E = unknown>
   }
 }
 
-interface NotRetryableFields<E> extends Outcome {
-  readonly failure: Failure
-  readonly cause: E
-}
-
 /**
  * The class of the failure is not retried: `Fatal`, `Redirect`, or `Ambiguous` where the policy is not `idempotent`.
  *
  * @category errors
  * @since 0.1.0
  */
-export class NotRetryable<E = unknown> extends TaggedError("NotRetryable")<NotRetryableFields<E> & Circumstances> {
-  constructor(props: NotRetryableFields<E> & Partial<Circumstances>) {
-    super({ ...unknownCircumstances, ...props })
-  }
+export class NotRetryable<E = unknown> extends reasonWith("NotRetryable")<{
+  readonly failure: Failure
+  readonly cause: E
+}> {
   readonly isRetryable = false
   override get message(): string {
     return safeMessage(
@@ -117,26 +119,19 @@ export class NotRetryable<E = unknown> extends TaggedError("NotRetryable")<NotRe
   }
 }
 
-interface DeadlineExceededFields<E> extends Outcome {
-  readonly deadline: Duration.Duration
-  /** Whether the deadline interrupted a running attempt. */
-  readonly interrupted: boolean
-  /** The last failure, or `undefined` when the deadline interrupted the first attempt. */
-  readonly cause: E | undefined
-}
-
 /**
  * The deadline of the policy has passed, or the next attempt would begin after it.
  *
  * @category errors
  * @since 0.1.0
  */
-export class DeadlineExceeded<E = unknown>
-  extends TaggedError("DeadlineExceeded")<DeadlineExceededFields<E> & Circumstances>
-{
-  constructor(props: DeadlineExceededFields<E> & Partial<Circumstances>) {
-    super({ ...unknownCircumstances, ...props })
-  }
+export class DeadlineExceeded<E = unknown> extends reasonWith("DeadlineExceeded")<{
+  readonly deadline: Duration.Duration
+  /** Whether the deadline interrupted a running attempt. */
+  readonly interrupted: boolean
+  /** The last failure, or `undefined` when the deadline interrupted the first attempt. */
+  readonly cause: E | undefined
+}> {
   readonly isRetryable = true
   override get message(): string {
     const what = this.interrupted ? "was interrupted at" : "has no time for another attempt within"
@@ -146,26 +141,19 @@ export class DeadlineExceeded<E = unknown>
   }
 }
 
-interface ResourceExhaustedFields<E> extends Outcome {
-  /** The time spent waiting for room. */
-  readonly waited: Duration.Duration
-  readonly failure: Failure
-  /** The refusal of the gate, or the failure of the effect. */
-  readonly cause: E | NoRoom
-}
-
 /**
  * This host had no room for as long as the retry could wait.
  *
  * @category errors
  * @since 0.1.0
  */
-export class ResourceExhausted<E = unknown>
-  extends TaggedError("ResourceExhausted")<ResourceExhaustedFields<E> & Circumstances>
-{
-  constructor(props: ResourceExhaustedFields<E> & Partial<Circumstances>) {
-    super({ ...unknownCircumstances, ...props })
-  }
+export class ResourceExhausted<E = unknown> extends reasonWith("ResourceExhausted")<{
+  /** The time spent waiting for room. */
+  readonly waited: Duration.Duration
+  readonly failure: Failure
+  /** The refusal of the gate, or the failure of the effect. */
+  readonly cause: E | NoRoom
+}> {
   readonly isRetryable = true
   override get message(): string {
     const waited = Duration.isZero(this.waited) ? "" : ` for ${Duration.format(this.waited)}`
@@ -175,15 +163,6 @@ export class ResourceExhausted<E = unknown>
   }
 }
 
-interface BudgetExhaustedFields<E> extends Outcome {
-  /** The remaining tokens. */
-  readonly balance: number
-  /** The tokens of a full budget. A retry needs at least half of them. */
-  readonly capacity: number
-  readonly failure: Failure
-  readonly cause: E
-}
-
 /**
  * The retry budget of the policy is spent: too many failures in relation to successes. The remaining attempts of the policy
  * were not made, because the retries of many clients keep a server from recovering.
@@ -191,12 +170,14 @@ interface BudgetExhaustedFields<E> extends Outcome {
  * @category errors
  * @since 0.1.0
  */
-export class BudgetExhausted<E = unknown>
-  extends /*#__PURE__*/ TaggedError("BudgetExhausted")<BudgetExhaustedFields<E> & Circumstances>
-{
-  constructor(props: BudgetExhaustedFields<E> & Partial<Circumstances>) {
-    super({ ...unknownCircumstances, ...props })
-  }
+export class BudgetExhausted<E = unknown> extends /*#__PURE__*/ reasonWith("BudgetExhausted")<{
+  /** The remaining tokens. */
+  readonly balance: number
+  /** The tokens of a full budget. A retry needs at least half of them. */
+  readonly capacity: number
+  readonly failure: Failure
+  readonly cause: E
+}> {
   /** The failure may be temporary, and successes refill the budget. */
   readonly isRetryable = true
   override get message(): string {
@@ -217,14 +198,6 @@ const circuitTexts: Record<CircuitOpen["state"], (failures: number) => string> =
       : "has just closed and limits attempts"
 }
 
-interface CircuitOpenFields<E> extends Outcome {
-  readonly state: "Open" | "HalfOpen" | "Closed"
-  /** Consecutive failed attempts of all calls since the circuit was last closed. */
-  readonly consecutiveFailures: number
-  /** The last failure, or `undefined` when no attempt was made. */
-  readonly cause: E | undefined
-}
-
 /**
  * The circuit of the endpoint refused an attempt: it is open, its probe is in progress, it has just closed and limits
  * concurrent attempts, or consecutive calls fail and a retry would only add load.
@@ -232,12 +205,13 @@ interface CircuitOpenFields<E> extends Outcome {
  * @category errors
  * @since 0.1.0
  */
-export class CircuitOpen<E = unknown>
-  extends /*#__PURE__*/ TaggedError("CircuitOpen")<CircuitOpenFields<E> & Circumstances>
-{
-  constructor(props: CircuitOpenFields<E> & Partial<Circumstances>) {
-    super({ ...unknownCircumstances, ...props })
-  }
+export class CircuitOpen<E = unknown> extends /*#__PURE__*/ reasonWith("CircuitOpen")<{
+  readonly state: "Open" | "HalfOpen" | "Closed"
+  /** Consecutive failed attempts of all calls since the circuit was last closed. */
+  readonly consecutiveFailures: number
+  /** The last failure, or `undefined` when no attempt was made. */
+  readonly cause: E | undefined
+}> {
   readonly isRetryable = true
   override get message(): string {
     const state = circuitTexts[this.state](this.consecutiveFailures)

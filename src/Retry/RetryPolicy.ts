@@ -13,7 +13,7 @@ import * as Exit from "effect/Exit"
 import { dual } from "effect/Function"
 import * as Pipeable from "effect/Pipeable"
 import * as Schedule from "effect/Schedule"
-import { checkOptions } from "../internal/Options.ts"
+import { aboveZero, checkOptions } from "../internal/Options.ts"
 import type { ResourceMonitor } from "../Monitor/Service.ts"
 import { type Breaker, TypeId as breakerTypeId } from "./Breaker.ts"
 import type { Failure } from "./Failure.ts"
@@ -176,10 +176,10 @@ const checkFactor = (factor: number): number => {
 }
 
 const unlimited = (option: string, value: unknown): Duration.Duration =>
-  check.duration(option, value ?? Infinity, { min: 0, exclusive: true, infinite: true })
+  check.duration(option, value ?? Infinity, { ...aboveZero, infinite: true })
 
 const checkMaxDelay = (value: unknown, initialDelay: Duration.Duration): Duration.Duration => {
-  const maxDelay = check.duration("maxDelay", value, { min: 0, exclusive: true })
+  const maxDelay = check.duration("maxDelay", value, aboveZero)
   const rule = () => `be at least initialDelay (${Duration.format(initialDelay)})`
   check.require(Duration.isGreaterThanOrEqualTo(maxDelay, initialDelay), "maxDelay", value, rule)
   return maxDelay
@@ -231,7 +231,7 @@ const rulesOf = (policy: Omit<RetryPolicy, TypeId | "pipe">): Decision.PolicyRul
  * @since 0.1.0
  */
 export const make = (options: Options = {}): RetryPolicy => {
-  const initialDelay = check.duration("initialDelay", options.initialDelay ?? 100, { min: 0, exclusive: true })
+  const initialDelay = check.duration("initialDelay", options.initialDelay ?? 100, aboveZero)
   const { breaker, budget, classify } = options
   check.require(classify === undefined || typeof classify === "function", "classify", classify, "be a function")
   check.require(isMarked(budget, budgetTypeId), "budget", budget, "be made by RetryBudget")

@@ -6,11 +6,11 @@
  *
  * @since 0.1.0
  */
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
-import { checkOptions } from "../internal/Options.ts"
+import { aboveZero, checkOptions } from "../internal/Options.ts"
 import { sleepUnref } from "../internal/Timer.ts"
 import { type RetryBudget, TypeId as budgetTypeId } from "./RetryBudget.ts"
 import { make, type RetryObserver, type RetryPolicy } from "./RetryPolicy.ts"
@@ -134,9 +134,7 @@ export const recordBudget = (budget: RetryBudget, options: {
     description: "Tokens that are left in a retry budget",
     attributes: { "retry.budget": nameOf(options.name) }
   })
-  const interval = Duration.toMillis(
-    check.duration("interval", options.interval ?? "5 seconds", { min: 0, exclusive: true })
-  )
+  const interval = check.millis("interval", options.interval ?? "5 seconds", aboveZero)
   return Effect.suspend(() => Metric.update(gauge, budget[budgetTypeId].lowest())).pipe(
     Effect.andThen(sleepUnref(Math.ceil(interval))),
     Effect.forever,

@@ -3,11 +3,11 @@
  *
  * @since 0.1.0
  */
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import { checkOptions } from "../internal/Options.ts"
+import { aboveZero, checkOptions } from "../internal/Options.ts"
 import type { ConnectionPool } from "../Pool/ConnectionPool.ts"
 import { attached, type Attachment, isSet, targetOf } from "./internal/AttachedInstance.ts"
 import { signalStatuses } from "./internal/MainExit.ts"
@@ -51,9 +51,7 @@ export interface AttachOptions extends Options {
 const check = checkOptions("CloudRun")
 
 const windowOf = (options: Options): number =>
-  Duration.toMillis(
-    check.duration("shutdownWindow", options.shutdownWindow ?? "9 seconds", { min: 0, exclusive: true })
-  )
+  check.millis("shutdownWindow", options.shutdownWindow ?? "9 seconds", aboveZero)
 
 const start = <A, E, R, E2>(
   program: Effect.Effect<A, E, R | Scope.Scope>,
@@ -153,10 +151,8 @@ export const attach: {
   target: Layer.Layer<R, E> | ConnectionPool<K, A>,
   options: AttachOptions | undefined
 ): Attachment<R> => {
-  const timeout = Duration.toMillis(
-    check.duration("timeout", options?.timeout ?? "300 seconds", { min: 0, exclusive: true })
-  )
-  const margin = Duration.toMillis(check.duration("margin", options?.margin ?? "1 second", { min: 0 }))
+  const timeout = check.millis("timeout", options?.timeout ?? "300 seconds", aboveZero)
+  const margin = check.millis("margin", options?.margin ?? "1 second", { min: 0 })
   const { close, instance } = attached({
     name: "CloudRun",
     target: targetOf(target),

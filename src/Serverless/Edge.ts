@@ -4,11 +4,11 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import { checkOptions } from "../internal/Options.ts"
+import { aboveZero, checkOptions } from "../internal/Options.ts"
 import { report } from "../internal/UnhandledLog.ts"
 import { promiseOf } from "./internal/RequestPromise.ts"
 import { WarmInstance } from "./internal/WarmInstance.ts"
@@ -123,10 +123,8 @@ export const handler = <A, E, R, E2, Request extends EdgeRequest = EdgeRequest, 
   }
 ): Handler<Request, Env, A> => {
   const check = checkOptions("Edge")
-  const millis = (option: "timeout" | "closeWindow", fallback: Duration.Input) =>
-    Duration.toMillis(check.duration(option, options[option] ?? fallback, { min: 0, exclusive: true }))
-  const window = millis("closeWindow", "1 second")
-  const timeout = millis("timeout", "30 seconds")
+  const window = check.millis("closeWindow", options.closeWindow ?? "1 second", aboveZero)
+  const timeout = check.millis("timeout", options.timeout ?? "30 seconds", aboveZero)
   // The finalizers of the request get half of the window, and the layer the rest.
   const budget = { run: timeout, finalize: window * 0.5, force: window * 0.1, total: timeout + window }
   const { handle, layer } = options

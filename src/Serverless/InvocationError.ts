@@ -5,7 +5,7 @@
  */
 import * as Duration from "effect/Duration"
 import { safeMessage } from "../internal/SafeText.ts"
-import { TaggedError } from "../internal/TaggedError.ts"
+import { ReasonError, TaggedError } from "../internal/TaggedError.ts"
 
 /**
  * The invocation ran out of time, and was interrupted before the platform's own timeout.
@@ -65,11 +65,4 @@ export type InvocationErrorReason = InvocationTimeout | InstanceClosing
  * @category errors
  * @since 0.1.0
  */
-export class InvocationError extends TaggedError("InvocationError")<{ readonly reason: InvocationErrorReason }> {
-  override get message(): string {
-    return this.reason.message
-  }
-  get isRetryable(): boolean {
-    return this.reason.isRetryable
-  }
-}
+export class InvocationError extends ReasonError("InvocationError")<InvocationErrorReason> {}

@@ -5,19 +5,19 @@
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
-import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import type * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { HolderId } from "../internal/HolderId.ts"
-import { checkOptions } from "../internal/Options.ts"
+import { aboveZero, checkOptions } from "../internal/Options.ts"
+import { attached } from "./internal/AttachedInstance.ts"
 import { isOnLambda, register, type Registration } from "./internal/LambdaExtension.ts"
 import { type Response, type ResponseStream, ResponseWriter } from "./internal/LambdaResponse.ts"
-import { invocationBudget, shutdownBudget } from "./internal/ShutdownBudget.ts"
+import { promiseOf } from "./internal/RequestPromise.ts"
+import { invocationBudget } from "./internal/ShutdownBudget.ts"
 import { terminator } from "./internal/Termination.ts"
-import { type Between, WarmInstance } from "./internal/WarmInstance.ts"
+import type { Between } from "./internal/WarmInstance.ts"
 import { InvocationError } from "./InvocationError.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
@@ -143,10 +143,8 @@ const settingsOf = (options: Options<never, unknown>): Settings => {
   const between = options.between ?? "keep"
   check.require(ways.includes(between), "between", between, `be one of ${ways.join(", ")}`)
   return {
-    margin: Duration.toMillis(check.duration("margin", options.margin ?? "300 millis", { min: 0 })),
-    window: Duration.toMillis(
-      check.duration("shutdownWindow", options.shutdownWindow ?? "300 millis", { min: 0, exclusive: true })
-    ),
+    margin: check.millis("margin", options.margin ?? "300 millis", { min: 0 }),
+    window: check.millis("shutdownWindow", options.shutdownWindow ?? "300 millis", aboveZero),
     between
   }
 }
@@ -191,15 +189,13 @@ interface Host<R> {
 
 const makeHost = <R, E>(options: Options<R, E>): Host<R> => {
   const { between, margin, window } = settingsOf(options)
-  const instance = new WarmInstance({ layer: options.layer, between, context: Context.empty() })
-  const shutdown = Effect.flatMap(
-    instance.shutdown(window),
-    ({ connections, isComplete, millis }) =>
-      isComplete ? Effect.void : Effect.logWarning(
-        `Lambda: after ${Math.round(millis)} ms not everything is closed; ${connections} connections are open`
-      )
-  )
-  if (isOnLambda()) terminator().add({ shutdown, window: shutdownBudget(window).total })
+  const { close, instance } = attached({
+    name: "Lambda",
+    target: { _tag: "Layer", layer: options.layer },
+    between,
+    window,
+    listens: isOnLambda()
+  })
   const warn = warnOnce(options.extension === false ? undefined : Effect.runPromise(register))
   return {
     run: (context, effect) => {
@@ -209,12 +205,9 @@ const makeHost = <R, E>(options: Options<R, E>): Host<R> => {
         const remaining = context.getRemainingTimeInMillis()
         return instance.invoke(Effect.andThen(warn, effect), invocationBudget(remaining, margin), remaining)
       })
-      return Effect.runPromiseExit(invocation).then((exit) => {
-        if (Exit.isSuccess(exit)) return exit.value
-        throw errorOf(exit.cause)
-      })
+      return promiseOf(invocation, undefined, errorOf)
     },
-    close: () => Effect.runPromise(shutdown)
+    close
   }
 }
 

@@ -3,11 +3,11 @@
  *
  * @since 0.1.0
  */
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import { checkOptions } from "../internal/Options.ts"
+import { aboveZero, checkOptions } from "../internal/Options.ts"
 import { signalStatuses } from "./internal/MainExit.ts"
 import { MainProgram } from "./internal/MainProgram.ts"
 
@@ -50,9 +50,8 @@ const start = <A, E, R, E2>(
   options: Options
 ): void => {
   const check = checkOptions("Main")
-  const window = check.duration("cleanupTimeout", options.cleanupTimeout ?? "5 seconds", { min: 0, exclusive: true })
   new MainProgram(program, layer, {
-    window: Duration.toMillis(window),
+    window: check.millis("cleanupTimeout", options.cleanupTimeout ?? "5 seconds", aboveZero),
     statuses: signalStatuses,
     isSilent: options.disableErrorReporting === true
   }).start()

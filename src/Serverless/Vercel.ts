@@ -5,10 +5,11 @@
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
-import { checkOptions } from "../internal/Options.ts"
+import { monotonicMillis } from "../internal/MonotonicTime.ts"
+import { aboveZero, checkOptions } from "../internal/Options.ts"
 import { report } from "../internal/UnhandledLog.ts"
 import type { ConnectionPool } from "../Pool/ConnectionPool.ts"
 import { attached, type Attachment, isSet, targetOf } from "./internal/AttachedInstance.ts"
@@ -73,13 +74,11 @@ const remainingOf = ({ deadline }: RequestContext, now: number): number => {
 
 /** The options with every default filled in, in milliseconds. */
 const settingsOf = (options: Options) => {
-  const check = checkOptions("Vercel")
-  const millis = (option: "maxDuration" | "margin" | "shutdownWindow", fallback: Duration.Input, exclusive: boolean) =>
-    Duration.toMillis(check.duration(option, options[option] ?? fallback, { min: 0, exclusive }))
+  const { millis } = checkOptions("Vercel")
   return {
-    maxDuration: millis("maxDuration", "300 seconds", true),
-    margin: millis("margin", "1 second", false),
-    window: millis("shutdownWindow", "400 millis", true)
+    maxDuration: millis("maxDuration", options.maxDuration ?? "300 seconds", aboveZero),
+    margin: millis("margin", options.margin ?? "1 second", { min: 0 }),
+    window: millis("shutdownWindow", options.shutdownWindow ?? "400 millis", aboveZero)
   }
 }
 
@@ -174,19 +173,17 @@ export const attach: {
       const waitUntil = options?.waitUntil ?? context.waitUntil?.bind(context)
       const remaining = Math.min(maxDuration, remainingOf(context, clock.currentTimeMillisUnsafe()))
       const budget = invocationBudget(remaining, margin)
-      const end = monotonicNow() + budget.run
+      const end = monotonicMillis(clock) + budget.run
       const hold = Effect.suspend(() =>
         waitUntil === undefined
           ? unheld
-          : holdAll({ pools, idleHold, waitUntil, millis: end - monotonicNow(), grace: remaining - budget.run })
+          : holdAll({ pools, idleHold, waitUntil, millis: end - monotonicMillis(clock), grace: remaining - budget.run })
       )
       return promiseOf(Effect.onExit(instance.invoke(effect, budget), () => hold), runOptions)
     },
     close
   }
 }
-
-const monotonicNow = (): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
 
 const holdAll = (options: {
   readonly pools: InstancePools

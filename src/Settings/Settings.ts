@@ -9,12 +9,11 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { pipe } from "effect/Function"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Result from "effect/Result"
-import { configError } from "../internal/ConfigFailure.ts"
 import type { Options as MonitorOptions } from "../Monitor/ResourceMonitor.ts"
 import * as ResourceMonitor from "../Monitor/ResourceMonitor.ts"
 import * as Endpoint from "../Resource/Endpoint.ts"
+import { count, fraction, invalid, type Rule, type Variable, variable, whole } from "./internal/Variable.ts"
 
 /**
  * What {@link config} reads. Each group has the option names of its module.
@@ -55,61 +54,15 @@ export interface Values {
  */
 export class Settings extends Context.Service<Settings, Values>()("effect-sluice/Settings/Settings") {}
 
-/** A variable with its value, set or default. */
-interface Variable<A> {
-  readonly name: string
-  /** The value as messages show it. */
-  readonly shown: string
-  readonly value: A
-  /** Whether the variable is not set. */
-  readonly isDefault: boolean
-}
-
-interface Rule {
-  readonly holds: (value: number) => boolean
-  /** Completes the sentence "it must ...". */
-  readonly text: string
-}
-
-const refuse = (variable: Pick<Variable<unknown>, "name" | "shown">, rule: string): Config.ConfigError =>
-  configError(`${variable.name} is ${variable.shown}, but it must ${rule}`)
-
-const whole = (min: number, max: number): Rule => ({
-  holds: (value) => Number.isInteger(value) && value >= min && value <= max,
-  text: `be a whole number from ${min} to ${max}`
-})
-
 const between = (min: number, max: number): Rule => ({
   holds: (value) => value >= min && value <= max,
-  text: `be a number from ${min} to ${max}`
+  text: `a number from ${min} to ${max}`
 })
-
-const fraction: Rule = { holds: (value) => value > 0 && value <= 1, text: "be a number above 0 and at most 1" }
-
-const count = whole(1, 1_000_000_000)
 
 // Timers have a resolution of a millisecond, and a time of more than thirty years is a typing error.
 const seconds = between(0.001, 1_000_000_000)
 
 const milliseconds = between(1, 1_000_000_000)
-
-// Strict, because `Number` takes "" for 0, "0x10" for 16 and "1e3" for 1000, which are mistakes in a variable.
-const decimal = /^-?\d+(\.\d+)?$/
-
-const parse = (text: string): number => decimal.test(text) ? Number(text) : Number.NaN
-
-const variable = (name: string, byDefault: number, rule: Rule): Config.Config<Variable<number>> =>
-  pipe(
-    Config.option(Config.String(name)),
-    Config.mapEffect((given) => {
-      if (Option.isNone(given)) {
-        return Effect.succeed({ name, shown: `${byDefault} (the default)`, value: byDefault, isDefault: true })
-      }
-      const value = parse(given.value.trim())
-      const read = { name, shown: JSON.stringify(given.value), value, isDefault: false }
-      return rule.holds(value) ? Effect.succeed(read) : Effect.fail(refuse(read, rule.text))
-    })
-  )
 
 // Either value may be the mistake, so the message shows both.
 const requireAtMost = (
@@ -119,7 +72,7 @@ const requireAtMost = (
 ): Effect.Effect<void, Config.ConfigError> =>
   small.value * unit.small <= large.value * unit.large
     ? Effect.void
-    : Effect.fail(refuse(small, `be at most ${large.name}, which is ${large.shown}`))
+    : Effect.fail(invalid(small, `be at most ${large.name}, which is ${large.shown}`))
 
 const tcpEndpoint = pipe(
   Config.all({
@@ -130,7 +83,7 @@ const tcpEndpoint = pipe(
     Effect.try({
       try: () => Endpoint.tcp(host.trim(), port.value),
       catch: (error) =>
-        refuse(
+        invalid(
           { name: "CLAUDE_FLOW_HOST", shown: JSON.stringify(host) },
           `be a domain name or an IP address without brackets (${String(error)})`
         )
@@ -298,7 +251,7 @@ export const endpoint = (name: string): Config.Config<Endpoint.Endpoint> =>
     Result.match(Endpoint.parseResult(text.trim()), {
       onSuccess: (endpoint) => Effect.succeed(endpoint),
       onFailure: (error) =>
-        Effect.fail(refuse({ name, shown: JSON.stringify(text) }, `name an endpoint (${error.message})`))
+        Effect.fail(invalid({ name, shown: JSON.stringify(text) }, `name an endpoint (${error.message})`))
     }))
 
 /**

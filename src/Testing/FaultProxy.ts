@@ -229,7 +229,7 @@ const controls = (server: Net.Server, state: State, port: number): FaultProxy =>
   return {
     endpoint: tcp("127.0.0.1", port),
     delay: (by) => {
-      const millis = Duration.toMillis(check.duration("delay", by, { min: 0 }))
+      const millis = check.millis("delay", by, { min: 0 })
       return Effect.sync(() => state.delay = millis)
     },
     freeze: Effect.asVoid(state.flow.close),

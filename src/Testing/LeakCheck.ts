@@ -38,7 +38,7 @@
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -107,7 +107,7 @@ interface Settings {
 }
 
 const settingsOf = (options: Options): Settings => ({
-  within: Duration.toMillis(checkOptions("LeakCheck").duration("within", options.within ?? "3 seconds", { min: 0 })),
+  within: checkOptions("LeakCheck").millis("within", options.within ?? "3 seconds", { min: 0 }),
   descriptors: options.descriptors === true
 })
 

@@ -5,6 +5,7 @@
  */
 import type { Clock } from "effect/Clock"
 import * as Effect from "effect/Effect"
+import { monotonicMillis } from "./MonotonicTime.ts"
 
 /**
  * Counts whole milliseconds since it was created. The time between two readings is the larger of the wall clock's and the
@@ -58,7 +59,7 @@ export class AgeClock {
 
   /** Milliseconds of the monotonic clock, for deadlines and leases: a step of the wall clock must not end one. */
   monotonic(): number {
-    return Number(this.clock.monotonicTimeNanosUnsafe()) / 1e6
+    return monotonicMillis(this.clock)
   }
 
   /**

@@ -21,6 +21,8 @@ export interface OptionCheck {
   ) => number
   /** A duration, decoded, that is finite unless allowed otherwise and at least (or above) `min` milliseconds. */
   readonly duration: (option: string, value: unknown, range: DurationRange) => Duration.Duration
+  /** As `duration`, in milliseconds. */
+  readonly millis: (option: string, value: unknown, range: DurationRange) => number
 }
 
 /** The valid range of a duration, in milliseconds. */
@@ -31,6 +33,9 @@ export interface DurationRange {
   /** `Infinity` is a value. */
   readonly infinite?: boolean
 }
+
+/** Any finite duration but zero. */
+export const aboveZero: DurationRange = { min: 0, exclusive: true }
 
 const wholeRule = (range: { readonly min: number; readonly infinite?: boolean }): string =>
   `be a whole number of at least ${range.min}${range.infinite === true ? ", or Infinity" : ""}`
@@ -56,6 +61,14 @@ export const checkOptions = (module: string): OptionCheck => {
   const require: OptionCheck["require"] = (valid, option, value, rule) => {
     if (!valid) throw new InvalidOption({ module, option, value, rule: typeof rule === "string" ? rule : rule() })
   }
+  const duration: OptionCheck["duration"] = (option, value, range) => {
+    const duration = decode(value)
+    if (duration === undefined) {
+      throw new InvalidOption({ module, option, value, rule: durationRule(range) + durationForm(value) })
+    }
+    require(within(Duration.toMillis(duration), range), option, value, () => durationRule(range))
+    return duration
+  }
   return {
     require,
     whole: (option, value, range) => {
@@ -64,13 +77,7 @@ export const checkOptions = (module: string): OptionCheck => {
       require(valid, option, value, wholeRule(range))
       return value
     },
-    duration: (option, value, range) => {
-      const duration = decode(value)
-      if (duration === undefined) {
-        throw new InvalidOption({ module, option, value, rule: durationRule(range) + durationForm(value) })
-      }
-      require(within(Duration.toMillis(duration), range), option, value, () => durationRule(range))
-      return duration
-    }
+    duration,
+    millis: (option, value, range) => Duration.toMillis(duration(option, value, range))
   }
 }

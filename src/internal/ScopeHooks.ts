@@ -20,3 +20,7 @@ export const scopeHooks = (begin: () => void, end: () => void): Effect.Effect<vo
     begin()
     return Scope.addFinalizerExit(scope, ending(end))
   }))
+
+/** A value that is made now and ended when the scope closes, each in one step. */
+export const scopedValue = <A>(make: () => A, end: (value: A) => void): Effect.Effect<A, never, Scope.Scope> =>
+  Effect.acquireRelease(Effect.sync(make), (value) => Effect.sync(() => end(value)))

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import type { YieldableError } from "effect/Cause"
 import * as Data from "effect/Data"
 import { NodeInspectSymbol } from "effect/Inspectable"
 import { framesOf, presentFields } from "./SafeText.ts"
@@ -30,4 +31,26 @@ export const TaggedError = <Tag extends string>(tag: Tag): TaggedErrorClass<Tag>
   }
   // The class takes the fields of any subclass, as the one of `Data` does, whose type is generic in them.
   return SafeError as unknown as TaggedErrorClass<Tag>
+}
+
+/** A case of an error, with its own message. */
+interface Reason {
+  readonly message: string
+  readonly isRetryable: boolean
+}
+
+/** A tagged error that stands for one of several reasons, and has the message of its reason. */
+export const ReasonError = <Tag extends string>(tag: Tag) => {
+  class WithReason extends TaggedError(tag)<{ readonly reason: Reason }> {
+    override get message(): string {
+      return this.reason.message
+    }
+    get isRetryable(): boolean {
+      return this.reason.isRetryable
+    }
+  }
+  // The class takes the reasons of any subclass.
+  return WithReason as unknown as new<R extends Reason>(props: { readonly reason: R }) =>
+    & YieldableError
+    & { readonly _tag: Tag; readonly reason: R; readonly isRetryable: boolean }
 }

@@ -77,6 +77,16 @@ export const loopTurn: Effect.Effect<void> = /*#__PURE__*/ Effect.callback<void>
   return Effect.sync(() => clearImmediate(turn))
 })
 
+/** What an alarm is made from. */
+export interface AlarmOptions {
+  readonly clock: Clock.Clock
+  readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
+  /** The time in milliseconds, on the clock of the deadlines. */
+  readonly now: () => number
+  /** Handles what is due and returns the next deadline, or `Infinity`. */
+  readonly onDue: () => number
+}
+
 /**
  * One timer for many deadlines. It is set to the earliest one, and asks for the next when it fires. It keeps the process alive
  * only while it is held.
@@ -85,10 +95,7 @@ export const loopTurn: Effect.Effect<void> = /*#__PURE__*/ Effect.callback<void>
  * data came in time.
  */
 export class Alarm {
-  readonly #clock: Clock.Clock
-  readonly #fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
-  readonly #now: () => number
-  readonly #onDue: () => number
+  readonly #options: AlarmOptions
   #due = Infinity
   #timer: ReturnType<typeof startTimer> | undefined
   #callOff: (() => void) | undefined
@@ -96,17 +103,8 @@ export class Alarm {
   #isHeld = false
   #isOver = false
 
-  /** `onDue` handles what is due and returns the next deadline, or `Infinity`. `now` and all deadlines are ms on one clock. */
-  constructor(options: {
-    readonly clock: Clock.Clock
-    readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
-    readonly now: () => number
-    readonly onDue: () => number
-  }) {
-    this.#clock = options.clock
-    this.#fork = options.fork
-    this.#now = options.now
-    this.#onDue = options.onDue
+  constructor(options: AlarmOptions) {
+    this.#options = options
   }
 
   /** Sets the alarm to this deadline unless it is set to an earlier one. */
@@ -115,7 +113,7 @@ export class Alarm {
     this.#disarm()
     this.#due = due
     // A deadline in the past fires soon, but never before `at` has returned.
-    this.#arm(Math.max(Math.ceil(due - this.#now()), 0))
+    this.#arm(Math.max(Math.ceil(due - this.#options.now()), 0))
   }
 
   /** Whether the alarm keeps the process alive until it has fired. */
@@ -133,15 +131,16 @@ export class Alarm {
   }
 
   #arm(millis: number): void {
-    if (this.#clock === liveClock) {
+    const { clock, fork } = this.#options
+    if (clock === liveClock) {
       this.#timer = startTimer(() => {
         this.#callOff = afterTurn(() => this.#ring())
       }, millis)
       if (!this.#isHeld) this.#timer.unref()
       return
     }
-    const wait = millis > 0 ? this.#clock.sleep(Duration.millis(millis)) : Effect.yieldNow
-    this.#fiber = this.#fork(Effect.andThen(wait, Effect.sync(() => this.#ring())))
+    const wait = millis > 0 ? clock.sleep(Duration.millis(millis)) : Effect.yieldNow
+    this.#fiber = fork(Effect.andThen(wait, Effect.sync(() => this.#ring())))
   }
 
   #disarm(): void {
@@ -159,6 +158,6 @@ export class Alarm {
     this.#timer = undefined
     this.#callOff = undefined
     this.#fiber = undefined
-    this.at(this.#onDue())
+    this.at(this.#options.onDue())
   }
 }

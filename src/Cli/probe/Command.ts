@@ -9,9 +9,9 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
+import { supervised } from "../../internal/Timeout.ts"
 import * as ResourceMonitor from "../../Monitor/ResourceMonitor.ts"
 import { endpointRule, flag, parseEndpoint } from "../Flags.ts"
 import { printJson, write } from "../Output.ts"
@@ -102,16 +102,7 @@ const examine = (settings: Probe.Settings, json: boolean) =>
 const patience = Duration.millis(250)
 
 const promptly = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function*() {
-      const fiber = yield* Effect.forkDetach(restore(effect))
-      const leave = Effect.suspend(() => {
-        fiber.interruptUnsafe()
-        return Effect.timeoutOption(Effect.interruptible(Fiber.await(fiber)), patience)
-      })
-      return yield* Effect.onInterrupt(restore(Fiber.join(fiber)), () => leave)
-    })
-  )
+  Effect.flatMap(supervised(effect, { within: Duration.infinity, patience }), (exit) => exit ?? Effect.interrupt)
 
 /**
  * The command. It connects, sends, waits for an answer and closes, each with a timeout, and reports the times and how the

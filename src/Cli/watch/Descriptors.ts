@@ -4,8 +4,9 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import { addTo, mostFirst } from "../../internal/Counts.ts"
 import * as Reading from "../../Monitor/Reading.ts"
-import { kindOf } from "../../Monitor/readings/DescriptorBreakdown.ts"
+import { kindOf } from "../../Monitor/readings/Descriptors.ts"
 import { guarded } from "../../Monitor/readings/Procfs.ts"
 import type { Failure, ProcReader } from "../../Monitor/readings/Procfs.ts"
 import { countIn, listeningPortsOf, socketOf, tcpRowsOf } from "./ProcessFiles.ts"
@@ -36,21 +37,17 @@ interface Links {
   failure: Failure | undefined
 }
 
-const add = ({ kinds }: Links, kind: string): void => {
-  kinds.set(kind, (kinds.get(kind) ?? 0) + 1)
-}
-
 const take = (links: Links, target: string | Failure): void => {
   if (typeof target === "string") {
     const socket = socketOf(target)
     if (socket !== undefined) links.sockets.add(socket)
     links.count += 1
-    return add(links, kindOf(target))
+    return addTo(links.kinds, kindOf(target))
   }
   if (target._tag === "Unknown" && target.reason === "Missing") return
   links.count += 1
   links.failure ??= target
-  add(links, "unreadable")
+  addTo(links.kinds, "unreadable")
 }
 
 const linksIn = (reader: ProcReader, directory: string): Effect.Effect<Links, Failure> =>
@@ -103,9 +100,6 @@ const socketsOf = (reader: ProcReader, net: string, inodes: ReadonlySet<number>)
   return Sockets.make({ rows: Array.from(rows.values()), listening, udp, unix, total })
 }
 
-const sortedByCount = (kinds: ReadonlyMap<string, number>): ReadonlyMap<string, number> =>
-  new Map(Array.from(kinds).toSorted(([, left], [, right]) => right - left))
-
 const together = (reader: ProcReader, directory: string, links: Links, at: number): Descriptors => {
   const source = `${directory}/net/tcp`
   const { count, failure, kinds } = links
@@ -116,7 +110,7 @@ const together = (reader: ProcReader, directory: string, links: Links, at: numbe
     sockets = socketsOf(reader, `${directory}/net`, links.sockets)
     return Reading.known(sockets.connections, at, source)
   })
-  return { used: Reading.known(count, at, `${directory}/fd`), kinds: sortedByCount(kinds), sockets, connections }
+  return { used: Reading.known(count, at, `${directory}/fd`), kinds: mostFirst(kinds), sockets, connections }
 }
 
 const none = (failure: Failure): Descriptors => ({

@@ -4,11 +4,11 @@
  * @since 0.1.0
  */
 import * as DateTime from "effect/DateTime"
+import { resources } from "../../Monitor/Alert.ts"
 import type { Reading } from "../../Monitor/Reading.ts"
 import type { Ending } from "./Loop.ts"
 import type { Sockets } from "./Sockets.ts"
 import type { Figure, Moment } from "./Trend.ts"
-import { resources } from "./Trend.ts"
 
 /** A time in ISO 8601. */
 export const isoTime = (millis: number): string => DateTime.formatIso(DateTime.makeUnsafe(millis))

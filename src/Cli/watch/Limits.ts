@@ -5,27 +5,12 @@
  */
 import * as CliError from "effect/cli/CliError"
 import * as Flag from "effect/cli/Flag"
-import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { rulesOf } from "../../Monitor/levels/Levels.ts"
 import { defaults } from "../../Monitor/Options.ts"
+import { count, fraction, type Rule, variable } from "../../Settings/internal/Variable.ts"
 import type { Limits } from "./Trend.ts"
-
-/** The range of a number. */
-interface Rule {
-  readonly holds: (n: number) => boolean
-  readonly text: string
-}
-
-const most = 1_000_000_000
-
-const count: Rule = {
-  holds: (n) => Number.isInteger(n) && n >= 1 && n <= most,
-  text: `a whole number from 1 to ${most}`
-}
-
-const share: Rule = { holds: (n) => n > 0 && n <= 1, text: "a number above 0 and at most 1" }
 
 /** A number from a flag, or else from the environment. */
 interface Source {
@@ -38,18 +23,18 @@ interface Source {
 
 const threshold = (name: string, variable: string, byDefault: number): Source => ({
   name,
-  metavar: "share",
   variable,
-  rule: share,
-  byDefault
+  byDefault,
+  metavar: "share",
+  rule: fraction
 })
 
 const limit = (name: string, variable: string, metavar = "n"): Source => ({
   name,
-  metavar,
   variable,
-  rule: count,
-  byDefault: Infinity
+  byDefault: Infinity,
+  metavar,
+  rule: count
 })
 
 const sources = {
@@ -89,22 +74,13 @@ export const refuse = (userMessage: string): Effect.Effect<never, CliError.ShowH
     })
   )
 
-// As strict as the monitor: `Number` reads "" as 0 and "0x10" as 16.
-const decimal = /^-?\d+(\.\d+)?$/
-
-const numberOf = (text: string): number => decimal.test(text) ? Number(text) : Number.NaN
-
-const misfit = ({ rule, variable }: Source, text: string): string =>
-  `${variable} is ${JSON.stringify(text)}, but it must be ${rule.text}`
-
 const read = (source: Source, flag: Option.Option<number>): Effect.Effect<number, CliError.ShowHelp> =>
-  Effect.gen(function*() {
-    if (Option.isSome(flag)) return flag.value
-    const text = (yield* Effect.orElseSucceed(Config.String(source.variable), () => "")).trim()
-    if (text === "") return source.byDefault
-    const value = numberOf(text)
-    return source.rule.holds(value) ? value : yield* refuse(misfit(source, text))
-  })
+  Option.isSome(flag)
+    ? Effect.succeed(flag.value)
+    : variable(source.variable, source.byDefault, source.rule).pipe(
+      Effect.map(({ value }) => value),
+      Effect.catch((error) => refuse(error.cause.message))
+    )
 
 const mebibyte = 1024 * 1024
 

@@ -6,6 +6,7 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { monotonicMillis } from "../../internal/MonotonicTime.ts"
 import { ProcReader } from "../../Monitor/readings/Procfs.ts"
 import type { Look } from "./Observer.ts"
 import * as Observer from "./Observer.ts"
@@ -51,7 +52,7 @@ export interface Ending {
  */
 export type Show = (moment: Moment) => Effect.Effect<boolean>
 
-const now = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos) / 1e6)
+const now = Effect.map(Clock.Clock, monotonicMillis)
 
 /** Looks take at most this fraction of the time, 1 in 2, on a busy machine and for any number of descriptors. */
 const mostLookingShare = 2

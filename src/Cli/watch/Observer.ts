@@ -6,7 +6,9 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { monotonicMillis } from "../../internal/MonotonicTime.ts"
 import { quietly } from "../../internal/SafeRead.ts"
+import { scopedValue } from "../../internal/ScopeHooks.ts"
 import * as Reading from "../../Monitor/Reading.ts"
 import * as Zombies from "../../Monitor/readings/Children.ts"
 import { listedEntries, scannedEntries, statIn } from "../../Monitor/readings/Children.ts"
@@ -173,12 +175,9 @@ const fatal = (look: Look): Reading.Saturated | Reading.Unknown | undefined => {
  */
 export const make = (reader: ProcReader, target: Target.Target): Effect.Effect<Observer, never, Scope.Scope> =>
   Effect.gen(function*() {
-    const files = yield* Effect.acquireRelease(
-      Effect.sync(() => new OpenFiles(reader)),
-      (files) => Effect.sync(() => files.close())
-    )
+    const files = yield* scopedValue(() => new OpenFiles(reader), (files) => files.close())
     const clock = yield* Effect.clockWith(Effect.succeed)
-    const monotonic = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+    const monotonic = () => monotonicMillis(clock)
     const children = new ZombieWatch(reader, monotonic)
     let memory: Reading.Reading = Reading.unknown("Missing", `/proc/${target.pid}/status`)
     const container = containerOf(reader, files, target.pid, () => memory)

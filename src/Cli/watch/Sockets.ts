@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import { countsOf, mostFirst } from "../../internal/Counts.ts"
 import type { State, TcpRow } from "./ProcessFiles.ts"
 
 /**
@@ -44,11 +45,7 @@ export interface Sockets {
 
 const showAddress = (host: string, port: number): string => host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`
 
-const counted = <A>(all: ReadonlyArray<A>): ReadonlyMap<A, number> => {
-  const counts = new Map<A, number>()
-  for (const one of all) counts.set(one, (counts.get(one) ?? 0) + 1)
-  return new Map(Array.from(counts).toSorted(([, left], [, right]) => right - left))
-}
+const counted = <A>(all: ReadonlyArray<A>): ReadonlyMap<A, number> => mostFirst(countsOf(all))
 
 type Side = Pick<Peer, "direction" | "address" | "port">
 

@@ -5,6 +5,7 @@
  */
 import * as Duration from "effect/Duration"
 import { cut, printable } from "../../internal/Printable.ts"
+import { type Resource, resources } from "../../Monitor/Alert.ts"
 import type { Reading } from "../../Monitor/Reading.ts"
 import type { Zombie } from "../../Monitor/readings/Children.ts"
 import { gaugeShare, isAtLeast } from "../../Monitor/Usage.ts"
@@ -15,7 +16,6 @@ import type { Ending } from "./Loop.ts"
 import type { Peer } from "./Sockets.ts"
 import { nameOf } from "./Target.ts"
 import type { Figure, Moment } from "./Trend.ts"
-import { resources } from "./Trend.ts"
 
 const mebibyte = 1024 * 1024
 
@@ -23,7 +23,7 @@ const mebibytes = (bytes: number): string => `${(bytes / mebibyte).toFixed(bytes
 
 type Show = (value: number) => string
 
-const units: Readonly<Record<typeof resources[number], Show>> = {
+const units: Readonly<Record<Resource, Show>> = {
   descriptors: String,
   memory: mebibytes,
   connections: String
@@ -77,7 +77,7 @@ const counts = (all: ReadonlyMap<string, number>): string =>
 
 type Row = readonly [title: string, text: string]
 
-const figureRow = (title: typeof resources[number], moment: Moment): Row => {
+const figureRow = (title: Resource, moment: Moment): Row => {
   const figure = moment.figures[title]
   const share = shareOf(figure)
   const drawn = share === undefined ? "" : `[${bar(share)}] ${figure.level}  `

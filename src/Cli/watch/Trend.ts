@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import type { Alert, Resource } from "../../Monitor/Alert.ts"
+import { type Alert, forEachResource, type Resource } from "../../Monitor/Alert.ts"
 import * as Levels from "../../Monitor/levels/Levels.ts"
 import * as Reading from "../../Monitor/Reading.ts"
 import { nearer, smallerLimit } from "../../Monitor/readings/Probes.ts"
@@ -93,18 +93,7 @@ export interface Trend {
  * @category constructors
  * @since 0.1.0
  */
-export const initial: Trend = {
-  alerts: Levels.initial,
-  trails: { descriptors: undefined, memory: undefined, connections: undefined }
-}
-
-/**
- * The figures that have a level.
- *
- * @category constants
- * @since 0.1.0
- */
-export const resources = ["descriptors", "memory", "connections"] as const
+export const initial: Trend = { alerts: Levels.initial, trails: forEachResource(() => undefined) }
 
 const limited = (used: Reading.Reading, max: number, at: number): Gauge => ({
   used,
@@ -174,22 +163,12 @@ export const step = (
   const usage = usageOf(look, limits)
   const observation = { usage, own: 0, at: look.at, now: look.now }
   const { alerts, state } = Levels.observe(before.alerts, observation, limits.rules, noSites)
-  const trailOf = (resource: Resource) => extended(before.trails[resource], usage[resource], look.now)
-  const trails = {
-    descriptors: trailOf("descriptors"),
-    memory: trailOf("memory"),
-    connections: trailOf("connections")
-  }
-  const figureOf = (resource: Resource): Figure => ({
+  const trails = forEachResource((resource) => extended(before.trails[resource], usage[resource], look.now))
+  const figures = forEachResource((resource): Figure => ({
     ...usage[resource],
     level: state[resource].hysteresis.level,
     growth: growthOf(trails[resource], usage[resource])
-  })
-  const figures = {
-    descriptors: figureOf("descriptors"),
-    memory: figureOf("memory"),
-    connections: figureOf("connections")
-  }
+  }))
   return {
     trend: { alerts: state, trails },
     moment: { look, level: Levels.levelOf(state), figures, alerts }

@@ -110,7 +110,7 @@ const check = checkOptions("ResourceMonitor.reserve")
 /** Checks a request and returns how long it may wait, in milliseconds. */
 const maxWaitOf = (request: ReserveRequest): number => {
   if (request.descriptors !== undefined) check.whole("descriptors", request.descriptors, { min: 0 })
-  return request.maxWait === undefined ? 0 : Duration.toMillis(check.duration("maxWait", request.maxWait, { min: 0 }))
+  return request.maxWait === undefined ? 0 : check.millis("maxWait", request.maxWait, { min: 0 })
 }
 
 type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>

@@ -16,7 +16,7 @@ import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import { monotonicMillis } from "../../internal/MonotonicTime.ts"
-import { checkOptions } from "../../internal/Options.ts"
+import { aboveZero, checkOptions } from "../../internal/Options.ts"
 import { safeMessage } from "../../internal/SafeText.ts"
 import { supervised } from "../../internal/Timeout.ts"
 import { sleepUnref } from "../../internal/Timer.ts"
@@ -202,7 +202,7 @@ const sleep = (duration: Duration.Input): Effect.Effect<void> => sleepUnref(Dura
 const entryOf = <E, R>(callback: PressureCallback<E, R>, count: number, context: Context.Context<R>): Entry => {
   const { name = `callback ${count}`, periodic = false, priority = 0, run: act } = callback
   require(Number.isFinite(priority), "priority", priority, "be a finite number")
-  const within = duration("timeout", callback.timeout ?? "5 seconds", { min: 0, exclusive: true })
+  const within = duration("timeout", callback.timeout ?? "5 seconds", aboveZero)
   return {
     name,
     priority,

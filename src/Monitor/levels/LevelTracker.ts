@@ -9,10 +9,11 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import { mostFirst } from "../../internal/Counts.ts"
 import { monotonicMillis } from "../../internal/MonotonicTime.ts"
 import type { Alert, OpeningSite } from "../Alert.ts"
 import * as Ledger from "../Ledger.ts"
-import type { DescriptorBreakdown } from "../readings/DescriptorBreakdown.ts"
+import type { DescriptorBreakdown } from "../readings/Descriptors.ts"
 import { heldBeyondReserve, type Readings, usageOf } from "../readings/Probes.ts"
 import type { Failure } from "../readings/Procfs.ts"
 import { isAtLeast, type Level, type Usage } from "../Usage.ts"
@@ -89,8 +90,8 @@ const reportGrowth = (
   found: Levels.GrowthFound
 ): Effect.Effect<void> =>
   Effect.flatMap(Effect.option(descriptorBreakdown), (breakdown) => {
-    const counts = Option.match(breakdown, { onNone: () => undefined, onSome: ({ kinds }) => [...kinds] })
-    const kinds = counts?.map(([kind, count]) => ({ kind, count })).sort((left, right) => right.count - left.count)
+    const counts = Option.isSome(breakdown) ? mostFirst(breakdown.value.kinds) : undefined
+    const kinds = counts && Array.from(counts, ([kind, count]) => ({ kind, count }))
     return reportLeak({ ...found, _tag: "ForeignGrowth", kinds })
   })
 

@@ -5,7 +5,7 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
-import { Forecast, Raised, Recovered } from "../Alert.ts"
+import { forEachResource, Forecast, Raised, Recovered, resources } from "../Alert.ts"
 import type { Alert, AlertFigures, OpeningSite, Resource } from "../Alert.ts"
 import type { Growth } from "../Leak.ts"
 import type { Resolved } from "../Options.ts"
@@ -310,9 +310,7 @@ const afresh: Memory = {
  * @category constructors
  * @since 0.1.0
  */
-export const initial: State = { descriptors: afresh, memory: afresh, connections: afresh }
-
-const resources: ReadonlyArray<Resource> = ["descriptors", "memory", "connections"]
+export const initial: State = forEachResource(() => afresh)
 
 const rising = ["Warning", "Critical", "Exhausted"] as const
 
@@ -463,11 +461,10 @@ export interface Conclusion {
  * @since 0.1.0
  */
 export const observe = (state: State, observation: Observation, rules: AlertRules, sites: Sites): Conclusion => {
-  const after = (resource: Resource) => advance(state[resource], figureOf(resource, observation), rules, sites)
-  const [descriptors, memory, connections] = [after("descriptors"), after("memory"), after("connections")]
+  const after = forEachResource((resource) => advance(state[resource], figureOf(resource, observation), rules, sites))
   return {
-    state: { descriptors: descriptors.memory, memory: memory.memory, connections: connections.memory },
-    alerts: [...descriptors.alerts, ...memory.alerts, ...connections.alerts]
+    state: forEachResource((resource) => after[resource].memory),
+    alerts: resources.flatMap((resource) => after[resource].alerts)
   }
 }
 

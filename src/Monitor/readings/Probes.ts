@@ -6,11 +6,13 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { quietly } from "../../internal/SafeRead.ts"
+import { scopedValue } from "../../internal/ScopeHooks.ts"
 import * as Ledger from "../Ledger.ts"
 import { configuredSource, defaultHeadroom, isConfigured, type Resolved } from "../Options.ts"
 import * as Reading from "../Reading.ts"
 import { type FastFigures, type Gauge, level, type SlowFigures, type Usage } from "../Usage.ts"
 import * as Container from "./Container.ts"
+import { countProbe, limitProbe } from "./Descriptors.ts"
 import {
   amountReading,
   guarded,
@@ -53,58 +55,10 @@ export interface Probes {
   readonly slow: (now: number) => SlowFigures
 }
 
-const openTable = "/proc/self/fd"
 const limits = "/proc/self/limits"
 const statm = "/proc/self/statm"
 const tasks = "/proc/self/task"
 const sockstat = "/proc/self/net/sockstat"
-
-// ---- descriptors ---------------------------------------------------------------------------------------------------
-
-const heldCount = (reader: ProcReader, descriptor: number, files: OpenFiles): Probe => ({
-  read: (now) =>
-    guarded(openTable, () => {
-      const size = reader.size(files.held(descriptor))
-      return size > 0
-        ? Reading.known(size - files.count, now, openTable)
-        : Reading.unknown("Unsupported", openTable)
-    }),
-  cheap: true
-})
-
-// A listing needs one descriptor, which replaces the spare and appears among the entries.
-const listed = (reader: ProcReader, path: string, files: OpenFiles, now: number): Reading.Reading =>
-  guarded(path, () => {
-    const { entries, held } = files.inPlaceOfSpare(() => ({ entries: reader.entries(path), held: files.count }))
-    return entries > 0 ? Reading.known(entries - 1 - held, now, path) : Reading.unknown("Unsupported", path)
-  })
-
-const listedCount = (reader: ProcReader, files: OpenFiles): Probe => ({
-  read: (now) => {
-    const first = listed(reader, openTable, files, now)
-    return first._tag === "Unknown" ? listed(reader, "/dev/fd", files, now) : first
-  },
-  cheap: false
-})
-
-const countProbe = (reader: ProcReader, files: OpenFiles): Probe => {
-  const table = quietly(() => files.open(openTable))
-  if (table === undefined) return listedCount(reader, files)
-  // Before Linux 6.2 the size of this directory is 0. Check the size, not the version, because kernels are patched.
-  if ((quietly(() => reader.size(table)) ?? 0) > 0) return heldCount(reader, table, files)
-  files.release(table)
-  return listedCount(reader, files)
-}
-
-const limitProbe = (reader: ProcReader, file: SmallFile): Probe => {
-  if (quietly(file.text) !== undefined) {
-    const text = () => softLimitOf(file.text(), "Max open files")
-    return { read: (now) => guarded(limits, () => limitReading(text(), now, limits)), cheap: true }
-  }
-  // A report takes milliseconds, so this limit is read once. A later change is not noticed.
-  const once = guarded("process.report", () => limitReading(reader.reportedLimit(), 0, "process.report"))
-  return { read: (now) => once._tag === "Known" ? { ...once, at: now } : once, cheap: true }
-}
 
 // ---- memory --------------------------------------------------------------------------------------------------------
 
@@ -270,10 +224,7 @@ const build = (reader: ProcReader, files: OpenFiles): Probes => {
  */
 export const make: Effect.Effect<Probes, never, Scope.Scope> = Effect.gen(function*() {
   const reader = yield* ProcReader
-  const files = yield* Effect.acquireRelease(
-    Effect.sync(() => new OpenFiles(reader)),
-    (files) => Effect.sync(() => files.close())
-  )
+  const files = yield* scopedValue(() => new OpenFiles(reader), (files) => files.close())
   return build(reader, files)
 })
 

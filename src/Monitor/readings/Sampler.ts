@@ -11,12 +11,13 @@ import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import { monotonicMillis } from "../../internal/MonotonicTime.ts"
 import { quietly } from "../../internal/SafeRead.ts"
+import { scopedValue } from "../../internal/ScopeHooks.ts"
 import { afterTurn, Alarm } from "../../internal/Timer.ts"
 import { report } from "../../internal/UnhandledLog.ts"
 import * as Reading from "../Reading.ts"
 import type { Figures, SlowFigures } from "../Usage.ts"
 import { Children, describeZombie, type Found, watchStarted, type Zombie } from "./Children.ts"
-import * as DescriptorBreakdown from "./DescriptorBreakdown.ts"
+import * as Descriptors from "./Descriptors.ts"
 import type { Probes } from "./Probes.ts"
 
 /**
@@ -188,7 +189,7 @@ export interface SamplerOptions {
   /** Whether a breakdown of the descriptors is wanted. Called at each slow tick. */
   readonly isUnderPressure?: (() => boolean) | undefined
   /** Called with each breakdown that was taken under pressure, at most once a minute. Without it they are logged. */
-  readonly onBreakdown?: ((breakdown: DescriptorBreakdown.DescriptorBreakdown) => void) | undefined
+  readonly onBreakdown?: ((breakdown: Descriptors.DescriptorBreakdown) => void) | undefined
   /** Called once with each zombie. Without it they are logged. */
   readonly onZombie?: ((zombie: Zombie) => void) | undefined
 }
@@ -211,7 +212,7 @@ export interface Sampler {
   /** The reports of the zombies that the last reading of the children found. */
   readonly zombies: () => ReadonlyArray<Zombie>
   /** The descriptors by kind, taken at most once a minute, off the event loop. */
-  readonly descriptorBreakdown: DescriptorBreakdown.SharedBreakdown["take"]
+  readonly descriptorBreakdown: Descriptors.SharedBreakdown["take"]
 }
 
 /** The shortest and the longest time between two ticks, in milliseconds. */
@@ -241,7 +242,7 @@ interface Parts {
   readonly clock: Clock.Clock
   readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
   readonly children: Children
-  readonly breakdowns: DescriptorBreakdown.SharedBreakdown
+  readonly breakdowns: Descriptors.SharedBreakdown
 }
 
 class Ticker {
@@ -358,7 +359,7 @@ class Ticker {
     fork(breakdowns.take.pipe(
       Effect.flatMap((breakdown) =>
         onBreakdown === undefined
-          ? Effect.logInfo(DescriptorBreakdown.describe(breakdown))
+          ? Effect.logInfo(Descriptors.describe(breakdown))
           : Effect.sync(() => this.#guarded(() => onBreakdown(breakdown)))
       ),
       // A breakdown that fails says nothing that the readings have not said.
@@ -400,18 +401,13 @@ class Ticker {
 export const make = (options: SamplerOptions): Effect.Effect<Sampler, never, Scope.Scope> =>
   Effect.gen(function*() {
     const { files, reader } = options.probes
-    const started = yield* Effect.acquireRelease(
-      Effect.sync(watchStarted),
-      (started) => Effect.sync(started.close)
-    )
+    const started = yield* scopedValue(watchStarted, ({ close }) => close())
     const children = new Children({ reader, files, started: started.pids, afterTurn })
-    const breakdowns = yield* DescriptorBreakdown.make(reader, files)
+    const breakdowns = yield* Descriptors.make(reader, files)
     const clock = yield* Effect.clockWith(Effect.succeed)
     const fork = Effect.runForkWith(yield* Effect.context<never>())
-    const ticker = yield* Effect.acquireRelease(
-      Effect.sync(() => new Ticker({ options, clock, fork, children, breakdowns })),
-      (ticker) => Effect.sync(() => ticker.stop())
-    )
+    const parts = { options, clock, fork, children, breakdowns }
+    const ticker = yield* scopedValue(() => new Ticker(parts), (ticker) => ticker.stop())
     return {
       latest: () => ticker.latest,
       sampleNow: () => ticker.tick(true),

@@ -133,7 +133,7 @@ export class RetryRun {
 
   /** Milliseconds from the start until then. */
   since(nanos: bigint): number {
-    return Number(nanos - this.startedAt) / 1e6
+    return millisOf(nanos - this.startedAt)
   }
 
   /** Milliseconds since the start. */

@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import { LabelMap } from "../../internal/LabelMap.ts"
 import type { Failure } from "../Failure.ts"
 import { BudgetExhausted, type RetrySummary } from "../RetryError.ts"
 
@@ -91,8 +92,13 @@ export class Bucket {
     return this.rules.capacity / token
   }
 
-  get isFull(): boolean {
+  isLikeNew(): boolean {
     return this.#balance === this.rules.capacity
+  }
+
+  /** The bucket with the most tokens is dropped first: its label has the least to lose. */
+  worth(): number {
+    return -this.#balance
   }
 
   /** The milliseconds until a retry after one more failure would be granted. */
@@ -143,41 +149,26 @@ const mostLabels = 1000
 /** A bucket for each label. */
 export class KeyedBuckets {
   readonly #rules: BucketRules
-  readonly #floor: Floor
-  /** In the order in which they were made. */
-  readonly #buckets = new Map<string, Bucket>()
+  readonly #buckets: LabelMap<Bucket>
 
   constructor(rules: BucketRules, floor: Floor) {
     this.#rules = rules
-    this.#floor = floor
+    this.#buckets = new LabelMap(mostLabels, () => new Bucket(rules, floor))
   }
 
   get size(): number {
-    return this.#buckets.size
+    return this.#buckets.all.size
   }
 
   /** The lowest balance of all, in tokens; without a bucket, that of a full one. */
   get lowest(): number {
     let lowest = this.#rules.capacity / token
-    for (const { balance } of this.#buckets.values()) lowest = Math.min(lowest, balance)
+    for (const { balance } of this.#buckets.all.values()) lowest = Math.min(lowest, balance)
     return lowest
   }
 
   get(label: string): Bucket {
-    const found = this.#buckets.get(label)
-    if (found !== undefined) return found
-    if (this.#buckets.size >= mostLabels) this.#makeRoom()
-    const bucket = new Bucket(this.#rules, this.#floor)
-    this.#buckets.set(label, bucket)
-    return bucket
-  }
-
-  /** Drops full buckets, which equal new ones. If too many remain, drops a tenth of all: those with the most tokens. */
-  #makeRoom(): void {
-    for (const [label, bucket] of this.#buckets) if (bucket.isFull) this.#buckets.delete(label)
-    const surplus = this.#buckets.size - mostLabels * 0.9
-    if (surplus <= 0) return
-    const fullestFirst = Array.from(this.#buckets).sort(([, left], [, right]) => right.balance - left.balance)
-    for (const [label] of fullestFirst.slice(0, surplus)) this.#buckets.delete(label)
+    // Buckets do not depend on the time.
+    return this.#buckets.get(label, 0)
   }
 }

@@ -76,9 +76,10 @@ export const attached = <R, E>(options: {
     const ends = [Effect.map(instance.shutdown(window), (end) => end.isComplete), drainGiven(target, window)]
     const areComplete = yield* Effect.all(ends, { concurrency: "unbounded" })
     if (areComplete.every((isComplete) => isComplete)) return
-    yield* Effect.logWarning(`${name}: after ${window} ms ${pools.connections} connections are open`)
+    const open = `${pools.connections} connections are open`
+    yield* Effect.logWarning(`${name}: after ${window} ms not everything is closed; ${open}`)
   })
-  if (options.listens) terminator().add({ shutdown, window })
+  if (options.listens) terminator().add({ shutdown, window: shutdownBudget(window).total })
   return { instance, pools, close: () => Effect.runPromise(shutdown) }
 }
 

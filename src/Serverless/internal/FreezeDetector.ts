@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import type { Clock } from "effect/Clock"
+import { monotonicMillis } from "../../internal/MonotonicTime.ts"
 
 /** Both clocks at one time, in milliseconds. */
 export interface Moment {
@@ -36,7 +37,7 @@ const tolerance = 1000
 
 export const momentOf = (clock: Clock): Moment => ({
   wall: clock.currentTimeMillisUnsafe(),
-  monotonic: Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+  monotonic: monotonicMillis(clock)
 })
 
 /**

@@ -8,6 +8,7 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import { monotonicMillis } from "../../internal/MonotonicTime.ts"
 import { endsWithin } from "../../internal/Timeout.ts"
 import { sleepUnref } from "../../internal/Timer.ts"
 import * as PoolRegistry from "../../Pool/PoolRegistry.ts"
@@ -19,7 +20,7 @@ interface Hold {
   readonly replaced: Deferred.Deferred<void>
 }
 
-const monotonic = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos) / 1e6)
+const monotonic = Effect.map(Clock.Clock, monotonicMillis)
 
 /**
  * The holds of one instance, one for each pool, so that a pool with a short idle time ends only its own hold. Among

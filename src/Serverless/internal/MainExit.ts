@@ -6,6 +6,8 @@
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 import * as Runtime from "effect/Runtime"
+import { countsOf } from "../../internal/Counts.ts"
+import { quietly } from "../../internal/SafeRead.ts"
 import type { Stats } from "../../Pool/PoolStats.ts"
 
 /** The signals that end a program. */
@@ -25,19 +27,10 @@ export const signalStatuses: Record<EndingSignal, number> = { SIGINT: 130, SIGTE
 /** Node's status for a program that waits while its event loop is empty. */
 const starved = 13
 
-/** Reads from a thrown value, whose getters may throw as well. */
-const readSafely = <A>(read: () => A, otherwise: A): A => {
-  try {
-    return read()
-  } catch {
-    return otherwise
-  }
-}
-
 const statusOfExit = (exit: Exit.Exit<unknown, unknown>): number => {
   if (Exit.isSuccess(exit)) return 0
   if (Cause.hasInterruptsOnly(exit.cause)) return signalStatuses.SIGINT
-  return readSafely(() => Runtime.getErrorExitCode(Cause.squash(exit.cause)), 1)
+  return quietly(() => Runtime.getErrorExitCode(Cause.squash(exit.cause))) ?? 1
 }
 
 export const statusOf = (ending: Ending, ofSignal: Record<EndingSignal, number>): number => {
@@ -54,12 +47,12 @@ export const statusOf = (ending: Ending, ofSignal: Record<EndingSignal, number>)
 }
 
 const causeText = (cause: Cause.Cause<unknown>): string =>
-  readSafely(() => Cause.pretty(cause), "an error whose message cannot be read, because reading it throws")
+  quietly(() => Cause.pretty(cause)) ?? "an error whose message cannot be read, because reading it throws"
 
 /** The text of a failure that is not reported yet; `undefined` if there is none. */
 export const failureText = (exit: Exit.Exit<unknown, unknown>): string | undefined =>
   Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause) ||
-    !readSafely(() => Runtime.getErrorReported(Cause.squash(exit.cause)), true)
+    quietly(() => Runtime.getErrorReported(Cause.squash(exit.cause))) === false
     ? undefined
     : causeText(exit.cause)
 
@@ -99,11 +92,8 @@ const connectionTexts = ({ pools }: Holdings): ReadonlyArray<string> =>
     })
   )
 
-const resourceTexts = ({ resources }: Holdings): ReadonlyArray<string> => {
-  const counts = new Map<string, number>()
-  for (const kind of resources) counts.set(kind, (counts.get(kind) ?? 0) + 1)
-  return Array.from(counts, ([kind, count]) => `${count} ${kind}`)
-}
+const resourceTexts = ({ resources }: Holdings): ReadonlyArray<string> =>
+  Array.from(countsOf(resources), ([kind, count]) => `${count} ${kind}`)
 
 /** The text that lists what is open. */
 export const holdingsText = (holdings: Holdings): string => {

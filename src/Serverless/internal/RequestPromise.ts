@@ -18,9 +18,13 @@ export interface RunOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** Runs an effect as a promise that is rejected with the failure of the effect. */
-export const promiseOf = <A, E>(effect: Effect.Effect<A, E>, options?: RunOptions): Promise<A> =>
+/** Runs an effect as a promise that is rejected with the failure of the effect, or with what `errorOf` makes of it. */
+export const promiseOf = <A, E>(
+  effect: Effect.Effect<A, E>,
+  options?: RunOptions,
+  errorOf: (cause: Cause.Cause<E>) => unknown = Cause.squash
+): Promise<A> =>
   Effect.runPromiseExit(effect, options?.signal === undefined ? {} : { signal: options.signal }).then((exit) => {
     if (Exit.isSuccess(exit)) return exit.value
-    throw Cause.squash(exit.cause)
+    throw errorOf(exit.cause)
   })

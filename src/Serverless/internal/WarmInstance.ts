@@ -11,10 +11,9 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { CloseTimeout } from "../../internal/CloseTimeout.ts"
-import { endsWithin, supervised, timeoutOption } from "../../internal/Timeout.ts"
+import { awaitWithin, endsWithin, supervised } from "../../internal/Timeout.ts"
 import { loopTurn } from "../../internal/Timer.ts"
 import { report } from "../../internal/UnhandledLog.ts"
 import { PoolRegistry } from "../../Pool/PoolRegistry.ts"
@@ -54,13 +53,9 @@ const turns = 3
 
 const settle = Effect.forEach(Array.from({ length: turns }), () => loopTurn, { discard: true })
 
+/** Whether a fiber ends within this time. */
 const within = <A, E>(fiber: Fiber.Fiber<A, E>, millis: number): Effect.Effect<boolean> =>
-  fiber.pollUnsafe() !== undefined
-    ? Effect.succeed(true)
-    : Effect.map(
-      timeoutOption(Effect.interruptible(Fiber.await(fiber)), Duration.millis(Math.max(millis, 0))),
-      Option.isSome
-    )
+  Effect.map(awaitWithin(fiber, Duration.millis(Math.max(millis, 0))), (exit) => exit !== undefined)
 
 export class WarmInstance<R, E> {
   readonly #pools: InstancePools

@@ -10,7 +10,9 @@ import * as Fs from "node:fs"
 import * as Http from "node:http"
 import * as Https from "node:https"
 import type * as Net from "node:net"
+import { countsOf } from "../../internal/Counts.ts"
 import { InvalidOption } from "../../internal/InvalidOption.ts"
+import { quietly } from "../../internal/SafeRead.ts"
 import { startTimer } from "../../internal/Timer.ts"
 import { LeftOpen } from "../../Monitor/Leak.ts"
 
@@ -23,17 +25,9 @@ export interface Ends {
   readonly remotePort: number
 }
 
-const attempt = <A>(read: () => A): A | undefined => {
-  try {
-    return read()
-  } catch {
-    return undefined
-  }
-}
-
 /** The kind of a descriptor on systems without such links, such as macOS. */
 const fromStat = (descriptor: number): string | undefined => {
-  const stat = attempt(() => Fs.fstatSync(descriptor))
+  const stat = quietly(() => Fs.fstatSync(descriptor))
   if (stat === undefined) return undefined
   if (stat.isSocket()) return `socket:[${stat.ino}]`
   if (stat.isFIFO()) return `pipe:[${stat.ino}]`
@@ -41,19 +35,13 @@ const fromStat = (descriptor: number): string | undefined => {
 }
 
 const listIn = (directory: string): Listing | undefined =>
-  attempt(() => Fs.readdirSync(directory))
-    ?.map((name) => attempt(() => Fs.readlinkSync(`${directory}/${name}`)) ?? fromStat(Number(name)))
+  quietly(() => Fs.readdirSync(directory))
+    ?.map((name) => quietly(() => Fs.readlinkSync(`${directory}/${name}`)) ?? fromStat(Number(name)))
     // The descriptor of the listing itself, which is closed by now.
     .filter((target) => target !== undefined && !/^\/(?:proc\/\d+|dev)\/fd$/.test(target))
     .filter((target) => target !== undefined)
 
 const list = (): Listing | undefined => listIn("/proc/self/fd") ?? listIn("/dev/fd")
-
-const countsOf = (listing: Listing): Map<string, number> => {
-  const counts = new Map<string, number>()
-  for (const target of listing) counts.set(target, (counts.get(target) ?? 0) + 1)
-  return counts
-}
 
 /**
  * The ports of TCP sockets by inode, from the text of `/proc/net/tcp` or `tcp6`.
@@ -110,7 +98,7 @@ export const added = (before: Listing, after: Listing, sockets: ProcessSockets):
 const readPorts = (): ReadonlyMap<string, Ends> =>
   new Map(
     ["/proc/net/tcp", "/proc/net/tcp6"].flatMap((path) => [
-      ...portsByInode(attempt(() => Fs.readFileSync(path, "utf8")) ?? "")
+      ...portsByInode(quietly(() => Fs.readFileSync(path, "utf8")) ?? "")
     ])
   )
 

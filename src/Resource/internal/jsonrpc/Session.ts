@@ -14,6 +14,7 @@ import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
+import { monotonicMillis } from "../../../internal/MonotonicTime.ts"
 import { timeoutOrElse } from "../../../internal/Timeout.ts"
 import { Alarm } from "../../../internal/Timer.ts"
 import {
@@ -420,7 +421,7 @@ export const serve = (
 ): Effect.Effect<Session, never, Scope.Scope> =>
   Effect.gen(function*() {
     const clock = yield* Clock.Clock
-    const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+    const now = () => monotonicMillis(clock)
     const fork = Effect.runForkWith(yield* Effect.context())
     const session: Session = {
       connection,

@@ -5,6 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Net from "node:net"
+import { descriptorLimitCode } from "../../../internal/DescriptorLimit.ts"
 import { timeoutOption } from "../../../internal/Timeout.ts"
 import type { Reservation } from "../../../Monitor/Service.ts"
 import type { Target } from "./AddressLookup.ts"
@@ -24,10 +25,6 @@ export interface AttemptOptions<A> {
   /** Reserves a further descriptor; `undefined` if the gate refuses. */
   readonly reserveMore: () => SocketReservation | undefined
 }
-
-/** Whether this host has no descriptor for a second concurrent socket; one after the other may succeed. */
-const isOutOfDescriptors = (error: unknown): boolean =>
-  error instanceof Error && "code" in error && (error.code === "EMFILE" || error.code === "ENFILE")
 
 /**
  * The sockets of a dial until one of them is connected, each with its reservation. However the dial ends, {@link end} has to
@@ -164,7 +161,8 @@ export class HappyEyeballs<A> {
   #failed(attempt: ConnectAttempt, error: unknown): void {
     this.#pending.delete(attempt)
     attempt.destroy()
-    if (isOutOfDescriptors(error) && this.#pending.size > 0) {
+    // There is no descriptor for two sockets at once, but one after the other may succeed.
+    if (descriptorLimitCode(error) !== undefined && this.#pending.size > 0) {
       this.#isSerial = true
       this.#queue.unshift(attempt.target)
     } else this.failures.push(error)

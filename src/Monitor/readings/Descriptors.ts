@@ -1,6 +1,6 @@
 /**
- * Counts the open descriptors by kind. That is too expensive for each tick, so it runs off the event loop, in small steps and at
- * most once a minute.
+ * The open descriptors of this process: how many there are, the limit, and how many there are of each kind. Counting them by kind
+ * is too expensive for each tick, so it runs off the event loop, in small steps and at most once a minute.
  *
  * @since 0.1.0
  */
@@ -8,9 +8,61 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
+import { addTo, mostFirst } from "../../internal/Counts.ts"
 import { monotonicMillis } from "../../internal/MonotonicTime.ts"
-import { unknown } from "../Reading.ts"
-import type { Failure, OpenFiles, ProcReader } from "./Procfs.ts"
+import { quietly } from "../../internal/SafeRead.ts"
+import * as Reading from "../Reading.ts"
+import { guarded, limitReading, softLimitOf } from "./Procfs.ts"
+import type { Failure, OpenFiles, Probe, ProcReader, SmallFile } from "./Procfs.ts"
+
+const openTable = "/proc/self/fd"
+
+const heldCount = (reader: ProcReader, descriptor: number, files: OpenFiles): Probe => ({
+  read: (now) =>
+    guarded(openTable, () => {
+      const size = reader.size(files.held(descriptor))
+      return size > 0
+        ? Reading.known(size - files.count, now, openTable)
+        : Reading.unknown("Unsupported", openTable)
+    }),
+  cheap: true
+})
+
+// A listing needs one descriptor, which replaces the spare and appears among the entries.
+const listed = (reader: ProcReader, path: string, files: OpenFiles, now: number): Reading.Reading =>
+  guarded(path, () => {
+    const { entries, held } = files.inPlaceOfSpare(() => ({ entries: reader.entries(path), held: files.count }))
+    return entries > 0 ? Reading.known(entries - 1 - held, now, path) : Reading.unknown("Unsupported", path)
+  })
+
+const listedCount = (reader: ProcReader, files: OpenFiles): Probe => ({
+  read: (now) => {
+    const first = listed(reader, openTable, files, now)
+    return first._tag === "Unknown" ? listed(reader, "/dev/fd", files, now) : first
+  },
+  cheap: false
+})
+
+/** Counts the open descriptors of this process, without those that the monitor holds. */
+export const countProbe = (reader: ProcReader, files: OpenFiles): Probe => {
+  const table = quietly(() => files.open(openTable))
+  if (table === undefined) return listedCount(reader, files)
+  // Before Linux 6.2 the size of this directory is 0. Check the size, not the version, because kernels are patched.
+  if ((quietly(() => reader.size(table)) ?? 0) > 0) return heldCount(reader, table, files)
+  files.release(table)
+  return listedCount(reader, files)
+}
+
+/** Reads the soft limit of open descriptors. */
+export const limitProbe = (reader: ProcReader, file: SmallFile): Probe => {
+  if (quietly(file.text) !== undefined) {
+    const text = () => softLimitOf(file.text(), "Max open files")
+    return { read: (now) => guarded(file.path, () => limitReading(text(), now, file.path)), cheap: true }
+  }
+  // A report takes milliseconds, so this limit is read once. A later change is not noticed.
+  const once = guarded("process.report", () => limitReading(reader.reportedLimit(), 0, "process.report"))
+  return { read: (now) => once._tag === "Known" ? { ...once, at: now } : once, cheap: true }
+}
 
 /**
  * The open descriptors of a process by kind.
@@ -53,8 +105,7 @@ export const kindOf = (target: string): string => {
  * @since 0.1.0
  */
 export const describe = ({ isComplete, kinds }: DescriptorBreakdown): string => {
-  const counts = Array.from(kinds).toSorted(([, left], [, right]) => right - left)
-  const list = counts.map(([kind, count]) => `${count} ${kind}`).join(", ")
+  const list = Array.from(mostFirst(kinds), ([kind, count]) => `${count} ${kind}`).join(", ")
   return `the open descriptors by kind: ${list}${isComplete ? "" : ", and others beyond these"}`
 }
 
@@ -70,10 +121,6 @@ interface Task {
 
 const isGone = (failure: Failure): boolean => failure._tag === "Unknown" && failure.reason === "Missing"
 
-const add = ({ kinds }: Task, kind: string): void => {
-  kinds.set(kind, (kinds.get(kind) ?? 0) + 1)
-}
-
 /** Counts descriptors by the targets of their links, and returns those without a link. */
 const countLinks = (task: Task, names: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<number>> =>
   Effect.map(task.reader.targetsLater(names.map((name) => `${task.directory}/${name}`)), (targets) => {
@@ -81,7 +128,7 @@ const countLinks = (task: Task, names: ReadonlyArray<string>): Effect.Effect<Rea
     const listing = `/proc/${task.reader.pid}/fd`
     return targets.flatMap((target, i) => {
       if (typeof target !== "string") return isGone(target) ? [] : [Number(names[i])]
-      if (target !== listing) add(task, kindOf(target))
+      if (target !== listing) addTo(task.kinds, kindOf(target))
       return []
     })
   })
@@ -90,7 +137,7 @@ const countLinks = (task: Task, names: ReadonlyArray<string>): Effect.Effect<Rea
 const countOthers = (task: Task, descriptors: ReadonlyArray<number>): Effect.Effect<void> =>
   Effect.map(
     task.reader.kindsLater(descriptors),
-    (kinds) => kinds.forEach((kind) => typeof kind === "string" && add(task, kind))
+    (kinds) => kinds.forEach((kind) => typeof kind === "string" && addTo(task.kinds, kind))
   )
 
 const isForeign = ({ files }: Task) => (name: string): boolean => /^\d+$/.test(name) && !files.holds(Number(name))
@@ -138,11 +185,11 @@ const countIn = (
  * @since 0.1.0
  */
 export const take = (reader: ProcReader, files: OpenFiles): Effect.Effect<DescriptorBreakdown, Failure> =>
-  countIn(reader, files, "/proc/self/fd").pipe(
+  countIn(reader, files, openTable).pipe(
     Effect.catchTag("Unknown", () => countIn(reader, files, "/dev/fd"))
   )
 
-const closed = unknown("Stale", "the monitor is closed")
+const closed = Reading.unknown("Stale", "the monitor is closed")
 
 /** The least number of milliseconds between the beginnings of two breakdowns. */
 const leastApart = 60_000

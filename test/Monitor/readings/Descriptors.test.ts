@@ -3,7 +3,7 @@ import { Effect, Exit, Fiber, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
-import * as DescriptorBreakdown from "../../../src/Monitor/readings/DescriptorBreakdown.ts"
+import * as Descriptors from "../../../src/Monitor/readings/Descriptors.ts"
 import * as Probes from "../../../src/Monitor/readings/Probes.ts"
 import { ProcReader } from "../../../src/Monitor/readings/Procfs.ts"
 import * as Sampler from "../../../src/Monitor/readings/Sampler.ts"
@@ -27,7 +27,7 @@ describe("the kind of a descriptor", () => {
     ["mnt:[4026531841]", "other"],
     ["", "other"]
   ] as const
-  it.each(rows)("%s is %s", (target, kind) => assert.strictEqual(DescriptorBreakdown.kindOf(target), kind))
+  it.each(rows)("%s is %s", (target, kind) => assert.strictEqual(Descriptors.kindOf(target), kind))
 })
 
 const directory = "/proc/self/fd"
@@ -36,7 +36,7 @@ const looking = (overrides: Partial<Script>) =>
   Effect.gen(function*() {
     const made = system({ files: { "/dev/null": "" }, ...overrides })
     const { files, held } = yield* Effect.provideService(Probes.make, ProcReader, made.reader)
-    return { ...made, files, held, take: DescriptorBreakdown.take(made.reader, files) }
+    return { ...made, files, held, take: Descriptors.take(made.reader, files) }
   })
 
 const linksOf = (targets: ReadonlyArray<string>) => ({
@@ -44,7 +44,7 @@ const linksOf = (targets: ReadonlyArray<string>) => ({
   targets: Object.fromEntries(targets.map((target, i) => [`${directory}/${i + 1000}`, target]))
 })
 
-const inOrder = ({ kinds }: DescriptorBreakdown.DescriptorBreakdown) =>
+const inOrder = ({ kinds }: Descriptors.DescriptorBreakdown) =>
   Object.fromEntries(Array.from(kinds).toSorted(([left], [right]) => left < right ? -1 : 1))
 
 describe("a descriptor breakdown", () => {
@@ -101,7 +101,7 @@ describe("a descriptor breakdown", () => {
           return reader.targetsLater(paths)
         }
       })
-      yield* DescriptorBreakdown.take(telling, files)
+      yield* Descriptors.take(telling, files)
       assert.deepStrictEqual(counts, [[before, before]])
     }))
 
@@ -117,7 +117,7 @@ describe("a descriptor breakdown", () => {
       const before = countDescriptors()
       const probes = yield* Probes.make
       const reader = yield* ProcReader
-      const first = yield* DescriptorBreakdown.take(reader, probes.files)
+      const first = yield* Descriptors.take(reader, probes.files)
       const held = Array.from({ length: 30 }, () => Fs.openSync(import.meta.filename, "r"))
       const server = Net.createServer()
       yield* Effect.promise(() => new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve)))
@@ -126,7 +126,7 @@ describe("a descriptor breakdown", () => {
           const socket = Net.connect((server.address() as Net.AddressInfo).port, "127.0.0.1")
           server.once("connection", () => resume(Effect.succeed(socket)))
         }))
-      const second = yield* DescriptorBreakdown.take(reader, probes.files)
+      const second = yield* Descriptors.take(reader, probes.files)
       sockets.forEach((socket) => socket.destroy())
       server.close()
       held.forEach((descriptor) => Fs.closeSync(descriptor))
@@ -192,7 +192,7 @@ describe("the shared breakdown", () => {
   it.effect("is taken by the sampler only under pressure", () =>
     Effect.gen(function*() {
       let isUnderPressure = false
-      const looks: Array<DescriptorBreakdown.DescriptorBreakdown> = []
+      const looks: Array<Descriptors.DescriptorBreakdown> = []
       const { lists } = yield* sampling({
         secondsToLimit: () => 0,
         isUnderPressure: () => isUnderPressure,
