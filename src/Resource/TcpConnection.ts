@@ -4,31 +4,26 @@
  * @since 0.1.0
  */
 import * as Deferred from "effect/Deferred"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import type * as Net from "node:net"
-import type * as Tls from "node:tls"
 import { isCleanExit } from "../internal/BorrowExit.ts"
 import { type CallSite, siteOf } from "../internal/CallSite.ts"
 import { closeOnFailure } from "../internal/CloseOnFailure.ts"
 import { DialSite, TrackedByPool } from "../internal/DialContext.ts"
-import { trackOpen } from "../internal/OpenTracker.ts"
-import { aboveZero, checkOptions } from "../internal/Options.ts"
 import { labelOf } from "../internal/SafeText.ts"
-import { ResourceMonitor } from "../Monitor/Service.ts"
 import * as Connector from "./Connector.ts"
 import type { Endpoint } from "./Endpoint.ts"
-import { dial, type DialSettings } from "./internal/tcp/Dial.ts"
-import { explainFailure, withReservation } from "./internal/tcp/DialReservation.ts"
-import { acquireGuarded, type GuardedHandle, type OpenRequest } from "./internal/tcp/GuardedConnection.ts"
+import type { DialSettings } from "./internal/tcp/Dial.ts"
+import { type Options, settingsOf } from "./internal/tcp/DialOptions.ts"
+import { acquireGuarded, type GuardedHandle } from "./internal/tcp/GuardedConnection.ts"
 import * as ReadWrite from "./internal/tcp/ReadWrite.ts"
+import { dialRecorded, dialReserved } from "./internal/tcp/RecordedDial.ts"
 import { abort, type Ending, type TcpSocket } from "./internal/tcp/Socket.ts"
 import type { TcpConnectionError } from "./TcpConnectionError.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
+export type { Options } from "./internal/tcp/DialOptions.ts"
 export type { Ending } from "./internal/tcp/Socket.ts"
 export {
   ConnectionClosed,
@@ -86,70 +81,6 @@ export interface TcpConnection {
   readonly closed: Effect.Effect<Ending>
 }
 
-/**
- * How to open and close a connection.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Options {
-  /** Bound on name look-up, dial and TLS handshake together; above 0. @default 10 seconds */
-  readonly connectTimeout?: Duration.Input | undefined
-  /**
-   * How long a read waits for the next bytes before it fails with `ReadTimeout`; above 0. What was asked for may still come,
-   * so a pool closes the connection then. @default no limit
-   */
-  readonly readTimeout?: Duration.Input | undefined
-  /**
-   * Whether the process may end while the connection is open and idle: only a connect, a read, a write and the closing keep it
-   * alive then. The kernel closes what is left open. @default false
-   */
-  readonly allowExitOnIdle?: boolean | undefined
-  /** How long the peer's end is awaited after ours before the socket is destroyed; 0 or more. @default the pool's, else 2 seconds */
-  readonly closeTimeout?: Duration.Input | undefined
-  /** Send small writes at once (TCP_NODELAY). @default true */
-  readonly noDelay?: boolean | undefined
-  /** Idle time after which the kernel probes the peer, at least 1 second, or `false` for no probes. @default 30 seconds */
-  readonly keepAlive?: Duration.Input | false | undefined
-  /** TLS: `true` for the defaults, or Node's options. The host is the server name unless it is an address. @default false */
-  readonly tls?: boolean | Tls.ConnectionOptions | undefined
-  /**
-   * Looks the addresses of a host name up, asked for all of them (`all: true`), the best first. They are tried in this order,
-   * the families in turns, each 250 milliseconds after the one before it or as soon as that has failed, until one is
-   * connected or `connectTimeout` is over. @default Node's `dns.lookup`
-   */
-  readonly lookup?: Net.LookupFunction | undefined
-}
-
-const settingsOf = (options: Options): DialSettings => {
-  const check = checkOptions("TcpConnection")
-  const keepAlive = options.keepAlive ?? "30 seconds"
-  return {
-    connectTimeout: check.duration("connectTimeout", options.connectTimeout ?? "10 seconds", aboveZero),
-    closeTimeout: options.closeTimeout === undefined
-      ? undefined
-      : check.duration("closeTimeout", options.closeTimeout, { min: 0 }),
-    readTimeout: options.readTimeout === undefined
-      ? undefined
-      : check.duration("readTimeout", options.readTimeout, aboveZero),
-    allowExitOnIdle: options.allowExitOnIdle ?? false,
-    noDelay: options.noDelay ?? true,
-    keepAlive: keepAlive === false ? undefined : check.duration("keepAlive", keepAlive, { min: 1000 }),
-    tls: options.tls === true ? {} : options.tls === false ? undefined : options.tls,
-    lookup: options.lookup
-  }
-}
-
-/** Records the connection in the monitor's ledger, if there is a monitor. */
-const track = ({ label, site }: OpenRequest): Effect.Effect<void, never, Scope.Scope> =>
-  Effect.flatMap(
-    Effect.serviceOption(ResourceMonitor),
-    Option.match({
-      onNone: () => Effect.void,
-      onSome: (monitor) => monitor.track({ label, site: () => site?.text })
-    })
-  )
-
 type Hold = GuardedHandle<TcpSocket>["hold"]
 
 /** `hold` keeps the handle reachable while a read or write waits. */
@@ -169,12 +100,6 @@ const fromSocket = (socket: TcpSocket, hold: Hold): TcpConnection => ({
 const fromHandle = (handle: GuardedHandle<TcpSocket>): TcpConnection =>
   fromSocket(handle.value, (effect) => handle.hold(effect))
 
-const connected = (
-  endpoint: Endpoint,
-  settings: DialSettings
-): Effect.Effect<TcpSocket, TcpConnectionError, Scope.Scope> =>
-  Effect.catch(dial(endpoint, settings), (error) => explainFailure(endpoint, error))
-
 const open = (
   endpoint: Endpoint,
   settings: DialSettings,
@@ -182,14 +107,11 @@ const open = (
 ): Effect.Effect<TcpConnection, TcpConnectionError, Scope.Scope> =>
   Effect.gen(function*() {
     if (yield* TrackedByPool) {
-      const socket = yield* closeOnFailure(withReservation(endpoint, connected(endpoint, settings)))
+      const socket = yield* closeOnFailure(dialReserved(endpoint, settings))
       return fromSocket(socket, (effect) => effect)
     }
     const asked = { label: labelOf(endpoint), site: site ?? (yield* DialSite) }
-    // The ledger entry comes first, so it is removed last: the connection counts until it is closed.
-    const recorded = Effect.andThen(track(asked), trackOpen(asked))
-    const opened = withReservation(endpoint, Effect.andThen(recorded, connected(endpoint, settings)))
-    return yield* acquireGuarded(asked, opened, fromHandle)
+    return yield* acquireGuarded(asked, dialRecorded(endpoint, settings, asked), fromHandle)
   })
 
 /**

@@ -190,3 +190,22 @@ export const closeGracefully = (socket: TcpSocket, closeTimeout: Duration.Durati
         })
     )
   }).pipe(Effect.asVoid)
+
+/** Leaves reading to a driver: a listener for `readable` would keep `data` from flowing. The end is noticed by `end` and `close`. */
+export const unread = ({ raw }: TcpSocket): void => {
+  raw.removeAllListeners("readable")
+}
+
+/**
+ * Waits up to `closeTimeout` for the end of a socket whose driver has ended it, then destroys it. One that no driver has ended is
+ * destroyed at once.
+ */
+export const awaitDriver = (socket: TcpSocket, closeTimeout: Duration.Duration): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    socket.reclaim()
+    return Deferred.await(socket.closed).pipe(
+      // A finalizer is uninterruptible, and so would be the wait that the timeout has to end.
+      Effect.interruptible,
+      (closed) => timeoutOrElse(closed, { duration: closeTimeout, orElse: () => abort(socket) })
+    )
+  }).pipe(Effect.asVoid)
