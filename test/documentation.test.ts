@@ -205,7 +205,7 @@ const jsonRpcOptions: Record<Exclude<keyof JsonRpcClient.Options, keyof TcpConne
 describe("the options of a TCP connection", () => {
   const tables = tablesOf("docs/tcp.md", "option")
   const documented = new Map([
-    ...defaultsIn("src/Resource/TcpConnection.ts", "Options"),
+    ...defaultsIn("src/Resource/internal/tcp/DialOptions.ts", "Options"),
     ...defaultsIn("src/Resource/TcpConnection.ts", "ConnectorOptions")
   ])
 
