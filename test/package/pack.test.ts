@@ -113,6 +113,27 @@ describe("the packed package", () => {
     }
   })
 
+  it("has clients that say which package to install when they are used without it", () => {
+    const missing = (entry: string, name: string, open: string) => {
+      write("missing.mjs", `import { Effect } from "effect"\nimport * as Client from "effect-sluice/${entry}"\n${open}`)
+      assert.include(
+        run(process.execPath, ["missing.mjs"], consumer).stderr,
+        `effect-sluice/${entry} needs ${name}, which is not installed: npm install ${name}@`
+      )
+    }
+    const open = "await Effect.runPromise(Effect.scoped(Client.connector().open({ _tag: \"TcpEndpoint\" })))"
+    missing("NodePostgres", "pg", open)
+    missing(
+      "Http",
+      "@effect/platform-node",
+      `
+      import { Layer } from "effect"
+      import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+      await Effect.runPromise(Effect.scoped(Layer.build(Layer.provide(Client.layer(), ResourceMonitor.layer))))
+    `
+    )
+  })
+
   it("has a command that names the package to install, and runs once that is there", () => {
     const sluice = Path.join(consumer, "node_modules/effect-sluice/dist/Cli/main.js")
     const { status, stderr, stdout } = run(process.execPath, [sluice, "--version"], consumer)
@@ -124,18 +145,6 @@ describe("the packed package", () => {
     })
     install("@effect/platform-node")
     assert.match(succeed(process.execPath, [sluice, "--version"], consumer), /^sluice v\d/)
-  })
-
-  it("has clients that say which package to install when they open a connection", () => {
-    const missing = (entry: string, name: string, open: string) => {
-      write("missing.mjs", `import { Effect } from "effect"\nimport * as Client from "effect-sluice/${entry}"\n${open}`)
-      assert.include(
-        run(process.execPath, ["missing.mjs"], consumer).stderr,
-        `effect-sluice/${entry} needs ${name}, which is not installed: npm install ${name}@`
-      )
-    }
-    const open = "await Effect.runPromise(Effect.scoped(Client.connector().open({ _tag: \"TcpEndpoint\" })))"
-    missing("NodePostgres", "pg", open)
   })
 
   it("keeps its inside to itself", () => {
