@@ -20,6 +20,8 @@ export const isThere: boolean = await new Promise<boolean>((resolve) => {
 export interface Observer {
   /** Sessions with this name. */
   readonly sessions: (application: string) => Effect.Effect<number>
+  /** Sessions for which a condition holds. */
+  readonly count: (condition: string, values: ReadonlyArray<unknown>) => Effect.Effect<number>
   /** Ends all sessions with this name, and waits until they are gone. */
   readonly terminate: (application: string) => Effect.Effect<void>
   /** The name of a session. */
@@ -47,11 +49,12 @@ export const timeToEnd = (observer: Observer, count: number): Effect.Effect<numb
 
 export const observe: Effect.Effect<Observer, never, Scope.Scope> = Effect.gen(function*() {
   const connection = yield* PgConnection.make({ ...address, ...login, applicationName: "sluice-observer" })
-  const sessions = (application: string) =>
-    connection.query("SELECT count(*)::int AS n FROM pg_stat_activity WHERE application_name = $1", [application]).pipe(
+  const count = (condition: string, values: ReadonlyArray<unknown>) =>
+    connection.query(`SELECT count(*)::int AS n FROM pg_stat_activity WHERE ${condition}`, values).pipe(
       Effect.map(({ rows }) => Number(rows[0]?.["n"])),
       Effect.orDie
     )
+  const sessions = (application: string) => count("application_name = $1", [application])
   const applicationOf = (pid: number) =>
     connection.query("SELECT application_name AS name FROM pg_stat_activity WHERE pid = $1", [pid]).pipe(
       Effect.map(({ rows }) => String(rows[0]?.["name"])),
@@ -74,5 +77,5 @@ export const observe: Effect.Effect<Observer, never, Scope.Scope> = Effect.gen(f
       )),
       Effect.asVoid(gone(application))
     )
-  return { sessions, applicationOf, gone, terminate }
+  return { count, sessions, applicationOf, gone, terminate }
 }).pipe(Effect.orDie)

@@ -1,0 +1,62 @@
+/**
+ * Where a PostgreSQL server is, as the options of its client say it.
+ *
+ * @since 0.1.0
+ */
+import * as Redacted from "effect/Redacted"
+import type * as Result from "effect/Result"
+import * as Endpoint from "../../../Resource/Endpoint.ts"
+
+/** The options of `PgClient` that say where the server is. */
+export interface AddressOptions {
+  readonly url?: Redacted.Redacted | undefined
+  readonly host?: string | undefined
+  readonly port?: number | undefined
+  readonly path?: string | undefined
+}
+
+/** What a URL says beside the address and the password. */
+export interface UrlParts {
+  readonly database: string | undefined
+  readonly username: string | undefined
+  /** In seconds; 0 is for no limit. */
+  readonly connectTimeout: number | undefined
+}
+
+const nonEmpty = (text: string | null): string | undefined => text === null || text === "" ? undefined : text
+
+const decoded = (text: string): string => {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
+}
+
+const urlOf = ({ url }: AddressOptions): URL | undefined =>
+  url === undefined ? undefined : URL.parse(Redacted.value(url)) ?? undefined
+
+/** Whether the URL, if there is one, is that of a PostgreSQL server. */
+export const isPostgresUrl = (options: AddressOptions): boolean =>
+  options.url === undefined || /^postgres(ql)?:$/.test(urlOf(options)?.protocol ?? "")
+
+/** Reads a URL as libpq does: what its query says comes before the rest. `PgConnection` reads the password by itself. */
+export const partsOf = (options: AddressOptions): UrlParts => {
+  const url = urlOf(options)
+  const query = (name: string) => nonEmpty(url?.searchParams.get(name) ?? null)
+  const timeout = query("connect_timeout")
+  return {
+    database: query("dbname") ?? nonEmpty(decoded(url?.pathname.slice(1) ?? "")),
+    username: query("user") ?? nonEmpty(decoded(url?.username ?? "")),
+    connectTimeout: timeout === undefined ? undefined : Number(timeout)
+  }
+}
+
+/** The endpoint of a server. Options come before the URL, and a host that begins with `/` is the folder of a Unix socket. */
+export const endpointOf = (options: AddressOptions): Result.Result<Endpoint.Endpoint, Endpoint.EndpointError> => {
+  if (options.path !== undefined) return Endpoint.parseResult(`unix:${options.path}`)
+  const url = options.url === undefined ? new URL("postgres://localhost") : urlOf(options)
+  if (options.host !== undefined) url?.searchParams.set("host", options.host)
+  if (options.port !== undefined) url?.searchParams.set("port", String(options.port))
+  return Endpoint.fromUrlResult(url ?? "")
+}

@@ -1,0 +1,119 @@
+/**
+ * `PgClient` over a pool of sessions.
+ *
+ * @since 0.1.0
+ */
+import * as PgClient from "@effect/sql-pg/PgClient"
+import type { Result } from "@effect/sql-pg/PgConnection"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as Reactivity from "effect/reactivity/Reactivity"
+import * as SqlClient from "effect/sql/SqlClient"
+import type { Acquirer, Borrower, Connection } from "effect/sql/SqlConnection"
+import { SqlError, UnknownError } from "effect/sql/SqlError"
+import * as Statement from "effect/sql/Statement"
+import * as ConnectionPool from "../../../Pool/ConnectionPool.ts"
+import { listener } from "./Listener.ts"
+import type { Settings } from "./Options.ts"
+import type { Session } from "./Session.ts"
+import { byFiber, exclusive, type SessionPool, standing } from "./SessionPool.ts"
+import { unwrapped } from "./SqlFailure.ts"
+import { StatementConnection } from "./StatementConnection.ts"
+
+const failure = (operation: string, message: string): SqlError =>
+  new SqlError({ reason: new UnknownError({ cause: new Error(message), message, operation }) })
+
+/** The server answers `COMMIT` with `ROLLBACK` where a statement of the transaction has failed. */
+const commit = (connection: Connection): Effect.Effect<void, SqlError> =>
+  Effect.flatMap(
+    // A connection of ours, whose raw result is that of the driver.
+    connection.executeRaw("COMMIT", []) as Effect.Effect<Result, SqlError>,
+    ({ command }) =>
+      command === "ROLLBACK"
+        ? Effect.fail(
+          failure("commit", "Postgres: COMMIT has rolled back a transaction in which a statement had failed")
+        )
+        : Effect.void
+  )
+
+/** PostgreSQL cuts longer names of channels, silently in `LISTEN` and with an error in `pg_notify`. */
+const longestChannel = 63
+
+const channelFailure = (channel: string): SqlError | undefined =>
+  new TextEncoder().encode(channel).byteLength <= longestChannel
+    ? undefined
+    : failure("notify", `Postgres: the name of a channel has at most ${longestChannel} bytes`)
+
+const spanAttributesOf = ({ endpoint, options, url }: Settings): ReadonlyArray<readonly [string, unknown]> => [
+  ...Object.entries(options.spanAttributes ?? {}),
+  ["db.system.name", "postgresql"],
+  ["db.namespace", options.database ?? url.database ?? options.username ?? url.username ?? "postgres"],
+  ["server.address", endpoint._tag === "UnixEndpoint" ? endpoint.path : endpoint.host],
+  ...(endpoint._tag === "UnixEndpoint" ? [] : [["server.port", endpoint.port] as const])
+]
+
+/** The part of a session that runs statements, made once for a session that is shared. */
+const ofShared = new WeakMap<Session, StatementConnection>()
+
+const connectionOf = (session: Session): StatementConnection => {
+  const known = ofShared.get(session)
+  if (known !== undefined) return known
+  const made = new StatementConnection(session)
+  ofShared.set(session, made)
+  return made
+}
+
+/** Leases a session for one statement. */
+const borrowerOf =
+  ({ connections, endpoint }: SessionPool): Borrower =>
+  <A, E, R>(f: (connection: Connection) => Effect.Effect<A, E, R>) =>
+    Effect.mapError(
+      ConnectionPool.use(connections, endpoint, (session) => f(connectionOf(session)), byFiber),
+      // A statement fails with errors of SQL alone, so that what has the tag of a pool's error is one.
+      (error) => unwrapped<E>(error)
+    )
+
+/** Makes the client. It holds nothing by itself. */
+export const clientOf = (
+  pool: SessionPool,
+  settings: Settings
+): Effect.Effect<PgClient.PgClient, never, Reactivity.Reactivity> =>
+  Effect.gen(function*() {
+    const { options } = settings
+    const { transformJson, transformQueryNames, transformResultNames } = options
+    // `SqlClient` knows a client by the identity of this effect, so each client gets one of its own.
+    const acquirer: Acquirer = Effect.map(exclusive(pool, settings), (session) => new StatementConnection(session))
+    const borrower = borrowerOf(pool)
+    const client = yield* SqlClient.make({
+      acquirer,
+      borrower,
+      transactionAcquirer: acquirer,
+      compiler: PgClient.makeCompiler(transformQueryNames, transformJson),
+      driver: "pg",
+      prepareTransactionControls: true,
+      commit,
+      releaseSavepoint: (name) => `RELEASE SAVEPOINT ${name}`,
+      spanAttributes: spanAttributesOf(settings),
+      ...(transformResultNames === undefined
+        ? {}
+        : { transformRows: Statement.defaultTransforms(transformResultNames, transformJson).array })
+    })
+    const json = Statement.custom<Statement.Custom<"PgJson", unknown>>("PgJson")
+    return Object.assign(client, {
+      // The type of the key is a literal, which an object literal widens.
+      [PgClient.TypeId]: PgClient.TypeId as PgClient.TypeId,
+      config: options,
+      json: (value: unknown) => Statement.fragment([json(value)]),
+      listen: listener(exclusive(pool, settings, standing)),
+      notify: (channel: string, payload: string) => {
+        const refused = channelFailure(channel)
+        if (refused !== undefined) return Effect.fail(refused)
+        const notified = "SELECT pg_notify($1, $2)"
+        return Effect.asVoid(borrower((connection) => connection.executeRaw(notified, [channel, payload])))
+      }
+    })
+  })
+
+/** The client as the services that it is. */
+export const servicesOf = (client: PgClient.PgClient): Context.Context<PgClient.PgClient | SqlClient.SqlClient> =>
+  Context.make(PgClient.PgClient, client).pipe(Context.add(SqlClient.SqlClient, client))

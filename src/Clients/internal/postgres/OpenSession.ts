@@ -1,0 +1,106 @@
+/**
+ * Opens a session: the password, the socket, and the login of `PgConnection` on it.
+ *
+ * @since 0.1.0
+ */
+import * as PgConnection from "@effect/sql-pg/PgConnection"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import type { SqlError } from "effect/sql/SqlError"
+import type { Duplex } from "node:stream"
+import type { Endpoint } from "../../../Resource/Endpoint.ts"
+import * as RawSocket from "../../../Resource/RawSocket.ts"
+import type { TcpConnectionError } from "../../../Resource/TcpConnection.ts"
+import { CancelSockets } from "./CancelSockets.ts"
+import type { Options, Settings } from "./Options.ts"
+import { limited, Session, type SessionState } from "./Session.ts"
+
+/** A password that is an Effect is evaluated for each session, before its socket is opened. */
+const passwordOf = ({ password }: Options): Effect.Effect<Redacted.Redacted | undefined> =>
+  Effect.isEffect(password) ? password : Effect.succeed(password)
+
+const stateOf = ({ connectionTTL, evictOn, reset }: Settings, socket: RawSocket.RawSocket, cancels: CancelSockets) => {
+  const state: SessionState = {
+    rules: { evictOn, reset, isSingleUse: Duration.isZero(connectionTTL) },
+    isDead: socket.isDead,
+    dead: socket.dead,
+    destroy: () => socket.raw.destroy(),
+    isBusy: false,
+    inTransaction: false,
+    isCancelled: false,
+    isUseless: false,
+    drained: () => cancels.drained(),
+    reserve: Effect.void,
+    recalled: Effect.never,
+    invalidate: Effect.void
+  }
+  return state
+}
+
+/** Hands out the socket of the session at the first call, and at each further one the socket of a CancelRequest. */
+const streamOf = (socket: RawSocket.RawSocket, cancels: CancelSockets, state: SessionState) => {
+  let isTaken = false
+  return {
+    isTaken: () => isTaken,
+    next: (): Duplex => {
+      if (isTaken) {
+        state.isCancelled = true
+        if (state.isBusy) cancels.limit()
+        return cancels.connect()
+      }
+      isTaken = true
+      return socket.raw
+    }
+  }
+}
+
+/** The parameters of the session, of which the address only serves as the name of the server in TLS. */
+const configOf = (
+  { connectTimeout, options, startupParameters }: Settings,
+  endpoint: Endpoint,
+  password: Redacted.Redacted | undefined
+): PgConnection.Config => ({
+  ...options,
+  ...(endpoint._tag === "TcpEndpoint" ? { host: endpoint.host, port: endpoint.port } : {}),
+  password,
+  connectTimeout,
+  keepAlive: undefined,
+  startupParameters
+})
+
+/**
+ * Opens sessions.
+ *
+ * The end of the scope asks the server to end a statement that is under way, ends the session without waiting for that, and then waits
+ * for both sockets.
+ */
+export const openWith = (settings: Settings) => {
+  const { connectTimeout, keepAlive, options } = settings
+  const dial = RawSocket.dial({ connectTimeout, keepAlive, closeTimeout: options.closeTimeout })
+  return (endpoint: Endpoint): Effect.Effect<Session, SqlError | TcpConnectionError, Scope.Scope> =>
+    Effect.gen(function*() {
+      const password = yield* passwordOf(options)
+      const socket = yield* dial(endpoint)
+      const fork = Effect.runForkWith(yield* Effect.context<never>())
+      const cancels = new CancelSockets(endpoint, socket, fork)
+      const state = stateOf(settings, socket, cancels)
+      const stream = streamOf(socket, cancels, state)
+      yield* Effect.addFinalizer(() => {
+        if (!stream.isTaken()) socket.raw.destroy()
+        return cancels.end
+      })
+      const base = yield* PgConnection.make({ ...configOf(settings, endpoint, password), stream: stream.next })
+      yield* Effect.addFinalizer(() =>
+        Effect.sync(() => {
+          if (state.isBusy && !state.isDead()) fork(base.interrupt)
+        })
+      )
+      return new Session(base, state)
+    })
+}
+
+/** Asks whether an idle session still works. A server that is silent ends it. */
+export const checkWith = ({ connectTimeout }: Settings) => ({ base, state }: Session): Effect.Effect<void, SqlError> =>
+  limited(Effect.asVoid(base.query("SELECT 1", [], false)), connectTimeout, state)

@@ -1,0 +1,168 @@
+/**
+ * The options of a PostgreSQL client: those of `@effect/sql-pg` and those of the pool.
+ *
+ * @since 0.1.0
+ */
+import type * as PgClient from "@effect/sql-pg/PgClient"
+import * as Duration from "effect/Duration"
+import * as Result from "effect/Result"
+import { checkOptions, type OptionCheck } from "../../../internal/Options.ts"
+import type { Options as PoolOptions } from "../../../Pool/ConnectionPool.ts"
+import type { Endpoint } from "../../../Resource/Endpoint.ts"
+import { endpointOf, isPostgresUrl, partsOf, type UrlParts } from "./Address.ts"
+import { guardRailParameters, type GuardRails } from "./GuardRails.ts"
+
+/**
+ * What is done about what a borrower may leave behind in a session.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Reset = "none" | "rollback" | "discard"
+
+/** Options of the pool that keep their names, and their defaults. */
+type PoolOptionNames =
+  | "acquireTimeout"
+  | "checkAfterIdle"
+  | "closeTimeout"
+  | "drainTimeout"
+  | "keepalive"
+  | "leakThreshold"
+  | "lifetimeJitter"
+  | "maxLease"
+  | "maxWaiters"
+  | "retry"
+  | "whenUnavailable"
+
+/**
+ * How sessions are opened, kept and leased. The options of `PgClient.PgPoolConfig` have their names and meaning, and every one has a
+ * default.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options
+  extends Omit<PgClient.PgPoolConfig, "stream">, Pick<PoolOptions<never, never, never, never>, PoolOptionNames>
+{
+  /** Most sessions, whatever their state: a whole number of at least 1. @default 10 */
+  readonly maxConnections?: number | undefined
+  /** Sessions that are kept however long they are idle, from the first use on: a whole number from 0 to `maxConnections`. @default 0 */
+  readonly minConnections?: number | undefined
+  /** A session that was idle for so long is closed; above 0. @default 60 seconds */
+  readonly idleTimeout?: Duration.Input | undefined
+  /**
+   * A session of this age is not leased again; 0 for sessions that are used once, `"Infinity"` for no limit. @default 5 minutes
+   */
+  readonly connectionTTL?: Duration.Input | undefined
+  /** Bound on one attempt to open a session, the login included; above 0. @default 5 seconds */
+  readonly connectTimeout?: Duration.Input | undefined
+  /** Idle time after which the kernel probes the server, at least 1 second. @default 30 seconds */
+  readonly keepAlive?: Duration.Input | undefined
+  /** Limits that the server enforces on each session. @default none */
+  readonly guardRails?: GuardRails | undefined
+  /**
+   * What is done about what a borrower may leave behind.
+   *
+   * - `"none"`: nothing. The next borrower finds what was left.
+   * - `"rollback"`: an open transaction is rolled back at the end of `reserve` and of a stream, and one that a single statement
+   *   leaves open closes its session. It costs nothing where there is none.
+   * - `"discard"`: after each lease also the settings, listeners, cursors, advisory locks, temporary tables and sequences of the session are
+   *   discarded, which costs one more round trip. Prepared statements stay.
+   *
+   * @default "rollback"
+   */
+  readonly reset?: Reset | undefined
+  /**
+   * SQLSTATEs that say that a session cannot be used any more, although it answers: it is closed instead of leased again.
+   *
+   * @default ["25006", "57P01", "57P02", "57P03"]: the server has become a standby, or is shutting down
+   */
+  readonly evictOn?: ReadonlyArray<string> | undefined
+}
+
+/** The options, checked and with their defaults. */
+export interface Settings {
+  readonly options: Options
+  readonly endpoint: Endpoint
+  readonly url: UrlParts
+  readonly maxConnections: number
+  readonly minConnections: number
+  readonly concurrency: number
+  readonly connectTimeout: Duration.Duration
+  readonly connectionTTL: Duration.Duration
+  readonly keepAlive: Duration.Duration
+  readonly startupParameters: Readonly<Record<string, string>>
+  readonly reset: Reset
+  readonly evictOn: ReadonlySet<string>
+}
+
+const failover = ["25006", "57P01", "57P02", "57P03"]
+
+const resets: ReadonlyArray<string> = ["none", "rollback", "discard"]
+
+const addressOf = ({ require }: OptionCheck, options: Options): Endpoint => {
+  const { host, path, port, url } = options
+  const [option, value] = path !== undefined
+    ? ["path", path]
+    : host !== undefined
+    ? ["host", host]
+    : port !== undefined
+    ? ["port", port]
+    : ["url", url]
+  return Result.getOrThrowWith(endpointOf(options), (error) => {
+    require(false, option, value, `name a server: ${error.message}`)
+    return error
+  })
+}
+
+const sizesOf = ({ require, whole }: OptionCheck, options: Options) => {
+  const maxConnections = whole("maxConnections", options.maxConnections ?? 10, { min: 1 })
+  const minConnections = whole("minConnections", options.minConnections ?? 0, { min: 0 })
+  const rule = `be at most maxConnections, which is ${maxConnections}`
+  require(minConnections <= maxConnections, "minConnections", minConnections, rule)
+  return { maxConnections, minConnections }
+}
+
+const sqlState = /^[0-9A-Z]{5}$/
+
+const evictOnOf = ({ require }: OptionCheck, states: ReadonlyArray<string>): ReadonlySet<string> => {
+  for (const state of states) {
+    require(sqlState.test(state), "evictOn", state, "have SQLSTATEs, of five digits and capital letters each")
+  }
+  return new Set(states)
+}
+
+/** A URL may say how long connecting may take; its 0 is for no limit, which a pool does not have. */
+const connectTimeoutOf = ({ duration }: OptionCheck, options: Options, url: UrlParts): Duration.Duration => {
+  const ofUrl = url.connectTimeout !== undefined && url.connectTimeout > 0 ? url.connectTimeout * 1000 : "5 seconds"
+  return duration("connectTimeout", options.connectTimeout ?? ofUrl, { min: 0, exclusive: true })
+}
+
+/** Checks options and applies their defaults. Throws `InvalidOption`. */
+export const settingsOf = (options: Options): Settings => {
+  const check = checkOptions("Postgres")
+  check.require(isPostgresUrl(options), "url", options.url, "begin with postgres: or postgresql:")
+  const url = partsOf(options)
+  const reset = options.reset ?? "rollback"
+  check.require(resets.includes(reset), "reset", reset, "be \"none\", \"rollback\" or \"discard\"")
+  const idleTimeout = check.duration("idleTimeout", options.idleTimeout ?? "60 seconds", {
+    min: 0,
+    exclusive: true,
+    infinite: true
+  })
+  return {
+    options,
+    url,
+    endpoint: addressOf(check, options),
+    ...sizesOf(check, options),
+    concurrency: options.multiplex === true
+      ? check.whole("multiplexConcurrency", options.multiplexConcurrency ?? 32, { min: 1 })
+      : 1,
+    connectTimeout: connectTimeoutOf(check, options, url),
+    connectionTTL: check.duration("connectionTTL", options.connectionTTL ?? "5 minutes", { min: 0, infinite: true }),
+    keepAlive: check.duration("keepAlive", options.keepAlive ?? "30 seconds", { min: 1000 }),
+    startupParameters: { ...guardRailParameters(check, options.guardRails, idleTimeout), ...options.startupParameters },
+    reset,
+    evictOn: evictOnOf(check, options.evictOn ?? failover)
+  }
+}

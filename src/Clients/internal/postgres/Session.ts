@@ -1,0 +1,195 @@
+/**
+ * A session as it is leased: the connection of `@effect/sql-pg`, and what has become of the session that this does not say.
+ *
+ * @since 0.1.0
+ */
+import type { Notification, PgConnection, Result, Row } from "@effect/sql-pg/PgConnection"
+import * as Cause from "effect/Cause"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Queue from "effect/Queue"
+import type * as Scope from "effect/Scope"
+import type { SqlError } from "effect/sql/SqlError"
+import * as Stream from "effect/Stream"
+import { elapsed } from "../../../internal/Timeout.ts"
+import type { Recall } from "../../../Pool/ConnectionPool.ts"
+import type { Settings } from "./Options.ts"
+import { causedBy, failedWith } from "./SqlFailure.ts"
+import { beginsTransaction, endsTransaction } from "./SqlText.ts"
+
+/** The rules by which a session is leased again. */
+export interface SessionRules extends Pick<Settings, "evictOn" | "reset"> {
+  /** A session is closed after its first lease. */
+  readonly isSingleUse: boolean
+}
+
+/** What is known of a session. The views of the session write it. */
+export interface SessionState {
+  readonly rules: SessionRules
+  /** Whether its socket has ended. */
+  readonly isDead: () => boolean
+  /** Completes as soon as its socket has ended. */
+  readonly dead: Effect.Effect<void>
+  /** Ends its socket at once, with which its statements fail. */
+  readonly destroy: () => void
+  /** A statement was sent, and has not succeeded since. */
+  isBusy: boolean
+  inTransaction: boolean
+  /** A CancelRequest was sent, which the server may act on after the statement that it was meant for. */
+  isCancelled: boolean
+  /** The server has said that the session cannot be used any more. */
+  isUseless: boolean
+  /** A statement that was cancelled has ended. */
+  drained: () => void
+  /** Keeps other borrowers off the session. Without a pool that shares sessions there are none. */
+  reserve: Effect.Effect<void, never, Scope.Scope>
+  /** Completes when its pool wants the session back, which has to be leased. Without a pool it never does. */
+  recalled: Effect.Effect<Recall>
+  /** Has its pool close the session instead of leasing it again. Without a pool there is nothing to do. */
+  invalidate: Effect.Effect<void>
+}
+
+/**
+ * Runs a statement of ours with a limit. A statement that is interrupted waits for its server, so the limit ends the session instead,
+ * and the statement fails by that.
+ */
+export const limited = <A, E>(
+  statement: Effect.Effect<A, E>,
+  limit: Duration.Duration,
+  state: SessionState
+): Effect.Effect<A, E> =>
+  Effect.raceFirst(
+    statement,
+    Effect.andThen(elapsed(limit), Effect.andThen(Effect.sync(state.destroy), Effect.never))
+  )
+
+/** Whether a session may be leased again, after a borrow that ended so, or before the next one. */
+export const isReusable = ({ state }: Session, exit?: Exit.Exit<unknown, unknown>): boolean => {
+  const { evictOn, isSingleUse, reset } = state.rules
+  if (state.isDead() || state.isCancelled || state.isUseless) return false
+  if (state.inTransaction && reset !== "none") return false
+  if (exit === undefined) return true
+  state.isBusy = false
+  return !isSingleUse && (Exit.isSuccess(exit) || !Cause.hasDies(exit.cause) && !failedWith(exit, evictOn))
+}
+
+/**
+ * A session, shared with others or not. It is a `PgConnection` that notes what its statements do to the session.
+ *
+ * Errors of its statements are judged by {@link isReusable}, when the borrow has failed with them, which costs a statement nothing.
+ */
+export class Session implements PgConnection {
+  readonly "~@effect/sql-pg/PgConnection" = "~@effect/sql-pg/PgConnection"
+  /** The connection that this is a view of. */
+  readonly base: PgConnection
+  readonly state: SessionState
+
+  constructor(base: PgConnection, state: SessionState) {
+    this.base = base
+    this.state = state
+  }
+
+  get config() {
+    return this.base.config
+  }
+
+  get processId() {
+    return this.base.processId
+  }
+
+  get interrupt() {
+    return this.base.interrupt
+  }
+
+  /** An exclusive view, for as long as the scope is open. */
+  get pin(): Effect.Effect<Session, never, Scope.Scope> {
+    return Effect.andThen(
+      this.state.reserve,
+      Effect.map(this.base.pin, (pinned): Session => new ExclusiveSession(pinned, this.state))
+    )
+  }
+
+  readonly query = (sql: string, params?: ReadonlyArray<unknown>, prepare = true): Effect.Effect<Result, SqlError> =>
+    this.run(sql, params, prepare, (result) => result)
+
+  readonly queryValues = (
+    sql: string,
+    params?: ReadonlyArray<unknown>,
+    prepare = true
+  ): Effect.Effect<ReadonlyArray<ReadonlyArray<unknown>>, SqlError> => {
+    this.begin(sql)
+    return this.watch(Effect.map(this.base.queryValues(sql, params, prepare), (values) => {
+      this.succeeded(sql, "")
+      return values
+    }))
+  }
+
+  readonly stream = (sql: string, params?: ReadonlyArray<unknown>): Stream.Stream<Row, SqlError> =>
+    Stream.unwrap(Effect.map(this.pin, (pinned) => pinned.stream(sql, params)))
+
+  readonly listen = (
+    channel: string
+  ): Effect.Effect<Queue.Dequeue<Notification, SqlError>, SqlError, Scope.Scope> =>
+    Effect.flatMap(this.pin, (pinned) => pinned.listen(channel))
+
+  /** Runs a statement, and takes from its result what is asked for. */
+  run<A>(
+    sql: string,
+    params: ReadonlyArray<unknown> | undefined,
+    prepare: boolean,
+    take: (result: Result) => A
+  ): Effect.Effect<A, SqlError> {
+    this.begin(sql)
+    return this.watch(Effect.map(this.base.query(sql, params, prepare), (result) => {
+      this.succeeded(sql, result.command)
+      return take(result)
+    }))
+  }
+
+  /** Notes what is known before the answer: a statement that is interrupted may have begun a transaction. */
+  protected begin(sql: string): void {
+    this.state.isBusy = true
+    if (beginsTransaction(sql)) this.state.inTransaction = true
+  }
+
+  protected succeeded(sql: string, command: string): void {
+    const { state } = this
+    state.isBusy = false
+    if (state.inTransaction) state.inTransaction = !endsTransaction(sql)
+    else state.inTransaction = command === "BEGIN" || command === "START"
+  }
+
+  protected watch<A>(statement: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> {
+    return statement
+  }
+}
+
+/** A session that no other borrower uses. Its borrower may handle the errors of its statements, so each is judged. */
+class ExclusiveSession extends Session {
+  override get pin(): Effect.Effect<Session, never, Scope.Scope> {
+    return Effect.succeed(this)
+  }
+
+  override readonly stream = (sql: string, params?: ReadonlyArray<unknown>): Stream.Stream<Row, SqlError> =>
+    Stream.suspend(() => {
+      this.begin(sql)
+      return Stream.onExit(this.base.stream(sql, params), (exit) => Effect.sync(() => this.judge(exit)))
+    })
+
+  override readonly listen = (channel: string) => this.base.listen(channel)
+
+  protected override watch<A>(statement: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> {
+    return Effect.onExitPrimitive(statement, (exit) => {
+      if (Exit.isFailure(exit)) this.judge(exit)
+      return undefined
+    })
+  }
+
+  /** A statement that was interrupted has ended by now. */
+  private judge(exit: Exit.Exit<unknown, unknown>): void {
+    this.state.isBusy = false
+    this.state.drained()
+    if (Exit.isFailure(exit) && causedBy(exit.cause, this.state.rules.evictOn)) this.state.isUseless = true
+  }
+}

@@ -1,0 +1,29 @@
+/**
+ * The connector of PostgreSQL sessions.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import type { SqlError } from "effect/sql/SqlError"
+import * as Connector from "../../../Resource/Connector.ts"
+import type { Endpoint } from "../../../Resource/Endpoint.ts"
+import type { TcpConnectionError } from "../../../Resource/TcpConnection.ts"
+import { loadDriver } from "./LoadDriver.ts"
+import type { Settings } from "./Options.ts"
+import { isReusable, type Session } from "./Session.ts"
+
+/** Opens sessions, says which are leased again, and when one has died. */
+export const connectorOf = (
+  settings: Settings
+): Connector.Connector<Endpoint, Session, SqlError | TcpConnectionError> => {
+  const driver = Effect.map(loadDriver, ({ checkWith, openWith }) => ({
+    open: openWith(settings),
+    check: checkWith(settings)
+  }))
+  return Connector.make({
+    open: (endpoint: Endpoint) => Effect.flatMap(driver, ({ open }) => open(endpoint)),
+    check: (session: Session) => Effect.flatMap(driver, ({ check }) => check(session)),
+    closed: ({ state }: Session) => state.dead,
+    isReusable
+  })
+}
