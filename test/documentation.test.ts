@@ -224,6 +224,14 @@ describe("the options of a JSON-RPC client", () => {
   })
 })
 
+describe("the options of a MySQL client", () => {
+  it("are those of docs/clients/mysql.md, with the defaults of their doc comments", () => {
+    const tables = tablesOf("docs/clients/mysql.md", "option")
+    const documented = defaultsIn("src/Clients/internal/mysql/Options.ts", "Options")
+    assert.deepStrictEqual(Object.fromEntries(column(tables, "default")), Object.fromEntries(documented))
+  })
+})
+
 /** The defaults of a policy as the code has them. A type that lacks an option does not compile. */
 const retryDefaults: Record<keyof RetryPolicy.Options, unknown> = RetryPolicy.make({})
 

@@ -34,7 +34,7 @@ export const TaggedError = <Tag extends string>(tag: Tag): TaggedErrorClass<Tag>
 }
 
 /** A case of an error, with its own message. */
-interface Reason {
+export interface Reason {
   readonly message: string
   readonly isRetryable: boolean
 }

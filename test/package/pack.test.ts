@@ -124,6 +124,7 @@ describe("the packed package", () => {
     const open = "await Effect.runPromise(Effect.scoped(Client.connector().open({ _tag: \"TcpEndpoint\" })))"
     missing("NodePostgres", "pg", open)
     missing("Postgres", "@effect/sql-pg", open.replace("connector()", "connector({})"))
+    missing("Mysql", "mysql2", open)
     missing(
       "Http",
       "@effect/platform-node",

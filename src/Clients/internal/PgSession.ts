@@ -25,10 +25,13 @@ const untilReady = (client: Client): Effect.Effect<void> =>
  * of the session by then holds for the next borrower.
  */
 const failWhenReady = (client: Client): void => {
-  const { query } = client
-  const later = (error: unknown) => Effect.runPromise(Effect.andThen(untilReady(client), Effect.fail(error)))
+  const query: unknown = Reflect.get(client, "query")
+  const later = (error: unknown) =>
+    Effect.runPromise(untilReady(client)).then(() => {
+      throw error
+    })
   const own = (...args: ReadonlyArray<unknown>): unknown => {
-    const answer: unknown = Reflect.apply(query, client, args)
+    const answer: unknown = Reflect.apply(query as () => unknown, client, args)
     return answer instanceof Promise ? answer.catch(later) : answer
   }
   Object.assign(client, { query: own })

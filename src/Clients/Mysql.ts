@@ -1,0 +1,147 @@
+/**
+ * MySQL and MariaDB as a `SqlClient` of Effect, over a pool of this library. It needs the package `mysql2`, version 3.
+ *
+ * **Example** (A query)
+ *
+ * ```ts no-run
+ * import { Effect, Layer, Redacted } from "effect"
+ * import * as Mysql from "effect-sluice/Mysql"
+ * import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+ * import { SqlClient } from "effect/sql/SqlClient"
+ *
+ * const Database = Mysql.layer({ host: "127.0.0.1", database: "orders", username: "app", password: Redacted.make("...") })
+ *
+ * const program = Effect.gen(function*() {
+ *   const sql = yield* SqlClient
+ *   return yield* sql`select count(*) as n from orders where total > ${100}`
+ * })
+ *
+ * await Effect.runPromise(Effect.provide(program, Database.pipe(Layer.provide(ResourceMonitor.layer))))
+ * ```
+ *
+ * @since 0.1.0
+ */
+import type * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Reactivity from "effect/reactivity/Reactivity"
+import type * as Scope from "effect/Scope"
+import * as SqlClient from "effect/sql/SqlClient"
+import { fromConfig } from "../internal/ConfigFailure.ts"
+import type { InvalidOption } from "../internal/InvalidOption.ts"
+import type { ResourceMonitor } from "../Monitor/Service.ts"
+import type { ClientError, Connector } from "../Resource/Connector.ts"
+import type { Endpoint } from "../Resource/Endpoint.ts"
+import { makeCancel } from "./internal/mysql/Cancel.ts"
+import { clientOf } from "./internal/mysql/Client.ts"
+import { type Connection, driver } from "./internal/mysql/Driver.ts"
+import { type Options, type Settings, settingsOf } from "./internal/mysql/Options.ts"
+import { connectorOf } from "./internal/mysql/SessionConnector.ts"
+import { makePool, type SessionPool } from "./internal/mysql/SessionPool.ts"
+
+export { InvalidOption } from "../internal/InvalidOption.ts"
+export { ClientError } from "../Resource/Connector.ts"
+export { makeCompiler } from "./internal/mysql/Compiler.ts"
+export type { Connection } from "./internal/mysql/Driver.ts"
+export type { Options } from "./internal/mysql/Options.ts"
+export type { SessionPool } from "./internal/mysql/SessionPool.ts"
+
+/**
+ * The pool of sessions behind the client: for what needs a session of its own, and for operating it.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Pool extends Context.Service<Pool, SessionPool>()("effect-sluice/Mysql/Pool") {}
+
+/**
+ * Makes a connector of `mysql2`, for a pool of your own. The key says where a connection goes, whatever the options say. It throws
+ * `InvalidOption` on options that make no sense.
+ *
+ * **Details**
+ *
+ * - A connection is leased again only with all statements answered, no transaction open, and autocommit on. A statement that is sent
+ *   by the borrower is counted whichever way it is sent, also `connection.promise().query`.
+ * - `check` is a ping. The socket is closed at once where a connection must not be leased again.
+ * - `open` and `check` fail with `ClientError`, whose `cause` is what `mysql2` has thrown. It dies where `mysql2` is not installed, and says
+ *   which package to install.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const connector = (options: Options = {}): Connector<Endpoint, Connection, ClientError> =>
+  connectorOf(settingsOf(options))
+
+type Needs = Reactivity.Reactivity | ResourceMonitor | Scope.Scope
+
+interface Built {
+  readonly pool: SessionPool
+  readonly client: SqlClient.SqlClient
+}
+
+const built = (settings: Settings): Effect.Effect<Built, never, Needs> =>
+  Effect.gen(function*() {
+    // A package that is missing is noticed when the program starts.
+    yield* driver
+    const connector = connectorOf(settings)
+    const pool = yield* makePool(settings, connector)
+    const cancel = settings.kills ? makeCancel(connector, settings.endpoint) : undefined
+    return { pool, client: yield* clientOf(pool, settings, cancel) }
+  })
+
+/**
+ * Makes a client over a pool that lives until the scope ends. It opens nothing before the first use, so it fails with nothing. It dies with
+ * `InvalidOption` on options that make no sense.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options: Options): Effect.Effect<SqlClient.SqlClient, never, Needs> =>
+  Effect.map(Effect.suspend(() => built(settingsOf(options))), ({ client }) => client)
+
+const services = (settings: Settings): Effect.Effect<Context.Context<Pool | SqlClient.SqlClient>, never, Needs> =>
+  Effect.map(
+    built(settings),
+    ({ client, pool }) => Context.make(SqlClient.SqlClient, client).pipe(Context.add(Pool, pool))
+  )
+
+/**
+ * Provides `SqlClient` and {@link Pool}. It opens nothing before the first use, so it fails with nothing.
+ *
+ * **Details**
+ *
+ * - A statement runs on a connection that is leased for it alone; a transaction, a stream and `sql.reserve` keep theirs.
+ * - A statement that is interrupted ends at the server. So does one whose stream is not read to its end.
+ * - A transaction that the server has rolled back by itself, as after a deadlock, does not commit: `withTransaction` fails, although
+ *   MySQL answers `COMMIT` with success.
+ * - Errors are `SqlError`. No connection in time is a `ConnectionError` with what stalled the borrower in its message and the
+ *   `PoolError` as its `cause`; a login that is refused is the server's own error.
+ *
+ * **Gotchas**
+ *
+ * - A statement ends by `KILL QUERY` and the number of its session, over another connection. Where a balancer spreads connections over several
+ *   servers behind one address, set `onInterrupt: "close"`.
+ * - `SET`, locks of `GET_LOCK` and temporary tables stay in a session.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options): Layer.Layer<Pool | SqlClient.SqlClient, never, ResourceMonitor> =>
+  Layer.provide(Layer.effectContext(Effect.suspend(() => services(settingsOf(options)))), Reactivity.layer)
+
+/**
+ * {@link layer} with options from `Config`: one for all options, or a record of one for each. Fails with `ConfigError` when a value is
+ * missing, cannot be parsed, or makes no sense as the option.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig = (
+  config: Config.Wrap<Options>
+): Layer.Layer<Pool | SqlClient.SqlClient, Config.ConfigError, ResourceMonitor> => {
+  const checked = (options: Options) =>
+    // Nothing else is thrown by a check of options.
+    Effect.try({ try: () => settingsOf(options), catch: (refusal) => refusal as InvalidOption })
+  return Layer.provide(Layer.effectContext(Effect.flatMap(fromConfig(config, checked), services)), Reactivity.layer)
+}
