@@ -191,6 +191,7 @@ const tcpOptions: Record<keyof TcpConnection.ConnectorOptions, true> = {
   keepAlive: true,
   tls: true,
   lookup: true,
+  refreshAddresses: true,
   answers: true
 }
 
@@ -206,6 +207,7 @@ describe("the options of a TCP connection", () => {
   const tables = tablesOf("docs/tcp.md", "option")
   const documented = new Map([
     ...defaultsIn("src/Resource/internal/tcp/DialOptions.ts", "Options"),
+    ...defaultsIn("src/Resource/internal/tcp/DialOptions.ts", "ReuseOptions"),
     ...defaultsIn("src/Resource/TcpConnection.ts", "ConnectorOptions")
   ])
 

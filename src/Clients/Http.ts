@@ -92,6 +92,8 @@ export interface Options {
   readonly tls?: Exclude<TcpConnection.Options["tls"], boolean> | undefined
   /** Looks host names up, as in `TcpConnection`. @default Node's `dns.lookup` */
   readonly lookup?: TcpConnection.Options["lookup"]
+  /** How often a host name is looked up again, as in `TcpConnection.connector`, or `false` for never. @default 30 seconds */
+  readonly refreshAddresses?: TcpConnection.ConnectorOptions["refreshAddresses"]
   /** Where the connections of an origin go, such as a Unix socket. @default the host and port of the origin */
   readonly endpoint?: ((origin: URL) => Endpoint) | undefined
   /** Further options of undici's `Client`, such as `maxHeaderSize` and `maxResponseSize`. @default none */

@@ -13,7 +13,7 @@ import { CloseTimeout } from "../internal/CloseTimeout.ts"
 import { DialSite, TrackedByPool } from "../internal/DialContext.ts"
 import { labelOf } from "../internal/SafeText.ts"
 import type { Endpoint } from "./Endpoint.ts"
-import { type Options, settingsOf } from "./internal/tcp/DialOptions.ts"
+import { type ReuseOptions, reuseSettingsOf } from "./internal/tcp/DialOptions.ts"
 import { dialRecorded, dialReserved } from "./internal/tcp/RecordedDial.ts"
 import { awaitDriver, unread } from "./internal/tcp/Socket.ts"
 import type { TcpConnectionError } from "./TcpConnectionError.ts"
@@ -28,6 +28,8 @@ export interface RawSocket {
   readonly raw: Net.Socket
   /** Whether the peer has ended its side, or the socket is gone. */
   readonly isDead: () => boolean
+  /** Whether it may be leased again, as far as the addresses of its endpoint's name are concerned. */
+  readonly isCurrent: () => boolean
   /** Completes as soon as {@link RawSocket.isDead} is `true`. */
   readonly dead: Effect.Effect<void>
 }
@@ -44,12 +46,12 @@ export interface RawSocket {
  * @category constructors
  * @since 0.1.0
  */
-export const dial = (options: Options = {}): (endpoint: Endpoint) => Effect.Effect<
+export const dial = (options: ReuseOptions = {}): (endpoint: Endpoint) => Effect.Effect<
   RawSocket,
   TcpConnectionError,
   Scope.Scope
 > => {
-  const settings = settingsOf(options)
+  const settings = reuseSettingsOf(options)
   return (endpoint) =>
     closeOnFailure(Effect.gen(function*() {
       const asked = { label: labelOf(endpoint), site: yield* DialSite }
@@ -68,6 +70,7 @@ export const dial = (options: Options = {}): (endpoint: Endpoint) => Effect.Effe
       return {
         raw: socket.raw,
         isDead: () => Deferred.isDoneUnsafe(socket.dead) || socket.raw.destroyed,
+        isCurrent: socket.isCurrent,
         dead: Deferred.await(socket.dead)
       }
     }))

@@ -15,7 +15,7 @@ import { labelOf } from "../internal/SafeText.ts"
 import * as Connector from "./Connector.ts"
 import type { Endpoint } from "./Endpoint.ts"
 import type { DialSettings } from "./internal/tcp/Dial.ts"
-import { type Options, settingsOf } from "./internal/tcp/DialOptions.ts"
+import { type Options, type ReuseOptions, reuseSettingsOf, settingsOf } from "./internal/tcp/DialOptions.ts"
 import { acquireGuarded, type GuardedHandle } from "./internal/tcp/GuardedConnection.ts"
 import * as ReadWrite from "./internal/tcp/ReadWrite.ts"
 import { dialRecorded, dialReserved } from "./internal/tcp/RecordedDial.ts"
@@ -69,6 +69,11 @@ export interface TcpConnection {
    * asked for may still come, and what was written may have been sent in part.
    */
   readonly isAbandoned: () => boolean
+  /**
+   * Whether it may be leased again, as far as the addresses of its endpoint's name are concerned: see `refreshAddresses` of
+   * {@link connector}. For other connections it is `true`.
+   */
+  readonly isCurrent: () => boolean
   /** Completes as soon as the peer has ended its side or the connection is gone, on whichever side it ended. */
   readonly dead: Effect.Effect<void>
   /**
@@ -92,6 +97,7 @@ const fromSocket = (socket: TcpSocket, hold: Hold): TcpConnection => ({
   hasUnread: () => socket.raw.readableLength > 0,
   isUnanswered: () => socket.unanswered,
   isAbandoned: () => socket.abandoned,
+  isCurrent: socket.isCurrent,
   dead: Deferred.await(socket.dead),
   abort: hold(abort(socket)),
   closed: Deferred.await(socket.closed)
@@ -171,7 +177,7 @@ export const connect = (
  * @category models
  * @since 0.1.0
  */
-export interface ConnectorOptions extends Options {
+export interface ConnectorOptions extends ReuseOptions {
   /**
    * Whether the peer answers what is written to it. With `false` a connection is leased again also after a write that no
    * read followed, and after a borrow that failed. @default true
@@ -185,7 +191,7 @@ const isReusable = (
   exit: Exit.Exit<unknown, unknown> | undefined,
   answers: boolean
 ): boolean => {
-  if (connection.hasUnread() || connection.isAbandoned()) return false
+  if (connection.hasUnread() || connection.isAbandoned() || !connection.isCurrent()) return false
   if (!answers) return exit === undefined || isCleanExit(exit)
   return !connection.isUnanswered() && (exit === undefined || Exit.isSuccess(exit))
 }
@@ -203,6 +209,9 @@ const isReusable = (
  * - something was written and no read has returned bytes since,
  * - there are bytes that were not read.
  *
+ * When the addresses of a name change, its connections to addresses that are gone are replaced, each when it would be leased next. A look-up
+ * every 30 seconds notices that (`refreshAddresses`).
+ *
  * Where the peer never answers, such as with a log or metrics server, the first of them (as far as failures go) and the third
  * would close working connections: `answers: false` switches them off.
  *
@@ -218,7 +227,7 @@ const isReusable = (
 export const connector = (
   options: ConnectorOptions = {}
 ): Connector.Connector<Endpoint, TcpConnection, TcpConnectionError> => {
-  const settings = settingsOf(options)
+  const settings = reuseSettingsOf(options)
   const answers = options.answers ?? true
   return Connector.make({
     open: (endpoint: Endpoint) => open(endpoint, settings, undefined),

@@ -8,21 +8,23 @@ import * as Effect from "effect/Effect"
 import * as Connector from "../../../Resource/Connector.ts"
 import { type Endpoint, type EndpointError, fromUrl } from "../../../Resource/Endpoint.ts"
 import * as RawSocket from "../../../Resource/RawSocket.ts"
-import type { Options, TcpConnectionError } from "../../../Resource/TcpConnection.ts"
+import type * as TcpConnection from "../../../Resource/TcpConnection.ts"
 import { HttpConnection } from "./HttpConnection.ts"
 import { type Target, targetOf } from "./Origin.ts"
 
 /** The options that concern one connection. */
-export interface ConnectorOptions extends Pick<Options, "connectTimeout" | "lookup"> {
-  readonly tls?: Exclude<Options["tls"], boolean> | undefined
+export interface ConnectorOptions
+  extends Pick<TcpConnection.ConnectorOptions, "connectTimeout" | "lookup" | "refreshAddresses">
+{
+  readonly tls?: Exclude<TcpConnection.Options["tls"], boolean> | undefined
   readonly endpoint?: ((origin: URL) => Endpoint) | undefined
   readonly client?: Undici.Client.Options | undefined
 }
 
 type Dial = ReturnType<typeof RawSocket.dial>
 
-const dialers = ({ connectTimeout, lookup, tls }: ConnectorOptions): (target: Target) => Dial => {
-  const options = { connectTimeout, lookup }
+const dialers = ({ connectTimeout, lookup, refreshAddresses, tls }: ConnectorOptions): (target: Target) => Dial => {
+  const options = { connectTimeout, lookup, refreshAddresses }
   const secure = { ALPNProtocols: ["http/1.1"], ...tls }
   const plain = RawSocket.dial(options)
   const encrypted = RawSocket.dial({ ...options, tls: secure })
@@ -37,7 +39,7 @@ export const makeConnector = (
   undici: typeof Undici,
   options: ConnectorOptions,
   keepAliveTimeout: number
-): Connector.Connector<string, HttpConnection, TcpConnectionError | EndpointError> => {
+): Connector.Connector<string, HttpConnection, TcpConnection.TcpConnectionError | EndpointError> => {
   const dialer = dialers(options)
   const { endpoint: chosen } = options
   const endpointOf = chosen === undefined ? fromUrl : (url: URL) => Effect.sync(() => chosen(url))

@@ -56,7 +56,8 @@ export class HttpConnection {
   /** Whether another request may be sent on it. */
   get isReusable(): boolean {
     const { raw } = this.#socket
-    return !this.#isSpent && !this.#socket.isDead() && (this.#isPassedOn || raw.readableLength === 0)
+    if (this.#isSpent || this.#socket.isDead() || !this.#socket.isCurrent()) return false
+    return this.#isPassedOn || raw.readableLength === 0
   }
 
   /** Sends no further request on it. */

@@ -78,7 +78,12 @@ const configOf = (
  */
 export const openWith = (settings: Settings) => {
   const { connectTimeout, keepAlive, options } = settings
-  const dial = RawSocket.dial({ connectTimeout, keepAlive, closeTimeout: options.closeTimeout })
+  const dial = RawSocket.dial({
+    connectTimeout,
+    keepAlive,
+    closeTimeout: options.closeTimeout,
+    refreshAddresses: false
+  })
   return (endpoint: Endpoint): Effect.Effect<Session, SqlError | TcpConnectionError, Scope.Scope> =>
     Effect.gen(function*() {
       const password = yield* passwordOf(options)

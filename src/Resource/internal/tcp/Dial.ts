@@ -18,6 +18,7 @@ import { type Target, targetsOf } from "./AddressLookup.ts"
 import { combinedError } from "./CombinedError.ts"
 import { reserveMoreIn } from "./DialReservation.ts"
 import { HappyEyeballs } from "./HappyEyeballs.ts"
+import type { DialedName, ResolvedNames } from "./ResolvedNames.ts"
 import { closeGracefully, ready, type TcpSocket, type UseSettings, watch } from "./Socket.ts"
 
 /** The options of a dial, with their defaults applied. */
@@ -29,6 +30,8 @@ export interface DialSettings extends UseSettings {
   readonly keepAlive: Duration.Duration | undefined
   readonly tls: Tls.ConnectionOptions | undefined
   readonly lookup: Net.LookupFunction | undefined
+  /** `undefined`: connections stay in use when the addresses of their name change. */
+  readonly names: ResolvedNames | undefined
 }
 
 /** A dial under way. */
@@ -36,6 +39,7 @@ interface Dial {
   readonly endpoint: Endpoint
   readonly settings: DialSettings
   readonly attempts: HappyEyeballs<TcpSocket>
+  readonly name: DialedName | undefined
   phase: DialPhase
 }
 
@@ -77,8 +81,10 @@ const connectRaw = (target: Target, { keepAlive, noDelay }: DialSettings): Net.S
   })
 
 /** Takes over a connected socket, or wraps it with TLS, which then owns it. */
-const adopt = (dial: Dial, raw: Net.Socket, tls: Tls.ConnectionOptions | undefined): TcpSocket => {
-  const use = { settings: dial.settings, reclaim: () => dial.attempts.reclaim() }
+const adopt = (dial: Dial, raw: Net.Socket, target: Target, tls: Tls.ConnectionOptions | undefined): TcpSocket => {
+  const { attempts, name, settings } = dial
+  name?.connected(target)
+  const use = { settings, reclaim: () => attempts.reclaim(), isCurrent: () => name?.mayLease(target) ?? true }
   if (tls === undefined) return ready(watch(dial.endpoint, raw, use))
   dial.phase = "Handshake"
   // TLS reports errors of the raw socket as well.
@@ -97,11 +103,12 @@ const begin = (endpoint: Endpoint, settings: DialSettings): Effect.Effect<Dial, 
         const tls = settings.tls && readTls(settings.tls)
         const attempts = new HappyEyeballs<TcpSocket>({
           connect: (target) => connectRaw(target, settings),
-          adopt: (raw) => adopt(dial, raw, tls),
+          adopt: (raw, target) => adopt(dial, raw, target, tls),
           claim: Context.get(context, CurrentReservation),
           reserveMore: reserveMoreIn(context, endpoint)
         })
-        const dial: Dial = { endpoint, settings, attempts, phase: "LookUp" }
+        const name = settings.names?.use(endpoint, context)
+        const dial: Dial = { endpoint, settings, attempts, name, phase: "LookUp" }
         return dial
       },
       catch: (cause) => dialFailed(endpoint, cause)
@@ -138,6 +145,7 @@ const connected = (dial: Dial): Effect.Effect<TcpSocket, TcpConnectionError> => 
   const { attempts, endpoint, settings } = dial
   return Effect.flatMap(targetsOf(endpoint, settings.lookup), (targets) => {
     dial.phase = "Connect"
+    dial.name?.found(targets)
     return Effect.flatMap(attempts.run(targets), () =>
       attempts.winner === undefined
         ? Effect.fail(dialFailed(endpoint, combinedError(attempts.failures)))
@@ -145,8 +153,9 @@ const connected = (dial: Dial): Effect.Effect<TcpSocket, TcpConnectionError> => 
   })
 }
 
-const close = ({ attempts, settings }: Dial): Effect.Effect<void> => {
+const close = ({ attempts, name, settings }: Dial): Effect.Effect<void> => {
   attempts.end()
+  name?.release()
   const socket = attempts.winner
   return socket === undefined
     ? Effect.void

@@ -8,6 +8,7 @@ import type * as Net from "node:net"
 import type * as Tls from "node:tls"
 import { aboveZero, checkOptions } from "../../../internal/Options.ts"
 import type { DialSettings } from "./Dial.ts"
+import { ResolvedNames } from "./ResolvedNames.ts"
 
 /**
  * How to open and close a connection.
@@ -44,6 +45,29 @@ export interface Options {
   readonly lookup?: Net.LookupFunction | undefined
 }
 
+/**
+ * How to open and close connections that are leased again.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ReuseOptions extends Options {
+  /**
+   * How often the name of an endpoint is looked up again while connections to it are open; above 0, or `false` for never. A connection
+   * whose address the name has had in none of the last two look-ups is not leased again, as soon as a dial to one of its present addresses
+   * has succeeded. @default 30 seconds
+   */
+  readonly refreshAddresses?: Duration.Input | false | undefined
+}
+
+/** The options with their defaults, for connections that are leased again. Throws `InvalidOption` on invalid ones. */
+export const reuseSettingsOf = (options: ReuseOptions): DialSettings => {
+  const { lookup, refreshAddresses = "30 seconds" } = options
+  if (refreshAddresses === false) return settingsOf(options)
+  const interval = checkOptions("TcpConnection").duration("refreshAddresses", refreshAddresses, aboveZero)
+  return { ...settingsOf(options), names: new ResolvedNames(Duration.toMillis(interval), lookup) }
+}
+
 /** The options with their defaults. Throws `InvalidOption` on invalid ones. */
 export const settingsOf = (options: Options): DialSettings => {
   const check = checkOptions("TcpConnection")
@@ -60,6 +84,7 @@ export const settingsOf = (options: Options): DialSettings => {
     noDelay: options.noDelay ?? true,
     keepAlive: keepAlive === false ? undefined : check.duration("keepAlive", keepAlive, { min: 1000 }),
     tls: options.tls === true ? {} : options.tls === false ? undefined : options.tls,
-    lookup: options.lookup
+    lookup: options.lookup,
+    names: undefined
   }
 }

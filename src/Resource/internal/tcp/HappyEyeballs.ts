@@ -19,7 +19,7 @@ export interface AttemptOptions<A> {
   /** Starts to connect. May throw. */
   readonly connect: (target: Target) => Net.Socket
   /** Takes over the connected socket, in the same step. May throw. */
-  readonly adopt: (raw: Net.Socket) => A
+  readonly adopt: (raw: Net.Socket, target: Target) => A
   /** The dial's reservation, of one descriptor. */
   readonly claim: Reservation
   /** Reserves a further descriptor; `undefined` if the gate refuses. */
@@ -142,7 +142,7 @@ export class HappyEyeballs<A> {
     this.#destroyPending()
     this.#reclaim = attempt.room === this.#main ? undo : this.#moveClaim(attempt.room)
     try {
-      this.winner = this.#options.adopt(attempt.raw)
+      this.winner = this.#options.adopt(attempt.raw, attempt.target)
     } catch (error) {
       attempt.destroy()
       this.failures.push(error)

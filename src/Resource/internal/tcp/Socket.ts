@@ -46,6 +46,8 @@ export interface TcpSocket {
   readonly dead: Deferred.Deferred<void>
   /** Done when the socket is closed and its descriptor is free. */
   readonly closed: Deferred.Deferred<Ending>
+  /** Whether the name of its endpoint still has its address. */
+  readonly isCurrent: () => boolean
   /** Ready for use: connected, and with TLS after its handshake. */
   connected: boolean
   /** Reserves the descriptor again at the gate if its dial still runs. */
@@ -89,7 +91,7 @@ const endingOf = ({ error, forced, raw }: TcpSocket): Ending => ({
 export const watch = (
   endpoint: Endpoint,
   raw: Net.Socket,
-  { reclaim, settings }: Pick<TcpSocket, "reclaim" | "settings">
+  { isCurrent, reclaim, settings }: Pick<TcpSocket, "isCurrent" | "reclaim" | "settings">
 ): TcpSocket => {
   const socket: TcpSocket = {
     endpoint,
@@ -97,6 +99,7 @@ export const watch = (
     raw,
     dead: Deferred.makeUnsafe(),
     closed: Deferred.makeUnsafe(),
+    isCurrent,
     connected: false,
     reclaim,
     closing: false,
