@@ -3,6 +3,8 @@
  * same as JSON, and `--only timeouts,bare,keyed,retry,storm,loads,outages,queueing,recovery,monitor,import` leaves tables out. A missed
  * target is said, and is no failure.
  *
+ * `--only redis` compares a client with its peers. It needs a server, and is not among the tables that are printed by default.
+ *
  * `--only before-after --control PATH` compares with another copy of the library, a checkout or an installed package, which
  * `node benchmark/control.ts COMMIT` makes of a commit. It prints the tables `borrows`, `dials` and `endpoints`, of which
  * `--only before-after-dials` and so on prints one. `--rounds 1` takes so many rounds in the place of eleven.
@@ -11,6 +13,7 @@ import { cpus } from "node:os"
 import { parseArgs } from "node:util"
 import { beforeAfter, type PartName } from "./before-after.ts"
 import { withoutTimeouts, withTimeouts } from "./borrowing.ts"
+import { redis } from "./clients/redis.ts"
 import { importing } from "./import.ts"
 import { keyed } from "./keyed.ts"
 import { monitor } from "./monitor.ts"
@@ -51,6 +54,7 @@ const sections: Record<string, () => Promise<Table>> = {
   recovery: () => recovery(rounds.measured),
   monitor: () => monitor(flags.quick ? 5 : 30),
   import: () => importing(rounds.measured),
+  redis: () => redis(rounds, flags.quick ? 100 : 400),
   "before-after-borrows": () => against("borrows"),
   "before-after-dials": () => against("dials"),
   "before-after-endpoints": () => against("endpoints")

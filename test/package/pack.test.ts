@@ -123,6 +123,8 @@ describe("the packed package", () => {
     }
     const open = "await Effect.runPromise(Effect.scoped(Client.connector().open({ _tag: \"TcpEndpoint\" })))"
     missing("NodePostgres", "pg", open)
+    missing("IoRedis", "ioredis", open)
+    missing("Redis", "redis", open)
     missing("Postgres", "@effect/sql-pg", open.replace("connector()", "connector({})"))
     missing("Mysql", "mysql2", open)
     missing(

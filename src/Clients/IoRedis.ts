@@ -1,0 +1,133 @@
+/**
+ * Connections of `ioredis` for a pool. It needs the package `ioredis`, version 6.
+ *
+ * **Example** (A pool of clients of ioredis)
+ *
+ * ```ts no-run
+ * import { Effect } from "effect"
+ * import * as ConnectionPool from "effect-sluice/ConnectionPool"
+ * import * as Endpoint from "effect-sluice/Endpoint"
+ * import * as IoRedis from "effect-sluice/IoRedis"
+ * import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+ *
+ * const endpoint = Endpoint.tcp("127.0.0.1", 6379)
+ *
+ * const program = Effect.gen(function*() {
+ *   const pool = yield* ConnectionPool.make({ connector: IoRedis.connector({ db: 1 }), maxPerEndpoint: 5 })
+ *   return yield* ConnectionPool.use(pool, endpoint, (client) => Effect.tryPromise(() => client.incr("visits")))
+ * }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layer))
+ *
+ * await Effect.runPromise(program)
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import type { Redis, RedisOptions } from "ioredis"
+import * as Connector from "../Resource/Connector.ts"
+import type { Endpoint } from "../Resource/Endpoint.ts"
+import { evaluate, type Password } from "./internal/Password.ts"
+import { loadPeer } from "./internal/Peer.ts"
+
+/**
+ * The `RedisOptions` of ioredis, without what the pool decides: where to connect, for how long to try, and when again.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options<E = never, R = never> extends
+  Omit<
+    RedisOptions,
+    | "autoResendUnfulfilledCommands"
+    | "autoResubscribe"
+    | "connectTimeout"
+    | "Connector"
+    | "enableOfflineQueue"
+    | "host"
+    | "lazyConnect"
+    | "monitor"
+    | "password"
+    | "path"
+    | "port"
+    | "reconnectOnError"
+    | "replyMapping"
+    | "retryStrategy"
+    | "sentinels"
+  >
+{
+  /** The password: a text, a `Redacted`, or an effect that is run for each connection. @default none */
+  readonly password?: Password<E, R> | undefined
+}
+
+/** One dial: the driver, and all its options. */
+interface Dial {
+  readonly Redis: typeof Redis
+  readonly options: Omit<RedisOptions, "replyMapping">
+}
+
+const clients = Connector.fromPromise({
+  create: ({ options, Redis }: Dial): Redis => new Redis(options),
+  connect: (client) => client.connect(),
+  close: (client) => client.quit(),
+  destroy: (client) => {
+    client.disconnect()
+    client.stream?.destroy()
+  },
+  closed: (client, onClosed) => {
+    // ioredis says that a connection is closed one turn after its socket has read the end.
+    client.once("connect", () => client.stream.once("end", onClosed))
+    client.once("close", onClosed).once("end", onClosed)
+  },
+  check: (client) => client.ping(),
+  // `mode` says nothing of subscriptions with the protocol RESP3.
+  isReusable: (client) => client.status === "ready" && !client.condition?.subscriber
+})
+
+const driver = loadPeer({ entry: "IoRedis", name: "ioredis", version: 6 }, () => import("ioredis"))
+
+const addressOf = (endpoint: Endpoint): RedisOptions =>
+  endpoint._tag === "TcpEndpoint" ? { host: endpoint.host, port: endpoint.port } : { path: endpoint.path }
+
+/** The client neither waits, reconnects nor repeats: the pool opens again, and a command of a dead client fails at once. */
+const ours = {
+  lazyConnect: true,
+  retryStrategy: null,
+  reconnectOnError: null,
+  connectTimeout: 0,
+  autoResubscribe: false,
+  autoResendUnfulfilledCommands: false,
+  enableOfflineQueue: false
+} as const
+
+/**
+ * A connector of ioredis: its keys are endpoints, its connections connected clients.
+ *
+ * **Details**
+ *
+ * - A client whose socket has ended is closed before it is leased. One that is subscribed is not leased again, nor is one
+ *   whose borrow was interrupted or died.
+ * - `check` is `PING`.
+ * - `open` and `check` fail with `ClientError`, whose `cause` is what ioredis has thrown. It dies where `ioredis` is not installed, and
+ *   says which package to install.
+ *
+ * **Gotchas**
+ *
+ * - `SELECT`, `WATCH` and `MULTI` without `EXEC` stay in a connection. Undo them in the borrow.
+ * - At the end of a connection `QUIT` waits for the commands in flight, at most `closeTimeout`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const connector = <E = never, R = never>(
+  options: Options<E, R> = {}
+): Connector.Connector<Endpoint, Redis, Connector.ClientError | E, R> => {
+  const { password, ...login } = options
+  const open = (endpoint: Endpoint) =>
+    Effect.gen(function*() {
+      const { Redis } = yield* driver
+      const evaluated = yield* evaluate(password)
+      const secret = evaluated === undefined ? {} : { password: evaluated }
+      return yield* clients.open({ Redis, options: { ...login, ...secret, ...addressOf(endpoint), ...ours } })
+    })
+  return Connector.make({ ...clients, open })
+}

@@ -1,0 +1,297 @@
+/**
+ * Effect's `Redis` service over a pool: one Layer in the place of `NodeRedis.layer`, the programs above it unchanged. It needs the
+ * package `redis`, version 6.
+ *
+ * **Details**
+ *
+ * - Commands of all fibers go over one connection, one behind the other, without waiting for each other.
+ * - Reserved connections, blocking commands and transactions have connections of their own, and so have the subscriptions, together.
+ * - Every connection is opened by a pool: through the gate of the `ResourceMonitor`, with the delays of the retry policy, when it is
+ *   first needed. `redis` itself reconnects nothing and queues nothing.
+ *
+ * **Example** (Counting in Redis)
+ *
+ * ```ts no-run
+ * import { Effect, Layer } from "effect"
+ * import * as Redis from "effect-sluice/Redis"
+ * import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+ * import { Redis as Client } from "effect/persistence/Redis"
+ *
+ * const RedisLive = Redis.layer({ url: "redis://127.0.0.1:6379", clientName: "shop" }).pipe(
+ *   Layer.provide(ResourceMonitor.layer)
+ * )
+ *
+ * const visits = Effect.gen(function*() {
+ *   const redis = yield* Client
+ *   return yield* redis.send<number>("INCR", "visits")
+ * })
+ *
+ * await Effect.runPromise(Effect.provide(visits, RedisLive))
+ * ```
+ *
+ * @since 0.1.0
+ */
+import type * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { Redis, type RedisError } from "effect/persistence/Redis"
+import type * as Scope from "effect/Scope"
+import { InvalidOption } from "../internal/InvalidOption.ts"
+import type { ResourceMonitor } from "../Monitor/Service.ts"
+import * as ConnectionPool from "../Pool/ConnectionPool.ts"
+import * as PoolOptions from "../Pool/PoolOptions.ts"
+import type * as Connector from "../Resource/Connector.ts"
+import type { Endpoint } from "../Resource/Endpoint.ts"
+import { kindOf } from "./internal/redis/CommandKind.ts"
+import { CommandRefused, failed, fromPool } from "./internal/redis/Failure.ts"
+import { connectorOf, loadRedis } from "./internal/redis/OpenClient.ts"
+import { reserve, sendBlocking } from "./internal/redis/ReservedConnections.ts"
+import { evalWith } from "./internal/redis/Scripts.ts"
+import type { Client } from "./internal/redis/Session.ts"
+import { dialOf, type DialOptions, type Options, type Settings, settingsOf } from "./internal/redis/Settings.ts"
+import { makeSharedCommands } from "./internal/redis/SharedCommands.ts"
+import { makeSubscriptions } from "./internal/redis/Subscriptions.ts"
+
+export { InvalidOption } from "../internal/InvalidOption.ts"
+export { CommandRefused, CommandTimeout } from "./internal/redis/Failure.ts"
+export type { Client } from "./internal/redis/Session.ts"
+export type { ClientOptions, DialOptions, Options } from "./internal/redis/Settings.ts"
+
+/**
+ * The pools behind Effect's `Redis`, for their figures and for what its service does not have.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RedisPool {
+  /** The key of all connections. */
+  readonly endpoint: Endpoint
+  /** The one connection that all commands share. */
+  readonly shared: ConnectionPool.ConnectionPool<Endpoint, Client>
+  /** Connections for one user each: reserved ones, and those of blocking commands and transactions. */
+  readonly exclusive: ConnectionPool.ConnectionPool<Endpoint, Client>
+  /** The one connection of all subscriptions. */
+  readonly subscriptions: ConnectionPool.ConnectionPool<Endpoint, Client>
+  /**
+   * Runs a function of node-redis on the shared connection. It must leave the connection as it was: no transaction, blocking command,
+   * subscription, `SELECT` or `close`.
+   */
+  readonly use: <A>(f: (client: Client) => Promise<A>) => Effect.Effect<A, RedisError>
+  /**
+   * Runs a function of node-redis on a connection of its own: for `watch` and `multi`, and for commands that block. If it is interrupted the
+   * connection is closed.
+   */
+  readonly useExclusive: <A>(f: (client: Client) => Promise<A>) => Effect.Effect<A, RedisError>
+}
+
+/**
+ * Effect's `Redis`, and the pools behind it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type PooledRedis = Redis["Service"] & { readonly pool: RedisPool }
+
+/**
+ * The service of {@link RedisPool}.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Pool extends Context.Service<Pool, RedisPool>()("effect-sluice/Redis/Pool") {}
+
+type Pools = Pick<RedisPool, "endpoint" | "shared" | "exclusive" | "subscriptions">
+
+/** The three pools. Closed in the order in which they are needed no more. */
+const makePools = <E, R>(settings: Settings<E, R>) =>
+  Effect.gen(function*() {
+    const { dial, endpoint, maxConnections, minConnections, pool } = settings
+    const exclusive = connectorOf(dial, "Exclusive")
+    return {
+      endpoint,
+      shared: yield* ConnectionPool.make({
+        ...pool,
+        connector: connectorOf(dial, "Shared"),
+        maxPerEndpoint: 1,
+        maxTotal: 1,
+        concurrency: Infinity
+      }),
+      exclusive: yield* ConnectionPool.make({
+        ...pool,
+        connector: exclusive,
+        maxPerEndpoint: maxConnections,
+        maxTotal: maxConnections,
+        minPerEndpoint: minConnections
+      }),
+      // A move to another connection loses messages.
+      subscriptions: yield* ConnectionPool.make({
+        ...pool,
+        connector: exclusive,
+        maxPerEndpoint: 1,
+        maxTotal: 1,
+        maxLifetime: Infinity
+      })
+    } satisfies Pools
+  })
+
+const rules = {
+  Session:
+    "it changes its connection, which all commands share. Options of the layer set the user, the database and the name; " +
+    "Redis.reserve has a connection of its own",
+  Transaction: "transactions need a connection of their own: Redis.reserve, or Redis.Pool.useExclusive"
+}
+
+const refused = (command: string, kind: keyof typeof rules) =>
+  Effect.fail(failed(new CommandRefused({ command, rule: rules[kind] })))
+
+const makeSend = ({ endpoint, exclusive, shared }: Pools, settings: Settings<never, never>) =>
+  Effect.map(makeSharedCommands(shared, settings), (commands): Redis["Service"]["send"] => (command, ...args) => {
+    const kind = kindOf(command, args)
+    switch (kind) {
+      case "Plain":
+        return commands.send([command, ...args])
+      case "Blocking":
+        return sendBlocking(exclusive, endpoint, [command, ...args])
+      default:
+        return refused(command, kind)
+    }
+  })
+
+/** Runs a function of promises on a connection of a pool. */
+const usePromise = (pool: ConnectionPool.ConnectionPool<Endpoint, Client>, endpoint: Endpoint): RedisPool["use"] => {
+  const use: RedisPool["use"] = (f) => {
+    const called = (client: Client) => Effect.tryPromise({ try: () => f(client), catch: failed })
+    return Effect.mapError(
+      ConnectionPool.use(pool, endpoint, called, { site: use }),
+      (error) => error._tag === "PoolError" ? fromPool(error) : error
+    )
+  }
+  return use
+}
+
+const makeFrom = <E, R>(settings: Settings<E, R>) =>
+  Effect.gen(function*() {
+    // Here and not at the first command: that it is missing is a mistake of the program.
+    yield* loadRedis
+    const pools = yield* makePools(settings)
+    const { endpoint, exclusive, shared, subscriptions } = pools
+    // What is sent does not depend on how connections log in.
+    const limits = settings as unknown as Settings<never, never>
+    const send = yield* makeSend(pools, limits)
+    const channels = yield* makeSubscriptions(subscriptions, limits)
+    const client: PooledRedis = {
+      send,
+      eval: evalWith(send),
+      reserve: reserve(exclusive, endpoint),
+      subscribe: (channel) => channels.subscribe(channel),
+      pool: { ...pools, use: usePromise(shared, endpoint), useExclusive: usePromise(exclusive, endpoint) }
+    }
+    return client
+  })
+
+/**
+ * Makes Effect's `Redis` and its pools, until the scope ends. Nothing is opened before it is needed.
+ *
+ * **Details**
+ *
+ * - `send` puts a command on the shared connection. One that may block (`BLPOP`, `XREAD` with `BLOCK`) goes to a connection of its own.
+ *   `MULTI`, `WATCH`, `SELECT`, `SUBSCRIBE` and their like fail with `CommandRefused`: on a shared connection they would change what the
+ *   commands of other fibers do.
+ * - A command that is interrupted before it was sent is not sent. One that was sent runs at the server, and its answer is dropped.
+ * - A command whose answer does not come within `commandTimeout` fails with `CommandTimeout`. If the connection was silent all that time,
+ *   it is closed, and what was sent on it fails too. No command is sent twice.
+ * - At the end of the scope the answers of what was sent are waited for, at most `closeTimeout`. Connections with one user are
+ *   closed at once: a blocking command has no end that could be waited for.
+ * - Errors are `RedisError`. Its `cause` is what node-redis has thrown, such as the server's own error; or `PoolError`, if there was no connection.
+ * - It dies with `InvalidOption` on options that make no sense, and where `redis` is not installed.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <E = never, R = never>(
+  options: Options<E, R> = {}
+): Effect.Effect<PooledRedis, never, R | ResourceMonitor | Scope.Scope> =>
+  Effect.flatMap(Effect.sync(() => settingsOf(options)), makeFrom)
+
+const asContext = Effect.map((client: PooledRedis) => Context.make(Redis, client).pipe(Context.add(Pool, client.pool)))
+
+/**
+ * Provides Effect's `Redis`, and {@link Pool}.
+ *
+ * @see {@link make} for what it does
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = <E = never, R = never>(
+  options: Options<E, R> = {}
+): Layer.Layer<Redis | Pool, never, R | ResourceMonitor> => Layer.effectContext(asContext(make(options)))
+
+/** The options, or the first rule that one of them breaks. */
+const checked = <E, R>(options: Options<E, R>): Effect.Effect<Settings<E, R>, InvalidOption> =>
+  Effect.try({
+    try: () => {
+      const settings = settingsOf(options)
+      PoolOptions.settingsOf({ ...settings.pool, connector: connectorOf(settings.dial, "Exclusive") })
+      return settings
+    },
+    catch: (error) => {
+      if (error instanceof InvalidOption) return error
+      throw error
+    }
+  })
+
+/**
+ * Provides Effect's `Redis` with options from `Config`: one for all options, or a record of one for each.
+ *
+ * **Details**
+ *
+ * It fails with `ConfigError` when a value is missing, cannot be parsed, or is invalid as the option. All else is as for {@link layer}.
+ *
+ * **Example** (The address and the password from the environment)
+ *
+ * ```ts
+ * import { Config, Layer } from "effect"
+ * import * as Redis from "effect-sluice/Redis"
+ * import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+ *
+ * const RedisLive = Redis.layerConfig({
+ *   url: Config.String("REDIS_URL"),
+ *   password: Config.Redacted("REDIS_PASSWORD"),
+ *   commandTimeout: Config.succeed("2 seconds")
+ * }).pipe(Layer.provide(ResourceMonitor.layer))
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig = <E = never, R = never>(
+  config: Config.Wrap<Options<E, R>>
+): Layer.Layer<Redis | Pool, Config.ConfigError, R | ResourceMonitor> =>
+  Layer.effectContext(
+    Effect.gen(function*() {
+      const { fromConfig } = yield* Effect.promise(() => import("../internal/ConfigFailure.ts"))
+      const settings = yield* fromConfig(config, (options: Options<E, R>) => checked(options))
+      return yield* asContext(makeFrom(settings))
+    })
+  )
+
+/**
+ * A connector of node-redis for a pool of your own: its keys are endpoints, its connections connected clients, with one user each.
+ *
+ * **Details**
+ *
+ * - A client is not leased again with keys watched, while it is subscribed, with an answer outstanding of a command of `Redis.reserve`, or after a borrow
+ *   that was interrupted or died. It is closed at once, because a polite close would wait for commands that block.
+ * - `check` is `PING`. `open` and `check` fail with `ClientError`, whose `cause` is what node-redis has thrown.
+ *
+ * **Gotchas**
+ *
+ * `SELECT` and the like stay in a connection. Undo them in the borrow.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const connector = <E = never, R = never>(
+  options: DialOptions<E, R> = {}
+): Connector.Connector<Endpoint, Client, Connector.ClientError | E, R> => connectorOf(dialOf(options), "Exclusive")

@@ -1,0 +1,99 @@
+/**
+ * Opens, checks and closes clients of node-redis.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import type { RedisClientOptions } from "redis"
+import * as Connector from "../../../Resource/Connector.ts"
+import type { Endpoint } from "../../../Resource/Endpoint.ts"
+import { evaluate } from "../Password.ts"
+import { loadPeer } from "../Peer.ts"
+import { type Client, Session, sessionOf } from "./Session.ts"
+import type { Dial } from "./Settings.ts"
+
+type Redis = typeof import("redis")
+
+/** The driver, or the advice to install it. */
+export const loadRedis: Effect.Effect<Redis> = loadPeer(
+  { entry: "Redis", name: "redis", version: 6 },
+  () => import("redis")
+)
+
+/** One dial: where to, and what was evaluated for it. */
+interface Attempt {
+  readonly redis: Redis
+  readonly endpoint: Endpoint
+  readonly password: string | undefined
+}
+
+const addressOf = (endpoint: Endpoint) =>
+  endpoint._tag === "TcpEndpoint" ? { host: endpoint.host, port: endpoint.port } : { path: endpoint.path }
+
+/**
+ * The client's own limits and reconnection are off: the pool has a limit for connecting, opens again with its own delay and through
+ * the gate, and a command of a dead client must fail instead of waiting in it.
+ */
+const clientOptionsOf = <E, R>(
+  { clientName, clientOptions, database, tls, username }: Dial<E, R>,
+  { endpoint, password }: Attempt,
+  signal: AbortSignal
+): RedisClientOptions => ({
+  ...clientOptions,
+  // Without this each command gets a timer of its own, which tells only how long it waited to be written.
+  commandOptions: { timeout: undefined, ...clientOptions.commandOptions },
+  ...(username === undefined ? {} : { username }),
+  ...(password === undefined ? {} : { password }),
+  ...(clientName === undefined ? {} : { name: clientName }),
+  database,
+  disableOfflineQueue: true,
+  // On such a notice the client would move to another server by itself.
+  maintNotifications: "disabled",
+  socket: {
+    ...addressOf(endpoint),
+    ...(tls && { ...tls, tls: true }),
+    signal,
+    connectTimeout: 0,
+    reconnectStrategy: false
+  }
+} as RedisClientOptions)
+
+const create = <E, R>(dial: Dial<E, R>, attempt: Attempt): Client => {
+  const connecting = new AbortController()
+  const client = attempt.redis.createClient(clientOptionsOf(dial, attempt, connecting.signal)) as Client
+  new Session(client, String(attempt.endpoint), connecting)
+  return client
+}
+
+/** Who uses a connection: many at once, or one after another. */
+export type Usage = "Shared" | "Exclusive"
+
+/** A connector of clients. */
+export const connectorOf = <E, R>(
+  dial: Dial<E, R>,
+  usage: Usage
+): Connector.Connector<Endpoint, Client, Connector.ClientError | E, R> => {
+  const isShared = usage === "Shared"
+  const clients = Connector.fromPromise<Attempt, Client>({
+    create: (attempt) => create(dial, attempt),
+    connect: (client) => client.connect(),
+    destroy: (client) => sessionOf(client).destroy(),
+    // A close waits for the commands in flight. Of a blocking one that was given up there is no end to see.
+    close: isShared ? (client) => client.close() : undefined,
+    closed: (client, onClosed) => client.once("error", onClosed).once("end", onClosed),
+    check: (client) => client.ping(),
+    isReusable: (client) => {
+      const session = sessionOf(client)
+      return session.isReusable && (isShared || session.pending === 0)
+    },
+    reuseAfterInterruption: isShared
+  })
+  return {
+    ...clients,
+    open: (endpoint) =>
+      Effect.flatMap(
+        Effect.all([loadRedis, evaluate(dial.password)]),
+        ([redis, password]) => clients.open({ redis, endpoint, password })
+      )
+  }
+}

@@ -1,0 +1,144 @@
+/**
+ * One connection to a Redis server: a client of node-redis, and what is known of its state.
+ *
+ * @since 0.1.0
+ */
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type { RedisError } from "effect/persistence/Redis"
+import type { createClient } from "redis"
+import { kindOf } from "./CommandKind.ts"
+import { CommandTimeout, failed, isReply } from "./Failure.ts"
+import { Pending, type Sent } from "./Pending.ts"
+import { after, noTransaction, type Transaction } from "./Transaction.ts"
+
+/**
+ * A client of node-redis.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Client = ReturnType<typeof createClient>
+
+const sessions = new WeakMap<Client, Session>()
+
+/** The session of a client that was made by a connector of this library. */
+export const sessionOf = (client: Client): Session => {
+  const session = sessions.get(client)
+  if (session === undefined) throw new Error("This client of Redis was not made by a connector of effect-sluice/Redis")
+  return session
+}
+
+/** The state of one connection. Only this class changes it. */
+export class Session {
+  readonly client: Client
+  readonly endpoint: string
+  /** Ends the socket while it connects, which the client itself does not. */
+  readonly connecting: AbortController
+  readonly #pending = new Pending()
+  readonly #onAnswered = new Set<() => void>()
+  #transaction: Transaction = noTransaction
+  /** A command has changed the connection for good, was given up, or nothing more comes over it. */
+  #isUnfit = false
+
+  constructor(client: Client, endpoint: string, connecting: AbortController) {
+    this.client = client
+    this.endpoint = endpoint
+    this.connecting = connecting
+    sessions.set(client, this)
+    // A client that cannot read an answer emits this too, and goes on.
+    client.once("error", () => this.spoil())
+  }
+
+  /** Commands without an answer. */
+  get pending(): number {
+    return this.#pending.count
+  }
+
+  /** Commands that were sent so far. */
+  get sent(): number {
+    return this.#pending.sent
+  }
+
+  /** A command may be sent. */
+  get isUsable(): boolean {
+    return !this.#isUnfit && this.client.isReady
+  }
+
+  /** The next borrower finds the connection as a new one. */
+  get isReusable(): boolean {
+    const { isOpen, isWatching } = this.#transaction
+    return this.isUsable && !isOpen && !isWatching && !this.#pending.hasExpired &&
+      !this.client.isWatching && !this.client.isPubSubActive
+  }
+
+  /** It is not used again. */
+  spoil(): void {
+    this.#isUnfit = true
+  }
+
+  /** Ends the connection at once, whatever its state. */
+  destroy(): void {
+    this.spoil()
+    this.client.destroy()
+    this.connecting.abort()
+  }
+
+  /** Completes when every command has its answer. */
+  readonly answered: Effect.Effect<void> = Effect.callback((resume) => {
+    const wake = () => resume(Effect.void)
+    if (this.pending === 0) return wake()
+    this.#onAnswered.add(wake)
+    return Effect.sync(() => this.#onAnswered.delete(wake))
+  })
+
+  /** Sends a command, and waits for its answer. If it is interrupted the answer is dropped when it comes. */
+  command<A>(argv: Array<string>): Effect.Effect<A, RedisError> {
+    return Effect.callback<A, RedisError>((resume) => {
+      this.#send<A>(argv, resume)
+    })
+  }
+
+  /** Sends a command on a connection that has one user. One that was interrupted may run on, so the connection is not used again. */
+  ownCommand<A>(argv: Array<string>): Effect.Effect<A, RedisError> {
+    const [command = "", ...args] = argv
+    const answered = Effect.callback<A, RedisError>((resume) => {
+      if (kindOf(command, args) === "Session") this.spoil()
+      this.#send<A>(argv, resume)
+      return Effect.sync(() => this.spoil())
+    })
+    return Effect.map(answered, (reply) => {
+      if (kindOf(command, args) === "Transaction") this.#transaction = after(this.#transaction, command)
+      return reply
+    })
+  }
+
+  /** Fails the commands that have waited for more than `limit` ticks. A connection that was silent all that time is closed. */
+  tick(limit: number, duration: Duration.Duration): void {
+    const { expired, isSilent } = this.#pending.tick(limit)
+    if (isSilent) this.spoil()
+    for (const { expire } of expired) expire(duration, isSilent)
+    if (isSilent) this.destroy()
+  }
+
+  #send<A>(argv: Array<string>, resume: (exit: Exit.Exit<A, RedisError>) => void): void {
+    const sent = this.#pending.add((after, isSilent) =>
+      resume(Exit.fail(failed(
+        new CommandTimeout({ endpoint: this.endpoint, after, isSilent, pending: this.pending })
+      )))
+    )
+    this.client.sendCommand<A>(argv).then((reply) => {
+      this.#settle(sent, true)
+      resume(Exit.succeed(reply))
+    }, (error: unknown) => {
+      this.#settle(sent, isReply(error))
+      resume(Exit.fail(failed(error)))
+    })
+  }
+
+  #settle(sent: Sent, isAnswer: boolean): void {
+    this.#pending.settle(sent, isAnswer)
+    if (this.#onAnswered.size > 0 && this.pending === 0) { for (const wake of this.#onAnswered) wake() }
+  }
+}

@@ -1,0 +1,169 @@
+/**
+ * Commands of all fibers on one connection, one behind the other.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as FiberSet from "effect/FiberSet"
+import * as Option from "effect/Option"
+import type { RedisError } from "effect/persistence/Redis"
+import type * as Scope from "effect/Scope"
+import { AgeClock } from "../../../internal/AgeClock.ts"
+import { elapsed, timeoutOption } from "../../../internal/Timeout.ts"
+import { sleepUnref } from "../../../internal/Timer.ts"
+import * as ConnectionPool from "../../../Pool/ConnectionPool.ts"
+import type { Endpoint } from "../../../Resource/Endpoint.ts"
+import { fromPool, isReply } from "./Failure.ts"
+import { type Client, type Session, sessionOf } from "./Session.ts"
+import type { Settings } from "./Settings.ts"
+
+type Limits = Pick<Settings<never, never>, "endpoint" | "commandTimeout" | "connectTimeout" | "checkAfterIdle">
+
+/** The longest tick in ms. A connection without commands for one to two ticks goes back to its pool. */
+const longestTick = 250
+
+/** A command that waits too long fails after this many ticks at the latest. */
+const ticksPerTimeout = 8
+
+/**
+ * Sends commands on the connection of a pool that shares it.
+ *
+ * **Details**
+ *
+ * While commands come, one standing lease keeps the connection, and each command goes to it directly: a borrow for each would cost a
+ * tenth of the throughput. A command that finds no such connection borrows as any user of the pool does, with its own deadline and
+ * place in the queue, and has the lease renewed. After a while without commands the lease ends, so that idle time, checks and lifetime are the pool's.
+ * When the pool recalls the connection, the lease ends too: what was sent is answered there, and further commands borrow the next one.
+ */
+export class SharedCommands {
+  readonly #pool: ConnectionPool.ConnectionPool<Endpoint, Client>
+  readonly #limits: Limits
+  readonly #clock: AgeClock
+  readonly #fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
+  readonly #tick: number
+  readonly #ticks: number
+  /** The connection of the standing lease. */
+  #session: Session | undefined
+  #isHeld = false
+  /** When a command found no other one under way. */
+  #usedAt = 0
+  /** The check of a connection that was unused for long although its lease has not ended: the process stood still. */
+  #check: Fiber.Fiber<void> | undefined
+
+  constructor(
+    pool: ConnectionPool.ConnectionPool<Endpoint, Client>,
+    limits: Limits,
+    clock: Clock.Clock,
+    fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
+  ) {
+    this.#pool = pool
+    this.#limits = limits
+    this.#clock = new AgeClock(clock)
+    this.#fork = fork
+    const timeout = Duration.toMillis(limits.commandTimeout)
+    this.#tick = Math.min(Math.max(Math.floor(timeout / ticksPerTimeout), 1), longestTick)
+    this.#ticks = Math.ceil(timeout / this.#tick)
+  }
+
+  /** Sends a command and waits for its answer. */
+  send<A>(argv: Array<string>): Effect.Effect<A, RedisError> {
+    return Effect.suspend(() => {
+      const session = this.#ready()
+      if (session !== undefined) return session.command<A>(argv)
+      const doubted = this.#session
+      return doubted?.isUsable === true
+        ? Effect.andThen(this.#checked(doubted), this.send<A>(argv))
+        : this.#borrow<A>(argv)
+    })
+  }
+
+  /** The connection of the standing lease, if a command may be sent on it now. */
+  #ready(): Session | undefined {
+    const session = this.#session
+    if (session === undefined || this.#check !== undefined || !session.isUsable) return undefined
+    if (session.pending > 0) return session
+    const now = this.#clock.now()
+    if (now - this.#usedAt > Duration.toMillis(this.#limits.checkAfterIdle)) return undefined
+    this.#usedAt = now
+    return session
+  }
+
+  #borrow<A>(argv: Array<string>): Effect.Effect<A, RedisError> {
+    const answer = ConnectionPool.use(this.#pool, this.#limits.endpoint, (client) => {
+      if (!this.#isHeld) this.#fork(this.#hold)
+      return sessionOf(client).command<A>(argv)
+    }, { site: "fiber" })
+    return Effect.mapError(answer, (error) => error._tag === "PoolError" ? fromPool(error) : error)
+  }
+
+  /** Keeps the connection until it is quiet or recalled. */
+  readonly #hold: Effect.Effect<void> = Effect.suspend(() => {
+    this.#isHeld = true
+    const lease = ConnectionPool.get(this.#pool, this.#limits.endpoint, { standing: true, site: "fiber" })
+    const held = Effect.flatMap(lease, (client) => this.#keep(client))
+    return Effect.ensuring(
+      Effect.ignore(Effect.scoped(held)),
+      Effect.sync(() => {
+        this.#session = undefined
+        this.#isHeld = false
+      })
+    )
+  })
+
+  #keep(client: Client): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const session = sessionOf(client)
+      this.#session = session
+      this.#usedAt = this.#clock.synchronize()
+      const over = Effect.raceFirst(this.#untilQuiet(session), ConnectionPool.recalled(this.#pool, client))
+      return Effect.flatMap(over, (recall) => {
+        this.#session = undefined
+        // A drain waits for leases, and these commands have none of their own. Otherwise the polite close waits for them.
+        return recall === "Draining" ? session.answered : Effect.void
+      })
+    })
+  }
+
+  /** Ticks until a whole tick has passed without a command, or the connection has ended. */
+  #untilQuiet(session: Session): Effect.Effect<void> {
+    const isOver = Effect.suspend(() => {
+      const { sent } = session
+      return Effect.map(elapsed(this.#tick, (duration) => sleepUnref(Duration.toMillis(duration))), () => {
+        session.tick(this.#ticks, this.#limits.commandTimeout)
+        return !session.isUsable || (session.sent === sent && session.pending === 0)
+      })
+    })
+    return Effect.asVoid(Effect.repeat(isOver, { until: (over) => over }))
+  }
+
+  /** Asks a connection whether it still works, once for all commands that wait for that. One that does not is closed. */
+  #checked(session: Session): Effect.Effect<void> {
+    const { commandTimeout, connectTimeout } = this.#limits
+    // An account that must not ask has its answer too.
+    const ping = Effect.catchIf(session.command(["PING"]), ({ cause }) => isReply(cause), () => Effect.void)
+    const answer = timeoutOption(ping, Duration.min(commandTimeout, connectTimeout))
+    const check = Effect.map(Effect.exit(answer), (exit) => {
+      this.#check = undefined
+      this.#usedAt = this.#clock.synchronize()
+      if (Exit.isFailure(exit) || Option.isNone(exit.value)) session.destroy()
+    })
+    return Effect.suspend(() => {
+      this.#check ??= this.#fork(check)
+      return Effect.asVoid(Fiber.await(this.#check))
+    })
+  }
+}
+
+/** Makes it for as long as the scope lives. */
+export const makeSharedCommands = (
+  pool: ConnectionPool.ConnectionPool<Endpoint, Client>,
+  limits: Limits
+): Effect.Effect<SharedCommands, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const fork = yield* FiberSet.makeRuntime<never, void, never>()
+    return new SharedCommands(pool, limits, yield* Clock.Clock, fork)
+  })
