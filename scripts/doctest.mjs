@@ -1,9 +1,10 @@
 /**
- * Turns every ts fence of the doc comments in src, of README.md and of docs/*.md into a module under test/.doctest, and
+ * Turns every ts fence of the doc comments in src, of README.md and of the guides in docs into a module under test/.doctest, and
  * one test file that runs them all in one process. `npm test` runs them with the other tests, `npm run check` checks
  * their types.
  *
- * A line `expression // => value` asserts deep equality. A fence marked `ts no-run` is checked, not run.
+ * A line `expression // => value` asserts deep equality. A fence marked `ts no-run` is checked, not run. One marked `ts postgres` asks
+ * the PostgreSQL on this machine, and is skipped where there is none.
  *
  * Usage: node scripts/doctest.mjs [root of the project]
  */
@@ -88,24 +89,32 @@ const moduleOf = (fence, where) => {
 
 const files = [
   ...Fs.globSync("src/**/*.ts", { cwd: root }).sort(),
-  ...Fs.globSync(["README.md", "docs/*.md"], { cwd: root }).sort()
+  ...Fs.globSync(["README.md", "docs/*.md", "docs/{clients,move}/*.md"], { cwd: root }).sort()
 ]
 
 const tests = []
+const onPostgres = []
 const modules = new Map()
 for (const file of files) {
   for (const fence of fencesOf(Fs.readFileSync(Path.join(root, file), "utf8"), file.endsWith(".ts"))) {
     const where = `${file}:${fence.line}`
-    if (fence.info !== "" && fence.info !== "no-run") throw new Error(`${where}: unknown mark "${fence.info}"`)
+    if (!["", "no-run", "postgres"].includes(fence.info)) throw new Error(`${where}: unknown mark "${fence.info}"`)
     const name = `${file.replace(/\.\w+$/, "").replaceAll("/", ".")}.${fence.line}.ts`
     modules.set(name, moduleOf(fence, where))
     if (fence.info !== "no-run") {
-      tests.push(`it("${where}", async () => (await import("./${name}")).default())\n`)
+      const test = `it("${where}", async () => (await import("./${name}")).default())\n`
+      ;(fence.info === "postgres" ? onPostgres : tests).push(test)
     }
   }
 }
 const examples = modules.size
-if (tests.length > 0) modules.set("examples.test.ts", `import { it } from "@effect/vitest"\n\n${tests.join("")}`)
+const runs = tests.length + onPostgres.length
+const servers = `import { describeWith } from "../support/LiveServers.ts"\n`
+const ofPostgres = `\n;(await describeWith("PostgreSQL"))("on PostgreSQL", () => {\n${onPostgres.join("")}})\n`
+const [imports, asked] = onPostgres.length > 0 ? [servers, ofPostgres] : ["", ""]
+if (runs > 0) {
+  modules.set("examples.test.ts", `import { it } from "@effect/vitest"\n${imports}\n${tests.join("")}${asked}`)
+}
 
 // Only what changed is written, so that a test run beside this one keeps its files.
 Fs.mkdirSync(out, { recursive: true })
@@ -117,5 +126,5 @@ for (const [name, code] of modules) {
 console.log(
   examples === 0
     ? "doctest: there are no examples in src, README.md and docs"
-    : `doctest: ${tests.length} examples to run, ${examples - tests.length} only to check`
+    : `doctest: ${runs} examples to run, ${examples - runs} only to check`
 )
