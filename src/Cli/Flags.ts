@@ -14,6 +14,6 @@ export const flag = (name: string, description: string): Flag.Flag<boolean> =>
 /** Parses an endpoint. Throws an error for {@link endpointRule}. */
 export const parseEndpoint = (text: string): Endpoint.Endpoint => Result.getOrThrow(Endpoint.parseResult(text))
 
-/** The rule that an invalid endpoint breaks. The command line's message quotes the text before it. */
+/** The rule that an invalid endpoint breaks. The message quotes the endpoint before this text. */
 export const endpointRule = (error: unknown): string =>
   error instanceof Endpoint.EndpointError ? `${error.rule} at position ${error.position}` : String(error)

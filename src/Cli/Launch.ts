@@ -1,6 +1,6 @@
 /**
- * Starts a command. This module loads nothing else, so that it is ready at once: a signal that comes while the command's code
- * loads, which takes the better part of a second, ends the process with one line and the right status.
+ * Starts a command. This module loads quickly, because it imports no other code. Loading the command takes most of a second: a
+ * signal in that time ends the process with one line and the correct exit status.
  *
  * @since 0.1.0
  */
@@ -8,7 +8,7 @@ import * as Module from "node:module"
 
 const statuses = { SIGINT: 130, SIGTERM: 143 }
 
-/** The package that only commands need, so that it is an optional peer. */
+/** The package that only commands need. It is an optional peer dependency. */
 const needed = "@effect/platform-node"
 
 /** The line for a package that is not installed; `undefined` for any other error. */
@@ -25,11 +25,10 @@ export const launch = (name: string, load: () => Promise<{ readonly run: () => v
     process.stderr.write(`${name}: ${signal} before anything was opened\n`)
     process.exit(statuses[signal])
   }
-  // The listeners stay: a signal that came while the code was loading is delivered afterwards, and removing the last listener
-  // would drop it.
+  // The listeners stay, because a signal that came during loading is delivered only afterwards.
   process.on("SIGINT", stop)
   process.on("SIGTERM", stop)
-  // From the second start on the code is already compiled, which saves a third of a second.
+  // The second start and later ones use compiled code, which saves a third of a second.
   Module.enableCompileCache?.()
   return load().then(({ run }) => {
     isLoaded = true

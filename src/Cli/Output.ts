@@ -1,6 +1,6 @@
 /**
- * Writes to standard output and standard error. A reader that has closed its end (`sluice probe ... | head -1`) is not an error
- * and ends only the output; any other failure to write is an error.
+ * Writes to standard output and standard error. It is no error if the reader has closed its end (`sluice probe ... | head -1`):
+ * then the output just ends. Any other failure to write is an error.
  *
  * @since 0.1.0
  */
@@ -17,13 +17,13 @@ export const write = (stream: NodeJS.WriteStream, text: string): Effect.Effect<v
 /** The longest error line. */
 const mostChars = 500
 
-/** A message as one line that is short enough to read, without secrets and without anything that a terminal acts on. */
+/** A message as one short line, without secrets and without control characters. */
 export const oneLine = (text: string): string => safeText(text.replace(/\s+/g, " ").trim(), mostChars)
 
 const codeUnits = (text: string): string =>
   text.split("").map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`).join("")
 
-/** JSON in which every character that a terminal acts on is escaped. `JSON.stringify` leaves DEL and C1 unescaped. */
+/** JSON in which every control character is escaped. `JSON.stringify` leaves some of them unescaped, such as DEL. */
 export const printableJson = (json: string): string => json.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, codeUnits)
 
 const encode = Schema.encodeEffect(Schema.fromJsonString(Schema.Unknown))
@@ -37,8 +37,8 @@ const isFailure = (error: NodeJS.ErrnoException): boolean => error.code !== "EPI
 /**
  * Sets exit status 1 and prints a line on standard error when an output cannot be written.
  *
- * The listeners stay, because Node reports a failure after the callback of the write, and because Effect's own code writes the
- * help. The program may have ended with success by then, so the status is set on the process itself.
+ * The listeners stay, because Node reports a failure after the callback of the write, and because Effect's code writes the
+ * help. By then the program may have succeeded, so the status is set on the process itself.
  */
 export const reportFailures = (): void => {
   let isReported = false

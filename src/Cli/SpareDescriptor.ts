@@ -8,9 +8,9 @@ import * as Endpoint from "../Resource/Endpoint.ts"
 import * as TcpConnection from "../Resource/TcpConnection.ts"
 
 /**
- * With its first socket, libuv opens a spare descriptor and never closes it, so that it can refuse a connection at the
- * descriptor limit. A dial that fails locally makes libuv open it before descriptors are counted; otherwise it would look
- * like a leak.
+ * With the first socket of a process, libuv opens a spare descriptor and never closes it; it needs this to refuse a connection
+ * at the descriptor limit. A count of descriptors before and after a dial would take it for a leak. So this dial, which fails
+ * locally, makes libuv open it before the first count.
  */
 export const openSpare: Effect.Effect<void> = Effect.scoped(
   Effect.ignore(TcpConnection.connect(Endpoint.unix("/dev/null/none")))

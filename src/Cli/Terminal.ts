@@ -19,8 +19,8 @@ export const bar = (share: number): string => {
 export const fit = (text: string, columns: number): string => text.slice(0, Math.max(1, columns - 1))
 
 /**
- * The control sequences that replace the last frame by the next one. `drawn` are the lines of the last frame, which a
- * terminal that has become narrower has wrapped.
+ * The control sequences that replace the last frame with the next one. `drawn` are the lines of the last frame. They may take
+ * several rows each if the terminal has become narrower.
  */
 export const frame = (
   texts: ReadonlyArray<string>,

@@ -1,5 +1,5 @@
 /**
- * The alerts of a monitor: a level that rose, a recovery, a limit that is near.
+ * The alerts of a monitor: a level has risen, a figure has recovered, or a limit is near.
  *
  * @since 0.1.0
  */
@@ -59,7 +59,7 @@ export interface AlertFigures {
   readonly at: number
   /** The usage that counts against the limit, without reservations. */
   readonly used: number | undefined
-  /** The code that the count failed with, which means that no descriptor is left. */
+  /** The code with which the count failed. It means that no descriptor is left. */
   readonly code: "EMFILE" | "ENFILE" | undefined
   /** Descriptors that are reserved for openings under way; 0 for the other figures. */
   readonly reserved: number
@@ -93,7 +93,7 @@ const openers = (sites: ReadonlyArray<OpeningSite>): string =>
   sites.length === 0 ? "" : `; open from ${sites.map(({ open, site }) => `${site} (${open})`).join(", ")}`
 
 /**
- * A figure has reached a worse level. There is one alert, however long the level lasts.
+ * A figure has reached a worse level. There is one such alert for each rise, however long the level lasts.
  *
  * @category models
  * @since 0.1.0
@@ -116,7 +116,7 @@ export class Raised extends Data.TaggedClass("Raised")<
 }
 
 /**
- * A figure has fallen to a better level, and stayed there for the recovery time.
+ * A figure has been at a better level for the recovery time.
  *
  * @category models
  * @since 0.1.0
@@ -127,7 +127,7 @@ export class Recovered extends Data.TaggedClass("Recovered")<
     readonly level: Level
     /** The old level. */
     readonly from: Level
-    /** The highest usage with reservations while it was above the new level. */
+    /** The highest usage, reservations included, while it was above the new level. */
     readonly peak: number | undefined
     /** How long it was above the new level. */
     readonly duration: Duration.Duration
@@ -144,7 +144,7 @@ export class Recovered extends Data.TaggedClass("Recovered")<
 }
 
 /**
- * A figure will reach its limit soon at its present growth. There is one such alert, before the level is `Critical`.
+ * A figure will soon reach its limit if it continues to grow like this. The alert comes before the level is `Critical`.
  *
  * @category models
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * Reports of leaks, and of leases that were only held for long.
+ * Reports of leaks, and of leases that were held for long and then returned.
  *
  * @since 0.1.0
  */
@@ -8,7 +8,8 @@ import * as Duration from "effect/Duration"
 import { safeMessage } from "../internal/SafeText.ts"
 
 /**
- * What leaks: an open connection, a connection leased from a pool, or a descriptor of the process that is not this library's.
+ * The kind of resource that leaks: an open connection, a connection leased from a pool, or a descriptor that this library did
+ * not open.
  *
  * @category models
  * @since 0.1.0
@@ -16,7 +17,7 @@ import { safeMessage } from "../internal/SafeText.ts"
 export type Leakable = "Connection" | "Lease" | "Descriptor"
 
 /**
- * One connection or lease, and its caller as far as it is known.
+ * One connection, lease or descriptor, and its caller if it is known.
  *
  * @category models
  * @since 0.1.0
@@ -27,7 +28,7 @@ export interface Origin {
   readonly label: string
   /** `function (file:line:column)` of the call that asked for it; `undefined` where it was not recorded. */
   readonly site: string | undefined
-  /** The name of the span in which it was asked for, if the borrower was being traced. */
+  /** The name of the span in which it was requested, if there was one. */
   readonly span: string | undefined
   /** How long it has been open or leased. */
   readonly age: Duration.Duration
@@ -76,7 +77,7 @@ export class Returned extends Data.TaggedClass("Returned")<Origin> {
 }
 
 /**
- * The scope or fiber that had to close or return it was garbage-collected, so it was closed.
+ * The scope or fiber that should have closed or returned it was garbage-collected. It has been closed now.
  *
  * @category models
  * @since 0.1.0
@@ -91,7 +92,7 @@ export class Lost extends Data.TaggedClass("Lost")<Origin> {
 }
 
 /**
- * It was still open when everything had to be closed. `LeakCheck` of `effect-sluice/Testing` reports it.
+ * It was still open at a time when everything had to be closed. `LeakCheck` of `effect-sluice/Testing` reports it.
  *
  * @category models
  * @since 0.1.0
@@ -116,13 +117,13 @@ export interface KindCount {
 }
 
 /**
- * The growth of descriptors that are not this library's.
+ * The growth of descriptors that this library did not open.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Growth {
-  /** The lowest number of descriptors that are not in the ledger in the last window. */
+  /** The lowest number of descriptors that are not in the ledger, in the last window. */
   readonly foreign: number
   /** How many more that is than before the growth began. */
   readonly rise: number
@@ -132,8 +133,9 @@ export interface Growth {
 }
 
 /**
- * Descriptors that are not this library's increase: their lowest number rose in several windows in a row, which a swinging load
- * does not do. Reported once until the number stops rising.
+ * The number of descriptors that this library did not open grows: its lowest value has risen in several consecutive windows.
+ * (With a load that only goes up and down, the lowest value stays the same.) It is reported once, and again only after the
+ * number has stopped rising.
  *
  * @category models
  * @since 0.1.0
@@ -153,7 +155,7 @@ export class ForeignGrowth extends Data.TaggedClass("ForeignGrowth")<Growth> {
 }
 
 /**
- * A leak, or the return of a lease that was reported as one. Each has a `message` with all its facts.
+ * A leak, or the return of a lease that was reported as a leak. Each has a `message` with all its fields.
  *
  * @category models
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * The books of one monitor: open connections and their places, and what the gate has reserved.
+ * The ledger of one monitor: the open connections and the places that requested them, and the reservations of the gate.
  *
  * @since 0.1.0
  */
@@ -17,7 +17,7 @@ export interface Entry {
   readonly label: string
   /** `function (file:line:column)` of the call that asked for it; `undefined` where it was not recorded. */
   readonly site: string | undefined
-  /** How many connections this one counts for at its site. */
+  /** How many connections this entry stands for in the count of its site. */
   readonly weight: number
 }
 
@@ -41,7 +41,7 @@ export interface HeldLease {
 export interface SiteCount extends OpeningSite {
   /** `function (file:line:column)`. */
   readonly site: string
-  /** Connections that it asked for and that are open. An estimate when there are more than 2000. */
+  /** Open connections that it requested. An estimate if there are more than 2000 in all. */
   readonly open: number
   /** Connections that it has leased from a pool and not returned. */
   readonly leases: number
@@ -52,16 +52,16 @@ export interface SiteCount extends OpeningSite {
  *
  * **Details**
  *
- * Totals only grow. A present number is the difference of two totals, so no two counters can disagree.
+ * Totals only grow. Each present number is the difference of two totals, so that all present numbers agree with each other.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Ledger {
-  /** Descriptors reserved, and descriptors whose reservation has ended, since the start. */
+  /** Descriptors that were reserved, and those of them whose reservation has ended, since the start. */
   claimed: number
   settled: number
-  /** Openings begun, and openings that became a connection or failed, since the start. */
+  /** Connections whose opening has begun, and those of them that are open by now or have failed, since the start. */
   begun: number
   ended: number
   /** Requests that the gate admitted, and requests that it refused, since the start. */
@@ -72,16 +72,16 @@ export interface Ledger {
   closed: number
   /** Open connections by label. */
   readonly labels: Map<string, number>
-  /** Open connections by the place that asked for them. */
+  /** Open connections by the place that requested them. */
   readonly sites: Map<string, number>
-  /** Each lists the leases of one pool. They are called only for a report, so a lease costs the ledger nothing. */
+  /** Functions that list the leases of one pool each. They are called only for a report, so a lease has no cost here. */
   readonly lenders: Set<(most: number) => Iterable<HeldLease>>
 }
 
-/** Up to this many open connections, each is recorded with its place. */
+/** Up to this number of open connections, each connection is recorded with its place. */
 const attributed = 2000
 
-/** Beyond that, one connection in this many is recorded for all of them. */
+/** Above that number, one connection in this many is recorded with its place, and stands for all of them. */
 const sampled = 16
 
 /** How many leases of each pool are counted by place. */
@@ -116,7 +116,7 @@ export const make = (): Ledger => ({
 export const reserved = (ledger: Ledger): number => ledger.claimed - ledger.settled
 
 /**
- * Openings that are admitted and have no connection in the ledger yet.
+ * Connections that are admitted and being opened, and are not in the ledger yet.
  *
  * @category getters
  * @since 0.1.0
@@ -139,7 +139,7 @@ const change = (counts: Map<string, number>, key: string, by: number): void => {
 }
 
 /**
- * Records that a connection is open, and the place that asked for it.
+ * Records that a connection is open, and the place that requested it.
  *
  * @category mutations
  * @since 0.1.0
@@ -169,7 +169,8 @@ export const recordClosed = (ledger: Ledger, { label, site, weight }: Entry): vo
 const { whole } = checkOptions("ResourceMonitor.topSites")
 
 /**
- * The places that have most connections open, at most `count`, for an alert or an error. It does not ask the pools for leases.
+ * The places with the most open connections, at most `count`, for an alert or an error. It does not ask the pools for their
+ * leases.
  *
  * @category getters
  * @since 0.1.0
@@ -180,8 +181,8 @@ export const topOpeners = (ledger: Ledger, count: number): ReadonlyArray<Opening
     .slice(0, count)
 
 /**
- * The places that have most open, connections and leases together, at most `count`. A pool's connection counts for the borrower
- * for whom it was opened, however often it has been leased since.
+ * The places with the most open connections and leases together, at most `count`. A pool's connection counts for the place of
+ * the borrower for which it was opened, however often it was leased since.
  *
  * @category getters
  * @since 0.1.0
@@ -200,8 +201,8 @@ export const topSites = (ledger: Ledger, count: number): ReadonlyArray<SiteCount
 const nothing = (): void => {}
 
 /**
- * The reservation of one opening. The ledger counts exactly what it still holds, so that calls that come twice, late or never
- * leave the ledger balanced once the reservation has ended.
+ * The reservation for one connection that is being opened. Calls that are repeated, late or missing do no harm: when the
+ * reservation has ended, the ledger counts nothing of it any more.
  *
  * @category models
  * @since 0.1.0
@@ -210,9 +211,9 @@ export class LedgerReservation {
   readonly #ledger: Ledger
   /** Descriptors that do not exist yet. */
   #descriptors: number
-  /** Openings under way that use one of them each. */
+  /** Dials that use this reservation now, one descriptor each. */
   #takers = 0
-  /** Whether the opening counts as a connection that the ledger does not have yet. */
+  /** Whether it counts as a connection that is being opened. */
   #isOpening: boolean
   #isOver = false
 
@@ -247,8 +248,8 @@ export class LedgerReservation {
   }
 
   /**
-   * The connection of this opening is now in the ledger and no longer counts as opening. `false` if it has its connection
-   * already, or if the connection is in the ledger of another monitor.
+   * Called when the connection is in the ledger: it no longer counts as being opened. Returns `false` if this reservation has a
+   * connection already, or belongs to another ledger.
    */
   connectionRecorded(ledger: Ledger): boolean {
     if (this.#isOver || !this.#isOpening || ledger !== this.#ledger) return false
@@ -257,7 +258,10 @@ export class LedgerReservation {
     return true
   }
 
-  /** The connection leaves the ledger. An opening that is still under way counts as opening again. */
+  /**
+   * Called when the connection has left the ledger. If the reservation has not ended, a connection counts as being opened
+   * again.
+   */
   connectionGone(): void {
     if (this.#isOver || this.#isOpening) return
     this.#isOpening = true

@@ -17,8 +17,8 @@ import type { Thresholds } from "./Usage.ts"
  */
 export interface Options {
   /**
-   * The limit of descriptors: a whole number of at least 1. The process's own soft limit applies too, and the smaller one counts.
-   * `Infinity` is the soft limit itself, of which `headroom` stays free.
+   * The limit of descriptors: a whole number of at least 1, or `Infinity`. The process's own soft limit applies too, and the
+   * smaller one counts. With `Infinity` only the soft limit counts, of which `headroom` stays free.
    *
    * @default the soft limit less `headroom`: 1000 where the soft limit is 1024; no limit where the soft limit cannot be read
    */
@@ -36,46 +36,47 @@ export interface Options {
    */
   readonly errorThreshold?: number | undefined
   /**
-   * The limit of resident memory in bytes: a whole number of at least 1, or `Infinity`. Near it the level rises; the gate refuses
-   * only at the limit. The limit of the container applies too, and the nearer one counts.
+   * The limit of resident memory in bytes: a whole number of at least 1, or `Infinity`. Near the limit the level rises, and at
+   * the limit the gate refuses. The limit of the container applies too; the one that is nearer counts.
    *
    * @default Infinity, with which only the container's limit counts
    */
   readonly maxMemory?: number | undefined
   /**
-   * The limit of this library's connections, open or opening: a whole number of at least 1, or `Infinity`.
+   * The limit of this library's connections, open and being opened: a whole number of at least 1, or `Infinity`.
    *
    * @default Infinity
    */
   readonly maxConnections?: number | undefined
   /**
-   * Descriptors that stay free for code that does not use the gate: a whole number of at least 0 and below the limit. Up to four
-   * of the monitor's own are part of them; further ones are added.
+   * Descriptors that stay free for code that does not use the gate: a whole number of at least 0 and below the limit. Up to
+   * four of the monitor's own descriptors are included; if the monitor has more, the others are added.
    *
    * @default the smaller of 24 and a quarter of the limit; see {@link defaultHeadroom}
    */
   readonly headroom?: number | undefined
   /**
-   * How far below its threshold a level ends, as a fraction of the threshold: from 0 to 0.9. A level that begins at 90 % ends at
-   * 81 % with 0.1.
+   * How far below its threshold a level ends, as a fraction of the threshold: from 0 to 0.9. With 0.1, a level that begins at
+   * 90 % ends at 81 %.
    *
    * @default 0.1
    */
   readonly recoveryBand?: number | undefined
   /**
-   * How many consecutive readings must be below that before a level falls: a whole number of at least 1.
+   * How many consecutive readings must be that far below the threshold before a level falls: a whole number of at least 1.
    *
    * @default 3
    */
   readonly recoverySamples?: number | undefined
   /**
-   * How long they must be below that before a level falls: a finite duration of at least 0.
+   * For how long the readings must be that far below the threshold before a level falls: a finite duration of at least 0.
    *
    * @default 10 seconds
    */
   readonly recoveryHold?: Duration.Input | undefined
   /**
-   * How long before a limit is reached a `Forecast` is due: a finite duration of at least 0. With 0 there is none.
+   * A `Forecast` alert is due this long before a limit would be reached: a finite duration of at least 0. With 0 there are no
+   * such alerts.
    *
    * @default 1 minute
    */
@@ -94,21 +95,21 @@ export interface Options {
    */
   readonly maintenanceInterval?: Duration.Input | undefined
   /**
-   * Descriptors that are not in the ledger are reported as `ForeignGrowth` when their lowest number rises in three such windows in
-   * a row: a duration above 0. With `Infinity` there is no report.
+   * The window of `ForeignGrowth`: a duration above 0. The lowest number of descriptors that this library did not open is taken
+   * in each window, and reported when it has risen in three consecutive windows. With `Infinity` there is no report.
    *
    * @default 5 minutes
    */
   readonly foreignGrowthWindow?: Duration.Input | undefined
   /**
-   * The log has the first leak of each kind and place in such an interval, and the number of the others at its end: a duration of
-   * at least 0. 0 logs each leak; `Infinity` logs the number when the monitor ends.
+   * In each interval of this length, the first leak of each kind and place is logged, and the number of the others at the end:
+   * a duration of at least 0. With 0 each leak is logged; with `Infinity` the number is logged when the monitor ends.
    *
    * @default 1 minute
    */
   readonly leakLogInterval?: Duration.Input | undefined
   /**
-   * Where the limits come from, such as the name of an environment variable. An error of the gate names it.
+   * Where the limits come from, such as the name of an environment variable. Errors of the gate show it.
    *
    * @default none
    */
@@ -227,9 +228,9 @@ export const constrained: Options = {
  *
  * **Details**
  *
- * 24 is 16 plus 2 for each of the four threads of Node's pool. A pool thread opens up to two descriptors for a moment (a look-up of
- * a name opens a socket and a file). The 16 are for an accept, a module load or a log file. Set `headroom` when
- * `UV_THREADPOOL_SIZE` is raised.
+ * 24 is 16 plus 2 for each of the four threads of Node's thread pool. Such a thread opens up to two descriptors for a moment: a
+ * look-up of a name opens a socket and a file. The 16 are for accepted connections, loaded modules, log files and the like. Set
+ * `headroom` if you raise `UV_THREADPOOL_SIZE`.
  *
  * The quarter keeps small limits usable. A bare Node process has about 22 descriptors open: a limit of 128 leaves
  * 128 - 24 - 22 = 82 for connections, a limit of 64 leaves 64 - 16 - 22 = 26.

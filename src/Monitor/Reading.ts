@@ -1,7 +1,8 @@
 /**
  * The reading of one figure of the process.
  *
- * A figure that cannot be read is neither 0 nor the last value, but `Unknown` with a reason. Only two `Known` readings have a ratio.
+ * A figure that cannot be read is neither 0 nor the last value, but `Unknown` with a reason. Only two `Known` readings have a
+ * ratio, so an unknown figure never looks like a low one.
  *
  * @since 0.1.0
  */
@@ -71,8 +72,8 @@ export interface Saturated {
 export type Reading = Known | Unlimited | Unknown | Saturated
 
 /**
- * `used / limit`; `undefined` unless both are `Known` and the limit is above 0. It exceeds 1 when a process has more descriptors
- * open than a limit that was lowered later.
+ * `used / limit`; `undefined` unless both are `Known` and the limit is above 0. It can exceed 1: a limit may be lowered below
+ * the number of descriptors that are open already.
  *
  * @category combinators
  * @since 0.1.0
@@ -112,7 +113,7 @@ export const unknown = (reason: Unknown["reason"], source: string, cause?: unkno
   cause === undefined ? { _tag: "Unknown", reason, source } : { _tag: "Unknown", reason, source, cause }
 
 /**
- * The reading that an error stands for: `EMFILE` and `ENFILE` are `Saturated`, all others are `Unknown` with their cause.
+ * The reading for an error: `Saturated` for `EMFILE` and `ENFILE`, and `Unknown` with the cause for all others.
  *
  * @category constructors
  * @since 0.1.0

@@ -1,10 +1,11 @@
 /**
- * Measures how many descriptors, connections and bytes are left, and has the gate that admits every new connection.
+ * Measures how many descriptors, connections and bytes of memory are left, and admits each new connection at its gate.
  *
  * **Details**
  *
- * The gate reserves, because a socket's descriptor exists only after the tick in which its connect was started: a burst passes a
- * gate that only reads the count. One pair of thresholds defines the levels, for retry and pool too.
+ * The gate reserves descriptors, because the descriptor of a socket exists only some time after its connect was called. If the
+ * gate only read the count, many connects at once could pass. One pair of thresholds defines the levels, also for retry and
+ * pool.
  *
  * @since 0.1.0
  */
@@ -67,7 +68,7 @@ interface Parts extends Probes.Readings {
   readonly leakLog: LeakLog
 }
 
-/** A connection in a ledger. There may be very many, so it is one object with only what its end needs. */
+/** A connection in a ledger. There may be very many, so it is one object with only the fields that are needed at its end. */
 class TrackedConnection implements Tracked {
   readonly #ledger: Ledger.Ledger
   readonly #gate: Gate.Gate
@@ -158,8 +159,8 @@ const track = (parts: Parts, descriptorBreakdown: Shape["descriptorBreakdown"]) 
   })
 
 /**
- * The gate. Its readings may be Critical before a timer has found that: the level tracker then looks in a step of its own,
- * because nothing may come between a decision and its reservation. One reading serves for `validFor` nanoseconds.
+ * Makes the gate. If its readings are `Critical` before the timer has noticed, the level tracker looks too, but in a later
+ * step: nothing may happen between a decision and its reservation. One reading serves for `validFor` nanoseconds.
  */
 const gateOf = Effect.fnUntraced(
   function*(parts: Parts, { level, look }: LevelTracker.LevelTracker, validFor?: bigint) {
@@ -258,7 +259,7 @@ const sharedMemoMap = /*#__PURE__*/ Layer.makeMemoMapUnsafe()
 /** The warnings that were logged since the map was empty. */
 const logged = new Set<"limits" | "options">()
 
-/** Options that decide at the gate: monitors that differ in one of these are not shared. */
+/** Options on which decisions of the gate depend. Two layers that differ in one of these have separate monitors. */
 const limits = [
   "maxDescriptors",
   "maxMemory",
@@ -268,7 +269,7 @@ const limits = [
   "errorThreshold"
 ] as const
 
-/** Options of the monitor's own work. A shared monitor has those of its first user. */
+/** Options on which no decision of the gate depends. A shared monitor has those of its first user. */
 const others = [
   "recoveryBand",
   "recoverySamples",
@@ -343,7 +344,10 @@ const share = (options: Resolved, scope: Scope.Scope): Effect.Effect<Shape, Inva
   })
 }
 
-/** `Layer.fresh` builds with a map of its own, while the context still has the map of the layers around it. */
+/**
+ * Whether the layer is built by `Layer.fresh`: that has a memo map of its own, while the context still has the map of the other
+ * layers.
+ */
 const isFresh = (context: Context.Context<never>, memoMap: Layer.MemoMap): boolean =>
   Context.getOrUndefined(context, Layer.CurrentMemoMap) !== memoMap
 
@@ -361,19 +365,20 @@ const built = Effect.fnUntraced(function*(given: Options, memoMap: Layer.MemoMap
  *
  * **Details**
  *
- * It opens a few descriptors at start, reads through them, does not count them, and closes them with its scope. It takes readings
- * every five seconds, more often the nearer a limit is, and at once when the gate finds a `Critical` level. From the readings
- * follow the level, the alerts, and the runs of the callbacks of `onPressure`. Its timers keep no process alive.
+ * It opens a few descriptors at start, through which it reads, and closes them with its scope. They are not counted as used. It
+ * takes readings every five seconds, more often when a limit is nearer, and at once when the gate finds a `Critical` level. The
+ * readings determine the level, the alerts, and the calls of the callbacks of `onPressure`. Its timers do not keep the process
+ * alive.
  *
- * The gate refuses an opening with `ResourceExhausted` when
+ * The gate refuses a request with `ResourceExhausted` when
  *
- * - descriptors used + reserved + requested exceed the limit less the headroom. The limit is the process's soft limit, or
- *   `maxDescriptors` where that is smaller;
+ * - descriptors used + reserved + requested exceed the limit minus the headroom. The limit is the process's soft limit, or
+ *   `maxDescriptors` if that is smaller;
  * - connections in the ledger + connections being opened + this one exceed `maxConnections`;
- * - the container's memory has reached its limit, or resident memory `maxMemory`, whichever is nearer. Below that memory only
+ * - the container's memory has reached its limit, or resident memory has reached `maxMemory`. Below the limit, memory only
  *   raises the level;
  * - it is a retry (`attempt` above 0) and descriptors or connections are at `Critical`;
- * - other requests wait for room before it.
+ * - other requests wait for room and are served first.
  *
  * With `maxWait` a request waits instead. While requests wait, the gate checks for room every 100 ms, with a timer that keeps the
  * process alive. The end of the layer's scope refuses the waiting requests.
@@ -381,12 +386,12 @@ const built = Effect.fnUntraced(function*(given: Options, memoMap: Layer.MemoMap
  * **Gotchas**
  *
  * - The gate never refuses for memory if neither `maxMemory` nor the container limits it.
- * - A process has one monitor: this layer, or one with the same limits, provides the monitor that is already alive, which ends with
- *   its last user. Its logs go to the loggers of the first user. A monitor with other limits is separate, which is logged once as a
- *   warning, and the two do not see each other's reservations. `Layer.fresh`, `layerTest` and `layerUnlimited` are always
- *   separate. A worker thread has its own monitor.
+ * - All layers of a process with the same limits share one monitor, which ends with its last user. Its logs go to the loggers
+ *   of its first user. Layers with other limits have another monitor. The two do not see each other's reservations, so this is
+ *   logged once as a warning. `Layer.fresh`, `layerTest` and `layerUnlimited` always have a monitor of their own, and so does
+ *   each worker thread.
  *
- * **Example** (Asking before an opening)
+ * **Example** (Asking before a connection is opened)
  *
  * ```ts
  * import { Effect } from "effect"
@@ -410,8 +415,8 @@ export const layer: Layer.Layer<ResourceMonitor> = /*#__PURE__*/ Layer.fromBuild
 )
 
 /**
- * The monitor of this process with options. All else is as for {@link layer}. It dies with `InvalidOption` when an option is
- * invalid.
+ * The monitor of this process with options. Everything else is as with {@link layer}. It dies with `InvalidOption` when an
+ * option is invalid.
  *
  * **Example** (Ten connections at most)
  *
@@ -439,12 +444,12 @@ export const layerOptions = (options: Options): Layer.Layer<ResourceMonitor> =>
   Layer.fromBuildMemo((memoMap, scope) => Effect.orDie(built(options, memoMap, scope)))
 
 /**
- * The monitor of this process, with options from `Config`: one for all options, or a record of one for each.
+ * The monitor of this process, with options from `Config`: one `Config` of all options, or a record with one for each option.
  *
  * **Details**
  *
- * It fails with `ConfigError` when a value is missing, cannot be parsed, or is invalid as the option. All else is as for
- * {@link layer}.
+ * It fails with `ConfigError` when a value is missing, cannot be parsed, or is invalid as the option. Everything else is as
+ * with {@link layer}.
  *
  * **Example** (A limit from the environment)
  *
@@ -480,11 +485,11 @@ export const layerConfig = (config: Config.Wrap<Options>): Layer.Layer<ResourceM
   )
 
 /**
- * A monitor that admits every opening. It reads and counts like {@link layer}, and every limit is `Unlimited`.
+ * A monitor that admits every request. It reads and counts like {@link layer}, and every limit is `Unlimited`.
  *
  * **When to use**
  *
- * Use for a short program, or where other code limits the openings.
+ * Use for a short program, or if other code limits the number of connections.
  *
  * @category layers
  * @since 0.1.0
@@ -495,7 +500,7 @@ export const layerUnlimited: Layer.Layer<ResourceMonitor> = /*#__PURE__*/ Layer.
     const ledger = Ledger.make()
     const probes = yield* Probes.make
     const gauges = Probes.withoutLimits(Probes.gauges(probes, ledger, defaults), probes)
-    // Without a limit there is nothing to read before an opening.
+    // Without a limit, no reading is needed before a connection is opened.
     return yield* start(yield* partsOf(gauges, ledger, defaults), probes, Gate.validForever)
   })
 )

@@ -1,8 +1,8 @@
 /**
  * The monitor as a service: its interface, without its implementation.
  *
- * A module that uses the monitor imports this one, so that its bundle contains no probe, no layer and no gate. Those come with the
- * layer that the program provides.
+ * A module that uses the monitor imports only this interface, so that its bundle contains no probes, no layers and no gate.
+ * Those are in the layer that the program provides.
  *
  * @since 0.1.0
  */
@@ -24,31 +24,31 @@ import type { Figures, Level, Usage } from "./Usage.ts"
 export type { ReserveRequest, ResourceExhausted } from "./gate/Decision.ts"
 
 /**
- * Room for one opening, granted by `ResourceMonitor.reserve`.
+ * The descriptors for opening one connection (or any other thing), granted by `ResourceMonitor.reserve`.
  *
  * **Details**
  *
- * A reservation counts descriptors that do not exist yet. Once a descriptor exists, the process's own count includes it, and the
- * reservation would count it twice. So the code that opens a descriptor calls {@link Reservation.descriptorOpened}. What is not
- * ended by such a call ends with the scope of the reservation.
+ * A reservation counts descriptors that do not exist yet. When a descriptor exists, the count of the process includes it, and
+ * the reservation would count it a second time. So the code that opens a descriptor calls {@link Reservation.descriptorOpened}.
+ * What is still reserved at the end of the reservation's scope ends with it.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Reservation {
   /**
-   * One of the reserved descriptors exists now. Call it in the step that created the descriptor or later, never before: a
-   * reservation that ends too early lets a burst pass.
+   * Call it when one of the reserved descriptors exists: in the step that has created the descriptor or later, never before. If
+   * a reservation ended too early, the gate would admit too many requests.
    *
-   * The result undoes the call: it reserves the room again, without asking the gate, if the opening is still under way. Call it
-   * just before that descriptor is closed, so that an attempt whose first dial failed has room for a second. A second call of
-   * either, or a call after the end of the reservation, does nothing.
+   * The result undoes the call: it reserves the descriptor again, without asking the gate, unless the reservation has ended.
+   * Call it just before the descriptor is closed, so that an attempt whose first dial has failed has room for a second dial. A
+   * second call of either function does nothing.
    */
   readonly descriptorOpened: () => () => void
   /**
-   * Takes the room for one of several openings under this reservation. `undefined` if all room is taken, if the descriptors exist
-   * already, or if the reservation has ended: that opening asks the gate itself. The result returns the room: call it once, when
-   * the opening has ended. A reservation without this function has room for every opening.
+   * Takes one descriptor of this reservation for a dial. `undefined` if all descriptors are taken or exist already, or if the
+   * reservation has ended: then the dial has to ask the gate itself. The result returns the descriptor; call it once, when the
+   * dial has ended. A reservation without this function serves any number of dials.
    */
   readonly take?: (() => (() => void) | undefined) | undefined
 }
@@ -56,7 +56,7 @@ export interface Reservation {
 const nothing = (): void => {}
 
 /**
- * A reservation of nothing, for openings that passed no gate.
+ * A reservation of nothing, for code that has not asked the gate.
  *
  * @category constructors
  * @since 0.1.0
@@ -64,13 +64,13 @@ const nothing = (): void => {}
 export const unreserved: Reservation = { descriptorOpened: () => nothing }
 
 /**
- * The reservation under which the running fiber opens something. `RetryPolicy.retry`, and with it a pool, provides it to each
- * attempt. `TcpConnection` ends it as soon as its socket exists. The default is a reservation of nothing.
+ * The reservation of the running attempt. `RetryPolicy.retry` provides it to each attempt, and so does a pool to each dial.
+ * `TcpConnection` calls its `descriptorOpened` as soon as its socket exists. The default is a reservation of nothing.
  *
  * **When to use**
  *
- * Use in your own connector if it opens many connections at once and its driver reports when the socket was created. Otherwise
- * the reservation lasts until the connection is ready, and one descriptor counts twice in the meantime.
+ * Use in your own connector if many of its connections open at the same time, and its driver reports when the socket exists.
+ * Otherwise the reservation lasts until the connection is ready, and the descriptor is counted twice in the meantime.
  *
  * **Example** (Reporting that the descriptor exists)
  *
@@ -123,11 +123,11 @@ export interface TrackRequest {
  * @since 0.1.0
  */
 export interface Track {
-  /** Records it until the scope closes, under the reservation in the context (`CurrentReservation`). */
+  /** Records a connection until the scope closes, and uses the reservation in the context (`CurrentReservation`). */
   (request: TrackRequest): Effect.Effect<void, never, Scope.Scope>
   /**
-   * Records it in the call itself, under the reservation of the opening, and without a scope for each connection. The caller calls
-   * `end` of the result on every path. A monitor need not have it.
+   * Records a connection without an Effect and without a scope. The caller has to call `end` of the result on every path. An
+   * implementation of the monitor may lack this function.
    */
   readonly unsafe?: ((request: TrackRequest, reservation: Reservation) => Tracked) | undefined
 }
@@ -151,20 +151,20 @@ export interface Tracked {
  */
 export interface Reserve {
   (request: ReserveRequest): Effect.Effect<Reservation, ResourceExhausted, Scope.Scope>
-  /** Reserving without an Effect and without a scope. A monitor need not have it. */
+  /** Reserves without an Effect and without a scope. An implementation of the monitor may lack it. */
   readonly unsafe?: ReserveUnsafe | undefined
 }
 
 /**
- * Reserving without an Effect and without a scope: the caller ends the reservation, once and on every path.
+ * Reserves without an Effect and without a scope: the caller has to end the reservation, once and on every path.
  *
  * @category models
  * @since 0.1.0
  */
 export interface ReserveUnsafe {
   /**
-   * Reserves if there is room. Else it returns `undefined` and changes nothing: then use the Effect. `now` is in nanoseconds of the
-   * monotonic clock.
+   * Reserves if there is room. Otherwise it returns `undefined` and changes nothing; then use the Effect, which can wait. `now`
+   * is in nanoseconds of the monotonic clock.
    */
   readonly reserve: (request: ReserveRequest, now: bigint) => Reservation | undefined
   /** Ends a reservation of {@link reserve}. */
@@ -172,8 +172,8 @@ export interface ReserveUnsafe {
   /** Whether fewer descriptors are free now than the headroom. */
   readonly isShort: () => boolean
   /**
-   * The error that would refuse a request now, or `undefined`. It reserves nothing and does not count as a refusal. Use it to
-   * explain a timeout at the gate.
+   * The error with which the gate would refuse a request now, or `undefined` if there is room. It reserves nothing and is not
+   * counted as a refusal. Use it to explain a timeout at the gate.
    */
   readonly obstacle?: ((request: ReserveRequest) => ResourceExhausted | undefined) | undefined
 }
@@ -191,114 +191,122 @@ export interface ShortageRequest {
 }
 
 /**
- * The monitor as a service. It knows endpoints only as labels.
+ * The monitor as a service. To the monitor an endpoint is only a label.
  *
  * @category services
  * @since 0.1.0
  */
 export class ResourceMonitor extends Context.Service<ResourceMonitor, {
   /**
-   * The readings now. Where counting the descriptors means listing a directory (before Linux 6.2, and on macOS), the count is at
-   * most one second old and corrected by the changes of the ledger since.
+   * The readings now. Before Linux 6.2, and on macOS, descriptors can be counted only by listing a directory. There the count
+   * is at most one second old, and is corrected by the changes of the ledger since then.
    */
   readonly usage: Effect.Effect<Usage>
   /**
-   * The level in force. It takes the readings first, so it is never better than they are. It falls only when they have been better
-   * for a while, as {@link levels} states.
+   * The level in force, after new readings. So the level is never better than the readings; it falls only when they have been
+   * better for a while, see {@link levels}.
    */
   readonly level: Effect.Effect<Level>
   /**
-   * The level in force when the stream starts, and then each change. One reading raises the level. It falls when the readings
-   * have been below its threshold by the band (`recoveryBand`), for `recoverySamples` readings in a row and for `recoveryHold`. A
-   * failed reading is no recovery. A slow subscriber misses older changes, never the last. The stream ends with the monitor.
+   * The level in force when the stream starts, and then each change. One reading raises the level. The level falls when the
+   * readings have been below its threshold by `recoveryBand`, for `recoverySamples` consecutive readings and for
+   * `recoveryHold`. A reading that fails changes nothing. A slow subscriber may miss older changes, but never the last one. The
+   * stream ends with the monitor.
    */
   readonly levels: Stream.Stream<Level>
   /**
-   * Each alert from now on: one when the level of a figure rises, one when it falls, with the peak and the duration, and one when a
-   * limit is near. A slow subscriber misses the oldest of more than 100. The stream ends with the monitor.
+   * Each alert from now on: one when the level of a figure rises, one when it falls (with the peak and the duration), and one
+   * when a limit is near. If a slow subscriber has more than 100 alerts in its queue, it misses the oldest. The stream ends
+   * with the monitor.
    */
   readonly alerts: Stream.Stream<Alert>
   /**
-   * The last alerts, the oldest first: at most `count`, and never more than the 100 that are remembered, which is the default.
-   * It dies with `InvalidOption` when `count` is neither a whole number of at least 0 nor `Infinity`.
+   * The last alerts, the oldest first: at most `count`, and at most 100, which is the default. It dies with `InvalidOption`
+   * when `count` is neither a whole number of at least 0 nor `Infinity`.
    */
   readonly recentAlerts: (count?: number) => Effect.Effect<ReadonlyArray<Alert>>
   /**
    * Every figure of the process, also those without a level, such as pressure, threads and zombies. They are read now, in about
-   * half a millisecond. The figures of the event loop are those of the last window.
+   * half a millisecond, except for the figures of the event loop, which are those of the last window.
    */
   readonly figures: Effect.Effect<Figures>
   /**
-   * The zombies of the last reading of the children, which each tenth tick of the monitor takes, and `figures`. Each was logged as
-   * a warning when it was found. Empty where children cannot be read: `figures` has the reason.
+   * The zombies that the last reading of the children has found. Children are read by each tenth tick of the monitor, and by
+   * `figures`. Each zombie is logged as a warning when it is found. Empty if children cannot be read; `figures` has the reason.
    */
   readonly zombies: Effect.Effect<ReadonlyArray<Zombie>>
   /** The cost of the monitor's own readings. */
   readonly cost: Effect.Effect<Cost>
   /**
-   * The open descriptors by kind. All callers within a minute share one breakdown, which is taken off the event loop. It fails
-   * with the reading that states why they cannot be read.
+   * The open descriptors by kind. All callers within a minute share one breakdown, which is taken without blocking the event
+   * loop. If it fails, the error is a reading with the reason.
    */
   readonly descriptorBreakdown: Effect.Effect<DescriptorBreakdown, Saturated | Unknown>
-  /** Takes every reading now, also the expensive ones, updates the level and the alerts as a tick does, and returns the usage. */
+  /**
+   * Takes every reading now, also the expensive ones, updates the level and the alerts like a tick of the timer, and returns
+   * the usage.
+   */
   readonly sample: Effect.Effect<Usage>
   /**
-   * Reserves room for an opening. It checks and reserves in one synchronous step, so that a burst cannot pass. When there is no
-   * room it fails at once, or waits for up to `maxWait`: in order of arrival, retries behind first attempts.
+   * Reserves descriptors for something that is about to be opened. It checks and reserves in one synchronous step, so that many
+   * requests at once cannot all pass. Without room it fails at once, or waits for up to `maxWait`: in order of arrival, retries
+   * after first attempts.
    *
-   * The reservation ends when the descriptor exists (see `CurrentReservation`), and at the latest with the scope. Close the scope
-   * when the attempt is over, because a reservation that lasts longer counts the descriptor twice. An interrupted request leaves
-   * nothing reserved. It dies with `InvalidOption` when `descriptors` is not a whole number of at least 0, or `maxWait` is not a
-   * finite duration.
+   * The reservation ends when the descriptor exists (see `CurrentReservation`), and at the latest with the scope. Close the
+   * scope when the attempt has ended, because as long as the reservation lasts, the descriptor may be counted twice. An
+   * interrupted request leaves nothing reserved. It dies with `InvalidOption` when `descriptors` is not a whole number of at
+   * least 0, or `maxWait` is not a finite duration.
    */
   readonly reserve: Reserve
   /**
-   * Whether lack of room has caused a failure: `ResourceExhausted`, with the failure as its cause, when fewer descriptors are free
-   * now than the headroom; else `undefined`. A look-up of a name then fails with `ENOTFOUND` or `ECONNREFUSED`, although only a
-   * descriptor was missing. Call it at the moment of the failure, and only if nothing was sent.
+   * Whether lack of descriptors has caused a failure. If fewer descriptors are free now than the headroom, it returns
+   * `ResourceExhausted` with the failure as its cause, otherwise `undefined`. Without a free descriptor, a look-up of a name
+   * fails with `ENOTFOUND` or `ECONNREFUSED`, which does not show the reason. Call it at the moment of the failure, and only if
+   * nothing was sent.
    */
   readonly shortage: (request: ShortageRequest) => Effect.Effect<ResourceExhausted | undefined>
   /** Records an open connection in the ledger until the scope closes. `track.unsafe` needs no scope. */
   readonly track: Track
   /**
-   * Registers a callback that frees resources under pressure, until the scope closes. A callback that is running then continues to
-   * its end. It dies with `InvalidOption` when an option is invalid.
+   * Registers a callback that frees resources under pressure, until the scope closes. If the callback is running when the scope
+   * closes, it continues to its end. It dies with `InvalidOption` when an option is invalid.
    *
-   * The callbacks run when a figure reaches `Critical` or `Exhausted`: one after the other, the highest priority first, each with
-   * its own timeout, and only until the pressure is gone. A callback that fails, dies or hangs does not stop the others. It is
-   * logged at `References.UnhandledLogLevel` and counted in the metric `sluice.monitor.cleanup.failures`. The next run follows
-   * `cleanupCooldown` later at the earliest, if a level was reached in the meantime and still lasts. A level that lasts starts no
-   * second run.
+   * When a figure reaches `Critical` or `Exhausted`, the callbacks are called one after the other, the highest priority first,
+   * each with its own timeout, and only until the pressure is gone. A callback that fails, dies or hangs does not stop the
+   * others. It is logged at `References.UnhandledLogLevel` and counted in the metric `sluice.monitor.cleanup.failures`. A level
+   * that lasts does not lead to a second run. The next run begins when a figure reaches such a level again, but not earlier
+   * than `cleanupCooldown` after the last run.
    */
   readonly onPressure: <E, R>(callback: PressureCallback<E, R>) => Effect.Effect<void, never, R | Scope.Scope>
   /**
-   * Runs all callbacks now, at any level, and returns the result of each. Concurrent calls share one run, which an interrupted
-   * call does not stop. Inside a callback it returns the results so far.
+   * Calls all callbacks now, at any level, and returns the result of each. Concurrent callers share one run, which continues if
+   * one of them is interrupted. Inside a callback it returns the results so far.
    */
   readonly cleanup: Effect.Effect<ReadonlyArray<CleanupResult>>
   /**
-   * Makes the leases of a pool visible to the ledger, until the scope closes. `held` returns the leases that have not been returned,
-   * at most `most`. It is called only for a report, and must not fail.
+   * Makes the leases of a pool visible to the ledger, until the scope closes. `held` lists the leases that have not been
+   * returned, at most `most` of them. It is called only for a report, and must not fail.
    */
   readonly trackLeases: (held: (most: number) => Iterable<HeldLease>) => Effect.Effect<void, never, Scope.Scope>
   /**
-   * The places in the program that have most open, at most `count`, the largest first. A pool's connection counts for the borrower
-   * for whom it was opened. It dies with `InvalidOption` when `count` is neither a whole number of at least 0 nor `Infinity`.
+   * The places in the program with the most open connections and leases, at most `count`, the largest number first. A pool's
+   * connection counts for the place of the borrower for which it was opened. It dies with `InvalidOption` when `count` is
+   * neither a whole number of at least 0 nor `Infinity`.
    */
   readonly topSites: (count: number) => Effect.Effect<ReadonlyArray<SiteCount>>
   /**
-   * Reports a leak: remembers it and sends it to `leaks`. The first of each kind and place is logged as a warning, and the number
-   * of the others after the option `leakLogInterval`.
+   * Reports a leak: keeps it, and sends it to `leaks`. In each `leakLogInterval`, the first leak of each kind and place is
+   * logged as a warning, and the number of the others is logged at the end.
    */
   readonly reportLeak: (leak: LeakFacts) => Effect.Effect<void>
   /**
-   * Every leak from now on, also those that the log only counts. A slow subscriber misses the oldest of more than 100. The stream
-   * ends with the monitor.
+   * Every leak from now on, also those that the log only counts. If a slow subscriber has more than 100 leaks in its queue, it
+   * misses the oldest. The stream ends with the monitor.
    */
   readonly leaks: Stream.Stream<Leak>
   /**
-   * The last leaks, the oldest first: at most `count`, and never more than the 100 that are remembered, which is the default. It
-   * dies with `InvalidOption` when `count` is neither a whole number of at least 0 nor `Infinity`.
+   * The last leaks, the oldest first: at most `count`, and at most 100, which is the default. It dies with `InvalidOption` when
+   * `count` is neither a whole number of at least 0 nor `Infinity`.
    */
   readonly recentLeaks: (count?: number) => Effect.Effect<ReadonlyArray<Leak>>
 }>()("effect-sluice/Monitor/ResourceMonitor") {}

@@ -1,5 +1,5 @@
 /**
- * A monitor for tests: the test sets the readings and sees the counts.
+ * A monitor for tests: the test sets its readings, and reads its counts.
  *
  * @since 0.1.0
  */
@@ -16,7 +16,7 @@ import { type Gauges, nearer } from "./readings/Probes.ts"
 import type { Sample } from "./readings/Sampler.ts"
 import type { Figures, Level } from "./Usage.ts"
 
-/** The other figures. At first all are unknown. Of these only the container's memory has a level. */
+/** The other figures, which are unknown until they are set. Of these only the container's memory has a level. */
 type OtherReadings = Partial<
   Readonly<Record<Exclude<keyof Figures, "connections">, number | Reading.Reading | undefined>>
 >
@@ -28,20 +28,20 @@ type OtherReadings = Partial<
  * @since 0.1.0
  */
 export interface TestReadings extends OtherReadings {
-  /** Open descriptors. At first 0. */
+  /** Open descriptors. Initially 0. */
   readonly descriptors?: number | Reading.Reading | undefined
-  /** At first 1000. */
+  /** Initially 1000. */
   readonly descriptorLimit?: number | Reading.Reading | undefined
-  /** Resident memory in bytes. At first 0. */
+  /** Resident memory in bytes. Initially 0. */
   readonly memory?: number | Reading.Reading | undefined
-  /** In bytes. At first 1024 MiB. */
+  /** In bytes. Initially 1024 MiB. */
   readonly memoryLimit?: number | Reading.Reading | undefined
-  /** At first 100. */
+  /** Initially 100. */
   readonly connectionLimit?: number | Reading.Reading | undefined
 }
 
 /**
- * The handle on the monitor of `ResourceMonitor.layerTest`.
+ * Controls the monitor of `ResourceMonitor.layerTest`.
  *
  * @category services
  * @since 0.1.0
@@ -50,23 +50,23 @@ export class TestMonitor extends Context.Service<TestMonitor, {
   /** Sets readings, and takes them like a tick of the timer: a level rises at once, and falls after its recovery time. */
   readonly set: (readings: TestReadings) => Effect.Effect<void>
   /**
-   * Puts a level in force at once, up or down: it sets the descriptors to where the level begins (0 for `Normal`) and the memory
-   * to 0. It dies when the limit of descriptors is unknown.
+   * Puts a level in force at once, also a lower one: it sets the descriptors to the number at which the level begins (0 for
+   * `Normal`), and the memory to 0. It dies when the limit of descriptors is unknown.
    */
   readonly setLevel: (level: Level) => Effect.Effect<void>
   /** Takes the readings again, like a tick of the timer. */
   readonly tick: Effect.Effect<void>
   /** Runs one round of maintenance. */
   readonly maintain: Effect.Effect<void>
-  /** Publishes and remembers an alert, whatever the readings. */
+  /** Publishes and keeps an alert, whatever the readings are. */
   readonly alert: (alert: Alert) => Effect.Effect<void>
   /** Descriptors that are reserved now. */
   readonly reserved: Effect.Effect<number>
   /** Connections that are open now, by label. */
   readonly tracked: Effect.Effect<ReadonlyMap<string, number>>
-  /** Openings that the gate admitted since the start. */
+  /** Requests that the gate has admitted since the start. */
   readonly admitted: Effect.Effect<number>
-  /** Openings that the gate refused since the start. */
+  /** Requests that the gate has refused since the start. */
   readonly refused: Effect.Effect<number>
   /** Requests that wait for room now. */
   readonly waiting: Effect.Effect<number>
@@ -123,7 +123,7 @@ const beginningOf = (level: Level, limit: TestReadings["descriptorLimit"]): numb
 }
 
 /**
- * The gauges of a test, and the handle that sets them for the monitor that reads them.
+ * The gauges of a test monitor, and the handle that sets them.
  *
  * @category constructors
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * The figures that the monitor reads, the usage of the limits, and the level that follows.
+ * The figures that the monitor reads, their limits, and the level that follows from both.
  *
  * @since 0.1.0
  */
@@ -37,10 +37,11 @@ export interface Usage {
   readonly reserved: number
   /** Resident memory in bytes. */
   readonly memory: Gauge
-  /** TCP connections that this library has open, from its ledger. */
+  /** Open TCP connections of this library, from its ledger. */
   readonly connections: Gauge
   /**
-   * The worst level of the three, by these readings alone. At the process's own limit the monitor's descriptors count too.
+   * The worst level of the three, from these readings alone. If the limit of descriptors is the process's own, the monitor's
+   * descriptors count too.
    */
   readonly level: Level
 }
@@ -75,8 +76,8 @@ export const isAtLeast = (level: Level, floor: Level): boolean => order[level] >
 export const worse = (left: Level, right: Level): Level => isAtLeast(left, right) ? left : right
 
 /**
- * The share of a limit that is used or claimed: `Infinity` when a read failed with `EMFILE` or the limit is 0, 0 without a limit,
- * `undefined` when a figure cannot be read.
+ * The share of a limit that is used or reserved: `Infinity` if a read failed with `EMFILE` or the limit is 0; 0 if there is no
+ * limit; `undefined` if a figure cannot be read.
  *
  * @category combinators
  * @since 0.1.0
@@ -102,7 +103,7 @@ export const levelOfShare = (share: number, { errorThreshold, warningThreshold }
 }
 
 /**
- * The level of one figure. Claimed amounts count as used.
+ * The level of one figure. Reserved amounts count as used.
  *
  * @category combinators
  * @since 0.1.0
@@ -115,8 +116,8 @@ export const gaugeLevel = (gauge: Gauge, claimed: number, thresholds: Thresholds
  *
  * **Details**
  *
- * `Exhausted` when nothing is left of one of them (used + reserved >= limit), or when a read failed with `EMFILE`; `Critical` and
- * `Warning` by the ratio to the limit. A figure that is `Unknown` or has no limit does not count.
+ * `Exhausted` if used + reserved >= limit for one of them, or if a read failed with `EMFILE`. `Critical` and `Warning` depend
+ * on the ratio to the limit. A figure that is `Unknown` or has no limit does not count.
  *
  * **Example** (The worst figure decides)
  *
@@ -151,9 +152,7 @@ export const level = (usage: Omit<Usage, "level">, thresholds: Thresholds): Leve
  * @since 0.1.0
  */
 export interface FastFigures {
-  /**
-   * Open file descriptors of this process, without those of the monitor. Exact: the kernel's own count, or a listing.
-   */
+  /** Open file descriptors of this process, without those of the monitor. Exact: counted by the kernel, or listed. */
   readonly descriptors: Reading
   /** Resident memory in bytes, as the kernel counts it. */
   readonly memory: Reading
@@ -177,14 +176,14 @@ export interface SlowFigures {
   /** The size in bytes at which V8's heap is full, and the process dies. */
   readonly heapLimit: Reading
   /**
-   * Memory of the container in bytes, as its cgroup counts it, without file contents, which the kernel drops when memory is needed.
-   * An estimate, because the two are read one after the other. On AWS Lambda, where no cgroup can be read, it is the resident
-   * memory of this process without file contents.
+   * Memory of the container in bytes, as its cgroup counts it, without file contents, which the kernel drops when memory is
+   * needed. An estimate, because the two numbers are read one after the other. On AWS Lambda, if no cgroup can be read, it is
+   * the resident memory of this process without file contents.
    */
   readonly containerMemory: Reading
   /**
-   * The memory limit of the container in bytes: of its cgroup, the visible cgroups above it, and the environment of AWS Lambda, the
-   * one with the least room.
+   * The memory limit of the container in bytes. Of the limits of its cgroup, of the visible cgroups above it, and in the
+   * environment of AWS Lambda, it is the one with the least room.
    */
   readonly containerMemoryLimit: Reading
   /** The share of the last 10 seconds in which some task waited for memory, 0 to 1. The kernel's running average. */
@@ -206,11 +205,11 @@ export interface SlowFigures {
  * @since 0.1.0
  */
 export interface Figures extends FastFigures, SlowFigures {
-  /** Connections that this library has open, by label, from its ledger. Exact. */
+  /** Open connections of this library by label, from its ledger. Exact. */
   readonly connections: ReadonlyMap<string, number>
   /**
-   * How late the monitor's timer fired at the end of the last window, in milliseconds. An estimate of the event loop's delay with
-   * one sample for each window: a delay that ends before the timer is due appears only in `loopUtilization`.
+   * How late the monitor's timer fired at the end of the last window, in milliseconds. It estimates the event loop's delay from
+   * one sample in each window. A delay that ends before the timer is due appears only in `loopUtilization`.
    */
   readonly loopDelay: Reading
   /**
@@ -218,6 +217,6 @@ export interface Figures extends FastFigures, SlowFigures {
    * two ticks.
    */
   readonly loopUtilization: Reading
-  /** Zombies: children of this process that had ended in two readings, and for which no thread has waited. */
+  /** Zombies: children of this process that have ended, and whose exit status no thread has read by the next reading. */
   readonly zombies: Reading
 }

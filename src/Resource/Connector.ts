@@ -1,5 +1,5 @@
 /**
- * Defines a kind of connection for a pool: how it opens, how it is checked, and how its end is noticed.
+ * Defines a kind of connection for a pool: how to open it, how to check it, and how to notice its end.
  *
  * @since 0.1.0
  */
@@ -18,26 +18,26 @@ export { ClientError, type PromiseClient } from "./PromiseClient.ts"
  *
  * - `open` dials. The connection lives as long as the scope that `open` is given: its finalizer closes it. The owner
  *   of the scope (a pool, or you) closes it exactly once, also when `open` is interrupted before it completes.
- * - `check` asks whether an idle connection still works. It fails when it does not. Without it every connection that
- *   is not known to be dead counts as working.
- * - `closed` completes as soon as the connection is dead, whichever side ended it. A pool waits on it, so that a dead idle
- *   connection is gone before it is leased. Without it the end is only noticed by `check` or by the borrower. It must not fail: a
- *   failure is logged once for a pool, and the end of such a connection is not noticed.
- * - `isReusable` says at once, from what the client knows, whether a connection may be leased again. It is asked when a
- *   borrow has ended, with how it ended, and again before the next one, without. It is for a protocol in which answers carry no
- *   ids. Without it a borrow that ended by interruption or by a defect closes its connection: its answer
- *   may still be under way. With `concurrency` above 1 such a connection takes no new borrower, and closes after its last.
+ * - `check` asks whether an idle connection still works. It fails when it does not. Without `check`, every connection that is
+ *   not known to be dead counts as working.
+ * - `closed` completes as soon as the connection is dead, whichever side ended it. A pool waits for it, so that a dead idle
+ *   connection is removed before it is leased. Without `closed`, only `check` or the borrower notices the end. It must not
+ *   fail: a failure is logged once for a pool, and the end of such a connection is not noticed.
+ * - `isReusable` returns at once, without asking the peer, whether a connection may be leased again. It is called after a
+ *   borrow, with the exit of that borrow, and before the next one, without an exit. It is for protocols whose answers have no
+ *   ids. Without `isReusable`, a connection is closed after a borrow that was interrupted or died, because an answer may still
+ *   be under way. With `concurrency` above 1, such a connection gets no new borrower, and is closed after its last one.
  *
  * **Gotchas**
  *
- * Without `isReusable` a pool sees no more than how a borrow ended. A request that was abandoned *inside* a borrow that ended
- * with a success or a typed failure leaves no trace: `use(pool, key, (c) => Effect.timeoutOption(ask(c), "1 second"))` gives
- * the connection to the next borrower, who may read the late answer. Put the limit around `use`, call
- * `ConnectionPool.invalidate`, or give `isReusable`.
+ * Without `isReusable`, a pool sees only how a borrow ended. It does not see that a request was abandoned *inside* a borrow
+ * that succeeded or failed: after `use(pool, key, (c) => Effect.timeoutOption(ask(c), "1 second"))` the next borrower gets the
+ * connection and may read the late answer. Put the limit around `use`, call `ConnectionPool.invalidate`, or define
+ * `isReusable`.
  *
- * - `open` has to end when it is interrupted. A connect that waits for a promise does not: `Effect.acquireRelease` of an
- *   `Effect.tryPromise` cannot be interrupted, and its socket stays open for as long as the server is silent. {@link fromPromise} is
- *   for clients of promises.
+ * - `open` has to end when it is interrupted. `Effect.acquireRelease` of an `Effect.tryPromise` does not: it cannot be
+ *   interrupted, and its socket stays open for as long as the server is silent. Use {@link fromPromise} for clients whose
+ *   functions return promises.
  *
  * @see {@link make}
  * @see {@link fromPromise}
@@ -54,7 +54,7 @@ export interface Connector<K, A, E = never, R = never> {
 /**
  * Makes a connector, inferring its types.
  *
- * **Example** (A connector for anything that opens and closes)
+ * **Example** (A connector for any resource that opens and closes)
  *
  * ```ts
  * import { Console, Effect } from "effect"
@@ -81,7 +81,7 @@ export const make = <K, A, E = never, R = never, E2 = never, R2 = never>(connect
   readonly closed?: ((connection: A) => Effect.Effect<void>) | undefined
   readonly isReusable?: ((connection: A, exit?: Exit.Exit<unknown, unknown>) => boolean) | undefined
 }): Connector<K, A, E | E2, Exclude<R, Scope.Scope> | R2> =>
-  // The scope is what `open` is given, so it is no requirement of the connector; nothing else differs in the two types.
+  // `open` is called with a scope, so the connector does not require one. The two types differ in nothing else.
   connector as Connector<K, A, E | E2, Exclude<R, Scope.Scope> | R2>
 
 /**
@@ -89,16 +89,17 @@ export const make = <K, A, E = never, R = never, E2 = never, R2 = never>(connect
  *
  * **Details**
  *
- * - The client is made first, then connected. Connecting ends as soon as it is interrupted, which a pool does at `connectTimeout`, and
- *   the client is destroyed: no socket is left, also where the server accepts and stays silent.
- * - At the end of the scope a client that was connected is closed within the pool's `closeTimeout`, 2 seconds without a pool, and
- *   destroyed if it has not closed by then. One that is dead, has failed its check, or must not be leased again is destroyed at
- *   once: a graceful close would wait behind the commands in flight.
- * - A borrow that was interrupted or died takes the client out of use, whatever `isReusable` says of it, unless
- *   `reuseAfterInterruption` is set.
- * - Its `error` events are listened to from the beginning, so that none ends the process. They do not end the connection here, because some
- *   clients continue after one. With a client that does not, as `pg`, `mysql2` and `redis`, `closed` has to subscribe to `error` too.
- * - `open` and `check` fail with `ClientError`, whose `cause` is what the client has thrown or rejected with, as it is.
+ * - The client is made first, then connected. When connecting is interrupted, which a pool does at `connectTimeout`, the client
+ *   is destroyed. So no socket is left, even if the server accepts the connection and stays silent.
+ * - At the end of the scope, a connected client is closed within the pool's `closeTimeout` (2 seconds without a pool), and
+ *   destroyed if it has not closed by then. A client that is dead, has failed its check, or must not be leased again is
+ *   destroyed at once, because a graceful close would wait for its commands.
+ * - After a borrow that was interrupted or died, the client is destroyed, unless `reuseAfterInterruption` is set. `isReusable`
+ *   is not called then.
+ * - The connector listens to the client's `error` events from the beginning, so that none ends the process. An `error` event
+ *   alone does not end the connection, because some clients continue after one. For clients that do not, such as `pg`, `mysql2`
+ *   and `redis`, `closed` has to subscribe to `error` too.
+ * - `open` and `check` fail with `ClientError`, whose `cause` is the unchanged error of the client.
  *
  * **Gotchas**
  *

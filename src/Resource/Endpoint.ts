@@ -1,7 +1,7 @@
 /**
- * Where a connection goes: a TCP address or the path of a Unix socket.
+ * The address of a server: a TCP address or the path of a Unix socket.
  *
- * Endpoints are equal by value, so that they serve as keys of a pool, and their text form can be parsed back.
+ * Endpoints are compared by value, so they can be keys of a pool. The text of an endpoint can be parsed again.
  *
  * @since 0.1.0
  */
@@ -13,8 +13,8 @@ import { safeMessage } from "../internal/SafeText.ts"
 import { TaggedError } from "../internal/TaggedError.ts"
 
 /**
- * A TCP address. `host` is a domain name in lower case and without a dot at the end, an IPv4 address or an IPv6 address without brackets, each in its
- * canonical spelling; `port` is 1 to 65535.
+ * A TCP address. `host` is a domain name (in lower case, without a dot at the end), an IPv4 address, or an IPv6 address without
+ * brackets, each in its canonical form. `port` is from 1 to 65535.
  *
  * @category models
  * @since 0.1.0
@@ -53,7 +53,7 @@ export class UnixEndpoint extends Data.TaggedClass("UnixEndpoint")<{
 export type Endpoint = TcpEndpoint | UnixEndpoint
 
 /**
- * A text, host, port or path that names no endpoint.
+ * The text, host, port or path is not that of an endpoint.
  *
  * @category errors
  * @since 0.1.0
@@ -100,7 +100,7 @@ const parseHost = (input: string, host: string, start: number): Parsed<string> =
   if (urlScheme.test(host)) return refuse(input, start, `${hostRule}, but that is a URL`)
   const parsed = Host.hostFromString(host)
   if (Result.isSuccess(parsed)) {
-    // A dot at the end names the same host, and TLS takes no server name that has one.
+    // With a dot at the end it is the same host, and TLS does not allow that dot in a server name.
     const name = Host.formatHost(parsed.success).replace(/\.$/, "")
     return name === "" ? refuse(input, start, `${hostRule}, which the root of all names is not`) : Result.succeed(name)
   }
@@ -163,13 +163,12 @@ export const parseResult = (input: string): Result.Result<Endpoint, EndpointErro
  *
  * **Details**
  *
- * Hosts are brought to their canonical spelling, so that `LOCALHOST:80`, `localhost.:80` and `localhost:80` are one endpoint.
- * It fails with `EndpointError`, which names the text, the position and the rule.
+ * Hosts are converted to their canonical form, so that `LOCALHOST:80`, `localhost.:80` and `localhost:80` are the same
+ * endpoint. It fails with `EndpointError`, which has the text, the position and the rule.
  *
  * **Gotchas**
  *
- * Without its dot at the end a name is looked up by the resolver's rules for short names (`search` and `ndots` in
- * resolv.conf).
+ * A dot at the end is removed. So the resolver applies its rules for short names (`search` and `ndots` in resolv.conf).
  *
  * **Example** (Parsing endpoints)
  *
@@ -296,8 +295,8 @@ export const fromUrl = (url: string | URL): Effect.Effect<Endpoint, EndpointErro
  *
  * **Gotchas**
  *
- * It is for values that the program itself contains, so it throws `EndpointError` if they are invalid. Use {@link parse} for text
- * that comes from outside.
+ * It throws `EndpointError` on invalid values. Use it for values in the program itself, and {@link parse} for text that comes
+ * from outside.
  *
  * **Example** (Two endpoints that are one key)
  *
@@ -329,7 +328,7 @@ export const tcp = (host: string, port: number): TcpEndpoint => {
  *
  * **Gotchas**
  *
- * It throws `EndpointError` on an empty path, one with a NUL character or one that is too long for the kernel.
+ * It throws `EndpointError` if the path is empty, has a NUL character, or is too long for the kernel.
  *
  * @category constructors
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * JSON-RPC 2.0 over TCP, one message a line, as MCP servers speak it: many requests at once on one connection.
+ * JSON-RPC 2.0 over TCP with one message per line, as MCP servers use it. One connection serves many requests at once.
  *
  * @since 0.1.0
  */
@@ -47,7 +47,9 @@ export {
 export interface RequestOptions {
   /** How long sending and answering may take together; above 0. @default the client's `requestTimeout` */
   readonly timeout?: Duration.Input | undefined
-  /** How long it may take in all if the server reports progress; above 0. @default the client's `maxRequestTimeout` */
+  /**
+   * How long the request may take in total if the server reports progress; above 0. @default the client's `maxRequestTimeout`
+   */
   readonly maxTimeout?: Duration.Input | undefined
 }
 
@@ -69,46 +71,49 @@ export interface JsonRpcClient {
   readonly notify: (method: string, params?: object) => Effect.Effect<void, JsonRpcError>
   /** As {@link notifications}. */
   readonly notifications: Stream.Stream<Notification, JsonRpcError>
-  /** Notifications that were dropped unread because there was no room: see {@link notifications}. */
+  /** How many notifications were dropped before they were read: see {@link notifications}. */
   readonly droppedNotifications: Effect.Effect<number>
   /** Requests that wait for their answer. */
   readonly pending: Effect.Effect<number>
-  /** What the server said in the MCP handshake; `undefined` without the `mcp` option. */
+  /** The server's answer in the MCP handshake; `undefined` without the `mcp` option. */
   readonly server: McpServer | undefined
   /**
-   * Whether the connection is worth another request: it has not ended, and no request has timed out without any answer on the
-   * connection since it was sent. A late answer makes it `true` again. {@link connector} asks it for a pool.
+   * Whether the connection can be used for another request. It is `false` after the connection has ended, and after a request
+   * has timed out while no answer to any request came. A late answer makes it `true` again. {@link connector} passes it to a
+   * pool.
    */
   readonly isReusable: () => boolean
-  /** Completes as soon as the connection can no longer be used, no matter which side ended it. */
+  /** Completes as soon as the connection can no longer be used, whichever side ended it. */
   readonly dead: Effect.Effect<void>
-  /** Completes when the connection is closed and its descriptor is free, and says how it went. */
+  /** Completes when the connection is closed and its descriptor is free. The result says how the connection ended. */
   readonly closed: Effect.Effect<TcpConnection.Ending>
 }
 
 /**
- * How to open a client: the options of a TCP connection, and these.
+ * The options of a client, in addition to those of a TCP connection.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options extends Omit<TcpConnection.Options, "readTimeout"> {
-  /** How long a request may take that says nothing else, a notification, and the MCP handshake; above 0. @default 30 seconds */
+  /**
+   * How long a request without its own `timeout`, a notification, and the MCP handshake may take; above 0. @default 30 seconds
+   */
   readonly requestTimeout?: Duration.Input | undefined
   /**
-   * With `mcp`: each `notifications/progress` of the server for a request restarts that request's timeout, up to this
-   * total. Requests then carry a `progressToken`, except where their params are an array. Above 0; a
-   * maximum below the timeout has no effect. @default progress extends nothing
+   * With `mcp`: each `notifications/progress` of the server for a request restarts that request's timeout, up to this total.
+   * Requests then have a `progressToken`, unless their params are an array. Above 0; a maximum below the timeout has no effect.
+   * @default progress does not extend the timeout
    */
   readonly maxRequestTimeout?: Duration.Input | undefined
   /** The longest line that a peer may send, in bytes; a longer one closes the connection. At least 1. @default 1 MiB */
   readonly maxLineBytes?: number | undefined
   /**
-   * How many notifications are kept until they are read, if their lines have no more than 4 x `maxLineBytes` characters
-   * together, which is at most twice as many bytes of memory; then the oldest are dropped. At least 1. @default 1024
+   * How many notifications are kept until they are read, as long as their lines have at most 4 x `maxLineBytes` characters in
+   * total (one or two bytes of memory each). Then the oldest are dropped. At least 1. @default 1024
    */
   readonly notificationBuffer?: number | undefined
-  /** Perform the MCP handshake while opening, and answer the server's `ping`. @default no handshake */
+  /** Perform the MCP handshake when the connection opens, and answer the server's `ping`. @default no handshake */
   readonly mcp?: McpOptions | undefined
 }
 
@@ -226,11 +231,10 @@ const open = (
  *
  * - It fails with `TcpConnectionError` when there is no connection, and with `JsonRpcError` and the reason
  *   `HandshakeFailed` when the server refuses the MCP handshake, answers it invalidly, or stays silent.
- * - A peer that breaks the protocol (a line that is no message or is longer than `maxLineBytes`, an answer to an id that
- *   was never asked, a batch) fails every request that is under way with `MalformedMessage` or `LineTooLong`, and an error
- *   that belongs to no request does with `UnattributedError`. The connection is then destroyed at once, and no more of what
- *   the peer sends is read.
- * - Requests of the server to us are answered with error -32601 (method not found); with `mcp` its `ping` is answered.
+ * - If the peer breaks the protocol, the connection is destroyed at once, and all pending requests fail: with `LineTooLong` for
+ *   a line longer than `maxLineBytes`, with `UnattributedError` for an error that belongs to no request, and otherwise with
+ *   `MalformedMessage` (no message, a batch, or an answer to a request that was not sent).
+ * - Requests of the server are answered with error -32601 (method not found). With `mcp`, its `ping` is answered.
  *
  * **Gotchas**
  *
@@ -274,7 +278,7 @@ export const connect = (
 ): Effect.Effect<JsonRpcClient, JsonRpcError | TcpConnection.TcpConnectionError, Scope.Scope> =>
   Effect.provideService(open(endpoint, settingsOf(options)), DialSite, siteOf(connect))
 
-/** Any answer counts, also the error that there is no `ping`: a peer that answers is alive. */
+/** Any answer counts, also an error such as "method not found": a peer that answers is alive. */
 const ping = (client: JsonRpcClient): Effect.Effect<void, JsonRpcError> =>
   client.request("ping").pipe(
     Effect.asVoid,
@@ -286,14 +290,15 @@ const ping = (client: JsonRpcClient): Effect.Effect<void, JsonRpcError> =>
  *
  * **Details**
  *
- * - With `mcp` an idle connection is checked with MCP's `ping`. JSON-RPC itself has no harmless method, so without `mcp` only
- *   the end of the connection counts.
- * - A connection on which a request timed out, with no answer to any request since it was sent, is not leased again. It is
- *   closed when its last borrower has returned it, without waiting for the peer. Notifications and requests of the server are
- *   no answers. With `mcp` the client pings a silent server before the timeout, and any answer to that keeps the connection.
- * - An interrupted request, such as one inside of `Effect.timeout`, counts as a timeout if no answer has come for twice the
- *   longest time that an answer has taken on this connection, which is at least 50 ms, and at most 1 second and half of the
- *   request's timeout for this purpose (twice that with `mcp`, where a ping is sent first).
+ * - With `mcp`, an idle connection is checked with MCP's `ping`. JSON-RPC itself has no such method, so without `mcp` idle
+ *   connections are not checked, and only their end is noticed.
+ * - If a request has timed out, and no answer to any request has come since it was sent, its connection is not leased again.
+ *   The connection is closed, without waiting for the peer, when its last borrower has returned it. Notifications and requests
+ *   of the server are no answers. With `mcp`, the client pings a silent server before the timeout, and any answer keeps the
+ *   connection.
+ * - A request that was interrupted, for example by `Effect.timeout`, counts as timed out if no answer has come for long enough.
+ *   That is twice the longest time that an answer has taken on this connection, but at least 50 ms and at most 1 second or half
+ *   of the request's timeout. With `mcp` it is twice as long, because a ping is sent in the meantime.
  *
  * @see {@link connect} for what opening and closing mean
  * @category constructors
@@ -318,14 +323,14 @@ const isDataFirst = (args: IArguments): boolean => typeof args[0] !== "string"
  *
  * **Details**
  *
- * - `params` is an object or an array that `JSON.stringify` takes; anything else is a defect. The result is whatever JSON
- *   the server sent: decode it, for instance with a `Schema`.
+ * - `params` is an object or an array that `JSON.stringify` accepts; anything else is a defect. The result is the server's
+ *   JSON, unchecked: decode it, for example with a `Schema`.
  * - It fails with `JsonRpcError` and the reason `RemoteError` (the server's error), `RequestTimeout`, `ConnectionLost`, or
  *   the `MalformedMessage` or `LineTooLong` that ended the connection.
- * - An interruption forgets the request. Its late answer is discarded. With `mcp` the server gets
- *   `notifications/cancelled`, as it does after a timeout, if the request had been sent and is not `initialize`.
- * - The time-out counts from the call to the answer. With `mcp` and a `maxTimeout` it restarts with each progress of the
- *   server. A `timeout` or `maxTimeout` that is no duration above 0 throws `InvalidOption`.
+ * - After an interruption, a late answer is discarded. With `mcp`, the server gets `notifications/cancelled`, as after a
+ *   timeout, if the request was sent and is not `initialize`.
+ * - The timeout covers the time from the call to the answer. With `mcp` and a `maxTimeout`, it restarts with each progress
+ *   report of the server. A `timeout` or `maxTimeout` that is no duration above 0 throws `InvalidOption`.
  *
  * @see {@link connect} for an example
  * @category combinators
@@ -354,7 +359,7 @@ export const request: {
 )
 
 /**
- * Sends a message that wants no answer, and waits until it is handed to the kernel.
+ * Sends a message that has no answer, and waits until the kernel has taken it.
  *
  * It fails with `JsonRpcError` and the reason `RequestTimeout` (the peer does not read) or `ConnectionLost`.
  *
@@ -371,19 +376,18 @@ export const notify: {
 )
 
 /**
- * The messages of the server that want no answer, from the oldest that is still kept.
+ * The messages of the server that need no answer, beginning with the oldest one that is still kept.
  *
  * **Details**
  *
- * The last `notificationBuffer` of them are kept until they are read, as long as their lines have no more than
- * 4 x `maxLineBytes` characters together; older ones are dropped and counted in `droppedNotifications`. They are kept as text
- * and parsed when they are read, one at a time. So a server that talks a lot to a client that does not listen costs no answers,
- * and at most 8 x `maxLineBytes` bytes of memory, whatever it sends. The stream ends when the scope closes the connection, and
+ * The last `notificationBuffer` of them are kept until they are read, as long as their lines have at most 4 x `maxLineBytes`
+ * characters in total. Older ones are dropped and counted in `droppedNotifications`. So notifications that are not read take at
+ * most 8 x `maxLineBytes` bytes of memory, and do not delay answers. The stream ends when the scope closes the connection, and
  * fails with the reason when the connection ends in any other way.
  *
  * **Gotchas**
  *
- * Every message goes to one reader: two streams of one client share the messages between them.
+ * Each message goes to one reader only: two streams of one client each get a part of the messages.
  *
  * @category combinators
  * @since 0.1.0

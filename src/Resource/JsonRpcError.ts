@@ -13,13 +13,13 @@ import type { TcpConnectionError } from "./TcpConnectionError.ts"
 const quotedChars = 200
 
 /**
- * The server answered the request with an error. The connection is fine.
+ * The server answered the request with an error. The connection can still be used.
  *
  * **Details**
  *
- * It is never retryable by itself: the server has seen the request and judged it, and whether it may be sent again depends
- * on the method, which only its caller knows. This holds for the implementation's own codes -32000 to -32099 too: servers
- * use them for anything from "overloaded" to "half done". A program that knows its server's codes gives a retry policy a `classify`.
+ * `isRetryable` is always `false`: the server has received the request, and only the caller knows whether its method may be
+ * called twice. The same holds for the codes -32000 to -32099, because servers use them for very different errors. A program
+ * that knows its server's codes can give the retry policy a `classify`.
  *
  * @category errors
  * @since 0.1.0
@@ -28,9 +28,9 @@ export class RemoteError extends TaggedError("RemoteError")<{
   readonly method: string
   /** A whole number: -32768 to -32000 are reserved by the protocol, all others are the application's. */
   readonly code: number
-  /** The server's words, all of them: up to `maxLineBytes`. The message has the first 200 characters. */
+  /** The server's text, with up to `maxLineBytes` bytes. The message has its first 200 characters. */
   readonly text: string
-  /** Whatever the server added, `undefined` when it added nothing. */
+  /** Further data of the server; `undefined` if there is none. */
   readonly data: unknown
 }> {
   readonly isRetryable = false
@@ -42,9 +42,9 @@ export class RemoteError extends TaggedError("RemoteError")<{
 }
 
 /**
- * No answer came in time (`phase` is `answer`; the server may still do what was asked), or the message could not even be
- * sent in time because the peer does not read (`phase` is `send`). The connection lives on: a late answer is discarded. If
- * no answer to any request has come since this one was sent, a pool does not lease the connection again.
+ * No answer came in time (`phase` is `answer`; the server may still execute the request), or the message could not be sent in
+ * time because the peer does not read (`phase` is `send`). The connection stays open, and a late answer is discarded. If no
+ * answer to any request has come since this one was sent, a pool does not lease the connection again.
  *
  * @category errors
  * @since 0.1.0
@@ -66,7 +66,7 @@ export class RequestTimeout extends TaggedError("RequestTimeout")<{
 }
 
 /**
- * The peer sent a line that is no JSON-RPC message, or an answer to a request that was not asked. The connection is destroyed.
+ * The peer sent a line that is no JSON-RPC message, or an answer to a request that was not sent. The connection is destroyed.
  *
  * @category errors
  * @since 0.1.0
@@ -85,7 +85,7 @@ export class MalformedMessage extends TaggedError("MalformedMessage")<{
 }
 
 /**
- * The peer sent a line of more than `maxLineBytes`, ended or not. The connection is destroyed.
+ * The peer sent more than `maxLineBytes` bytes without the end of a line. The connection is destroyed.
  *
  * @category errors
  * @since 0.1.0
@@ -101,8 +101,8 @@ export class LineTooLong extends TaggedError("LineTooLong")<{
 }
 
 /**
- * The server sent an error that belongs to no request (its id is `null`), such as -32700: it could not read something that we
- * sent. Which request that was is not known, so all that are under way fail, and the connection is closed.
+ * The server sent an error that belongs to no request (its id is `null`), such as -32700: it could not read a message of this
+ * client. It is unknown which message that was, so all pending requests fail, and the connection is closed.
  *
  * @category errors
  * @since 0.1.0
@@ -110,9 +110,9 @@ export class LineTooLong extends TaggedError("LineTooLong")<{
 export class UnattributedError extends TaggedError("UnattributedError")<{
   /** A whole number: -32700 for what is no JSON, -32600 for what is no request. */
   readonly code: number
-  /** The server's words, all of them: up to `maxLineBytes`. The message has the first 200 characters. */
+  /** The server's text, with up to `maxLineBytes` bytes. The message has its first 200 characters. */
   readonly text: string
-  /** What the server added, `undefined` when it added nothing. */
+  /** Further data of the server; `undefined` if there is none. */
   readonly data: unknown
 }> {
   readonly isRetryable = false
@@ -124,7 +124,7 @@ export class UnattributedError extends TaggedError("UnattributedError")<{
 }
 
 /**
- * The server speaks a revision of MCP that this client does not: see `mcp.supportedVersions`.
+ * The server uses a revision of MCP that this client does not support: see `mcp.supportedVersions`.
  *
  * @category errors
  * @since 0.1.0
@@ -132,7 +132,7 @@ export class UnattributedError extends TaggedError("UnattributedError")<{
 export class UnsupportedVersion extends TaggedError("UnsupportedVersion")<{
   /** The revision that was asked for. */
   readonly requested: string
-  /** The revision that the server answered with, all of it. The message has the first 200 characters. */
+  /** The revision in the server's answer. The message has its first 200 characters. */
   readonly answered: string
   readonly supported: ReadonlyArray<string>
 }> {
@@ -146,8 +146,8 @@ export class UnsupportedVersion extends TaggedError("UnsupportedVersion")<{
 }
 
 /**
- * The connection ended before the answer came. It is retryable if nothing of the message had been sent; otherwise the
- * server may or may not have done what was asked.
+ * The connection ended before the answer came. It is retryable if nothing of the message was sent; otherwise the server may
+ * have executed the request.
  *
  * @category errors
  * @since 0.1.0
@@ -166,8 +166,8 @@ export class ConnectionLost extends TaggedError("ConnectionLost")<{
 }
 
 /**
- * The MCP handshake failed while the connection was being opened, so there is no connection. `cause` says what happened.
- * It is retryable unless the server answered with an error or invalidly: the handshake changes nothing at the server.
+ * The MCP handshake failed while the connection was being opened, so there is no connection. `cause` is the reason. It is
+ * retryable if there was no answer: a handshake may be repeated.
  *
  * @category errors
  * @since 0.1.0
@@ -214,7 +214,7 @@ export type JsonRpcErrorReason =
  */
 export class JsonRpcError extends ReasonError("JsonRpcError")<JsonRpcErrorReason> {}
 
-/** The beginning of a text as a copy: a slice would keep the whole text in memory. */
+/** A copy of the beginning of a text. A slice would keep the whole text in memory. */
 const beginning = (text: string): string => Buffer.from(text.slice(0, quotedChars), "utf16le").toString("utf16le")
 
 /** The error for a malformed line, which quotes its beginning. */

@@ -15,52 +15,55 @@ import { TaggedError } from "../internal/TaggedError.ts"
  */
 export interface PromiseClient<in K, A extends object> {
   /**
-   * Makes the client, or a promise of it, so that it can be destroyed before it connects. It may dial only if it
-   * returns the client itself, as with `mysql2`, which dials in its constructor: a promise of a client cannot be cancelled.
+   * Makes the client, or a promise of it, before it connects, so that it can be destroyed at any time. It may already dial if
+   * it returns the client itself, as with `mysql2`, which dials in its constructor. It must not dial if it returns a promise,
+   * because a promise cannot be cancelled.
    */
   readonly create: (key: K) => A | PromiseLike<A>
   /**
-   * Connects the client; its promise is fulfilled when the client can be used. The signal is aborted when the connect is
-   * cancelled, and `destroy` follows, so the signal may be ignored.
+   * Connects the client; its promise is fulfilled when the client can be used. When the connect is cancelled, the signal is
+   * aborted and `destroy` is called, so the signal may be ignored.
    */
   readonly connect: (client: A, key: K, signal: AbortSignal) => unknown
   /**
-   * Ends the client and its socket at once, whatever its state; a promise is awaited. It is called when `connect` has failed or was
-   * cancelled, when `close` has failed or took too long, when the connection is known to be dead, has failed its `check` or must not be
-   * leased again, and where there is no `close`. A half-close is not enough: a silent server never closes its side. It must not throw where the
-   * client has ended already.
+   * Ends the client and its socket at once, in any state; a promise is awaited. It is called when `connect` has failed or was
+   * cancelled, when `close` has failed or took too long, when the connection is known to be dead, has failed its `check` or
+   * must not be leased again, and if there is no `close`. Closing only our side of the socket is not enough, because a silent
+   * server never closes its side. It must not throw if the client has already ended.
    */
   readonly destroy: (client: A) => unknown
   /**
-   * Closes the client gracefully, within `closeTimeout`. It is called on a client that is connected, is not known to be dead, and could
-   * be leased again: with an answer outstanding, a graceful close would wait for that too.
+   * Closes the client gracefully, within `closeTimeout`. It is called only if the client is connected, is not known to be dead,
+   * and could be leased again. In other cases a graceful close might wait for an answer that never comes.
    */
   readonly close?: ((client: A) => unknown) | undefined
   /**
-   * Subscribes `onClosed` to the end of the connection, on whichever side it ends. It is called as soon as there is a client, so that
-   * no end is missed. Subscribe to the first event that says so, as in `client.once("error", onClosed).once("end", onClosed)`: with many
-   * clients an `error` comes before the `end`, and until `onClosed` is called the connection may be leased. If it returns a function,
+   * Subscribes `onClosed` to the end of the connection, whichever side ends it. It is called as soon as the client exists, so
+   * that no end is missed. Subscribe to the earliest event, as in `client.once("error", onClosed).once("end", onClosed)`: many
+   * clients emit `error` before `end`, and the connection may be leased until `onClosed` is called. If it returns a function,
    * that is called when the client has been closed.
    */
   readonly closed?: ((client: A, onClosed: () => void) => unknown) | undefined
   /** Asks whether an idle connection still works: it throws, or its promise is rejected, when it does not. */
   readonly check?: ((client: A, signal: AbortSignal) => unknown) | undefined
   /**
-   * Whether the connection may be leased again: after a borrow that ended so, or before the next one. It is not asked of one that is
-   * known to be dead, nor, without `reuseAfterInterruption`, after a borrow that was interrupted or died. @default yes
+   * Whether the connection may be leased again. It is called after a borrow, with the exit of that borrow, and before the next
+   * one. It is not called if the connection is known to be dead, nor (without `reuseAfterInterruption`) after a borrow that was
+   * interrupted or died. @default yes
    */
   readonly isReusable?: ((client: A, exit?: Exit.Exit<unknown, unknown>) => boolean) | undefined
   /**
-   * Whether `isReusable` decides also after a borrow that was interrupted or died. Without it such a borrow takes the connection out of
-   * use: a command may be under way, or a transaction open. It is for a client that pairs answers with requests by itself and
-   * keeps no state for its user. @default false
+   * Whether `isReusable` also decides after a borrow that was interrupted or died. Otherwise the connection is closed then,
+   * because a command may be under way, or a transaction open. Set it for a client that assigns answers to requests by itself,
+   * and has no state of its user. @default false
    */
   readonly reuseAfterInterruption?: boolean | undefined
 }
 
 /**
- * A client has failed to be made, to connect or to answer a check. `cause` is what it has thrown or rejected with, as it is, or the
- * `error` event that it emitted before that while it was connecting: `Failure.classify` finds its codes there.
+ * Creating or connecting a client has failed, or its check. `cause` is the error that was thrown, or with which the promise was
+ * rejected, or an `error` event that the client emitted before while it was connecting. `Failure.classify` reads the codes of
+ * the cause.
  *
  * @category errors
  * @since 0.1.0

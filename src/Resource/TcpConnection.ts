@@ -38,7 +38,7 @@ export {
 } from "./TcpConnectionError.ts"
 
 /**
- * An open connection. Its read side and its write side may be used by two fibers at once; each side by one at a time.
+ * An open connection. One fiber may read while another one writes, but no two fibers may read, or write, at the same time.
  *
  * @category models
  * @since 0.1.0
@@ -51,8 +51,8 @@ export interface TcpConnection {
    */
   readonly read: Effect.Effect<Uint8Array, TcpConnectionError>
   /**
-   * As `read`, for a reader that is always there, such as one that tells answers apart by their ids: it has no `readTimeout`,
-   * and with `allowExitOnIdle` it does not keep the process alive.
+   * As `read`, for a fiber that reads all the time, such as one that assigns answers to requests by their ids. It has no
+   * `readTimeout`, and with `allowExitOnIdle` it does not keep the process alive.
    */
   readonly readInBackground: Effect.Effect<Uint8Array, TcpConnectionError>
   /**
@@ -65,30 +65,30 @@ export interface TcpConnection {
   /** Whether something was written since the last read that returned bytes: an answer to it may still come. */
   readonly isUnanswered: () => boolean
   /**
-   * Whether a read or write was ever given up while it waited, by a timeout, a lost race or another interruption: what was
-   * asked for may still come, and what was written may have been sent in part.
+   * Whether a read or write was ever interrupted while it waited, for example by a timeout or a lost race. Then an answer may
+   * still come, and data may have been sent only in part.
    */
   readonly isAbandoned: () => boolean
   /**
-   * Whether it may be leased again, as far as the addresses of its endpoint's name are concerned: see `refreshAddresses` of
-   * {@link connector}. For other connections it is `true`.
+   * Whether its address may still be used, so that it may be leased again: see `refreshAddresses` of {@link connector}. It is
+   * `true` for connections without that option.
    */
   readonly isCurrent: () => boolean
-  /** Completes as soon as the peer has ended its side or the connection is gone, on whichever side it ended. */
+  /** Completes as soon as the peer has ended its side, or the connection has ended for any other reason. */
   readonly dead: Effect.Effect<void>
   /**
-   * Destroys the socket at once: nothing that was written and not sent is flushed, and the peer's end is not awaited. It
-   * completes when the descriptor is free. A read or write that waits, and each later one, fails with `ConnectionClosed`.
-   * It is for a peer that breaks its protocol; the scope still ends the connection, with nothing left to close.
+   * Destroys the socket at once: data that was not sent yet is lost, and the peer's end is not awaited. It completes when the
+   * descriptor is free. A read or write that waits, and each later one, fails with `ConnectionClosed`. It is for a peer that
+   * breaks its protocol.
    */
   readonly abort: Effect.Effect<void>
-  /** Completes when the connection is closed and its descriptor is free, and says how it went. */
+  /** Completes when the connection is closed and its descriptor is free. The result says how the connection ended. */
   readonly closed: Effect.Effect<Ending>
 }
 
 type Hold = GuardedHandle<TcpSocket>["hold"]
 
-/** `hold` keeps the handle reachable while a read or write waits. */
+/** The connection of a socket. `hold` keeps the handle reachable while a read or write waits. */
 const fromSocket = (socket: TcpSocket, hold: Hold): TcpConnection => ({
   endpoint: socket.endpoint,
   read: hold(ReadWrite.read(socket)),
@@ -121,23 +121,24 @@ const open = (
   })
 
 /**
- * Opens a connection that is closed when the scope ends: what was written is flushed, our side is ended, the peer's end
- * is awaited up to `closeTimeout`, and then the socket is destroyed.
+ * Opens a connection that is closed when the scope ends: data that was written is sent, our side is ended, the peer's end is
+ * awaited for at most `closeTimeout`, and then the socket is destroyed.
  *
  * **Details**
  *
- * - A dial that times out or is interrupted is destroyed at once; a connection that is established too late is never kept.
- * - The addresses of a host name are tried as RFC 8305 (Happy Eyeballs) has it: the families take turns, the next address
- *   follows 250 milliseconds after the one before it, or as soon as that fails, and the first that is connected wins.
+ * - A dial that times out or is interrupted is destroyed at once, so no connection is left that was established too late.
+ * - The addresses of a host name are tried as in RFC 8305 (Happy Eyeballs): IPv4 and IPv6 in turns, each address 250
+ *   milliseconds after the one before, or as soon as that has failed. The first that connects is used.
  * - It fails with `TcpConnectionError` and the reason `DialTimeout` or `DialFailed`, which has the errors of all addresses.
- * - With a `ResourceMonitor` in its context the dial reserves room at the monitor's gate, without waiting: a `DialFailed`
- *   whose cause is `ResourceExhausted` says that there was none. The connection is recorded in the monitor's ledger.
- * - A `DialFailed` that was met while no descriptor was free has a `ResourceExhausted` as its cause, which has Node's error as
- *   its own: a name that seems not to exist may be one that could not be looked up.
- * - An attempt of `RetryPolicy.retry`, and so of a pool, has reserved already, for one connection: a further one of the same
- *   attempt reserves by itself.
- * - The reservation of the dial ends as soon as its socket exists. A second address at the same time needs a reservation of its
- *   own; without one, the addresses are tried one after the other.
+ * - With a `ResourceMonitor` in its context, the dial reserves a descriptor at the monitor's gate, without waiting. If there is
+ *   no room, it fails with `DialFailed`, whose cause is `ResourceExhausted`. The connection is recorded in the monitor's
+ *   ledger.
+ * - If a dial fails while no descriptor is free, the cause of the `DialFailed` is a `ResourceExhausted`, whose cause is Node's
+ *   error. For example, a name may seem not to exist only because it could not be looked up.
+ * - An attempt of `RetryPolicy.retry`, and so each dial of a pool, has already reserved a descriptor for one connection. Only a
+ *   further connection of the same attempt makes a reservation of its own.
+ * - The reservation ends as soon as the socket exists. To try a second address at the same time, the dial needs a second
+ *   reservation; without one, the addresses are tried one after the other.
  *
  * **Gotchas**
  *
@@ -179,13 +180,13 @@ export const connect = (
  */
 export interface ConnectorOptions extends ReuseOptions {
   /**
-   * Whether the peer answers what is written to it. With `false` a connection is leased again also after a write that no
-   * read followed, and after a borrow that failed. @default true
+   * Whether the peer answers what is written to it. With `false`, a connection is leased again even after a write without a
+   * read, and after a borrow that failed. @default true
    */
   readonly answers?: boolean | undefined
 }
 
-/** Whether the connection is in the state of a new one. `exit` is that of a borrow that has just ended. */
+/** Whether the connection can be used like a new one. `exit` is that of the borrow that has just ended. */
 const isReusable = (
   connection: TcpConnection,
   exit: Exit.Exit<unknown, unknown> | undefined,

@@ -9,7 +9,10 @@ import { errorText, safeMessage } from "../internal/SafeText.ts"
 import { ReasonError, TaggedError } from "../internal/TaggedError.ts"
 import type { Endpoint } from "./Endpoint.ts"
 
-/** Local mistakes, and certificates and protocols that do not match. Every other failure of a dial may be temporary. */
+/**
+ * The codes of local mistakes, and of certificates and protocols that do not match. Every other failure of a dial may be
+ * temporary.
+ */
 const permanent = new RegExp(
   "^(EACCES|EPERM|EINVAL|EAFNOSUPPORT|EPROTONOSUPPORT|EPROTO|HOSTNAME_MISMATCH|PATH_LENGTH_EXCEEDED)$" +
     "|^(CERT|CRL|UNABLE_TO|INVALID|ERROR_IN|ERR_(?!SOCKET_C|STREAM_|TLS_HANDSHAKE_TIMEOUT))|SELF_SIGNED"
@@ -22,7 +25,7 @@ const nodeCodeOf = (cause: unknown): string | undefined =>
     ? cause.code
     : undefined
 
-/** The code of Node's error, also inside of a `ResourceExhausted`. */
+/** The code of Node's error, also if a `ResourceExhausted` wraps it. */
 const codeOf = (cause: unknown): string | undefined =>
   nodeCodeOf(Predicate.isTagged(cause, "ResourceExhausted") && cause instanceof Error ? cause.cause : cause)
 
@@ -41,8 +44,8 @@ const unfinished: Readonly<Record<DialPhase, (endpoint: Endpoint) => string>> = 
 }
 
 /**
- * The connection was not established within `connectTimeout`. The late socket is destroyed. `cause` is what came of other
- * addresses of the host that were tried meanwhile, if anything did.
+ * The connection was not established within `connectTimeout`. Its socket is destroyed. `cause` has the failures of other
+ * addresses of the host, if there are any.
  *
  * @category errors
  * @since 0.1.0
@@ -62,9 +65,12 @@ export class DialTimeout extends TaggedError("DialTimeout")<{
 }
 
 /**
- * The dial, or the TLS handshake after it, failed. `cause` is Node's error, an `AggregateError` of one for each address with
- * the code of the most telling, or the monitor's `ResourceExhausted`: alone where the gate refused the dial, and with Node's
- * error as its own cause where a dial failed while no descriptor was free on this host. `code` is Node's either way.
+ * The dial, or the TLS handshake after it, failed. `code` is the code of Node's error, and `cause` is one of:
+ *
+ * - Node's error;
+ * - an `AggregateError` with one error for each address, and with the code of the most informative one;
+ * - the monitor's `ResourceExhausted`, if the gate has refused the dial;
+ * - a `ResourceExhausted` whose cause is Node's error, if a dial failed while no descriptor was free.
  *
  * @category errors
  * @since 0.1.0
@@ -87,9 +93,9 @@ export class DialFailed extends TaggedError("DialFailed")<{
 /** How the connection was used before it ended. */
 interface Use {
   /**
-   * The connection had served an exchange before, and nothing was received since what was written last, if that was sent at
-   * all. Most likely the peer had closed it while it was idle: on another connection the same may be tried again, unless it
-   * must not be done twice under any circumstances.
+   * Whether the connection had been used successfully before, and nothing was received since the last write. Then the peer most
+   * likely had closed the connection while it was idle, and did not get the request. The request may be repeated on another
+   * connection, unless it must never be executed twice.
    */
   readonly reused?: boolean | undefined
 }
@@ -97,8 +103,8 @@ interface Use {
 const textOfUse = ({ reused }: Use): string => reused === true ? "; reused, and nothing received since" : ""
 
 /**
- * The connection has ended: the peer closed it, or we did. A request that was under way may or may not have been done;
- * `reused` says when it most likely was not.
+ * The connection has ended: the peer or this side closed it. A request that was under way may have been executed. If `reused`
+ * is `true`, it most likely was not.
  *
  * @category errors
  * @since 0.1.0
@@ -119,7 +125,7 @@ export class ConnectionClosed extends TaggedError("ConnectionClosed")<
 }
 
 /**
- * Nothing was received for `readTimeout` while a read waited for it. The answer may still come, so a pool does not lease the
+ * A read has waited for `readTimeout`, and nothing was received. The answer may still come, so a pool does not lease the
  * connection again.
  *
  * @category errors
@@ -161,7 +167,7 @@ export class ReadFailed extends TaggedError("ReadFailed")<
 }
 
 /**
- * Writing failed. Whether the peer got any of it is not known. `cause` is Node's error, `code` its code.
+ * Writing failed. It is unknown whether the peer received a part of the data. `cause` is Node's error, `code` its code.
  *
  * @category errors
  * @since 0.1.0

@@ -1,5 +1,6 @@
 /**
- * Circuit breaker: makes no attempts while an endpoint is down, probes whether it is back, and then raises the load gradually.
+ * A circuit breaker: it refuses attempts while an endpoint is down, tests with single attempts whether it is up again, and then
+ * raises the load gradually.
  *
  * **Details**
  *
@@ -8,15 +9,15 @@
  * - _Closed_: attempts are made. The circuit opens after a number of consecutive failures, or when a share of the calls in a
  *   sliding window of time has failed. After it was open, concurrent attempts are limited: to two at first, and to one more
  *   with each success.
- * - _Open_: no attempt is made, for a time that grows with the downtime of the endpoint.
- * - _Half open_: one attempt, the probe, tests whether the endpoint is back. It has a lease: a probe that hangs loses its place
- *   when the lease ends, and its later outcome is ignored.
+ * - _Open_: no attempt is made. The longer the endpoint is down, the longer an open period lasts.
+ * - _Half open_: one attempt, the probe, tests whether the endpoint is back. It has a lease: when the lease ends before the
+ *   probe, another attempt becomes the probe, and the outcome of the first one is ignored.
  *
- * Retries end before the circuit opens. After half as many consecutive failures as open it, a call that failed after 100 ms or
- * more is not retried, unless all of these failures are its own.
+ * Retries are refused before the circuit opens: after half as many consecutive failures as open it. Exceptions are a call whose
+ * attempt failed within less than 100 ms, and a call to which all of these failures belong.
  *
- * Outcomes without information about the endpoint are ignored: interruptions, defects, no room on this host, a busy server,
- * and failures that are not retried. Times are those of the monotonic clock.
+ * Outcomes that say nothing about the endpoint are ignored: interruptions, defects, lack of room on this host, a busy server,
+ * and failures that are not retried. Times are measured with the monotonic clock.
  *
  * @since 0.1.0
  */
@@ -78,37 +79,37 @@ export interface Options {
    */
   readonly window?: Duration.Input | undefined
   /**
-   * The longest duration of the first opening. Each opening is spread over the upper half of its time. Above 0, finite.
-   * Further openings last a tenth of the endpoint's downtime, if that is longer. Each `window` in which the circuit stays
-   * closed halves the counted downtime.
+   * The longest duration of the first open period; above 0, finite. Later open periods last up to a tenth of the endpoint's
+   * downtime, if that is longer. The actual duration is random, between half of this time and all of it. Each `window` in which
+   * the circuit stays closed halves the counted downtime.
    *
    * @default "1 second"
    */
   readonly openTime?: Duration.Input | undefined
   /**
-   * The longest duration of any opening, unless the endpoint asks for more. Finite, at least `openTime`.
+   * The longest duration of any open period, unless the endpoint asks for a longer wait. Finite, at least `openTime`.
    *
    * @default "10 seconds", or `openTime` if that is longer
    */
   readonly maxOpenTime?: Duration.Input | undefined
   /**
-   * After this time a probe that has not ended is replaced by another one. Above 0, finite. It should be the longest duration
-   * of an attempt.
+   * After this time another attempt may replace a probe that has not ended. Above 0, finite. Choose the longest time that an
+   * attempt can take.
    *
    * @default "10 seconds"
    */
   readonly probeLease?: Duration.Input | undefined
   /**
-   * How long concurrent attempts are limited after closing: to two, and one more for each success. A process with few
-   * concurrent calls does not reach the limit. One with many doubles it with each round of successes. 0 for no limit; finite.
+   * How long concurrent attempts are limited after the circuit has closed: to two at first, and to one more with each success.
+   * Finite; 0 for no limit.
    *
    * @default "6 seconds"
    */
   readonly ramp?: Duration.Input | undefined
   /**
-   * The most circuits, one for each label: a whole number of at least 1, or `Infinity`. Beyond it circuits are dropped: first
-   * those that equal a new one, then closed ones with few calls in the window, then open ones. A label whose circuit was
-   * dropped gets a new one. Raise it if more endpoints than this are in use at a time.
+   * The most circuits, one for each label: a whole number of at least 1, or `Infinity`. When there are more, circuits are
+   * dropped: first those that equal a new one, then closed ones with few calls in the window, then open ones. A label whose
+   * circuit was dropped gets a new one. Raise the number if more endpoints are in use at the same time.
    *
    * @default 1000
    */
@@ -127,7 +128,7 @@ export type State =
     /** Calls that ended within the window, and those of them that failed. */
     readonly calls: number
     readonly failures: number
-    /** The share of the ramp that has passed: below 1 while concurrent attempts are limited after an opening. */
+    /** The share of the ramp that has passed: below 1 while concurrent attempts are limited after the circuit has closed. */
     readonly share: number
   }
   | {
@@ -137,7 +138,7 @@ export type State =
   }
   | {
     readonly _tag: "HalfOpen"
-    /** The time until the probe loses its place; zero when the next attempt is the probe. */
+    /** The time until another attempt may replace the probe; zero when the next attempt is the probe. */
     readonly retryAfter: Duration.Duration
   }
 

@@ -34,17 +34,18 @@ export {
  */
 export interface ClassifyOptions {
   /**
-   * The time in milliseconds since 1970, by which a `Retry-After` that is a date is understood if its answer has no `Date`.
+   * The current time in milliseconds since 1970. It is subtracted from a `Retry-After` that is a date, if the answer has no
+   * `Date` header.
    *
-   * @default undefined, which leaves such a date unread
+   * @default undefined, with which such a date is ignored
    */
   readonly now?: number | undefined
   /**
    * Whether the error comes from opening a connection, before any request was sent. Then `Ambiguous` and unknown failures are
-   * `Transient`, and `sent` is `false`. Codes of credentials, names and configuration stay `Fatal`, and so do mistakes in the
-   * program (`TypeError`, `ReferenceError`). A pool sets it for every failure of its connector.
+   * `Transient`, and `sent` is `false`. Codes that mean wrong credentials, names or configuration stay `Fatal`, and so do
+   * mistakes in the program (`TypeError`, `ReferenceError`). A pool sets it for every failure of its connector.
    *
-   * @default false, unless the error says that it is about opening a connection, as `TcpConnection`'s `DialFailed` does
+   * @default false, unless the error itself shows that it comes from opening a connection, such as `DialFailed` of `TcpConnection`
    */
   readonly dial?: boolean | undefined
 }
@@ -52,12 +53,13 @@ export interface ClassifyOptions {
 const isDefined = <A>(value: A | undefined): value is A => value !== undefined
 
 /**
- * Of several failures on one level, such as those of several addresses, the first class of this list decides. A request that
- * may have been executed must not be repeated blindly. `Transient` precedes `Fatal`, since one good address is enough.
+ * Of several failures on one level, such as those of several addresses, the first class in this list decides. `Ambiguous` comes
+ * first, because a request that may have been executed must not simply be repeated. `Transient` precedes `Fatal`, because one
+ * working address is enough.
  */
 const precedence: ReadonlyArray<FailureClass> = ["Ambiguous", "RemoteSaturated", "Transient", "Redirect", "Fatal"]
 
-/** The failure of the outermost level that is recognised. */
+/** The failure of the outermost level that has a recognized error. */
 const outermost = (
   levels: ReadonlyArray<ReadonlyArray<object>>,
   by: (node: object) => Failure | undefined
@@ -74,7 +76,7 @@ const outermost = (
 /** Combines the class of a failure with the `isRetryable` of the error and its wrappers. */
 const combine = (known: Failure | undefined, stated: boolean | undefined): Failure => {
   if (known?.class === "Ambiguous" || known?.class === "Redirect") return known
-  // `isRetryable` is more specific than a code, but it does not say that the effect may run twice.
+  // `isRetryable` is more specific than a code, but it does not mean that the effect may be executed twice.
   if (stated === false) return { ...known, ...make("Fatal", { code: known?.code }) }
   if (stated === true && (known === undefined || known.class === "Fatal")) {
     return { ...known, ...make("Transient", { code: known?.code }) }
@@ -82,7 +84,7 @@ const combine = (known: Failure | undefined, stated: boolean | undefined): Failu
   return known ?? make("Fatal")
 }
 
-/** Adds the facts from the whole chain: whether a request was sent, and how long to wait. */
+/** Adds whether a request was sent and how long to wait, from any of the wrapped errors. */
 const complete = (failure: Failure, nodes: ReadonlyArray<object>): Failure => {
   const sent = failure.sent ?? Errors.firstDefined(nodes, Errors.sentBy)
   const retryAfter = failure.retryAfter ?? Errors.firstDefined(nodes, Errors.waitOf)
@@ -94,7 +96,7 @@ const complete = (failure: Failure, nodes: ReadonlyArray<object>): Failure => {
   }
 }
 
-/** The failure of a dial: no request was sent, so that only a known `Fatal` failure is `Fatal`. */
+/** The failure of a dial: no request was sent, so only a known `Fatal` failure is `Fatal`. */
 const ofDial = (failure: Failure, isKnown: boolean): Failure => ({
   ...failure,
   ...(failure.class === "Ambiguous" || !isKnown ? { class: "Transient" } : undefined),
@@ -104,8 +106,8 @@ const ofDial = (failure: Failure, isKnown: boolean): Failure => ({
 const isUnusableAddress = (error: unknown): boolean => isObject(error) && read(error, "code") === "EADDRNOTAVAIL"
 
 /**
- * The members of an aggregate whose own address cannot be used, if other members have another failure. A host without IPv6
- * reports `EADDRNOTAVAIL` for each IPv6 address of a peer, which is no lack of ports.
+ * The errors with `EADDRNOTAVAIL` in an aggregate that also has other failures. A host without IPv6 reports `EADDRNOTAVAIL` for
+ * each IPv6 address of a peer, which does not mean that no port is left.
  */
 const unusableAddresses = (nodes: ReadonlyArray<object>): ReadonlySet<unknown> =>
   new Set(nodes.flatMap((node) => {
@@ -119,33 +121,33 @@ const unusableAddresses = (nodes: ReadonlyArray<object>): ReadonlySet<unknown> =
  *
  * **Details**
  *
- * The error and everything it wraps (`cause`, `reason`, `error`, the `errors` of an `AggregateError`) are examined, eight
- * levels deep and 64 errors wide. Cycles, and getters that throw, are safe. These decide, in this order:
+ * The error and everything that it wraps (`cause`, `reason`, `error`, the `errors` of an `AggregateError`) are examined: at
+ * most eight levels and 64 errors. Cycles, and getters that throw, do no harm. These decide, in this order:
  *
- * 1. Local exhaustion anywhere (`EMFILE`, `ENFILE`, `ENOBUFS`, no ephemeral port, the monitor's `ResourceExhausted`):
- *    the class is `LocalExhausted`, whatever else the error says. `EADDRNOTAVAIL` of one address of several counts only where all
- *    of them have it: a host without IPv6 says it of each IPv6 address.
- * 2. The outermost code that is known: Node, libuv, TLS, undici, HTTP/2, PostgreSQL, MySQL, Redis, MongoDB, NATS, AMQP, HTTP,
- *    gRPC and WebSocket, or the whole text of an error that has no code, of known versions of drivers; then the outermost tag
- *    that is known (Effect's errors, those of clients without codes, and ours).
- *    `Ambiguous` becomes `Transient` when it is certain that nothing was sent: because there never was a connection, or
- *    because an error says `sent: false`.
- * 3. The outermost `isRetryable`: `false` makes `Fatal` what would be retried, `true` makes `Transient` what is `Fatal` or
- *    not known. It changes neither `Ambiguous` nor `Redirect`: a good prospect does not say that an effect may be done twice.
+ * 1. Local exhaustion anywhere (`EMFILE`, `ENFILE`, `ENOBUFS`, no ephemeral port, the monitor's `ResourceExhausted`): the class
+ *    is `LocalExhausted`, whatever the other errors are. `EADDRNOTAVAIL` counts only if all addresses of a host failed with it:
+ *    a host without IPv6 reports it for each IPv6 address.
+ * 2. The outermost known code: of Node, libuv, TLS, undici, HTTP/2, PostgreSQL, MySQL, Redis, MongoDB, NATS, AMQP, HTTP, gRPC
+ *    and WebSocket. For an error without a code, its whole text is compared with those of known versions of drivers. Without a
+ *    known code, the outermost known tag decides (errors of Effect, of clients without codes, and of this library). `Ambiguous`
+ *    becomes `Transient` when it is certain that nothing was sent: because there never was a connection, or because an error
+ *    says `sent: false`.
+ * 3. The outermost `isRetryable`: with `false` the class is `Fatal`; with `true` it is `Transient` if it was `Fatal` or
+ *    unknown. It changes neither `Ambiguous` nor `Redirect`, because it does not mean that the effect may be executed twice.
  * 4. Any other error is `Fatal`: an unknown error is not retried.
  *
- * Of a dial (see {@link ClassifyOptions}) nothing is `Ambiguous`, and an error that is not known is `Transient`.
+ * A failed dial (see {@link ClassifyOptions}) is never `Ambiguous`, and an unknown error of a dial is `Transient`.
  *
  * `retryAfter` is the wait that the other side asked for: `Retry-After` as seconds or as a date, `retry-after-ms`, gRPC's
  * `grpc-retry-pushback-ms` and `RetryInfo`, or a `Duration` in a field `retryAfter` of any of the errors.
  *
  * **Gotchas**
  *
- * - `ENOTFOUND` is `Transient`: a container's name may come after its client. A misspelt name is retried too. Use
- *   `Failure.byCode({ ENOTFOUND: "Fatal" })` where that is no possibility.
- * - A plain `new Error("...")` is `Fatal`. Give an error `isRetryable: true`, or give the policy a `classify`.
+ * - `ENOTFOUND` is `Transient`, because a container's name may be registered after its client has started. So a misspelt name
+ *   is retried too. Use `Failure.byCode({ ENOTFOUND: "Fatal" })` if all names exist from the start.
+ * - A plain `new Error("...")` is `Fatal`. To have it retried, give it `isRetryable: true`, or give the policy a `classify`.
  * - A serialization failure or a deadlock of a database (`40001`, `40P01`, MySQL 1205 and 1213) is `Transient` for the whole
- *   transaction. What is retried has to be the transaction, never its last statement.
+ *   transaction. Retry the whole transaction, never only its last statement.
  *
  * **Example** (Distinguishing a full host from a closed port)
  *
@@ -185,7 +187,7 @@ export const classify = (error: unknown, options?: ClassifyOptions): Failure => 
 }
 
 /**
- * Classifies an error, or returns `undefined`. Then the next classifier decides, and finally `Failure.classify`. It is the type
+ * Classifies an error. If it returns `undefined`, the next classifier decides, and at last `Failure.classify`. It is the type
  * of the `classify` option of a policy.
  *
  * @category models
@@ -211,7 +213,7 @@ const lookUp = (outcomes: ReadonlyMap<string, Outcome>, names: ReadonlyArray<str
     return outcome === undefined ? undefined : failureOf(outcome, name)
   })
 
-/** Classifies the error, then what it wraps, from the outside in. The first answer counts. */
+/** Classifies the error, then the errors that it wraps, from the outside in. The first result counts. */
 const outsideIn = (f: (node: object) => Failure | undefined): Classifier => (error) =>
   Errors.firstDefined(Errors.levelsOf(error).flat(), f)
 
@@ -223,10 +225,10 @@ const codesOf = (node: object): ReadonlyArray<string> => {
 }
 
 /**
- * Classifies by code: the `code` of an error, or the code that `Failure.classify` names (`HTTP_404`, `MYSQL_1205`,
- * `READONLY`, `UNAVAILABLE`). The error is asked first, then what it wraps.
+ * Classifies by code: the `code` of an error, or the code that `Failure.classify` names (`HTTP_404`, `MYSQL_1205`, `READONLY`,
+ * `UNAVAILABLE`). The error is examined first, then the errors that it wraps.
  *
- * **Example** (Changing what codes mean)
+ * **Example** (Changing the class of codes)
  *
  * ```ts
  * import { Effect } from "effect"
@@ -258,8 +260,8 @@ export const byCode = (outcomes: { readonly [code: string]: Outcome }): Classifi
 }
 
 /**
- * Classifies by the names of an error: `_tag`, `name`, or the name of the class. The error is asked first, then what
- * it wraps.
+ * Classifies by the names of an error: `_tag`, `name`, or the name of the class. The error is examined first, then the errors
+ * that it wraps.
  *
  * **Gotchas**
  *
@@ -288,21 +290,21 @@ export const byTag = (outcomes: { readonly [tag: string]: Outcome }): Classifier
 }
 
 /**
- * Classifies the errors of which a predicate is true. The error is asked first, then what it wraps, so that the predicate
- * meets objects of any kind. The outcome may depend on the one that was found.
+ * Classifies errors with a predicate. The predicate is called with the error first, then with the errors that it wraps, so it
+ * gets objects of any kind. The outcome may be a function of the error that was found.
  *
  * **Details**
  *
- * This is the place for drivers that give no code and are not known to `Failure.classify`. What is compared is then a whole
- * text of one version of the driver.
+ * Use it for drivers whose errors have no code and are not known to `Failure.classify`. Then compare the whole text of a
+ * message, which may change with the version of the driver.
  *
- * **Example** (Classifying what has no code)
+ * **Example** (Classifying an error without a code)
  *
  * ```ts
  * import { Effect } from "effect"
  * import * as Failure from "effect-sluice/Failure"
  *
- * // A driver that says no more than this when its connection ends under a request.
+ * // This driver reports with this message that its connection ended during a request.
  * const classify = Failure.when(
  *   (error): error is Error => error instanceof Error && error.message === "session lost",
  *   "Ambiguous"

@@ -1,12 +1,13 @@
 /**
- * Limits retries to a share of the successes, so that the retries of many clients do not keep a server down that would
- * otherwise recover.
+ * Limits retries to a share of the successes. Otherwise the retries of many clients can keep a server down that would recover
+ * without them.
  *
  * **Details**
  *
- * The rules are those of gRPC's retry throttling (gRFC A6): each success earns a part of a token, each failure costs one,
- * and there are no retries while less than half of the tokens are left. There are two additions: the floor, by which an empty
- * budget notices that the server is back, and the refund of the token of a retry that was interrupted before it began.
+ * The rules are those of gRPC's retry throttling (gRFC A6): each success adds a part of a token, each failure takes one, and
+ * there are no retries while less than half of the tokens are left. There are two additions. The floor grants a retry now and
+ * then without tokens, so that an empty budget notices when the server is up again. And the token of a retry that was
+ * interrupted before it began is returned.
  *
  * @since 0.1.0
  */
@@ -43,26 +44,27 @@ export type TypeId = typeof TypeId
  */
 export interface Options {
   /**
-   * The maximum number of tokens, and the initial one. A failure costs one token, and a retry needs half of them: without a
-   * success there are at most half as many retries. A finite number of at least 1.
+   * The maximum number of tokens, with which a budget begins. A failure costs one token, and a retry needs half of them:
+   * without a success there are at most half as many retries. A finite number of at least 1.
    *
-   * Each new process has a full budget. A small capacity limits the retries of many processes that start while a server is
-   * in trouble.
+   * Each new process has a full budget. With a small capacity, many processes that start while a server is down make few
+   * retries.
    *
    * @default 10
    */
   readonly capacity?: number | undefined
   /**
-   * The tokens that a success earns, to six decimals: in the long run the share of retries among successes. From 0 to 1.
+   * The tokens that a success adds, rounded to six decimals: from 0 to 1. In the long run it is the number of retries for each
+   * success.
    *
    * @default 0.1
    */
   readonly deposit?: number | undefined
   /**
-   * One retry per interval of this length is granted without regard to the tokens. Above 0; `"Infinity"` for none.
+   * In each interval of this length, one retry is granted even without tokens. Above 0; `"Infinity"` for none.
    *
-   * In an outage there are no successes, and only the floor grants retries. With `N` processes whose floor is `m` retries a second,
-   * a server with a load of `r` (offered by capacity `C`) recovers by itself only if `r + N * m / C` is below 1.
+   * In an outage there are no successes, and only the floor grants retries. So `N` processes make `N / floor` retries per
+   * second. A server recovers by itself only if these and its ordinary requests together stay below its capacity.
    *
    * @default "10 seconds"
    */
@@ -158,7 +160,8 @@ export const make = (options: Options = {}): RetryBudget => {
  * **Details**
  *
  * It keeps at most 1000 labels, so that labels may come from untrusted input. Labels with a full budget are dropped first,
- * which changes nothing. Then those with the most tokens are dropped, which have a full budget at their next use.
+ * which changes nothing. If too many remain, labels with the most tokens are dropped, which have a full budget when they are
+ * used again.
  *
  * @category constructors
  * @since 0.1.0
@@ -169,7 +172,7 @@ export const makeKeyed = (options: Options = {}): RetryBudget => {
 }
 
 /**
- * The remaining tokens; of this label where the budget is keyed.
+ * The remaining tokens; if the budget is keyed, those of this label.
  *
  * @category getters
  * @since 0.1.0
@@ -178,8 +181,8 @@ export const balance = (self: RetryBudget, label = ""): Effect.Effect<number> =>
   Effect.sync(() => self[TypeId].bucketOf(label).balance)
 
 /**
- * The time until a retry would be granted, of this label where the budget is keyed: zero when one is granted now,
- * `Infinity` when only successes can lead to one.
+ * The time until a retry would be granted; if the budget is keyed, one of this label. Zero if one is granted now, `Infinity` if
+ * none is granted before there are successes.
  *
  * @category getters
  * @since 0.1.0

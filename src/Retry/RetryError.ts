@@ -11,15 +11,15 @@ import type { ResourceExhausted as NoRoom } from "../Monitor/Service.ts"
 import type { Failure } from "./Failure.ts"
 
 /**
- * One run of the effect, and how it failed.
+ * One execution of the effect, and how it failed.
  *
  * @category models
  * @since 0.1.0
  */
 export interface AttemptRecord {
-  /** The number of the run, from 1. It counts runs that found no room on this host. */
+  /** The number of this execution, from 1. Executions that failed for lack of room on this host are counted too. */
   readonly run: number
-  /** From the start of the first run to that of this one. */
+  /** The time from the start of the first execution to the start of this one. */
   readonly begunAfter: Duration.Duration
   readonly took: Duration.Duration
   readonly failure: Failure
@@ -31,20 +31,20 @@ export interface AttemptRecord {
 interface Outcome {
   /** What was retried. */
   readonly label: string
-  /** The number of attempts, without those that failed for lack of room on this host. */
+  /** The number of attempts. Those that failed for lack of room on this host are not counted. */
   readonly attempts: number
-  /** From the start of the first attempt to the end. */
+  /** The time from the start of the first attempt to this error. */
   readonly elapsed: Duration.Duration
 }
 
-/** Further fields of every reason. The constructor of a reason has defaults for them. */
+/** Further fields of every reason, which the constructor of a reason need not get. */
 interface Circumstances {
   /**
-   * The earliest time at which another attempt makes sense: what the server, the breaker, the gate or the budget said, or
-   * else the next delay of the policy. `undefined` where another attempt does not help, or the time is unknown.
+   * The time after which another attempt makes sense: that of the server, the breaker, the gate or the budget, or else the next
+   * delay of the policy. `undefined` if another attempt does not help, or if the time is unknown.
    */
   readonly retryAfter: Duration.Duration | undefined
-  /** The failed runs, oldest first. Of more than ten these are the first one and the last nine. */
+  /** The failed executions, oldest first: at most ten, of which the first is kept. */
   readonly history: ReadonlyArray<AttemptRecord>
 }
 
@@ -81,7 +81,7 @@ const last = (failure: Failure, cause: unknown): string => {
 }
 
 /**
- * All attempts of the policy have failed. Inside another retry there is one attempt.
+ * All attempts that the policy allows have failed. Inside another retry it allows one.
  *
  * @category errors
  * @since 0.1.0
@@ -207,7 +207,7 @@ const circuitTexts: Record<CircuitOpen["state"], (failures: number) => string> =
  */
 export class CircuitOpen<E = unknown> extends /*#__PURE__*/ reasonWith("CircuitOpen")<{
   readonly state: "Open" | "HalfOpen" | "Closed"
-  /** Consecutive failed attempts of all calls since the circuit was last closed. */
+  /** Consecutive failed attempts, of all calls, since the circuit was last closed. */
   readonly consecutiveFailures: number
   /** The last failure, or `undefined` when no attempt was made. */
   readonly cause: E | undefined

@@ -60,14 +60,14 @@ export interface Options {
    */
   readonly initialDelay?: Duration.Input | undefined
   /**
-   * The upper bound of every delay, jitter included. A longer wait that the server asks for (`Retry-After`) is kept, up to
+   * The upper bound of every delay, jitter included. If the server asks for a longer wait (`Retry-After`), that applies, up to
    * 72 seconds. Finite, at least `initialDelay`.
    *
    * @default "30 seconds"
    */
   readonly maxDelay?: Duration.Input | undefined
   /**
-   * The growth of the delay from attempt to attempt. A finite number of at least 1.
+   * The factor from one delay to the next. A finite number of at least 1.
    *
    * @default 2
    */
@@ -92,14 +92,14 @@ export interface Options {
    * time before it failed, and for at least the delay before it, counts as a success: its failure resets the attempts and the
    * delays. Above 0; `"Infinity"` for never.
    *
-   * Do not set it for an effect that takes long to fail: it would be retried for ever.
+   * Do not set it for an effect that may fail only after a long time: it would be retried forever.
    *
    * @default "Infinity"
    */
   readonly stableAfter?: Duration.Input | undefined
   /**
-   * The time for everything: attempts, delays and the gate. Above 0; `"Infinity"` for none. No attempt begins after it, and
-   * a running attempt is interrupted.
+   * The time for attempts, delays and waits at the gate together. Above 0; `"Infinity"` for no limit. No attempt begins after
+   * it, and a running attempt is interrupted.
    *
    * @default "Infinity"
    */
@@ -112,7 +112,7 @@ export interface Options {
    */
   readonly budget?: RetryBudget | undefined
   /**
-   * Makes no attempts while an endpoint is down: `Breaker.make`. `undefined` for none.
+   * Refuses attempts while an endpoint is down: `Breaker.make`. `undefined` for no breaker.
    *
    * @default undefined
    */
@@ -124,15 +124,15 @@ export interface Options {
    */
   readonly classify?: ((error: unknown) => Failure | undefined) | undefined
   /**
-   * The descriptors that an attempt claims at the gate. A whole number. With 0 an attempt asks the gate and claims nothing:
-   * for an effect that opens nothing itself.
+   * How many descriptors an attempt reserves at the gate: a whole number. With 0 it asks the gate but reserves nothing, which
+   * is for an effect that opens no connection itself.
    *
    * @default 1
    */
   readonly descriptors?: number | undefined
   /**
-   * Whether the effect may run twice. Only then is an `Ambiguous` failure retried, such as a connection that broke after the
-   * request was sent. `true` in the presets for opening connections.
+   * Whether the effect may be executed twice. Only then is an `Ambiguous` failure retried, such as a connection that broke
+   * after the request was sent. It is `true` in the presets for opening connections.
    *
    * @default false
    */
@@ -185,7 +185,7 @@ const checkMaxDelay = (value: unknown, initialDelay: Duration.Duration): Duratio
   return maxDelay
 }
 
-/** The longest delay between requests for room on this host. Such a request is cheap. */
+/** The longest delay between two requests for room on this host. It is short, because such a request is cheap. */
 const maxLocalDelay = 5_000
 
 const isMarked = (value: unknown, mark: string): boolean =>
@@ -382,33 +382,34 @@ const checked = (options: RetryOptions = {}): RetryOptions => {
 }
 
 /**
- * Runs an effect until it succeeds or the policy ends.
+ * Executes an effect until it succeeds or the policy allows no further attempt.
  *
  * **Details**
  *
  * - Before each attempt, the first included, the gate of the `ResourceMonitor` is asked for the policy's `descriptors`, and
  *   then the breaker, if there is one. An open circuit fails with `CircuitOpen` before the gate is asked.
- * - After a failure these decide, in this order: its class, an outer retry (see {@link InsideRetry}), the number of
- *   attempts, the deadline (the delay and an attempt of typical length must fit), the budget, and the breaker. Then the delay
- *   passes, the gate is asked, then the breaker, and the attempt begins. Each refusal has its own reason in
- *   {@link RetryError}, with `retryAfter` and the `history` of the attempts.
+ * - After a failure these decide, in this order: its class, an outer retry (see {@link InsideRetry}), the number of attempts,
+ *   the deadline (the delay and an attempt of typical duration must fit), the budget, and the breaker. Then the delay passes,
+ *   the gate and the breaker are asked, and the attempt begins. Each refusal has its own reason in {@link RetryError}, with
+ *   `retryAfter` and the `history` of the attempts.
  * - `Fatal` and `Redirect` are not retried; `Ambiguous` is only if the policy says `idempotent: true`.
- * - Lack of room on this host does not count as an attempt. The retry waits for room until the deadline or, without one, for
- *   30 seconds. A request that the gate cannot grant waits in the gate's queue, first come first served, retries behind first
- *   attempts. After a failure such as `EMFILE` there is a backoff of at most 5 seconds first.
+ * - Lack of room on this host does not count as an attempt. The retry waits for room until the deadline or, without one, for 30
+ *   seconds. A request that the gate cannot grant waits in the gate's queue, in order of arrival, retries behind first
+ *   attempts. After a failure such as `EMFILE`, a delay of at most 5 seconds precedes the request.
  * - A transient failure that occurs while no descriptor is free is `LocalExhausted` whatever its code, because a name lookup
  *   then fails with `ENOTFOUND` or `ECONNREFUSED`.
- * - The claim ends when a `TcpConnection` in the effect has its socket, else with the attempt.
+ * - The reservation ends when a `TcpConnection` in the effect has its socket, or else with the attempt.
  * - A `Retry-After` of the server lengthens the delay, even beyond `maxDelay`: up to 60 seconds, plus a jitter of up to 20 %.
- * - What a failed attempt acquired in the caller's scope is closed before the next one begins. What the successful one
- *   acquired lives as long as the caller's scope.
- * - Interruption and defects pass through, and are never retried.
+ * - Resources that a failed attempt acquired in the caller's scope are closed before the next attempt. Those of the successful
+ *   attempt live as long as the caller's scope.
+ * - Interruptions and defects are passed on, and never retried.
  *
  * **Gotchas**
  *
- * - At the deadline the running attempt is interrupted, and its finalizers are awaited. An uninterruptible region of the
- *   effect delays the caller.
- * - A scope in which the effect has acquired nothing is closed when the effect succeeds. It cannot be used later.
+ * - At the deadline the running attempt is interrupted, and the caller waits for its finalizers and for uninterruptible
+ *   regions.
+ * - Each attempt has its own scope. If the effect acquires nothing in it, the scope is closed when the effect succeeds, so code
+ *   that kept the scope cannot add to it later.
  *
  * **Example** (Retrying a transient failure)
  *
@@ -472,7 +473,7 @@ export const retry: {
   ): Effect.Effect<A, RetryError<E>, R | ResourceMonitor> => run(effect, policy, checked(options))
 )
 
-/** Waits until the gate grants a claim, and releases it at once. Ends as the schedule does when the wait is over. */
+/** Waits until the gate grants a reservation, and ends that at once. It ends the schedule when the time for waiting is over. */
 const waitForRoom = /*#__PURE__*/ Effect.fnUntraced(
   function*(run: RetryRun): Effect.fn.Return<void, Cause.Done<number>> {
     while (true) {
@@ -493,20 +494,22 @@ const waitForRoom = /*#__PURE__*/ Effect.fnUntraced(
  * **Details**
  *
  * It has the delays, the attempts, the deadline and the classes of the policy, and it asks the gate before each further
- * attempt. When the policy ends, the schedule is done, and `Effect.retry` fails with the last failure unchanged.
- * {@link retry} and the dialer of a `ConnectionPool` decide by the same step.
+ * attempt. When the policy allows no further attempt, the schedule is done, and `Effect.retry` fails with the last failure.
+ * {@link retry} and the dialer of a `ConnectionPool` use the same decision.
  *
  * **Gotchas**
  *
  * {@link retry} does what a schedule cannot:
  *
- * - A schedule does not see the first attempt, which passes no gate.
- * - It asks the gate before the delay and cannot hold the claim during the attempt: another opening may take the room.
+ * - A schedule does not see the first attempt, so the gate is not asked for it.
+ * - It asks the gate before the delay and cannot keep a reservation for the attempt, so another connection may take the room.
  * - It does not know how long an attempt has run, so that `stableAfter` has no effect.
  * - It cannot interrupt the running attempt at the deadline, nor close what a failed attempt acquired.
- * - It does not mark the attempts, so that a {@link retry} inside them multiplies. Inside a {@link retry} it is done at once.
- * - It takes tokens from the budget but sees no success, so that it earns none. An interruption of the delay refunds none.
- * - It reads the state of the breaker, but no attempt is admitted by it or reported to it.
+ * - It does not mark the attempts with {@link InsideRetry}, so a {@link retry} inside them multiplies the attempts. Inside a
+ *   {@link retry}, the schedule is done at once.
+ * - It takes tokens from the budget, but adds none, because it does not see successes. An interruption of the delay returns
+ *   none.
+ * - It reads the state of the breaker, but does not report its attempts to the breaker.
  *
  * **Example** (Retrying with a schedule)
  *
@@ -547,7 +550,7 @@ export const schedule = (
       const { decision } = run.afterFailure(yield* run.diagnose(error), 0)
       if (decision._tag !== "Wait") return yield* Cause.done(run.progress.attempts)
       yield* Effect.onExitPrimitive(waitForRoom(run), (exit) => {
-        // A schedule sees only that there is room: the attempt then counts as begun.
+        // A schedule does not see when the attempt begins, so the attempt counts as begun when there is room.
         if (Exit.isSuccess(exit)) run.spend()
         else run.refund()
         return undefined

@@ -1,8 +1,8 @@
 /**
- * Metrics of retries. A policy without them has no cost.
+ * Metrics of retries. A policy without metrics has no cost for them.
  *
- * In addition, each attempt is an event (`retry.attempt`) on the current span, if there is one: with the label, the number of
- * the attempt, its outcome, the code of its failure and its duration.
+ * In addition, each attempt adds an event `retry.attempt` to the current span, if there is one. The event has the label, the
+ * number of the attempt, its outcome, the code of its failure and its duration.
  *
  * @since 0.1.0
  */
@@ -57,13 +57,13 @@ const metricsOf = (policy: string) => {
  *
  * - `sluice.retry.attempts`, by `retry.outcome`: `Succeeded`, the class of the failure, `TimedOut` at the deadline, or
  *   `Passed` (a defect or an interruption);
- * - `sluice.retry.refusals`, by `retry.reason`: failed runs, by the tag of the reason;
+ * - `sluice.retry.refusals`, by `retry.reason`: failed retries, by the tag of the reason;
  * - `sluice.retry.attempt.duration`, `sluice.retry.delay` and `sluice.retry.gate.wait`, in seconds.
  *
  * **Details**
  *
- * The metrics are in the registry of the effect's context. Policies that are made from the result, as by
- * `make({ ...policy })`, are recorded with it. An empty name throws `InvalidOption`.
+ * The metrics are in the registry of the effect's context. A policy that is made from the result, such as
+ * `make({ ...policy })`, is recorded under the same name. An empty name throws `InvalidOption`.
  *
  * **Example** (Counting attempts)
  *
@@ -119,8 +119,8 @@ const nameOf = (name: string): string => {
 
 /**
  * Records the balance of a budget, in tokens, in the gauge `sluice.retry.budget.balance` under the attribute `retry.budget`
- * until the scope ends: now, and then once in each interval. Of a keyed budget it is the lowest balance of all labels.
- * An empty name, or an interval that is not above 0, throws `InvalidOption`.
+ * until the scope ends: now, and then once in each interval. For a keyed budget, it is the lowest balance of all labels. An
+ * empty name, or an interval that is not above 0, throws `InvalidOption`.
  *
  * @category metrics
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * Services, jobs and functions on Cloud Run, which ends an instance with SIGTERM and kills it 10 seconds later.
+ * Services, jobs and functions on Cloud Run, which sends an instance SIGTERM and kills it 10 seconds later.
  *
  * @since 0.1.0
  */
@@ -29,7 +29,9 @@ export { InstanceClosing, InvocationError, type InvocationErrorReason, Invocatio
  * @since 0.1.0
  */
 export interface Options {
-  /** How long closing everything may take after SIGTERM, or after the program's own end; above 0. @default 9 seconds */
+  /**
+   * How long closing everything may take after SIGTERM, or after the program has ended by itself; above 0. @default 9 seconds
+   */
   readonly shutdownWindow?: Duration.Input | undefined
 }
 
@@ -40,9 +42,9 @@ export interface Options {
  * @since 0.1.0
  */
 export interface AttachOptions extends Options {
-  /** The service's own request timeout; above 0. @default 300 seconds */
+  /** The request timeout that is set for the service; above 0. @default 300 seconds */
   readonly timeout?: Duration.Input | undefined
-  /** How long before that a request is interrupted, so that there is an answer; 0 or more. @default 1 second */
+  /** How long before `timeout` a request is interrupted, so that an answer can still be sent; 0 or more. @default 1 second */
   readonly margin?: Duration.Input | undefined
   /** What happens to the connections between two requests. @default "keep" */
   readonly between?: Between | undefined
@@ -60,7 +62,7 @@ const start = <A, E, R, E2>(
 ): void =>
   new MainProgram(program, layer, {
     window: windowOf(options),
-    // The platform ends each instance sooner or later, so ending in time is no failure.
+    // The platform ends every instance at some time, so ending at SIGTERM is no failure.
     statuses: { ...signalStatuses, SIGTERM: 0 },
     isSilent: false
   }).start()
@@ -72,10 +74,10 @@ const start = <A, E, R, E2>(
  *
  * **Gotchas**
  *
- * - A finalizer of an HTTP server can wait for its open requests; they have half of `shutdownWindow`.
- * - With request-based billing an instance gets hardly any CPU between two requests, so a dead connection is found only at
- *   the next request: `checkAfterIdle` and a connector with a `check` find it before it is leased.
- * - None of this was run on Cloud Run itself: it follows the documentation.
+ * - A finalizer of an HTTP server may wait for its open requests, for at most half of `shutdownWindow`.
+ * - With request-based billing, an instance gets hardly any CPU between two requests, so a dead connection is noticed only at
+ *   the next request. With `checkAfterIdle` and a connector that has a `check`, it is noticed before it is leased.
+ * - This was not tested on Cloud Run itself; it follows the documentation.
  *
  * **Example** (A service)
  *
@@ -98,7 +100,7 @@ export const launch = <R, E>(layer: Layer.Layer<R, E>, options: Options = {}): v
   start(Effect.never, layer, options)
 
 /**
- * Runs an effect as a job. It ends as `Main.run` says, but with status 0 after SIGTERM.
+ * Runs an effect as a job. It ends as described for `Main.run`, but with status 0 after SIGTERM.
  *
  * @see {@link launch} for a service
  * @category constructors
@@ -110,14 +112,13 @@ export const run = <A, E, R, E2>(
 ): void => start(program, options.layer, options)
 
 /**
- * Manages the connections of a function whose server belongs to a framework, such as the Functions Framework: those of the
- * pools of a layer, which it builds for the first request, or those of one pool that you have made. Call it once, at the
- * top level of the module.
+ * Manages the connections of a function that a framework calls, such as the Functions Framework. It takes a layer with pools,
+ * which it builds for the first request, or a pool that you have made. Call it once, at the top level of the module.
  *
  * **Details**
  *
  * - A request is interrupted `margin` before `timeout`, its finalizers run, and it fails with `InvocationTimeout`.
- * - Before a request gets a connection, the pools know which connections ended while the instance had no CPU.
+ * - Connections that ended while the instance had no CPU are removed before a request can get them.
  * - At SIGTERM running requests are interrupted, and everything is closed within `shutdownWindow`. Then the process ends,
  *   unless SIGTERM has another listener.
  *
@@ -131,7 +132,7 @@ export const run = <A, E, R, E2>(
  *
  * const instance = CloudRun.attach(Layer.empty)
  *
- * // What the framework calls.
+ * // The function that the framework calls.
  * const hello = (_: unknown, response: { send: (text: string) => void }) =>
  *   instance.run(Effect.succeed("hello")).then((text) => response.send(text))
  *

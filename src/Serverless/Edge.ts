@@ -17,13 +17,13 @@ export { InvalidOption } from "../internal/InvalidOption.ts"
 export { InstanceClosing, InvocationError, type InvocationErrorReason, InvocationTimeout } from "./InvocationError.ts"
 
 /**
- * The part of a request that is used here.
+ * The part of a request that this module uses.
  *
  * @category models
  * @since 0.1.0
  */
 export interface EdgeRequest {
-  /** Its abort, when the client disconnects, interrupts the request. */
+  /** It is aborted when the client disconnects, which interrupts the request. */
   readonly signal?: AbortSignal | undefined
 }
 
@@ -45,7 +45,10 @@ export interface EdgeContext {
  * @since 0.1.0
  */
 export interface Options<Env, R, E> {
-  /** The services of one request, built for it and closed after it; they may depend on the platform's bindings. */
+  /**
+   * The services of one request, which are built for it and closed after it. They may depend on the platform's bindings
+   * (`env`).
+   */
   readonly layer: Layer.Layer<R, E> | ((env: Env) => Layer.Layer<R, E>)
   /** A request that takes longer is interrupted; above 0. @default 30 seconds */
   readonly timeout?: Duration.Input | undefined
@@ -62,13 +65,13 @@ export interface Options<Env, R, E> {
 export type Handler<in Request, in Env, out A> = (request: Request, env?: Env, context?: EdgeContext) => Promise<A>
 
 /**
- * Makes a function that builds its services for each request and closes them with it: no socket outlives the request that
+ * Makes a function that builds its services for each request, and closes them after it. So no socket outlives the request that
  * opened it, and no other request uses it.
  *
  * **Details**
  *
- * - The effect ends, its finalizers run, and then the layer is closed within `closeWindow`, also after a failure. With the
- *   `waitUntil` of the context the answer does not wait for that; without it, it does.
+ * - After the effect and its finalizers, the layer is closed within `closeWindow`, also after a failure. If the context has a
+ *   `waitUntil`, the answer does not wait for that; otherwise it does.
  * - A request that takes longer than `timeout` fails with `InvocationTimeout`. When the client disconnects, it is interrupted.
  * - The promise is rejected with its failure.
  *
@@ -76,10 +79,11 @@ export type Handler<in Request, in Env, out A> = (request: Request, env?: Env, c
  *
  * **Gotchas**
  *
- * - A body that still reads from a connection when the effect ends is cut off. Read it first.
+ * - If the body of the answer still reads from a connection when the effect ends, it is cut off. So read everything before the
+ *   effect ends.
  * - Cloudflare allows 6 connections at once for a request: keep `maxTotal` at that or below.
- * - `TcpConnection` needs `node:net`, which Workers have with the flag `nodejs_compat`. None of this was run on such a
- *   platform: it follows the documentation.
+ * - `TcpConnection` needs `node:net`, which Workers have with the flag `nodejs_compat`. This was not tested on such a platform;
+ *   it follows the documentation.
  *
  * **Example** (A worker)
  *
@@ -108,7 +112,7 @@ export type Handler<in Request, in Env, out A> = (request: Request, env?: Env, c
  *   })
  * }
  *
- * // What the platform does:
+ * // The calls of the platform:
  * for (const path of ["first", "second"]) await worker.fetch(new Request(`http://localhost/${path}`))
  *
  * seen // => ["open orders", "close", "open orders", "close"]
@@ -142,7 +146,7 @@ export const handler = <A, E, R, E2, Request extends EdgeRequest = EdgeRequest, 
       ? close
       : Effect.catchCause(
         Effect.sync(() => context.waitUntil?.(Effect.runPromise(close))),
-        // A failure here must not replace the answer of the request.
+        // This failure must not replace the answer of the request.
         (cause) => report("Edge: waitUntil failed, so the request does not wait for its connections to close", cause)
       )
     return promiseOf(Effect.onExit(invocation, () => end), request)

@@ -1,5 +1,5 @@
 /**
- * The errors of an invocation that the library ended.
+ * The errors of invocations that the library has ended.
  *
  * @since 0.1.0
  */
@@ -8,18 +8,18 @@ import { safeMessage } from "../internal/SafeText.ts"
 import { ReasonError, TaggedError } from "../internal/TaggedError.ts"
 
 /**
- * The invocation ran out of time, and was interrupted before the platform's own timeout.
+ * The invocation took too long, and was interrupted before the platform's own timeout.
  *
  * @category errors
  * @since 0.1.0
  */
 export class InvocationTimeout extends TaggedError("InvocationTimeout")<{
-  /** How long it could run: the remaining time less the margin. */
+  /** How long it could run: the remaining time minus the margin. */
   readonly after: Duration.Duration
   /** Whether the invocation and its finalizers had ended by the time of the answer. */
   readonly hasEnded: boolean
 }> {
-  /** Its effects are unknown. */
+  /** It is unknown what the invocation has done. */
   readonly isRetryable = false
   override get message(): string {
     return safeMessage(

@@ -50,11 +50,14 @@ export interface LambdaContext {
  * @since 0.1.0
  */
 export interface Options<R, E> {
-  /** The services of the function, built for the first invocation, and again for the next one if the build fails. */
+  /**
+   * The services of the function. They are built for the first invocation; if that fails, they are built again for the next
+   * one.
+   */
   readonly layer: Layer.Layer<R, E>
   /**
-   * How long before the platform's timeout an invocation is interrupted, so that its finalizers run and there is an answer;
-   * 0 or more. At most half of the remaining time is used. With 0 the platform's timeout comes first.
+   * How long before the platform's timeout an invocation is interrupted, so that its finalizers run and an answer is sent; 0 or
+   * more. It is at most half of the remaining time. With 0, the platform ends the invocation.
    * @default 300 millis
    */
   readonly margin?: Duration.Input | undefined
@@ -67,8 +70,8 @@ export interface Options<R, E> {
    */
   readonly shutdownWindow?: Duration.Input | undefined
   /**
-   * Register the internal extension without which Lambda sends no SIGTERM. With `false` and without another extension,
-   * nothing is closed at the end.
+   * Whether to register the internal extension. Without any extension, Lambda sends no SIGTERM, and nothing is closed at the
+   * end.
    * @default true
    */
   readonly extension?: boolean | undefined
@@ -94,7 +97,7 @@ export interface Handler<in Event, out A> {
  */
 export interface StreamingHandler<in Event> {
   (event: Event, stream: ResponseStream, context: LambdaContext): Promise<void>
-  /** As with {@link Handler}. */
+  /** Closes everything, as that of {@link Handler}. */
   readonly close: () => Promise<void>
 }
 
@@ -109,9 +112,9 @@ export interface StreamingHandler<in Event> {
 export const holderId: Effect.Effect<string> = Effect.map(HolderId, (id) => id)
 
 /**
- * Completes when Lambda is registered to send SIGTERM. Wait for it at the top level of the module: registration closes when
- * the module is loaded. A module that is bundled as CommonJS cannot wait; see `effect-sluice/LambdaPreload`. It never
- * fails, and does nothing outside Lambda.
+ * Completes when the extension is registered, without which Lambda does not send SIGTERM. Wait for it at the top level of the
+ * module, because an extension can be registered only until the module is loaded. A module that is bundled as CommonJS cannot
+ * wait; see `effect-sluice/LambdaPreload`. It never fails, and does nothing outside of Lambda.
  *
  * **Example** (A module of a function)
  *
@@ -171,7 +174,7 @@ const warnRefused = (registration: Registration): Effect.Effect<void> =>
       "Registration ends when the module is loaded: wait for it with \"await Lambda.ready()\" at its top level."
   )
 
-/** The runtime returns the name, the message and the stack of an `Error`, so any other failure is wrapped in one. */
+/** Lambda shows the name, the message and the stack of an `Error`, so any other failure is wrapped in one. */
 const errorOf = (cause: Cause.Cause<unknown>): Error => {
   const error = Cause.squash(cause)
   if (error instanceof InvocationError) return error.reason
@@ -200,7 +203,7 @@ const makeHost = <R, E>(options: Options<R, E>): Host<R> => {
   return {
     run: (context, effect) => {
       const invocation = Effect.suspend(() => {
-        // The runtimes up to Node 22 would wait for an empty event loop, and a kept connection is in it.
+        // The runtimes up to Node 22 would wait until the event loop is empty, which an open connection prevents.
         if ("callbackWaitsForEmptyEventLoop" in context) context.callbackWaitsForEmptyEventLoop = false
         const remaining = context.getRemainingTimeInMillis()
         return instance.invoke(Effect.andThen(warn, effect), invocationBudget(remaining, margin), remaining)
@@ -216,22 +219,22 @@ const makeHost = <R, E>(options: Options<R, E>): Host<R> => {
  *
  * **Details**
  *
- * - The layer is built once for a warm instance, when the first invocation needs it. A build that fails fails that
- *   invocation, and the next one builds it again.
- * - Each invocation has a new scope. It is interrupted `margin` before the platform's timeout, its finalizers run,
- *   and Lambda gets an `InvocationTimeout`; if they hang, the connections that it has borrowed are closed.
- * - Before an invocation gets a connection, the pools know which connections ended while the process was frozen, and use
- *   the clock that shows more time. If both clocks stopped, which the deadlines of two invocations show, no earlier
- *   connection is leased.
+ * - The layer is built once for a warm instance, at the first invocation. If the build fails, that invocation fails, and the
+ *   next one builds the layer again.
+ * - Each invocation has a new scope. `margin` before the platform's timeout it is interrupted, its finalizers run, and Lambda
+ *   gets an `InvocationTimeout`. If the finalizers hang, the connections that the invocation has borrowed are closed.
+ * - Connections that ended while the process was frozen are removed before an invocation can get them. The pools measure the
+ *   age of connections with the clock that shows more time. If both clocks stopped, which follows from the deadlines of two
+ *   invocations, no earlier connection is leased.
  * - At SIGTERM running invocations are interrupted, and everything is closed within `shutdownWindow`; then the process
  *   ends. Lambda sends SIGTERM only with a registered extension: wait for {@link ready}.
- * - A failure that is an `Error` is thrown unchanged, so that Lambda shows its name and message.
+ * - If the failure is an `Error`, it is thrown unchanged, so that Lambda shows its name and message.
  *
  * It throws `InvalidOption` on invalid options.
  *
  * **Gotchas**
  *
- * With the native runtime client of Node 24, the process ends by Lambda's SIGKILL after the window, not by itself. By then
+ * With the native runtime client of Node 24, the process does not end by itself after SIGTERM, but by Lambda's SIGKILL. By then
  * everything is closed.
  *
  * **Example** (A function with a pool)
@@ -259,7 +262,7 @@ const makeHost = <R, E>(options: Options<R, E>): Host<R> => {
  *     Databases.withConnection(event.database, (connection) => Effect.succeed(connection))
  * })
  *
- * // What Lambda does:
+ * // The calls of Lambda:
  * const context = { getRemainingTimeInMillis: () => 3000 } as Lambda.LambdaContext
  * const answers = [await handler({ database: "orders" }, context), await handler({ database: "orders" }, context)]
  * await handler.close()
@@ -283,7 +286,7 @@ export const handler = <Event, A, E, R, E2>(
   )
 }
 
-/** Marks a handler that streams, as `awslambda.streamifyResponse` does. */
+/** The property with which `awslambda.streamifyResponse` marks a handler that streams. */
 const streaming = { [Symbol.for("aws.lambda.runtime.handler.streaming")]: "response" }
 
 /**

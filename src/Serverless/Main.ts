@@ -1,5 +1,5 @@
 /**
- * Runs the program of a process, and closes everything however it ends.
+ * Runs the program of a process, and closes everything when it ends, for whatever reason.
  *
  * @since 0.1.0
  */
@@ -62,29 +62,28 @@ const start = <A, E, R, E2>(
  *
  * **Details**
  *
- * The first event of this list ends the program: running fibers are interrupted, and everything is closed in the order of
- * its dependencies. After half of `cleanupTimeout`, all pools close at the same time, and so does everything else that is
- * not behind a finalizer that hangs. After the whole of it, the process ends, and stderr lists what was left open. The exit
- * status is
+ * The first event of the list below ends the program: running fibers are interrupted, and everything is closed in the order of
+ * its dependencies. After half of `cleanupTimeout`, all pools and scopes that are still open are closed at the same time. After
+ * the whole `cleanupTimeout` the process ends, and stderr lists what was left open. The exit status is
  *
  * - 0 when the program succeeds, or the `process.exitCode` that it has set;
  * - 1 when it fails or dies, or the `Runtime.errorExitCode` of its error, and 130 when it interrupts itself;
  * - 130 after SIGINT and 143 after SIGTERM;
  * - 1 after an uncaught exception or an unhandled rejection;
- * - 13, Node's own status, when the program waits and the event loop is empty, so that nothing can resume it;
- * - 1 in place of 0 when something was left open, or a finalizer died.
+ * - 13, as with Node itself, when the program waits although the event loop is empty, so that nothing can resume it;
+ * - 1 instead of 0 when something was left open, or a finalizer died.
  *
- * After a second signal, closing has a tenth of a second left, and after a third one none. Signals within a tenth of a
- * second count as one: a terminal signals a whole job, and npm forwards signals to its child.
+ * After a second signal, closing may take another tenth of a second; a third one ends the process at once. Signals within a
+ * tenth of a second count as one, because a terminal sends them to several processes, of which npm forwards them again.
  *
  * It throws `InvalidOption` on invalid options.
  *
  * **Gotchas**
  *
- * - If an effect provides its own layers, the end of the work looks like the end of the cleanup, so the deadline
- *   begins only with a signal. Pass the layers as `layer`.
+ * - Pass the layers as `layer`. If the effect provides them itself, the end of its work and the end of its cleanup cannot be
+ *   distinguished, so `cleanupTimeout` begins only with a signal.
  * - `process.exit` in your code, and SIGKILL, leave no time to close anything. After `process.exit`, stderr lists what was open.
- * - After success the process ends when nothing keeps its event loop alive.
+ * - After success, the process ends only when nothing keeps its event loop alive.
  * - A loop that blocks the thread blocks every signal but SIGKILL.
  *
  * **Example** (A program that borrows once)
@@ -118,7 +117,7 @@ export const run: {
   <A, E, R, E2>(program: Effect.Effect<A, E, R | Scope.Scope>, options: LayerOptions<R, E2>): void
   <A, E>(program: Effect.Effect<A, E, Scope.Scope>, options?: Options): void
 } = <A, E, R, E2>(program: Effect.Effect<A, E, R | Scope.Scope>, options?: AnyOptions<R, E2>): void =>
-  // By the signatures, a program without a layer has no requirements.
+  // By the overloads, a program without a layer has no requirements.
   start(program, options?.layer ?? (Layer.empty as Layer.Layer<never> as Layer.Layer<R>), options ?? {})
 
 /**

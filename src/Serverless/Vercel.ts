@@ -1,5 +1,5 @@
 /**
- * Functions on Vercel, whose instances serve many requests, are frozen between requests, and end with SIGTERM.
+ * Functions on Vercel, whose instances serve many requests, are frozen between requests, and end after SIGTERM.
  *
  * @since 0.1.0
  */
@@ -39,18 +39,18 @@ export type WaitUntil = (promise: Promise<unknown>) => void
  */
 export interface Options {
   /**
-   * The function's own `maxDuration`, which bounds a request and how long it may hold the instance; above 0. If the
-   * platform gives a deadline, the earlier of both counts. @default 300 seconds
+   * The `maxDuration` that is set for the function: the most time for a request, and for holding the instance after it; above
+   * 0. If the platform gives an earlier deadline, that counts. @default 300 seconds
    */
   readonly maxDuration?: Duration.Input | undefined
   /**
-   * How long before that a request is interrupted and idle connections are closed, so that there is an answer and nothing is
-   * left open; 0 or more. @default 1 second
+   * How long before `maxDuration` a request is interrupted and idle connections are closed, so that an answer can be sent and
+   * nothing is left open; 0 or more. @default 1 second
    */
   readonly margin?: Duration.Input | undefined
   /** How long closing everything may take after SIGTERM; above 0. @default 400 millis */
   readonly shutdownWindow?: Duration.Input | undefined
-  /** How to hold the instance. @default the platform's function for the request, if there is one */
+  /** Keeps the instance awake. @default the platform's function for the request, if there is one */
   readonly waitUntil?: WaitUntil | undefined
 }
 
@@ -85,27 +85,29 @@ const settingsOf = (options: Options) => {
 const clock = Context.get(Context.empty(), Clock.Clock)
 
 /**
- * Manages the connections of an instance: those of the pools of a layer, which it builds for the first request, or those of
- * one pool that you have made. Call it once, at the top level of the module.
+ * Manages the connections of an instance. It takes a layer with pools, which it builds for the first request, or a pool that
+ * you have made. Call it once, at the top level of the module.
  *
  * **Details**
  *
- * - Vercel freezes an instance that has no request, and a frozen instance closes nothing. So a request that has ended holds
- *   the instance, with `waitUntil`, until its pools have closed the connections that were idle for their `idleTimeout`.
- *   Each pool is held for its own time, and by the last of many requests.
- * - No request holds longer than its own time limit: `margin` before that, idle connections are closed.
+ * - Vercel freezes an instance without requests, and a frozen instance closes nothing. So after each request, `waitUntil` keeps
+ *   the instance awake until the pools have closed the connections that were idle for their `idleTimeout`. With several
+ *   requests, the last one keeps it awake.
+ * - No request keeps the instance awake for longer than the request's own time limit: `margin` before that, idle connections
+ *   are closed.
  * - At SIGTERM running requests are interrupted, and everything is closed within `shutdownWindow`.
- * - A layer that cannot be built fails that request, and the next one builds it again.
+ * - If the layer cannot be built, that request fails, and the next one builds the layer again.
  *
  * It throws `InvalidOption` on invalid options.
  *
  * **Gotchas**
  *
- * - The CPU time of the hold is billed. A short `idleTimeout`, such as 5 seconds, keeps it short; with `minPerEndpoint`
- *   above 0 some connections are never closed, and each request holds the instance until its deadline.
- * - With a pool that you have made, only effects in `run` are bounded and hold the instance.
- * - Without a `waitUntil` nothing is held. On Vercel that is logged once.
- * - None of this was run on Vercel itself: it follows the documentation and `@vercel/functions`.
+ * - The time during which the instance is kept awake may be billed. A short `idleTimeout`, such as 5 seconds, keeps it short.
+ *   With `minPerEndpoint` above 0, some connections are never closed, so each request keeps the instance awake until its
+ *   deadline.
+ * - With a pool that you have made, only effects in `run` have a time limit and keep the instance awake.
+ * - Without a `waitUntil`, the instance is not kept awake. On Vercel this is logged once.
+ * - This was not tested on Vercel itself; it follows the documentation and `@vercel/functions`.
  *
  * **Example** (A route with a pool)
  *
@@ -167,7 +169,7 @@ export const attach: {
     )
   })
   return {
-    // The platform's context belongs to the request, and can be read only when the request arrives.
+    // The platform's context belongs to the request, and can be read only in this call.
     run: (effect, runOptions) => {
       const context = requestContext()
       const waitUntil = options?.waitUntil ?? context.waitUntil?.bind(context)
@@ -197,7 +199,7 @@ const holdAll = (options: {
       if (pool.core.stats().total > 0) options.waitUntil(Effect.runPromise(options.idleHold.hold(pool, options)))
     }
   }).pipe(
-    // A failure here must not replace the answer of the request.
+    // This failure must not replace the answer of the request.
     Effect.catchCause((cause) =>
       report("Vercel: waitUntil failed, so idle connections may be open when the instance stops", cause)
     )

@@ -16,7 +16,7 @@ import * as Endpoint from "../Resource/Endpoint.ts"
 import { count, fraction, invalid, type Rule, type Variable, variable, whole } from "./internal/Variable.ts"
 
 /**
- * What {@link config} reads. Each group has the option names of its module.
+ * The result of {@link config}. Each group has the option names of its module.
  *
  * @category models
  * @since 0.1.0
@@ -42,7 +42,7 @@ export interface Values {
   }
   /** For `ResourceMonitor.layerOptions`. */
   readonly monitor: MonitorOptions
-  /** How often periodic maintenance runs. The monitor has it as `maintenanceInterval`. */
+  /** How often maintenance is done. The monitor gets it as `maintenanceInterval`. */
   readonly cleanupInterval: Duration.Duration
 }
 
@@ -59,7 +59,7 @@ const between = (min: number, max: number): Rule => ({
   text: `a number from ${min} to ${max}`
 })
 
-// Timers have a resolution of a millisecond, and a time of more than thirty years is a typing error.
+// The minimum is the resolution of timers, and a time of more than thirty years is a typing error.
 const seconds = between(0.001, 1_000_000_000)
 
 const milliseconds = between(1, 1_000_000_000)
@@ -194,9 +194,9 @@ const everything = Config.all({
  * | `RETRY_MAX_ATTEMPTS`, `RETRY_INITIAL_DELAY_MS`, `RETRY_MAX_DELAY_SECS` | 6, 500, 60 |
  * | `RETRY_BACKOFF_MULTIPLIER`, `RETRY_JITTER_FACTOR` | 1.5, 0.25 |
  *
- * Numbers are plain decimals. Times are from 0.001 to 1000000000 seconds, or from 1 to 1000000000 milliseconds; blanks
- * around a value do not count. An invalid value fails with a `ConfigError` whose message names the variable, the
- * value and the rule. If two variables contradict each other, it names both.
+ * Numbers are plain decimals. Times are from 0.001 to 1000000000 seconds, or from 1 to 1000000000 milliseconds; blanks around a
+ * value do not count. An invalid value fails with a `ConfigError` whose message names the variable, the value and the rule. If
+ * two variables contradict each other, the message names both.
  *
  * **Gotchas**
  *

@@ -1,5 +1,5 @@
 /**
- * A TCP proxy between a client and a server that breaks connections as networks do.
+ * A TCP proxy between a client and a server. It breaks connections in the ways in which networks do.
  *
  * **Example** (A connection that is reset)
  *
@@ -70,21 +70,21 @@ export interface FaultProxy {
   /** The address for clients, in place of the server's. */
   readonly endpoint: TcpEndpoint
   /**
-   * Forwards the bytes that arrive from now on, in both directions, later by this time and in order; 0 ends it. The time is
-   * that of the `Clock`, so a `TestClock` controls it. Throws `InvalidOption` unless it is finite and 0 or more.
+   * Delays the bytes that arrive from now on, in both directions, by this time; 0 ends that. The time is that of the `Clock`,
+   * so a `TestClock` controls it. Throws `InvalidOption` unless it is finite and 0 or more.
    */
   readonly delay: (by: Duration.Input) => Effect.Effect<void>
   /** Forwards nothing, not even the end of a side: both sides see a silent peer. */
   readonly freeze: Effect.Effect<void>
   /** Ends {@link FaultProxy.freeze}: the delayed bytes are forwarded. */
   readonly thaw: Effect.Effect<void>
-  /** Ends all connections in order: both sides see the end, after the bytes that were forwarded before. */
+  /** Ends all connections gracefully: both sides see the end, after the bytes that were forwarded before. */
   readonly cut: Effect.Effect<void>
   /** Resets all connections: both sides see `ECONNRESET`. */
   readonly reset: Effect.Effect<void>
   /** From now on connects fail with `ECONNREFUSED`. Open connections stay. */
   readonly refuse: Effect.Effect<void>
-  /** Ends {@link FaultProxy.refuse}. Fails if another process has taken the port meanwhile. */
+  /** Ends {@link FaultProxy.refuse}. Fails if another process uses the port now. */
   readonly accept: Effect.Effect<void, FaultProxyError>
   /** The number of connected clients. */
   readonly connections: Effect.Effect<number>
@@ -98,7 +98,7 @@ interface Parcel {
   readonly content: Uint8Array | "End" | "Reset" | "Gone"
 }
 
-/** The most bytes of one direction that are buffered before the sender is paused, like the buffers of a network. */
+/** When more than this many bytes of one direction are buffered, the sender is paused. A network has such buffers too. */
 const mostPending = 1_048_576
 
 interface Link {
@@ -127,15 +127,15 @@ const write = (to: Net.Socket, bytes: Uint8Array): Effect.Effect<void> =>
   Effect.suspend(() => isOver(to) || to.write(bytes) ? Effect.void : drained(to))
 
 /**
- * Resets a socket. While the end of its own side is being sent, the kernel refuses a reset, and Node then leaks the
- * descriptor, so such a socket is destroyed.
+ * Resets a socket. It is destroyed instead if the end of its own side is being sent: then the kernel refuses a reset, and Node
+ * would leak the descriptor.
  */
 const reset = (socket: Net.Socket): void => {
   if (socket.writableEnded && !socket.writableFinished) socket.destroy()
   else socket.resetAndDestroy()
 }
 
-/** Forwards what one side sends, in order, when it is due and the proxy is not frozen. */
+/** Forwards everything that one side sends, in order, when it is due and the proxy is not frozen. */
 const pump = (state: State, from: Net.Socket, to: Net.Socket): Effect.Effect<void> =>
   Effect.gen(function*() {
     const parcels = yield* Queue.unbounded<Parcel>()
@@ -189,7 +189,7 @@ const takeOver = (
     if (sidesOf(link).every((socket) => socket.destroyed)) state.links.delete(link)
   }
   for (const socket of sidesOf(link)) socket.on("close", forget)
-  // The pumps have their listeners before any event can come: they start in this step.
+  // The pumps start in this step, so that they listen before any event can come.
   fork(pump(state, client, link.upstream))
   fork(pump(state, link.upstream, client))
 }
@@ -211,7 +211,7 @@ const destroyAll = (state: State): void => {
 
 const close = (server: Net.Server, state: State): Effect.Effect<void> =>
   Effect.callback((resume) => {
-    // A server that does not listen, after `refuse`, gives an error here, which is no failure.
+    // After `refuse` the server does not listen, so this reports an error, which is ignored.
     server.close(() => resume(Effect.void))
     destroyAll(state)
   })
@@ -256,7 +256,7 @@ const controls = (server: Net.Server, state: State, port: number): FaultProxy =>
  */
 export const make = (target: Endpoint): Effect.Effect<FaultProxy, FaultProxyError, Scope.Scope> =>
   Effect.gen(function*() {
-    // A child scope, so that fibers of later clients outlive what the caller acquires in its scope after this proxy.
+    // A child scope for the fibers of all clients, which is closed after the resources that the caller acquires later.
     const scope = yield* Scope.fork(yield* Effect.scope)
     const state: State = {
       flow: Latch.makeUnsafe(true),

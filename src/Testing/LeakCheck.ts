@@ -7,11 +7,10 @@
  *
  * **Details**
  *
- * It checks what this library opens: connections of `TcpConnection` and `JsonRpcClient`, connections of a pool, and leases.
- * These are tracked through the context of the effect that opens them, not by counting the descriptors of the process, so
- * concurrent tests do not see each other's. Nothing of the runtime counts: neither the descriptors that a first child
- * process or a first watched file leaves open, nor the sockets that `fetch` keeps alive. {@link Options.descriptors} also
- * compares the descriptors of the process.
+ * It checks connections and leases of this library: those of `TcpConnection`, `JsonRpcClient` and pools. These are tracked
+ * through the context of the effect that opens them, so concurrent tests do not affect each other. Descriptors of the runtime
+ * do not count, such as those that the first child process or the first watched file leaves open, and the sockets that `fetch`
+ * keeps alive. With {@link Options.descriptors}, the descriptors of the process are compared too.
  *
  * **Example** (A connection that is never closed)
  *
@@ -60,19 +59,19 @@ import { OpenResources } from "./internal/OpenResources.ts"
  */
 export interface Options {
   /**
-   * How long to wait, after the effect has ended, for what is still closing; 0 or more. The time is real, not that of a
+   * How long to wait, after the effect has ended, until everything is closed; 0 or more. This is real time, not that of a
    * `TestClock`. A test that leaves nothing open does not wait. @default 3 seconds
    */
   readonly within?: Duration.Input | undefined
   /**
-   * Also compare the descriptors of the process before and after: sockets, unref'd ones included, files and pipes of any
-   * code. It covers the whole process, so use it only where nothing else runs at the same time: in a program, around a
-   * whole test file, or where tests run one after another. @default false
+   * Also compare the descriptors of the process before and after: sockets, files and pipes of any code. This covers the whole
+   * process, so use it only if nothing else runs at the same time: in a program, around a whole test file, or if tests run one
+   * after another. @default false
    */
   readonly descriptors?: boolean | undefined
 }
 
-/** One line for equal leaks, with the age of the first, which is the oldest. */
+/** One line for equal leaks, with the age of the first one, which is the oldest. */
 const grouped = (leaks: ReadonlyArray<LeftOpen>): ReadonlyArray<string> => {
   const groups = new Map<string, Array<LeftOpen>>()
   for (const leak of leaks) {
@@ -87,7 +86,7 @@ const grouped = (leaks: ReadonlyArray<LeftOpen>): ReadonlyArray<string> => {
 }
 
 /**
- * Something was left open. The message has a line for each, or for all of a kind from one call site.
+ * Something was left open. The message has a line for each leak, or one for several equal leaks from the same call site.
  *
  * @category errors
  * @since 0.1.0
@@ -111,7 +110,7 @@ const settingsOf = (options: Options): Settings => ({
   descriptors: options.descriptors === true
 })
 
-/** One check: the resources of its context and, with `descriptors`, the listing of the process before. */
+/** One check: the resources of its context and, with `descriptors`, the descriptors of the process at its beginning. */
 interface Check {
   readonly resources: OpenResources
   readonly process: Descriptors.Comparison | undefined
@@ -130,7 +129,7 @@ const begin = (settings: Settings): Effect.Effect<Check> =>
     })
   )
 
-/** Waits for what is still closing. Fails with what is left open then, and reports it to the monitor if there is one. */
+/** Waits until everything is closed. Fails if something is still open then, and reports it to the monitor if there is one. */
 const verdict = ({ resources, process, settings }: Check): Effect.Effect<void, LeakError> =>
   Effect.gen(function*() {
     yield* resources.settle(settings.within)
@@ -177,12 +176,12 @@ const checkWith = <A, E, R>(
  *   verdict.
  * - A connection that a pool opens belongs to the check in which the pool was made, and a lease to the check of its
  *   borrower: a test that shares a pool with others does not fail for the pool's idle connections.
- * - A check inside a check has a record of its own.
+ * - A check inside a check is separate: each reports only its own leaks.
  * - It throws `InvalidOption` when `within` is invalid.
  *
  * **Gotchas**
  *
- * The check is part of the context, which a fiber of `Effect.runFork` does not have; use `Effect.runForkWith`.
+ * The check is a part of the context. A fiber of `Effect.runFork` has no context, so use `Effect.runForkWith`.
  *
  * **Example** (A program that closes what it opens)
  *
@@ -254,7 +253,8 @@ export const test = <Args extends ReadonlyArray<unknown>, A, E, R>(
  *
  * **When to use**
  *
- * Use to check a layer: `Databases.layer.pipe(Layer.provideMerge(LeakCheck.layer()))`. It ends after what is built on it.
+ * Use to check a layer: `Databases.layer.pipe(Layer.provideMerge(LeakCheck.layer()))`. The check ends after the layers that are
+ * built on it.
  *
  * **Example** (A layer that closes what it opens)
  *
@@ -288,7 +288,7 @@ export const layer = (options: Options = {}): Layer.Layer<never> => {
 }
 
 /**
- * Runs an effect outside of any check, for what is left open on purpose.
+ * Runs an effect outside of any check, for a resource that is left open on purpose.
  *
  * @category combinators
  * @since 0.1.0

@@ -3,7 +3,7 @@
  *
  * **When to use**
  *
- * Use when a test is about how a program uses its connections, and a socket would only make it slow.
+ * Use in a test of how a program uses its connections, if a real socket would only make the test slow.
  *
  * **Example** (A server that refuses the first dial)
  *
@@ -82,8 +82,8 @@ export class ScriptedFailure extends TaggedError("ScriptedFailure")<{ readonly c
 }
 
 /**
- * Counts of a connector. Counts of open connections include those that are being dialed: a socket exists from the first
- * step of its dial.
+ * The counts of a connector. Connections that are being dialed count as open, because a socket exists from the first step of
+ * its dial.
  *
  * @category models
  * @since 0.1.0

@@ -9,14 +9,14 @@ import { monotonicMillis } from "./MonotonicTime.ts"
 
 /**
  * Counts whole milliseconds since it was created. The time between two readings is the larger of the wall clock's and the
- * monotonic clock's. V8 stores such small numbers inline, whereas an epoch time in milliseconds needs a heap object.
+ * monotonic clock's. V8 stores such small numbers without a heap object, which the milliseconds since 1970 need.
  *
  * **Details**
  *
- * The monotonic clock may stop while the process is frozen, and the wall clock may step back. So the larger difference is
- * a connection's age. Reading the monotonic clock costs several times as much as reading the wall clock, and a pool reads
- * the time on every borrow and every return. So {@link now} reads only the wall clock, unless that went back.
- * {@link synchronize} reads both and corrects the difference. It is called before each wait and when a timer fires.
+ * The monotonic clock may stop while the process is frozen, and the wall clock may be set back. So the larger of both
+ * differences is a connection's age. Reading the monotonic clock takes several times as long as reading the wall clock, and a
+ * pool reads the time at every borrow and return. So {@link now} reads only the wall clock, unless that was set back.
+ * {@link synchronize} reads both and corrects the time. It is called before each wait and when a timer fires.
  */
 export class AgeClock {
   readonly clock: Clock

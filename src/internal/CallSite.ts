@@ -21,8 +21,8 @@ interface Captured {
 
 /** The place of a call, from its stack. */
 class StackSite implements CallSite {
-  // V8 formats the stack on first read, which takes several times as long as capturing it. Until then the stack keeps the
-  // calling function, its `this` and everything reachable from them alive.
+  // V8 formats the stack when it is first read, which takes several times as long as capturing it. Until then, the stack keeps
+  // the calling function, its `this` and everything that they refer to in memory.
   #captured: Captured | undefined
   #text: string | undefined
 
@@ -97,8 +97,8 @@ const canLimit = (): boolean => {
   return own === undefined ? Object.isExtensible(Error) : own.writable === true || own.set !== undefined
 }
 
-// A program may freeze its intrinsics. Then the whole stack is captured, which costs more and gives the same text. Without
-// `captureStackTrace`, which only V8 has, there is no call site.
+// A program may freeze JavaScript's built-in objects. Then the length of the stack cannot be limited, which costs more and
+// gives the same text. Without `captureStackTrace`, which only V8 has, there is no call site.
 const isLimitable = canLimit()
 const canCapture = typeof Error.captureStackTrace === "function"
 
@@ -120,11 +120,11 @@ const quota = { sites: 100, millis: 100 }
 const sampled = 1024
 
 /**
- * Limits the cost of call sites. Each takes over a microsecond: little at a thousand calls a second, but twice the cost of the
- * fastest calls. Beyond the quota one call in 1024 is captured, so that a place that calls often still appears.
+ * Limits the cost of call sites. Each takes over a microsecond, which is little at a thousand calls a second, but twice the
+ * cost of the fastest calls. Beyond the quota, one call in 1024 is captured, so that a place that calls often is still
+ * recorded.
  *
- * The limit is on CPU time, so it does not use the program's clock: a timer that does not keep the process alive refills the
- * quota after it is used up.
+ * The purpose is to limit CPU time, so the quota does not depend on the program's clock: a timer of the platform refills it.
  */
 export class CallSites {
   #left = quota.sites

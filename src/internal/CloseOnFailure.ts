@@ -8,8 +8,8 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 
 /**
- * Runs an effect in a child of the caller's scope. A failure or interruption closes the child at once, so that nothing of
- * it stays in the caller's scope. After a success its resources live as long as the caller's scope.
+ * Runs an effect in a child of the caller's scope. After a failure or an interruption the child is closed at once, so that no
+ * resource of the effect stays open. After a success its resources live as long as the caller's scope.
  */
 export const closeOnFailure = <A, E, R>(
   effect: Effect.Effect<A, E, R>

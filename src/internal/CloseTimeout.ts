@@ -11,9 +11,7 @@ export interface CloseTimeoutSource {
   readonly closeTimeout: Duration.Duration
 }
 
-/**
- * The close timeout of a connector that sets none. A pool provides its own `closeTimeout`, so that the two agree.
- */
+/** The close timeout of a connector without its own. A pool provides its `closeTimeout` here, so that both are the same. */
 export const CloseTimeout: Context.Reference<CloseTimeoutSource> = Context.Reference<CloseTimeoutSource>(
   "effect-sluice/internal/CloseTimeout",
   { defaultValue: () => ({ closeTimeout: Duration.seconds(2) }) }

@@ -7,11 +7,11 @@ import { presentValue, safeMessage } from "./SafeText.ts"
 import { TaggedError } from "./TaggedError.ts"
 
 /**
- * An option was refused at construction, before anything was opened.
+ * An option is invalid. It is checked when the value that it belongs to is made, before anything is opened.
  *
  * **Details**
  *
- * The message names the module, the option, the value and the rule, so that the line in a start-up log is enough to correct it.
+ * The message has the module, the option, the value and the rule, so that one line in a log is enough to correct it.
  *
  * @category errors
  * @since 0.1.0

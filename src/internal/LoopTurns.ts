@@ -5,11 +5,11 @@
  */
 
 /**
- * Distinguishes turns of the event loop. A noted turn equals `last` until the loop goes on. The difference of two numbers has
- * no meaning, because only noted turns are counted.
+ * Numbers turns of the event loop, so that two moments in the same turn can be recognized. Only turns that were noted are
+ * counted, so the difference of two numbers has no meaning.
  */
 class LoopTurns {
-  /** The turn that was noted last while it lasts, and another number after it. */
+  /** The number of the noted turn during that turn, and a larger number after it. */
   last = 0
   #isCounting = false
   readonly #end = (): void => {

@@ -1,5 +1,5 @@
 /**
- * Tracks what is open: for a test that checks that everything is closed at its end.
+ * Tracks open connections and leases, for tests that check that everything is closed.
  *
  * @since 0.1.0
  */
@@ -20,23 +20,23 @@ export interface Opened {
   readonly span: string | undefined
 }
 
-/** Holds everything that was opened with this tracker in its context and is still open. */
+/** Holds the connections and leases that were opened with this tracker in the context, and are still open. */
 export interface OpenTracker {
   readonly add: (opened: Opened) => void
   /** Called once for each {@link OpenTracker.add}, with the same object. */
   readonly delete: (opened: Opened) => void
 }
 
-/** The tracker in force. It is part of the context, so that concurrent tests do not share one. */
+/** The tracker in force. It is a part of the context, so that concurrent tests do not share it. */
 export const OpenTracker: Context.Reference<OpenTracker | undefined> = Context.Reference<OpenTracker | undefined>(
   "effect-sluice/internal/OpenTracker",
   { defaultValue: () => undefined }
 )
 
-/** Most programs have no tracker, and a look-up for each borrow would add a twentieth to its cost. */
+/** Whether to look for a tracker. Most programs have none, and looking for one would make each borrow 5 % slower. */
 let mayHaveTracker = false
 
-/** Turns the look-up of trackers on for good, and records the call site of every call. */
+/** From now on, trackers are looked for, and the call site of every call is recorded. */
 export const expectTracker = (): void => {
   mayHaveTracker = true
   takeEverySite()

@@ -1,7 +1,8 @@
 /**
- * Checks of options, so that every module refuses an invalid value in the same words.
+ * Checks of options, with the same messages for all modules.
  *
- * The checks throw `InvalidOption`: options are values that the program itself writes, and a constructor is no Effect.
+ * The checks throw `InvalidOption`, because options are written in the program itself, and functions that take them are often
+ * no Effects.
  *
  * @since 0.1.0
  */
@@ -48,8 +49,8 @@ const durationRule = (range: DurationRange): string =>
 const durationForm = (value: unknown): string => typeof value === "string" ? `, such as "60 seconds"` : ""
 
 const decode = (value: unknown): Duration.Duration | undefined =>
-  // The type of `fromInput` admits only well-formed inputs, and this checks whether the value is one. `fromInput` takes NaN
-  // for zero.
+  // By its type, `fromInput` accepts only well-formed inputs, and this checks whether the value is one. It would convert NaN to
+  // zero.
   Number.isNaN(value) ? undefined : Option.getOrUndefined(Duration.fromInput(value as Duration.Input))
 
 const within = (millis: number, range: DurationRange): boolean =>

@@ -1,11 +1,11 @@
 /**
- * Reads values of unknown shape, such as a thrown value. A getter, proxy or iterator that throws counts as absent, and the cost
- * does not depend on the size of the value.
+ * Reads values of unknown shape, such as a thrown value. If a getter, proxy or iterator throws, the value counts as absent. The
+ * cost does not depend on the size of the value.
  *
  * @since 0.1.0
  */
 
-/** Calls foreign code; `undefined` if it throws. */
+/** Calls a function that may throw; `undefined` if it does. */
 export const quietly = <A>(f: () => A): A | undefined => {
   try {
     return f()

@@ -1,7 +1,7 @@
 /**
  * Text that is safe to print: without secrets, without characters that act on a terminal or a log, and of bounded length.
  *
- * Texts of peers and drivers are foreign: they may carry a password, an escape sequence or a forged log line.
+ * Texts of peers and drivers are untrusted: they may contain a password, an escape sequence or a forged log line.
  *
  * @since 0.1.0
  */
@@ -22,10 +22,10 @@ const schemeOfUrl = "[a-z][a-z0-9+.-]{0,30}:\\/\\/"
 /** One URL, up to the next one in the same word. */
 const url = new RegExp(`\\b(${schemeOfUrl})((?:(?!\\b${schemeOfUrl})\\S)+)`, "gi")
 
-/** What precedes the host. A password that was not encoded may hold a slash, a quote or a second @. */
+/** The part before the host. A password that was not encoded may contain a slash, a quote or a second @. */
 const credentialsOfUrl = /^(?:[^/?#@]*:.*|[^/?#]*)@/
 
-/** The quote that ends a quoted URL, which a password may hold as well. */
+/** The quote that ends a quoted URL. A password may contain quotes too, so only a quote at the end of a word counts. */
 const quoteAfterUrl = /["'](?=[,:;\]})]|$)/
 
 const maskUrl = (scheme: string, rest: string): string => {
@@ -33,18 +33,18 @@ const maskUrl = (scheme: string, rest: string): string => {
   return scheme + rest.slice(0, end).replace(credentialsOfUrl, `${mask}@`) + rest.slice(end)
 }
 
-// A quantifier is bounded or the last of its pattern, so that a hostile text costs no more than its length times a constant.
+// Each quantifier is bounded or the last one in its pattern, so that the time for any text is at most linear in its length.
 const patterns: ReadonlyArray<readonly [pattern: RegExp, replacement: string]> = [
   // A user and a password before a host, without a scheme.
   [/(?<![\w/]|\w\/)(\/\/)?[\w.-]{1,64}:[^\s@/"']{1,256}@(?=[\w[*])/g, `$1${mask}@`],
-  // Headers whose value may be of several words.
+  // Headers whose value may have several words.
   [/\b((?:authorization|cookie)\s{0,4}:\s{0,4})[^\r\n"']+/gi, `$1${mask}`],
   [/\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{8,}/g, `$1 ${mask}`],
   [/(-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----)[^]*?(?=-----END|$)/g, `$1${mask}`],
   [/\b((?:IDENTIFIED\s{1,4}BY|PASSWORD)\s{1,4})(?:'[^']*'?|"[^"]*"?)/gi, `$1${mask}`],
   [
-    // A quoted value may hold quotes after a backslash, may be cut off, or may be part of a quoted text itself. That a password was
-    // used or not, as MySQL says it, is no secret.
+    // A quoted value may contain quotes after a backslash, may be cut off, or may be a part of a quoted text itself. MySQL's
+    // `using password: YES` or `NO` is no secret.
     new RegExp(
       `(\\b\\w{0,32}(?:${secretName})\\\\{0,3}["']?\\s{0,4}(?:=>|[=:]{1,2})\\s{0,4})` +
         `(?!(?:YES|NO)\\))(?:\\\\{1,3}"[^"]*"?|"(?:[^"\\\\]|\\\\.)*"?|'(?:[^'\\\\]|\\\\.)*'?|[^\\s"',;&}]+)`,
@@ -73,8 +73,8 @@ export const maskSecrets = (text: string): string =>
 const mostSearched = 16_384
 
 /**
- * A foreign text as a message shows it: secrets are removed first, then what is not printable is escaped, then the text is
- * cut to `most` characters. A cut before the search could split a secret so that it is not recognised.
+ * An untrusted text in the form for messages: secrets are removed first, then unprintable characters are escaped, then the text
+ * is cut to `most` characters. If it were cut first, a secret could be split and not be recognized.
  */
 export const safeText = (text: string, most = 1000): string =>
   cut(printable(maskSecrets(text.slice(0, mostSearched))), most)
@@ -97,7 +97,7 @@ const textOf = (value: unknown): string => {
   return Array.isArray(value) && value.some(isTextless) ? JSON.stringify(itemsOf(value, [value])) : String(value)
 }
 
-/** The text of an error, of those that an aggregate without a text of its own holds, or of any other value. */
+/** The text of an error or of any other value. For an aggregate without a text, it is that of its errors. */
 const rawTextOf = (error: unknown, depth = 0): string => {
   if (!(error instanceof Error)) return textOf(error)
   // OpenSSL ends its texts with a newline.
@@ -107,7 +107,7 @@ const rawTextOf = (error: unknown, depth = 0): string => {
     : error.name
 }
 
-/** The text of an error, safe to print. It never throws, also where the error's own `message` does. */
+/** The text of an error, safe to print. It never throws, even if the error's own `message` does. */
 export const errorText = (error: unknown, most?: number): string => {
   try {
     return safeText(rawTextOf(error), most)
@@ -174,7 +174,8 @@ const presentObject = (value: object, seen: ReadonlyArray<object>): unknown => {
   if (Array.isArray(value)) return itemsOf(value, seen)
   if (ArrayBuffer.isView(value)) return `${value.byteLength} bytes`
   if ("toJSON" in value && typeof value.toJSON === "function") return present(value.toJSON(), seen)
-  // The inside of a socket or a client does not help in a log, and it contains options with secrets.
+  // Only the name of the class is shown for other objects, such as a socket or a client: their fields do not help in a log, and
+  // may contain secrets.
   if (!isPlain(value) && !("_tag" in value)) return `[${safeText(value.constructor.name, 100)}]`
   return fieldsOf(value, seen)
 }

@@ -13,15 +13,16 @@ type TaggedErrorClass<Tag extends string> = ReturnType<typeof Data.TaggedError<T
 /**
  * `Data.TaggedError` with fields that are safe to print.
  *
- * An error keeps the raw text of a peer or a driver in its fields, because a program may need it. `JSON.stringify`, `console.log`
- * and loggers print those fields, so they are masked, escaped and bounded here. A subclass does the same for its message.
+ * The fields of an error contain the original text of a peer or a driver, because a program may need it. When `JSON.stringify`,
+ * `console.log` or a logger prints the fields, secrets are masked, control characters are escaped, and long texts are cut. A
+ * subclass has to do the same for its message.
  */
 export const TaggedError = <Tag extends string>(tag: Tag): TaggedErrorClass<Tag> => {
   class SafeError extends Data.TaggedError(tag)<{}> {
     override toJSON(): object {
       return { _tag: tag, message: this.message, ...presentFields(this) }
     }
-    /** What Node prints: the same error with safe fields. */
+    /** The form that Node prints: the same error with safe fields. */
     override [NodeInspectSymbol](): unknown {
       const shown = Object.assign(new Error(), this.toJSON())
       shown.name = tag
@@ -29,11 +30,11 @@ export const TaggedError = <Tag extends string>(tag: Tag): TaggedErrorClass<Tag>
       return shown
     }
   }
-  // The class takes the fields of any subclass, as the one of `Data` does, whose type is generic in them.
+  // The class accepts the fields of any subclass, like that of `Data`, whose type is generic in the fields.
   return SafeError as unknown as TaggedErrorClass<Tag>
 }
 
-/** A case of an error, with its own message. */
+/** One of the reasons for an error, with its own message. */
 export interface Reason {
   readonly message: string
   readonly isRetryable: boolean
@@ -49,7 +50,7 @@ export const ReasonError = <Tag extends string>(tag: Tag) => {
       return this.reason.isRetryable
     }
   }
-  // The class takes the reasons of any subclass.
+  // The class accepts the reasons of any subclass.
   return WithReason as unknown as new<R extends Reason>(props: { readonly reason: R }) =>
     & YieldableError
     & { readonly _tag: Tag; readonly reason: R; readonly isRetryable: boolean }

@@ -1,9 +1,9 @@
 /**
  * Time limits that a busy event loop does not cut short.
  *
- * After a blocked event loop or a stopped process, timers fire before the sockets are read whose data came in time. So a limit
- * takes effect only after a further turn of the loop, and what completes in that turn is in time. Each limit in this library
- * is one of these or an `Alarm`, and none is `Effect.timeout`.
+ * When the event loop was blocked, or the process was stopped, timers fire before sockets are read, although their data may
+ * have come in time. So a limit takes effect only after a further turn of the loop, and an effect that completes in that turn
+ * is in time. All limits in this library use this module or `Alarm`, and none uses `Effect.timeout`.
  *
  * @since 0.1.0
  */
@@ -27,7 +27,7 @@ export const timeoutOption = <A, E, R>(
 ): Effect.Effect<Option.Option<A>, E, R> =>
   Effect.raceFirst(Effect.asSome(self), Effect.as(elapsed(duration), Option.none<A>()))
 
-/** Runs an effect with a time limit, and another one after the limit has interrupted it. */
+/** Runs an effect with a time limit. If the limit interrupts it, another effect is run. */
 export const timeoutOrElse = <A, E, R, A2, E2, R2>(
   self: Effect.Effect<A, E, R>,
   options: { readonly duration: Duration.Input; readonly orElse: () => Effect.Effect<A2, E2, R2> }
@@ -37,7 +37,7 @@ export const timeoutOrElse = <A, E, R, A2, E2, R2>(
     (inTime): Effect.Effect<A | A2, E2, R2> => Option.isSome(inTime) ? Effect.succeed(inTime.value) : options.orElse()
   )
 
-/** Waits for a fiber with a time limit, also where the waiting fiber is uninterruptible. */
+/** Waits for a fiber with a time limit, even if the waiting fiber is uninterruptible. */
 export const awaitWithin = <A, E>(
   fiber: Fiber.Fiber<A, E>,
   patience: Duration.Duration
@@ -51,8 +51,8 @@ export const awaitWithin = <A, E>(
   })
 
 /**
- * Runs an effect to its end, and waits for it with a time limit; `false` if it has not ended by then. It goes on in the
- * background.
+ * Runs an effect to its end, and waits for it with a time limit; `false` if it has not ended by then. In that case it continues
+ * in the background.
  */
 export const endsWithin = <R>(
   effect: Effect.Effect<unknown, never, R>,
@@ -75,8 +75,8 @@ export interface Bounds<A = unknown, E = unknown> {
 
 /**
  * Runs an effect in a fiber of its own and waits for it with a time limit. After the limit, or when the waiting fiber is
- * interrupted, the effect is interrupted too. If that does not end it within `patience`, it is left behind: an uninterruptible
- * effect must not block its caller. The result is `undefined` after the limit.
+ * interrupted, the effect is interrupted. If it has not ended within `patience` after that, it continues in the background, so
+ * that an uninterruptible effect does not block its caller. After the limit, the result is `undefined`.
  */
 export const supervised = <A, E, R>(
   effect: Effect.Effect<A, E, R>,

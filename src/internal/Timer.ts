@@ -1,5 +1,5 @@
 /**
- * Timers that keep the process alive only while something waits for them.
+ * Timers that keep the process alive only if something waits for them.
  *
  * @since 0.1.0
  */
@@ -12,14 +12,14 @@ import type * as Fiber from "effect/Fiber"
 /** The default clock. */
 const liveClock = Context.get(Context.empty(), Clock.Clock)
 
-// The longest delay that `setTimeout` takes. A longer wait wakes early and is armed again.
+// The longest delay that `setTimeout` accepts. After a longer wait is set, the timer fires early, and is set again.
 const maxTimerMillis = 2 ** 31 - 1
 
 /**
  * A timer of the platform.
  *
- * The live clock's `sleep` keeps the event loop alive and has no `unref`. So this is the one place that uses a timer of the
- * platform directly. With any other clock, such as a test's, that clock is used.
+ * The live clock's `sleep` keeps the process alive. So this is the one place that uses a timer of the platform directly. With
+ * another clock, such as that of a test, that clock is used instead.
  */
 // oxlint-disable-next-line effecttsgo/global-timers
 export const startTimer = (ring: () => void, millis: number) => setTimeout(ring, Math.min(millis, maxTimerMillis))
@@ -36,7 +36,7 @@ export const sleepUnref = (millis: number): Effect.Effect<void> =>
     })
   })
 
-/** Calls `act` after a delay on the live clock, and at once on any other, where events outside of the program take no time. */
+/** Calls `act` after a delay on the live clock. With another clock, such as that of a test, it calls `act` at once. */
 export const laterOn = (clock: Clock.Clock) => (act: () => void, millis: number): void => {
   if (clock === liveClock) startTimer(act, millis)
   else act()
@@ -45,8 +45,8 @@ export const laterOn = (clock: Clock.Clock) => (act: () => void, millis: number)
 /**
  * Calls `act` after a whole turn of the event loop. The result cancels that.
  *
- * Of two immediates in a row, the second runs after the loop has polled the kernel: the first may still run in the turn of
- * the call.
+ * It takes two immediates: the first one may still run in the present turn, and the second one runs after the loop has polled
+ * the kernel.
  */
 export const afterTurn = (act: () => void): () => void => {
   // oxlint-disable-next-line effecttsgo/global-timers
@@ -68,7 +68,7 @@ export const turned: Effect.Effect<void> = /*#__PURE__*/ Effect.withFiber((fiber
 )
 
 /**
- * Waits for one turn of the event loop, so that pending events of the platform, such as the end of a connection, are
+ * Waits for one turn of the event loop, in which pending events of the platform, such as the end of a connection, are
  * delivered.
  */
 export const loopTurn: Effect.Effect<void> = /*#__PURE__*/ Effect.callback<void>((resume) => {
@@ -91,8 +91,8 @@ export interface AlarmOptions {
  * One timer for many deadlines. It is set to the earliest one, and asks for the next when it fires. It keeps the process alive
  * only while it is held.
  *
- * It fires a turn of the event loop after the deadline. After a blocked loop, timers fire before the sockets are read whose
- * data came in time.
+ * It fires one turn of the event loop after the deadline. When a loop was blocked, its timers fire before its sockets are read,
+ * although their data may have come in time.
  */
 export class Alarm {
   readonly #options: AlarmOptions

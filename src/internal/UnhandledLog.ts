@@ -8,7 +8,10 @@ import * as Effect from "effect/Effect"
 import * as References from "effect/References"
 import { safeError, safeMessage } from "./SafeText.ts"
 
-/** Makes the errors of a cause safe to print: a finalizer's failure is often a driver's error, which quotes a peer. */
+/**
+ * Makes the errors of a cause safe to print. The failure of a finalizer is often an error of a driver, which contains text of a
+ * peer.
+ */
 const safeCause = (cause: Cause.Cause<unknown>): Cause.Cause<unknown> =>
   Cause.fromReasons(cause.reasons.map((reason) =>
     Cause.isFailReason(reason)

@@ -91,13 +91,13 @@ const examine = (settings: Probe.Settings, json: boolean) =>
     Effect.tapError((error) =>
       json ? printJson({ endpoint: String(settings.endpoint), ok: false, error: error.detail }) : Effect.void
     ),
-    // A probe opens one connection at a time, so there is nothing to limit.
+    // A probe opens one connection at a time, so it needs no limits.
     Effect.provide(ResourceMonitor.layerUnlimited)
   )
 
 /**
- * After an interruption, the finalizer of the connection has this long to close it; after that, the end of the process
- * does. So Ctrl-C does not wait for a peer that is stuck.
+ * After an interruption, the connection has this long to close before the process ends. So Ctrl-C does not wait for a peer that
+ * is stuck.
  */
 const patience = Duration.millis(250)
 

@@ -31,7 +31,7 @@ export interface Settings {
 export interface Attempt {
   /** Dial, TLS and MCP handshake together. */
   readonly connect: Duration.Duration
-  /** From the first byte sent to the answer; `undefined` when no answer was expected or none came. */
+  /** From the first byte sent to the answer; `undefined` if no answer was expected, or none came. */
   readonly answer: Duration.Duration | undefined
   /** The first bytes that were received. */
   readonly reply: Uint8Array
@@ -58,13 +58,16 @@ const failed = (detail: string): ProbeFailed => new ProbeFailed({ detail })
 /** How long to wait for an answer when `expect` is not set. */
 const briefly = Duration.seconds(1)
 
-/** A peer that does not end its side costs no more than this. */
+/** How long to wait for the peer to end its side. */
 const closeTimeout = Duration.seconds(2)
 
 /** How much of an answer is quoted. */
 const quotedBytes = 200
 
-/** The received bytes: their number, their start for the report, and enough of their end to find the expected bytes. */
+/**
+ * The received bytes: their number, their start for the report, and as many at the end as are needed to find the expected
+ * bytes.
+ */
 interface Received {
   total: number
   start: Buffer
@@ -98,7 +101,10 @@ const readUntilMatch = (
     Effect.asVoid
   )
 
-/** The read side: waits for the expected bytes, or briefly for any bytes if none are expected. Returns whether they came. */
+/**
+ * The read side: waits for the expected bytes, or for a short time for any bytes if none are expected. Returns whether they
+ * came.
+ */
 const listen = (
   connection: TcpConnection.TcpConnection,
   received: Received,

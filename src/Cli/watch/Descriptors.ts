@@ -33,7 +33,7 @@ interface Links {
   readonly kinds: Map<string, number>
   readonly sockets: Set<number>
   count: number
-  /** Why a link could not be read. A link that no longer exists is not counted. */
+  /** Why a link could not be read. This excludes links that no longer exist, which are not counted. */
   failure: Failure | undefined
 }
 
@@ -62,7 +62,7 @@ const linksIn = (reader: ProcReader, directory: string): Effect.Effect<Links, Fa
     }
   }))
 
-// A kernel without IPv6 lacks its tables.
+// A kernel without IPv6 has no tables for it.
 const tableOf = (reader: ProcReader, path: string): string => {
   try {
     return reader.contents(path)
@@ -95,7 +95,7 @@ const socketsOf = (reader: ProcReader, net: string, inodes: ReadonlySet<number>)
       ? 0
       : names.reduce((sum, name) => sum + countIn(tableOf(reader, `${net}/${name}`), kind, inodes), 0)
   const [udp, unix] = [count("udp", "udp", "udp6"), count("unix", "unix")]
-  // A table that changes while it is read may lack a row; the second reading finds it.
+  // A table that changes while it is read may lack a line; the second reading finds it.
   if (rows.size + udp + unix < total) findTcp(reader, net, inodes, found)
   return Sockets.make({ rows: Array.from(rows.values()), listening, udp, unix, total })
 }
@@ -105,7 +105,7 @@ const together = (reader: ProcReader, directory: string, links: Links, at: numbe
   const { count, failure, kinds } = links
   let sockets: Sockets.Sockets | undefined
   const connections = guarded(source, () => {
-    // A link that may not be read may be a socket.
+    // If a link could not be read, it may be a socket.
     if (failure !== undefined) return failure
     sockets = socketsOf(reader, `${directory}/net`, links.sockets)
     return Reading.known(sockets.connections, at, source)

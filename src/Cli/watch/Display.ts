@@ -38,7 +38,7 @@ export interface Options {
 
 const output = process.stdout
 
-// The reader of the output may end first; then there is no reason to go on.
+// When the reader of the output has ended, the watch ends too.
 const isRead = Effect.sync(() => output.writable && output.errored === null)
 
 const farewell = (ending: Ending): Effect.Effect<void> => {
@@ -72,7 +72,7 @@ const asLines: Display = {
 
 const alertsShown = 3
 
-/** The last alerts, which a view shows. */
+/** Keeps the last alerts, which the view shows. */
 const recall = (): (moment: Moment) => ReadonlyArray<string> => {
   let recent: ReadonlyArray<string> = []
   return ({ alerts, look: { at } }) => {

@@ -1,5 +1,5 @@
 /**
- * Takes looks at a process at an interval, until the process ends or the output has no reader.
+ * Observes a process at an interval, until it ends or the output has no reader. One observation is called a look.
  *
  * @since 0.1.0
  */
@@ -54,7 +54,10 @@ export type Show = (moment: Moment) => Effect.Effect<boolean>
 
 const now = Effect.map(Clock.Clock, monotonicMillis)
 
-/** Looks take at most this fraction of the time, 1 in 2, on a busy machine and for any number of descriptors. */
+/**
+ * The time from one look to the next is at least this many times the duration of the look, so that looks take at most half of
+ * the time.
+ */
 const mostLookingShare = 2
 
 /** How often a long wait checks whether the process still exists, in milliseconds. */
@@ -80,7 +83,7 @@ interface Progress {
 const ending = (progress: Progress, reason: Ending["reason"], pid: number): Effect.Effect<Ending, WatchFailed> =>
   Effect.gen(function*() {
     const { last, looks } = progress
-    // The process ended between being found and the first look.
+    // The process has ended before the first look.
     if (last === undefined) {
       return yield* new WatchError.WatchFailed({ reason: new WatchError.NoSuchProcess({ pid }) })
     }

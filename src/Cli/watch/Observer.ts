@@ -32,7 +32,7 @@ export interface Look {
   readonly at: number
   /** Milliseconds on a clock that does not go back. */
   readonly now: number
-  /** Includes the name of the program and the number of threads. */
+  /** It includes the name of the program and the number of threads. */
   readonly stat: ProcessStat
   readonly descriptors: Descriptors.Descriptors
   /** The soft limit of descriptors of the process. */
@@ -41,7 +41,7 @@ export interface Look {
   readonly memory: Reading.Reading
   /** The memory of its container, including that of other processes in it. */
   readonly container: Gauge
-  /** Children that have ended without being waited for, found so in two looks. */
+  /** Zombies: children that had ended by one look, and whose exit status the process has not read by the next one. */
   readonly zombies: { readonly count: Reading.Reading; readonly all: ReadonlyArray<Zombies.Zombie> }
   /** The limit of processes and threads of its user or its container. */
   readonly processLimit: Reading.Reading
@@ -55,16 +55,16 @@ export interface Look {
  */
 export interface Observer {
   /**
-   * Takes a look; `undefined` when the process has ended. With `settled` it first waits, at most a second, until each ended
-   * child is known to be a zombie or not.
+   * Takes a look; `undefined` when the process has ended. With `settled` it waits, for at most a second, until it is known of
+   * each child that has ended whether it is a zombie.
    */
   readonly look: (settled: boolean) => Effect.Effect<Look | undefined, WatchFailed>
 }
 
-/** How long a process may take to wait for an ended child, in milliseconds. Its event loop is not visible from here. */
+/** How long a process may take to read the exit status of a child, in milliseconds. Its event loop cannot be observed. */
 const patience = 1000
 
-/** After this many threads in a row that ended during a look, the process counts as ended. */
+/** If this many looks in a row fail because a thread ended meanwhile, the process counts as ended. */
 const mostAttempts = 5
 
 // Reading one process takes about 20 microseconds.
@@ -124,7 +124,7 @@ class ZombieWatch {
       thread: stat.pid,
       start: stat.start,
       age: uptime(this.#reader) - stat.start * 10,
-      // Which children it started itself is not known.
+      // It is unknown which children it has started itself.
       watchedSince: Infinity,
       started: new Set(),
       patience
@@ -149,7 +149,10 @@ const limitsOf = (reader: ProcReader, directory: string, at: number) => {
 
 const outside = Reading.unknown("Missing", "a control group that is not visible here")
 
-/** The container of the process. Control groups that are not visible here are unknown; the ones here are not its own. */
+/**
+ * The container of the process. If its control groups are not visible here, its limits are unknown: the visible ones belong to
+ * other processes.
+ */
 const containerOf = (reader: ProcReader, files: OpenFiles, pid: number, resident: () => Reading.Reading) => {
   const membership = `/proc/${pid}/cgroup`
   const isOutside = /:\/\.\.(\/|$)/m.test(quietly(textOf(reader, membership)) ?? "")
@@ -159,7 +162,7 @@ const containerOf = (reader: ProcReader, files: OpenFiles, pid: number, resident
 
 const isSaturated = (reading: Reading.Reading): reading is Reading.Saturated => reading._tag === "Saturated"
 
-/** A failure that is this process's own, or that leaves nothing to watch. */
+/** A failure that ends the watch: this process has no descriptor left, or may not read the other one. */
 const fatal = (look: Look): Reading.Saturated | Reading.Unknown | undefined => {
   const { container, descriptorLimit, descriptors: { connections, used }, memory, processLimit, zombies } = look
   const readings = [used, connections, descriptorLimit, memory, container.used, container.limit, processLimit]
@@ -210,7 +213,7 @@ export const make = (reader: ProcReader, target: Target.Target): Effect.Effect<O
     }
 
     const once = Effect.gen(function*() {
-      // The figures of a thread that ended during the look are invalid; another thread may go on.
+      // If a thread ended during the look, its figures are invalid, but the process may have another thread.
       for (let i = 0; i < mostAttempts; i++) {
         const present = yield* Target.present(reader, target)
         if (present === undefined) return undefined

@@ -55,11 +55,11 @@ export interface TcpRow {
   readonly local: Address
   readonly remote: Address
   readonly state: State
-  /** The number by which a descriptor names the socket; 0 where no process has it any more. */
+  /** The number in the link of a descriptor of this socket; 0 if no process has the socket open any more. */
   readonly inode: number
 }
 
-/** Whether this machine puts the lowest byte of a number first. The kernel prints addresses as numbers of this machine. */
+/** Whether the lowest byte of a number comes first in memory. The kernel prints addresses in the byte order of the machine. */
 const isLittleEndian = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1
 
 const wordsIn = /[0-9A-F]{8}/g
@@ -72,7 +72,7 @@ const hostOf = (hex: string): string => {
     const number = Buffer.from(word, "hex")
     return isLittleEndian ? number.reverse() : number
   }))
-  // A peer has one address, whether or not the socket supports IPv6.
+  // An IPv4 peer of an IPv6 socket has a mapped address, which is shown as IPv4.
   const short = isMapped(bytes) ? bytes.subarray(12) : bytes
   if (short.length === 4) return short.join(".")
   const address = (hex: string) => hex.replace(/(.{4})(?!$)/g, "$1:")
@@ -102,8 +102,8 @@ const fieldsOf = (line: string): ReadonlyArray<string> => line.trim().split(/\s+
 const linesOf = (text: string): ReadonlyArray<string> => text.split("\n").slice(1)
 
 /**
- * The rows of `/proc/N/net/tcp` or `tcp6` that are among these sockets. A malformed line is skipped. A table that changes
- * while it is read may contain a row twice, and lack another.
+ * The lines of `/proc/N/net/tcp` or `tcp6` for these sockets. A malformed line is skipped. If the table changes while it is
+ * read, a socket may occur twice or be missing.
  *
  * @category parsing
  * @since 0.1.0
@@ -130,11 +130,12 @@ export const listeningPortsOf = (text: string): ReadonlyArray<number> =>
     return port === undefined ? [] : [Number.parseInt(port, 16)]
   })
 
-/** Where a table of sockets has the number that names each. */
+/** The column with the number of the socket, in each table. */
 const inodeColumns = { udp: 9, unix: 6 } as const
 
 /**
- * How many of these sockets are in a table of another kind. A table that changes while it is read may contain a row twice.
+ * How many of these sockets are in a table of another kind. If the table changes while it is read, a socket may occur twice, so
+ * each is counted once.
  *
  * @category parsing
  * @since 0.1.0
@@ -196,6 +197,6 @@ export const isEnding = (stat: string): boolean => {
  */
 export const programOf = (text: string): string => {
   const first = text.split("\0")[0] ?? ""
-  // A process that has set its title has a sentence here.
+  // A process that has set its own title may have any text here.
   return first.includes(" ") ? first : first.slice(first.lastIndexOf("/") + 1)
 }

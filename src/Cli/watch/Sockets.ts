@@ -33,7 +33,10 @@ export interface Sockets {
   readonly tcp: ReadonlyMap<State, number>
   readonly udp: number
   readonly unix: number
-  /** Sockets in no table: of other kinds, of other networks, not bound yet, or closed meanwhile. */
+  /**
+   * Sockets that are in no table: those of other kinds and of other network namespaces, and those that are not bound yet or
+   * were closed meanwhile.
+   */
   readonly other: number
   /** The addresses on which the process listens, without duplicates. */
   readonly listening: ReadonlyArray<string>
@@ -68,8 +71,8 @@ const peersOf = (rows: ReadonlyArray<TcpRow>, listening: ReadonlySet<number>): R
 }
 
 /**
- * Builds the record. `listening` are the ports on which any process of the same network listens: a connection at one of
- * them was opened by its peer, even if another process accepts for this one.
+ * Builds the record. `listening` are the ports on which any process of the network namespace listens. A connection at one of
+ * these ports was opened by its peer.
  *
  * @category constructors
  * @since 0.1.0

@@ -34,7 +34,7 @@ const codeOf = (failure: Failure): string => {
   return Predicate.hasProperty(failure.cause, "code") ? String(failure.cause.code) : failure.reason
 }
 
-/** A process that ends while its files are read gives one or the other. */
+/** Whether a failure means that the process has ended. If it ends while its files are read, there are two possible errors. */
 const isGone = (failure: Failure): boolean =>
   failure._tag === "Unknown" && (failure.reason === "Missing" || codeOf(failure) === "ESRCH")
 
@@ -67,11 +67,14 @@ const textOf = (reader: ProcReader, path: string, process: string) =>
   })
 
 interface Stat extends ProcessStat {
-  /** Its memory and its descriptors are gone, or about to be. */
+  /** Whether it is ending: its memory and its descriptors are released, or will be soon. */
   readonly isEnding: boolean
 }
 
-/** Only its entry in the process table is left. Other threads may outlive the first one. */
+/**
+ * Whether the process has ended, and only its entry in the process table is left. If the first thread has ended, other threads
+ * may still run.
+ */
 const isOver = ({ state, threads }: ProcessStat): boolean => state === "X" || state === "Z" && threads <= 1
 
 const readStat = (
@@ -121,16 +124,13 @@ export const find = (reader: ProcReader, pid: number): Effect.Effect<Target, Wat
 export interface Present {
   /** Its `command` is the name of the program that was called. */
   readonly stat: ProcessStat
-  /**
-   * The directory with the figures of the process. If the first thread has ended and others go on, it is that of another
-   * thread.
-   */
+  /** The directory with the figures of the process: that of its first thread or, if that has ended, of another thread. */
   readonly directory: string
   /** The start time of the thread with these figures. */
   readonly start: number
 }
 
-/** A thread that goes on after the first one has ended, and has its figures. */
+/** Finds a running thread, from which the figures can be read after the first thread has ended. */
 const livingThread = (
   reader: ProcReader,
   { pid }: ProcessStat
@@ -146,7 +146,7 @@ const livingThread = (
   })
 
 /**
- * Takes the name of the program, because the first thread may have another one: Node calls it `MainThread`. Arguments are left
+ * Uses the name of the program, because the first thread may have another name: Node calls it `MainThread`. Arguments are left
  * out, because they may contain secrets.
  */
 const named = (reader: ProcReader, stat: ProcessStat, directory: string): ProcessStat => {
@@ -173,7 +173,8 @@ export const present = (
   })
 
 /**
- * Whether the figures that were read are valid: a thread that ends closes its descriptors first, and for a moment has none.
+ * Whether the figures that were read are valid. They are not if the thread was ending, because it closes its descriptors before
+ * it disappears.
  *
  * @category getters
  * @since 0.1.0

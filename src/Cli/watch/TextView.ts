@@ -42,7 +42,7 @@ const reading = (reading: Reading, show: Show): string => {
   }
 }
 
-/** Rounds down, so that 100 % means all. */
+/** Rounds down, so that 100 % means that the limit is reached. */
 const percent = (share: number): string => `${(Math.floor(share * 1000) / 10).toFixed(1)} %`
 
 const shareOf = (gauge: Gauge): number | undefined => gauge.limit._tag === "Known" ? gaugeShare(gauge, 0) : undefined
@@ -64,7 +64,7 @@ const time = (seconds: number): string => Duration.format(Duration.seconds(Math.
 const growth = ({ growth, level }: Figure, show: Show): string => {
   if (growth === undefined) return ""
   const rate = show === mebibytes ? mebibytes(growth.perSecond) : growth.perSecond.toFixed(1)
-  // A rate that is shown as 0 is no growth.
+  // A rate that would be shown as 0 is not shown.
   if (!(Number.parseFloat(rate) > 0)) return ""
   const left = growth.secondsToLimit === undefined || level === "Exhausted"
     ? ""

@@ -125,7 +125,7 @@ const extended = (before: Trail | undefined, { used }: Gauge, now: number): Trai
   }
 }
 
-// Two looks in the same millisecond, or too few looks, have no slope.
+// There is no slope if two looks were in the same millisecond, or if there are too few looks.
 const finite = (slope: number | undefined): number | undefined => Number.isFinite(slope) ? slope : undefined
 
 const growthOf = (trail: Trail | undefined, { limit, used }: Gauge): Growth | undefined => {
@@ -140,7 +140,7 @@ const growthOf = (trail: Trail | undefined, { limit, used }: Gauge): Growth | un
   return { perSecond, secondsToLimit, isTrend: trend !== undefined }
 }
 
-// The call sites of another process are not visible.
+// The call sites of another process are unknown.
 const noSites = () => []
 
 /**

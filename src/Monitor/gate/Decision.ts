@@ -1,5 +1,6 @@
 /**
- * The gate's decision, as a pure function of the readings and the reservations, and the error of a refusal.
+ * Decides whether the gate admits a request, as a pure function of the readings and the reservations. It also has the error of
+ * a refusal.
  *
  * @since 0.1.0
  */
@@ -38,13 +39,13 @@ export interface RefusingLimit {
   readonly resource: Resource
   /** The `source` of the limit's reading; empty if it is unknown. */
   readonly limitSource: string
-  /** What stays free, besides {@link reserve}. */
+  /** The amount that stays free, besides {@link reserve}. */
   readonly headroom: number
-  /** What stays free and is already subtracted from the limit. */
+  /** The amount that stays free and is already subtracted from the limit. */
   readonly reserve: number
 }
 
-/** Names the limit, where its value comes from, and how to get more room. Empty for a limit that a test has set. */
+/** Names the limit, the source of its value, and how to get more room. Empty for a limit that a test has set. */
 export const describeLimit = (limit: RefusingLimit): string => {
   const { limitSource, resource } = limit
   if (limitSource === "" || limitSource === "test") return ""
@@ -55,39 +56,39 @@ export const describeLimit = (limit: RefusingLimit): string => {
 }
 
 /**
- * What is about to be opened.
+ * A request to the gate, for something that is about to be opened.
  *
  * @category models
  * @since 0.1.0
  */
 export interface ReserveRequest {
-  /** What is opened, such as the endpoint's text. Used in errors and logs only. */
+  /** The name of what is opened, such as the endpoint's text. It is used only in errors and logs. */
   readonly label: string
   /**
-   * How many descriptors the opening needs: a whole number, 0 or more. 0 asks the gate and reserves nothing. Default 1.
+   * How many descriptors are needed: a whole number, 0 or more. With 0 the gate is asked and nothing is reserved. Default 1.
    */
   readonly descriptors?: number | undefined
   /**
-   * Attempts made before this one: 0 for a first attempt. Retries are refused earlier than first attempts, and wait behind them.
-   * Default 0.
+   * How many attempts were made before this one: 0 for a first attempt, more for a retry. Retries are refused earlier than
+   * first attempts, and are served after them. Default 0.
    */
   readonly attempt?: number | undefined
   /**
    * How long to wait for room: a finite duration of 0 or more. Requests are served in order of arrival, first attempts before
-   * retries. Default 0: the request is refused at once when there is no room, or when other requests wait.
+   * retries. Default 0: the request is refused at once if there is no room, or if other requests are waiting.
    */
   readonly maxWait?: Duration.Input | undefined
 }
 
 /**
- * The figures of the resource that has no room for a request.
+ * The figures of the resource without enough room for a request.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Refusal {
   readonly resource: "descriptors" | "memory" | "connections"
-  /** A count, or bytes of memory. It is the limit where the count failed with `EMFILE`. */
+  /** A count, or bytes of memory. If the descriptors could not be counted because of `EMFILE`, it equals the limit. */
   readonly used: number
   readonly reserved: number
   readonly requested: number
@@ -100,24 +101,24 @@ export interface Refusal {
   readonly reserve: number
 }
 
-/** What an error states besides the figures. */
+/** The further fields of the error. */
 interface Details {
   /**
-   * The earliest time after which another request may be admitted: the gate checks that often for room, and serves the waiting
-   * requests before. Prefer {@link ReserveRequest.maxWait} to asking again.
+   * The time after which another request may be admitted, at the earliest. The requests that wait now are served before. It is
+   * better to set {@link ReserveRequest.maxWait} than to ask again.
    */
   readonly retryAfter: Duration.Duration
   /** How long the request has waited for room. */
   readonly waited: Duration.Duration
-  /** How many waiting requests would be served before this one. */
+  /** How many waiting requests are served before this one. */
   readonly ahead: number
-  /** The places in the program that have most connections open, the largest first; empty where none are recorded. */
+  /** The places in the program with the most open connections, the largest number first; empty if no places are recorded. */
   readonly topSites: ReadonlyArray<OpeningSite>
-  /** The failure that the lack of room has caused, if there is one. */
+  /** The failure that was caused by the lack of room, if there was one. */
   readonly cause?: unknown
 }
 
-/** Figures that a test or another monitor may omit. */
+/** Figures that a test, or another implementation of the monitor, may omit. */
 type Provenance = Pick<Refusal, "limitSource" | "reserve">
 
 type Figures = Omit<Refusal, keyof Provenance>
@@ -137,7 +138,8 @@ const figuresOf = (error: ResourceExhausted): string => {
   const claims = `${used} + ${error.reserved} reserved + ${error.requested} requested`
   const level = `(level ${error.level})`
   if (error.used + error.reserved + error.requested > error.limit - error.headroom) {
-    // The message shows the limit and the headroom as if nothing had been subtracted yet.
+    // The reserve was subtracted from the limit. The message shows the original limit, and the reserve as a part of the
+    // headroom.
     return `${claims} > limit ${error.limit + error.reserve} - headroom ${error.headroom + error.reserve} ${level}`
   }
   return error.ahead > 0
@@ -159,7 +161,7 @@ const detailsOf = (error: ResourceExhausted): string => {
 }
 
 /**
- * There is no room: the gate refused an opening, or lack of room is the cause of a failure.
+ * There is no room: the gate has refused a request, or lack of room was the cause of a failure.
  *
  * @category errors
  * @since 0.1.0
@@ -167,12 +169,12 @@ const detailsOf = (error: ResourceExhausted): string => {
 export class ResourceExhausted extends TaggedError("ResourceExhausted")<
   { readonly label: string } & Refusal & Details
 > {
-  /** Room may become free: try again when the level has fallen. */
+  /** Room may become free, so a later attempt may succeed. */
   readonly isRetryable = true
   constructor(props: { readonly label: string } & Figures & Partial<Provenance & Details>) {
     super({ ...noDetails, ...props })
   }
-  /** The same error, with the failure before it as its cause. */
+  /** The same error, with an earlier failure as its cause. */
   after(cause: unknown): ResourceExhausted {
     const { headroom, label, level, limit, limitSource, requested, reserve, reserved, resource, used } = this
     const { ahead, retryAfter, topSites, waited } = this
@@ -185,16 +187,16 @@ export class ResourceExhausted extends TaggedError("ResourceExhausted")<
 }
 
 /**
- * The readings and counts that the gate decides by.
+ * The readings and counts from which the gate decides.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Capacity extends Thresholds {
   readonly usage: Usage
-  /** Connections in the ledger. They replace the count of descriptors where that is `Unknown`. */
+  /** Open connections in the ledger. If the count of descriptors is `Unknown`, this number replaces it. */
   readonly open: number
-  /** Openings that are admitted and have no connection in the ledger yet. */
+  /** Connections that are admitted and being opened, and are not in the ledger yet. */
   readonly opening: number
   /** Descriptors that stay free, besides those that are already subtracted from the limit. */
   readonly headroom: number
@@ -202,7 +204,7 @@ export interface Capacity extends Thresholds {
   readonly reserve: number
 }
 
-/** What one resource has, and what a request would add. */
+/** The use of one resource, and what a request would add. */
 interface Demand {
   readonly resource: "descriptors" | "connections"
   readonly gauge: Gauge
@@ -245,7 +247,7 @@ const refusalOf = (demand: Demand, limit: number, capacity: Capacity): Refusal =
 const isOver = (demand: Demand, limit: number): boolean =>
   demand.gauge.used._tag === "Saturated" || demand.used + demand.reserved + demand.requested > limit - demand.headroom
 
-/** A count that failed with `EMFILE` means that the limit is reached, even if the limit itself is unknown. */
+/** The limit; if it is unknown, and the count failed with `EMFILE`, the present use is the limit. */
 const limitOf = (demand: Demand): number | undefined => {
   const { limit, used } = demand.gauge
   return used._tag === "Saturated" && limit._tag !== "Unlimited" ? valueOf(limit) ?? demand.used : valueOf(limit)
@@ -282,12 +284,13 @@ export const isRetry = (request: ReserveRequest): boolean => (request.attempt ??
  *
  * **Details**
  *
- * - Descriptors: used + reserved + requested must stay within the limit less the headroom. Where the count is `Unknown`, the
- *   ledger's open connections replace it: an unreadable figure alone never refuses. A count that failed with `EMFILE` refuses,
- *   unless there is no limit.
- * - Connections: open + opening + this one must stay within the limit.
- * - Memory: refused at the limit and above. Below it memory only raises the level.
- * - A retry is refused from level `Critical` of descriptors or connections on, so that first attempts get the remaining room.
+ * - Descriptors: used + reserved + requested must be at most the limit minus the headroom. If the count is `Unknown`, the
+ *   number of open connections in the ledger replaces it. If the count failed with `EMFILE`, the request is refused, unless
+ *   there is no limit.
+ * - Connections: open + being opened + this one must be at most the limit.
+ * - Memory: the request is refused at the limit and above. Below the limit, memory only raises the level.
+ * - A retry is refused already at level `Critical` of descriptors or connections, so that first attempts get the remaining
+ *   room.
  *
  * @category combinators
  * @since 0.1.0
@@ -300,7 +303,7 @@ export const decide = (request: ReserveRequest, capacity: Capacity): Refusal | u
 }
 
 /**
- * Whether a request would be refused even with nothing else open, so that waiting is useless.
+ * Whether a request would be refused even if nothing else were open, so that it must not wait.
  *
  * @category combinators
  * @since 0.1.0
@@ -311,7 +314,7 @@ export const isHopeless = (request: ReserveRequest, { headroom, usage }: Capacit
 }
 
 /**
- * The refusal of a request for which there is room, but which arrived after others that wait.
+ * The refusal of a request for which there is room, because other requests wait and are served first.
  *
  * @category combinators
  * @since 0.1.0
@@ -324,13 +327,14 @@ export const refusalBehindOthers = (request: ReserveRequest, capacity: Capacity)
 }
 
 /**
- * The figures of a lack of descriptors, or `undefined` when one is free for an opening or the count is unknown.
+ * The figures if the process lacks descriptors. `undefined` if it has a free one besides the headroom, or if the count is
+ * unknown.
  *
  * **Details**
  *
- * Fewer free descriptors than the headroom count as none: a look-up of a name uses descriptors for a moment, and they are closed
- * again when its failure is known. Reservations are not counted, because a descriptor that does not exist yet cannot have caused
- * a failure.
+ * It is called after a failure, to find out whether a lack of descriptors was the cause. By then some may be free again: a
+ * failed look-up of a name closes the descriptors that it used. So the headroom counts as used. Reservations are not counted,
+ * because a descriptor that does not exist yet cannot have caused the failure.
  *
  * @category combinators
  * @since 0.1.0

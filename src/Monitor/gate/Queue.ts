@@ -1,7 +1,8 @@
 /**
- * The queue of the gate: which requests are admitted now, and which ones wait.
+ * The queue of the gate: it admits requests, or lets them wait for room.
  *
- * Everything here is synchronous. Nothing can happen between the reading and the reservation, so that a burst cannot pass.
+ * Everything here is synchronous. The reading and the reservation happen in one step, so that many requests at once cannot all
+ * pass by the same reading.
  *
  * @since 0.1.0
  */
@@ -22,9 +23,8 @@ import type { Capacity, Refusal, ReserveRequest } from "./Decision.ts"
  * **Details**
  *
  * A window admits at most twice as many requests as the window before, and at least one. So a thousand waiting requests do not
- * all dial in the tick in which room becomes free: 1, 2, 4, 8 and so on are admitted, in ten windows. Where room becomes free bit
- * by bit, the ramp follows, and after a pause it starts from one again. This is TCP's slow start, with the decay of an unused
- * window (RFC 7661).
+ * all dial at the moment when room becomes free: 1, 2, 4, 8 and so on are admitted, in ten windows. After a window without an
+ * admission the numbers begin with 1 again. This is TCP's slow start, with the decay of an unused window (RFC 7661).
  *
  * @category models
  * @since 0.1.0
@@ -40,7 +40,7 @@ export interface AdmissionRamp {
 export const windowMillis = 50
 
 /**
- * A ramp that has admitted no request.
+ * The ramp before the first admission.
  *
  * @category constructors
  * @since 0.1.0
@@ -55,7 +55,7 @@ const movedTo = (ramp: AdmissionRamp, now: number): AdmissionRamp => {
 }
 
 /**
- * The ramp after one more admission now, or `undefined` when there may be none before the next window.
+ * The ramp after one more admission, or `undefined` if this window admits no more.
  *
  * @category combinators
  * @since 0.1.0
@@ -74,14 +74,14 @@ export const admit = (ramp: AdmissionRamp, now: number): AdmissionRamp | undefin
 export const nextWindow = (now: number): number => (Math.floor(now / windowMillis) + 1) * windowMillis
 
 /**
- * The least time in which so many requests are admitted from a standstill: at most `2^n - 1` in `n` windows.
+ * The shortest time in which a ramp without admissions so far admits this many requests: `n` windows admit at most `2^n - 1`.
  *
  * @category combinators
  * @since 0.1.0
  */
 export const leastMillis = (waiting: number): number => Math.ceil(Math.log2(waiting + 1)) * windowMillis
 
-/** How often the gate checks the readings for room while requests wait, in milliseconds. */
+/** While requests wait, the gate takes readings again after this many milliseconds. */
 export const lookMillis = 100
 
 /** What a queue is made from. */
@@ -103,7 +103,7 @@ export interface Ticket {
   readonly deadline: number
   /** Resumes the waiting fiber. */
   resume: ((outcome: Effect.Effect<Ledger.LedgerReservation, ResourceExhausted>) => void) | undefined
-  /** The granted reservation, which belongs to the ticket even before its fiber resumes. */
+  /** The granted reservation. It exists before the fiber resumes, so an interruption in between must end it. */
   reservation: Ledger.LedgerReservation | undefined
 }
 
@@ -117,7 +117,7 @@ interface Queued {
 export class GateQueue {
   readonly #options: QueueOptions
   readonly #alarm: Alarm
-  /** Both lanes are in order of arrival, which is the order of a set. A ticket can leave at constant cost. */
+  /** Both are in order of arrival, which is the order of a `Set`, and a ticket leaves a `Set` at constant cost. */
   readonly #firstAttempts = new Set<Ticket>()
   readonly #retries = new Set<Ticket>()
   readonly #lanes = [this.#firstAttempts, this.#retries]
@@ -161,7 +161,7 @@ export class GateQueue {
     this.#laneOf(ticket.request).add(ticket)
     this.#alarm.hold(true)
     this.#alarm.at(ticket.deadline)
-    // Room may have become free since the refusal, if the fiber paused in between.
+    // If the fiber has paused since the refusal, room may have become free.
     this.look()
   }
 
@@ -177,7 +177,7 @@ export class GateQueue {
     this.look()
   }
 
-  /** Admits waiting requests for which there is room. Call it whenever there may be more room than before. */
+  /** Admits waiting requests for which there is room. It has to be called whenever room may have become free. */
   look(): void {
     if (this.waiting === 0) return
     const now = monotonicMillis(this.#options.clock)
@@ -226,7 +226,7 @@ export class GateQueue {
     return isRetry(request) ? this.#retries : this.#firstAttempts
   }
 
-  /** How many waiting requests are served before a new one. A request that reserves nothing does not have to wait. */
+  /** How many waiting requests are served before this one. A request that reserves nothing does not wait. */
   #aheadOf(request: ReserveRequest): number {
     if (request.descriptors === 0) return 0
     return isRetry(request) ? this.waiting : this.#firstAttempts.size
@@ -237,7 +237,7 @@ export class GateQueue {
     return undefined
   }
 
-  /** Removes a ticket and resumes its fiber: soon, but not in this step, which may not be complete. */
+  /** Removes a ticket and resumes its fiber, but only after this step, which may still change the queue. */
   #settle(ticket: Ticket, outcome: Effect.Effect<Ledger.LedgerReservation, ResourceExhausted>): void {
     this.#leave(ticket)
     ticket.fiber.currentDispatcher.scheduleTask(() => ticket.resume?.(outcome), 0)

@@ -1,5 +1,5 @@
 /**
- * The gate as Effects: reserving room, waiting for it, and whether lack of room has caused a failure.
+ * The gate as Effects: it reserves room, waits for room, and says whether lack of room has caused a failure.
  *
  * @since 0.1.0
  */
@@ -23,32 +23,32 @@ import { GateQueue, lookMillis } from "./Queue.ts"
 /** How long a reading of the process stays valid, in nanoseconds: a fifth of a millisecond. */
 export const validFor = 200_000n
 
-/** How long a reading stays valid where there are no limits: longer than the time of any clock. */
+/** How long a reading stays valid if there are no limits: forever. */
 export const validForever = 2n ** 64n
 
 /**
- * The most descriptors that are opened past the gate during {@link validFor}. Opening a file or a socket takes Node 3 to 30
- * microseconds, so one thread opens up to 70. The rest is for workers and the threads of libuv.
+ * The most descriptors that other code can open, without a reservation, during {@link validFor}. Node needs 3 to 30
+ * microseconds to open a file or a socket, so one thread opens up to 70. The rest is for workers and the threads of libuv.
  */
-export const foreign = 250
+export const openedElsewhere = 250
 
 const valueOf = ({ limit }: Gauge): number => limit._tag === "Known" ? limit.value : Infinity
 
-/** The room below a limit. An unreadable figure leaves none, so that the gate decides by the readings. */
+/** The room below a limit. It is 0 if the use cannot be read, so that each decision takes a new reading. */
 const roomIn = (gauge: Gauge): number => {
   if (gauge.limit._tag !== "Known") return Infinity
   return gauge.used._tag === "Known" ? gauge.limit.value - gauge.used.value : 0
 }
 
 /**
- * Admits openings without a new reading.
+ * Decides from an earlier reading whether a request may be admitted.
  *
  * **Details**
  *
- * A reading takes several microseconds. Near the limit each decision needs a new one. Far from it, one reading serves for the first
- * attempts of the next fifth of a millisecond. Each reservation since the reading counts as an open descriptor even after its
- * end, and so do {@link foreign} others: no opening is admitted for which there is no room in the worst case. The ledger's count of
- * connections is always exact.
+ * A reading takes several microseconds. Near the limit each decision needs a new one. Far from the limit, one reading serves
+ * for the first attempts of the next fifth of a millisecond. It assumes the worst case: each reservation since the reading
+ * counts as an open descriptor, even after its end, and so do {@link openedElsewhere} others. The number of connections is taken
+ * from the ledger and always exact.
  *
  * @category models
  * @since 0.1.0
@@ -66,10 +66,10 @@ export class ReadingCache {
     this.#validFor = validFor
   }
 
-  /** Stores readings that were taken now, in monotonic nanoseconds. */
+  /** Stores readings that were taken now. `now` is in monotonic nanoseconds. */
   learn({ headroom, usage }: Capacity, now: bigint): void {
     this.#until = roomIn(usage.memory) > 0 ? now + this.#validFor : -1n
-    this.#descriptors = roomIn(usage.descriptors) - usage.reserved - headroom - foreign
+    this.#descriptors = roomIn(usage.descriptors) - usage.reserved - headroom - openedElsewhere
     this.#connectionLimit = valueOf(usage.connections)
     this.#claimed = this.#ledger.claimed
   }
@@ -83,14 +83,14 @@ export class ReadingCache {
   }
 }
 
-// The monitor's own descriptors are part of the headroom, because the program cannot use them: up to `fewestHeld` of them, so that
-// small limits stay usable. Those beyond are added, so that the headroom still covers what it is for.
+// Up to `fewestHeld` of the monitor's own descriptors are a part of the headroom, so that small limits stay usable. Any more of
+// them are added, so that the headroom still has room for code that does not use the gate.
 const headroomOf = ({ limit, own, reserve }: DescriptorGauge, options: Resolved): number => {
   const headroom = options.headroom ?? (limit._tag === "Known" ? defaultHeadroom(limit.value + reserve) : 0)
   return Math.max(own, headroom + Math.max(own - fewestHeld, 0)) - reserve
 }
 
-/** Takes the readings that the gate decides by. */
+/** Takes the readings from which the gate decides. */
 export const capacityOf = (readings: Readings, now: number): Capacity => {
   const { gauges, ledger, options } = readings
   const descriptors = gauges.descriptors(now, false)
@@ -116,8 +116,8 @@ const maxWaitOf = (request: ReserveRequest): number => {
 type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
 /**
- * Waits in the queue. An interruption ends a reservation that was granted but that the fiber has not received yet: therefore the
- * hook is outside of the interruptible region.
+ * Waits in the queue. A reservation may be granted just before an interruption, so that the fiber never receives it. Therefore
+ * the exit hook, which then ends it, is outside of the interruptible region.
  */
 const wait = (
   queue: GateQueue,
@@ -209,7 +209,7 @@ export const make = (parts: Parts): Effect.Effect<Gate, never, Scope.Scope> =>
     const clock = yield* Effect.clockWith(Effect.succeed)
     const fork = Effect.runForkWith(yield* Effect.context<never>())
     const { ledger, validFor } = parts
-    // A burst may be refused hundreds of times, and each call sorts all places.
+    // Hundreds of requests may be refused at once, and each call sorts all places.
     const sites = cachedFor(lookMillis, parts.topSites ?? (() => []))
     const topSites = () => sites(monotonicMillis(clock))
     const cache = validFor === undefined ? undefined : new ReadingCache(ledger, validFor)

@@ -1,5 +1,5 @@
 /**
- * Publishes levels, alerts and leaks to the monitor's streams, remembers the last ones, and logs leaks.
+ * Publishes levels, alerts and leaks to the monitor's streams, keeps the last ones, and logs leaks.
  *
  * @since 0.1.0
  */
@@ -19,7 +19,7 @@ import { fromFacts, type Leak, type LeakFacts } from "../Leak.ts"
 import type { Level } from "../Usage.ts"
 
 /**
- * Values for subscribers, and the last of them.
+ * Sends values to subscribers, and keeps the last ones.
  *
  * @category models
  * @since 0.1.0
@@ -34,10 +34,10 @@ export interface Broadcast<A> {
 }
 
 /**
- * Remembers `capacity` values, and queues as many for each subscriber. A new subscriber receives the last `replay` values first.
- * When the scope ends, subscribers receive what is in their queues, and their streams end; a later stream ends at once.
+ * Keeps the last `capacity` values, and queues as many for each subscriber. A new subscriber receives the last `replay` values
+ * first. When the scope ends, subscribers receive what is in their queues, and their streams end; a later stream ends at once.
  *
- * `PubSub` is not used: it replays to subscribers that come after the end, and adds 3.3 kB to a bundle.
+ * `PubSub` is not used: it would replay values even after its end, and adds 3.3 kB to a bundle.
  *
  * @category constructors
  * @since 0.1.0
@@ -76,7 +76,7 @@ export const makeBroadcast = Effect.fnUntraced(
 )
 
 /**
- * How many alerts and how many leaks are remembered, and queued for a slow subscriber before it misses the oldest.
+ * How many alerts, and how many leaks, are kept. As many are queued for a slow subscriber before it misses the oldest.
  *
  * @category constants
  * @since 0.1.0
@@ -119,7 +119,7 @@ export const makeAlertHub = Effect.fnUntraced(
   }
 )
 
-/** The reports of one place since its line in the log. */
+/** The leaks of one place that were not logged since its last line in the log. */
 interface Omission {
   count: number
   last: Leak | undefined
@@ -127,10 +127,13 @@ interface Omission {
   readonly context: Context.Context<never>
 }
 
-/** How many places are counted separately. Sites are few, but the names of spans may contain input from peers. */
+/**
+ * How many places are counted separately. A program has few call sites, but the names of its spans may contain input from
+ * peers.
+ */
 const mostPlaces = 1000
 
-/** The context of a report without its clock and its scheduler, which may not run any more when the count is logged. */
+/** The context of a report without its clock and its scheduler: those of a test may have ended when the count is logged. */
 const withoutTime = Context.omit(Clock.Clock, Scheduler.Scheduler)
 
 const placeOf = (leak: Leak): string =>
@@ -195,7 +198,7 @@ export const makeLeakLogger = (
  * @since 0.1.0
  */
 export interface LeakLog {
-  /** Publishes a leak, remembers it, and logs or counts it. */
+  /** Publishes and keeps a leak, and logs it or counts it for the next line in the log. */
   readonly report: (facts: LeakFacts) => Effect.Effect<void>
   readonly leaks: Broadcast<Leak>
 }

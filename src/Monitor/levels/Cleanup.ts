@@ -1,5 +1,6 @@
 /**
- * Runs the callbacks that free resources under pressure: in order, each with a timeout, one run at a time.
+ * Calls the callbacks that free resources under pressure, in order and each with a timeout. One pass through the callbacks is
+ * called a run; there is one run at a time.
  *
  * @since 0.1.0
  */
@@ -34,7 +35,7 @@ const took = ({ duration }: ResultFields): string =>
   Duration.format(Duration.millis(Math.round(Duration.toMillis(duration))))
 
 /**
- * The callback ran to its end.
+ * The callback has succeeded.
  *
  * @category models
  * @since 0.1.0
@@ -58,7 +59,7 @@ export class Failed extends Data.TaggedClass("Failed")<ResultFields & { readonly
 }
 
 /**
- * The callback died of a defect.
+ * The callback died with a defect.
  *
  * @category models
  * @since 0.1.0
@@ -70,7 +71,7 @@ export class Died extends Data.TaggedClass("Died")<ResultFields & { readonly cau
 }
 
 /**
- * The callback was interrupted at its timeout. One that cannot be interrupted continues, and the run does not wait for it.
+ * The callback was interrupted at its timeout. If it cannot be interrupted, it continues, and the run does not wait for it.
  *
  * @category models
  * @since 0.1.0
@@ -82,8 +83,8 @@ export class TimedOut extends Data.TaggedClass("TimedOut")<ResultFields> {
 }
 
 /**
- * The callback did not run to its end, for a reason that is no failure: the pressure was gone before its turn, its scope had
- * closed, or the monitor has closed.
+ * The callback was not called, or not to its end, for a reason that is no failure: the pressure was gone before its turn, its
+ * scope had closed, or the monitor has closed.
  *
  * @category models
  * @since 0.1.0
@@ -97,7 +98,7 @@ export class Skipped extends Data.TaggedClass("Skipped")<
 }
 
 /**
- * How one callback of a cleanup ended. Each has a `message` for a log.
+ * How the call of one callback ended. Each has a `message` for a log.
  *
  * @category models
  * @since 0.1.0
@@ -120,7 +121,7 @@ export const resultOf = (
 export const skipped = (name: string, reason: Skipped["reason"]): Skipped =>
   new Skipped({ name, duration: Duration.zero, reason })
 
-/** Whether a result is to be logged as a failure. */
+/** Whether a result is logged as a failure. */
 export const isFailure = (result: CleanupResult): result is Failed | Died | TimedOut =>
   result._tag === "Failed" || result._tag === "Died" || result._tag === "TimedOut"
 
@@ -133,11 +134,11 @@ export const isFailure = (result: CleanupResult): result is Failed | Died | Time
 export interface PressureCallback<out E = never, out R = never> {
   /** Names the callback in results and logs. @default "callback" and a number */
   readonly name?: string | undefined
-  /** Higher ones run first, equal ones in order of registration: any finite number. @default 0 */
+  /** Callbacks with a higher priority are called first, equal ones in order of registration. Any finite number. @default 0 */
   readonly priority?: number | undefined
-  /** After this long it is interrupted, and the next one runs: a finite duration above 0. @default 5 seconds */
+  /** After this time the callback is interrupted, and the next one is called: a finite duration above 0. @default 5 seconds */
   readonly timeout?: Duration.Input | undefined
-  /** Whether it also runs in each round of maintenance, at any level. @default false */
+  /** Whether it is also called in each round of maintenance, at any level. @default false */
   readonly periodic?: boolean | undefined
   /** The effect, or a function of the present readings that returns it. Its result is ignored. */
   readonly run: Effect.Effect<unknown, E, R> | ((usage: Usage) => Effect.Effect<unknown, E, R>)
@@ -148,26 +149,26 @@ interface Entry {
   readonly name: string
   readonly priority: number
   readonly periodic: boolean
-  /** Runs it within its timeout; `undefined` if it has not ended by then. */
+  /** Calls it with its timeout; `undefined` if it has not ended by then. */
   readonly attempt: (read: () => Usage, run: Run) => Effect.Effect<Exit.Exit<unknown, unknown> | undefined>
   isRegistered: boolean
 }
 
-/** One run through the callbacks. */
+/** One pass through the callbacks. */
 interface Run {
   /** The callbacks that have no result yet. */
   readonly left: Array<Entry>
   readonly results: Array<CleanupResult>
   readonly done: Deferred.Deferred<ReadonlyArray<CleanupResult>>
-  /** Whether it ends when the pressure is gone. */
+  /** Whether the run ends as soon as the pressure is gone. */
   stopsEarly: boolean
-  /** Whether a caller waits for it, so that its timers must keep the process alive. */
+  /** Whether a caller waits for the run, so that its timers must keep the process alive. */
   isAwaited: boolean
   isOver: boolean
 }
 
 /**
- * What the runs need from their monitor.
+ * The parts of the monitor that a run needs.
  *
  * @category models
  * @since 0.1.0
@@ -189,7 +190,7 @@ const failures = Metric.counter("sluice.monitor.cleanup.failures", {
   incremental: true
 })
 
-/** The run of the current callback: a callback that calls `cleanup` must not wait for itself. */
+/** The run that has called the current callback. If the callback itself calls `cleanup`, it must not wait for its own run. */
 const CurrentRun: Context.Reference<Run | undefined> = Context.Reference<Run | undefined>(
   "effect-sluice/Monitor/CurrentRun",
   { defaultValue: () => undefined }
@@ -293,12 +294,12 @@ export class Cleanup {
     })
   }
 
-  /** Makes a run due, because a level has risen to `Critical` or worse. */
+  /** Requests a run, because a level has risen to `Critical` or worse. */
   press(): void {
     this.#isDue = true
   }
 
-  /** Starts the run that is due if it may start now. A run is no longer due when the level is below `Critical`. */
+  /** Starts the requested run, if it may start now. When the level is below `Critical`, the request is dropped. */
   follow(isPressed: boolean): void {
     this.#isDue &&= isPressed
     const mayStart = this.#isDue && this.#entries.size > 0 && this.#current === undefined && !this.#isOver &&
@@ -325,7 +326,7 @@ export class Cleanup {
     }
     const run = this.#current = makeRun({ stopsEarly: !isDemanded, isAwaited: isDemanded })
     this.#isDue = false
-    // The run may be started in a tick of the sampler, and must not be part of it.
+    // A tick of the sampler may start the run, which must not take place inside that tick.
     const all = Effect.andThen(Effect.yieldNow, this.#oneAtATime.withPermit(this.#runAll(run, () => true)))
     this.#fiber = this.#options.fork(Effect.onExit(all, () => {
       this.#current = undefined
@@ -379,7 +380,7 @@ export class Cleanup {
 }
 
 /**
- * Makes the callbacks of a monitor. The end of the scope interrupts the run that is under way.
+ * Makes the cleanup of a monitor. The end of the scope interrupts the run that is under way.
  *
  * @category constructors
  * @since 0.1.0

@@ -1,6 +1,6 @@
 /**
- * Follows the readings over time: the level in force, the alerts, the cleanup that a bad level starts, and the growth of foreign
- * descriptors.
+ * Follows the readings over time: it keeps the level in force, publishes alerts, starts the cleanup at a bad level, and reports
+ * the growth of descriptors that this library did not open (foreign descriptors).
  *
  * @since 0.1.0
  */
@@ -29,7 +29,7 @@ import * as Levels from "./Levels.ts"
  */
 export interface LevelTrackerOptions {
   readonly readings: Readings
-  /** The places that have most connections open, for alerts. */
+  /** The places with the most open connections, for alerts. */
   readonly sites: () => ReadonlyArray<OpeningSite>
   /** The kinds of the open descriptors, for a report of foreign growth. */
   readonly descriptorBreakdown: Effect.Effect<DescriptorBreakdown, Failure>
@@ -49,9 +49,9 @@ export interface LevelTracker {
   readonly look: (anew: boolean) => Usage
   /** The level in force. */
   readonly level: () => Level
-  /** Takes the readings, and puts their levels in force at once: a recovery need not last. */
+  /** Takes the readings, and puts their levels in force at once, without waiting until a recovery has lasted. */
   readonly settle: () => void
-  /** Seconds until a limit is reached at the present pace; `Infinity` when usage of none is growing. */
+  /** Seconds until a limit is reached at the present growth; `Infinity` if no figure grows. */
   readonly secondsToLimit: () => number
 }
 
@@ -74,7 +74,7 @@ export const observe = (readings: Readings, clock: Clock.Clock, anew: boolean): 
 
 const isPressing = (alert: Alert): boolean => alert._tag === "Raised" && isAtLeast(alert.level, "Critical")
 
-/** Checks each observation for growth of foreign descriptors. */
+/** Checks each observation for growth of foreign descriptors, those that are not in the ledger. */
 const foreignGrowth = (window: number, onFound: (found: Levels.GrowthFound) => void) => {
   let state = Levels.initialForeignGrowth
   return ({ now, usage: { descriptors: { used } } }: Levels.Observation, ledger: Ledger.Ledger): void => {
@@ -130,7 +130,7 @@ export const make = Effect.fnUntraced(
       state = conclusion.state
       if (conclusion.alerts.some(isPressing)) cleanup.press()
       hub.publish(Levels.levelOf(state), conclusion.alerts)
-      // A subscriber may have looked again by now.
+      // Publishing may have led to another look, so the level is read again.
       cleanup.follow(isAtLeast(Levels.levelOf(state), "Critical"))
     }
     return {

@@ -1,6 +1,7 @@
 /**
- * What follows from readings over time, as pure functions: the level of each figure, the forecast of its limit, the alerts that
- * are due, and the growth of foreign descriptors.
+ * Derives from the readings over time, as pure functions: the level of each figure, the forecast of its limit, the alerts that
+ * are due, and the growth of foreign descriptors. A figure is descriptors, memory or connections. Foreign descriptors are those
+ * that this library did not open.
  *
  * @since 0.1.0
  */
@@ -21,11 +22,14 @@ import type { Gauge, Level, Thresholds, Usage } from "../Usage.ts"
  * @since 0.1.0
  */
 export interface RecoveryRules extends Thresholds {
-  /** How far below its threshold a level ends, as a fraction of it: a level that begins at 80 % ends at 72 % with 0.1. */
+  /**
+   * How far below its threshold a level ends, as a fraction of the threshold. With 0.1, a level that begins at 80 % ends at 72
+   * %.
+   */
   readonly band: number
-  /** How many readings in a row must be below that. */
+  /** How many consecutive readings must be below that, before the level falls. */
   readonly samples: number
-  /** For how many milliseconds they must be below that. */
+  /** For how many milliseconds the readings must be below that, before the level falls. */
   readonly hold: number
 }
 
@@ -42,7 +46,7 @@ export interface LevelState {
     readonly samples: number
     /** When the first of them was taken, in milliseconds. */
     readonly since: number
-    /** The worst level that they allow. */
+    /** The worst level among those that these readings allow. */
     readonly level: Level
   } | undefined
 }
@@ -63,11 +67,11 @@ export const normal: LevelState = { level: "Normal", calm: undefined }
  */
 export const levelAt = (level: Level): LevelState => ({ level, calm: undefined })
 
-/** The level that a share still justifies: its thresholds are lower by the band. `Exhausted` has a band too. */
+/** The level that a share still justifies during a recovery: all thresholds are lower by the band, also that of `Exhausted`. */
 const justified = (share: number, rules: RecoveryRules): Level => levelOfShare(share / (1 - rules.band), rules)
 
 /**
- * Whether a share, if it lasts, lets the level fall below `floor`.
+ * Whether the level will fall below `floor` if the share stays as it is.
  *
  * @category combinators
  * @since 0.1.0
@@ -80,9 +84,9 @@ export const isShareClearOf = (floor: Level, share: number, rules: RecoveryRules
  *
  * **Details**
  *
- * One reading raises the level. The level falls after `samples` consecutive readings, over at least `hold` milliseconds, that are
- * below its threshold by the band, and then to the worst level that they allow. A figure that cannot be read (`undefined`) is no
- * evidence of a recovery and changes nothing. `now` is monotonic.
+ * One reading raises the level. The level falls only after `samples` consecutive readings, over at least `hold` milliseconds,
+ * were below its threshold by the band. It falls to the worst level that these readings allow. A figure that cannot be read
+ * (`undefined`) changes nothing. `now` is in monotonic milliseconds.
  *
  * @category combinators
  * @since 0.1.0
@@ -133,14 +137,15 @@ export type Trail = ReadonlyArray<Point>
 // About half a minute at one reading a second.
 const most = 32
 
-// Three readings for each quarter, over eight seconds: less says nothing about a trend.
+// The fewest points, three for each quarter, and the shortest time (in milliseconds) from which a trend is derived.
 const fewest = 12
 const shortest = 8000
 
-// The readings that show a growth which has only just begun.
+// How many of the last points are also examined alone, to find growth that has only just begun.
 const recent = 9
 
-// Near the limit readings come four times a second. They must not shorten the window.
+// The least time between two points in milliseconds. Near the limit there are four readings a second, but the points must still
+// cover the same time.
 const apart = 900
 
 /**
@@ -158,7 +163,7 @@ const lowest = (points: Trail): number => points.reduce((low, { value }) => Math
 
 const begin = (points: Trail): number => points[0]?.at ?? Number.NaN
 
-// The lowest value of a growing figure is its first.
+// From the beginning of one quarter to that of the next, because the lowest value of a growing figure is its first.
 const rise = (before: Trail, after: Trail): number => (lowest(after) - lowest(before)) / (begin(after) - begin(before))
 
 const quarters = (trail: Trail): ReadonlyArray<Trail> => {
@@ -166,7 +171,7 @@ const quarters = (trail: Trail): ReadonlyArray<Trail> => {
   return bounds.slice(1).map((end, quarter) => trail.slice(bounds[quarter], end))
 }
 
-/** The smallest rise from one quarter to the next, for each second. */
+/** The smallest of the rises from one quarter to the next, per second. */
 const growth = (trail: Trail): number => {
   const [first, last] = [trail[0], trail.at(-1)]
   if (first === undefined || last === undefined || last.at - first.at < shortest) return -Infinity
@@ -174,7 +179,10 @@ const growth = (trail: Trail): number => {
   return Math.min(...parts.slice(1).map((after, before) => rise(parts[before] ?? after, after))) * 1000
 }
 
-/** Whether a figure is higher than in all readings before the recent ones. There must be as many of those as recent ones. */
+/**
+ * Whether the last point is higher, by `margin`, than all points before the recent ones. There must be at least as many of
+ * those as recent ones.
+ */
 const isNewHigh = (trail: Trail, margin: number): boolean => {
   const before = trail.slice(0, -recent)
   const high = before.reduce((high, { value }) => Math.max(high, value), -Infinity)
@@ -186,11 +194,12 @@ const isNewHigh = (trail: Trail, margin: number): boolean => {
  *
  * **Details**
  *
- * The points are divided into quarters. The lowest value of each quarter counts, so that a swinging load or a collected heap does
- * not look like growth. The smallest of the three rises counts, so that growth that has ended does not look lasting.
+ * The points are divided into four quarters. The lowest value of each quarter counts, because a load that goes up and down, and
+ * a heap that is collected, have peaks without growth. The smallest of the three rises counts, so that growth that has already
+ * ended is not taken for lasting growth.
  *
- * The last nine points are also judged alone, because all points do not show growth that has just begun. Nine points may be half
- * a swing, so they count only if they exceed all older points by `margin`.
+ * The last nine points are also examined alone, because growth that has just begun does not show in all points. They count only
+ * if the last one exceeds all older points by `margin`: otherwise they may be the rising half of a load that goes up and down.
  *
  * @category combinators
  * @since 0.1.0
@@ -202,7 +211,7 @@ export const growthRate = (trail: Trail, margin: number): number | undefined => 
 }
 
 /**
- * The growth over the last three points, or two if there are no more, per second. It follows every swing.
+ * The growth over the last three points, or two if there are no more, per second. It changes with every fluctuation.
  *
  * @category combinators
  * @since 0.1.0
@@ -233,12 +242,12 @@ export const secondsAtRate = (used: number, limit: number, rate: number | undefi
  * @since 0.1.0
  */
 export interface AlertRules extends RecoveryRules {
-  /** How many seconds ahead of a limit a forecast is due. */
+  /** A forecast is due when the limit would be reached within this many seconds. */
   readonly horizon: number
 }
 
 /**
- * The rules that the options of a monitor state.
+ * The rules that follow from the options of a monitor.
  *
  * @category constructors
  * @since 0.1.0
@@ -252,7 +261,7 @@ export const rulesOf = (options: Resolved): AlertRules => ({
   horizon: Duration.toSeconds(options.forecastHorizon)
 })
 
-/** The time spent at a level or above. */
+/** The time since the figure reached a level, if it has been at this level or above since then. */
 interface Stay {
   readonly since: number
   readonly peak: number | undefined
@@ -261,9 +270,13 @@ interface Stay {
 /** The trend of a figure. */
 interface Outlook {
   readonly trail: Trail
-  /** Seconds to its limit at the recent rate, which is only good enough to read more often. */
+  /**
+   * Seconds to the limit at the recent rate. That is too uncertain for an alert, but good enough to take readings more often.
+   */
   readonly recentSeconds: number | undefined
-  /** After a forecast: when the limit was near last. Until it has been far away for a while there is no second forecast. */
+  /**
+   * After a forecast: when the limit was last near. There is no second forecast until the limit has been far away for a while.
+   */
   readonly nearAt: number | undefined
 }
 
@@ -290,7 +303,9 @@ export type State = Readonly<Record<Resource, Memory>>
  */
 export interface Observation {
   readonly usage: Usage
-  /** Descriptors that count against the limit besides `used`: those of the monitor, at the process's own limit. */
+  /**
+   * Descriptors that count against the limit besides `used`. These are the monitor's own, if the limit is the process's own.
+   */
   readonly own: number
   /** Wall-clock time in milliseconds. */
   readonly at: number
@@ -326,7 +341,7 @@ export const levelOf = (state: State): Level =>
 interface Figure {
   readonly figures: AlertFigures
   readonly share: number | undefined
-  /** Used and reserved together; the limit where the count failed with `EMFILE`. */
+  /** Used and reserved together; if the count failed with `EMFILE`, the limit. */
   readonly amount: number | undefined
   readonly now: number
 }
@@ -352,7 +367,7 @@ const figureOf = (resource: Resource, { at, now, own, usage }: Observation): Fig
 const higher = (peak: number | undefined, amount: number | undefined): number | undefined =>
   peak === undefined || amount === undefined ? peak ?? amount : Math.max(peak, amount)
 
-/** Ends and begins the stays that the new level ends and begins. */
+/** The stays at the new level: those at worse levels end, and those at this level and below begin or continue. */
 const staysOf = (before: Memory, level: Level, { amount, now }: Figure): Memory["stays"] => {
   const at = (rung: typeof rising[number]): Stay | undefined => {
     if (!isAtLeast(level, rung)) return undefined
@@ -362,7 +377,7 @@ const staysOf = (before: Memory, level: Level, { amount, now }: Figure): Memory[
   return { Warning: at("Warning"), Critical: at("Critical"), Exhausted: at("Exhausted") }
 }
 
-/** The stay above a level, which ends when the figure falls to that level. */
+/** The stay that ends when the figure falls to this level: that at the next worse level. */
 const stayAbove = (memory: Memory, level: Level): Stay | undefined => {
   const next = rising.find((rung) => !isAtLeast(level, rung))
   return next === undefined ? undefined : memory.stays[next]
@@ -381,14 +396,14 @@ const crossing = (before: Memory, level: Level, figure: Figure, sites: Sites): R
 }
 
 /**
- * By how much of its limit a figure must exceed its old values to be at a new high.
+ * A figure is at a new high if it exceeds its old values by this share of its limit.
  *
  * @category constants
  * @since 0.1.0
  */
 export const newHigh = 0.05
 
-/** After a forecast the limit must be far away for this many horizons before the next forecast. */
+/** After a forecast, the limit must have been far away for this many times the horizon before the next forecast. */
 const quietHorizons = 5
 
 interface Prospect extends Outlook {
@@ -397,13 +412,13 @@ interface Prospect extends Outlook {
 
 const noForecast = (outlook: Outlook): Prospect => ({ ...outlook, forecast: undefined })
 
-/** When the limit was near last; `undefined` once it has been far away for long enough. */
+/** When the limit was last near; `undefined` if it has been far away for long enough. */
 const lastNear = (nearAt: number, isNear: boolean, now: number, horizon: number): number | undefined => {
   if (isNear) return now
   return now - nearAt < horizon * quietHorizons * 1000 ? nearAt : undefined
 }
 
-/** Extends the trend of a figure, with a forecast if one is due. */
+/** The trend of a figure with one more point, and a forecast if one is due. */
 const prospectOf = (before: Outlook, level: Level, figure: Figure, horizon: number): Prospect => {
   const { amount, figures: { limit }, now, share } = figure
   if (share === undefined || amount === undefined || limit === undefined) {
@@ -451,10 +466,10 @@ export interface Conclusion {
  *
  * **Details**
  *
- * - One `Raised` for each rise of a figure's level, and one `Recovered` for each fall, with the peak and the duration of the time
- *   above the new level.
+ * - One `Raised` for each rise of a figure's level, and one `Recovered` for each fall. `Recovered` has the peak and the
+ *   duration of the time above the new level.
  * - One `Forecast` when a figure below `Critical` would reach its limit within the horizon. The next one follows only after the
- *   limit has been far away for five horizons.
+ *   limit has been far away for five times the horizon.
  * - No alert for a figure that cannot be read.
  *
  * @category combinators
@@ -478,7 +493,7 @@ export const settle = (state: State, observation: Observation, rules: AlertRules
   observe(state, observation, { ...rules, band: 0, samples: 1, hold: 0 }, sites)
 
 /**
- * Whether every figure is below `floor`, and every figure whose level was not is below it by the band.
+ * Whether every figure is below `floor`. A figure whose level is at `floor` or worse must be below it by the band.
  *
  * @category combinators
  * @since 0.1.0
@@ -492,8 +507,8 @@ export const isClearOf = (state: State, floor: Level, observation: Observation, 
   })
 
 /**
- * Seconds until a limit is reached at the recent rate, or `Infinity`. It is only good enough to read more often, not for an
- * alert.
+ * Seconds until a limit is reached at the recent rate, or `Infinity`. That is too uncertain for an alert, but good enough to
+ * take readings more often.
  *
  * @category getters
  * @since 0.1.0
@@ -503,7 +518,7 @@ export const secondsToLimit = (state: State): number =>
 
 // ---- the growth of foreign descriptors --------------------------------------------------------------------------------
 
-/** How many windows in a row must have more than the window before. */
+/** How many consecutive windows must each have a higher lowest reading than the window before. */
 const rises = 3
 
 /**
@@ -519,9 +534,9 @@ export interface ForeignGrowthState {
   readonly least: number
   /** The lowest reading of the last window; `undefined` in the first window. */
   readonly before: number | undefined
-  /** Where the rise began: the lowest reading of the window before it, and the end of that window. */
+  /** The start of the rise: the lowest reading of the window before the first higher one, and the end of that window. */
   readonly from: { readonly foreign: number; readonly at: number }
-  /** How many windows in a row had more than the window before. */
+  /** How many consecutive windows had a higher lowest reading than the window before. */
   readonly risen: number
 }
 
@@ -551,7 +566,7 @@ const endWindow = (
   if (before === undefined || least <= before) {
     return { state: { ...next, from: { foreign: least, at: now }, risen: 0 }, found: undefined }
   }
-  // Growth that continues is reported once. The next report follows only after it has stopped in between.
+  // Growth that continues is reported once. The next report follows only after the growth has stopped.
   const found = risen + 1 === rises
     ? { foreign: least, rise: least - from.foreign, over: Duration.millis(now - from.at) }
     : undefined
@@ -559,9 +574,9 @@ const endWindow = (
 }
 
 /**
- * Adds a reading: how many descriptors are not in the ledger, at a monotonic time in milliseconds. A load that comes and goes has
- * the same lowest reading in every window; a leak raises the lowest reading of each. So growth is found when the lowest readings
- * of three windows in a row are each above that of the window before.
+ * Adds a reading: how many descriptors are not in the ledger, at a monotonic time in milliseconds. A load that goes up and down
+ * has about the same lowest reading in every window, while a leak raises it from window to window. So growth is reported when
+ * the lowest readings of three consecutive windows are each above that of the window before.
  *
  * @category combinators
  * @since 0.1.0
@@ -573,7 +588,7 @@ export const observeForeignGrowth = (
 ): { readonly state: ForeignGrowthState; readonly found: GrowthFound | undefined } => {
   const { foreign, now } = reading
   const { since } = state
-  // Nothing is known of a time in which the process was suspended for more than two windows.
+  // If there was no reading for two windows, the process was suspended, and the windows cannot be compared.
   if (since === undefined || now - since > 2 * window) {
     return { state: { ...initialForeignGrowth, since: now, least: foreign }, found: undefined }
   }

@@ -1,9 +1,9 @@
 /**
- * The children of this process in all its threads, and which of them are zombies.
+ * The child processes of all threads of this process, and which of them are zombies.
  *
- * A zombie is a child that has ended and whose exit status no thread has read. It holds no memory and no descriptors, only an
- * entry in the table of processes. A signal does not end it: only its parent can, by waiting for it or by ending. So a zombie
- * is reported with a cause and a remedy, and there is no function that kills one.
+ * A zombie is a child that has ended and whose exit status no thread has read. It has no memory and no descriptors, only an
+ * entry in the table of processes. No signal removes it. Only its parent can remove it, by reading its exit status ("waiting
+ * for it") or by ending. So a zombie is reported with a cause and a remedy, and there is no function that kills one.
  *
  * @since 0.1.0
  */
@@ -21,7 +21,7 @@ import { childrenOf, isSaturation, type OpenFiles, type ProcessStat, type ProcRe
  * - `WorkerEnded`: the worker thread that started it ended before it.
  * - `Adopted`: this process is PID 1 and inherits orphans that it did not start.
  * - `HandleClosed`: the main thread started it, and its handle was closed before it ended.
- * - `Unknown`: it began before the monitor, or another thread has not waited for it after a long time.
+ * - `Unknown`: it began before the monitor, or it is a child of another thread, which has not waited for it for a long time.
  *
  * @category models
  * @since 0.1.0
@@ -41,12 +41,12 @@ export interface Zombie {
   /** Milliseconds since it began, when it was reported. */
   readonly age: number
   readonly cause: ZombieCause
-  /** What prevents the next one. */
+  /** How to prevent further zombies of this kind. */
   readonly remedy: string
 }
 
 /**
- * A child as one reading found it.
+ * A child, as found by one reading.
  *
  * @category models
  * @since 0.1.0
@@ -57,12 +57,12 @@ export interface Child {
   readonly isEnded: boolean
   /** When it began, in hundredths of a second since the system's start. Pid and start identify one process. */
   readonly start: number
-  /** The thread that would wait for it. */
+  /** The thread whose child it is, and which has to wait for it. */
   readonly thread: number
 }
 
 /**
- * The children of the readings before.
+ * The children that earlier readings have found.
  *
  * @category models
  * @since 0.1.0
@@ -88,7 +88,7 @@ interface Known {
 export interface Look {
   /** Monotonic milliseconds. */
   readonly at: number
-  /** Whether the event loop has made a whole turn since. By then it has waited for every child that it can wait for. */
+  /** Whether the event loop has made a whole turn since then. After that turn it has waited for every child that has ended. */
   readonly hasTurned: () => boolean
 }
 
@@ -104,15 +104,15 @@ export interface Parent {
   readonly thread: number
   /** When it began, on the clock of {@link Child}. */
   readonly start: number
-  /** Milliseconds that it has run. */
+  /** For how many milliseconds it has been running. */
   readonly age: number
-  /** Milliseconds that it had run before the first reading. */
+  /** For how many milliseconds it had been running at the first reading. */
   readonly watchedSince: number
   /** The processes that this thread has started and whose end it has not seen. */
   readonly started: ReadonlySet<number>
   /**
-   * How many milliseconds ago a child of another thread must have ended. Whether the loop of that thread has turned cannot be
-   * observed; a loop that is blocked for longer is stuck.
+   * How many milliseconds ago a child of another thread must have ended to count as a zombie. This thread cannot observe the
+   * event loop of another one; it is assumed to be blocked for less than this.
    *
    * @default 60000
    */
@@ -169,9 +169,9 @@ const reportOf = (known: Known, parent: Parent): Zombie => {
  *
  * **Details**
  *
- * A child that has ended is a zombie if the same process, by pid and start time, is still there after the loop that waits for it
- * has made a whole turn. A loop that was blocked while a child ended waits for it late, which is no fault. The turns of another
- * thread's loop cannot be observed: its child is a zombie after a minute.
+ * A child that has ended is a zombie if the same process (by pid and start time) still exists after a whole turn of the event
+ * loop that should wait for it. So a loop that was blocked while the child ended has time to wait for it. The turns of another
+ * thread's loop cannot be observed: a child of that thread is a zombie after a minute.
  *
  * @category combinators
  * @since 0.1.0
@@ -197,7 +197,7 @@ export const observeChildren = (history: History, children: ReadonlyArray<Child>
 }
 
 /**
- * Whether a child has ended that is not yet known to be a zombie.
+ * Whether there is a child that has ended and may yet turn out to be a zombie.
  *
  * @category getters
  * @since 0.1.0
@@ -249,7 +249,8 @@ export interface Started {
 const isRunning = ({ exitCode, pid, signalCode }: ChildProcess): boolean =>
   pid !== undefined && exitCode === null && signalCode === null
 
-// A process that has ended is kept until the next reading, or until there are this many, or twice as many as are running.
+// Processes that have ended are removed at each reading, and when there are twice as many as were running, but at least this
+// many.
 const fewestKept = 64
 
 /** Records each process that this thread starts from now on. */
@@ -262,7 +263,7 @@ export const watchStarted = (): Started => {
   }
   const hear = (message: unknown): void => {
     if (children.size >= mostKept) forgetEnded()
-    // Documented: the message holds the new process, which has no pid yet.
+    // By Node's documentation, the message holds the new process, which has no pid yet.
     children.add((message as { readonly process: ChildProcess }).process)
   }
   DiagnosticsChannel.subscribe("child_process", hear)
@@ -287,7 +288,7 @@ export const watchStarted = (): Started => {
 export interface Found {
   /** How many zombies there are. */
   readonly zombies: Reading.Reading
-  /** Zombies to report now. */
+  /** The zombies to report now. */
   readonly fresh: ReadonlyArray<Zombie>
 }
 
@@ -308,7 +309,7 @@ interface Self {
   readonly start: number
 }
 
-/** The files that children are read from. */
+/** The part of the open files that reads children. */
 type Files = Pick<OpenFiles, "contents" | "names">
 
 const tasks = "/proc/self/task"
@@ -319,7 +320,7 @@ const mostRead = 100
 // Without a list of children, every process of the system is read.
 const mostScanned = 200
 
-// A thread or process that has ended by now is no failure, and one that may not be read is not a child of this process.
+// It is no failure if a thread or process has ended meanwhile, or may not be read: then it is not a child of this process.
 const unlessSaturated = <A>(read: () => A): A | undefined => {
   try {
     return read()
@@ -345,7 +346,7 @@ const selfOf = (reader: ProcReader, files: OpenFiles): Self => {
  */
 export const listedEntries = (files: Files, tasks: string, thread: number): ReadonlyArray<Entry> | undefined => {
   const listOf = (thread: number) => unlessSaturated(() => files.contents(`${tasks}/${thread}/children`))
-  // This thread exists, so its file exists if the kernel has these files.
+  // The given thread exists, so this file exists if the kernel has such files.
   if (listOf(thread) === undefined) return undefined
   return files.names(tasks).map(Number).flatMap((thread) =>
     childrenOf(listOf(thread) ?? "").map((pid) => ({ pid, thread }))

@@ -71,7 +71,7 @@ const mountsOf = (text: string): ReadonlyArray<Mount> =>
 
 const isWithin = (path: string, root: string): boolean => root === "/" || path === root || path.startsWith(`${root}/`)
 
-/** From the group at `path` up to the mounted one. A group outside the mount counts as the mounted one. */
+/** From the group at `path` up to the mounted one. If the group is not within the mount, only the mounted group counts. */
 const directoriesOf = (path: string, { root, point }: Mount): ReadonlyArray<string> => {
   if (!isWithin(path, root) || path.split("/").includes("..")) return [point]
   const steps = path.slice(root === "/" ? 0 : root.length).split("/").filter((step) => step !== "")
@@ -109,8 +109,8 @@ export const unifiedOf = ({ memberships, mounts }: Placement): Hierarchy | undef
  *
  * **Details**
  *
- * On a system with both versions each controller is in one of them: in the hierarchy of the line of `/proc/self/cgroup` that
- * names it, else in the unified one. `undefined` when neither is mounted here.
+ * On a system with both versions, each controller is in one of them: in version 1 if a line of `/proc/self/cgroup` names it,
+ * else in the unified hierarchy. `undefined` when neither is mounted here.
  *
  * @category parsing
  * @since 0.1.0
@@ -124,8 +124,8 @@ export const hierarchyOf = (controller: "memory" | "pids", placement: Placement)
 }
 
 /**
- * The files of a group's memory, by version, and the keys of their statistics for file contents, which the kernel drops when
- * memory is needed.
+ * The files with a group's memory, by version. `cache` are the keys in `memory.stat` for file contents, which the kernel drops
+ * when memory is needed.
  *
  * @category constants
  * @since 0.1.0
@@ -154,7 +154,7 @@ export interface Container {
 
 type Resource = "memory" | "cpu" | "io"
 
-/** One control group: what it uses and what it may use. */
+/** Reads one control group: its usage and its limit. */
 type Level = (now: number) => Gauge
 
 interface Groups {
@@ -168,8 +168,8 @@ const ownMembership = "/proc/self/cgroup"
 const mounts = "/proc/self/mountinfo"
 
 /**
- * The memory in use without file contents, which the kernel drops when memory is needed. A group that reads many files is always
- * at its limit with them, and lacks nothing.
+ * The memory in use, without file contents, which the kernel drops when memory is needed. With them, a group that reads many
+ * files would always be at its limit, although it has enough memory.
  */
 const withoutCache = (
   used: Reading.Reading,
@@ -196,7 +196,7 @@ const levelOf = (files: OpenFiles, directory: string, version: 1 | 2, isHeld: bo
   })
 }
 
-// A group above the process's own matters only if it has a limit, and limits are seldom set later.
+// The process's own group, and those groups above it that have a limit. Limits are seldom set later, so this is checked once.
 const limited = (files: OpenFiles, hierarchy: Hierarchy | undefined, name: string): ReadonlyArray<string> =>
   (hierarchy?.directories ?? []).filter((directory, i) => {
     const path = `${directory}/${name}`
@@ -238,15 +238,15 @@ const locate = (files: OpenFiles, membership: string, isHeld: boolean): Groups =
 const roomIn = ({ used, limit }: Gauge): number =>
   limit._tag === "Known" ? limit.value - (used._tag === "Known" ? used.value : 0) : Infinity
 
-// The root group has no file for a limit.
+// A missing file means that there is no limit: it is the root group.
 const withoutFile = (limit: Reading.Reading): Reading.Reading =>
   limit._tag === "Unknown" && limit.reason === "Missing" ? Reading.unlimited(limit.source) : limit
 
-// Without a mounted group there may still be limits, which cannot be read.
+// If no group is mounted, there may still be limits, but they cannot be read.
 const unseen = Reading.unknown("Missing", ownMembership)
 
 /**
- * The gauge of the group with the least room, or of the process's own group if none is limited.
+ * The gauge of the group with the least room. If no group has a limit, it is that of the process's own group.
  *
  * @category combinators
  * @since 0.1.0
@@ -261,7 +261,7 @@ export const tightest = (gauges: ReadonlyArray<Gauge>): Gauge => {
 const lambdaMemory = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"
 
 /**
- * The limit that AWS Lambda states in the environment in MiB, as bytes. An invalid value is `Unknown`.
+ * The limit in bytes from AWS Lambda's environment variable, which is in MiB. An invalid value is `Unknown`.
  *
  * @category parsing
  * @since 0.1.0
@@ -271,7 +271,7 @@ export const lambdaLimit = (text: string | undefined, now: number): Reading.Read
   return mebibytes._tag === "Known" ? { ...mebibytes, value: mebibytes.value * 1024 * 1024 } : mebibytes
 }
 
-/** Platforms without control groups: there is known to be no such limit. */
+/** Platforms without control groups, and so without their limits. */
 const platformsWithoutGroups: ReadonlySet<string> = new Set(["darwin", "win32"])
 
 const withoutGroups = (platform: string, membership: string, cause: unknown): Gauge => ({
@@ -279,7 +279,7 @@ const withoutGroups = (platform: string, membership: string, cause: unknown): Ga
   limit: platformsWithoutGroups.has(platform) ? Reading.unlimited(platform) : Reading.fromFailure(cause, membership)
 })
 
-/** Finds the groups once. After a failure at the descriptor limit the next reading tries again. */
+/** Finds the groups once. If that fails at the descriptor limit, the next reading tries again. */
 const found = (files: OpenFiles, membership: string, isHeld: boolean) => {
   let groups: Groups | undefined
   let failure: { readonly cause: unknown } | undefined
@@ -301,12 +301,12 @@ const found = (files: OpenFiles, membership: string, isHeld: boolean) => {
  *
  * **Details**
  *
- * - Memory: of the control group (version 1 or 2, whichever has the controller) and the limited groups above it, the one with
- *   the least room. File contents are not counted, because the kernel drops them on demand. On AWS Lambda the limit in the
- *   environment applies when it is smaller, and where no group can be read, the resident memory of this process without file
- *   contents is the usage.
- * - Processes: the smallest `pids.max` of the same groups.
- * - Pressure: that of the group, else that of the whole system.
+ * - Memory: that of the group with the least room, among the process's own control group and the limited groups above it (of
+ *   version 1 or 2, whichever has the controller). File contents are not counted, because the kernel drops them on demand. On
+ *   AWS Lambda, the limit in the environment applies if it is smaller. If no group can be read there, the usage is the resident
+ *   memory of this process without file contents.
+ * - Processes: the smallest `pids.max` of these groups.
+ * - Pressure: that of the process's own group, or else that of the whole system.
  *
  * @category constructors
  * @since 0.1.0

@@ -28,7 +28,7 @@ const heldCount = (reader: ProcReader, descriptor: number, files: OpenFiles): Pr
   cheap: true
 })
 
-// A listing needs one descriptor, which replaces the spare and appears among the entries.
+// A listing needs one descriptor. The spare is closed for it, and it appears among the entries.
 const listed = (reader: ProcReader, path: string, files: OpenFiles, now: number): Reading.Reading =>
   guarded(path, () => {
     const { entries, held } = files.inPlaceOfSpare(() => ({ entries: reader.entries(path), held: files.count }))
@@ -74,8 +74,8 @@ export interface DescriptorBreakdown {
   /** Wall-clock time when it was complete, in milliseconds since 1970. */
   readonly at: number
   /**
-   * How many there are of each kind: `socket`, `pipe`, `file`, `directory`, `device`, `memory`, or the name of a kernel
-   * object such as `eventpoll`, `eventfd` and `inotify`. A directory counts as `file` where only its path is known.
+   * How many there are of each kind: `socket`, `pipe`, `file`, `directory`, `device`, `memory`, or the name of a kernel object
+   * such as `eventpoll`, `eventfd` and `inotify`. A directory counts as `file` if only its path is known.
    */
   readonly kinds: ReadonlyMap<string, number>
   /** `false` when there were more descriptors than one breakdown counts. */
@@ -109,7 +109,7 @@ export const describe = ({ isComplete, kinds }: DescriptorBreakdown): string => 
   return `the open descriptors by kind: ${list}${isComplete ? "" : ", and others beyond these"}`
 }
 
-/** One breakdown counts no more descriptors than this, which is about 0.1 seconds of work in many small steps. */
+/** One breakdown counts at most this many descriptors, which takes about 0.1 seconds in many small steps. */
 const mostCounted = 16_384
 
 interface Task {
@@ -124,7 +124,7 @@ const isGone = (failure: Failure): boolean => failure._tag === "Unknown" && fail
 /** Counts descriptors by the targets of their links, and returns those without a link. */
 const countLinks = (task: Task, names: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<number>> =>
   Effect.map(task.reader.targetsLater(names.map((name) => `${task.directory}/${name}`)), (targets) => {
-    // The descriptor of the listing does not count.
+    // The descriptor of the listing itself is not counted.
     const listing = `/proc/${task.reader.pid}/fd`
     return targets.flatMap((target, i) => {
       if (typeof target !== "string") return isGone(target) ? [] : [Number(names[i])]
@@ -140,7 +140,7 @@ const countOthers = (task: Task, descriptors: ReadonlyArray<number>): Effect.Eff
     (kinds) => kinds.forEach((kind) => typeof kind === "string" && addTo(task.kinds, kind))
   )
 
-const isForeign = ({ files }: Task) => (name: string): boolean => /^\d+$/.test(name) && !files.holds(Number(name))
+const isProgram = ({ files }: Task) => (name: string): boolean => /^\d+$/.test(name) && !files.holds(Number(name))
 
 /** Reads the directory and counts; `false` if it stopped before the end. */
 const classify = (task: Task): Effect.Effect<boolean, Failure> =>
@@ -155,7 +155,7 @@ const classify = (task: Task): Effect.Effect<boolean, Failure> =>
       const names = yield* next
       if (names.length === 0) return true
       counted += names.length
-      const others = yield* countLinks(task, names.filter(isForeign(task)))
+      const others = yield* countLinks(task, names.filter(isProgram(task)))
       if (others.length > 0) yield* countOthers(task, others)
     }
     return false
@@ -178,8 +178,8 @@ const countIn = (
  *
  * **Details**
  *
- * It lists `/proc/self/fd`, else `/dev/fd`, off the event loop, and reads a few entries at a time. It needs one descriptor, for
- * which the monitor closes its spare. It fails with the reading that states the reason.
+ * It lists `/proc/self/fd`, or else `/dev/fd`, off the event loop, and reads a few entries at a time. It needs one descriptor,
+ * for which the monitor closes its spare. The reading with which it fails has the reason.
  *
  * @category constructors
  * @since 0.1.0
@@ -195,7 +195,7 @@ const closed = Reading.unknown("Stale", "the monitor is closed")
 const leastApart = 60_000
 
 /**
- * One breakdown for all callers within a minute of its beginning.
+ * Shares one breakdown among all callers within a minute.
  *
  * @category models
  * @since 0.1.0
@@ -203,7 +203,7 @@ const leastApart = 60_000
 export interface SharedBreakdown {
   /** Whether the next call takes a new breakdown. */
   readonly isDue: () => boolean
-  /** The breakdown of this minute. An interrupted caller does not interrupt it for the others. */
+  /** The breakdown of this minute. An interruption of one caller does not affect the others. */
   readonly take: Effect.Effect<DescriptorBreakdown, Failure>
 }
 

@@ -1,5 +1,6 @@
 /**
- * The probes of this process, read through descriptors that stay open, and the gauges that set their readings beside the limits.
+ * The probes of this process, which read figures through descriptors that stay open, and the gauges, each of which is a figure
+ * with its limit.
  *
  * @since 0.1.0
  */
@@ -63,8 +64,8 @@ const sockstat = "/proc/self/net/sockstat"
 // ---- memory --------------------------------------------------------------------------------------------------------
 
 /**
- * The page size, from the same figure in pages and in bytes. The two are read one after the other, so their quotient is rounded
- * to the nearest power of two. A quotient far from any power of two means that the figures are not the same.
+ * The page size, from the resident memory in pages and in bytes. The two are read one after the other and may differ a little,
+ * so their quotient is rounded to a power of two. If the quotient is far from a power of two, the result is `undefined`.
  */
 const pageSize = (pages: number | undefined, bytes: number): number | undefined => {
   if (pages === undefined) return undefined
@@ -79,7 +80,7 @@ const reportedMemory = (reader: ProcReader): Probe => ({
 
 interface MemoryProbes {
   readonly resident: Probe
-  /** Without file contents, which the kernel drops on demand, if they can be counted separately. */
+  /** The resident memory without file contents, which the kernel drops on demand, if these can be counted separately. */
   readonly private: (now: number) => Reading.Reading
 }
 
@@ -147,7 +148,7 @@ const processesIn = (file: SmallFile, now: number): Reading.Reading =>
  */
 export const fewestHeld = 4
 
-// Below this limit the monitor keeps only the files of the gate and the fast tick open.
+// Below this limit, the monitor keeps only the files open that the gate and the fast ticks read.
 const roomyLimit = 512
 
 const isRoomy = (limit: Reading.Reading): boolean => limit._tag !== "Known" || limit.value >= roomyLimit
@@ -212,12 +213,12 @@ const build = (reader: ProcReader, files: OpenFiles): Probes => {
  * - Descriptors: `st_size` of an open `/proc/self/fd` (Linux 6.2 and later), else a listing of it or of `/dev/fd` less the
  *   descriptor of the listing, else `Unknown`.
  * - Their limit: `/proc/self/limits`, kept open, else the limit that `process.report` gives at start, else `Unknown`.
- * - Memory: `/proc/self/statm`, kept open, with the page size that `process.memoryUsage.rss()` implies at start, else
- *   `process.memoryUsage.rss()`.
- * - Each of the slow figures keeps a file open, up to 14 descriptors in all. Where the limit of descriptors is below 512, these
- *   files are opened one at a time instead of a spare, and 4 descriptors are open in all.
+ * - Memory: `/proc/self/statm`, kept open, else `process.memoryUsage.rss()`. The page size is calculated from both at start.
+ * - Each of the slow figures keeps a file open, up to 14 descriptors in all. If the limit of descriptors is below 512, 4
+ *   descriptors are open in all: the files of the slow figures are opened one at a time, and the spare descriptor is closed for
+ *   that.
  *
- * It cannot fail: a figure that cannot be read is `Unknown`, and a read that fails with `EMFILE` is `Saturated`.
+ * It cannot fail. A figure that cannot be read is `Unknown`, and one whose read fails with `EMFILE` is `Saturated`.
  *
  * @category constructors
  * @since 0.1.0
@@ -236,8 +237,8 @@ export const make: Effect.Effect<Probes, never, Scope.Scope> = Effect.gen(functi
  */
 export interface DescriptorGauge extends Gauge {
   /**
-   * Descriptors of the monitor, which are not in `used` but count against the limit: 0 when the limit is the configured one,
-   * which is for the rest of the process.
+   * The monitor's own descriptors, which are not in `used` but count against the limit. It is 0 if the limit is configured,
+   * because that limit is for the rest of the process.
    */
   readonly own: number
   /** Descriptors that stay free and are already subtracted from the limit. */
@@ -245,7 +246,7 @@ export interface DescriptorGauge extends Gauge {
 }
 
 /**
- * The gauges of a monitor. `now` is the wall-clock time in milliseconds. With `anew` nothing is taken from a cache.
+ * The gauges of a monitor. `now` is the wall-clock time in milliseconds. With `anew`, no value is taken from a cache.
  *
  * @category models
  * @since 0.1.0
@@ -270,11 +271,14 @@ export interface Readings {
   readonly options: Resolved
 }
 
-/** The monitor's own descriptors that count against the limit. The reserve is subtracted from the limit, and covers the others. */
+/**
+ * How many of the monitor's own descriptors count against the limit. The reserve, which is already subtracted from the limit,
+ * covers the first of them.
+ */
 export const heldBeyondReserve = ({ own, reserve }: DescriptorGauge): number => Math.max(own - reserve, 0)
 
 /**
- * The usage at one moment, from a reading of the descriptors that was taken just now.
+ * The usage now. The reading of the descriptors is given, because it was taken just before.
  *
  * @category combinators
  * @since 0.1.0
@@ -290,11 +294,11 @@ export const usageOf = ({ gauges, ledger, options }: Readings, descriptors: Desc
   return { ...usage, level: level({ ...usage, reserved: reserved + heldBeyondReserve(descriptors) }, options) }
 }
 
-// How long an expensive reading is reused, and how long a change of the process's limit may go unnoticed.
+// For how long an expensive reading is reused, in milliseconds. A change of the process's limit is noticed after this time.
 const freshMillis = 1000
 
 /**
- * The smaller of the configured limit and the process's own. Where the soft limit cannot be read, the configured one applies.
+ * The smaller of the configured limit and the process's own. If the soft limit cannot be read, the configured one applies.
  *
  * @category combinators
  * @since 0.1.0
@@ -327,7 +331,7 @@ const descriptorLimit = (
     return { limit: smallerLimit(maxDescriptors, soft, now, configuredSource(origins.maxDescriptors)), reserve: 0 }
   }
   if (soft._tag !== "Known") return { limit: soft, reserve: 0 }
-  // A limit of 0 has no share, so at least 1 is left.
+  // At least 1 is left, because no share of a limit of 0 can be calculated.
   const reserve = Math.max(Math.min(headroom ?? defaultHeadroom(soft.value), soft.value - 1), 0)
   return { limit: { ...soft, value: soft.value - reserve }, reserve }
 }
@@ -360,8 +364,9 @@ interface Listing {
 }
 
 /**
- * An estimate between two counts, which take milliseconds and are at most one a second. Each opening that has ended since the
- * count adds a descriptor, and each connection that has closed subtracts one. So the estimate is never too low.
+ * Estimates the count from the last listing, because a listing takes milliseconds and is made at most once a second. Each
+ * reservation that has ended since then adds a descriptor, and each connection that has closed subtracts one. So the estimate
+ * is never too low.
  */
 const estimate = (listing: Listing, ledger: Ledger.Ledger): Reading.Known => {
   const gained = Math.max(ledger.settled - listing.settled, ledger.opened - listing.opened)

@@ -1,6 +1,6 @@
 /**
- * Access to the operating system: the calls of the probes, the texts of the kernel's small files, and the files that a monitor
- * keeps open so that reading them needs no new descriptor.
+ * Access to the operating system: the system calls of the probes, parsers of the kernel's small files, and the files that a
+ * monitor keeps open so that a reading needs no new descriptor.
  *
  * @since 0.1.0
  */
@@ -15,8 +15,8 @@ import { quietly } from "../../internal/SafeRead.ts"
 import * as Reading from "../Reading.ts"
 
 /**
- * The system calls of the probes, in one record that a test can replace. Calls that return an Effect work off the event loop.
- * The others are synchronous and throw Node's errors, which the probes turn into readings.
+ * The system calls of the probes, in one record that a test can replace. Calls that return an Effect do not block the event
+ * loop. The others are synchronous and throw Node's errors, which the probes turn into readings.
  *
  * @category models
  * @since 0.1.0
@@ -29,7 +29,7 @@ export interface ProcReader {
   readonly size: (descriptor: number) => number
   /** `st_nlink` of an open descriptor. */
   readonly links: (descriptor: number) => number
-  /** The text of a small file, read from its start without moving the descriptor: at most 4096 bytes. */
+  /** The text of a small file from its start, at most 4096 bytes. The position of the descriptor does not change. */
   readonly text: (descriptor: number) => string
   /** The whole text of a file. Uses a descriptor during the call. */
   readonly contents: (path: string) => string
@@ -50,7 +50,7 @@ export interface ProcReader {
   /** The soft limit of open descriptors as the runtime reports it; `undefined` where the runtime reports none. */
   readonly reportedLimit: () => string | number | undefined
   readonly environment: (variable: string) => string | undefined
-  /** The platform as Node names it, such as `linux`. Used only for what a platform does not have at all. */
+  /** The platform as Node names it, such as `linux`. It is used only for features that a platform does not have at all. */
   readonly platform: string
   readonly pid: number
   /**
@@ -80,7 +80,7 @@ export type Failure = Reading.Saturated | Reading.Unknown
  */
 export type Kind = "socket" | "pipe" | "file" | "directory" | "device"
 
-// Each file that is read into it fits into one page. The reads are synchronous, so one buffer is enough.
+// Each file that is read into it is smaller than this. The reads are synchronous, so one buffer is enough.
 const buffer = Buffer.alloc(4096)
 
 interface Report {
@@ -94,7 +94,7 @@ const reportedLimit = (): string | number | undefined => {
   // Node's types lack `excludeNetwork` and call the report a bare object; both are documented. A runtime without reports throws
   // here, and the probe turns that into `Unknown`.
   const report = Process.report as unknown as Report
-  // Without this the report resolves the names of all sockets, which may take seconds.
+  // Otherwise the report looks up the host names of all sockets, which may take seconds.
   const before = report.excludeNetwork
   report.excludeNetwork = true
   try {
@@ -104,7 +104,7 @@ const reportedLimit = (): string | number | undefined => {
   }
 }
 
-// The runtime reads this many names at once, and converts them to strings in one step on the event loop.
+// Node reads this many names at once, and converts them to strings in one step, which blocks the event loop.
 const namesAtOnce = 32
 
 type Done<A> = (error: unknown, value: A) => void
@@ -172,8 +172,8 @@ const nodeReader: ProcReader = {
   loop: () => performance.eventLoopUtilization(),
   uptime: () => Process.uptime(),
   reportedLimit,
-  // The platform states its limits here. They are not settings of the program, and the core does not use `Config`.
-  // oxlint-disable-next-line effecttsgo/process-env
+  // Platforms publish their limits in the environment. These are not options of the program, and the core does not import
+  // `Config`. oxlint-disable-next-line effecttsgo/process-env
   environment: (variable) => Process.env[variable],
   platform: Process.platform,
   pid: Process.pid,
@@ -211,12 +211,12 @@ export const ProcReader: Context.Reference<ProcReader> = Context.Reference<ProcR
 export interface Probe {
   /** Reads the figure. It never throws. `now` is the wall-clock time in milliseconds for the reading. */
   readonly read: (now: number) => Reading.Reading
-  /** Whether a reading takes microseconds whatever the load, so that every decision may take a new one. */
+  /** Whether a reading always takes only microseconds, so that every decision may take a new one. */
   readonly cheap: boolean
 }
 
 /**
- * A reading, or the reading that its error stands for.
+ * Reads a figure. If that throws, the result is the reading for the error.
  *
  * @category combinators
  * @since 0.1.0
@@ -230,7 +230,8 @@ export const guarded = (source: string, read: () => Reading.Reading): Reading.Re
 }
 
 /**
- * The smaller of two limits. A `Known` limit is preferred to any other. Without one the result is `Unlimited` only if both are.
+ * The smaller of two limits. A `Known` limit is preferred to any other. If none is `Known`, the result is `Unlimited` only if
+ * both are.
  *
  * @category combinators
  * @since 0.1.0
@@ -241,14 +242,14 @@ export const smaller = (left: Reading.Reading, right: Reading.Reading): Reading.
 }
 
 /**
- * Numbers from here on mean no limit. The kernel writes its largest number for that, which depends on the width of the field
- * and the size of a page (2^63 less a page, 2^63 - 1, 2^64 - 1). No machine has 2^60 bytes or descriptors.
+ * Numbers from here on mean that there is no limit. The kernel then writes its largest number, which depends on the width of
+ * the field and the size of a page (2^63 minus a page, 2^63 - 1, 2^64 - 1). No machine has 2^60 bytes or descriptors.
  */
 const beyondAnyLimit = 2 ** 60
 
 const words: ReadonlySet<string> = new Set(["max", "unlimited", "infinity"])
 
-/** A figure as the system gives it. */
+/** A figure in the form in which the system returns it. */
 type Written = string | number | undefined
 
 const digits = /^\d+$/
@@ -328,7 +329,8 @@ export const residentPages = (text: string): number | undefined => {
 }
 
 /**
- * The resident pages in `/proc/self/statm` that the kernel cannot drop: without file contents, such as the program itself.
+ * The resident pages in `/proc/self/statm` that the kernel cannot drop. These are all but those with file contents, such as the
+ * program's own file.
  *
  * @category parsing
  * @since 0.1.0
@@ -392,7 +394,8 @@ export interface ProcessStat {
 }
 
 /**
- * Parses a `/proc/PID/stat` file. The program's name may contain spaces and brackets, so it ends at the last bracket.
+ * Parses a `/proc/PID/stat` file. The program's name is in brackets and may itself contain spaces and brackets, so it ends at
+ * the last one.
  *
  * @category parsing
  * @since 0.1.0
@@ -435,9 +438,9 @@ const sparePath = "/dev/null"
  *
  * **Details**
  *
- * One of them is a spare, which is closed while the monitor opens another file for a moment, and opened again afterwards. So
- * reading works at the descriptor limit and never takes a descriptor from the program. If another thread takes the free
- * descriptor in between, the spare is missing until one is free again.
+ * One of them is a spare. The monitor closes it while it opens another file for a moment, and then opens it again. So readings
+ * work even at the descriptor limit, and never take a descriptor that the program could use. If another thread takes the free
+ * descriptor in between, there is no spare until a descriptor is free again.
  */
 export class OpenFiles {
   readonly #reader: ProcReader
@@ -451,7 +454,7 @@ export class OpenFiles {
     this.regainSpare()
   }
 
-  /** How many descriptors are open now, with those that are used instead of the spare. */
+  /** How many descriptors are open now, including those for which the spare was closed. */
   get count(): number {
     return this.#held.size + this.#released
   }
@@ -461,7 +464,10 @@ export class OpenFiles {
     return this.#held.has(descriptor)
   }
 
-  /** The descriptor while it is held. Later its number may belong to another file of the program, so this throws. */
+  /**
+   * Returns the descriptor if it is still held. Otherwise it throws, because its number may belong to another file of the
+   * program by now.
+   */
   held(descriptor: number): number {
     if (!this.#held.has(descriptor)) throw new Error("the monitor is closed")
     return descriptor
@@ -485,8 +491,8 @@ export class OpenFiles {
   }
 
   /**
-   * A file that is read several times: kept open if `isHeld`, else opened for each reading instead of the spare. If it cannot be
-   * opened for another reason than the descriptor limit, each reading throws that error.
+   * A file that is read several times. With `isHeld` it stays open; otherwise it is opened for each reading, while the spare is
+   * closed. If it cannot be opened, and the descriptor limit is not the reason, each reading throws the same error.
    */
   file(path: string, isHeld: boolean): SmallFile {
     const byPath = { path, text: () => this.contents(path) }
@@ -512,7 +518,10 @@ export class OpenFiles {
     return this.inPlaceOfSpare(() => this.#reader.names(path))
   }
 
-  /** Runs an action that needs one descriptor for a moment, instead of the spare: so the last free one stays for the program. */
+  /**
+   * Runs an action that needs one descriptor for a moment. The spare is closed meanwhile, so that the action takes no
+   * descriptor that the program could use.
+   */
   inPlaceOfSpare<A>(act: () => A): A {
     this.regainSpare()
     this.#closeSpare()
@@ -523,7 +532,7 @@ export class OpenFiles {
     }
   }
 
-  /** Closes the spare for a longer use of its descriptor. Call the result once that descriptor is closed. */
+  /** Closes the spare, so that another file may use its descriptor for longer. Call the result when that file is closed. */
   releaseSpare(): () => void {
     this.regainSpare()
     if (!this.#closeSpare()) return () => {}

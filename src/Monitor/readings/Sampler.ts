@@ -1,6 +1,6 @@
 /**
- * Samples all figures on a timer: more often the nearer a limit comes, with a bound on the cost of sampling. Also measures the
- * event loop between two ticks.
+ * Reads all figures on a timer (each time is a tick): the nearer a limit is, the more often, but within a bound on the cost. It
+ * also measures the event loop between two ticks.
  *
  * @since 0.1.0
  */
@@ -45,7 +45,7 @@ export interface LoopFigures {
   readonly loopUtilization: Reading.Reading
 }
 
-// A loop that is this late without having been busy was suspended.
+// If the timer is this late although the event loop was idle, the process was suspended. In milliseconds.
 const frozenMillis = 1000
 
 const stoodStill = ({ active, late }: LoopWindow): boolean => late > frozenMillis && active < late / 2
@@ -55,8 +55,8 @@ const stoodStill = ({ active, late }: LoopWindow): boolean => late > frozenMilli
  *
  * **Details**
  *
- * In a process that was frozen, as a function is between two invocations, the timer is late although the loop was idle. Such a
- * window says nothing about the loop: both readings are `Unknown` with the reason `Stale`.
+ * A process may be frozen for some time, such as a function between two invocations. Then the timer is late although the loop
+ * was idle. Such a window says nothing about the loop: both readings are `Unknown` with the reason `Stale`.
  *
  * @category combinators
  * @since 0.1.0
@@ -83,29 +83,32 @@ export const loopFigures = (window: LoopWindow, now: number): LoopFigures => {
  * @since 0.1.0
  */
 export interface Cost {
-  /** The share of one processor core that sampling took, 0 to 1: over the last whole minute, before that since start. */
+  /**
+   * The share of one processor core that sampling took, 0 to 1: in the last whole minute or, during the first minute, since the
+   * start.
+   */
   readonly share: number
   /** Ticks since start. */
   readonly ticks: number
   /** The longest tick, in milliseconds. */
   readonly worstTick: number
-  /** The factor of the interval: above 1 when sampling cost too much. */
+  /** The factor by which the time between two ticks is multiplied: above 1 if sampling cost too much. */
   readonly slowdown: number
 }
 
-/** Above this share of a core over a minute, the interval doubles. */
+/** If sampling takes more than this share of a core in a minute, the interval doubles. */
 export const highShare = 0.005
 
-// Below this it halves again: twice as many ticks then still cost less than half of the bound.
+// Below this share the interval halves again: then twice as many ticks still cost less than half of the bound.
 const lowShare = highShare / 5
 
 const adjustedEveryMillis = 60_000
 
-// With the longest interval of 5 seconds this is a tick every 5 minutes.
+// With the longest interval of 5 seconds, this means a tick every 5 minutes.
 const mostSlowdown = 64
 
 /**
- * The factor for the next minute, from the cost of the last one as a share of a core.
+ * The factor for the next minute, from the cost in the last minute as a share of a core.
  *
  * @category combinators
  * @since 0.1.0
@@ -182,15 +185,18 @@ export interface SamplerOptions {
   readonly probes: Probes
   /** The connections of the ledger, by label. */
   readonly connections: () => ReadonlyMap<string, number>
-  /** Called with each sample, the first time when the sampler is made. It is part of the tick, so it must be short. */
+  /** Called with each sample, for the first time when the sampler is made. It is a part of the tick, so it must be short. */
   readonly onSample: (sample: Sample) => void
-  /** Seconds until a limit is reached at the present pace, or `Infinity`. Called after each sample. */
+  /** Seconds until a limit is reached at the present growth, or `Infinity`. Called after each sample. */
   readonly secondsToLimit?: (() => number) | undefined
-  /** Whether a breakdown of the descriptors is wanted. Called at each slow tick. */
+  /** Whether to take a breakdown of the descriptors. Called at each slow tick. */
   readonly isUnderPressure?: (() => boolean) | undefined
-  /** Called with each breakdown that was taken under pressure, at most once a minute. Without it they are logged. */
+  /**
+   * Called with each breakdown that was taken under pressure, at most once a minute. Without this function, breakdowns are
+   * logged.
+   */
   readonly onBreakdown?: ((breakdown: Descriptors.DescriptorBreakdown) => void) | undefined
-  /** Called once with each zombie. Without it they are logged. */
+  /** Called once with each zombie. Without this function, zombies are logged. */
   readonly onZombie?: ((zombie: Zombie) => void) | undefined
 }
 
@@ -204,8 +210,8 @@ export interface Sampler {
   /** The last sample. */
   readonly latest: () => Sample
   /**
-   * Reads all figures now, slow ones included, and calls `onSample`. The timer is not affected, the figures of the event loop
-   * are those of its last window, and the time does not count as sampling cost.
+   * Reads all figures now, also the slow ones, and calls `onSample`. The timer does not change, and the time does not count as
+   * sampling cost. The figures of the event loop are those of the last window.
    */
   readonly sampleNow: () => Sample
   readonly cost: () => Cost
@@ -267,7 +273,7 @@ class Ticker {
     this.#loopBefore = this.#readLoop()
     this.#loop = loopFigures({ active: 0, idle: 0, late: 0 }, at)
     this.#slow = parts.options.probes.slow(at)
-    // Children are read from the second tick on: the first is the longest, because all code is compiled in it.
+    // Children are read from the second tick on, because the first one takes longest: all code is compiled in it.
     this.#children = notRead
     this.#latest = this.#read(at)
     this.#guarded(() => parts.options.onSample(this.#latest))
@@ -362,7 +368,7 @@ class Ticker {
           ? Effect.logInfo(Descriptors.describe(breakdown))
           : Effect.sync(() => this.#guarded(() => onBreakdown(breakdown)))
       ),
-      // A breakdown that fails says nothing that the readings have not said.
+      // If the breakdown fails, the readings already show the reason.
       Effect.ignore
     ))
   }
@@ -385,15 +391,16 @@ class Ticker {
 }
 
 /**
- * Starts sampling: the first sample is taken at once, and the scope ends it.
+ * Starts sampling with a first sample, until the scope closes.
  *
  * **Details**
  *
- * - Each tick reads what changes within a second, and each tenth tick reads everything. The timer keeps no process alive.
+ * - Each tick reads the figures that change within a second, and each tenth tick reads all figures. The timer does not keep the
+ *   process alive.
  * - The time between two ticks is a tenth of the time until a limit is reached, between 0.25 and 5 seconds.
  * - Under pressure a slow tick takes a breakdown of the descriptors, at most once a minute and off the event loop.
- * - It measures its own cost. Above 0.5 % of a core over a minute the intervals double, up to 64 times; below 0.1 % they halve
- *   again. Both are logged at level Info.
+ * - It measures its own cost. After a minute with more than 0.5 % of a core the intervals double, up to 64 times the usual
+ *   ones; after one with less than 0.1 % they halve again. Both are logged at level Info.
  *
  * @category constructors
  * @since 0.1.0

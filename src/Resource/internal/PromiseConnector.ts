@@ -1,7 +1,8 @@
 /**
  * Connectors of clients whose functions return promises.
  *
- * A promise cannot be interrupted. So the client is created before it connects, and destroying it is what ends a connect.
+ * A promise cannot be interrupted. So the client is created before it connects, and a connect is cancelled by destroying the
+ * client.
  *
  * @since 0.1.0
  */
@@ -20,11 +21,14 @@ class Handle<A extends object> {
   readonly client: A
   isConnected = false
   isClosed = false
-  /** A borrow or check has left it in a state in which it must not be leased again. */
+  /** Whether it must not be leased again, because of its last borrow or check. */
   isUnfit = false
-  /** Its first `error` event while it is connecting: some clients then reject only with "closed". */
+  /**
+   * Its first `error` event while it was connecting. Some clients reject their promise only with "closed", so this has the
+   * reason.
+   */
   emitted: { readonly error: unknown } | undefined
-  /** The failure of the subscription to its end: it must not be used, because its end would not be noticed. */
+  /** The failure of `closed`. Then the client must not be used, because its end would not be noticed. */
   broken: ClientError | undefined
   #unsubscribe: unknown
   readonly #waiting = new Set<() => void>()
@@ -65,7 +69,7 @@ class Handle<A extends object> {
   }
 }
 
-/** Fails with what the function throws or its promise is rejected with as the cause. */
+/** Fails with a `ClientError` whose cause is the error that the function throws, or with which its promise is rejected. */
 const awaited = <A>(
   operation: ClientError["operation"],
   evaluate: (signal: AbortSignal) => A | PromiseLike<A>
@@ -105,7 +109,10 @@ const connect = <K, A extends object>({ connect }: PromiseClient<K, A>, handle: 
   )
 }
 
-/** Closes gracefully; whether that ended within `closeTimeout`. A failure is logged, because it has no caller. */
+/**
+ * Closes gracefully, and returns whether that has succeeded within `closeTimeout`. A failure is logged, because there is no
+ * caller who could get it.
+ */
 const closesInTime = (close: () => unknown): Effect.Effect<boolean> =>
   Effect.gen(function*() {
     const { closeTimeout } = yield* CloseTimeout
@@ -149,7 +156,7 @@ export const connectorOf = <K, A extends object>(options: PromiseClient<K, A>) =
   return {
     open,
     check: check && ((client: A) =>
-      // A client that fails its check would not close gracefully either.
+      // A client that has failed its check is destroyed, because it would not close gracefully.
       Effect.asVoid(Effect.onExitPrimitive(awaited("check", (signal) => check(client, signal)), (exit) => {
         if (Exit.isFailure(exit)) markUnfit(client)
         return undefined
@@ -159,7 +166,7 @@ export const connectorOf = <K, A extends object>(options: PromiseClient<K, A>) =
       const handle = handles.get(client)
       if (handle === undefined || handle.isClosed) return false
       const wasUnfit = handle.isUnfit
-      // Stays set if `isReusable` throws.
+      // If `isReusable` throws, this stays set.
       handle.isUnfit = true
       const isReusable = isFit(options, client, exit)
       handle.isUnfit = wasUnfit || !isReusable

@@ -15,7 +15,7 @@ export interface Backoff {
   readonly initialDelay: number
   /** The upper bound of every delay, jitter included. Finite, at least `initialDelay`. */
   readonly maxDelay: number
-  /** The growth of the delay from step to step, at least 1. */
+  /** The factor from one step's delay to the next, at least 1. */
   readonly factor: number
   /** A fraction from 0 to 1, or `"full"`. */
   readonly jitter: number | "full"
@@ -37,8 +37,7 @@ export interface Interval {
  *
  * **Details**
  *
- * Steps count from 1. The power may overflow to `Infinity` for a late step; the cap makes it finite again, so that any
- * step has a finite delay in constant time and memory.
+ * Steps count from 1. For a late step the power overflows to `Infinity`, but the cap keeps the delay finite.
  *
  * @category combinators
  * @since 0.1.0
@@ -53,14 +52,14 @@ export const nominal = (backoff: Backoff, step: number): number =>
  *
  * With `d` for the nominal delay and `j` for the jitter:
  *
- * - `"full"` spreads over `[0, d)`, the "full jitter" of the AWS architecture blog ("Exponential Backoff And Jitter").
- * - A fraction spreads over `[d * (1 - j), d * (1 + j))` while that stays below `maxDelay`.
- * - Where it would pass `maxDelay`, the interval keeps its width and is moved down until it ends at `maxDelay`:
- *   `[maxDelay - 2 * j * d, maxDelay)`. At the cap that is `[maxDelay * (1 - 2 * j), maxDelay)`. What would begin below 0
- *   (`j` above 0.5) begins at 0.
+ * - `"full"` spreads the delay over `[0, d)`. The AWS architecture blog calls this "full jitter" ("Exponential Backoff And
+ *   Jitter").
+ * - A fraction spreads the delay over `[d * (1 - j), d * (1 + j))`, if that ends below `maxDelay`.
+ * - Otherwise the interval is moved down until it ends at `maxDelay`, and keeps its width: `[maxDelay - 2 * j * d, maxDelay)`.
+ *   At the cap that is `[maxDelay * (1 - 2 * j), maxDelay)`. It never begins below 0, which matters for `j` above 0.5.
  *
- * Cutting the jittered delay at the cap instead would give most clients of a long outage the same delay, and they would
- * reconnect together. Moving the interval keeps them as far apart as below the cap.
+ * If delays were cut at the cap instead, most clients of a long outage would have the same delay and reconnect together. Moving
+ * the interval keeps their reconnections apart.
  *
  * @category combinators
  * @since 0.1.0
@@ -92,11 +91,11 @@ const mix = (bits: number): number => {
 }
 
 /**
- * The n-th random number of a session, from 0 (inclusive) to 1 (exclusive), for a seed in the same range.
+ * The n-th random number of a session, from 0 (inclusive) to 1 (exclusive). The seed is a number in the same range.
  *
  * **Details**
  *
- * It is a hash of both: each number has the same cost, and a session stores two numbers.
+ * It is a hash of the seed and `n`. So a session stores only these two numbers, and each result costs the same.
  *
  * @category random
  * @since 0.1.0
@@ -108,13 +107,12 @@ export const uniform = (seed: number, n: number): number => {
 }
 
 /**
- * The random numbers of one session of retries, such as one run of `retry`.
+ * The random numbers of one session of retries, such as one call of `retry`.
  *
  * **Details**
  *
- * A session draws one number from the source of the program when it needs its first one, and derives all others from it. So
- * sessions with the same policy and source are uncorrelated, the delays of a session do not depend on other sessions, and a
- * seeded source repeats all of them.
+ * A session draws one seed from the program's source of random numbers when it needs its first number, and derives all numbers
+ * from the seed. So the delays of a session do not depend on other sessions, and a seeded source repeats them.
  *
  * @category random
  * @since 0.1.0
@@ -130,8 +128,8 @@ export const session = (source: () => number): () => number => {
  *
  * **Details**
  *
- * It must have lived for at least `least`, and for at least the delay before it. So a server that accepts and fails at once gets
- * fewer and fewer attempts. With a reset at each success, all of its clients would return at their shortest delay.
+ * It must have lived for at least `least`, and for at least the delay before it. So the delays for a server that accepts
+ * connections and fails at once continue to grow. If each success reset them, all clients would return at their shortest delay.
  *
  * @category combinators
  * @since 0.1.0
@@ -142,12 +140,12 @@ export const isStable = (lived: number, delay: number, least: number): boolean =
 const maxHint = 60_000
 
 /**
- * The delay in milliseconds, with the wait that a server asked for.
+ * The larger of a delay and of the wait that a server asked for (`hint`), in milliseconds.
  *
  * **Details**
  *
- * The hint is a lower bound. It is limited to 60 seconds, so that a broken server cannot stop a client for a day. Then up to
- * 20 % are added: all clients get the same hint, and must not return at the same moment.
+ * A hint above 60 seconds counts as 60 seconds, so that a broken server cannot stop a client for a day. Up to 20 % are added to
+ * the hint, because all clients get the same one and must not return at the same moment.
  *
  * @category combinators
  * @since 0.1.0

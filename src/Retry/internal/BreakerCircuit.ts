@@ -1,5 +1,5 @@
 /**
- * The circuit of one endpoint, as a state machine without any Effect.
+ * The circuit of one endpoint, as a state machine without Effects.
  *
  * The time, in milliseconds of the monotonic clock, and random numbers are arguments.
  *
@@ -20,10 +20,10 @@ export interface CircuitRules {
   readonly ramp: number
 }
 
-/** The outcome of an attempt. `Ignored` has no information about the endpoint: an interruption, or a failure with another cause. */
+/** The outcome of an attempt. `Ignored` says nothing about the endpoint: an interruption, or a failure with another cause. */
 export type Outcome = "Success" | "Failure" | "Ignored"
 
-/** When an attempt ended, and what else its outcome depends on. */
+/** When an attempt ended, and further inputs of the decision that follows. */
 export interface Circumstances {
   readonly now: number
   /** A random number from 0 (inclusive) to 1 (exclusive). */
@@ -45,14 +45,16 @@ export interface FailedCall {
 export type Phase = "Closed" | "Open" | "HalfOpen"
 
 /**
- * The right to one attempt, whose outcome `settle` takes exactly once. Each change of phase makes a new ticket: the outcome of
- * an attempt that was admitted before the change has no information about the time after it.
+ * The permission for one attempt. Its outcome is passed to `settle` exactly once. Each change of phase makes a new ticket, and
+ * outcomes of older tickets are ignored: an attempt from before the change says nothing about the time after it.
  */
 export interface Ticket {
   readonly isProbe: boolean
 }
 
-/** The parts of a window. A call may count for up to one part longer than the window. */
+/**
+ * A window consists of this many parts, and moves by whole parts. So a call counts for up to one part longer than the window.
+ */
 const parts = 10
 
 /**
@@ -118,18 +120,18 @@ export class BreakerWindow {
   }
 }
 
-/** The concurrent attempts that a circuit admits when it has just closed. Each success since then allows one more. */
+/** How many concurrent attempts a circuit admits when it has just closed. Each success after that allows one more. */
 const leastLimit = 2
 
-/** On the ramp, a refused attempt may ask again after this share of the ramp. */
+/** While the ramp limits attempts, a refused attempt may ask again after this share of the ramp's duration. */
 const askAgainShare = 0.1
 
-/** An opening lasts this share of the downtime. */
+/** An open period lasts this share of the downtime. */
 const downShare = 0.1
 
 /**
- * A failed attempt that took less than this, in milliseconds, is cheap for the server: a refused connection, or several
- * calls that lost one connection together. Its retry is always granted.
+ * A failed attempt that took less than this, in milliseconds, cost the server little: the connection was refused, or several
+ * calls lost one connection together. Its retry is always granted.
  */
 const quickFailure = 100
 
@@ -137,15 +139,15 @@ const quickFailure = 100
 export const rampShare = (sinceClosed: number, ramp: number): number => sinceClosed >= ramp ? 1 : sinceClosed / ramp
 
 /**
- * The duration of an opening: a tenth of the downtime, within `openTime` and `maxOpenTime`. It is spread over the upper half,
- * so that processes with the same fault do not all probe at the same moment.
+ * The duration of an open period: a tenth of the downtime, but at least `openTime` and at most `maxOpenTime`. Of this time a
+ * random value between half and all is taken, so that several processes do not probe at the same moment.
  */
 export const openFor = (down: number, { maxOpenTime, openTime }: CircuitRules, u: number): number =>
   Math.min(maxOpenTime, Math.max(openTime, down * downShare)) * (1 + u) / 2
 
 /**
- * The downtime that still counts after the circuit was closed for this time: each whole window halves it. A downtime that would
- * not lengthen an opening is 0.
+ * The downtime that still counts after the circuit was closed for this time: each whole window halves it. It is 0 when it is
+ * too short to lengthen an open period.
  */
 export const decayed = (down: number, closedFor: number, { openTime, window }: CircuitRules): number => {
   const left = down / 2 ** Math.floor(Math.max(0, closedFor) / window)
@@ -159,16 +161,16 @@ export class BreakerCircuit {
   #phase: Phase = "Closed"
   #ticket: Ticket = { isProbe: false }
   #consecutive = 0
-  /** The downtime that counts for the next opening, in milliseconds. */
+  /** The downtime that counts for the next open period, in milliseconds. */
   #down = 0
-  /** When the last opening began. */
+  /** When the last open period began. */
   #openedAt = 0
   /** When it last closed. */
   #closedAt = -Infinity
-  /** While it is open, when a probe may be made; during a probe, when its lease ends. */
+  /** While the circuit is open: when a probe may be made. During a probe: when its lease ends. */
   #until = -Infinity
   #isRamping = false
-  /** The most concurrent attempts on the ramp. */
+  /** The most concurrent attempts while the ramp limits them. */
   #limit = leastLimit
   #inFlight = 0
   /** Attempts in flight that were admitted before the last change of phase. */
@@ -199,9 +201,7 @@ export class BreakerCircuit {
     return this.#phase === "Closed" ? rampShare(now - this.#closedAt, this.#rules.ramp) : 0
   }
 
-  /**
-   * The milliseconds from `now` during which no attempt is admitted; 0 when one may be. It has no side effect.
-   */
+  /** For how many milliseconds from `now` no attempt is admitted; 0 when one may be. It changes nothing. */
   refusedFor(now: number): number {
     return this.#phase === "Closed" ? 0 : Math.max(0, this.#until - now)
   }
@@ -214,7 +214,7 @@ export class BreakerCircuit {
       return this.#ticket
     }
     if (now < this.#until) return undefined
-    // A probe that is still running loses its place, and its outcome is ignored.
+    // If a probe is still running, this attempt replaces it, and the outcome of the old probe is ignored.
     this.#begin("HalfOpen", now, true)
     this.#until = now + this.#rules.probeLease
     this.#inFlight++
@@ -233,9 +233,9 @@ export class BreakerCircuit {
   }
 
   /**
-   * The milliseconds from `now` during which a failed call may not be retried; 0 when it may be. A retry helps after a fault
-   * that affects one call, and only adds load when each call fails. So the circuit opens earlier for retries: after half of the
-   * consecutive failures that open it, unless all of them are of this call.
+   * For how many milliseconds from `now` a failed call may not be retried; 0 when it may be. A retry helps if one call has
+   * failed, and only adds load if every call fails. So retries are refused after half as many consecutive failures as open the
+   * circuit, unless all of these failures are of this call.
    */
   deniesRetryFor(call: FailedCall): number {
     const refusedFor = this.refusedFor(call.now)
@@ -250,7 +250,7 @@ export class BreakerCircuit {
       return
     }
     if (outcome === "Ignored") {
-      // The next attempt may be the probe at once.
+      // The next attempt becomes the probe, without a wait.
       if (ticket.isProbe) this.#until = now
       return
     }
@@ -268,7 +268,10 @@ export class BreakerCircuit {
       decayed(this.#down, now - this.#closedAt, this.#rules) === 0
   }
 
-  /** The information that would be lost with this circuit: all while it is not closed, else its counts. */
+  /**
+   * How much information would be lost with this circuit: `Infinity` while it is not closed, else the number of its counted
+   * calls.
+   */
   worth(now: number): number {
     return this.#phase === "Closed" ? this.#inFlight + this.#consecutive + this.#window.calls(now) : Infinity
   }

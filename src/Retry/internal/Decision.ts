@@ -1,17 +1,17 @@
 /**
- * What follows a failed attempt: `retry`, the schedule of a policy and the dialer of a pool all step by {@link stepAfter}.
+ * Decides what follows a failed attempt. `retry`, the schedule of a policy and the dialer of a pool all use {@link stepAfter}.
  *
  * The order of one decision is part of the contract:
  *
- * 1. the class of the failure: is it retried at all, or does it wait for room on this host?
+ * 1. the class of the failure: is it retried, does it need room on this host, or does it end the retry?
  * 2. nesting: inside another retry, the outer one decides;
  * 3. the attempts that the policy grants;
  * 4. the deadline: the delay and a typical attempt must fit;
  * 5. the budget;
  * 6. the breaker: does it grant a retry after the delay?
  *
- * Then the delay passes, the gate is asked for room, the breaker admits the attempt, and the attempt begins. The gate
- * comes before the breaker, so that no attempt occupies the probe of a circuit while it waits for a descriptor.
+ * Then the delay passes, the gate is asked for room, the breaker admits the attempt, and the attempt begins. The gate is asked
+ * before the breaker: otherwise an attempt that waits for a descriptor could be the only probe of its circuit.
  *
  * @since 0.1.0
  */
@@ -61,8 +61,8 @@ export interface PolicyRules {
 }
 
 /**
- * How one run of a retried effect ended: `TimedOut` at the deadline of the policy, `Passed` with a defect or an
- * interruption, which are not retried.
+ * How an attempt ended: successfully, with a failure of this class, `TimedOut` at the deadline of the policy, or `Passed`: with
+ * a defect or an interruption, which are passed on and never retried.
  *
  * @category models
  * @since 0.1.0
@@ -70,20 +70,20 @@ export interface PolicyRules {
 export type Ending = "Succeeded" | Failures.FailureClass | "TimedOut" | "Passed"
 
 /**
- * Receives the events of retries. Times are in milliseconds. Its functions run inside the retry and must neither throw nor
- * block.
+ * Receives the events of retries. Times are in milliseconds. Its functions are called inside the retry, and must neither throw
+ * nor block.
  *
  * @category models
  * @since 0.1.0
  */
 export interface RetryObserver {
-  /** A run of the effect has ended. `run` counts from 1. */
+  /** An execution of the effect has ended. `run` is its number, from 1. */
   readonly ended: (how: Ending, millis: number, run: number) => void
-  /** The gate has granted a run after this wait. */
+  /** The gate has granted an attempt after this wait. */
   readonly passedGate: (millis: number) => void
-  /** Another run follows after this delay. */
+  /** Another attempt follows after this delay. */
   readonly delayed: (millis: number) => void
-  /** No run follows, for this reason. */
+  /** No further attempt follows, for this reason. */
   readonly refused: (reason: RetryErrorReason["_tag"]) => void
 }
 
@@ -98,10 +98,13 @@ export interface Policy {
   readonly observer: RetryObserver | undefined
 }
 
-/** The code of a failure that is a refusal of an inner breaker: nothing was sent. */
+/** The code of a failure in which the breaker of an inner retry refused the attempt: nothing was sent. */
 const circuitOpenCode = "CircuitOpen"
 
-/** Classifies an error. A custom `classify` also sees what an inner retry wraps, since that is the failure itself. */
+/**
+ * Classifies an error. The `classify` of the policy also gets the error that an inner retry has wrapped, because that is the
+ * failure itself.
+ */
 export const classify = (policy: Policy, error: unknown, options: Failures.ClassifyOptions): Failure => {
   let current = error
   while (true) {
@@ -119,20 +122,23 @@ export const classify = (policy: Policy, error: unknown, options: Failures.Class
 
 /** The state of a series of attempts. */
 export interface Progress {
-  /** Attempts that count against the policy, the last one included. */
+  /** Attempts that count against `maxAttempts`, the last one included. */
   readonly attempts: number
-  /** Runs of the effect, including those that found no room. The gate gets this number, since it stops retries earlier. */
+  /**
+   * Executions of the effect, including those that failed for lack of room. The gate gets this number, because it refuses
+   * retries earlier than first attempts.
+   */
   readonly runs: number
   /** Consecutive failures for lack of room on this host. */
   readonly localFailures: number
-  /** When the first of these happened, in milliseconds since the start. */
+  /** When the first of these failures happened, in milliseconds since the start. */
   readonly localSince: number
 }
 
 /** Before the first attempt. */
 export const started: Progress = { attempts: 0, runs: 0, localFailures: 0, localSince: 0 }
 
-/** Counts a refusal of the gate, which was asked at this time: the effect was not run. */
+/** Counts a refusal of the gate, which was asked at this time: the effect was not executed. */
 export const refused = (progress: Progress, asked: number): Progress => ({
   ...progress,
   localFailures: progress.localFailures + 1,
@@ -162,19 +168,19 @@ export interface Wait {
   readonly delay: number
 }
 
-/** The end. `retryAfter` is when a later attempt makes sense, in milliseconds from now, where that is known. */
+/** No further attempt. `retryAfter` is the time in milliseconds after which another call makes sense, if it is known. */
 export interface Stop<Reason extends StopReason = StopReason> {
   readonly _tag: "Stop"
   readonly reason: Reason
   readonly retryAfter: number | undefined
 }
 
-/** The end, because of the budget or the breaker. */
+/** No further attempt, because the budget or the breaker refuses it. */
 export interface Refused {
   readonly _tag: "Refused"
   /**
-   * The budget or the circuit. Each makes the reason of its refusals itself, so that a bundle without one is without its
-   * reason too.
+   * The budget or the circuit that refuses. Each makes the reason itself, so that a bundle without a breaker does not contain
+   * the breaker's reason.
    */
   readonly by: {
     readonly refusal: <E>(summary: RetrySummary, cause: E, failure: Failure) => RetryErrorReason<E>
@@ -185,10 +191,10 @@ export interface Refused {
 /** What a decision depends on. */
 export interface DecisionInput {
   readonly rules: PolicyRules
-  /** With the failure counted. */
+  /** The progress in which the failure is already counted. */
   readonly progress: Progress
   readonly failure: Failure
-  /** Failures that determine the delay, where these are not the attempts of this series alone. At least 1. */
+  /** The number of failures that determines the delay, if it is not the number of attempts of this series. At least 1. */
   readonly failures?: number | undefined
   /** Milliseconds since the start. */
   readonly elapsed: number
@@ -219,7 +225,7 @@ const isRefused = (failure: Failure, rules: PolicyRules): boolean =>
 const localLimit = (rules: PolicyRules, since: number): number =>
   rules.deadline === Infinity ? since + maxLocalWait : rules.deadline
 
-/** How long the gate may keep a request waiting that is made now, in milliseconds. */
+/** How long a request that is made now may wait at the gate, in milliseconds. */
 export const localPatience = (rules: PolicyRules, { localFailures, localSince }: Progress, elapsed: number): number =>
   Math.max(0, localLimit(rules, localFailures === 0 ? elapsed : localSince) - elapsed)
 
@@ -227,13 +233,15 @@ export const localPatience = (rules: PolicyRules, { localFailures, localSince }:
 export const hintOf = ({ retryAfter }: Failure): number | undefined =>
   retryAfter === undefined ? undefined : Duration.toMillis(retryAfter)
 
-/** The delay before another attempt, whether or not one follows, in milliseconds. */
+/** The delay before the next attempt in milliseconds, also where no attempt follows. */
 const pauseOf = ({ failure, failures, progress, rules, u }: DecisionInput): number =>
   failure.class === "LocalExhausted"
     ? delay(rules.localBackoff, progress.localFailures, u)
     : atLeast(delay(rules.backoff, failures ?? progress.attempts, u), hintOf(failure), u)
 
-/** Decides what follows when this host has no room: wait within the limit. The next request to the gate follows a pause. */
+/**
+ * Decides what follows when this host has no room: a pause and another request to the gate, until the time for waiting is over.
+ */
 export const decideLocal = (input: DecisionInput): Wait | Stop<"ResourceExhausted"> => {
   const { elapsed, nested, progress, rules } = input
   const pause = pauseOf(input)
@@ -241,7 +249,7 @@ export const decideLocal = (input: DecisionInput): Wait | Stop<"ResourceExhauste
   return isOver ? stop("ResourceExhausted", pause) : wait(pause)
 }
 
-/** Steps 1 to 4. A `Wait` still needs the consent of the budget and the breaker. */
+/** Steps 1 to 4 of the decision. After a `Wait`, the budget and the breaker may still refuse. */
 export const decide = (input: DecisionInput): Wait | Stop => {
   const { elapsed, failure, nested, progress, rules, typical } = input
   if (failure.class === "LocalExhausted") return decideLocal(input)
@@ -254,11 +262,11 @@ export const decide = (input: DecisionInput): Wait | Stop => {
 /** Whether the failure indicates a down endpoint. One that is busy, or that answers, is up. */
 export const isDown = (failure: Failure): boolean => failure.class === "Transient" || failure.class === "Ambiguous"
 
-/** Whether the failure costs a token of the budget: more load does the server no good. Local refusals cost none. */
+/** Whether the failure costs a token of the budget: failures of the endpoint do, and refusals on this host do not. */
 export const isRemote = (failure: Failure): boolean =>
   (isDown(failure) || failure.class === "RemoteSaturated") && failure.code !== circuitOpenCode
 
-/** The tokens that retries of this label take, if the policy has a budget. */
+/** The bucket from which retries of this label take their tokens, if the policy has a budget. */
 export const bucketOf = ({ budget }: Policy, label: string): Bucket | undefined =>
   budget?.[budgetTypeId].bucketOf(label)
 
@@ -266,9 +274,9 @@ export const bucketOf = ({ budget }: Policy, label: string): Bucket | undefined 
 export const circuitOf = ({ breaker }: Policy, label: string, now: number): BreakerCircuit | undefined =>
   breaker?.[breakerTypeId].circuitOf(label, now)
 
-/** What the steps of one series of attempts have in common. */
+/** The inputs that are the same for all steps of one series of attempts. */
 export interface Stepper extends Pick<DecisionInput, "rules" | "nested"> {
-  /** What retries are paid from, if the policy has a budget. */
+  /** The bucket from which retries take their tokens, if the policy has a budget. */
   readonly bucket: Bucket | undefined
   /** The circuit to ask, if the policy has a breaker. */
   readonly circuit: BreakerCircuit | undefined
@@ -284,7 +292,7 @@ export interface FailedAttempt extends Omit<DecisionInput, "rules" | "nested" | 
 
 /** What follows. */
 export interface Step {
-  /** What the decision was made from, with the attempt counted. */
+  /** The inputs of the decision. The attempt is already counted in them. */
   readonly input: DecisionInput
   readonly decision: Wait | Stop | Refused
   /** The token of the attempt that follows, if one does and the policy has a budget. */
@@ -298,13 +306,16 @@ export interface RetryRequest extends FailedCall {
   readonly delay: number
 }
 
-/** The retry may follow. Its token is spent when it begins, and refunded when it never does. */
+/** The retry may follow. Its token is spent when the retry begins, and refunded if it never begins. */
 export interface Granted {
   readonly _tag: "Granted"
   readonly withdrawal: Withdrawal | undefined
 }
 
-/** Asks the budget, which counts the failure, and then the circuit. Only a failure of the endpoint counts against a closed circuit. */
+/**
+ * Asks the budget, which counts the failure, and then the circuit. A closed circuit refuses only after a failure that shows
+ * that the endpoint is down.
+ */
 export const askForRetry = (
   bucket: Bucket | undefined,
   circuit: BreakerCircuit | undefined,
@@ -347,7 +358,7 @@ export const stepAfter = (
 const maxRecords = 10
 const maxMessage = 200
 
-/** A run of the effect that failed. Times are in milliseconds since the first run began. */
+/** An execution of the effect that failed. Times are in milliseconds since the first one began. */
 export interface FailedRun {
   readonly run: number
   readonly begunAt: number
@@ -364,13 +375,13 @@ const recordOf = ({ begunAt, endedAt, error, failure, run }: FailedRun): Attempt
   message: errorText(error, maxMessage)
 })
 
-/** Adds a run. The first record and the last ones are kept: they show how the failure began and how it ended. */
+/** Adds an execution. The first record and the last ones are kept, because they show how the failures began and ended. */
 const remember = (records: ReadonlyArray<AttemptRecord>, run: FailedRun): ReadonlyArray<AttemptRecord> => {
   const kept = records.length < maxRecords ? records : [...records.slice(0, 1), ...records.slice(2)]
   return [...kept, recordOf(run)]
 }
 
-/** The failed runs of one retry: a bounded number of them. */
+/** The failed executions of one retry: the first one and the last ones. */
 export class AttemptLog {
   #records: ReadonlyArray<AttemptRecord> = []
   /** How long the last attempts took, in milliseconds. */
@@ -378,7 +389,7 @@ export class AttemptLog {
 
   add(run: FailedRun): void {
     this.#records = remember(this.#records, run)
-    // For lack of room on this host an attempt ends before it has begun, which says nothing about the next one.
+    // An attempt without room on this host ends early, so its duration says nothing about the next one.
     if (run.failure.class === "LocalExhausted") return
     this.#took.push(run.endedAt - run.begunAt)
     if (this.#took.length > maxRecords) this.#took.shift()
@@ -394,7 +405,7 @@ export class AttemptLog {
   }
 }
 
-/** A series of attempts that ends. */
+/** A series of attempts, as far as the error at its end shows it. */
 export interface EndedSeries {
   readonly label: string
   readonly policy: Policy
@@ -431,7 +442,7 @@ export const deadlineExceeded = <E>(
   return ended(series, new DeadlineExceeded({ ...summary, deadline: series.policy.deadline, interrupted, cause }))
 }
 
-/** There was no room for the whole time that the series could wait. */
+/** The series has waited for room for as long as it could. */
 export const resourceExhausted = <E>(
   series: EndedSeries,
   { elapsed, failure, progress }: DecisionInput,
@@ -473,7 +484,7 @@ export const endedBy = <E>(
   }
 }
 
-/** Consecutive failed attempts as a value, for a caller that does not wait in a fiber: the dialer of a pool. */
+/** Consecutive failed attempts as a value, for a caller that does not wait in a fiber, such as the dialer of a pool. */
 export interface Series {
   /** When the first of them began, in milliseconds of the monotonic clock. */
   readonly startedAt: number
@@ -513,7 +524,10 @@ export interface Failed extends Pick<FailedAttempt, "failure" | "failures" | "li
   readonly error: unknown
 }
 
-/** Another attempt after `delay` milliseconds, or none; then `delay` is the wait of the next series. */
+/**
+ * `Again`: another attempt after `delay` milliseconds. `GiveUp`: no further attempt in this series; the next series may begin
+ * after `delay`.
+ */
 export type Verdict =
   | { readonly _tag: "Again"; readonly delay: number }
   | { readonly _tag: "GiveUp"; readonly delay: number; readonly error: RetryError }
@@ -523,9 +537,8 @@ export type Verdict =
  *
  * **Details**
  *
- * It is the step of `RetryPolicy.schedule` without the gate. The schedule asks the gate before the delay and cannot hold the
- * claim; the caller of this step reserves after the delay, for the attempt. The token of the next attempt is spent here:
- * the failure costs it, whether another attempt follows or not.
+ * It does the same as `RetryPolicy.schedule`, but without the gate: its caller asks the gate after the delay, for the attempt.
+ * The token of the next attempt is spent here, because the failure costs it whether another attempt follows or not.
  */
 export const step = ({ label, policy }: Stepped, before: Series, attempt: Failed): readonly [Series, Verdict] => {
   const { error, failure, failures, lived, now } = attempt

@@ -1,5 +1,5 @@
 /**
- * Classifies single errors: one function for each family of errors, and the codes and texts of drivers.
+ * Classifies one error: a function for each family of errors, with the texts and codes of the drivers.
  *
  * @since 0.1.0
  */
@@ -20,7 +20,7 @@ import type { Failure, Meaning } from "./ErrorCodes.ts"
 import * as Codes from "./ErrorCodes.ts"
 import { pushback, retryAfter } from "./RetryAfter.ts"
 
-/** A class and a message, as `String(error)` shows them. */
+/** The text of an error, `name: message` as `String(error)` shows it, and its meaning. */
 type Text = readonly [text: string, means: Meaning]
 
 /** pg 8.23.1 (`lib/client.js`, `lib/connection.js`) and pg-pool 3.14.0. */
@@ -82,9 +82,9 @@ const natsCore: ReadonlyArray<Text> = [
 
 const texts = Codes.lazily(() => new Map([...pg, ...mysql2, ...ioredis, ...amqplib, ...natsCore]))
 
-/** How the texts begin that go on with details. */
+/** Texts that continue with details: only their beginning is compared. */
 const beginnings: ReadonlyArray<Text> = [
-  // pg: a password is missing, or the server and the client do not agree about it.
+  // pg: the password is missing, or the server refuses it.
   ["Error: SASL: ", "Fatal"],
   // ioredis
   ["Error: All sentinels are unreachable", "Unsent"],
@@ -99,7 +99,10 @@ const beginnings: ReadonlyArray<Text> = [
   ["Error: Expected amqp: or amqps: as the protocol; got ", "Fatal"]
 ]
 
-/** The class of an error and its message. A class that has given itself no name is not a plain error, though it is called one. */
+/**
+ * The `name: message` of an error. `undefined` for a subclass of `Error` without a `name` of its own: its name is `Error`, but
+ * it is not a plain error.
+ */
 const textOf = (node: object): string | undefined => {
   const [name, message] = [readString(node, "name"), readString(node, "message")]
   if (name === undefined || message === undefined || (name === "Error" && className(node) !== "Error")) return undefined
@@ -108,7 +111,10 @@ const textOf = (node: object): string | undefined => {
 
 const withoutClass = (text: string): string => text.slice(text.indexOf(": ") + 2).trimEnd()
 
-/** What an error says by its text, if it has nothing else to say it by. Where the text goes on, the code is its beginning. */
+/**
+ * Classifies an error that has no code by its whole text. The code of the failure is that text, or its beginning if it
+ * continues with details.
+ */
 const byText = (node: object): Failure | undefined => {
   if (read(node, "code") !== undefined || read(node, "_tag") !== undefined) return undefined
   const text = textOf(node)
@@ -120,8 +126,8 @@ const byText = (node: object): Failure | undefined => {
 }
 
 /**
- * What pgbouncer 1.25 says with its code for everything, `08P01`. Before it has given a client one of its servers nothing was
- * sent; afterwards the statement may have been done.
+ * Messages of pgbouncer 1.25, which uses the code `08P01` for all of them. Until it has assigned a server to the client,
+ * nothing was sent; after that, the statement may have been executed.
  */
 const pgbouncer: ReadonlyArray<Text> = [
   ["no more connections allowed", "RemoteSaturated"],
@@ -145,13 +151,19 @@ const pgbouncer: ReadonlyArray<Text> = [
   ["admin forced disconnect", "Ambiguous"]
 ]
 
-/** What `08P01` means: of PostgreSQL itself, that the program has broken the protocol, as with too few parameters. */
+/**
+ * The meaning of `08P01`. From PostgreSQL itself, it means that the program has broken the protocol, for example with too few
+ * parameters.
+ */
 const protocolViolation = (node: object): Meaning => {
   const message = readString(node, "message") ?? ""
   return pgbouncer.find(([start]) => message.startsWith(start))?.[1] ?? "Fatal"
 }
 
-/** Codes of `NatsError` (nats 2.29.3). Numbers are statuses: of a subject without listeners, and of JetStream. What is not here is `Fatal`. */
+/**
+ * Codes of `NatsError` (nats 2.29.3). Numbers are statuses: 503 for a subject without subscribers, the others from JetStream.
+ * Every other code is `Fatal`.
+ */
 const natsCodes = Codes.table({
   Unsent: "CONNECTION_REFUSED CONNECTION_TIMEOUT AUTHENTICATION_TIMEOUT 503",
   Transient: "408",
@@ -159,7 +171,7 @@ const natsCodes = Codes.table({
   Ambiguous: "TIMEOUT DISCONNECT CONNECTION_CLOSED NATS_PROTOCOL_ERR IDLE_HEARTBEAT REQUEST_ERROR UNKNOWN_ERROR 500 504"
 })
 
-/** What a NATS server says in the place of a code, as it quotes it. */
+/** Messages of a NATS server, with its quotes, whose meaning is more specific than that of their code. */
 const natsServer: ReadonlyMap<string, Meaning> = new Map([
   ["'maximum connections exceeded'", "RemoteSaturated"],
   ["'maximum account active connections exceeded'", "RemoteSaturated"]
@@ -172,14 +184,17 @@ const byNats = (node: object): Failure | undefined => {
   return Codes.meaning(said ?? natsCodes.get(code) ?? "Fatal", /^\d/.test(code) ? `NATS_${code}` : code)
 }
 
-/** Reply codes of AMQP 0-9-1, with which a broker closes a channel or a connection. What is not here is `Fatal`. */
+/** Reply codes of AMQP 0-9-1, with which a broker closes a channel or a connection. Every other code is `Fatal`. */
 const amqpReplies = Codes.table({
   Transient: "405",
   RemoteSaturated: "506",
   Ambiguous: "320 541"
 })
 
-/** amqplib gives the number as `code`, and with it the method that it answers, or the words in which it says that all is closed. */
+/**
+ * amqplib puts the reply code into `code`. A `methodId`, or a message that begins with `Connection closed`, shows that this
+ * number is a reply code.
+ */
 const byAmqp = (node: object): Failure | undefined => {
   const code = readInteger(node, "code")
   if (code === undefined) return undefined
@@ -188,7 +203,7 @@ const byAmqp = (node: object): Failure | undefined => {
   return isReply ? Codes.meaning(amqpReplies.get(String(code)) ?? "Fatal", `AMQP_${code}`) : undefined
 }
 
-/** Numbers of MongoDB's server. What is not here is `Fatal`. */
+/** Error numbers of MongoDB's server. Every other number is `Fatal`. */
 const mongoCodes = Codes.table({
   Transient: "24 46 112 133 134 246",
   RemoteSaturated: "462",
@@ -207,8 +222,9 @@ const isOneOf = (node: object, names: ReturnType<typeof Codes.words>): boolean =
 const labelsOf = (node: object): ReadonlyArray<unknown> => readArray(node, "errorLabels", 16)
 
 /**
- * MongoDB's server labels requests that it refused for overload before execution. Its driver (7.9.0) puts the same label on
- * every socket that could not be opened, which does not show the server's load.
+ * MongoDB's server adds the label `SystemOverloadedError` to a request that it refused because of overload, before it was
+ * executed. The driver (7.9.0) adds the same label to each connection that could not be opened, where it says nothing about the
+ * server's load.
  */
 const byMongo = (node: object): Failure | undefined => {
   const labels = labelsOf(node)
@@ -230,9 +246,12 @@ const isMongoHandshake = (node: object): boolean => {
     labels.includes("SystemOverloadedError") && isOneOf(node, mongoNetworkErrors)
 }
 
-/** Wrappers nest a few levels deep. More than this is a cycle through new objects or a mistake. */
+/**
+ * The most levels of wrapped errors that are examined. Real errors have a few levels; a getter that returns a new error each
+ * time has no end.
+ */
 const maxDepth = 8
-/** Limits the cost of one error, however many `errors` it holds. */
+/** The most errors that are examined, so that the cost does not depend on the length of `errors`. */
 const maxNodes = 64
 
 const childrenOf = (node: object): ReadonlyArray<unknown> => [
@@ -245,7 +264,7 @@ const childrenOf = (node: object): ReadonlyArray<unknown> => [
   ...readArray(node, "errors", maxNodes)
 ]
 
-/** The error and what it wraps, level by level from the outside in. */
+/** The levels of an error: the error itself, then the errors that it wraps, then those that these wrap, and so on. */
 export const levelsOf = (error: unknown): ReadonlyArray<ReadonlyArray<object>> => {
   const seen = new Set<object>()
   const levels: Array<ReadonlyArray<object>> = []
@@ -263,7 +282,7 @@ export const levelsOf = (error: unknown): ReadonlyArray<ReadonlyArray<object>> =
   return levels
 }
 
-/** The failed operation. A TLS connection that ends in its handshake names no system call, but its local address. */
+/** The operation that failed. An error in a TLS handshake has no `syscall`, but a `localAddress`. */
 const callOf = (node: object): "connect" | "transfer" | undefined => {
   const call = readString(node, "syscall")
   if (call === "read" || call === "write") return "transfer"
@@ -271,27 +290,30 @@ const callOf = (node: object): "connect" | "transfer" | undefined => {
   return dialled ? "connect" : undefined
 }
 
-/** A dial has sent nothing. How much of a transfer arrived is unknown. */
+/** The meaning of a code in this operation. A dial has sent nothing; of a transfer, any part may have arrived. */
 const during = (call: "connect" | "transfer" | undefined, means: Meaning): Meaning => {
   if (means !== "Transient" && means !== "Unsent") return means
   return call === "connect" ? "Unsent" : call === "transfer" ? "Ambiguous" : means
 }
 
-/** A wrapper that repeats the code of its cause, or of the first of several, without the system call that tells its meaning. */
+/**
+ * Whether an error only repeats the code of the error that it wraps: its cause, or the first of its `errors`. The wrapped error
+ * has the `syscall`, on which the meaning depends.
+ */
 const isRepeated = (node: object, code: string): boolean =>
   read(node, "syscall") === undefined &&
   [read(node, "cause"), ...readArray(node, "errors", 1)].some((inner) =>
     isObject(inner) && read(inner, "code") === code
   )
 
-/** Node keeps the code of HTTP/2 in the last word of a message that it writes itself. */
+/** The HTTP/2 code of an error. Node has it only as the last word of the message. */
 const http2Code = (node: object): string | undefined => {
   const message = readString(node, "message")
   const word = message?.slice(message.lastIndexOf(" ") + 1)
   return word === "11" ? "NGHTTP2_ENHANCE_YOUR_CALM" : word
 }
 
-/** Neon's proxy has no code of its own for this. */
+/** Whether Neon's proxy has too many connections. It has no code of its own for that. */
 const isNeonFull = (node: object): boolean =>
   /\bToo many (database )?connections? attempts\b/.test(readString(node, "message") ?? "")
 
@@ -302,13 +324,13 @@ const sqlState = (node: object, code: string): Meaning | undefined => {
   return Codes.sqlStates.get(code) ?? Codes.sqlStateClasses.get(code.slice(0, 2)) ?? "Fatal"
 }
 
-/** Node's word for a signal that was aborted, around the reason. Where `AbortSignal.timeout` gave that, time was up. */
+/** Whether an abort was a timeout: then Node's `AbortError` wraps the `TimeoutError` of `AbortSignal.timeout`. */
 const isTimeUp = (node: object): boolean => {
   const reason = readObject(node, "cause")
   return reason !== undefined && namesOf(node).includes("AbortError") && namesOf(reason).includes("TimeoutError")
 }
 
-/** The code of an error. Where it repeats that of what it wraps, or hides it, this is asked instead. */
+/** The code of an error; `undefined` if the error that it wraps is more specific. */
 const codeOf = (node: object): string | undefined => {
   const code = readString(node, "code")
   return code === undefined || isRepeated(node, code) || isTimeUp(node) ? undefined : code
@@ -348,14 +370,14 @@ const byRedis = (node: object): Failure | undefined => {
   const isReply = namesOf(node).some((name) => Codes.redisReplyNames.has(name))
   const reply = isReply ? readString(node, "message") : undefined
   if (reply === undefined) return undefined
-  // This reply has no code of its own, and Redis has sent it in these words since version 2.4.
+  // This reply has no code. Its text has been the same since Redis 2.4.
   if (reply.startsWith("ERR max number of clients")) return Codes.meaning("RemoteSaturated", "MAXCLIENTS")
-  // A script may answer with a text of any length and without a space.
+  // A script may reply with a text of any length, without a space.
   const code = reply.slice(0, longestCode).split(" ", 1)[0] ?? ""
   return Codes.meaning(Codes.redisReplies.get(code) ?? "Fatal", code)
 }
 
-/** Errors of grpc-js have `details`, those of Connect a `rawMessage`. */
+/** Errors of grpc-js have a field `details`, and those of Connect a field `rawMessage`. */
 const byGrpc = (node: object): Failure | undefined => {
   const number = readInteger(node, "code")
   if (number === undefined || (readString(node, "details") ?? readString(node, "rawMessage")) === undefined) {
@@ -371,7 +393,7 @@ const byGrpc = (node: object): Failure | undefined => {
 const statusOf = (node: object): number | undefined =>
   readInteger(node, "status") ?? readInteger(node, "statusCode") ?? readInteger(node, "httpStatusCode")
 
-/** Where errors keep the answer: `response` in most libraries, `$metadata` and `$response` in AWS'. */
+/** The HTTP response that an error holds: `response` in most libraries, `$metadata` in AWS' clients. */
 const answerOf = (node: object): object | undefined => readObject(node, "response") ?? readObject(node, "$metadata")
 
 const headersOf = (node: object): object | undefined => {
@@ -379,7 +401,7 @@ const headersOf = (node: object): object | undefined => {
   return (answer === undefined ? undefined : readObject(answer, "headers")) ?? readObject(node, "headers")
 }
 
-/** AWS' clients mark what was throttled, which may have any status. */
+/** Whether AWS' client has marked the request as throttled. Its status may be any. */
 const isThrottled = (node: object): boolean => {
   const retryable = readObject(node, "$retryable")
   return retryable !== undefined && read(retryable, "throttling") === true
@@ -400,13 +422,16 @@ const byClosing = (node: object): Failure | undefined => {
   return code === undefined ? undefined : Codes.meaning(Codes.closingCodes.get(String(code)) ?? "Fatal", `WS_${code}`)
 }
 
-/** An attempt that ran when its time was over: its last failure, which stands beside it, is an older one. */
+/**
+ * A retry whose running attempt was interrupted at the deadline. The `cause` of its error is the failure of an earlier attempt,
+ * so it does not show what became of this one.
+ */
 const byInterruption = (node: object): Failure | undefined =>
   readString(node, "_tag") === "DeadlineExceeded" && read(node, "interrupted") === true
     ? Codes.meaning("Ambiguous", "DeadlineExceeded")
     : undefined
 
-/** Each knows one family of errors. The first one that knows an error decides. */
+/** One classifier for each family of errors. The first one that recognizes an error decides. */
 const classifiers = [
   byInterruption,
   byMongo,
@@ -444,28 +469,33 @@ export const byTag = (node: object): Failure | undefined => {
   })
 }
 
-/** The wait that an error of Effect's or of ours asks for. */
+/** The `retryAfter` of an error of Effect or of this library. */
 export const waitOf = (node: object): Duration.Duration | undefined => {
   const wait = read(node, "retryAfter")
   return quietly(() => Duration.isDuration(wait) ? wait : undefined)
 }
 
-/** Whether an error says that it is about opening a connection. */
+/** Whether an error comes from opening a connection, as far as it shows. */
 const isOpening = (node: object): boolean =>
   isMongoHandshake(node) || namesOf(node).some((name) => Codes.unsentTags.has(name)) ||
   (has(node, Codes.sqlReason) && read(node, "operation") === "connect")
 
-/** Whether a request was sent, as far as an error says it: by `sent`, or by being about opening a connection. */
+/**
+ * Whether a request was sent; `undefined` if the error does not show it. When a connection could not be opened, nothing was
+ * sent.
+ */
 export const sentBy = (node: object): boolean | undefined => {
   const sent = read(node, "sent")
   return typeof sent === "boolean" ? sent : isOpening(node) ? false : undefined
 }
 
-/** Whether the failure is one of a dial, as far as an error says it. What was sent was sent over a connection. */
+/**
+ * Whether the failure is one of a dial; `undefined` if the error does not show it. A request that was sent had a connection.
+ */
 export const dialBy = (node: object): boolean | undefined =>
   isOpening(node) ? true : read(node, "sent") === true ? false : undefined
 
-/** Whether an error is JavaScript's error for a mistake in a program. */
+/** Whether an error is one of those with which JavaScript reports a mistake in the program, such as `TypeError`. */
 export const isMistake = (node: object): boolean => namesOf(node).some((name) => Codes.mistakes.has(name))
 
 const isUndecided = (node: object): boolean => {
@@ -474,7 +504,7 @@ const isUndecided = (node: object): boolean => {
   return Codes.undecidedDials.has(tag) || has(reason, Codes.sqlReason) && Codes.undecidedSql.has(tag)
 }
 
-/** The `isRetryable` of an error, unless its value is a mere default. */
+/** The `isRetryable` of an error; `undefined` if there is none, or if it does not depend on the cause. */
 export const statedBy = (node: object): boolean | undefined => {
   const stated = read(node, "isRetryable")
   return typeof stated === "boolean" && !isUndecided(node) ? stated : undefined

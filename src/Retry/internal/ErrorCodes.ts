@@ -8,19 +8,19 @@ import * as Duration from "effect/Duration"
 /**
  * What a failure asks for.
  *
- * - `Transient`: it may pass, and nothing was done yet. Try again.
+ * - `Transient`: the cause may pass, and the request was not executed. Try again.
  * - `LocalExhausted`: this process or this host has no room (descriptors, ports, buffers). Wait for room.
  * - `RemoteSaturated`: the other side has no room. Try again, later.
- * - `Ambiguous`: it may have been done. Try again only what may be done twice.
- * - `Fatal`: a second attempt fails in the same way.
- * - `Redirect`: the answer is elsewhere: another node, another primary, a new look-up.
+ * - `Ambiguous`: the request may have been executed. Retry it only if it may be executed twice.
+ * - `Fatal`: another attempt would fail in the same way.
+ * - `Redirect`: another server has the answer. Look up the node or the primary again.
  *
  * @category models
  * @since 0.1.0
  */
 export type FailureClass = "Transient" | "LocalExhausted" | "RemoteSaturated" | "Ambiguous" | "Fatal" | "Redirect"
 
-/** What a code means: a class, or `Unsent`, which is `Transient` and certain that nothing reached the other side. */
+/** The meaning of a code: a class, or `Unsent`, which is `Transient` with the certainty that nothing reached the other side. */
 export type Meaning = FailureClass | "Unsent"
 
 /**
@@ -41,12 +41,11 @@ export interface Failure {
    */
   readonly retryAfter?: Duration.Duration | undefined
   /**
-   * `false` when it is certain that nothing of the request reached the other side, as when there never was a connection;
-   * `true` when some of it may have; absent when nothing is known. An `Ambiguous` failure of which nothing was sent may be
-   * retried.
+   * `false` if nothing of the request can have reached the other side, for example because there was no connection; `true` if a
+   * part of it may have; absent if it is unknown. With `false`, an `Ambiguous` failure may be retried.
    */
   readonly sent?: boolean | undefined
-  /** What an operator has to do before a later attempt can succeed, where a code says so. It completes a message. */
+  /** What an operator has to do before a later attempt can succeed, if the code shows it. Messages of errors end with it. */
   readonly advice?: string | undefined
 }
 
@@ -69,14 +68,14 @@ export const make = (failureClass: FailureClass, options?: {
   ...(options?.advice === undefined ? undefined : { advice: options.advice })
 })
 
-/** What codes mean, by code. */
+/** The meanings of codes. */
 type Table = Pick<ReadonlyMap<string, Meaning>, "get">
 
 type Words = Pick<ReadonlySet<string>, "has">
 
 const split = (text: string): ReadonlyArray<string> => text.trim().split(/\s+/)
 
-/** Makes a value at its first use, so that the start of a function does not pay for tables that most calls never need. */
+/** Makes a value when it is first used. A program that never classifies an error of a kind does not spend time on its table. */
 export const lazily = <A>(make: () => A): () => A => {
   let made: A | undefined
   return () => made ??= make()
@@ -100,10 +99,11 @@ export const table = (rows: { readonly [Class in Meaning]?: string }): Table => 
 }
 
 /**
- * Codes in words, as they are meant when nothing says that it was a dial: libuv, c-ares, Node, TLS, undici, HTTP/2, axios, postgres.js, mysql2, mariadb, and the names of gRPC.
+ * Codes that are words, with their meaning outside of a dial: those of libuv, c-ares, Node, TLS, undici, HTTP/2, axios,
+ * postgres.js, mysql2 and mariadb, and the names of gRPC's statuses.
  *
- * `ENOTFOUND` is retried because a name may appear later than the program that asks for it, as containers do.
- * `ERR_HTTP2_STREAM_CANCEL` is what Node gives to streams that were still waiting for their session when it ended.
+ * `ENOTFOUND` is retried because a container's name may be registered after its client has started. With
+ * `ERR_HTTP2_STREAM_CANCEL` Node fails streams that still waited for their session when it ended.
  */
 export const wordCodes: Table = table({
   Unsent: `
@@ -137,16 +137,16 @@ export const wordCodes: Table = table({
 })
 
 /**
- * What is asked last, since it says less than an HTTP status beside it: axios' word for both an answer of 500 and an answer
- * that was cut off, and families of codes that are `Fatal`.
+ * Codes that are checked last, because an HTTP status in the same error is more specific: axios' code for a status of 500 and
+ * for an answer that was cut off, and families of codes that are `Fatal`.
  */
 export const axiosBadResponse = "ERR_BAD_RESPONSE"
 export const fatalFamilies = /^(ERR_(SSL|OSSL|TLS|INVALID)|CERT|UNABLE_TO|UND_ERR|HPE|ER)_/
 
 /**
- * Codes with a meaning of their own while dialling, when nothing was sent. `EADDRNOTAVAIL` and `EADDRINUSE` mean that no
- * ephemeral port is left; on `bind` the address is wrong or taken. `ENOENT` and `EAGAIN` are a Unix socket whose server
- * starts, or whose backlog is full.
+ * Codes that have another meaning in a dial, in which nothing was sent. `EADDRNOTAVAIL` and `EADDRINUSE`: no ephemeral port is
+ * left (with `bind`: the address is wrong or taken). `ENOENT`: the server of the Unix socket has not started yet. `EAGAIN`: the
+ * backlog of the Unix socket is full.
  */
 export const dialCodes: Table = table({
   Unsent: "ECONNRESET ECONNABORTED EPIPE ETIMEDOUT ENOENT",
@@ -154,7 +154,10 @@ export const dialCodes: Table = table({
   RemoteSaturated: "EAGAIN"
 })
 
-/** SQLSTATE of PostgreSQL and of those who speak its protocol. What `08P01` means is in its text: see `Drivers`. */
+/**
+ * SQLSTATEs of PostgreSQL and of other servers with its protocol. `08P01` is not here: its meaning depends on the message,
+ * which `ErrorClassifiers` compares.
+ */
 export const sqlStates: Table = table({
   Unsent: "08001 08004 57P03",
   Transient: "40001 40P01 55P03 55006 55000",
@@ -163,7 +166,7 @@ export const sqlStates: Table = table({
   Redirect: "25006"
 })
 
-/** The first two characters of a SQLSTATE, tried after the exact ones. What is in neither table is `Fatal`. */
+/** The first two characters of a SQLSTATE, for those that are not in `sqlStates`. A SQLSTATE in neither table is `Fatal`. */
 export const sqlStateClasses: Table = table({
   Transient: "40",
   RemoteSaturated: "53",
@@ -171,8 +174,8 @@ export const sqlStateClasses: Table = table({
 })
 
 /**
- * Error numbers of MySQL and MariaDB. What is not here is `Fatal`, 1129 ("host is blocked") included: more attempts are
- * what blocks a host.
+ * Error numbers of MySQL and MariaDB. Every other number is `Fatal`. One of these is 1129 ("host is blocked"): a server blocks
+ * a host because of its failed attempts.
  */
 export const mysqlErrors: Table = table({
   Unsent: "2002 2003 1042 1043",
@@ -182,14 +185,14 @@ export const mysqlErrors: Table = table({
   Redirect: "1290 1792 1836"
 })
 
-/** The first word of an error reply of Redis or Valkey, which is its code. What is not here is `Fatal`. */
+/** The codes of Redis and Valkey: the first word of an error reply. Every other code is `Fatal`. */
 export const redisReplies: Table = table({
   Transient: "LOADING TRYAGAIN CLUSTERDOWN MASTERDOWN NOREPLICAS",
   RemoteSaturated: "OOM BUSY MISCONF",
   Redirect: "MOVED ASK REDIRECT READONLY UNBLOCKED"
 })
 
-/** HTTP statuses from 300 to 599. What is not here is `Fatal`. 503 with `Retry-After` is `RemoteSaturated`. */
+/** HTTP statuses from 300 to 599. Every other status is `Fatal`. 503 with `Retry-After` is `RemoteSaturated`. */
 export const httpStatuses: Table = table({
   Transient: "408 421 425",
   RemoteSaturated: "429 529",
@@ -197,7 +200,7 @@ export const httpStatuses: Table = table({
   Redirect: "301 302 303 307 308"
 })
 
-/** Closing codes of WebSocket (RFC 6455 and the IANA registry). What is not here is `Fatal`. */
+/** Closing codes of WebSocket (RFC 6455 and the IANA registry). Every other code is `Fatal`. */
 export const closingCodes: Table = table({
   Transient: "1001 1012",
   RemoteSaturated: "1013",
@@ -235,27 +238,28 @@ export const tags: Table = table({
 })
 
 /**
- * Tags of failures to establish a connection, and of refusals on this side: nothing was sent, so what is `Ambiguous` in
- * their cause is `Transient`.
+ * Tags of errors that occur before anything is sent: failures to connect, and refusals of a pool or a breaker. If the cause of
+ * such an error is `Ambiguous`, the error is `Transient`.
  */
 export const unsentTags = words(
   "MongoServerSelectionError MongoPoolClearedError ClusterAllFailedError ConnectFailed ConnectTimeout DialFailed DialTimeout SocketOpenError HandshakeFailed AcquireTimeout QueueFull EndpointUnavailable PoolSuspended CircuitOpen " +
     "CircuitHalfOpen"
 )
 
-/** Names of JavaScript's and Node's errors for mistakes in a program. Another dial fails in the same way. */
+/** Names of JavaScript's and Node's errors for mistakes in a program. Another dial would fail in the same way. */
 export const mistakes = words("TypeError ReferenceError RangeError AssertionError")
 
-/** What marks the reasons of Effect's `SqlError`. */
+/** The key that marks the reasons of Effect's `SqlError`. */
 export const sqlReason = "~effect/sql/SqlError/Reason"
 
 /**
- * Reasons of Effect's `SqlError` whose `isRetryable` is no statement here: `UnknownError` could not tell, `ConnectionError`
- * says `true` also for a query that may have been done, and a statement that took too long adds load when it is repeated.
+ * Reasons of Effect's `SqlError` whose `isRetryable` is ignored. `UnknownError` does not know the cause. `ConnectionError` is
+ * `true` also for a query that may have been executed. `StatementTimeoutError` is `true`, but repeating a slow statement adds
+ * load.
  */
 export const undecidedSql = words("UnknownError ConnectionError StatementTimeoutError")
 
-/** Errors of a dial whose `isRetryable` is a general statement about dials. The code in their cause is more specific. */
+/** Errors of a dial whose `isRetryable` is ignored, because the code of their cause is more specific. */
 export const undecidedDials = words("DialFailed")
 
 /** Names of the error classes of Redis clients whose message is the reply of the server. */

@@ -34,16 +34,16 @@ const finite = (value: number): number | undefined => Number.isFinite(value) ? v
 const amount = (value: string | undefined): number | undefined =>
   value !== undefined && /^\d+(\.\d+)?$/.test(value) ? finite(Number(value)) : undefined
 
-/** A date of HTTP, in any of its three forms, in milliseconds since 1970. One of them does not say that it is GMT. */
+/** A date of HTTP in milliseconds since 1970. HTTP has three forms of dates, of which one does not name its time zone, GMT. */
 const date = (value: string | undefined): number | undefined =>
   value !== undefined && /^[A-Z][a-z]{2,8},? /.test(value)
     ? finite(Date.parse(value.endsWith(" GMT") ? value : `${value} GMT`))
     : undefined
 
 /**
- * `Retry-After`, or `retry-after-ms` where there is one. A date is measured against the `Date` of the same answer, so that
- * it does not matter how far the two clocks are apart; without one against `now`, in milliseconds since 1970; and without
- * that it is ignored.
+ * `Retry-After`, or `retry-after-ms` where there is one. From a date, the `Date` header of the same answer is subtracted, so
+ * that a difference between the two clocks does not matter. Without that header, `now` is subtracted (milliseconds since 1970).
+ * Without both, a date is ignored.
  */
 export const retryAfter = (headers: object | undefined, now: number | undefined): number | undefined => {
   const millis = amount(text(header(headers, "retry-after-ms")))
@@ -62,7 +62,7 @@ interface Field {
   readonly value: number | Uint8Array
 }
 
-/** The fields of a message, as far as it can be read. */
+/** The fields of a message, up to the first one that cannot be read. */
 const fieldsOf = (bytes: Uint8Array): ReadonlyArray<Field> => {
   const fields: Array<Field> = []
   let at = 0
@@ -97,7 +97,7 @@ const numberAt = (fields: ReadonlyArray<Field>, id: number): number => {
   return typeof value === "number" ? value : 0
 }
 
-/** The delay of a `google.rpc.RetryInfo`. What is negative is a number of at least 2^63 here, and is no delay. */
+/** The delay of a `google.rpc.RetryInfo`; `undefined` if it is negative. A negative number is read as one of at least 2^63. */
 const retryInfo = (bytes: Uint8Array): number | undefined => {
   const delay = messageAt(fieldsOf(bytes), 1)
   if (delay === undefined) return undefined
@@ -130,7 +130,7 @@ const connectDetails = (node: object): number | undefined => {
   return undefined
 }
 
-/** The request of a gRPC server: to wait, or (`stop`) not to retry. */
+/** The wait that a gRPC server asks for. With `stop` it asks for no retry at all. */
 export const pushback = (node: object): { readonly retryAfter?: number | undefined; readonly stop: boolean } => {
   const metadata = readObject(node, "metadata")
   const asked = text(header(metadata, "grpc-retry-pushback-ms"))

@@ -1,8 +1,8 @@
 /**
- * The loop of attempts: it runs the effect, and acts on what `Decision` says about a failure.
+ * The loop of attempts: it executes the effect, and after a failure does what `Decision` has decided.
  *
- * The cost of a retry is the cost of an attempt that succeeds at once: it runs in the caller's fiber and takes four steps of
- * the run loop, without a timer, a fiber or a generator.
+ * Most calls succeed at the first attempt, so that path is short: it takes four steps of the caller's fiber, without a timer, a
+ * second fiber or a generator.
  *
  * @since 0.1.0
  */
@@ -28,20 +28,20 @@ import * as Decision from "./Decision.ts"
 import type { Bucket, Withdrawal } from "./TokenBucket.ts"
 
 /**
- * Whether this code runs inside an attempt of {@link retry}. There a `retry` makes one attempt only, so that nested
- * policies do not multiply: 3 attempts of 3 attempts stay 3.
+ * Whether this code runs inside an attempt of {@link retry}. Inside, a `retry` makes only one attempt, so that attempts do not
+ * multiply: two nested policies of 3 attempts make 3 attempts, not 9.
  *
  * **Details**
  *
- * The inner `retry` still asks the gate and its breaker, and keeps its deadline; it does not use its budget. It fails with a
- * `RetryError` whose `cause` is the failure, and the outer one decides by that failure.
+ * The inner `retry` still asks the gate and its breaker, and keeps its deadline, but does not use its budget. It fails with a
+ * `RetryError`, and the outer `retry` decides by the `cause` of that error.
  *
  * **Gotchas**
  *
- * - Both claim room at the gate, so that a host with room for one opening has none for the inner one. A policy around
- *   an effect that retries by itself opens nothing itself: give it `descriptors: 0`.
- * - Fibers that are forked in an attempt inherit it. A background loop that outlives the attempt and has to retry by itself
- *   opts out: `Effect.provideService(loop, RetryPolicy.InsideRetry, false)`.
+ * - Both reserve descriptors at the gate. If only one is free, the inner `retry` finds none. So give the outer policy
+ *   `descriptors: 0` if its effect opens connections only in an inner `retry`.
+ * - Fibers that are forked in an attempt inherit the value. For a background loop that outlives the attempt and has to retry by
+ *   itself, set it to `false`: `Effect.provideService(loop, RetryPolicy.InsideRetry, false)`.
  *
  * @category references
  * @since 0.1.0
@@ -50,15 +50,15 @@ export const InsideRetry: Context.Reference<boolean> = Context.Reference("effect
   defaultValue: () => false
 })
 
-/** A circuit that has admitted the running attempt, and those of the attempts around it. */
+/** A circuit that has admitted the running attempt, and the circuits that have admitted the attempts around it. */
 interface Passed {
   readonly circuit: BreakerCircuit
   readonly outer: Passed | undefined
 }
 
 /**
- * The circuits that have admitted the current attempts. An inner retry with the same breaker and label does not ask again:
- * if the outer attempt is the probe, the circuit would refuse the inner one.
+ * The circuits that have admitted the current attempts. An inner retry with the same circuit does not ask it again: if the
+ * outer attempt is the probe, the circuit would refuse the inner one.
  */
 const PassedCircuits = Context.Reference<Passed | undefined>("effect-sluice/Retry/PassedCircuits", {
   defaultValue: () => undefined
@@ -67,13 +67,13 @@ const PassedCircuits = Context.Reference<Passed | undefined>("effect-sluice/Retr
 const isPassed = (circuit: BreakerCircuit, passed: Passed | undefined): boolean =>
   passed !== undefined && (passed.circuit === circuit || isPassed(circuit, passed.outer))
 
-/** The options of a run besides its policy. */
+/** The options of a retry besides its policy. */
 export interface Options {
   readonly label?: string | undefined
   readonly previousAttempts?: number | undefined
   /**
-   * Closes what a failed attempt has left outside the caller's scope: after the failure has been classified, and before
-   * another attempt follows.
+   * Closes resources of a failed attempt that are not in the caller's scope: after the failure has been classified, and before
+   * the next attempt.
    */
   readonly release?: (() => Effect.Effect<void>) | undefined
   /** Whether the effect opens a connection, so that no request was sent when it fails. */
@@ -85,7 +85,7 @@ const asLocal = ({ code }: Failures.Failure): Failures.Failure => Failures.make(
 /** The class of every refusal of the gate. */
 const noRoom = Failures.make("LocalExhausted", { code: "ResourceExhausted" })
 
-/** The state of one series of attempts, and its decisions. What only a failure needs is computed after a failure. */
+/** The state of one series of attempts, and its decisions. Values that are needed only after a failure are computed then. */
 export class RetryRun {
   readonly policy: Decision.Policy
   readonly rules: Decision.PolicyRules
@@ -94,7 +94,7 @@ export class RetryRun {
   readonly context: Context.Context<never>
   readonly clock: Clock.Clock
   readonly monitor: Monitor.ResourceMonitor["Service"]
-  /** Counts the successes and failures of this run. Inside another retry the outer one counts. */
+  /** Counts the successes and failures. Inside another retry it is `undefined`, because the outer retry counts. */
   readonly bucket: Bucket | undefined
   /** The circuit to ask, unless it has admitted an outer attempt. */
   readonly circuit: BreakerCircuit | undefined
@@ -141,7 +141,7 @@ export class RetryRun {
     return this.since(this.clock.monotonicTimeNanosUnsafe())
   }
 
-  /** The random numbers of this run do not depend on other draws from the program's source. */
+  /** The next random number of this series, which does not depend on other uses of the program's source. */
   random(): number {
     this.#random ??= session(() => Context.get(this.context, Random.Random).nextDoubleUnsafe())
     return this.#random()
@@ -157,16 +157,16 @@ export class RetryRun {
     return { label, descriptors: policy.descriptors, attempt: (options.previousAttempts ?? 0) + progress.runs }
   }
 
-  /** The same request, made at this time of the run. It waits at the gate for as long as the run may. */
+  /** The same request, which waits at the gate for as long as the policy allows at this time. */
   patientRequest(elapsed: number): Monitor.ReserveRequest {
     const patience = this.nested ? 0 : Decision.localPatience(this.rules, this.progress, elapsed)
     return { ...this.request, maxWait: Duration.millis(patience) }
   }
 
   /**
-   * Classifies a failure before anything is closed. A failure that may pass is `LocalExhausted` if no descriptor is free: a
-   * name lookup then fails as if the name did not exist, and nothing was sent. So is an unknown failure of an idempotent
-   * effect. An answer of the server is never reclassified.
+   * Classifies a failure before anything is closed. If no descriptor is free, a `Transient` failure is `LocalExhausted`: a
+   * look-up then fails as if the name did not exist, and nothing was sent. The same holds for an unknown failure of an
+   * idempotent effect. An answer of the server is never reclassified.
    */
   diagnose(error: unknown): Effect.Effect<Failures.Failure> {
     const failure = this.#classify(error)
@@ -198,7 +198,7 @@ export class RetryRun {
     return { elapsed: this.elapsed(), typical: this.#log?.typical ?? 0, u: this.random() }
   }
 
-  /** Counts a refusal of the gate, which was asked at this time of the run, and decides what follows. */
+  /** Counts a refusal of the gate, which was asked at this time, and decides what follows. */
   afterRefusal(asked: number) {
     const { nested, rules } = this
     const progress = this.progress = Decision.refused(this.progress, asked)
@@ -206,7 +206,7 @@ export class RetryRun {
     return { input, decision: Decision.decideLocal(input) }
   }
 
-  /** Counts a failure of the effect, which had run for `lived` milliseconds, and decides what follows. */
+  /** Counts a failure of the effect, which took `lived` milliseconds, and decides what follows. */
   afterFailure(failure: Failures.Failure, lived: number): Decision.Step {
     const now = this.now()
     const step = Decision.stepAfter(this, this.progress, { failure, lived, now, ...this.#circumstances() })
@@ -231,7 +231,7 @@ export class RetryRun {
   }
 }
 
-/** Why the effect was not run, or was interrupted at the deadline. */
+/** Why the effect was not executed, or was interrupted at the deadline. */
 type NoAttemptReason =
   | { readonly _tag: "Refused"; readonly error: Monitor.ResourceExhausted }
   | { readonly _tag: "NotAdmitted"; readonly circuit: BreakerCircuit; readonly retryAfter: number }
@@ -250,8 +250,8 @@ const noAttempt = (reason: NoAttemptReason): Effect.Effect<never, NoAttempt> => 
 type Leave<E, F> = (error: E, failure: Failures.Failure, lived: number) => F
 
 /**
- * The failure of an attempt, unless there is a defect or an interruption beside it: those pass through, and a failure
- * beside them is not retried.
+ * The failure of an attempt, unless its cause also has a defect or an interruption. Those are passed on, and such an attempt is
+ * not retried.
  */
 const failureOf = <E>(cause: Cause.Cause<E>): Result.Result<E, Cause.Cause<never>> => {
   const others = cause.reasons.filter((reason) => !Cause.isFailReason(reason))
@@ -261,10 +261,10 @@ const failureOf = <E>(cause: Cause.Cause<E>): Result.Result<E, Cause.Cause<never
 const unknownFailure = Failures.make("Fatal")
 
 /**
- * Runs the effect until one run succeeds or the policy ends.
+ * Executes the effect until it succeeds or the policy allows no further attempt.
  *
- * One hook around each attempt releases what it holds, once, on every path. The hook is installed before anything is claimed,
- * so that it also runs after an interruption between two steps, where a continuation would not.
+ * One exit hook around each attempt releases everything that the attempt holds, exactly once. The hook is installed before
+ * anything is reserved. So it is called even after an interruption between two steps, which skips continuations.
  */
 class RetryLoop<A, E, R, F> {
   readonly #effect: Effect.Effect<A, E, R>
@@ -279,9 +279,9 @@ class RetryLoop<A, E, R, F> {
   #askedAt: bigint
   #begunAt: bigint | undefined
   #claim: Monitor.Reservation | undefined
-  /** Holds the claim of an attempt that has waited for it. */
+  /** The scope of the reservation, if the attempt had to wait for it. */
   #claimScope: Scope.Closeable | undefined
-  /** Holds what the effect acquires, if the caller has a scope. */
+  /** The scope of the resources that the effect acquires, if the caller has a scope. */
   #acquired: Scope.Closeable | undefined
   #ticket: Ticket | undefined
   /** The class of the failure, and the defect that occurred while it was classified. */
@@ -326,7 +326,7 @@ class RetryLoop<A, E, R, F> {
     return this.#claim === undefined ? this.#wait(now) : this.#begin(now, this.#claim)
   }
 
-  /** Waits at the gate, or asks one that cannot be asked in one step. */
+  /** Asks the gate with an Effect, which may wait. */
   #wait(now: bigint): Effect.Effect<A, E | NoAttempt, R> {
     const { clock, monitor } = this.#run
     const scope = this.#claimScope = Scope.makeUnsafe()
@@ -337,7 +337,7 @@ class RetryLoop<A, E, R, F> {
     )
   }
 
-  /** There is room: the breaker is the last to be asked. */
+  /** There is room. The breaker is asked last, and then the effect is executed. */
   #begin(now: bigint, claim: Monitor.Reservation): Effect.Effect<A, E | NoAttempt, R> {
     const { circuit, context: outer, policy, rules: { deadline } } = this.#run
     let context = Context.add(Context.add(outer, InsideRetry, true), Monitor.CurrentReservation, claim)
@@ -375,7 +375,7 @@ class RetryLoop<A, E, R, F> {
     return releasing === undefined ? report : Effect.andThen(releasing, report)
   }
 
-  /** What the failed attempt has acquired is closed first, and then its claim is released. */
+  /** Closes the resources of the failed attempt first, and then releases its reservation. */
   #leaveFailed(exit: Exit.Failure<A, E | NoAttempt>): Effect.Effect<void> | undefined {
     const { monitor, options } = this.#run
     const isQuick = monitor.reserve.unsafe !== undefined
@@ -388,7 +388,7 @@ class RetryLoop<A, E, R, F> {
     )
   }
 
-  /** Releases the claim, and the place of a probe that had no result. */
+  /** Releases the reservation. If the attempt was a probe without a result, another attempt may be the probe. */
   #release(): Effect.Effect<void> | undefined {
     this.#acquired = undefined
     if (this.#ticket !== undefined) this.#settle("Ignored", undefined)
@@ -405,14 +405,14 @@ class RetryLoop<A, E, R, F> {
     const next = Effect.suspend(() => this.#next(cause))
     if (!this.#isFirst) return next
     this.#isFirst = false
-    // An interruption while a retry is pending returns its token. One hook serves all retries of this run.
+    // An interruption between two attempts returns the token of the next one. This one hook serves all retries of the series.
     return Effect.onExitPrimitive(next, () => {
       this.#run.refund()
       return undefined
     })
   }
 
-  /** Classifies a failure before what the effect has acquired is closed. */
+  /** Classifies a failure before the resources of the effect are closed. */
   #diagnose(cause: Cause.Cause<E | NoAttempt>): Effect.Effect<void> {
     return Effect.suspend(() => {
       const error = this.#errorOf(cause)
@@ -431,7 +431,7 @@ class RetryLoop<A, E, R, F> {
     }
   }
 
-  /** The failure of the effect that is to be classified, if it is one. */
+  /** The failure of the effect, if there is one to classify. */
   #errorOf(cause: Cause.Cause<E | NoAttempt>): { readonly value: E } | undefined {
     const found = failureOf(cause)
     if (Result.isFailure(found)) this.#report("Passed", undefined)
@@ -489,7 +489,7 @@ class RetryLoop<A, E, R, F> {
     })
   }
 
-  /** What follows an attempt that did not succeed. */
+  /** Decides what follows an attempt that did not succeed. */
   #next(cause: Cause.Cause<E | NoAttempt>): Effect.Effect<A, RetryError<E> | F, R> {
     const found = failureOf(cause)
     if (Result.isFailure(found)) return Effect.failCause(found.failure)
@@ -526,7 +526,7 @@ class RetryLoop<A, E, R, F> {
     return Effect.fail(Decision.endedBy(this.#run, input, { cause: error, decision }))
   }
 
-  /** Nothing of the failed attempt is kept during the wait. The stack does not grow with the attempts. */
+  /** Waits, and then makes the next attempt. Nothing of the failed attempt is kept meanwhile, and the stack does not grow. */
   #again(delay: number): Effect.Effect<A, RetryError<E> | F, R> {
     this.#run.policy.observer?.delayed(delay)
     this.#begunAt = undefined
@@ -534,7 +534,9 @@ class RetryLoop<A, E, R, F> {
   }
 }
 
-/** Runs an effect under a policy. With `leaveTo`, it runs once, and the caller decides what follows a failure. */
+/**
+ * Executes an effect under a policy. With `leaveTo` there is one attempt only, and the caller decides what follows a failure.
+ */
 export const run = <A, E, R, F = never>(
   effect: Effect.Effect<A, E, R>,
   policy: Decision.Policy,
@@ -546,8 +548,9 @@ export const run = <A, E, R, F = never>(
   )
 
 /**
- * Runs an effect once, after the gate (with its waits for room) and the breaker. A failure of the effect is left to the
- * caller, who steps the policy; a `RetryError` says that the attempt was not made, or was interrupted at the deadline.
+ * Makes one attempt, after the gate (which may wait for room) and the breaker. It fails with `AttemptFailed` when the effect
+ * has failed: then the caller decides what follows. It fails with `RetryError` when the attempt was not made, or was
+ * interrupted at the deadline.
  */
 export const attempt = <A, E, R>(
   effect: Effect.Effect<A, E, R>,

@@ -8,7 +8,7 @@ import { LabelMap } from "../../internal/LabelMap.ts"
 import type { Failure } from "../Failure.ts"
 import { BudgetExhausted, type RetrySummary } from "../RetryError.ts"
 
-/** One token, in the unit of all amounts here: a millionth. Sums of whole numbers are exact, sums of tenths are not. */
+/** One token in millionths, the unit of all amounts here: sums of whole numbers are exact, and sums of fractions are not. */
 export const token = 1_000_000
 
 /** The capacity of a bucket and the deposit of a success: whole numbers of millionths. */
@@ -27,7 +27,10 @@ export const afterFailure = (balance: number): number => Math.max(0, balance - t
 /** Whether the balance after a failure is enough for a retry. */
 export const isEnough = (balance: number, { capacity }: BucketRules): boolean => balance >= capacity / 2
 
-/** Grants one retry per interval, in milliseconds, to all buckets that share it, however few tokens they have. */
+/**
+ * Grants one retry in each interval (in milliseconds) even if no tokens are left. Several buckets may share one floor, and then
+ * share this one retry.
+ */
 export class Floor {
   readonly interval: number
   #grantedAt = -Infinity
@@ -36,7 +39,7 @@ export class Floor {
     this.interval = interval
   }
 
-  /** The milliseconds until it grants a retry: 0 when it does now. */
+  /** The milliseconds until it grants a retry; 0 if it grants one now. */
   refusedFor(now: number): number {
     return this.interval === Infinity ? Infinity : Math.max(0, this.#grantedAt + this.interval - now)
   }
@@ -70,7 +73,7 @@ export class Withdrawal {
   }
 }
 
-/** One count of tokens. */
+/** The tokens of one budget, or of one label of a keyed budget. */
 export class Bucket {
   readonly rules: BucketRules
   readonly #floor: Floor
@@ -106,13 +109,16 @@ export class Bucket {
     return isEnough(afterFailure(this.#balance), this.rules) ? 0 : this.#floor.refusedFor(now)
   }
 
-  /** When another attempt makes sense, in milliseconds, with this delay of the policy; `undefined` if no retry will be granted. */
+  /**
+   * In how many milliseconds another attempt makes sense: after the policy's delay, and not before a retry is granted.
+   * `undefined` if none will be.
+   */
   retryAfter(now: number, delay: number): number | undefined {
     const refusedFor = this.refusedFor(now)
     return refusedFor === Infinity ? undefined : Math.max(refusedFor, delay)
   }
 
-  /** Why the retry after this failure is not made. */
+  /** The error for a retry that the budget refuses after this failure. */
   refusal<E>(summary: RetrySummary, cause: E, failure: Failure): BudgetExhausted<E> {
     const { balance, capacity } = this
     return new BudgetExhausted({ ...summary, failure, cause, balance, capacity })
@@ -127,7 +133,7 @@ export class Bucket {
     this.#balance = afterFailure(this.#balance)
   }
 
-  /** Counts a failure, and grants a retry if possible. The token of the retry is the one that the failure costs. */
+  /** Counts a failure, which costs one token, and grants a retry if possible. The retry costs no further token. */
   withdraw(now: number): Withdrawal | undefined {
     const before = this.#balance
     this.failed()

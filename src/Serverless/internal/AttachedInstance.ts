@@ -1,5 +1,5 @@
 /**
- * An instance that is attached to a server of the platform or a framework, and that closes when the platform ends it.
+ * An instance whose requests come from the platform or a framework, and that closes when the platform ends it.
  *
  * @since 0.1.0
  */
@@ -33,7 +33,7 @@ export interface Attachment<in R> {
   readonly close: () => Promise<void>
 }
 
-/** What an instance manages: a layer that it builds, or a pool of the caller. */
+/** The pools of an instance: those of a layer that it builds, or one pool that the caller has made. */
 export type Target<R, E> =
   | { readonly _tag: "Layer"; readonly layer: Layer.Layer<R, E> }
   | { readonly _tag: "Pool"; readonly pool: RegisteredPool }
@@ -41,7 +41,7 @@ export type Target<R, E> =
 export const targetOf = <R, E, K, A>(target: Layer.Layer<R, E> | ConnectionPool<K, A>): Target<R, E> =>
   TypeId in target ? { _tag: "Pool", pool: target[TypeId].registered } : { _tag: "Layer", layer: target }
 
-/** An instance, for the module of a platform. */
+/** An instance, as the modules of the platforms use it. */
 export interface Attached<R, E> {
   readonly instance: WarmInstance<R, E>
   readonly pools: InstancePools
@@ -52,7 +52,7 @@ const layerOf = <R, E>(target: Target<R, E>): Layer.Layer<R, E> =>
   // With a pool, `R` is `never`: its effects have their services already.
   target._tag === "Layer" ? target.layer : (Layer.empty as Layer.Layer<never> as Layer.Layer<R>)
 
-/** Drains a pool of the caller within the same budget. */
+/** Drains a pool that the caller has made, within the same time. */
 const drainGiven = <R, E>(target: Target<R, E>, window: number): Effect.Effect<boolean> => {
   if (target._tag === "Layer") return Effect.succeed(true)
   const { drain, total } = shutdownBudget(window)
@@ -85,8 +85,7 @@ export const attached = <R, E>(options: {
 
 /** Whether an environment variable that identifies a platform is set. */
 export const isSet = (name: string): boolean => {
-  // The platform states it here. It is no setting of the program.
-  // oxlint-disable-next-line effecttsgo/process-env
+  // The platform sets this variable. It is no option of the program. oxlint-disable-next-line effecttsgo/process-env
   const value = process.env[name]
   return value !== undefined && value !== ""
 }

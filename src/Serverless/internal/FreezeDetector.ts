@@ -19,20 +19,19 @@ export interface Start {
   readonly deadline: number | undefined
 }
 
-/** The time between two activities of the process. */
+/** The time between two moments at which the process was active. */
 export interface Freeze {
   /** Milliseconds, by the clock that shows the most. */
   readonly millis: number
   /**
-   * The wall clock went on without the monotonic one, so the machine and its kernel were stopped. Packets from its peers
-   * may be lost.
+   * The wall clock has advanced without the monotonic clock, so the whole machine was stopped. Packets from peers may be lost.
    */
   readonly wasStopped: boolean
-  /** Both clocks stopped as well, so no age in the process is right. */
+  /** Both clocks were stopped too, so no age that the process has measured is correct. */
   readonly wasHidden: boolean
 }
 
-/** Adjustments of a clock are smaller than this, in milliseconds. */
+/** In milliseconds. A smaller difference between the clocks may come from an adjustment of the wall clock. */
 const tolerance = 1000
 
 export const momentOf = (clock: Clock): Moment => ({
@@ -41,8 +40,8 @@ export const momentOf = (clock: Clock): Moment => ({
 })
 
 /**
- * Milliseconds that passed between two requests on the platform's clock, but on no clock of the process. Each request has
- * the same time limit, so their deadlines are as far apart as their starts.
+ * Milliseconds that have passed between two requests on the platform's clock, but not on the clocks of the process. All
+ * requests have the same time limit, so the time between two starts is the time between their deadlines.
  */
 export const hiddenBetween = (before: Start, now: Start): number => {
   if (before.deadline === undefined || now.deadline === undefined) return 0

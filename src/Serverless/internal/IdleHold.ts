@@ -16,22 +16,22 @@ import * as PoolRegistry from "../../Pool/PoolRegistry.ts"
 interface Hold {
   /** On the monotonic clock, in milliseconds. */
   readonly deadline: number
-  /** Another request holds the instance for the same pool for as long or longer. */
+  /** Done when another request keeps the instance awake for the same pool, for as long or longer. */
   readonly replaced: Deferred.Deferred<void>
 }
 
 const monotonic = Effect.map(Clock.Clock, monotonicMillis)
 
 /**
- * The holds of one instance, one for each pool, so that a pool with a short idle time ends only its own hold. Among
- * requests for the same pool, the one with the latest deadline holds.
+ * Keeps one instance awake, separately for each of its pools. If several requests used the same pool, the one with the latest
+ * deadline keeps the instance awake for it.
  */
 export class IdleHold {
   readonly #current = new WeakMap<PoolRegistry.RegisteredPool, Hold>()
 
   /**
-   * Completes when the pool has no connection, or when another request holds the instance for it. After `millis`, idle
-   * connections are closed, which may take `grace` longer.
+   * Completes when the pool has no connection, or when another request keeps the instance awake for it. After `millis`, idle
+   * connections are closed, which may take up to `grace`.
    */
   hold(
     pool: PoolRegistry.RegisteredPool,

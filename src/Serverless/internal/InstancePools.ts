@@ -33,7 +33,10 @@ export class InstancePools implements PoolRegistry.PoolRegistry {
     return total
   }
 
-  /** Makes each pool recheck its connections with the time that has passed, and evict all after a freeze that no clock shows. */
+  /**
+   * Makes each pool recheck its connections after the time that has passed. After a freeze that no clock shows, all connections
+   * are evicted.
+   */
   judge(freeze: Freeze): void {
     for (const pool of this.#pools) {
       PoolRegistry.judge(pool, freeze)

@@ -1,8 +1,8 @@
 /**
- * The internal extension without which AWS Lambda ends an instance by SIGKILL.
+ * The internal extension. Without an extension, AWS Lambda ends an instance with SIGKILL, and sends no SIGTERM before.
  *
- * The interface is that of AWS's documentation of the Extensions API. Registration closes when the runtime requests its
- * first invocation, by the source of AWS's Runtime Interface Emulator.
+ * The requests follow AWS's documentation of the Extensions API. Extensions can be registered until the runtime requests its
+ * first invocation, as the source of AWS's Runtime Interface Emulator shows.
  *
  * @since 0.1.0
  */
@@ -28,7 +28,7 @@ export type Registration =
 /** The name must be unique among the extensions of the function. */
 const name = "effect-sluice"
 
-/** The platform answers from the same machine, so a second is enough. */
+/** The platform answers on the same machine, so a second is enough. */
 const patience = Duration.seconds(1)
 
 class RequestFailed extends Data.TaggedError("RequestFailed")<{ readonly why: string }> {}
@@ -66,8 +66,8 @@ const ask = (api: string, request: Request): Effect.Effect<Answer, RequestFailed
   })
 
 /**
- * Reports that the extension is ready; without it, the initialization would not end. The extension subscribes to no event,
- * so the answer never comes. The request does not keep the process alive.
+ * Reports that the extension is ready; without this request, the initialization would not end. The extension subscribes to no
+ * event, so no answer ever comes. The request does not keep the process alive.
  */
 const park = (api: string, identifier: string): void => {
   const request = send(api, {
@@ -105,8 +105,7 @@ const shared: { [key]?: Promise<Registration> } & object = globalThis
 
 /** The address of Lambda's interface from the environment; `undefined` outside Lambda. */
 const runtimeApi = (): string | undefined => {
-  // The platform states it here. It is no setting of the program.
-  // oxlint-disable-next-line effecttsgo/process-env
+  // The platform sets this variable. It is no option of the program. oxlint-disable-next-line effecttsgo/process-env
   const api = process.env["AWS_LAMBDA_RUNTIME_API"]
   return api === "" ? undefined : api
 }

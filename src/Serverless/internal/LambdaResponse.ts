@@ -70,7 +70,7 @@ export interface Response {
   readonly head: (head: HttpHead) => Effect.Effect<void, ResponseFailed>
 }
 
-/** The media type of a response with a head, and the bytes that end the head, by Lambda's documentation. */
+/** The media type of a response with a head, and the bytes after the head, from Lambda's documentation. */
 const headType = "application/vnd.awslambda.http-integration-response"
 const headEnd = new Uint8Array(8)
 

@@ -20,8 +20,8 @@ interface Build<R, E> {
 }
 
 /**
- * A `ManagedRuntime` keeps the failure of a build. This class does not: an instance whose first connect was refused must be
- * able to serve later requests. A build without waiting fibers is abandoned for the same reason: it may hang.
+ * Unlike a `ManagedRuntime`, it does not keep the failure of a build: if the first connect was refused, later requests must
+ * build the layer again. For the same reason, a build for which no fiber waits is abandoned: it may hang.
  */
 export class LazyRuntime<R, E> {
   readonly #layer: Layer.Layer<R, E>
@@ -30,7 +30,7 @@ export class LazyRuntime<R, E> {
   readonly #ending = new Map<Fiber.Fiber<void>, Scope.Closeable>()
   #build: Build<R, E> | undefined
 
-  /** The layer is built in this context, not in that of the first fiber that needs it. */
+  /** `context` is the context in which the layer is built. The context of the fiber that needs it first is not used. */
   constructor(layer: Layer.Layer<R, E>, context: Context.Context<never>) {
     this.#layer = layer
     this.#context = context
@@ -50,8 +50,8 @@ export class LazyRuntime<R, E> {
   })
 
   /**
-   * Closes the services, or abandons their build. Completes when everything is closed, including what earlier calls close.
-   * The next use builds the layer again.
+   * Closes the services, or abandons their build. Completes when everything is closed, also the scopes of earlier calls. The
+   * next use builds the layer again.
    */
   readonly close: Effect.Effect<void> = Effect.suspend(() => {
     if (this.#build !== undefined) this.#end(this.#build)
@@ -59,18 +59,18 @@ export class LazyRuntime<R, E> {
     return Effect.asVoid(Fiber.awaitAll([...this.#ending.keys()]))
   })
 
-  /** Closes the scopes that {@link close} has not reached yet, because a build cannot be interrupted. */
+  /** Closes the scopes that {@link close} cannot close yet, because it waits for a build that does not end. */
   readonly force: Effect.Effect<void> = Effect.suspend(() =>
     Effect.forEach(
       this.#ending.values(),
-      // The fiber that closes in order reports the failure.
+      // The fiber of `close` reports the failure.
       (scope) => Effect.exit(Scope.close(scope, Exit.void)),
       { concurrency: "unbounded", discard: true }
     )
   )
 
   #end(build: Build<R, E>): void {
-    // The caller that closes did not make the services, so the failure of a finalizer is reported, not returned.
+    // The failure of a finalizer is reported, not returned, because the caller of `close` did not build the services.
     const ended = Effect.andThen(Fiber.interrupt(build.fiber), Scope.close(build.scope, Exit.void)).pipe(
       Effect.catchCause((cause) => report("WarmInstance: closing the layer failed", cause))
     )
@@ -94,7 +94,7 @@ export class LazyRuntime<R, E> {
 
   #abandon(build: Build<R, E>): void {
     if (this.#build === build) this.#build = undefined
-    // The interruption may take time, and `close` waits for it as well.
+    // The interruption may take some time, for which `close` waits.
     this.#end(build)
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Why a program ends, its exit status, and the text for standard error. All functions are pure.
+ * The reason for which a program ends, its exit status, and the text for standard error. All functions are pure.
  *
  * @since 0.1.0
  */
@@ -49,7 +49,7 @@ export const statusOf = (ending: Ending, ofSignal: Record<EndingSignal, number>)
 const causeText = (cause: Cause.Cause<unknown>): string =>
   quietly(() => Cause.pretty(cause)) ?? "an error whose message cannot be read, because reading it throws"
 
-/** The text of a failure that is not reported yet; `undefined` if there is none. */
+/** The text of a failure that was not reported yet; `undefined` if there is none. */
 export const failureText = (exit: Exit.Exit<unknown, unknown>): string | undefined =>
   Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause) ||
     quietly(() => Runtime.getErrorReported(Cause.squash(exit.cause))) === false
@@ -73,7 +73,7 @@ export const endingText = (ending: Ending): string | undefined => {
   }
 }
 
-/** What a process has open. */
+/** The open pools and resources of a process. */
 export interface Holdings {
   readonly pools: ReadonlyArray<Stats>
   /** The kind of each resource that keeps Node's event loop alive. */

@@ -37,12 +37,12 @@ export interface MainSettings {
 }
 
 /**
- * Signals within this many milliseconds count as one: a terminal sends Ctrl-C to each process of a job, and a parent such
- * as npm forwards it.
+ * Signals within this many milliseconds count as one: at Ctrl-C a terminal sends SIGINT to each process of a job, and a parent
+ * process such as npm also forwards it.
  */
 const echo = 100
 
-/** The time that is left after a second signal, in milliseconds. */
+/** How long closing may continue after a second signal, in milliseconds. */
 const forcedWindow = 100
 
 /** How long a slow reader of stderr may delay the program, once, in milliseconds. */
@@ -82,7 +82,7 @@ const writeError = (text: string): void => {
   }
 }
 
-/** The result of closing everything. `Failed`: a finalizer failed and was reported, and nothing is left to close. */
+/** The result of closing everything. `Failed`: everything is closed, but a finalizer has failed, which was reported. */
 type Closing = "Closed" | "Failed" | "Open"
 
 export class MainProgram<A, E, R, E2> {
@@ -122,7 +122,7 @@ export class MainProgram<A, E, R, E2> {
     this.#running = Effect.runForkWith(this.#context)(this.#body)
     this.#running.addObserver((exit) => {
       if (this.#ending === undefined) this.#end({ _tag: "Ended", exit })
-      // Another event ended the program; a failure of its finalizers is still reported.
+      // Another event has ended the program, but a failure of its finalizers is reported.
       else this.#report(failureText(exit))
     })
   }
@@ -145,14 +145,14 @@ export class MainProgram<A, E, R, E2> {
     if (this.#ending === undefined) this.#end({ _tag: "Starved" })
   }
 
-  /** Other code ends the process. Only synchronous work is possible. */
+  /** Called when other code ends the process. Only synchronous work is possible. */
   readonly #onExit = (status: number): void => {
     writeError(
       `The process was ended with status ${status} before everything was closed. ${holdingsText(this.#holdings())}`
     )
   }
 
-  /** The first event sets the status; a later one only replaces 0. */
+  /** The first event sets the status. A later one changes it only if it is 0. */
   #end(ending: Ending): void {
     this.#report(endingText(ending))
     const status = statusOf(ending, this.#settings.statuses)
@@ -162,7 +162,7 @@ export class MainProgram<A, E, R, E2> {
     Effect.runForkWith(this.#context)(this.#close())
   }
 
-  /** Closes everything in the order of its dependencies, and all at the same time when that takes too long. */
+  /** Closes everything in the order of its dependencies. If that takes too long, closes all that is left at the same time. */
   #close(): Effect.Effect<void> {
     const { close, drain, inOrder, together, total } = this.#budget
     return Effect.gen({ self: this }, function*() {
@@ -186,7 +186,7 @@ export class MainProgram<A, E, R, E2> {
     return Effect.andThen(ended, Scope.close(this.#scope, Exit.void))
   })
 
-  /** Nothing waits for a resource that hangs. Closing in order reports the failures. */
+  /** Closes all at the same time, so that nothing waits for a resource that hangs. Failures are reported by `#closeInOrder`. */
   readonly #closeTogether: Effect.Effect<void> = Effect.suspend(() =>
     Effect.all([this.#pools.drain, Effect.exit(Scope.close(this.#scope, Exit.void))], {
       concurrency: "unbounded",
@@ -194,7 +194,7 @@ export class MainProgram<A, E, R, E2> {
     })
   )
 
-  /** A second signal came: closing gets a last moment, and then the process ends. */
+  /** A second signal has come: closing may continue for a short time, and then the process ends. */
   #force(signal: EndingSignal): void {
     this.#status = this.#settings.statuses[signal]
     if (this.#isForced) return this.#exit("Open")
@@ -218,7 +218,7 @@ export class MainProgram<A, E, R, E2> {
     process.off("uncaughtException", this.#onUncaught)
     process.off("beforeExit", this.#onEmptyLoop)
     process.off("exit", this.#onExit)
-    // After success, the status that the program has set itself stays.
+    // After success, the `process.exitCode` that the program has set stays.
     if (closing === "Closed" && this.#status === 0) return
     try {
       if (closing === "Open") {

@@ -1,5 +1,5 @@
 /**
- * Divides the time that a platform gives. All functions are pure, and all figures are milliseconds.
+ * Divides the available time among the steps of ending. All functions are pure, and all numbers are milliseconds.
  *
  * @since 0.1.0
  */
@@ -10,15 +10,13 @@ export interface InvocationBudget {
   readonly run: number
   /** How long its finalizers may take after the interruption that follows. */
   readonly finalize: number
-  /** How long it may take to end after its connections are closed while it runs. */
+  /** How long it may then take to end after its connections were closed. */
   readonly force: number
-  /** By then all of this has ended, and so has the work between two invocations. The rest is for the answer. */
+  /** By then all steps have ended, also the work between two invocations. The rest is for the answer. */
   readonly total: number
 }
 
-/**
- * Divides the remaining time of an invocation. `margin` of it is reserved, but at most half.
- */
+/** Divides the remaining time of an invocation. `margin`, but at most half of the time, is reserved for its end. */
 export const invocationBudget = (remaining: number, margin: number): InvocationBudget => {
   // NaN counts as no time.
   const left = remaining > 0 ? remaining : 0

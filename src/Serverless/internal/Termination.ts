@@ -1,8 +1,8 @@
 /**
  * Handles SIGTERM in all threads.
  *
- * Signals reach only the main thread, and end the process there if there is no listener. So the main thread notifies the
- * workers, waits for them, and ends the process when all have closed their resources.
+ * Signals reach only the main thread, and end the process if there is no listener. So the main thread notifies the workers,
+ * waits for them, and ends the process when all have closed their resources.
  *
  * @since 0.1.0
  */
@@ -48,10 +48,10 @@ const openChannel = (onMessage: (message: Message) => void): BroadcastChannel =>
 const shutdownAll = (participants: ReadonlyArray<Participant>): Effect.Effect<void> =>
   Effect.forEach(participants, ({ shutdown }) => shutdown, { concurrency: "unbounded", discard: true })
 
-/** Time for the platform's own code to answer for interrupted requests. */
+/** The time for the platform's own code to send the answers of interrupted requests. */
 const answerTime = Duration.millis(20)
 
-/** Ends the process, unless the signal has another listener, which may still work and then ends the process. */
+/** Ends the process, unless the signal has another listener. That one may still be working, and has to end the process. */
 const exit = Effect.andThen(
   Effect.sleep(answerTime),
   Effect.sync(() => {
@@ -113,7 +113,7 @@ const makeWorker = (): Terminator => {
   }
 }
 
-// A signal is for the whole process: one listener, for any number of copies of this library.
+// A signal is for the whole process, so there is one listener, even if several copies of this library are loaded.
 const key = Symbol.for("effect-sluice/Serverless/Termination")
 const shared: { [key]?: Terminator } & object = globalThis
 

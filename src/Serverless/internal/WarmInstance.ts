@@ -45,9 +45,9 @@ export interface Shutdown {
 }
 
 /**
- * Turns of the event loop before connections are rechecked. The first turn reads the end of a connection, and the second
- * resumes the fiber that waits for it, which makes the pool drop the connection. The third is for a client with one more
- * step.
+ * How many turns of the event loop pass before connections are rechecked. In the first turn, the end of a connection is read.
+ * In the second, the fiber that waits for it resumes, and the pool removes the connection. The third is for clients with one
+ * more step.
  */
 const turns = 3
 
@@ -76,7 +76,7 @@ export class WarmInstance<R, E> {
   #isClosing = false
   #shutdown: Fiber.Fiber<Shutdown> | undefined
 
-  /** The context is that of the process. An invocation's additions stay with the invocation. */
+  /** `context` is the context of the process. Services of an invocation's context are used only for that invocation. */
   constructor(options: {
     readonly layer: Layer.Layer<R, E>
     readonly between: Between
@@ -140,7 +140,8 @@ export class WarmInstance<R, E> {
     let fiber: Fiber.Fiber<unknown, unknown> | undefined
     const whole = Effect.withFiber<A, E | E2 | InvocationError>((own) => {
       fiber = own
-      // A shutdown that has begun since this invocation was accepted does not know it, and would not close what it builds.
+      // If a shutdown has begun since this invocation was accepted, it would not close the services that this invocation
+      // builds.
       if (this.#isClosing) return refuse(new InstanceClosing({ hasBegun: false }))
       this.#running.add(own)
       own.addObserver(() => this.#running.delete(own))
@@ -149,7 +150,7 @@ export class WarmInstance<R, E> {
     const bounds = { within: Duration.millis(budget.run), patience: Duration.millis(budget.finalize) }
     return Effect.flatMap(supervised(whole, bounds), (exit): Effect.Effect<A, E | E2 | InvocationError> => {
       if (exit === undefined) return this.#timedOut(fiber, budget)
-      // The shutdown interrupted the invocation, not its caller, so the caller gets an error and not an interruption.
+      // The shutdown has interrupted only the invocation, so its caller gets an error, not an interruption.
       return this.#isClosing && Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
         ? refuse(new InstanceClosing({ hasBegun: true }))
         : exit
@@ -191,8 +192,8 @@ export class WarmInstance<R, E> {
     const after = Duration.millis(budget.run)
     const fail = (hasEnded: boolean) => refuse(new InvocationTimeout({ after, hasEnded }))
     if (fiber === undefined || fiber.pollUnsafe() !== undefined) return fail(true)
-    // An invocation that hangs usually waits for a peer. With its connections closed it may still end in order. The
-    // connections are all its own only if no other invocation runs.
+    // An invocation that hangs usually waits for a peer, so it may end when its connections are closed. That is possible only
+    // if no other invocation runs, because the connections may belong to that one.
     if (this.#active > 1) return fail(false)
     this.#pools.force()
     return Effect.flatMap(within(fiber, budget.force), fail)
@@ -226,7 +227,7 @@ export class WarmInstance<R, E> {
       yield* endsWithin(Fiber.awaitAll(running), Duration.millis(budget.invocations))
       const closing = yield* Effect.forkDetach(Effect.uninterruptible(this.#runtime.close), { startImmediately: true })
       if (!(yield* within(closing, budget.layers))) {
-        // Something in the layer hangs: everything else closes at the same time, without order.
+        // Something in the layer hangs: everything else is closed at the same time.
         const together = Effect.all([this.#pools.drain, this.#runtime.force], {
           concurrency: "unbounded",
           discard: true

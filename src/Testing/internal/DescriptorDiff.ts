@@ -1,5 +1,5 @@
 /**
- * The descriptors that a process has more than before, without those that the runtime keeps.
+ * Finds the descriptors that a process has opened since a first listing, without those that the runtime keeps open.
  *
  * @since 0.1.0
  */
@@ -16,7 +16,9 @@ import { quietly } from "../../internal/SafeRead.ts"
 import { startTimer } from "../../internal/Timer.ts"
 import { LeftOpen } from "../../Monitor/Leak.ts"
 
-/** The target of each open descriptor, as in `/proc/self/fd`: `socket:[inode]`, `pipe:[inode]`, `anon_inode:name` or a path. */
+/**
+ * The target of each open descriptor, as in `/proc/self/fd`: `socket:[inode]`, `pipe:[inode]`, `anon_inode:name`, or a path.
+ */
 export type Listing = ReadonlyArray<string>
 
 /** The ports of one TCP connection, seen from one of its sides. */
@@ -25,7 +27,7 @@ export interface Ends {
   readonly remotePort: number
 }
 
-/** The kind of a descriptor on systems without such links, such as macOS. */
+/** A similar text for systems without such links, such as macOS. */
 const fromStat = (descriptor: number): string | undefined => {
   const stat = quietly(() => Fs.fstatSync(descriptor))
   if (stat === undefined) return undefined
@@ -74,7 +76,7 @@ const isKept = ({ kept, ports }: ProcessSockets, target: string): boolean => {
   if (ends === undefined) return false
   return kept.some(({ localPort, remotePort }) =>
     (ends.localPort === localPort && ends.remotePort === remotePort) ||
-    // The other side of it, when the server is in this process too.
+    // The other side of the connection, if the server is in this process too.
     (ends.localPort === remotePort && ends.remotePort === localPort)
   )
 }
@@ -111,7 +113,7 @@ const keptByAgents = (): ReadonlyArray<Ends> =>
     Object.values(agent.freeSockets).flatMap((sockets) => sockets ?? []).flatMap(endsOf)
   )
 
-/** The first line of a stack that is not of the runtime. */
+/** The first line of a stack that is not in Node's code or in this file. */
 const callerIn = (stack: string | undefined): string | undefined =>
   stack?.split("\n").slice(1)
     .find((line) => !/\(?node:/.test(line) && !line.includes(import.meta.url) && !line.includes(import.meta.filename))
@@ -122,7 +124,7 @@ interface Client {
   readonly site: string | undefined
 }
 
-/** Records client sockets while it listens: their call sites, and which of them belong to `fetch`. */
+/** Records client sockets and their call sites, and which of them belong to `fetch`, while it listens. */
 class Clients {
   readonly #all: Array<Client> = []
   readonly #kept: Array<WeakRef<Net.Socket>> = []

@@ -4,7 +4,7 @@ import * as Reading from "effect-sluice/Reading"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import { TestMonitor } from "effect-sluice/ResourceMonitor"
 import type { Capacity } from "../../../src/Monitor/gate/Decision.ts"
-import { foreign, ReadingCache, validFor, validForever } from "../../../src/Monitor/gate/Reservation.ts"
+import { openedElsewhere, ReadingCache, validFor, validForever } from "../../../src/Monitor/gate/Reservation.ts"
 import * as Ledger from "../../../src/Monitor/Ledger.ts"
 import { LedgerReservation } from "../../../src/Monitor/Ledger.ts"
 
@@ -47,10 +47,10 @@ const make = (descriptors: number, changes: Partial<Capacity["usage"]> = {}, las
 
 describe("ReadingCache", () => {
   it("covers what there is room for if others open as much as they can, and nothing beyond", () => {
-    assert.strictEqual(make(100).take(10_000), 1000 - 100 - headroom - foreign)
-    assert.strictEqual(make(100, { reserved: 50 }).take(10_000), 1000 - 100 - 50 - headroom - foreign)
-    assert.strictEqual(make(1000 - headroom - foreign).take(1), 0)
-    assert.strictEqual(make(1000 - headroom - foreign - 1).take(2), 1)
+    assert.strictEqual(make(100).take(10_000), 1000 - 100 - headroom - openedElsewhere)
+    assert.strictEqual(make(100, { reserved: 50 }).take(10_000), 1000 - 100 - 50 - headroom - openedElsewhere)
+    assert.strictEqual(make(1000 - headroom - openedElsewhere).take(1), 0)
+    assert.strictEqual(make(1000 - headroom - openedElsewhere - 1).take(2), 1)
   })
 
   it("a reservation that has ended still counts, because its descriptor may exist by then", () => {

@@ -1,13 +1,13 @@
 /**
- * Decodes and encodes JSON-RPC 2.0 messages, one a line. Decoding never throws.
+ * Decodes and encodes JSON-RPC 2.0 messages, one per line. Decoding never throws.
  *
  * @since 0.1.0
  */
 
-/** What a peer sent in one line. */
+/** A message of the peer, decoded from one line. */
 export type Incoming = Answer | Refusal | UnattributedRefusal | Notification | ServerRequest | Malformed
 
-/** The result of a request of ours. */
+/** The result of a request of this client. */
 export interface Answer {
   readonly _tag: "Answer"
   /** A whole number of at least 1. */
@@ -15,7 +15,7 @@ export interface Answer {
   readonly result: unknown
 }
 
-/** The error that a request of ours was answered with. */
+/** The error with which the server answered a request of this client. */
 export interface Refusal {
   readonly _tag: "Refusal"
   /** A whole number of at least 1. */
@@ -25,7 +25,7 @@ export interface Refusal {
   readonly data: unknown
 }
 
-/** An error that belongs to no request: the server could not read what we sent. */
+/** An error that belongs to no request: the server could not read a message of this client. */
 export interface UnattributedRefusal {
   readonly _tag: "UnattributedRefusal"
   readonly code: number
@@ -33,27 +33,27 @@ export interface UnattributedRefusal {
   readonly data: unknown
 }
 
-/** A message that wants no answer. */
+/** A message without an answer. */
 export interface Notification {
   readonly _tag: "Notification"
   readonly method: string
   readonly params: unknown
 }
 
-/** A request of the server to us. */
+/** A request of the server to this client. */
 export interface ServerRequest {
   readonly _tag: "ServerRequest"
   readonly id: string | number
   readonly method: string
 }
 
-/** The line breaks a rule, which completes the sentence "it must ...". */
+/** The line is no valid message. `rule` completes the sentence "it must ...". */
 export interface Malformed {
   readonly _tag: "Malformed"
   readonly rule: string
 }
 
-/** A line breaks this rule. */
+/** The result for a line that breaks this rule. */
 export const malformed = (rule: string): Malformed => ({ _tag: "Malformed", rule })
 
 type Fields = Readonly<Record<string, unknown>>
@@ -62,8 +62,8 @@ const isFields = (value: unknown): value is Fields =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
 /**
- * `undefined` is not a JSON value, so it means "not JSON" here. A Schema would decode the same text in two to three times the
- * time that `JSON.parse` takes, for every message, and there is no shape here that it could enforce for the caller.
+ * Parses JSON; `undefined`, which is not a JSON value, means that the text is no JSON. A `Schema` would take two to three times
+ * as long for each message, and the caller does not know the shape of the results.
  */
 const parseJson = (text: string): unknown => {
   try {
@@ -83,7 +83,7 @@ const decodeCall = (fields: Fields): Incoming => {
   if (id === undefined) return { _tag: "Notification", method, params }
   if (typeof id === "string") return { _tag: "ServerRequest", id, method }
   if (typeof id !== "number") return malformed("have a string or a number as its id")
-  // A larger number was rounded, and would be the id of another request.
+  // A larger number was rounded when it was parsed, and might equal the id of another request.
   return Math.abs(id) <= Number.MAX_SAFE_INTEGER
     ? { _tag: "ServerRequest", id, method }
     : malformed("have an id that a double can hold exactly")
@@ -91,7 +91,7 @@ const decodeCall = (fields: Fields): Incoming => {
 
 const decimal = /^[1-9][0-9]{0,15}$/
 
-/** The id of a request of ours. Some servers give ids back as strings. */
+/** The id of a request of this client. Some servers return ids as strings. */
 export const requestId = (id: unknown): number | undefined => {
   const number = typeof id === "string" && decimal.test(id) ? Number(id) : id
   return typeof number === "number" && Number.isSafeInteger(number) && number >= 1 ? number : undefined
@@ -113,7 +113,7 @@ const decodeRefusal = (id: unknown, error: Fields): Incoming => {
 const decodeAnswer = (fields: Fields): Incoming => {
   const { error, id } = fields
   const hasResult = Object.hasOwn(fields, "result")
-  // Servers with habits of version 1 send both, one of them null.
+  // Some servers send both, as in version 1 of the protocol, and one of them is null.
   if (hasResult && (error === undefined || error === null)) {
     const asked = requestId(id)
     return asked === undefined ? wasAsked : { _tag: "Answer", id: asked, result: fields["result"] }
@@ -122,7 +122,7 @@ const decodeAnswer = (fields: Fields): Incoming => {
   return isFields(error) ? decodeRefusal(id, error) : malformed("have a method, a result or an error")
 }
 
-/** Decodes one line. Batches are refused: we send none, so none can be an answer. */
+/** Decodes one line. Batches are refused: this client sends none, so none can be an answer. */
 export const decodeLine = (line: string): Incoming => {
   const value = parseJson(line)
   if (value === undefined) return malformed("be JSON")
@@ -131,7 +131,7 @@ export const decodeLine = (line: string): Incoming => {
   return Object.hasOwn(value, "method") ? decodeCall(value) : decodeAnswer(value)
 }
 
-/** The line of a request. Throws `TypeError` on params that are no JSON, as `JSON.stringify` does. */
+/** The line of a request. Throws `TypeError` if `JSON.stringify` cannot convert the params. */
 export const encodeRequest = (id: number, method: string, params: object | undefined): string =>
   JSON.stringify({ jsonrpc: "2.0", id, method, params }) + "\n"
 

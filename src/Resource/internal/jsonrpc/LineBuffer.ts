@@ -8,12 +8,12 @@ const newline = 0x0a
 const carriageReturn = 0x0d
 const noBytes = Buffer.alloc(0)
 
-/** A larger buffer is not kept for the next line. */
+/** A buffer that is larger than this is not kept for the next line. */
 const keptCapacity = 65_536
 
-/** What {@link LineBuffer.push} found: whole lines, and whether the one after them is too long. */
+/** The result of {@link LineBuffer.push}: complete lines, and whether the line after them is too long. */
 export interface Lines {
-  /** The bytes themselves where they are not UTF-8. */
+  /** A line that is not UTF-8 is returned as bytes. */
   readonly lines: ReadonlyArray<string | Uint8Array>
   readonly tooLong: boolean
 }
@@ -21,9 +21,9 @@ export interface Lines {
 /**
  * Joins chunks of bytes into lines of at most `limit` bytes.
  *
- * The start of an incomplete line is copied into one buffer that doubles when it is full: for a peer that sends single bytes
- * it holds at most twice the limit, and the work stays linear. Bytes are decoded only when their line is complete,
- * so a character may be split anywhere.
+ * The start of an incomplete line is copied into one buffer, whose size doubles when it is full. So even if a peer sends single
+ * bytes, the buffer has at most twice the limit, and the time is linear in the number of bytes. Bytes are decoded only when
+ * their line is complete, so a chunk may end inside a character.
  */
 export class LineBuffer {
   readonly #limit: number
@@ -35,7 +35,7 @@ export class LineBuffer {
     this.#limit = limit
   }
 
-  /** Takes the next bytes. A line that is not UTF-8 stays bytes; empty lines are left out; `\r\n` ends a line too. */
+  /** Adds the next bytes. Empty lines are left out, and `\r\n` ends a line too. */
   push(chunk: Uint8Array): Lines {
     const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
     const lines: Array<string | Uint8Array> = []
@@ -52,7 +52,7 @@ export class LineBuffer {
     return { lines, tooLong: false }
   }
 
-  /** The last line of a peer that has ended without ending its line; empty if there is none. */
+  /** The last line, if the peer has ended without a newline; empty if there is none. */
   rest(): string | Uint8Array {
     return this.#complete(noBytes)
   }

@@ -22,9 +22,9 @@ export interface McpOptions {
   /** The revision of MCP to ask for. The server may answer with another one. @default "2025-06-18" */
   readonly protocolVersion?: string | undefined
   /**
-   * The revisions that the server may answer with, beside the one that was asked for; any other fails the handshake with
-   * `UnsupportedVersion`. What this client does is the same in all revisions so far; batches, which 2025-03-26 allows, are
-   * refused. @default 2024-11-05, 2025-03-26, 2025-06-18 and 2025-11-25
+   * The revisions that the server may answer with, in addition to the requested one. Any other revision fails the handshake
+   * with `UnsupportedVersion`. This client behaves the same with all revisions so far, and refuses batches, which 2025-03-26
+   * allows. @default 2024-11-05, 2025-03-26, 2025-06-18 and 2025-11-25
    */
   readonly supportedVersions?: ReadonlyArray<string> | undefined
   /** The capabilities that this client offers, such as `{ roots: {} }`. @default {} */
@@ -39,13 +39,13 @@ const InitializeResult = Schema.Struct({
 })
 
 /**
- * What an MCP server said about itself in the handshake.
+ * The information about an MCP server from the handshake.
  *
  * @category models
  * @since 0.1.0
  */
 export interface McpServer {
-  /** The revision of MCP that the server speaks. It need not be the one that was asked for. */
+  /** The revision of MCP that the server uses, which may differ from the requested one. */
   readonly protocolVersion: string
   readonly capabilities: { readonly [capability: string]: unknown }
   readonly serverInfo: { readonly name: string; readonly version: string }

@@ -1,8 +1,8 @@
 /**
  * Keeps the unread notifications of one connection.
  *
- * They are kept as lines and parsed when they are read: a text takes at most two bytes of memory for each character, whereas
- * the parsed value can take thirty times as much (`[[[[`), at the choice of its sender.
+ * They are kept as lines and parsed when they are read. A text takes at most two bytes of memory for each character, but its
+ * parsed value can take thirty times as much if the peer chooses it so (such as `[[[[`).
  *
  * @since 0.1.0
  */
@@ -14,7 +14,7 @@ import type { JsonRpcError } from "../../JsonRpcError.ts"
 import { decodeLine } from "./Codec.ts"
 
 /**
- * A message of the server that wants no answer.
+ * A message of the server that needs no answer.
  *
  * @category models
  * @since 0.1.0
@@ -28,21 +28,21 @@ export interface Notification {
 /** The limits of an inbox. */
 export interface Bounds {
   readonly messages: number
-  /** The length of the lines together; at least that of the longest one, so that every message fits alone. */
+  /** The length of all lines together; at least that of the longest possible line, so that any single message fits. */
   readonly length: number
 }
 
 type Lines = Queue.Queue<string, JsonRpcError | Cause.Done>
 
-/** Keeps the latest notifications, and drops the oldest where a bound is reached. */
+/** Keeps the latest notifications, and drops the oldest when a bound is reached. */
 export class Inbox {
   readonly #queue: Lines
   readonly #bounds: Bounds
   /** How many were dropped. */
   dropped = 0
   /**
-   * The length of each line of the queue, oldest first, and their sum. Readers take from the queue only, so the lengths
-   * of taken lines are subtracted when the next line comes: the surplus lengths are the oldest.
+   * The length of each line of the queue, oldest first, and their sum. A reader takes a line only from the queue, so its length
+   * is subtracted when the next line comes: if there are more lengths than lines, the oldest are of lines that were taken.
    */
   readonly #lengths = MutableList.make<number>()
   #length = 0

@@ -1,5 +1,5 @@
 /**
- * Progress tokens of MCP: a request carries a token, and the server's progress reports carry it too.
+ * Progress tokens of MCP: a request has a token, and the server's progress reports for this request have the same token.
  *
  * @since 0.1.0
  */
@@ -14,13 +14,13 @@ const isFields = (value: unknown): value is Fields =>
 
 const isToken = (value: unknown): value is ProgressToken => typeof value === "string" || typeof value === "number"
 
-/** The params of a request with a token in them, and that token: the caller's own, if the params have one. */
+/** Adds a token to the params of a request, and returns both. If the params already have a token, that is used. */
 export const withToken = (
   params: object | undefined,
   token: ProgressToken
 ): { readonly params: object; readonly token: ProgressToken } | undefined => {
   const fields: unknown = params ?? {}
-  // An array cannot hold a token, and the JSON of a value with `toJSON` is not known.
+  // An array cannot have a token, and the JSON of a value with `toJSON` is unknown here.
   if (!isFields(fields) || "toJSON" in fields) return undefined
   const meta = isFields(fields["_meta"]) ? fields["_meta"] : {}
   const own = meta["progressToken"]

@@ -1,8 +1,9 @@
 /**
- * The state of one JSON-RPC connection, and the two fibers that serve it: one reads and settles, one writes.
+ * The state of one JSON-RPC connection, and the two fibers that serve it: one reads messages and completes requests, the other
+ * one writes.
  *
- * No lock is held between a request and its answer. A request puts its line into the outbox and waits for its own `Deferred`. An
- * abandoned request removes both, so that it leaves no state.
+ * A request adds its line to the outbox and waits for its own `Deferred`, so that many requests can wait at the same time. A
+ * request that is abandoned removes both, so that no state is left.
  *
  * @since 0.1.0
  */
@@ -45,11 +46,11 @@ export interface SessionSettings {
 /** How long a request may take. */
 export interface TimeLimits {
   readonly timeout: Duration.Duration
-  /** The total, where progress restarts the timeout; `undefined` if it does not. */
+  /** The most time in total, if progress restarts the timeout; `undefined` if it does not. */
   readonly maxTimeout: Duration.Duration | undefined
 }
 
-/** A line that waits to be written. `settle` is called with the result. */
+/** A line that waits to be written. `settle` is called when it was written, or with the failure. */
 interface Outgoing {
   readonly line: string
   readonly settle: (exit: Exit.Exit<void, JsonRpcError>) => void
@@ -60,7 +61,7 @@ interface Pending {
   readonly answer: Deferred.Deferred<unknown, JsonRpcError>
   readonly outgoing: Outgoing
   readonly limits: TimeLimits
-  /** What {@link SilenceDetector.asked} returned. */
+  /** The result of {@link SilenceDetector.asked}. */
   readonly mark: number
   readonly token: ProgressToken | undefined
   /** When it was sent, on the session's clock. */
@@ -75,21 +76,21 @@ export interface Session {
   readonly settings: SessionSettings
   readonly lines: LineBuffer
   readonly pending: Map<number, Pending>
-  /** The requests that progress gives more time. */
+  /** The requests whose timeout restarts with progress, by their tokens. */
   readonly extensible: Map<ProgressToken, Pending>
   readonly silence: SilenceDetector
   readonly outbox: Set<Outgoing>
-  /** Open while the outbox has something for the writer. */
+  /** Open while the outbox is not empty. */
   readonly work: Latch.Latch
   readonly inbox: Inbox.Inbox
   readonly dead: Deferred.Deferred<void>
   /**
-   * One timer for all requests. `Effect.timeout` races two fibers for each request, which was half of a request's cost.
+   * One timer for all requests. `Effect.timeout` would start two fibers for each request, which was half of a request's cost.
    */
   readonly alarm: Alarm
   /** Milliseconds of the monotonic clock. */
   readonly now: () => number
-  /** Ids count upwards, so every smaller one was used: nothing else is stored about past requests. */
+  /** Ids count upwards, so every smaller id was used, and past requests need not be stored. */
   nextId: number
   bytesRead: number
   ended: TcpConnectionError | undefined
@@ -156,19 +157,19 @@ const settlePending = (session: Session, message: Codec.Answer | Codec.Refusal):
   return undefined
 }
 
-/** The request that a notification reports progress of. Some servers give a number back as a string, as they do with ids. */
+/** The request to which a progress report belongs. Some servers return a number as a string, as they do with ids. */
 const progressing = ({ extensible }: Session, { method, params }: Codec.Notification): Pending | undefined => {
   const token = extensible.size === 0 ? undefined : tokenOf(method, params)
   return token === undefined ? undefined : extensible.get(token) ?? extensible.get(Codec.requestId(token) ?? token)
 }
 
-/** Progress restarts a request's timeout, up to its maximum in total. */
+/** Restarts the timeout of a request that has made progress, up to its maximum in total. */
 const extend = (session: Session, notification: Codec.Notification): void => {
   const pending = progressing(session, notification)
   if (pending === undefined || pending.limits.maxTimeout === undefined) return
   const { limits: { maxTimeout, timeout }, since } = pending
   const extended = Math.min(session.now() + Duration.toMillis(timeout), since + Duration.toMillis(maxTimeout))
-  // The alarm is set to the earlier deadline, and then finds this one.
+  // The alarm stays set to the earlier deadline, and is set to this one when it fires.
   pending.due = Math.max(pending.due, extended)
 }
 
@@ -218,9 +219,7 @@ const handle = (session: Session, chunk: Uint8Array): Effect.Effect<string, Json
   return tooLong ? failed(new LineTooLong({ limit: session.settings.maxLineBytes })) : Effect.succeed(replies)
 }
 
-/**
- * The connection has ended. A last line without a newline counts if it is a message; otherwise it was cut off.
- */
+/** Handles the end of the connection. A last line without a newline counts if it is a message; otherwise it was cut off. */
 const handleEnd = (session: Session, cause: TcpConnectionError): Effect.Effect<never, JsonRpcError> => {
   const line = cause.reason._tag === "ConnectionClosed" ? session.lines.rest() : ""
   const message = typeof line === "string" && line !== "" ? Codec.decodeLine(line) : undefined
@@ -237,7 +236,7 @@ const read = (session: Session): Effect.Effect<never, JsonRpcError> =>
       onFailure: (cause) => handleEnd(session, cause),
       onSuccess: (chunk) => handle(session, chunk)
     }),
-    // Reading continues after the replies are written, so a peer that does not read cannot make them accumulate.
+    // Reading continues only after the replies are written. So replies do not accumulate for a peer that does not read.
     Effect.flatMap((replies) => replies === "" ? Effect.void : send(session, replies)),
     Effect.forever({ disableYield: true })
   )
@@ -260,12 +259,12 @@ const writeAll = (session: Session): Effect.Effect<void> =>
           for (const outgoing of batch) outgoing.settle(outcome)
         })
       ),
-      // After a failed write there may still be answers to read; the reader notices the end.
+      // After a failed write there may still be answers to read, so only the reader ends the session.
       Effect.ignore
     )
   })
 
-/** Fails all pending requests and lines. `error` is `undefined` when we ended the connection ourselves. */
+/** Fails all pending requests and lines. `error` is `undefined` if the scope of this side has closed the connection. */
 const end = (session: Session, error: JsonRpcError | undefined): void => {
   const cause = error?.reason._tag === "ConnectionLost" ? error.reason.cause : closedCause(session)
   session.ended = cause
@@ -281,14 +280,16 @@ const end = (session: Session, error: JsonRpcError | undefined): void => {
   Deferred.doneUnsafe(session.dead, Exit.void)
 }
 
-/** The error with which the connection ended. An interruption means that our own scope closes. */
+/**
+ * The error with which the connection ended; `undefined` after an interruption, which means that the scope of this side closes.
+ */
 const endingOf = (exit: Exit.Exit<never, JsonRpcError>): JsonRpcError | undefined =>
   Option.getOrUndefined(Exit.findErrorOption(exit))
 
 const timedOut = (method: string, after: Duration.Duration, phase: "send" | "answer"): JsonRpcError =>
   new JsonRpcError({ reason: new RequestTimeout({ method, after, phase }) })
 
-/** Removes an abandoned request, and cancels it at an MCP server; returns whether it had been sent. */
+/** Removes an abandoned request, and sends a cancellation to an MCP server; returns whether it was sent. */
 const drop = (session: Session, id: number, pending: Pending, reason: string): boolean => {
   remove(session, id, pending)
   if (session.outbox.delete(pending.outgoing)) return false
@@ -298,7 +299,7 @@ const drop = (session: Session, id: number, pending: Pending, reason: string): b
   return true
 }
 
-/** The timeout of a request, as far as progress has extended it. */
+/** The timeout of a request, including its extension by progress. */
 const allowed = ({ due, limits: { timeout }, since }: Pending): Duration.Duration =>
   Duration.max(timeout, Duration.millis(Math.round(due - since)))
 
@@ -308,7 +309,7 @@ const expireOne = (session: Session, id: number, pending: Pending): void => {
   Deferred.doneUnsafe(pending.answer, Exit.fail(timedOut(pending.method, allowed(pending), phase)))
 }
 
-/** Pings a silent peer. Nothing waits for the answer; its arrival is the sign of life. */
+/** Pings a silent peer. Any answer shows that the peer is alive, so nothing waits for this one. */
 const probe = (session: Session): void => {
   session.silence.probed()
   post(session, Codec.encodeRequest(session.nextId++, "ping", undefined))
@@ -326,7 +327,7 @@ const expire = (session: Session): number => {
   return Math.min(next, session.silence.probeAt)
 }
 
-/** A request whose fiber ends without an answer was interrupted. */
+/** Called when the fiber of a request ends. If the request is still pending, it was interrupted. */
 const abandon = (session: Session, id: number): void => {
   const pending = session.pending.get(id)
   if (pending === undefined) return
@@ -334,7 +335,10 @@ const abandon = (session: Session, id: number): void => {
   session.silence.interrupted(pending.mark, session.now(), Duration.toMillis(pending.limits.timeout))
 }
 
-/** A silent `ping` or `initialize` needs no further ping: the first is one, and before the second none may be sent. */
+/**
+ * Whether a silent peer is pinged while this request waits. `ping` is itself a ping, and before the answer to `initialize` none
+ * may be sent.
+ */
 const isProbed = (method: string): boolean => method !== "ping" && method !== "initialize"
 
 const enter = (
@@ -379,11 +383,11 @@ export const request = (
         ? Deferred.await(enter(session, id, method, params, limits).answer)
         : Effect.fail(lost(session.ended, false))
     )
-    // An interruption leaves no state, at whatever point it comes.
+    // An interruption at any point leaves no state.
     return Effect.ensuring(wait, Effect.sync(() => abandon(session, id)))
   })
 
-/** Whether a pool may lease the connection again, as far as is known by now. */
+/** Whether a pool may lease the connection again. */
 export const isReusable = ({ ended, silence }: Session): boolean => ended === undefined && !silence.isSilent
 
 /** Sends a notification and waits until it is written. */
@@ -399,8 +403,7 @@ export const notify = (
   })
 
 /**
- * Closes the connection. A silent peer, or one that breaks the protocol, is not awaited: it may send without end, or never end
- * its side.
+ * Closes the connection. If the peer is silent or has broken the protocol, its end is not awaited, because it may never come.
  */
 const close = (session: Session, error: JsonRpcError | undefined, scope: Scope.Closeable): Effect.Effect<void> => {
   const isBroken = error !== undefined && error.reason._tag !== "ConnectionLost"
@@ -411,8 +414,8 @@ const close = (session: Session, error: JsonRpcError | undefined, scope: Scope.C
 /**
  * Serves a connection until the scope closes or the connection ends; then all pending requests fail.
  *
- * `connection` must live in `connectionScope`, which is closed when the reader ends: so the connection of a peer that breaks the
- * protocol is closed while the caller's scope stays open.
+ * `connection` must have been acquired in `connectionScope`, which is closed when the reader ends. So if a peer breaks the
+ * protocol, its connection is closed while the caller's scope stays open.
  */
 export const serve = (
   connection: TcpConnection,

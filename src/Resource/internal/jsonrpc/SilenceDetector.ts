@@ -1,21 +1,21 @@
 /**
- * Detects a silent connection: requests are sent and no answer comes. Only answers count as a sign of life: a peer that sends
+ * Detects a silent connection: requests are sent, and no answer comes. Only answers show that the peer works: a peer that sends
  * pings or notifications may still be unable to answer requests.
  *
  * @since 0.1.0
  */
 
-/** An interrupted request says nothing about the connection before this time, in milliseconds. */
+/** If a request is interrupted earlier than this, in milliseconds, that says nothing about the connection. */
 const leastPatience = 50
 
-/** The time after which every request without an answer is suspect, in milliseconds. */
+/** After this time, in milliseconds, any request without an answer is suspicious. */
 const mostPatience = 1000
 
 /** Tracks the answers on one connection. All times are milliseconds on one clock. */
 export class SilenceDetector {
   readonly #probes: boolean
   #answers = 0
-  /** Upper bound on the answers that are still to come for abandoned requests. */
+  /** How many answers to abandoned requests and to pings may still come, at most. */
   #owed = 0
   /** When the first request was sent after the last answer. */
   #since: number | undefined
@@ -26,17 +26,20 @@ export class SilenceDetector {
   /** When to ping the peer; `Infinity` if no ping is due. */
   probeAt = Infinity
 
-  /** `probes`: the peer can be pinged. */
+  /** `probes`: whether the peer can be pinged. */
   constructor(probes: boolean) {
     this.#probes = probes
   }
 
-  /** A request was abandoned without any answer on the connection since it was sent, and no answer has come since. */
+  /** Whether a request was abandoned, and no answer to any request has come from the time when it was sent until now. */
   get isSilent(): boolean {
     return this.#isSilent
   }
 
-  /** A request is sent. The result is a mark that shows later whether any answer has come since. */
+  /**
+   * Called when a request is sent. The result is a mark, from which {@link timedOut} can tell whether any answer has come
+   * since.
+   */
   asked(now: number, timeout: number, mayProbe: boolean): number {
     this.#since ??= now
     if (mayProbe && this.#probes && !this.#isProbed) {
@@ -45,14 +48,14 @@ export class SilenceDetector {
     return this.#answers
   }
 
-  /** A ping is sent, which the peer owes one more answer. */
+  /** Called when a ping is sent, so that one more answer may come. */
   probed(): void {
     this.#owed++
     this.#isProbed = true
     this.probeAt = Infinity
   }
 
-  /** An answer has come, after this time. */
+  /** Called when an answer has come. `took` is the time since its request. */
   answered(took: number): void {
     this.#answers++
     this.#since = undefined
@@ -62,26 +65,29 @@ export class SilenceDetector {
     this.probeAt = Infinity
   }
 
-  /** An answer has come to a request that no longer waits. A second answer to one request is no sign of life. */
+  /**
+   * Called when an answer has come to a request that no longer waits. It counts only if such an answer was to be expected: a
+   * second answer to the same request does not.
+   */
   answeredLate(): void {
     if (this.#owed === 0) return
     this.#owed--
     this.answered(0)
   }
 
-  /** A sent request was abandoned, so its answer comes late, if at all. */
+  /** Called when a request that was sent is abandoned: its answer may still come. */
   owe(): void {
     this.#owed++
   }
 
-  /** A request timed out. `mark` is what {@link asked} returned for it. */
+  /** Called when a request has timed out. `mark` is the result of {@link asked} for it. */
   timedOut(mark: number): void {
     if (mark === this.#answers) this.#isSilent = true
   }
 
   /**
-   * A request was interrupted. Its caller may not need it any more, so this counts only if the connection has been silent for longer
-   * than its answers take, and than an answer to a ping would have taken.
+   * Called when a request was interrupted. Its caller may just not need it any more. So it counts as timed out only if the
+   * connection has been silent for longer than answers usually take, and (with pings) long enough for the answer to a ping.
    */
   interrupted(mark: number, now: number, timeout: number): void {
     if (this.#since === undefined) return
@@ -89,7 +95,10 @@ export class SilenceDetector {
     if (now - this.#since >= suspect) this.timedOut(mark)
   }
 
-  /** The usual silence: twice the slowest answer, within bounds, and at most half of the request's timeout. */
+  /**
+   * How long a silence is usual: twice the time of the slowest answer, within bounds, and at most half of the request's
+   * timeout.
+   */
   #patience(timeout: number): number {
     return Math.min(timeout / 2, mostPatience, Math.max(2 * this.#slowest, leastPatience))
   }

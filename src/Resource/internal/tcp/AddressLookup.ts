@@ -12,12 +12,12 @@ import { dialFailed, type TcpConnectionError } from "../../TcpConnectionError.ts
 /** One address: what Node's `createConnection` takes. */
 export type Target = { readonly path: string } | { readonly host: string; readonly port: number }
 
-/** Node's resolver is loaded with the first name that is looked up. */
+/** Node's resolver is loaded when the first name is looked up. */
 const loadDns = () => process.getBuiltinModule("node:dns")
 
 /**
- * Alternates the families, starting with that of the first address, and keeps the resolver's order within a family (RFC 8305,
- * section 4): an unreachable family costs one address before the other family is tried.
+ * Alternates IPv4 and IPv6, starting with the family of the first address, and keeps the resolver's order within a family (RFC
+ * 8305, section 4). So if one family is unreachable, the other one is tried after one address.
  */
 export const interleaved = <A extends { readonly family: number }>(addresses: ReadonlyArray<A>): ReadonlyArray<A> => {
   const first = addresses.filter(({ family }) => family === addresses[0]?.family)
@@ -30,7 +30,7 @@ export const interleaved = <A extends { readonly family: number }>(addresses: Re
 const noAddress = (host: string): Error =>
   Object.assign(new Error(`${host} has no address`), { code: "ENOTFOUND", hostname: host })
 
-/** The result of a look-up: all addresses, as requested, or only one. */
+/** The addresses in the result of a look-up, which may also be a single address instead of the requested list. */
 const addressesOf = (found: unknown, family: number | undefined): ReadonlyArray<Dns.LookupAddress> => {
   if (typeof found === "string") return [{ address: found, family: family ?? Net.isIP(found) }]
   return Array.isArray(found) ? found : []

@@ -4,7 +4,10 @@
  * @since 0.1.0
  */
 
-/** The lower, the more informative: no resources on this host, then an answer of the peer, then an unreachable network. */
+/**
+ * Ranks of codes; the lowest is the most informative: no resources on this host, then an answer of the peer, then an
+ * unreachable network.
+ */
 const ranks: ReadonlyMap<string, number> = new Map([
   ["EMFILE", 0],
   ["ENFILE", 0],
@@ -13,7 +16,7 @@ const ranks: ReadonlyMap<string, number> = new Map([
   ["ECONNREFUSED", 1],
   ["ECONNRESET", 1],
   ["ETIMEDOUT", 2],
-  // On a host without IPv6 every IPv6 address fails with these, whatever the state of the peer.
+  // On a host without IPv6, every IPv6 address fails with these codes, also if the peer is up.
   ["EADDRNOTAVAIL", 4],
   ["ENETUNREACH", 4],
   ["EACCES", 5],
@@ -26,8 +29,8 @@ const rankOf = (error: unknown): number =>
   error instanceof Error && "code" in error && typeof error.code === "string" ? ranks.get(error.code) ?? 3 : 6
 
 /**
- * The only failure itself, or an `AggregateError` in Node's form, with the most informative failure first and with its
- * code.
+ * A single failure is returned unchanged. Several are combined in an `AggregateError` in Node's form, with the most informative
+ * one first and with its code.
  */
 export const combinedError = (failures: ReadonlyArray<unknown>): unknown => {
   const sorted = [...failures].sort((one, other) => rankOf(one) - rankOf(other))

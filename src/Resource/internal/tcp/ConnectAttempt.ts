@@ -14,7 +14,7 @@ export interface SocketReservation {
   readonly end: () => void
 }
 
-/** One of these is called once, unless the attempt is destroyed before. */
+/** The outcome of an attempt. Unless the attempt is destroyed before, one of these functions is called once. */
 export interface AttemptEvents {
   readonly connected: (attempt: ConnectAttempt) => void
   readonly failed: (attempt: ConnectAttempt, error: unknown) => void
@@ -31,8 +31,8 @@ export class ConnectAttempt {
   readonly #stopListening: () => void
 
   /**
-   * A Unix socket has its descriptor when it is created. A TCP socket gets it in the step that starts the connection, right after
-   * the event that announces it, so a microtask later it exists or never will.
+   * A Unix socket has its descriptor when it is created. A TCP socket gets its descriptor in the step that starts to connect,
+   * right after the event `connectionAttempt`. So one microtask after this event, the descriptor exists or never will.
    */
   constructor(target: Target, raw: Net.Socket, room: SocketReservation, outcomes: AttemptEvents) {
     this.target = target
@@ -60,7 +60,7 @@ export class ConnectAttempt {
     this.#stopListening()
   }
 
-  /** Destroys the socket, whose descriptor is free when this returns, and returns the reservation. */
+  /** Destroys the socket and returns the reservation. The descriptor is free when this function returns. */
   destroy(): void {
     this.#stopListening()
     // Later errors do not matter, but an `error` event without a listener would end the process.

@@ -53,10 +53,12 @@ const timedOut = ({ attempts: { failures }, endpoint, phase, settings }: Dial): 
     })
   })
 
-/** Loads Node's TLS with the first connection that uses it: that takes as long as the rest of a pool's bundle. */
+/**
+ * Loads Node's TLS when the first connection uses it, because loading it takes as long as loading all other modules of a pool.
+ */
 const loadTls = () => process.getBuiltinModule("node:tls")
 
-/** RFC 6066 forbids a dot at the end of a server name in the TLS extension, and IP addresses. */
+/** A server name for TLS. RFC 6066 forbids a dot at its end, and IP addresses. */
 const withoutDot = (name: string): string => name.replace(/\.$/, "")
 
 /** Reads the TLS options, so that an invalid certificate fails before a socket is opened. */
@@ -80,14 +82,14 @@ const connectRaw = (target: Target, { keepAlive, noDelay }: DialSettings): Net.S
     keepAliveInitialDelay: keepAlive === undefined ? 0 : Duration.toMillis(keepAlive)
   })
 
-/** Takes over a connected socket, or wraps it with TLS, which then owns it. */
+/** Uses a connected socket as it is, or wraps it with TLS, which then owns it. */
 const adopt = (dial: Dial, raw: Net.Socket, target: Target, tls: Tls.ConnectionOptions | undefined): TcpSocket => {
   const { attempts, name, settings } = dial
   name?.connected(target)
   const use = { settings, reclaim: () => attempts.reclaim(), isCurrent: () => name?.mayLease(target) ?? true }
   if (tls === undefined) return ready(watch(dial.endpoint, raw, use))
   dial.phase = "Handshake"
-  // TLS reports errors of the raw socket as well.
+  // TLS also reports the errors of the raw socket, so they are ignored here.
   raw.on("error", () => {})
   const secure = loadTls().connect({ ...peerOf(dial.endpoint), ...tls, socket: raw })
   const socket = watch(dial.endpoint, secure, use)
@@ -166,8 +168,8 @@ const close = ({ attempts, name, settings }: Dial): Effect.Effect<void> => {
  * Dials, and closes the socket when the scope ends: gracefully if it was connected, at once if it was not. Its descriptor
  * is free when the finalizer has ended.
  *
- * The finalizer is added before anything is opened, and each socket is recorded in the step that opens it, so an interruption
- * cannot lose a socket. In a closed scope nothing is opened.
+ * The finalizer is added before anything is opened, and each socket is recorded in the step that opens it. So an interruption
+ * leaves no socket open, and nothing is opened in a closed scope.
  */
 export const dial = (
   endpoint: Endpoint,

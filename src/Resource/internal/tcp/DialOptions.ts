@@ -1,5 +1,5 @@
 /**
- * How a connection is dialled and closed, as users write it.
+ * The options of a connection, with their defaults and checks.
  *
  * @since 0.1.0
  */
@@ -17,30 +17,33 @@ import { ResolvedNames } from "./ResolvedNames.ts"
  * @since 0.1.0
  */
 export interface Options {
-  /** Bound on name look-up, dial and TLS handshake together; above 0. @default 10 seconds */
+  /** The most time for look-up, dial and TLS handshake together; above 0. @default 10 seconds */
   readonly connectTimeout?: Duration.Input | undefined
   /**
-   * How long a read waits for the next bytes before it fails with `ReadTimeout`; above 0. What was asked for may still come,
-   * so a pool closes the connection then. @default no limit
+   * How long a read waits for the next bytes before it fails with `ReadTimeout`; above 0. The answer may still come later, so a
+   * pool then closes the connection. @default no limit
    */
   readonly readTimeout?: Duration.Input | undefined
   /**
-   * Whether the process may end while the connection is open and idle: only a connect, a read, a write and the closing keep it
-   * alive then. The kernel closes what is left open. @default false
+   * Whether the process may end while the connection is open and idle. Then only a connect, a read, a write or the closing
+   * keeps the process alive, and the kernel closes idle connections when it ends. @default false
    */
   readonly allowExitOnIdle?: boolean | undefined
-  /** How long the peer's end is awaited after ours before the socket is destroyed; 0 or more. @default the pool's, else 2 seconds */
+  /**
+   * How long to wait for the peer's end of the connection, after ours, before the socket is destroyed; 0 or more.
+   * @default the pool's, else 2 seconds
+   */
   readonly closeTimeout?: Duration.Input | undefined
   /** Send small writes at once (TCP_NODELAY). @default true */
   readonly noDelay?: boolean | undefined
   /** Idle time after which the kernel probes the peer, at least 1 second, or `false` for no probes. @default 30 seconds */
   readonly keepAlive?: Duration.Input | false | undefined
-  /** TLS: `true` for the defaults, or Node's options. The host is the server name unless it is an address. @default false */
+  /** TLS: `true` for the defaults, or Node's options. The server name is the host, unless that is an address. @default false */
   readonly tls?: boolean | Tls.ConnectionOptions | undefined
   /**
-   * Looks the addresses of a host name up, asked for all of them (`all: true`), the best first. They are tried in this order,
-   * the families in turns, each 250 milliseconds after the one before it or as soon as that has failed, until one is
-   * connected or `connectTimeout` is over. @default Node's `dns.lookup`
+   * Looks up the addresses of a host name. It is called with `all: true` and returns all addresses, the best first. They are
+   * tried in this order, but with IPv4 and IPv6 in turns. The next address is tried after 250 milliseconds, or as soon as the
+   * one before has failed. @default Node's `dns.lookup`
    */
   readonly lookup?: Net.LookupFunction | undefined
 }
@@ -53,9 +56,9 @@ export interface Options {
  */
 export interface ReuseOptions extends Options {
   /**
-   * How often the name of an endpoint is looked up again while connections to it are open; above 0, or `false` for never. A connection
-   * whose address the name has had in none of the last two look-ups is not leased again, as soon as a dial to one of its present addresses
-   * has succeeded. @default 30 seconds
+   * How often the name of an endpoint is looked up again while connections to it are open; above 0, or `false` for never. If
+   * the last two look-ups did not return the address of a connection, and a dial to another address has succeeded, that
+   * connection is not leased again. @default 30 seconds
    */
   readonly refreshAddresses?: Duration.Input | false | undefined
 }

@@ -17,7 +17,10 @@ import type { SocketReservation } from "./ConnectAttempt.ts"
 
 const unlimited: SocketReservation = { claim: Service.unreserved, end: () => {} }
 
-/** Reserves a further descriptor for a dial, without waiting. A refusal is not counted, because the dial goes on without it. */
+/**
+ * Reserves a further descriptor for a dial, without waiting. A refusal is not counted, because the dial continues without that
+ * descriptor.
+ */
 export const reserveMoreIn =
   (context: Context.Context<never>, endpoint: Endpoint) => (): SocketReservation | undefined => {
     const monitor = Context.getOption(context, ResourceMonitor)
@@ -28,13 +31,13 @@ export const reserveMoreIn =
     return unsafe && claim && { claim, end: () => unsafe.end(claim) }
   }
 
-/** Takes over the reservation of a retry attempt that has passed the gate, if it is free. The result returns it. */
+/** Takes the reservation of the retry attempt around the dial, if no other dial uses it. The result returns it. */
 const takeReservation = (claim: Service.Reservation): (() => void) | undefined =>
   claim === Service.unreserved ? undefined : claim.take === undefined ? () => {} : claim.take()
 
 /**
- * Reserves a descriptor for a dial, unless it belongs to a retry attempt that has passed the gate and has no other connection
- * open or under way. The reservation ends with the dial.
+ * Reserves a descriptor for a dial. If the dial is in a retry attempt whose reservation is not used yet, it uses that one. The
+ * reservation ends with the dial.
  */
 export const withReservation = <A, R>(
   endpoint: Endpoint,
@@ -58,8 +61,8 @@ export const withReservation = <A, R>(
   })
 
 /**
- * Attributes a failed dial to this host if no descriptor is free: then the look-up of a name fails as if the name did not
- * exist.
+ * Gives a failed dial the cause `ResourceExhausted` if no descriptor is free on this host. Without that, a failed look-up would
+ * seem to show that the name does not exist.
  */
 export const explainFailure = (
   endpoint: Endpoint,

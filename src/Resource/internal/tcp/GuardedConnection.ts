@@ -18,8 +18,9 @@ import type { Origin } from "../../../Monitor/Leak.ts"
 import { ResourceMonitor } from "../../../Monitor/Service.ts"
 
 /**
- * The guarded handle of a connection. Everything that can use or close the connection refers to it: the user's connection, the
- * fibers that read or write, and the finalizer in the user's scope. When it is garbage-collected, none of them is left.
+ * The guarded handle of a connection. Everything that can use or close the connection refers to the handle: the user's
+ * connection, the fibers that read or write, and the finalizer in the user's scope. So when the handle is garbage-collected,
+ * none of these exists any more.
  */
 export class GuardedHandle<out A> {
   readonly value: A
@@ -28,7 +29,10 @@ export class GuardedHandle<out A> {
     this.value = value
   }
 
-  /** Runs an effect whose fiber refers to this handle until it has ended, also while only the socket refers to the fiber. */
+  /**
+   * Runs an effect whose fiber refers to this handle until the effect has ended. So the handle is not collected while the fiber
+   * waits, even if only the socket refers to the fiber.
+   */
   hold<B, E>(effect: Effect.Effect<B, E>): Effect.Effect<B, E> {
     return Effect.onExitPrimitive(effect, () => this.#ended())
   }
@@ -52,7 +56,8 @@ const report = (origin: Origin): Effect.Effect<void> =>
     )
   })
 
-// Everything else in the user's context may refer to the scope whose collection is to be noticed.
+// The services that a report needs. Any other service may refer to the user's scope, and would keep it from being
+// garbage-collected.
 const reporting = Context.pick(
   Clock.Clock,
   ResourceMonitor,
@@ -87,8 +92,8 @@ export interface OpenRequest {
 }
 
 /**
- * Provides a scope without keeping a reference to the one that it replaces: a context is a chain that still contains overridden
- * services, and acquired resources keep their context for finalizers.
+ * Provides a scope without a reference to the user's scope. A context still contains services that were overridden, and
+ * finalizers keep their context, so the user's scope is removed first.
  */
 const provideScopeAlone = <A, E, R>(
   effect: Effect.Effect<A, E, R>,
@@ -102,8 +107,8 @@ const provideScopeAlone = <A, E, R>(
   )
 
 /**
- * Acquires a resource in a scope that has no reference to the user's scope, and closes that scope with the user's.
- * What `open` acquires must not refer to the handle; what `facade` returns to the user must. When the handle is
+ * Acquires a resource in a scope that has no reference to the user's scope, and closes that scope with the user's. The resource
+ * of `open` must not refer to the handle, and the result of `facade`, which the user gets, must. When the handle is
  * garbage-collected, the resource is closed and reported as lost.
  */
 export const acquireGuarded = <A, B, E, R>(
@@ -124,7 +129,7 @@ export const acquireGuarded = <A, B, E, R>(
     const context = yield* Effect.context<never>()
     return yield* Effect.sync(() => {
       handle = new GuardedHandle(value)
-      // The unformatted stack of a call site can refer to the user's scope as well.
+      // A call site whose text was not formatted yet may also refer to the user's scope.
       asked.site?.release()
       gcGuard = guardOf(inner, context, asked)
       addGuard(handle, gcGuard)

@@ -11,14 +11,14 @@ import type { Reservation } from "../../../Monitor/Service.ts"
 import type { Target } from "./AddressLookup.ts"
 import { ConnectAttempt, type SocketReservation } from "./ConnectAttempt.ts"
 
-/** How long an attempt is alone before the next address is tried too: the "Connection Attempt Delay" of RFC 8305, in ms. */
+/** How many milliseconds after one attempt the next address is tried too: the "Connection Attempt Delay" of RFC 8305. */
 const attemptDelay = 250
 
-/** What a dial provides. */
+/** The functions of a dial that the attempts use. */
 export interface AttemptOptions<A> {
   /** Starts to connect. May throw. */
   readonly connect: (target: Target) => Net.Socket
-  /** Takes over the connected socket, in the same step. May throw. */
+  /** Called with the connected socket, in the same step. May throw. */
   readonly adopt: (raw: Net.Socket, target: Target) => A
   /** The dial's reservation, of one descriptor. */
   readonly claim: Reservation
@@ -27,8 +27,8 @@ export interface AttemptOptions<A> {
 }
 
 /**
- * The sockets of a dial until one of them is connected, each with its reservation. However the dial ends, {@link end} has to
- * be called: then only the adopted socket is left.
+ * The sockets of a dial until one of them is connected, each with its reservation. At the end of the dial, in any case,
+ * {@link end} has to be called: then only the adopted socket is left.
  */
 export class HappyEyeballs<A> {
   /** The failures of the addresses that were tried. */
@@ -53,8 +53,9 @@ export class HappyEyeballs<A> {
   }
 
   /**
-   * Tries the targets until one is connected: the next one starts when the last attempt has failed, or beside it after
-   * {@link attemptDelay}. A winner destroys the others. It completes when there is a winner or no target left.
+   * Tries the targets until one is connected. The next attempt starts when the last one has failed, or {@link attemptDelay}
+   * after it. The first connected socket wins, and the others are destroyed. It completes when there is a winner, or when all
+   * targets have failed.
    */
   run(targets: ReadonlyArray<Target>): Effect.Effect<void> {
     const step: Effect.Effect<void> = Effect.suspend(() => {
@@ -74,7 +75,7 @@ export class HappyEyeballs<A> {
     })
   }
 
-  /** Reserves the descriptor of the adopted socket again. Call it just before that is closed. */
+  /** Reserves the descriptor of the adopted socket again. Call it just before that socket is closed. */
   reclaim(): void {
     this.#reclaim?.()
   }
@@ -106,7 +107,10 @@ export class HappyEyeballs<A> {
     })
   }
 
-  /** Starts the attempt on the next address; `false` if there is none, or no reservation for it beside the pending attempts. */
+  /**
+   * Starts the attempt on the next address; `false` if there is no address left, or no reservation for another attempt at the
+   * same time.
+   */
   #startNext(): boolean {
     const room = this.#queue.length === 0 ? undefined : this.#room()
     const target = room && this.#queue.shift()
@@ -151,7 +155,7 @@ export class HappyEyeballs<A> {
     this.#onChange?.()
   }
 
-  /** Exchanges the reservation of the winner for the dial's own. */
+  /** Moves the winner from its own reservation to that of the dial. */
   #moveClaim(from: SocketReservation): () => void {
     from.end()
     this.#isMainFree = false

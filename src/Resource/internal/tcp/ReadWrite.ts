@@ -1,8 +1,8 @@
 /**
  * Reads and writes the bytes of a raw socket, with back-pressure.
  *
- * Effect's `NodeSocket.fromDuplex` does the same for any duplex stream. It brings `Schema` along, which is more than half
- * of what a function with a pool and its connections ships; see docs/decisions/0006.
+ * Effect's `NodeSocket.fromDuplex` does the same for any duplex stream. It is not used because it imports `Schema`, which would
+ * be more than half of the bundle of a function with a pool; see docs/decisions/0006.
  *
  * @since 0.1.0
  */
@@ -24,7 +24,7 @@ const failWith = (reason: TcpConnectionErrorReason): Effect.Effect<never, TcpCon
 const closed = ({ endpoint, raw }: TcpSocket, reused: boolean): Effect.Effect<never, TcpConnectionError> =>
   failWith(new ConnectionClosed({ endpoint, bytesRead: raw.bytesRead, reused }))
 
-/** The error that broke the connection. Errors after we have destroyed it are our own doing. */
+/** The error that broke the connection; `null` if this side has destroyed it, because later errors follow from that. */
 const brokenBy = ({ error, forced, raw }: TcpSocket): Error | null => forced ? null : error ?? raw.errored
 
 /** The result of a read: bytes, the end, or the error of the connection; `undefined` while there is none. */
@@ -79,7 +79,7 @@ const awaitEvents = <A>(
 const readNext = (socket: TcpSocket, keepsAlive: boolean): Effect.Effect<Uint8Array, TcpConnectionError> =>
   awaitEvents(socket, ["readable", "end", "close"], () => look(socket), keepsAlive)
 
-/** Takes bytes from the stream only in the step that passes them to the reader, so that an interrupted read loses none. */
+/** Takes bytes from the stream only in the step that passes them to the reader, so that an interrupted read loses no bytes. */
 export const read = (socket: TcpSocket): Effect.Effect<Uint8Array, TcpConnectionError> => {
   const { readTimeout } = socket.settings
   if (readTimeout === undefined) return readNext(socket, true)
@@ -93,7 +93,7 @@ export const read = (socket: TcpSocket): Effect.Effect<Uint8Array, TcpConnection
   return Effect.suspend(() => look(socket) ?? waiting)
 }
 
-/** As {@link read}, for a permanent reader: without a timeout, and it does not keep the process alive. */
+/** As {@link read}, for a fiber that reads all the time: it has no timeout and does not keep the process alive. */
 export const readInBackground = (socket: TcpSocket): Effect.Effect<Uint8Array, TcpConnectionError> =>
   readNext(socket, false)
 
@@ -107,7 +107,7 @@ const refusal = (socket: TcpSocket, reused: boolean): Effect.Effect<never, TcpCo
 
 const hasSpace = ({ raw }: TcpSocket): boolean => raw.writable && !raw.writableNeedDrain
 
-/** Waits until the socket takes more bytes. Fails if it has ended, because then no `drain` event comes. */
+/** Waits until the socket accepts more bytes. Fails if the socket has ended, because then no `drain` event comes. */
 const untilSpace = (socket: TcpSocket, reused: () => boolean): Effect.Effect<void, TcpConnectionError> =>
   awaitEvents(socket, ["drain", "close"], () => {
     if (!socket.raw.writable) return refusal(socket, reused())
@@ -115,8 +115,8 @@ const untilSpace = (socket: TcpSocket, reused: () => boolean): Effect.Effect<voi
   }, true)
 
 /**
- * Waits until the buffer has space, writes the bytes, and waits until it has space again. So an interrupted writer leaves only
- * its own bytes in the buffer, and the next writer adds none before they are sent.
+ * Waits until the buffer has space, writes the bytes, and waits until the buffer has space again. So each writer adds its bytes
+ * only after those of the writers before it are sent, even if one of these was interrupted.
  */
 export const write = (socket: TcpSocket, data: Uint8Array | string): Effect.Effect<void, TcpConnectionError> => {
   const send = Effect.suspend(() => {

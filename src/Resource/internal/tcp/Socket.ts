@@ -16,7 +16,7 @@ import type { Endpoint } from "../../Endpoint.ts"
  *
  * - `Graceful`: both sides sent their end (FIN).
  * - `Reset`: the connection broke with an error, whose code is in `code` (`ECONNRESET` when the peer reset it).
- * - `Forced`: we destroyed the socket, because the peer did not end its side within `closeTimeout` or by `abort`.
+ * - `Forced`: this side destroyed the socket: by `abort`, or because the peer did not end its side within `closeTimeout`.
  *
  * @category models
  * @since 0.1.0
@@ -42,7 +42,7 @@ export interface TcpSocket {
   readonly endpoint: Endpoint
   readonly settings: UseSettings
   readonly raw: Net.Socket
-  /** Done as soon as the peer has ended its side or the socket is gone: it must not be leased any more. */
+  /** Done as soon as the peer has ended its side, or the socket has ended: it must not be leased any more. */
   readonly dead: Deferred.Deferred<void>
   /** Done when the socket is closed and its descriptor is free. */
   readonly closed: Deferred.Deferred<Ending>
@@ -50,12 +50,12 @@ export interface TcpSocket {
   readonly isCurrent: () => boolean
   /** Ready for use: connected, and with TLS after its handshake. */
   connected: boolean
-  /** Reserves the descriptor again at the gate if its dial still runs. */
+  /** Reserves the descriptor again at the gate, if its dial has not ended. */
   readonly reclaim: () => void
-  /** It is closing, and later bytes are discarded: a reader would stop the flow. */
+  /** It is closing, and bytes that arrive are discarded. A read fails then, because reading would interfere with that. */
   closing: boolean
   forced: boolean
-  /** A read or write was interrupted while it waited: an answer may still come, or a write may be sent in part. */
+  /** A read or write was interrupted while it waited: an answer may still come, or data may have been sent only in part. */
   abandoned: boolean
   /** Bytes were written since the last read that returned some. */
   unanswered: boolean
@@ -63,16 +63,16 @@ export interface TcpSocket {
   served: boolean
   /** How many reads, writes and closes keep the process alive. */
   waiting: number
-  /** The first error that we did not cause. TLS may emit one without ending the stream. */
+  /** The first error that this side did not cause. TLS may emit an error without ending the stream. */
   error: NodeJS.ErrnoException | undefined
   /** Bytes that were received before the peer's end, and not read when closing began. */
   rest: Uint8Array | null
 }
 
 /**
- * Whether the peer's end has arrived, also while unread bytes are still buffered before it. Node emits `end` only when
- * everything has been read, and an idle connection is not read from, so only the stream's own state shows it.
- * The field is not part of Node's types, which the cast is for. Without it such a peer would be noticed on the next use.
+ * Whether the peer's end has arrived, also if there are unread bytes before it. Node emits `end` only when everything has been
+ * read, and nothing reads from an idle connection, so only the stream's internal state shows the end. That field is not part of
+ * Node's types, so there is a cast. If Node removes it, the end is noticed when the connection is used next.
  */
 const hasPeerEnded = (raw: Net.Socket): boolean =>
   (raw as unknown as { readonly _readableState?: { readonly ended?: boolean } })._readableState?.ended === true
@@ -85,8 +85,8 @@ const endingOf = ({ error, forced, raw }: TcpSocket): Ending => ({
 })
 
 /**
- * Watches a socket from the step in which it is created or connected, so that no event is missed. The listeners stay for the
- * socket's whole life, so that no late `error` event is unhandled.
+ * Watches a socket from the step in which it is created or connected, so that no event is missed. The listeners are never
+ * removed, so that there is a listener for a late `error` event.
  */
 export const watch = (
   endpoint: Endpoint,
@@ -113,7 +113,7 @@ export const watch = (
   }
   const die = () => Deferred.doneUnsafe(socket.dead, Exit.void)
   raw.on("readable", () => {
-    // Reading 0 bytes makes an ended stream emit `end`, and has no effect on any other.
+    // Reading 0 bytes makes a stream that has ended emit `end`, and has no effect on other streams.
     if (raw.readableLength === 0) raw.read(0)
     if (hasPeerEnded(raw)) die()
   })
@@ -154,7 +154,7 @@ const destroy = (socket: TcpSocket): Effect.Effect<Ending> =>
     return Deferred.await(socket.closed)
   })
 
-/** Destroys the socket at once. One that has ended already keeps its ending. */
+/** Destroys the socket at once. If it has already ended, its `Ending` does not change. */
 export const abort = (socket: TcpSocket): Effect.Effect<void> =>
   Effect.suspend(() => {
     socket.closing = true
@@ -163,8 +163,8 @@ export const abort = (socket: TcpSocket): Effect.Effect<void> =>
   }).pipe(Effect.asVoid)
 
 /**
- * Flushes what was written, ends our side, waits for the peer's end up to `closeTimeout`, then destroys the socket.
- * A stuck peer delays no other connection.
+ * Sends the data that was written, ends our side, waits for the peer's end for at most `closeTimeout`, then destroys the
+ * socket. A peer that is stuck delays no other connection.
  */
 export const closeGracefully = (socket: TcpSocket, closeTimeout: Duration.Duration): Effect.Effect<void> =>
   Effect.suspend(() => {
@@ -173,15 +173,15 @@ export const closeGracefully = (socket: TcpSocket, closeTimeout: Duration.Durati
     const { raw } = socket
     socket.closing = true
     hold(socket)
-    // A pool closes a leased connection when its peer has ended, and the borrower may not have read all of the answer.
+    // A pool closes a leased connection when its peer has ended. The borrower may not have read the whole answer by then.
     if (hasPeerEnded(raw) && !raw.destroyed) socket.rest = raw.read()
     raw.end()
-    // Unread bytes would hide the peer's end, so they are discarded. A stream with a `readable` listener does not flow, and
-    // one whose last such listener was just removed stops again unless it has one for `data`.
+    // With unread bytes Node does not emit the peer's end, so they are discarded. For that the stream must flow: it needs a
+    // listener for `data`, and must have none for `readable`.
     raw.removeAllListeners("readable")
     raw.on("data", () => undefined).resume()
     return Deferred.await(socket.closed).pipe(
-      // A finalizer is uninterruptible, and so would be the wait that the timeout has to end.
+      // A finalizer is uninterruptible, but the timeout has to interrupt this wait.
       Effect.interruptible,
       (closed) =>
         timeoutOrElse(closed, {
