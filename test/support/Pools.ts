@@ -7,9 +7,14 @@ import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import { TestClock } from "effect/testing"
 import type { Scripted } from "./ScriptedConnector.ts"
 
-/** Runs a test whose gate lets everybody in. */
+/** Runs a test whose gate lets everybody in. When it fails, its time goes on, so that its pools are drained and it ends. */
 export const test = <A, E>(effect: Effect.Effect<A, E, Scope.Scope | ResourceMonitor.ResourceMonitor>) =>
-  Effect.provide(effect, ResourceMonitor.layerUnlimited)
+  Effect.provide(Effect.onError(effect, () => Effect.forkDetach(timeGoesOn)), ResourceMonitor.layerUnlimited)
+
+/** The time of a test clock goes on for longer than a drain takes. */
+const timeGoesOn = Effect.clockWith((clock) =>
+  "adjust" in clock ? Effect.repeat(Effect.andThen(settle, TestClock.adjust("1 second")), { times: 100 }) : Effect.void
+)
 
 export const fork = Effect.forkChild({ startImmediately: true })
 

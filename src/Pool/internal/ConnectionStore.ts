@@ -8,7 +8,7 @@ import type * as Exit from "effect/Exit"
 import type { Settings } from "../PoolOptions.ts"
 import type { Tally } from "../PoolStats.ts"
 import { mostWaiting } from "./Admission.ts"
-import { EndpointPool, makeStrategy, type Strategy } from "./EndpointPool.ts"
+import { type EndpointPool, makeStrategy, type Strategy } from "./EndpointPool.ts"
 import { checkAt, expiresAt } from "./Expiry.ts"
 import {
   type CoreEnvironment,
@@ -142,7 +142,7 @@ export class ConnectionStore<K, A> {
     if (endpoint.pool !== undefined) return endpoint.pool
     this.#endpoints.add(endpoint)
     const { concurrency, maxPerEndpoint: max } = this.#settings
-    return endpoint.pool = new EndpointPool({
+    return endpoint.pool = this.#env.makePool({
       clock: this.#env.clock.lastReading,
       concurrency,
       max,

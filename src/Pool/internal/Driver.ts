@@ -25,6 +25,7 @@ import type { RegisteredPool } from "../PoolRegistry.ts"
 import type { PoolAccess } from "./Borrow.ts"
 import { type Closer, closerIn, reportDefects } from "./CloseConnection.ts"
 import * as Diagnostics from "./Diagnostics.ts"
+import { EndpointPool } from "./EndpointPool.ts"
 import { hookOf, HookReports } from "./HealthChecks.ts"
 import { SlotHolders } from "./Leases.ts"
 import { openConnection, openingContext } from "./OpenConnection.ts"
@@ -213,6 +214,7 @@ export const makeDriver = <K, A, E, R>(
     nextTurn: (act) => dispatcher.scheduleTask(act, 0),
     later: laterOn(clock.clock),
     slotHolders,
+    makePool: (pool) => new EndpointPool(pool),
     outbox,
     noticesDeath: watch !== undefined,
     isReusable: reusableOf(connector, fork),

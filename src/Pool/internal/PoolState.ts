@@ -22,7 +22,7 @@ import type { PoolError } from "../PoolError.ts"
 import type { Settings } from "../PoolOptions.ts"
 import type { Observers, Tally } from "../PoolStats.ts"
 import { type EndpointState, healthy, noSetbacks, type Setbacks } from "./DialPolicy.ts"
-import type { EndpointPool, Item } from "./EndpointPool.ts"
+import type { EndpointPool, Item, Options } from "./EndpointPool.ts"
 
 /** Where a pool is in its life. `Waiting` and `Refusing` are the two ways of being suspended. */
 export type Status = "Open" | "Waiting" | "Refusing" | "Draining" | "Closed"
@@ -506,6 +506,10 @@ export interface Environment<K, A> {
   readonly nextTurn: (act: () => void) => void
   /** Acts so many milliseconds later, or at once where the clock is not that of the platform. */
   readonly later: (act: () => void, millis: number) => void
+  /** Makes the Pool of an endpoint. It is Effect's, or a plain one where the core alone is explored. */
+  readonly makePool: (
+    options: Options<Lease<K, A>, PooledConnection<K, A>>
+  ) => EndpointPool<Lease<K, A>, PooledConnection<K, A>>
   /** What the core wants done. */
   readonly outbox: Outbox<K, A>
   /** Whether the connector notices the death of a connection. */

@@ -20,11 +20,13 @@ export interface Options {
 /** What has a lease, or waits for one: a borrower, a dial, a check. */
 interface Holder {
   item: Item<Holder> | undefined
+  /** By `Pool.use`, by a lease that it ends itself, or by one that it leaves behind, as in a scope that others close. */
+  readonly way: "use" | "get" | "hold"
   /** Lets it go on with the lease that it has been given. */
   wake: () => void
 }
 
-const makeHolder = (item?: Item<Holder>): Holder => ({ item, wake: () => {} })
+const makeHolder = (item?: Item<Holder>, way: Holder["way"] = "get"): Holder => ({ item, way, wake: () => {} })
 
 /** Tasks of all fibers, run one by one. */
 class Tasks {
@@ -67,6 +69,8 @@ class History {
   readonly #borrowers = new Set<Holder>()
   readonly #dials = new Set<Holder>()
   readonly #checks = new Set<Holder>()
+  /** Those whose borrowers have ended. */
+  readonly #held = new Set<Holder>()
   /** Ends a pause of a borrower. */
   readonly #pauses: Array<() => void> = []
   /** What has gone wrong on a fiber. */
@@ -127,6 +131,8 @@ class History {
       () => this.#endDial(),
       () => this.#startCheck(),
       () => this.#endCheck(),
+      () => this.#letGo(),
+      () => this.#letGo(),
       () => this.#removeIdle(),
       () => this.#removeAny(),
       () => this.#reserve(),
@@ -193,6 +199,18 @@ class History {
     Effect.runSync(this.#end(check))
   }
 
+  /** Ends a lease that was left behind, on another fiber. */
+  #letGo(): void {
+    const held = this.#oneOf([...this.#held])
+    if (held === undefined) return
+    this.#fork(Effect.andThen(operations(this.#upTo(10)), Effect.suspend(() => this.#endHeld(held))))
+  }
+
+  #endHeld(held: Holder): Effect.Effect<void> {
+    this.#held.delete(held)
+    return this.#end(held)
+  }
+
   #removeIdle(): void {
     const item = this.#oneOf(this.#model.available.filter((each) => this.#model.leases(each) === 0))
     if (item !== undefined) this.#remove(item)
@@ -207,7 +225,7 @@ class History {
   #remove(item: Item<Holder>): void {
     this.#pool.remove(item)
     this.#model.remove(item)
-    for (const holder of [...this.#borrowers, ...this.#dials, ...this.#checks]) {
+    for (const holder of [...this.#borrowers, ...this.#dials, ...this.#checks, ...this.#held]) {
       if (holder.item !== item) continue
       holder.item = undefined
       this.#dials.delete(holder)
@@ -239,7 +257,7 @@ class History {
   // A borrower
 
   #borrowing(depth: number): Effect.Effect<void, string> {
-    const holder = makeHolder()
+    const holder = makeHolder(undefined, this.#oneOf(["use", "use", "get", "hold"] as const))
     this.#borrowers.add(holder)
     const ending = this.#random()
     const inner = depth > 1 ? this.#borrowing(depth - 1) : Effect.void
@@ -250,10 +268,12 @@ class History {
       Effect.andThen(inner),
       Effect.andThen(ending < 0.7 ? Effect.void : ending < 0.85 ? Effect.fail("no") : Effect.die("no"))
     )
-    return Effect.onExit(Effect.withFiber((fiber) => this.#begin(holder, body, fiber)), () => {
+    return Effect.onExit(Effect.withFiber((fiber) => this.#begin(holder, body, fiber)), (exit) => {
       this.#borrowers.delete(holder)
       removeFrom(this.#waiting, holder)
-      return this.#end(holder)
+      if (holder.way !== "hold" || Exit.isFailure(exit)) return this.#end(holder)
+      this.#held.add(holder)
+      return Effect.void
     })
   }
 
@@ -262,7 +282,7 @@ class History {
     const item = this.#pool.next
     if (item === undefined) return Effect.andThen(this.#wait(holder), body)
     holder.item = item
-    if (mayYield(fiber)) {
+    if (holder.way !== "use" || mayYield(fiber)) {
       this.#take(item)
       return body
     }
@@ -334,6 +354,7 @@ class History {
       if (this.#waiting.length > 0 && this.#model.items.size < this.#model.max) this.#dial()
       this.#endDial()
       this.#endCheck()
+      this.#letGo()
       this.#resume()
       this.#unreserve()
       this.#runTasks(10)
@@ -360,6 +381,7 @@ class History {
       this.#resume()
       this.#endCheck()
       this.#endDial()
+      this.#letGo()
       if (this.#chance(0.3)) this.#removeAny()
       if (this.#chance(0.3)) this.#interrupt()
       this.#runTasks(this.#upTo(10))
@@ -374,6 +396,7 @@ class History {
   }
 
   #endOthers(): void {
+    for (const held of this.#held) Effect.runSync(this.#endHeld(held))
     while (this.#dials.size + this.#checks.size > 0) {
       this.#endDial()
       this.#endCheck()

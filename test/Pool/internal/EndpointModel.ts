@@ -7,10 +7,10 @@ interface Counts {
   reserved: number | undefined
 }
 
-export class EndpointModel<H> {
-  readonly items = new Map<Item<H>, Counts>()
+export class EndpointModel<H, C = unknown> {
+  readonly items = new Map<Item<H, C>, Counts>()
   /** The items with room, the one that came back last at first. */
-  readonly available: Array<Item<H>> = []
+  readonly available: Array<Item<H, C>> = []
   readonly concurrency: number
   max: number
 
@@ -19,42 +19,42 @@ export class EndpointModel<H> {
     this.max = max
   }
 
-  leases(item: Item<H>): number {
+  leases(item: Item<H, C>): number {
     return this.#counts(item).leases
   }
 
-  isReserved(item: Item<H>): boolean {
+  isReserved(item: Item<H, C>): boolean {
     return this.#counts(item).reserved !== undefined
   }
 
-  open(item: Item<H>): void {
+  open(item: Item<H, C>): void {
     this.items.set(item, { leases: 1, reserved: this.concurrency > 1 ? 0 : undefined })
   }
 
-  lease(item: Item<H>): void {
+  lease(item: Item<H, C>): void {
     if (++this.#counts(item).leases === this.concurrency) this.#withdraw(item)
   }
 
-  release(item: Item<H>): void {
+  release(item: Item<H, C>): void {
     this.#counts(item).leases--
     this.#offer(item)
   }
 
-  reserve(item: Item<H>): void {
+  reserve(item: Item<H, C>): void {
     const counts = this.#counts(item)
     if (this.concurrency === 1) return
     counts.reserved ??= Math.max(counts.leases - 1, 0)
     this.#withdraw(item)
   }
 
-  unreserve(item: Item<H>): void {
+  unreserve(item: Item<H, C>): void {
     const counts = this.#counts(item)
     if (counts.reserved === undefined) return
     counts.reserved = undefined
     this.#offer(item)
   }
 
-  remove(item: Item<H>): void {
+  remove(item: Item<H, C>): void {
     this.items.delete(item)
     this.#withdraw(item)
   }
@@ -78,19 +78,19 @@ export class EndpointModel<H> {
     }
   }
 
-  #counts(item: Item<H>): Counts {
+  #counts(item: Item<H, C>): Counts {
     const counts = this.items.get(item)
     if (counts === undefined) throw new Error("the model has no such item")
     return counts
   }
 
-  #offer(item: Item<H>): void {
+  #offer(item: Item<H, C>): void {
     const { leases, reserved } = this.#counts(item)
     if (leases >= this.concurrency || reserved !== undefined || this.available.includes(item)) return
     this.available.unshift(item)
   }
 
-  #withdraw(item: Item<H>): void {
+  #withdraw(item: Item<H, C>): void {
     const index = this.available.indexOf(item)
     if (index >= 0) this.available.splice(index, 1)
   }

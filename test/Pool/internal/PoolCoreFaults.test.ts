@@ -41,6 +41,17 @@ const pathTo = (rules: Rules, depth = 4): string => {
 const store = ConnectionStore.prototype
 
 describe("a fault in the pool's core is found", () => {
+  it("when the cap of the pool is off by one", () => {
+    const path = pathTo({ ...plain, planted: { maxTotal: 3 } })
+    assert.match(path, /^3 slots of 2: ask a, ask a, ask b$/)
+  })
+
+  it("when the cap of an endpoint is off by one", () => {
+    const options = { maxPerEndpoint: 1, maxTotal: 2 }
+    const path = pathTo({ ...plain, options, planted: { maxPerEndpoint: 2 } })
+    assert.match(path, /^2 slots of 1 for one endpoint: ask a, ask a$/)
+  })
+
   it("when the wake-up after a freed slot is lost", () => {
     const { run } = Dispatcher.prototype
     const { free } = SlotRelease.prototype
@@ -89,7 +100,7 @@ describe("a fault in the pool's core is found", () => {
       }
     }
     const path = planted(store, "freeSlot", twice, () => pathTo({ ...plain, leavesBehind: true }))
-    assert.match(path, / in the world, -1,.*: ask a, open 0, end 0 Interruption, leave close 0$/)
+    assert.match(path, / in the world, 0,0,-1,0,0 in the core: ask a, open 0, end 0 Interruption, leave close 0$/)
   })
 
   it("when the item of a promised connection can be leased by another borrower", () => {
@@ -100,6 +111,6 @@ describe("a fault in the pool's core is found", () => {
       }
     }
     const path = planted(store, "takeItem", broken, () => pathTo(plain))
-    assert.match(path, /1,0,0 in Effect's Pool, 0,1,0 in the core: ask a, end 0 Interruption, open 0, ask a$/)
+    assert.match(path, /1,0,0 in the endpoint's Pool, 0,1,0 in the core: ask a, end 0 Interruption, open 0, ask a$/)
   })
 })

@@ -6,6 +6,7 @@ import { type Clock, Context, Duration, Effect, Exit, type Fiber, Scope } from "
 import { AgeClock } from "../../../src/internal/AgeClock.ts"
 import { loopTurns } from "../../../src/internal/LoopTurns.ts"
 import { CommandRunner } from "../../../src/Pool/internal/Driver.ts"
+import { EndpointPool } from "../../../src/Pool/internal/EndpointPool.ts"
 import { PoolCore } from "../../../src/Pool/internal/PoolCore.ts"
 import {
   type CloseEvents,
@@ -20,6 +21,7 @@ import * as Failure from "../../../src/Retry/Failure.ts"
 import { AttemptFailed } from "../../../src/Retry/internal/Decision.ts"
 import * as RetryPolicy from "../../../src/Retry/RetryPolicy.ts"
 import { seeded } from "../../support/random.ts"
+import * as PlainPool from "./PlainPool.ts"
 
 export const keys = ["a", "b"]
 const borrowerCount = 3
@@ -41,6 +43,10 @@ export interface Rules {
   readonly operator: boolean
   /** The seed of the random numbers that the core draws. Without one they are all the same. */
   readonly seed?: number
+  /** The items of endpoints are those of Effect's Pools, and not of plain ones. */
+  readonly withEffect?: boolean
+  /** What the core is given in the place of these options: a fault that is planted in it. */
+  readonly planted?: Partial<Options<string, number, never, never>>
 }
 
 /** Borrowers and dials alone. */
@@ -122,7 +128,7 @@ interface Dial {
   readonly number: number
   readonly pending: PendingDial<string, number>
   readonly fiber: FakeFiber
-  state: "At gate" | "Dialing" | "Left behind" | "Over"
+  state: "At gate" | "Dialing" | "Left behind"
   /** Says that a connect that was left behind has ended. */
   ended: () => void
 }
@@ -133,12 +139,12 @@ export interface Connection {
   readonly scope: Scope.Closeable
   readonly watcher: FakeFiber
   probe: FakeFiber | undefined
-  state: "Open" | "Closing" | "Left behind" | "Closed"
+  state: "Open" | "Closing" | "Left behind"
   closable: CloseEvents | undefined
-  /** How often the core has had it closed. */
-  closes: number
   ended: () => void
 }
+
+const retry = RetryPolicy.make({ maxAttempts: 2, initialDelay: 20, maxDelay: 40 })
 
 const settingsByRules = new WeakMap<Rules, Settings>()
 
@@ -150,20 +156,29 @@ const settingsFor = (rules: Rules): Settings => {
     acquireTimeout: 1000,
     idleTimeout: 5000,
     maxRedialDelay: 40,
-    retry: RetryPolicy.make({ maxAttempts: 2, initialDelay: 20, maxDelay: 40 }),
-    ...rules.options
+    retry,
+    ...rules.options,
+    ...rules.planted
   })
   settingsByRules.set(rules, settings)
   return settings
 }
 
+const capsIn = ({ maxPerEndpoint, maxTotal }: Rules["options"]) => ({
+  ...maxPerEndpoint === undefined ? {} : { maxPerEndpoint },
+  ...maxTotal === undefined ? {} : { maxTotal }
+})
+
 export class World {
   readonly rules: Rules
   readonly settings: Settings
+  /** What is asked of the core. */
+  caps: { readonly maxPerEndpoint: number; readonly maxTotal: number }
   readonly core: PoolCore<string, number>
   readonly borrowers: ReadonlyArray<Borrower>
-  readonly dials: Array<Dial> = []
-  /** By the number of their dial. */
+  /** Those that are not over. */
+  readonly dials = new Map<number, Dial>()
+  /** Those that are not closed, by the number of their dial. */
   readonly connections = new Map<number, Connection>()
   readonly timers = new Set<{ readonly due: number; readonly ring: Effect.Effect<unknown> }>()
   now = 0
@@ -176,6 +191,7 @@ export class World {
   readonly #microtasks: Array<() => void> = []
   readonly #turns: Array<() => void> = []
   #slept = 0
+  #dialed = 0
 
   constructor(rules: Rules) {
     this.rules = rules
@@ -183,6 +199,8 @@ export class World {
       ...{ number, lease: undefined, isChecking: false, outcome: "None" }
     }))
     this.settings = { ...settingsFor(rules) }
+    const { maxPerEndpoint, maxTotal } = this.settings
+    this.caps = { maxPerEndpoint, maxTotal, ...capsIn(rules.options) }
     const clock = new AgeClock(this.#clock)
     const runner = this.#runner()
     const outbox = new Outbox<string, number>(
@@ -197,6 +215,7 @@ export class World {
       fork: (effect) => this.#startTimer(effect),
       nextTurn: (act) => void this.#turns.push(act),
       later: (act) => act(),
+      makePool: (options) => rules.withEffect === true ? new EndpointPool(options) : PlainPool.make(options),
       outbox,
       noticesDeath: rules.deaths,
       isReusable: undefined,
@@ -238,23 +257,25 @@ export class World {
       case "ask":
         return this.#ask(event.key)
       case "end":
-        return this.#end(this.#at(this.borrowers, event.borrower), event.how)
+        return this.#end(found(this.borrowers[event.borrower]), event.how)
       case "begin dial":
       case "open":
       case "fail":
       case "end dial":
       case "leave dial":
       case "end left dial":
-        return this.#actOnDial(event.do, this.#at(this.dials, event.dial))
+        return this.#actOnDial(event.do, found(this.dials.get(event.dial)))
       case "close":
       case "leave close":
       case "die":
+        return this.#actOnConnection(event.do, found(this.connections.get(event.connection)))
       case "pass check":
       case "fail check":
-        return this.#actOnConnection(event.do, this.#connection(event.connection))
+        return this.#endCheck(event.connection, event.do === "pass check")
       case "evict":
         return this.core.evict(event.key)
       case "resize":
+        this.caps = event
         return this.core.resize(event)
       case "pass time":
         return this.#passTime()
@@ -371,7 +392,7 @@ export class World {
   #runner(): CommandRunner<string, number> {
     let probed: Connection | undefined
     const probe = (value: number) => {
-      probed = this.#connection(value)
+      probed = found(this.connections.get(value))
       return Effect.never
     }
     return new CommandRunner<string, number>({
@@ -394,7 +415,8 @@ export class World {
   #open(pending: PendingDial<string, number>): Fiber.Fiber<void> {
     const fiber = new FakeFiber()
     const state = this.rules.hasGate ? "At gate" : "Dialing"
-    this.dials.push({ number: this.dials.length, pending, fiber, state, ended: () => {} })
+    const number = this.#dialed++
+    this.dials.set(number, { number, pending, fiber, state, ended: () => {} })
     if (!this.rules.hasGate) pending.isDialing = true
     return fiber.fiber
   }
@@ -402,9 +424,8 @@ export class World {
   #close(closed: Scope.Closeable, closable: CloseEvents): Fiber.Fiber<void> {
     const fiber = new FakeFiber()
     const connection = [...this.connections.values()].find(({ scope }) => scope === closed)
-    if (connection === undefined) this.faults.push("a connection is closed that was never open")
+    if (connection?.state !== "Open") this.faults.push("a connection is closed that is not open")
     else {
-      if (++connection.closes > 1) this.faults.push("a connection is closed twice")
       connection.state = "Closing"
       connection.closable = closable
     }
@@ -444,7 +465,7 @@ export class World {
   }
 
   #endDial(dial: Dial): void {
-    dial.state = "Over"
+    this.dials.delete(dial.number)
     this.core.dials.freed(dial.pending)
     dial.fiber.end(Exit.void)
   }
@@ -452,36 +473,39 @@ export class World {
   #opened({ fiber, number, pending }: Dial): void {
     const { endpoint, slot: { item: { scope } } } = pending
     const watcher = new FakeFiber()
-    this.#at(this.dials, number).state = "Over"
-    const connection = { number, key: endpoint.key, scope, watcher, state: "Open", closes: 0 } as const
+    this.dials.delete(number)
+    const connection = { number, key: endpoint.key, scope, watcher, state: "Open" } as const
     this.connections.set(number, { ...connection, closable: undefined, probe: undefined, ended: () => {} })
     const watch = this.rules.deaths ? watcher.fiber : undefined
     this.core.dials.opened(pending, { value: number, watcher: watch })
     fiber.end(Exit.void)
   }
 
-  #actOnConnection(what: Event["do"], connection: Connection): void {
-    const { closable, probe, state } = connection
-    const checker = this.borrowers.find(({ isChecking, lease }) =>
-      isChecking && lease?.connection?.value === connection.number
-    )
+  #actOnConnection(what: "close" | "leave close" | "die", connection: Connection): void {
+    const { closable, ended, number, state, watcher } = connection
     switch (what) {
       case "close":
-        if (state === "Left behind") connection.ended()
-        connection.state = "Closed"
+        if (state === "Left behind") ended()
+        this.connections.delete(number)
         // One that was left behind has freed its slot before.
         return closable?.freed()
       case "leave close":
         connection.state = "Left behind"
-        connection.ended = closable?.leftBehind() ?? connection.ended
+        connection.ended = closable?.leftBehind() ?? ended
         return closable?.freed()
       case "die":
-        return connection.watcher.end(Exit.void)
-      default:
-        if (checker !== undefined) return this.#checked(checker, what === "pass check")
-        connection.probe = undefined
-        return probe?.end(Exit.succeed(what === "pass check"))
+        return watcher.end(Exit.void)
     }
+  }
+
+  /** The check of a borrower or of the pool ends. */
+  #endCheck(number: number, works: boolean): void {
+    const checker = this.borrowers.find(({ isChecking, lease }) => isChecking && lease?.connection?.value === number)
+    if (checker !== undefined) return this.#checked(checker, works)
+    const connection = found(this.connections.get(number))
+    const { probe } = connection
+    connection.probe = undefined
+    return probe?.end(Exit.succeed(works))
   }
 
   // ---- time ----------------------------------------------------------------------------------------------------------
@@ -541,18 +565,11 @@ export class World {
   #goOn(): void {
     for (let task = this.#microtasks.shift(); task !== undefined; task = this.#microtasks.shift()) task()
   }
+}
 
-  #connection(number: number): Connection {
-    const connection = this.connections.get(number)
-    if (connection === undefined) throw new Error(`there is no connection ${number}`)
-    return connection
-  }
-
-  #at<T>(list: ReadonlyArray<T>, index: number): T {
-    const found = list[index]
-    if (found === undefined) throw new Error(`there is none with number ${index}`)
-    return found
-  }
+const found = <T>(value: T | undefined): T => {
+  if (value === undefined) throw new Error("there is none")
+  return value
 }
 
 const failed = (error: Error) => new AttemptFailed(error, Failure.classify(error, { dial: true }), 0)
