@@ -89,6 +89,8 @@ const poolDefaults = (): Record<keyof PoolOptions, unknown> => {
     maxRedialDelay: settings.retry.maxDelay,
     whenUnavailable: failsWhenUnavailable ? "fail" : "wait",
     connector: undefined,
+    endpoint: undefined,
+    maxConnections: undefined,
     hooks: undefined
   }
 }

@@ -147,6 +147,8 @@ const poolOf = (undici: typeof Undici, options: Options, keepAliveTimeout: Durat
   const maxPerEndpoint = maxPerOrigin ?? Math.min(20, maxTotal ?? 20)
   return ConnectionPool.make({
     ...others,
+    // The option of this module is another one: a function of the origin.
+    endpoint: undefined,
     maxPerEndpoint,
     maxTotal: maxTotal ?? Math.max(200, maxPerEndpoint),
     connector: makeConnector(undici, options, Duration.toMillis(keepAliveTimeout))

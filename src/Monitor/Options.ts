@@ -4,9 +4,9 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
-import { InvalidOption } from "../internal/InvalidOption.ts"
-import { aboveZero, checkOptions } from "../internal/Options.ts"
+import type * as Effect from "effect/Effect"
+import type { InvalidOption } from "../internal/InvalidOption.ts"
+import { aboveZero, checkOptions, refusing } from "../internal/Options.ts"
 import type { Thresholds } from "./Usage.ts"
 
 /**
@@ -291,15 +291,6 @@ const validate = (resolved: Resolved): Resolved => {
   whole("recoverySamples", resolved.recoverySamples, { min: 1 })
   return resolved
 }
-
-const refusing = <A>(check: () => A): Effect.Effect<A, InvalidOption> =>
-  Effect.suspend(() => {
-    try {
-      return Effect.succeed(check())
-    } catch (error) {
-      return error instanceof InvalidOption ? Effect.fail(error) : Effect.die(error)
-    }
-  })
 
 /**
  * Adds the defaults and checks every option. It fails with `InvalidOption`, which names the option, the value and the rule.

@@ -16,6 +16,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
+import { optionsFromConfig } from "../internal/ConfigOptions.ts"
 import type { InvalidOption } from "../internal/InvalidOption.ts"
 import { checkOptions } from "../internal/Options.ts"
 import { scopeHooks } from "../internal/ScopeHooks.ts"
@@ -476,12 +477,8 @@ export const layerOptions = (options: Options): Layer.Layer<ResourceMonitor> =>
  * @since 0.1.0
  */
 export const layerConfig = (config: Config.Wrap<Options>): Layer.Layer<ResourceMonitor, Config.ConfigError> =>
-  // `Config` imports `Schema`. Both are loaded only when this layer is built.
   Layer.fromBuildMemo((memoMap, scope) =>
-    Effect.flatMap(
-      Effect.promise(() => import("../internal/ConfigFailure.ts")),
-      ({ fromConfig }) => fromConfig(config, (options: Options) => built(options, memoMap, scope))
-    )
+    optionsFromConfig(config, (options: Options) => built(options, memoMap, scope))
   )
 
 /**

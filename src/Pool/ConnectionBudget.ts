@@ -3,11 +3,14 @@
  *
  * @since 0.1.0
  */
+import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
-import { checkOptions } from "../internal/Options.ts"
+import { optionsFromConfig } from "../internal/ConfigOptions.ts"
+import { checkOptions, refusing } from "../internal/Options.ts"
 
 /**
  * Where a pool takes the right to one more connection, besides its own caps. It is taken before the dial, in the scope of
@@ -71,3 +74,65 @@ export const ConnectionBudget: Context.Reference<ConnectionBudget> = Context.Ref
   "effect-sluice/Pool/ConnectionBudget",
   { defaultValue: () => unlimited }
 )
+
+/**
+ * The options of a budget as a layer.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /** Most connections of all pools that are made with the budget: a whole number of at least 1. */
+  readonly connections: number
+}
+
+/**
+ * {@link makeInMemory} for the pools whose layers are provided with this. It dies with `InvalidOption` on a number that makes no sense.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerOptions = ({ connections }: Options): Layer.Layer<never> =>
+  Layer.effectContext(Effect.sync(() => Context.make(ConnectionBudget, makeInMemory(connections))))
+
+/**
+ * {@link layerOptions} with options from `Config`. It fails with `ConfigError` when the value is missing, cannot be parsed, or is
+ * invalid.
+ *
+ * **Example** (One cap for two pools, from the environment)
+ *
+ * ```ts
+ * import { Config, ConfigProvider, Effect, Layer } from "effect"
+ * import * as ConnectionBudget from "effect-sluice/ConnectionBudget"
+ * import * as ConnectionPool from "effect-sluice/ConnectionPool"
+ * import * as Connector from "effect-sluice/Connector"
+ * import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+ *
+ * const connector = Connector.make({ open: (name: string) => Effect.succeed({ name }) })
+ *
+ * class Orders extends ConnectionPool.Service<Orders>()("app/Orders", { connector }) {}
+ * class Reports extends ConnectionPool.Service<Reports>()("app/Reports", { connector }) {}
+ *
+ * const layer = Layer.mergeAll(Orders.layer, Reports.layer).pipe(
+ *   Layer.provide([ResourceMonitor.layer, ConnectionBudget.layerConfig({ connections: Config.Int("DATABASE_POOL_SIZE") })])
+ * )
+ *
+ * const names = [Orders, Reports].map((pool) => Effect.succeed(pool.key))
+ *
+ * const program = Effect.all(names).pipe(
+ *   Effect.provide(layer.pipe(Layer.provide(ConfigProvider.layer(ConfigProvider.fromUnknown({ DATABASE_POOL_SIZE: "3" })))))
+ * )
+ *
+ * await Effect.runPromise(program) // => ["app/Orders", "app/Reports"]
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig = (config: Config.Wrap<Options>): Layer.Layer<never, Config.ConfigError> =>
+  Layer.effectContext(
+    optionsFromConfig(
+      config,
+      ({ connections }: Options) => refusing(() => Context.make(ConnectionBudget, makeInMemory(connections)))
+    )
+  )

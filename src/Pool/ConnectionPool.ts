@@ -28,27 +28,29 @@
  *
  * @since 0.1.0
  */
-import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
-import * as Layer from "effect/Layer"
-import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import type * as Scope from "effect/Scope"
 import { type CallSite, siteOf } from "../internal/CallSite.ts"
-import { scopeHooks } from "../internal/ScopeHooks.ts"
-import { ResourceMonitor } from "../Monitor/Service.ts"
+import type { ResourceMonitor } from "../Monitor/Service.ts"
 import * as Borrow from "./internal/Borrow.ts"
-import { warnAbove } from "./internal/Diagnostics.ts"
-import { type Driver, makeDriver } from "./internal/Driver.ts"
+import { type ConnectionPool, isPool, makePool } from "./internal/MakePool.ts"
 import type { PoolError } from "./PoolError.ts"
-import { type BorrowOptions, type Options, type Recall, resizedCaps, settingsOf, type Site } from "./PoolOptions.ts"
-import { PoolRegistry, type RegisteredPool, TypeId } from "./PoolRegistry.ts"
+import {
+  type BorrowOptions,
+  type GivenCaps,
+  type Options,
+  type Recall,
+  resizedCaps,
+  settingsOf
+} from "./PoolOptions.ts"
+import { TypeId } from "./PoolRegistry.ts"
 import type { Health, Stats } from "./PoolStats.ts"
 
 export type { CallSite } from "../internal/CallSite.ts"
 export { InvalidOption } from "../internal/InvalidOption.ts"
+export type { ConnectionPool } from "./internal/MakePool.ts"
 export {
   AcquireTimeout,
   ConnectFailed,
@@ -78,39 +80,8 @@ export {
   serverless,
   type Site
 } from "./PoolOptions.ts"
+export { type EndpointMembers, layerConfig, Service, type ServiceMembers, type ServiceOptions } from "./PoolService.ts"
 export type { Health, Stats, Totals } from "./PoolStats.ts"
-
-/**
- * A pool of connections of type `A` for keys of type `K`. Keys are compared by value.
- *
- * @category models
- * @since 0.1.0
- */
-export interface ConnectionPool<in out K, in out A> extends Pipeable {
-  readonly [TypeId]: Driver<K, A>
-}
-
-const fromDriver = <K, A>(driver: Driver<K, A>): ConnectionPool<K, A> => ({
-  [TypeId]: driver,
-  pipe() {
-    return pipeArguments(this, arguments)
-  }
-})
-
-/** Closing idle connections costs no more than their next dials, so they are closed before anything else. */
-const underPressure = <K, A>(pool: ConnectionPool<K, A>) => ({
-  name: "idle connections of a pool",
-  priority: 100,
-  run: Effect.suspend(() => Fiber.awaitAll(pool[TypeId].core.shrink().flatMap(({ closing }) => closing ?? [])))
-})
-
-/** Adds a pool to the registry of this context, if there is one, until the scope ends. */
-const announced = (pool: RegisteredPool): Effect.Effect<void, never, Scope.Scope> =>
-  Effect.flatMap(PoolRegistry, (registry) => {
-    if (registry === undefined) return Effect.void
-    let forget: () => void
-    return scopeHooks(() => forget = registry.add(pool), () => forget())
-  })
 
 /**
  * Makes a pool that lives until the scope ends. Then it leases nothing more, waits up to `drainTimeout` for leased connections,
@@ -131,28 +102,11 @@ export const make = <K, A, E = never, R = never>(
   options: Options<K, A, E, R>
 ): Effect.Effect<ConnectionPool<K, A>, never, R | ResourceMonitor | Scope.Scope> => {
   const site = siteOf(make)
-  return makeNamed(options, () => nameOf(site))
+  return Effect.flatMap(
+    Effect.sync(() => settingsOf(options)),
+    (settings) => makePool(options, settings, () => site?.text === undefined ? "" : `made at ${site.text}`)
+  )
 }
-
-const nameOf = (site: CallSite | undefined): string => site?.text === undefined ? "" : `made at ${site.text}`
-
-/** Makes a pool that has this name in what is said of it where no endpoint is concerned. */
-const makeNamed = <K, A, E, R>(
-  options: Options<K, A, E, R>,
-  name: () => string
-): Effect.Effect<ConnectionPool<K, A>, never, R | ResourceMonitor | Scope.Scope> =>
-  Effect.gen(function*() {
-    const settings = yield* Effect.sync(() => settingsOf(options))
-    const context = yield* Effect.context<R | ResourceMonitor>()
-    const pool = fromDriver(makeDriver(options, settings, context))
-    yield* announced(pool[TypeId].registered)
-    yield* Effect.flatMap(ResourceMonitor, (monitor) => monitor.trackLeases((most) => pool[TypeId].core.leases(most)))
-    yield* Effect.addFinalizer(() => pool[TypeId].drain(settings.drainTimeout))
-    const monitor = Context.get(context, ResourceMonitor)
-    yield* monitor.onPressure(underPressure(pool))
-    yield* warnAbove({ name, maxTotal: settings.maxTotal }, monitor)
-    return pool
-  })
 
 /**
  * The place that called a function, for the `site` of a borrow that begins later. Call it while that function is on the stack. At more
@@ -180,10 +134,6 @@ const makeNamed = <K, A, E, R>(
  * @since 0.1.0
  */
 export const callSite = (wrapper: (...args: never) => unknown): CallSite | undefined => siteOf(wrapper)
-
-/** The place of a borrow: what its options say, or the place that called this function of the pool. */
-const originOf = (site: Site | undefined, api: (...args: never) => unknown): Borrow.Origin =>
-  site === undefined ? siteOf(api) : typeof site === "function" ? siteOf(site) : site
 
 /**
  * Leases a connection to `f` and takes it back when the effect ends, however it ends.
@@ -222,11 +172,11 @@ export function use<K, A, B, E, R>(
 ) {
   // The overloads say which argument is which; telling them apart here would cost a borrow a tenth of what it takes.
   if (typeof f === "function") {
-    const origin = originOf(options?.site, use)
+    const origin = Borrow.originOf(options?.site, use)
     return Borrow.use((selfOrKey as ConnectionPool<K, A>)[TypeId], keyOrUse as K, origin, f, options?.standing === true)
   }
   // Data-last, the user's own line is on the stack now and not when the pool is known.
-  const origin = originOf(f?.site, use)
+  const origin = Borrow.originOf(f?.site, use)
   const isStanding = f?.standing === true
   const onward = keyOrUse as (connection: A) => Effect.Effect<B, E, R>
   return (self: ConnectionPool<K, A>) => Borrow.use(self[TypeId], selfOrKey as K, origin, onward, isStanding)
@@ -281,18 +231,15 @@ export function get<K, A>(
   options?: BorrowOptions
 ) {
   if (isPool<K, A>(selfOrKey)) {
-    const origin = originOf(options?.site, get)
+    const origin = Borrow.originOf(options?.site, get)
     return Borrow.get(selfOrKey[TypeId], keyOrOptions as K, origin, options?.standing === true)
   }
   // The overloads say so: without a pool the options are second.
   const given = keyOrOptions as BorrowOptions | undefined
-  const origin = originOf(given?.site, get)
+  const origin = Borrow.originOf(given?.site, get)
   const isStanding = given?.standing === true
   return (self: ConnectionPool<K, A>) => Borrow.get(self[TypeId], selfOrKey, origin, isStanding)
 }
-
-const isPool = <K, A>(value: ConnectionPool<K, A> | K): value is ConnectionPool<K, A> =>
-  typeof value === "object" && value !== null && TypeId in value
 
 /**
  * Completes when a leased connection has to come back, and says why: at once, if it has to already. A drain of the pool, an eviction, the end of
@@ -307,11 +254,7 @@ export const recalled: {
   <K, A>(self: ConnectionPool<K, A>, connection: A): Effect.Effect<Recall>
 } = /*#__PURE__*/ dual(
   2,
-  <K, A>(self: ConnectionPool<K, A>, connection: A): Effect.Effect<Recall> =>
-    Effect.callback((resume) => {
-      const forget = self[TypeId].core.recalled(connection, (recall) => resume(Effect.succeed(recall)))
-      return Effect.sync(forget)
-    })
+  <K, A>(self: ConnectionPool<K, A>, connection: A): Effect.Effect<Recall> => Borrow.recalled(self[TypeId], connection)
 )
 
 /**
@@ -337,8 +280,13 @@ export const invalidate: {
  * @category combinators
  * @since 0.1.0
  */
-export const evict = <K, A>(self: ConnectionPool<K, A>, key?: K): Effect.Effect<void> =>
-  Effect.sync(() => self[TypeId].core.evict(key))
+export const evict: {
+  <K, A>(self: ConnectionPool<K, A>, key?: K): Effect.Effect<void>
+  <K>(key?: K): <A>(self: ConnectionPool<K, A>) => Effect.Effect<void>
+} = /*#__PURE__*/ dual(
+  (args) => isPool(args[0]),
+  <K, A>(self: ConnectionPool<K, A>, key?: K): Effect.Effect<void> => Effect.sync(() => self[TypeId].core.evict(key))
+)
 
 /**
  * Keeps a leased connection for its present borrowers until the scope ends: no further borrower shares it, and those that share it
@@ -366,10 +314,19 @@ export const reserve: {
  * @category combinators
  * @since 0.1.0
  */
-export const suspend = <K, A>(
-  self: ConnectionPool<K, A>,
-  options?: { readonly mode?: "wait" | "fail" | undefined }
-): Effect.Effect<void> => Effect.sync(() => self[TypeId].core.suspend(options?.mode ?? "wait"))
+export const suspend: {
+  <K, A>(self: ConnectionPool<K, A>, options?: SuspendOptions): Effect.Effect<void>
+  (options?: SuspendOptions): <K, A>(self: ConnectionPool<K, A>) => Effect.Effect<void>
+} = /*#__PURE__*/ dual(
+  (args) => isPool(args[0]),
+  <K, A>(self: ConnectionPool<K, A>, options?: SuspendOptions): Effect.Effect<void> =>
+    Effect.sync(() => self[TypeId].core.suspend(options?.mode ?? "wait"))
+)
+
+/** What borrowers of a suspended pool do. */
+interface SuspendOptions {
+  readonly mode?: "wait" | "fail" | undefined
+}
 
 /**
  * Ends {@link suspend}, and serves the borrowers that wait.
@@ -383,19 +340,22 @@ export const resume = <K, A>(self: ConnectionPool<K, A>): Effect.Effect<void> =>
 /**
  * Changes the caps while the pool runs. Raising one serves those that wait; after lowering one, idle connections above it
  * are closed at once and leased ones when they come back, and a dial that waits at the gate or for the budget does not begin. A cap
- * that is left out stays. It dies with `InvalidOption` on values that make no sense.
+ * that is left out stays, and `maxConnections` is both. It dies with `InvalidOption` on values that make no sense.
  *
  * @category combinators
  * @since 0.1.0
  */
-export const resize = <K, A>(
-  self: ConnectionPool<K, A>,
-  caps: { readonly maxPerEndpoint?: number | undefined; readonly maxTotal?: number | undefined }
-): Effect.Effect<void> =>
-  Effect.sync(() => {
-    const { core } = self[TypeId]
-    core.resize(resizedCaps(caps, core.stats()))
-  })
+export const resize: {
+  (caps: GivenCaps): <K, A>(self: ConnectionPool<K, A>) => Effect.Effect<void>
+  <K, A>(self: ConnectionPool<K, A>, caps: GivenCaps): Effect.Effect<void>
+} = /*#__PURE__*/ dual(
+  2,
+  <K, A>(self: ConnectionPool<K, A>, caps: GivenCaps): Effect.Effect<void> =>
+    Effect.sync(() => {
+      const { core } = self[TypeId]
+      core.resize(resizedCaps(caps, core.stats()))
+    })
+)
 
 /**
  * Ends the pool: refuses new borrowers and fails those that wait with `PoolClosed`, closes what is idle, waits for
@@ -437,72 +397,3 @@ export const health: {
   2,
   <K, A>(self: ConnectionPool<K, A>, key: K): Effect.Effect<Health> => Effect.sync(() => self[TypeId].core.health(key))
 )
-
-/**
- * What {@link Service} gives a class besides a service key.
- *
- * @category services
- * @since 0.1.0
- */
-export interface ServiceMembers<in out Self, in out K, in out A, out R> {
-  /** Makes the pool, and drains it when the layer's scope ends. */
-  readonly layer: Layer.Layer<Self, never, R | ResourceMonitor>
-  /** {@link use} on the service. */
-  readonly withConnection: <B, E, R2>(
-    key: K,
-    f: (connection: A) => Effect.Effect<B, E, R2>,
-    options?: BorrowOptions
-  ) => Effect.Effect<B, E | PoolError, R2 | Self>
-  /** {@link get} on the service. */
-  readonly connection: (key: K, options?: BorrowOptions) => Effect.Effect<A, PoolError, Self | Scope.Scope>
-  /** {@link stats} of the service. */
-  readonly stats: Effect.Effect<Stats, never, Self>
-}
-
-/**
- * A pool as a service: a class to extend, whose `layer` makes the pool.
- *
- * **Example** (A pool in a backend)
- *
- * ```ts
- * import { Effect, Layer } from "effect"
- * import * as ConnectionPool from "effect-sluice/ConnectionPool"
- * import * as Connector from "effect-sluice/Connector"
- * import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
- *
- * const connector = Connector.make({
- *   open: (name: string) => Effect.acquireRelease(Effect.succeed({ name }), () => Effect.void)
- * })
- *
- * class Databases extends ConnectionPool.Service<Databases>()("app/Databases", { connector, maxTotal: 10 }) {}
- *
- * const program = Databases.withConnection("orders", (connection) => Effect.succeed(connection.name)).pipe(
- *   Effect.provide(Databases.layer.pipe(Layer.provide(ResourceMonitor.layer)))
- * )
- *
- * await Effect.runPromise(program) // => "orders"
- * ```
- *
- * @category services
- * @since 0.1.0
- */
-export const Service = <Self>() =>
-<const Id extends string, K, A, E = never, R = never>(
-  id: Id,
-  options: Options<K, A, E, R>
-): Context.ServiceClass<Self, Id, ConnectionPool<K, A>> & ServiceMembers<Self, K, A, R> => {
-  const service = Context.Service<Self, ConnectionPool<K, A>>()(id)
-  const members: ServiceMembers<Self, K, A, R> = {
-    layer: Layer.effect(service, makeNamed(options, () => id)),
-    withConnection: (key, f, options) => {
-      const origin = originOf(options?.site, members.withConnection)
-      return Effect.flatMap(service, (pool) => Borrow.use(pool[TypeId], key, origin, f, options?.standing === true))
-    },
-    connection: (key, options) => {
-      const origin = originOf(options?.site, members.connection)
-      return Effect.flatMap(service, (pool) => Borrow.get(pool[TypeId], key, origin, options?.standing === true))
-    },
-    stats: Effect.flatMap(service, stats)
-  }
-  return Object.assign(service, members)
-}

@@ -39,6 +39,18 @@ export interface Hooks<in A, out E = never, out R = never> {
 export interface Options<K, A, E, R> {
   /** Opens connections, and says when they die. */
   readonly connector: Connector<K, A, E, R>
+  /**
+   * The name of the pool in metrics, spans, warnings and its registry: 1 to 200 characters, none of them a control character.
+   * @default none, or the key of its `Service`
+   */
+  readonly name?: string | undefined
+  /** The one endpoint of a `Service`, whose members take no key then. @default none */
+  readonly endpoint?: NoInfer<K> | undefined
+  /**
+   * Most connections of a pool with one endpoint, in place of `maxPerEndpoint` and `maxTotal`, each of which may only repeat it: a whole
+   * number of at least 1. @default none
+   */
+  readonly maxConnections?: number | undefined
   /** Most connections to one endpoint, whatever their state: a whole number of at least 1. @default 2 */
   readonly maxPerEndpoint?: number | undefined
   /** Most connections in all, at least `maxPerEndpoint`. @default 5, or `maxPerEndpoint` if that is more */
@@ -176,6 +188,7 @@ export type Recall = "Draining" | "Expired" | "Died" | "Evicted"
 
 /** The options with every default filled in and every duration in milliseconds. */
 export interface Settings {
+  readonly name: string | undefined
   /** The caps may be changed while the pool runs. */
   maxPerEndpoint: number
   maxTotal: number
@@ -208,7 +221,9 @@ type Check = ReturnType<typeof checkOptions>
 type Caps = Readonly<Pick<Settings, "maxPerEndpoint" | "maxTotal">>
 
 /** The caps of a pool as they are given. */
-type GivenCaps = Pick<Options<never, never, never, never>, "maxPerEndpoint" | "maxTotal">
+export type GivenCaps = Pick<Options<never, never, never, never>, "maxConnections" | "maxPerEndpoint" | "maxTotal">
+
+const caps = ["maxPerEndpoint", "maxTotal"] as const
 
 const byDefault = {
   connectTimeout: "10 seconds",
@@ -228,6 +243,19 @@ const byDefault = {
 const bound = { exclusive: true, infinite: false }
 const bestBefore = { exclusive: true, infinite: true }
 
+/** `maxConnections` is both caps. */
+const withBoth = (check: Check, options: GivenCaps): GivenCaps => {
+  const { maxConnections } = options
+  if (maxConnections === undefined) return options
+  check.whole("maxConnections", maxConnections, { min: 1 })
+  for (const cap of caps) {
+    const other = options[cap]
+    const rule = `be left out where ${cap} is given, which is ${other}`
+    check.require(other === undefined || other === maxConnections, "maxConnections", maxConnections, rule)
+  }
+  return { maxPerEndpoint: maxConnections, maxTotal: maxConnections }
+}
+
 /** Fills in the defaults of the caps; throws `InvalidOption` on an invalid value. */
 export const capsOf = (check: Check, options: GivenCaps, defaults: Caps): Caps => {
   const given = options.maxPerEndpoint
@@ -240,10 +268,18 @@ export const capsOf = (check: Check, options: GivenCaps, defaults: Caps): Caps =
 }
 
 /** The caps of a running pool after a change; throws `InvalidOption` on an invalid value. */
-export const resizedCaps = (caps: GivenCaps, now: Caps): Caps => {
+export const resizedCaps = (given: GivenCaps, now: Caps): Caps => {
   const check = checkOptions("ConnectionPool.resize")
+  const caps = withBoth(check, given)
   const maxTotal = check.whole("maxTotal", caps.maxTotal ?? now.maxTotal, { min: 1 })
   return capsOf(check, { maxPerEndpoint: caps.maxPerEndpoint, maxTotal }, now)
+}
+
+/** A name that forges no line of a log. */
+const nameOf = (check: Check, name: string | undefined): string | undefined => {
+  const isValid = name === undefined || /^[^\p{Cc}\p{Zl}\p{Zp}]{1,200}$/u.test(name)
+  check.require(isValid, "name", name, "have 1 to 200 characters, none of them a control character")
+  return name
 }
 
 const fractionOf = (check: Check, value: number): number => {
@@ -283,20 +319,26 @@ const redialPolicy = (policy: RetryPolicy.RetryPolicy, maxRedialDelay: number): 
   })
 }
 
+/** The options that settings come from. */
+export type GivenOptions = Omit<Options<never, never, never, never>, "connector" | "hooks" | "endpoint"> & {
+  readonly connector: { readonly check?: unknown }
+}
+
 /** Fills in the defaults; throws `InvalidOption` on an invalid value. */
-export const settingsOf = <K, A, E, R>(options: Options<K, A, E, R>): Settings => {
+export const settingsOf = (options: GivenOptions): Settings => {
   const check = checkOptions("ConnectionPool")
   const duration = (
     option: keyof typeof byDefault,
     range: { readonly exclusive: boolean; readonly infinite: boolean }
   ) => check.duration(option, options[option] ?? byDefault[option], { min: 0, ...range })
   const millis = (...args: Parameters<typeof duration>) => Duration.toMillis(duration(...args))
-  const caps = capsOf(check, options, { maxPerEndpoint: 2, maxTotal: defaultTotal })
+  const caps = capsOf(check, withBoth(check, options), { maxPerEndpoint: 2, maxTotal: defaultTotal })
   const keepalive = millis("keepalive", bestBefore)
   const needsCheck = "be \"Infinity\", because the connector has no check"
   const canCheck = keepalive === Infinity || options.connector.check !== undefined
   check.require(canCheck, "keepalive", options.keepalive, needsCheck)
   return {
+    name: nameOf(check, options.name),
     ...caps,
     minPerEndpoint: minimumOf(check, options.minPerEndpoint ?? 0, caps.maxPerEndpoint),
     concurrency: check.whole("concurrency", options.concurrency ?? 1, { min: 1, infinite: true }),

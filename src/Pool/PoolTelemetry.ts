@@ -6,13 +6,16 @@
 import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
 import * as Metric from "effect/Metric"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { InvalidOption } from "../internal/InvalidOption.ts"
 import { checkOptions } from "../internal/Options.ts"
 import { sleepUnref } from "../internal/Timer.ts"
-import { type ConnectionPool, stats } from "./ConnectionPool.ts"
+import { stats } from "./ConnectionPool.ts"
+import { type ConnectionPool, isPool } from "./internal/MakePool.ts"
 import { TypeId } from "./PoolRegistry.ts"
 import type { Health, Stats } from "./PoolStats.ts"
 
@@ -23,8 +26,8 @@ import type { Health, Stats } from "./PoolStats.ts"
  * @since 0.1.0
  */
 export interface Options {
-  /** The attribute `db.client.connection.pool.name`: tells the pools of a program apart. */
-  readonly name: string
+  /** The attribute `db.client.connection.pool.name`: tells the pools of a program apart. @default the `name` of the pool */
+  readonly name?: string | undefined
   /** How often the counts are read; above 0. Durations and timeouts are recorded as they happen. @default 5 seconds */
   readonly interval?: Duration.Input | undefined
 }
@@ -79,7 +82,7 @@ const metricsOf = (name: string) => {
  * **Details**
  *
  * A pool that is not measured pays nothing for this. `wait_time` has the borrows that had to wait. It throws
- * `InvalidOption` on an `interval` that makes no sense.
+ * `InvalidOption` on an `interval` that makes no sense, and where neither these options nor the pool have a name.
  *
  * **Example** (Counting the uses of a connection)
  *
@@ -112,11 +115,11 @@ const metricsOf = (name: string) => {
  * @category metrics
  * @since 0.1.0
  */
-export const record = <K, A>(
-  pool: ConnectionPool<K, A>,
-  options: Options
-): Effect.Effect<void, never, Scope.Scope> => {
-  const metrics = metricsOf(options.name)
+export const record: {
+  <K, A>(pool: ConnectionPool<K, A>, options?: Options): Effect.Effect<void, never, Scope.Scope>
+  (options?: Options): <K, A>(pool: ConnectionPool<K, A>) => Effect.Effect<void, never, Scope.Scope>
+} = /*#__PURE__*/ dual((args) => isPool(args[0]), <K, A>(pool: ConnectionPool<K, A>, options: Options = {}) => {
+  const metrics = metricsOf(nameOf(pool, options))
   const interval = intervalOf(options.interval)
   const { core } = pool[TypeId]
   const write = ({ active, idle, maxTotal, minPerEndpoint, waiting }: Gauged) =>
@@ -151,6 +154,13 @@ export const record = <K, A>(
       Effect.forkScoped({ startImmediately: true })
     )
   })
+})
+
+/** Without a name the pools of a program could not be distinguished. */
+const nameOf = <K, A>(pool: ConnectionPool<K, A>, { name = pool[TypeId].name }: Options): string => {
+  if (name !== undefined) return name
+  const rule = "be given, because the pool has no name"
+  throw new InvalidOption({ module: "PoolTelemetry", option: "name", value: undefined, rule })
 }
 
 /** What gauges show. */
@@ -170,16 +180,19 @@ const intervalOf = (interval: Duration.Input | undefined): number =>
  * @category streams
  * @since 0.1.0
  */
-export const changes = <K, A>(
-  pool: ConnectionPool<K, A>,
-  interval: Duration.Input = "1 second"
-): Stream.Stream<Stats> => {
-  const millis = intervalOf(interval)
-  return Stream.concat(
-    Stream.fromEffect(stats(pool)),
-    Stream.fromEffectRepeat(Effect.andThen(sleepUnref(millis), stats(pool)))
-  )
-}
+export const changes: {
+  <K, A>(pool: ConnectionPool<K, A>, interval?: Duration.Input): Stream.Stream<Stats>
+  (interval?: Duration.Input): <K, A>(pool: ConnectionPool<K, A>) => Stream.Stream<Stats>
+} = /*#__PURE__*/ dual(
+  (args) => isPool(args[0]),
+  <K, A>(pool: ConnectionPool<K, A>, interval: Duration.Input = "1 second"): Stream.Stream<Stats> => {
+    const millis = intervalOf(interval)
+    return Stream.concat(
+      Stream.fromEffect(stats(pool)),
+      Stream.fromEffectRepeat(Effect.andThen(sleepUnref(millis), stats(pool)))
+    )
+  }
+)
 
 /**
  * The health of an endpoint: what it is now, then each change, without end. A consumer that is too slow misses some of the
@@ -208,7 +221,10 @@ export const changes = <K, A>(
  * @category streams
  * @since 0.1.0
  */
-export const health = <K, A>(pool: ConnectionPool<K, A>, key: K): Stream.Stream<Health> => {
+export const health: {
+  <K>(key: K): <A>(pool: ConnectionPool<K, A>) => Stream.Stream<Health>
+  <K, A>(pool: ConnectionPool<K, A>, key: K): Stream.Stream<Health>
+} = /*#__PURE__*/ dual(2, <K, A>(pool: ConnectionPool<K, A>, key: K): Stream.Stream<Health> => {
   const { core } = pool[TypeId]
   const watched = Stream.callback<Health>((queue) =>
     Effect.acquireRelease(
@@ -220,4 +236,4 @@ export const health = <K, A>(pool: ConnectionPool<K, A>, key: K): Stream.Stream<
       (stop) => Effect.sync(stop)
     ), { bufferSize: 16, strategy: "sliding" })
   return Stream.changes(watched)
-}
+})

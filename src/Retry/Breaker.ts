@@ -22,11 +22,13 @@
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
+import type * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { optionsFromConfig } from "../internal/ConfigOptions.ts"
 import { LabelMap } from "../internal/LabelMap.ts"
 import { monotonicMillis } from "../internal/MonotonicTime.ts"
-import { aboveZero, checkOptions } from "../internal/Options.ts"
+import { aboveZero, checkOptions, refusing } from "../internal/Options.ts"
 import { BreakerCircuit, type CircuitRules, type Phase } from "./internal/BreakerCircuit.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
@@ -280,6 +282,16 @@ class CircuitMap implements Circuits {
 export const make = (options: Options = {}): Breaker => ({
   [TypeId]: new CircuitMap(rulesOf(options), maxLabelsOf(options))
 })
+
+/**
+ * The breaker with options from `Config`: a record of one for each option, or one for all. It fails with `ConfigError` when a value is
+ * missing, cannot be parsed, or is invalid as the option.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeConfig = (config: Config.Wrap<Options>): Effect.Effect<Breaker, Config.ConfigError> =>
+  optionsFromConfig(config, (options: Options) => refusing(() => make(options)))
 
 const stateIn: Record<Phase, (circuit: BreakerCircuit, now: number) => State> = {
   Closed: (circuit, now) => ({ _tag: "Closed", ...circuit.counts(now), share: circuit.share(now) }),

@@ -12,10 +12,12 @@
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
+import type * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { optionsFromConfig } from "../internal/ConfigOptions.ts"
 import { monotonicMillis } from "../internal/MonotonicTime.ts"
-import { aboveZero, checkOptions } from "../internal/Options.ts"
+import { aboveZero, checkOptions, refusing } from "../internal/Options.ts"
 import { Bucket, type BucketRules, Floor, KeyedBuckets, token } from "./internal/TokenBucket.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
@@ -170,6 +172,25 @@ export const makeKeyed = (options: Options = {}): RetryBudget => {
   const buckets = new KeyedBuckets(rulesOf(options), floorOf(options))
   return { [TypeId]: { bucketOf: (label) => buckets.get(label), lowest: () => buckets.lowest } }
 }
+
+/**
+ * {@link make} with options from `Config`: a record of one for each option, or one for all. It fails with `ConfigError` when a value
+ * is missing, cannot be parsed, or is invalid as the option.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeConfig = (config: Config.Wrap<Options>): Effect.Effect<RetryBudget, Config.ConfigError> =>
+  optionsFromConfig(config, (options: Options) => refusing(() => make(options)))
+
+/**
+ * {@link makeKeyed} with options from `Config`, as {@link makeConfig} reads them.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeKeyedConfig = (config: Config.Wrap<Options>): Effect.Effect<RetryBudget, Config.ConfigError> =>
+  optionsFromConfig(config, (options: Options) => refusing(() => makeKeyed(options)))
 
 /**
  * The remaining tokens; if the budget is keyed, those of this label.

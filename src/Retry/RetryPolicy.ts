@@ -7,13 +7,15 @@
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
+import type * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { dual } from "effect/Function"
 import * as Pipeable from "effect/Pipeable"
 import * as Schedule from "effect/Schedule"
-import { aboveZero, checkOptions } from "../internal/Options.ts"
+import { optionsFromConfig } from "../internal/ConfigOptions.ts"
+import { aboveZero, checkOptions, refusing } from "../internal/Options.ts"
 import type { ResourceMonitor } from "../Monitor/Service.ts"
 import { type Breaker, TypeId as breakerTypeId } from "./Breaker.ts"
 import type { Failure } from "./Failure.ts"
@@ -146,6 +148,14 @@ export interface Options {
 }
 
 /**
+ * The options that may come from `Config`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ConfigOptions extends Omit<Options, "budget" | "breaker" | "classify" | "observer"> {}
+
+/**
  * Whether, when and how often to try again: an immutable value. Its fields are options of {@link make}, so that
  * `make({ ...policy, maxAttempts: 5 })` is a policy that differs in one of them.
  *
@@ -256,6 +266,34 @@ export const make = (options: Options = {}): RetryPolicy => {
   })
   return Object.freeze(self)
 }
+
+/**
+ * The policy with options from `Config`: a record of one for each option, or one for all. `base` has the others, a preset for example. It fails
+ * with `ConfigError` when a value is missing, cannot be parsed, or is invalid as the option.
+ *
+ * **Example** (Attempts from the environment)
+ *
+ * ```ts
+ * import { Config, ConfigProvider, Effect } from "effect"
+ * import * as RetryPolicy from "effect-sluice/RetryPolicy"
+ *
+ * const policy = RetryPolicy.makeConfig({ maxAttempts: Config.Int("ATTEMPTS") }, RetryPolicy.network)
+ *
+ * const program = Effect.map(policy, ({ maxAttempts }) => maxAttempts).pipe(
+ *   Effect.provide(ConfigProvider.layer(ConfigProvider.fromUnknown({ ATTEMPTS: "9" })))
+ * )
+ *
+ * await Effect.runPromise(program) // => 9
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeConfig = (
+  config: Config.Wrap<ConfigOptions>,
+  base: Options = {}
+): Effect.Effect<RetryPolicy, Config.ConfigError> =>
+  optionsFromConfig(config, (options: ConfigOptions) => refusing(() => make({ ...base, ...options })))
 
 /**
  * 3 attempts, 100 ms doubling up to 30 s, jitter 0.1.

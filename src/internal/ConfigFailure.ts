@@ -1,6 +1,6 @@
 /**
  * Options from `Config`. Invalid ones fail with `ConfigError`, because they come from outside the program. This module loads
- * `Config` and `Schema`; the core imports it only for a layer from `Config`.
+ * `Config` and `Schema`; the core reaches it through `ConfigOptions` alone.
  *
  * @since 0.1.0
  */

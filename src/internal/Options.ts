@@ -7,6 +7,7 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { InvalidOption } from "./InvalidOption.ts"
 
@@ -82,3 +83,13 @@ export const checkOptions = (module: string): OptionCheck => {
     millis: (option, value, range) => Duration.toMillis(duration(option, value, range))
   }
 }
+
+/** Runs a check as an effect, which fails with the `InvalidOption` that the check throws: the options come from outside of the program. */
+export const refusing = <A>(check: () => A): Effect.Effect<A, InvalidOption> =>
+  Effect.suspend(() => {
+    try {
+      return Effect.succeed(check())
+    } catch (error) {
+      return error instanceof InvalidOption ? Effect.fail(error) : Effect.die(error)
+    }
+  })

@@ -11,11 +11,12 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
-import { type CallSite, FiberSite } from "../../internal/CallSite.ts"
+import { type CallSite, FiberSite, siteOf } from "../../internal/CallSite.ts"
 import { labelOf } from "../../internal/SafeText.ts"
 import { timeoutOrElse } from "../../internal/Timeout.ts"
 import type { PoolError } from "../PoolError.ts"
-import { poolClosed } from "./Diagnostics.ts"
+import type { Recall, Site } from "../PoolOptions.ts"
+import { poolClosed, spanAttributes } from "./Diagnostics.ts"
 import { isInterrupted, mayYield } from "./EndpointPool.ts"
 import type { Hook, HookFailure } from "./HealthChecks.ts"
 import { inPlaceOf, leaseFibers } from "./Leases.ts"
@@ -25,6 +26,7 @@ import { Lease, type PooledConnection, type Probe } from "./PoolState.ts"
 /** A pool as a borrower sees it. */
 export interface PoolAccess<K, A> {
   readonly core: PoolCore<K, A>
+  readonly name: string | undefined
   /** Asks whether a connection that was idle for long still works. */
   readonly check: Probe<A> | undefined
   /** Makes a connection ready, each time before it is leased. */
@@ -35,6 +37,10 @@ export interface PoolAccess<K, A> {
 
 /** Where a borrow was asked for: `"fiber"` is the place where the borrower's fiber is, by its spans. */
 export type Origin = CallSite | "fiber" | undefined
+
+/** The place of a borrow: what its options say, or the place that called this function of the pool. */
+export const originOf = (site: Site | undefined, api: (...args: never) => unknown): Origin =>
+  site === undefined ? siteOf(api) : typeof site === "function" ? siteOf(site) : site
 
 /** A lease for the borrower on a fiber. */
 const leaseFor = <K, A>(
@@ -74,7 +80,7 @@ const wait = <K, A, B, E, R>(
     return waitThen(pool, lease, onward)
   }
   const span = Effect.withSpan(waitThen(pool, lease, Effect.void), "ConnectionPool.acquire", {
-    attributes: { "db.client.connection.pool.name": lease.owner.label }
+    attributes: spanAttributes(pool.name, lease.owner.label)
   })
   return Effect.andThen(span, onward)
 }
@@ -276,3 +282,10 @@ export const get = <K, A>(
       return Effect.tap(got, () => Effect.addFinalizer(end))
     })
   )
+
+/** Completes when a connection has to come back. */
+export const recalled = <K, A>({ core }: PoolAccess<K, A>, connection: A): Effect.Effect<Recall> =>
+  Effect.callback((resume) => {
+    const forget = core.recalled(connection, (recall) => resume(Effect.succeed(recall)))
+    return Effect.sync(forget)
+  })

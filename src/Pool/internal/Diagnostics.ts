@@ -64,6 +64,12 @@ export const statsOf = <K, A>(
   }
 }
 
+/** The attributes of a span that concerns a pool and an endpoint. A pool without a name is named by its endpoint. */
+export const spanAttributes = (name: string | undefined, label: string): Record<string, string> => ({
+  "db.client.connection.pool.name": name ?? label,
+  "sluice.pool.endpoint": label
+})
+
 export const spanOf = <K, A>(lease: Lease<K, A>): string | undefined => spanNameIn(lease.context)
 
 /** What is leased, at most so much of it, for the monitor's ledger. */

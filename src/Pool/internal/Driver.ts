@@ -44,6 +44,8 @@ import {
 export interface Driver<in out K, in out A> extends PoolAccess<K, A> {
   readonly drain: (timeout: number) => Effect.Effect<void>
   readonly registered: RegisteredPool
+  /** The one endpoint of the pool, if it was made for one. */
+  readonly only: { readonly endpoint: K } | undefined
 }
 
 /** Whether an effect on a connection succeeds in time, however it fails. */
@@ -228,8 +230,10 @@ export const makeDriver = <K, A, E, R>(
     core,
     check,
     beforeLend: hookOf("beforeLend", hooks?.beforeLend, hooking),
+    name: settings.name,
     limitsLeases: settings.maxLease < Infinity,
     drain,
+    only: options.endpoint === undefined ? undefined : { endpoint: options.endpoint },
     registered: { core, clock, settings, hasCheck: check !== undefined, drain }
   }
 }

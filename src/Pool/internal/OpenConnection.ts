@@ -25,6 +25,7 @@ import { ConnectionBudget, unlimited } from "../ConnectionBudget.ts"
 import { ConnectTimeout } from "../PoolError.ts"
 import type { Settings } from "../PoolOptions.ts"
 import { closeWithin, patienceOf } from "./CloseConnection.ts"
+import { spanAttributes } from "./Diagnostics.ts"
 import type { Dials } from "./Dials.ts"
 import type { OnBehalf, PendingDial } from "./PoolState.ts"
 
@@ -162,7 +163,7 @@ const open = <K, A, E, R>(request: OpenRequest<K, A, E, R>, held: HeldAttempt<A>
     : Effect.withSpan(tried, "ConnectionPool.connect", {
       parent,
       kind: "client",
-      attributes: { "db.client.connection.pool.name": label }
+      attributes: spanAttributes(settings.name, label)
     })
 }
 

@@ -151,7 +151,7 @@ const settingsByRules = new WeakMap<Rules, Settings>()
 const settingsFor = (rules: Rules): Settings => {
   const known = settingsByRules.get(rules)
   if (known !== undefined) return known
-  const settings = settingsOf<string, number, never, never>({
+  const settings = settingsOf({
     connector: { open: () => Effect.never, check: () => Effect.void },
     acquireTimeout: 1000,
     idleTimeout: 5000,

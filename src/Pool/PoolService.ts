@@ -1,0 +1,380 @@
+/**
+ * A pool as a service, whose layer makes the pool.
+ *
+ * @since 0.1.0
+ */
+import type * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import { optionsFromConfig } from "../internal/ConfigOptions.ts"
+import { InvalidOption } from "../internal/InvalidOption.ts"
+import { refusing } from "../internal/Options.ts"
+import type { ResourceMonitor } from "../Monitor/Service.ts"
+import type { Connector } from "../Resource/Connector.ts"
+import * as RetryPolicy from "../Retry/RetryPolicy.ts"
+import * as Borrow from "./internal/Borrow.ts"
+import { type ConnectionPool, makePool } from "./internal/MakePool.ts"
+import type { PoolError } from "./PoolError.ts"
+import {
+  type BorrowOptions,
+  type GivenOptions,
+  type Hooks,
+  type Options,
+  type Recall,
+  type Settings,
+  settingsOf
+} from "./PoolOptions.ts"
+import { TypeId as PoolTypeId } from "./PoolRegistry.ts"
+import type { Health, Stats } from "./PoolStats.ts"
+
+/** The key under which a service keeps what makes its layer. */
+const TypeId = "~effect-sluice/Pool/PoolService"
+
+/**
+ * The options of a pool that is a service. What its hooks fail with and require is apart from that of the connector, which
+ * `layerWith` replaces.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ServiceOptions<K, A, E, R, HE, HR> extends Omit<Options<K, A, E, R>, "hooks" | "endpoint"> {
+  readonly hooks?: Hooks<A, HE, HR> | undefined
+}
+
+/**
+ * The options of a pool that may come from `Config`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ConfigOptions<K> extends Omit<Options<K, never, never, never>, "connector" | "hooks" | "retry"> {
+  /** What is given goes before the fields of the policy of the service. */
+  readonly retry?: RetryPolicy.ConfigOptions | undefined
+}
+
+/** Options as they are, or an effect that has them when the layer is built. */
+type Source<O, E, R> = O | Effect.Effect<O, E, R>
+
+/** Options that were checked. */
+interface Checked<O> {
+  readonly options: O
+  readonly settings: Settings
+}
+
+/** Checks options of a pool, perhaps after it has changed them. */
+type Check<E> = <O extends GivenOptions>(options: O) => Effect.Effect<Checked<O>, E>
+
+/**
+ * A service whose layer can be made with other options.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Configurable<in out Self, in out K, out E, out R> {
+  readonly [TypeId]: {
+    readonly layer: <E2>(check: Check<E2>) => Layer.Layer<Self, NoInfer<E> | E2, R>
+    readonly key: (_: K) => K
+  }
+  /** Makes the pool, and drains it when the layer's scope ends. It dies with `InvalidOption` on options that make no sense. */
+  readonly layer: Layer.Layer<Self, E, R>
+}
+
+/** What a service has, whether its pool has one endpoint or many. */
+interface Members<in out Self, in out K, in out A, out E, out R, out HR> extends Configurable<Self, K, E, R> {
+  /** The layer with another connector, for tests: what the connector of the options requires is not required. */
+  readonly layerWith: <E2, R2>(connector: Connector<K, A, E2, R2>) => Layer.Layer<Self, E, R2 | HR | ResourceMonitor>
+  /** `ConnectionPool.stats` of the service. */
+  readonly stats: Effect.Effect<Stats, never, Self>
+  /** `ConnectionPool.invalidate` on the service. */
+  readonly invalidate: (connection: A) => Effect.Effect<void, never, Self>
+  /** `ConnectionPool.recalled` on the service. */
+  readonly recalled: (connection: A) => Effect.Effect<Recall, never, Self>
+  /** `ConnectionPool.drain` on the service. */
+  readonly drain: (deadline: Duration.Input) => Effect.Effect<void, never, Self>
+}
+
+/**
+ * What {@link Service} gives a class besides a service key, where its pool has many endpoints.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export interface ServiceMembers<in out Self, in out K, in out A, out E, out R, out HR>
+  extends Members<Self, K, A, E, R, HR>
+{
+  /** `ConnectionPool.use` on the service. */
+  readonly withConnection: <B, E2, R2>(
+    key: K,
+    f: (connection: A) => Effect.Effect<B, E2, R2>,
+    options?: BorrowOptions
+  ) => Effect.Effect<B, E2 | PoolError, R2 | Self>
+  /** `ConnectionPool.get` on the service. */
+  readonly connection: (key: K, options?: BorrowOptions) => Effect.Effect<A, PoolError, Self | Scope.Scope>
+  /** `ConnectionPool.health` of the service. */
+  readonly health: (key: K) => Effect.Effect<Health, never, Self>
+  /** `ConnectionPool.evict` on the service. */
+  readonly evict: (key?: K) => Effect.Effect<void, never, Self>
+}
+
+/**
+ * What {@link Service} gives a class besides a service key, where its options have the one `endpoint` of its pool.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export interface EndpointMembers<in out Self, in out K, in out A, out E, out R, out HR>
+  extends Members<Self, K, A, E, R, HR>
+{
+  /** `ConnectionPool.use` on the service. */
+  readonly withConnection: <B, E2, R2>(
+    f: (connection: A) => Effect.Effect<B, E2, R2>,
+    options?: BorrowOptions
+  ) => Effect.Effect<B, E2 | PoolError, R2 | Self>
+  /** `ConnectionPool.get` on the service. */
+  readonly connection: (options?: BorrowOptions) => Effect.Effect<A, PoolError, Self | Scope.Scope>
+  /** `ConnectionPool.health` of the service. */
+  readonly health: () => Effect.Effect<Health, never, Self>
+  /** `ConnectionPool.evict` on the service. */
+  readonly evict: () => Effect.Effect<void, never, Self>
+}
+
+const checked = <O extends GivenOptions>(options: O): Checked<O> => ({ options, settings: settingsOf(options) })
+
+const checkAll: Check<never> = (options) => Effect.sync(() => checked(options))
+
+/** The options from `Config` that have a value, before those of the program. */
+const over = <O extends GivenOptions, K>(options: O, { retry, ...given }: ConfigOptions<K>): O => ({
+  ...options,
+  ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
+  ...(retry && { retry: RetryPolicy.make({ ...options.retry ?? RetryPolicy.tcpConnection, ...retry }) })
+})
+
+/** The key of a borrow: what was given, or the one endpoint of the pool. */
+const keyOf = <K, A>({ [PoolTypeId]: { only } }: ConnectionPool<K, A>, given: K | undefined): K => {
+  if (only !== undefined) return only.endpoint
+  if (given !== undefined) return given
+  const rule = "be given, because a member of its Service was called without a key"
+  throw new InvalidOption({ module: "ConnectionPool", option: "endpoint", value: undefined, rule })
+}
+
+const siteIn = (given: unknown): BorrowOptions["site"] =>
+  // A key may be any object; what this finds is used only where the argument is no key.
+  typeof given === "object" && given !== null && "site" in given ? (given as BorrowOptions).site : undefined
+
+/** What makes the layers of a service. */
+const layersOf = <Self, K, A, E, R, HE, HR, OE, OR>(
+  service: Context.Service<Self, ConnectionPool<K, A>> & { readonly key: string },
+  source: Effect.Effect<ServiceOptions<K, A, E, R, HE, HR>, OE, OR>
+) => {
+  const id = service.key
+  const layerFrom = <E2, R2, OR2, CE>(
+    options: Effect.Effect<ServiceOptions<K, A, E2, R2, HE, HR>, OE, OR2>,
+    check: Check<CE>
+  ): Layer.Layer<Self, OE | CE, OR2 | R2 | HR | ResourceMonitor> =>
+    Layer.effect(
+      service,
+      Effect.gen(function*() {
+        const given = yield* options
+        const checked = yield* check({ ...given, name: given.name ?? id })
+        return yield* makePool<K, A, E2 | HE, R2 | HR>(checked.options, checked.settings, () => id)
+      })
+    )
+  return {
+    layer: layerFrom(source, checkAll),
+    layerWith: <E2, R2>(connector: Connector<K, A, E2, R2>) =>
+      layerFrom(Effect.map(source, (options) => ({ ...options, connector })), checkAll),
+    [TypeId]: { layer: <CE>(check: Check<CE>) => layerFrom(source, check), key: (key: K) => key }
+  }
+}
+
+/** The members of a service, for pools of one endpoint and of many: which it is, is known when the layer is built. */
+const membersOf = <Self, K, A>(service: Context.Service<Self, ConnectionPool<K, A>>) => {
+  const onPool = <B, E2, R2>(f: (pool: ConnectionPool<K, A>) => Effect.Effect<B, E2, R2>) => Effect.flatMap(service, f)
+  type Use<B, E2, R2> = (connection: A) => Effect.Effect<B, E2, R2>
+  const members = {
+    withConnection: <B, E2, R2>(
+      first: K | Use<B, E2, R2>,
+      second?: Use<B, E2, R2> | BorrowOptions,
+      third?: BorrowOptions
+    ) => {
+      // The overloads say which argument is which: the key is left out where what follows it is no function.
+      const [key, f, given] = typeof second === "function"
+        ? [first as K, second, third]
+        : [undefined, first as Use<B, E2, R2>, second]
+      const origin = Borrow.originOf(given?.site, members.withConnection)
+      const isStanding = given?.standing === true
+      return onPool((pool) => Borrow.use(pool[PoolTypeId], keyOf(pool, key), origin, f, isStanding))
+    },
+    connection: (first?: K | BorrowOptions, second?: BorrowOptions) => {
+      // Only the pool knows whether the first one is a key.
+      const ofKeyed = Borrow.originOf(second?.site, members.connection)
+      const site = siteIn(first)
+      const ofOne = site === undefined ? ofKeyed : Borrow.originOf(site, members.connection)
+      return onPool((pool) => {
+        const { only } = pool[PoolTypeId]
+        if (only === undefined) {
+          return Borrow.get(pool[PoolTypeId], keyOf(pool, first as K | undefined), ofKeyed, second?.standing === true)
+        }
+        const given = first as BorrowOptions | undefined
+        return Borrow.get(pool[PoolTypeId], only.endpoint, ofOne, given?.standing === true)
+      })
+    },
+    health: (key?: K) => onPool((pool) => Effect.sync(() => pool[PoolTypeId].core.health(keyOf(pool, key)))),
+    evict: (key?: K) => onPool((pool) => Effect.sync(() => pool[PoolTypeId].core.evict(key))),
+    stats: onPool((pool) => Effect.sync(() => pool[PoolTypeId].core.stats())),
+    invalidate: (connection: A) => onPool((pool) => Effect.sync(() => pool[PoolTypeId].core.invalidate(connection))),
+    recalled: (connection: A) => onPool((pool) => Borrow.recalled(pool[PoolTypeId], connection)),
+    drain: (deadline: Duration.Input) => onPool((pool) => pool[PoolTypeId].drain(Duration.toMillis(deadline)))
+  }
+  return members
+}
+
+/**
+ * A pool as a service: a class to extend, whose `layer` makes the pool.
+ *
+ * **Details**
+ *
+ * - Members take the key of an endpoint. With `endpoint` in the options there is one, and no member takes a key.
+ * - The options may be an effect. It runs when the layer is built; what it fails with and requires is the layer's. {@link layerConfig} takes
+ *   options from `Config`.
+ * - The name of the pool is the key of the service, unless the options have a `name`.
+ *
+ * **Example** (A pool in a backend)
+ *
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import * as ConnectionPool from "effect-sluice/ConnectionPool"
+ * import * as Connector from "effect-sluice/Connector"
+ * import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+ *
+ * const connector = Connector.make({
+ *   open: (name: string) => Effect.acquireRelease(Effect.succeed({ name }), () => Effect.void)
+ * })
+ *
+ * class Databases extends ConnectionPool.Service<Databases>()("app/Databases", { connector, maxTotal: 10 }) {}
+ *
+ * const program = Databases.withConnection("orders", (connection) => Effect.succeed(connection.name)).pipe(
+ *   Effect.provide(Databases.layer.pipe(Layer.provide(ResourceMonitor.layer)))
+ * )
+ *
+ * await Effect.runPromise(program) // => "orders"
+ * ```
+ *
+ * **Example** (One endpoint, and another connector in a test)
+ *
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import * as ConnectionPool from "effect-sluice/ConnectionPool"
+ * import * as Connector from "effect-sluice/Connector"
+ * import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+ *
+ * const connector = Connector.make({ open: (name: string) => Effect.succeed({ name }) })
+ *
+ * class Orders extends ConnectionPool.Service<Orders>()("app/Orders", {
+ *   connector,
+ *   endpoint: "orders",
+ *   maxConnections: 10
+ * }) {}
+ *
+ * const program = Orders.withConnection(({ name }) => Effect.succeed(name))
+ *
+ * const Test = Orders.layerWith(Connector.make({ open: (name: string) => Effect.succeed({ name: `fake ${name}` }) }))
+ *
+ * await Effect.runPromise(Effect.provide(program, Test.pipe(Layer.provide(ResourceMonitor.layer)))) // => "fake orders"
+ * ```
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const Service = <Self>() => {
+  function make<
+    const Id extends string,
+    K,
+    A,
+    E = never,
+    R = never,
+    HE = never,
+    HR = never,
+    OE = never,
+    OR = never
+  >(
+    id: Id,
+    options: Source<ServiceOptions<K, A, E, R, HE, HR> & { readonly endpoint: NoInfer<K> }, OE, OR>
+  ):
+    & Context.ServiceClass<Self, Id, ConnectionPool<K, A>>
+    & EndpointMembers<Self, K, A, OE, OR | R | HR | ResourceMonitor, OR | HR>
+  function make<
+    const Id extends string,
+    K,
+    A,
+    E = never,
+    R = never,
+    HE = never,
+    HR = never,
+    OE = never,
+    OR = never
+  >(
+    id: Id,
+    options: Source<ServiceOptions<K, A, E, R, HE, HR> & { readonly endpoint?: undefined }, OE, OR>
+  ):
+    & Context.ServiceClass<Self, Id, ConnectionPool<K, A>>
+    & ServiceMembers<Self, K, A, OE, OR | R | HR | ResourceMonitor, OR | HR>
+  function make<const Id extends string, K, A, E, R, HE, HR, OE, OR>(
+    id: Id,
+    options: Source<ServiceOptions<K, A, E, R, HE, HR> & { readonly endpoint?: NoInfer<K> | undefined }, OE, OR>
+  ) {
+    const service = Context.Service<Self, ConnectionPool<K, A>>()(id)
+    const source = Effect.isEffect(options) ? options : Effect.succeed(options)
+    return Object.assign(service, membersOf(service), layersOf(service, source))
+  }
+  return make
+}
+
+/**
+ * The layer of a {@link Service} whose options come from `Config`: a record of one for each option, or one for all. They go before the options
+ * of the service.
+ *
+ * **Details**
+ *
+ * It fails with `ConfigError` when a value is missing, cannot be parsed, or is invalid as the option.
+ *
+ * **Example** (The size of a pool from the environment)
+ *
+ * ```ts
+ * import { Config, ConfigProvider, Effect, Layer } from "effect"
+ * import * as ConnectionPool from "effect-sluice/ConnectionPool"
+ * import * as Connector from "effect-sluice/Connector"
+ * import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+ *
+ * class Orders extends ConnectionPool.Service<Orders>()("app/Orders", {
+ *   connector: Connector.make({ open: (name: string) => Effect.succeed({ name }) }),
+ *   endpoint: "orders"
+ * }) {}
+ *
+ * const Configured = ConnectionPool.layerConfig(Orders, {
+ *   maxConnections: Config.Int("ORDERS_POOL_SIZE"),
+ *   endpoint: Config.withDefault(Config.String("ORDERS_SERVER"), "localhost")
+ * })
+ *
+ * const program = Orders.withConnection(({ name }) =>
+ *   Effect.map(Orders.stats, ({ maxTotal }) => [name, maxTotal])
+ * ).pipe(
+ *   Effect.provide(Configured.pipe(Layer.provide([ResourceMonitor.layer, ConfigProvider.layer(ConfigProvider.fromUnknown({ ORDERS_POOL_SIZE: "20" }))])))
+ * )
+ *
+ * await Effect.runPromise(program) // => ["localhost", 20]
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig = <Self, K, E, R>(
+  service: Configurable<Self, K, E, R>,
+  config: Config.Wrap<ConfigOptions<K>>
+): Layer.Layer<Self, E | Config.ConfigError, R> =>
+  service[TypeId].layer((options) =>
+    optionsFromConfig(config, (given: ConfigOptions<K>) => refusing(() => checked(over(options, given))))
+  )

@@ -1,0 +1,70 @@
+/**
+ * Makes a pool: its driver, its place in the registry and with the monitor, and its end.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import { type Pipeable, pipeArguments } from "effect/Pipeable"
+import type * as Scope from "effect/Scope"
+import { scopeHooks } from "../../internal/ScopeHooks.ts"
+import { ResourceMonitor } from "../../Monitor/Service.ts"
+import type { Options, Settings } from "../PoolOptions.ts"
+import { PoolRegistry, type RegisteredPool, TypeId } from "../PoolRegistry.ts"
+import { warnAbove } from "./Diagnostics.ts"
+import { type Driver, makeDriver } from "./Driver.ts"
+
+/**
+ * A pool of connections of type `A` for keys of type `K`. Keys are compared by value.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ConnectionPool<in out K, in out A> extends Pipeable {
+  readonly [TypeId]: Driver<K, A>
+}
+
+/** Whether the first argument of a function is its pool, or the call is data-last. */
+export const isPool = <K, A>(value: unknown): value is ConnectionPool<K, A> =>
+  typeof value === "object" && value !== null && TypeId in value
+
+const fromDriver = <K, A>(driver: Driver<K, A>): ConnectionPool<K, A> => ({
+  [TypeId]: driver,
+  pipe() {
+    return pipeArguments(this, arguments)
+  }
+})
+
+/** Closing idle connections costs no more than their next dials, so they are closed before anything else. */
+const underPressure = <K, A>(pool: ConnectionPool<K, A>) => ({
+  name: "idle connections of a pool",
+  priority: 100,
+  run: Effect.suspend(() => Fiber.awaitAll(pool[TypeId].core.shrink().flatMap(({ closing }) => closing ?? [])))
+})
+
+/** Adds a pool to the registry of this context, if there is one, until the scope ends. */
+const announced = (pool: RegisteredPool): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.flatMap(PoolRegistry, (registry) => {
+    if (registry === undefined) return Effect.void
+    let forget: () => void
+    return scopeHooks(() => forget = registry.add(pool), () => forget())
+  })
+
+/** Makes a pool. Without a name of its own, `describe` says in a warning which pool it is. */
+export const makePool = <K, A, E, R>(
+  options: Options<K, A, E, R>,
+  settings: Settings,
+  describe: () => string
+): Effect.Effect<ConnectionPool<K, A>, never, R | ResourceMonitor | Scope.Scope> =>
+  Effect.gen(function*() {
+    const context = yield* Effect.context<R | ResourceMonitor>()
+    const pool = fromDriver(makeDriver(options, settings, context))
+    yield* announced(pool[TypeId].registered)
+    yield* Effect.flatMap(ResourceMonitor, (monitor) => monitor.trackLeases((most) => pool[TypeId].core.leases(most)))
+    yield* Effect.addFinalizer(() => pool[TypeId].drain(settings.drainTimeout))
+    const monitor = Context.get(context, ResourceMonitor)
+    yield* monitor.onPressure(underPressure(pool))
+    yield* warnAbove({ name: () => settings.name ?? describe(), maxTotal: settings.maxTotal }, monitor)
+    return pool
+  })
