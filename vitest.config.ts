@@ -1,7 +1,7 @@
 import { defineConfig } from "vitest/config"
 
 /** Long tests that count, as the files of `counted` do. */
-const countedHazards = "soak|churn|cancellation|exhaustion|inbound|json-rpc-peers|promise-clients"
+const countedHazards = "soak|churn|cancellation|exhaustion|inbound|json-rpc-peers|postgres|promise-clients"
 
 /** Files that need a process of their own, and why. All others share the processes of the workers, one after another. */
 const apart = [
@@ -25,7 +25,8 @@ const counted = [
   "test/Resource/{TcpReuse,JsonRpcPeers,PromiseClient}.test.ts",
   "test/Resource/internal/tcp/Dial.test.ts",
   `test/hazard/@(${countedHazards}).test.ts`,
-  "test/Testing/FaultProxy.test.ts"
+  "test/Testing/FaultProxy.test.ts",
+  "test/Clients/{Postgres,PostgresPool,PostgresEffect}.test.ts"
 ]
 
 /** How often a test that fails is run again. CI allows it for tests of processes and signals: a machine may be busy for a moment. */

@@ -22,6 +22,8 @@ export interface Observer {
   readonly sessions: (application: string) => Effect.Effect<number>
   /** Sessions for which a condition holds. */
   readonly count: (condition: string, values: ReadonlyArray<unknown>) => Effect.Effect<number>
+  /** Ends all sessions with this name that there are now. */
+  readonly kill: (application: string) => Effect.Effect<void>
   /** Ends all sessions with this name, and waits until they are gone. */
   readonly terminate: (application: string) => Effect.Effect<void>
   /** The name of a session. */
@@ -69,13 +71,11 @@ export const observe: Effect.Effect<Observer, never, Scope.Scope> = Effect.gen(f
       }
       return performance.now() - start
     })
-  const terminate = (application: string) =>
-    Effect.andThen(
-      Effect.orDie(connection.query(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1",
-        [application]
-      )),
-      Effect.asVoid(gone(application))
-    )
-  return { count, sessions, applicationOf, gone, terminate }
+  const kill = (application: string) =>
+    connection.query(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1",
+      [application]
+    ).pipe(Effect.orDie, Effect.asVoid)
+  const terminate = (application: string) => Effect.andThen(kill(application), Effect.asVoid(gone(application)))
+  return { count, sessions, applicationOf, gone, kill, terminate }
 }).pipe(Effect.orDie)

@@ -10,6 +10,7 @@ import * as Fs from "node:fs"
 import * as Net from "node:net"
 import * as Os from "node:os"
 import * as Path from "node:path"
+import type { Certificate } from "./Certificates.ts"
 
 export interface Server {
   readonly port: number
@@ -110,25 +111,44 @@ const end = (child: ChildProcess.ChildProcess, signal: NodeJS.Signals): Effect.E
     })
   )
 
-/** PostgreSQL with ten connections, three of them reserved; the superuser is `sluice`, and `locked` needs a password. */
-export const postgres = make({
-  account: "postgres",
-  prepare: (directory, run) => {
-    run("initdb", ["-D", `${directory}/data`, "-U", "sluice", "-A", "trust", "--no-sync", "-E", "UTF8"])
-    Fs.writeFileSync(
-      `${directory}/data/pg_hba.conf`,
-      "host all locked 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n"
-    )
-  },
-  start: (directory, port) => {
-    const settings = [
-      `unix_socket_directories=${directory}`,
-      "listen_addresses=127.0.0.1",
-      "fsync=off",
-      "max_connections=10"
-    ]
-    return ["postgres", ["-D", `${directory}/data`, "-p", String(port), ...settings.flatMap((value) => ["-c", value])]]
-  }
+interface PostgresOptions {
+  /** Lines of `pg_hba.conf`. */
+  readonly access: ReadonlyArray<string>
+  readonly settings?: ReadonlyArray<string>
+  /** A certificate, with which the server speaks TLS. */
+  readonly certificate?: Certificate
+}
+
+/** PostgreSQL with ten connections, three of them reserved; the superuser is `sluice`. */
+export const postgresWith = ({ access, certificate, settings = [] }: PostgresOptions) =>
+  make({
+    account: "postgres",
+    prepare: (directory, run) => {
+      run("initdb", ["-D", `${directory}/data`, "-U", "sluice", "-A", "trust", "--no-sync", "-E", "UTF8"])
+      Fs.writeFileSync(`${directory}/data/pg_hba.conf`, access.map((line) => `${line}\n`).join(""))
+      if (certificate === undefined) return
+      const { gid, uid } = Fs.statSync(directory)
+      for (const [name, text] of [["server.key", certificate.key], ["server.crt", certificate.cert]] as const) {
+        Fs.writeFileSync(`${directory}/data/${name}`, text, { mode: 0o600 })
+        Fs.chownSync(`${directory}/data/${name}`, uid, gid)
+      }
+    },
+    start: (directory, port) => {
+      const given = [
+        `unix_socket_directories=${directory}`,
+        "listen_addresses=127.0.0.1",
+        "fsync=off",
+        "max_connections=10",
+        `ssl=${certificate === undefined ? "off" : "on"}`,
+        ...settings
+      ]
+      return ["postgres", ["-D", `${directory}/data`, "-p", String(port), ...given.flatMap((value) => ["-c", value])]]
+    }
+  })
+
+/** As {@link postgresWith}, where `locked` needs a password, and no other does. */
+export const postgres = postgresWith({
+  access: ["host all locked 127.0.0.1/32 scram-sha-256", "host all all 127.0.0.1/32 trust"]
 })
 
 /** MariaDB with four connections and one for the superuser, who is `root`. */

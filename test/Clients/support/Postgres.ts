@@ -3,6 +3,7 @@
  * server sees.
  */
 import type * as PgClient from "@effect/sql-pg/PgClient"
+import * as PgConnection from "@effect/sql-pg/PgConnection"
 import { Effect, Layer } from "effect"
 import type { Scope } from "effect"
 import * as Postgres from "effect-sluice/Postgres"
@@ -46,4 +47,19 @@ export const withClient = <A, E>(
     const left = yield* observer.gone(name)
     if (left === Infinity) return yield* Effect.die(new Error(`sessions are left: ${yield* observer.sessions(name)}`))
     return result
+  })
+
+/** As {@link withClient}, in a schema of its own, which is dropped afterwards. */
+export const withSchema = <A, E>(
+  options: Postgres.Options,
+  f: (test: Case) => Effect.Effect<A, E, Scope.Scope | Services>
+) =>
+  Effect.gen(function*() {
+    const schema = applicationName().replaceAll("-", "_")
+    const admin = yield* Effect.orDie(PgConnection.make({ ...address, ...login, applicationName: "sluice-observer" }))
+    yield* Effect.acquireRelease(
+      Effect.orDie(admin.query(`create schema ${schema}`)),
+      () => Effect.orDie(admin.query(`drop schema ${schema} cascade`))
+    )
+    return yield* withClient({ ...options, startupParameters: { search_path: schema } }, f)
   })

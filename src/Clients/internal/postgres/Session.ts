@@ -106,7 +106,7 @@ export class Session implements PgConnection {
   get pin(): Effect.Effect<Session, never, Scope.Scope> {
     return Effect.andThen(
       this.state.reserve,
-      Effect.map(this.base.pin, (pinned): Session => new ExclusiveSession(pinned, this.state))
+      Effect.map(this.base.pin, (pinned): Session => new PinnedSession(pinned, this.state))
     )
   }
 
@@ -165,8 +165,25 @@ export class Session implements PgConnection {
   }
 }
 
-/** A session that no other borrower uses. Its borrower may handle the errors of its statements, so each is judged. */
-class ExclusiveSession extends Session {
+/** A session that one borrower has, who may handle the errors of its statements: each is judged. */
+export class LeasedSession extends Session {
+  protected override watch<A>(statement: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> {
+    return Effect.onExitPrimitive(statement, (exit) => {
+      if (Exit.isFailure(exit)) this.judge(exit)
+      return undefined
+    })
+  }
+
+  /** A statement that was interrupted has ended by now. */
+  protected judge(exit: Exit.Exit<unknown, unknown>): void {
+    this.state.isBusy = false
+    this.state.drained()
+    if (Exit.isFailure(exit) && causedBy(exit.cause, this.state.rules.evictOn)) this.state.isUseless = true
+  }
+}
+
+/** A session that is pinned: statements outside of this view wait for its end. */
+class PinnedSession extends LeasedSession {
   override get pin(): Effect.Effect<Session, never, Scope.Scope> {
     return Effect.succeed(this)
   }
@@ -178,18 +195,4 @@ class ExclusiveSession extends Session {
     })
 
   override readonly listen = (channel: string) => this.base.listen(channel)
-
-  protected override watch<A>(statement: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> {
-    return Effect.onExitPrimitive(statement, (exit) => {
-      if (Exit.isFailure(exit)) this.judge(exit)
-      return undefined
-    })
-  }
-
-  /** A statement that was interrupted has ended by now. */
-  private judge(exit: Exit.Exit<unknown, unknown>): void {
-    this.state.isBusy = false
-    this.state.drained()
-    if (Exit.isFailure(exit) && causedBy(exit.cause, this.state.rules.evictOn)) this.state.isUseless = true
-  }
 }

@@ -15,7 +15,7 @@ import type { Endpoint } from "../../../Resource/Endpoint.ts"
 import type { TcpConnectionError } from "../../../Resource/TcpConnection.ts"
 import type { Settings } from "./Options.ts"
 import { discard, rollback } from "./Reset.ts"
-import { Session } from "./Session.ts"
+import { LeasedSession, Session } from "./Session.ts"
 import { toSqlError } from "./SqlFailure.ts"
 
 /** A pool of sessions of one server. */
@@ -93,7 +93,11 @@ const poolOf = (
   settings: Settings
 ): SessionPool => {
   const { endpoint } = settings
-  const get = Effect.mapError(ConnectionPool.get(connections, endpoint, byFiber), toSqlError)
+  const isAlone = settings.concurrency === 1
+  const get = Effect.mapBoth(ConnectionPool.get(connections, endpoint, byFiber), {
+    onFailure: toSqlError,
+    onSuccess: (session) => isAlone ? new LeasedSession(session.base, session.state) : session
+  })
   return {
     connections,
     endpoint,
