@@ -12,6 +12,7 @@ const apart = [
   "test/Testing/internal/DescriptorDiff.test.ts",
   // The long tests: signals, limits and exits of real processes.
   "test/{Cli,examples,package}/**/*.test.ts",
+  "test/Clients/hazard/*.test.ts",
   `test/hazard/!(${countedHazards}).test.ts`
 ]
 

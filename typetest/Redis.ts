@@ -42,11 +42,10 @@ expectTrue<Same<typeof configured, Layer.Layer<Service | Redis.Pool, Config.Conf
 
 // The functions of NodeRedis.use run on ours.
 declare const useNative: NodeRedis.NodeRedis["Service"]["use"]
-declare const pool: Redis.RedisPool
+type RedisUse = Redis.RedisPool["use"]
 const get = (use: typeof useNative) => use((client) => client.get("key"))
 expectTrue<Same<ReturnType<typeof get>, Effect.Effect<string | null, RedisError>>>()
-get(pool.use)
-get(pool.useExclusive)
+expectTrue<Same<RedisUse, typeof useNative>>()
 
 // @ts-expect-error reconnection is the pool's
 Redis.layer({ clientOptions: { socket: { reconnectStrategy: 1000 } } })

@@ -55,7 +55,7 @@ export const commands = (name: string) =>
 
 class Square extends Persistable.Class<{ payload: { readonly of: number } }>()("Square", {
   primaryKey: ({ of }) => String(of),
-  success: Schema.Number
+  success: Schema.Finite
 }) {}
 
 /** Effect's modules that keep their state in Redis. */
@@ -70,7 +70,7 @@ export const persistence = (name: string) =>
         return yield* Effect.forEach([3, 4, 3], (of) => cache.get(new Square({ of })))
       })))
 
-    const queue = yield* PersistedQueue.make({ name, schema: Schema.Number })
+    const queue = yield* PersistedQueue.make({ name, schema: Schema.Finite })
     yield* Effect.forEach([1, 2, 3, 4], (value) => queue.offer(value, { id: `${name}-${value}` }))
     yield* queue.offer(5, { id: `${name}-1` })
     const taken = yield* Effect.forEach([1, 2, 3, 4], () =>

@@ -3,8 +3,7 @@
  * skips the tests that need it, except in CI.
  */
 import { it } from "@effect/vitest"
-import { Effect } from "effect"
-import type { Scope } from "effect"
+import { Effect, Scope } from "effect"
 import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
@@ -15,6 +14,8 @@ import type { Certificate } from "./Certificates.ts"
 export interface Server {
   readonly port: number
   readonly kill: (signal: NodeJS.Signals) => Effect.Effect<void>
+  /** Starts it again on the same port, after it was killed. */
+  readonly restart: Effect.Effect<void>
 }
 
 interface Account {
@@ -94,12 +95,22 @@ const make = (program: Program): Effect.Effect<Server, never, Scope.Scope> =>
     )
     const port = yield* freePort
     const [command, args] = program.start(directory, port)
-    const child = yield* Effect.acquireRelease(
-      Effect.sync(() => ChildProcess.spawn(findCommand(command) ?? command, args, options)),
-      (child) => end(child, "SIGKILL")
+    const spawned = Effect.tap(
+      Effect.acquireRelease(
+        Effect.sync(() => ChildProcess.spawn(findCommand(command) ?? command, args, options)),
+        (child) => end(child, "SIGKILL")
+      ),
+      () => listening(port, command)
     )
-    yield* listening(port, command)
-    return { port, kill: (signal) => end(child, signal) }
+    const scope = yield* Effect.scope
+    let child = yield* spawned
+    return {
+      port,
+      kill: (signal) => end(child, signal),
+      restart: Effect.map(Scope.provide(spawned, scope), (again) => {
+        child = again
+      })
+    }
   })
 
 const end = (child: ChildProcess.ChildProcess, signal: NodeJS.Signals): Effect.Effect<void> =>

@@ -39,6 +39,8 @@ export class Session {
   readonly #pending = new Pending()
   readonly #onAnswered = new Set<() => void>()
   #transaction: Transaction = noTransaction
+  /** The error with which the connection has ended, if it has. */
+  #endedBy: unknown
   /** A command has changed the connection for good, was given up, or nothing more comes over it. */
   #isUnfit = false
 
@@ -48,7 +50,10 @@ export class Session {
     this.connecting = connecting
     sessions.set(client, this)
     // A client that cannot read an answer emits this too, and goes on.
-    client.once("error", () => this.spoil())
+    client.once("error", (error: unknown) => {
+      this.#endedBy = error
+      this.spoil()
+    })
   }
 
   /** Commands without an answer. */
@@ -133,7 +138,8 @@ export class Session {
       resume(Exit.succeed(reply))
     }, (error: unknown) => {
       this.#settle(sent, isReply(error))
-      resume(Exit.fail(failed(error)))
+      // A client that is destroyed at once after its end says only that it was destroyed.
+      resume(Exit.fail(failed(isReply(error) ? error : this.#endedBy ?? error)))
     })
   }
 
