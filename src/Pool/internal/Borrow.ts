@@ -85,11 +85,8 @@ const wait = <K, A, B, E, R>(
   return Effect.andThen(span, onward)
 }
 
-/** How a borrow goes on: with its connection, or with another attempt to get one. */
-interface Steps<A, B, E, R> {
-  readonly onward: (connection: A) => Effect.Effect<B, E, R>
-  readonly attempt: Effect.Effect<B, E | PoolError, R>
-}
+/** What a borrower does with its connection. */
+type Onward<A, B, E, R> = (connection: A) => Effect.Effect<B, E, R>
 
 /**
  * Checks the connection at hand and makes it ready. One that fails, or does not answer in the time that is left, is closed,
@@ -99,7 +96,7 @@ const prepared = <K, A, B, E, R>(
   pool: PoolAccess<K, A>,
   lease: Lease<K, A>,
   { value }: PooledConnection<K, A>,
-  { attempt, onward }: Steps<A, B, E, R>
+  onward: Onward<A, B, E, R>
 ): Effect.Effect<B, E | PoolError, R> => {
   const { beforeLend, check, core } = pool
   const { label } = lease.owner
@@ -123,7 +120,7 @@ const prepared = <K, A, B, E, R>(
     const refused = core.reject(lease, isAlive && !works, failure?.error)
     if (refused !== undefined) return Effect.fail(refused)
     return core.remaining(lease) > 0
-      ? wait(pool, lease, attempt)
+      ? wait(pool, lease, inSteps(pool, lease, onward))
       : Effect.fail(core.timeoutOf(lease))
   })
 }
@@ -134,6 +131,23 @@ const inUse = <K, A>({ core }: PoolAccess<K, A>, lease: Lease<K, A>, value: A): 
   return value
 }
 
+/** Goes on with the connection of a lease, or with one that is idle, as far as it is ready. Otherwise it waits, and then does `again`. */
+const goOn = <K, A, B, E, R>(
+  pool: PoolAccess<K, A>,
+  lease: Lease<K, A>,
+  onward: Onward<A, B, E, R>,
+  again?: Effect.Effect<B, E | PoolError, R>
+): Effect.Effect<B, E | PoolError, R> => {
+  const { core } = pool
+  const connection = lease.connection ?? core.tryLease(lease)
+  if (connection === undefined || lease.turn !== "None" && !core.heard(lease)) {
+    return wait(pool, lease, again ?? inSteps(pool, lease, onward))
+  }
+  return lease.mustCheck || pool.beforeLend !== undefined
+    ? prepared(pool, lease, connection, onward)
+    : onward(inUse(pool, lease, connection.value))
+}
+
 /**
  * Gets a connection for a lease in several steps, and goes on with it. Whatever happens, `core.end(lease)` has to follow: the
  * connection is the lease's from the moment at which the pool grants it, whether or not the fiber has noticed yet.
@@ -141,17 +155,12 @@ const inUse = <K, A>({ core }: PoolAccess<K, A>, lease: Lease<K, A>, value: A): 
 const inSteps = <K, A, B, E, R>(
   pool: PoolAccess<K, A>,
   lease: Lease<K, A>,
-  onward: (connection: A) => Effect.Effect<B, E, R>
+  onward: Onward<A, B, E, R>
 ): Effect.Effect<B, E | PoolError, R> => {
-  const { core } = pool
   // It is run once to begin with, and once more when a wait has ended.
   const attempt: Effect.Effect<B, E | PoolError, R> = Effect.suspend(() => {
-    core.settle()
-    const connection = lease.connection ?? core.tryLease(lease)
-    if (connection === undefined || lease.turn !== "None" && !core.heard(lease)) return wait(pool, lease, attempt)
-    return lease.mustCheck || pool.beforeLend !== undefined
-      ? prepared(pool, lease, connection, { attempt, onward })
-      : onward(inUse(pool, lease, connection.value))
+    pool.core.settle()
+    return goOn(pool, lease, onward, attempt)
   })
   return attempt
 }
@@ -160,12 +169,6 @@ const inSteps = <K, A, B, E, R>(
  * Runs an effect until the lease expires. A fiber that is interrupted stays so, and the borrower's own has to go on with
  * `LeaseExpired`; so the effect gets a fiber of its own, which is interrupted in its place.
  */
-const withinLease = <K, A, B, E, R>(
-  pool: PoolAccess<K, A>,
-  lease: Lease<K, A>,
-  effect: Effect.Effect<B, E, R>
-): Effect.Effect<B, E | PoolError, R> => pool.limitsLeases && !lease.isStanding ? untilExpired(lease, effect) : effect
-
 const untilExpired = <K, A, B, E, R>(
   lease: Lease<K, A>,
   effect: Effect.Effect<B, E, R>
@@ -200,36 +203,36 @@ const expiredIn = <B, E>(exit: Exit.Exit<B, E>, expired: PoolError): Exit.Exit<B
 }
 
 /**
- * Leases a connection to `f`. One that is idle and fit is leased by `Pool.use` of Effect's Pool of its endpoint, whose release ends
- * the borrow.
+ * Leases a connection to `f`. One that is idle is leased by `Pool.use` of Effect's Pool of its endpoint, whose release ends the borrow.
+ * Where it cannot be used at once, the borrow goes on in several steps from there.
  */
 export const use = <K, A, B, E, R>(
   pool: PoolAccess<K, A>,
   key: K,
   origin: Origin,
-  f: (connection: A) => Effect.Effect<B, E, R>,
+  f: Onward<A, B, E, R>,
   isStanding: boolean
 ): Effect.Effect<B, E | PoolError, R> =>
   Effect.withFiber((fiber) => {
-    const { core } = pool
+    const { core, limitsLeases } = pool
     if (core.isOver) return Effect.fail(poolClosed(labelOf(key)))
     const lease = leaseFor(pool, fiber, key, origin)
     lease.isStanding = isStanding
+    const onward: Onward<A, B, E | PoolError, R> = limitsLeases && !isStanding
+      ? (connection) => untilExpired(lease, f(connection))
+      : f
     const connection = mayYield(fiber) ? undefined : core.promise(lease)
-    if (connection === undefined) return useInSteps(pool, lease, f)
-    const { owner, slot: { item } } = connection
     // What finds the connection fit may interrupt its borrower.
-    if (isInterrupted(fiber)) return returnUnused(pool, lease, connection)
-    if (lease.turn !== "None" || lease.mustCheck || pool.beforeLend !== undefined || owner.pool === undefined) {
-      core.take(connection)
-      return useInSteps(pool, lease, f)
-    }
+    if (connection !== undefined && isInterrupted(fiber)) return returnUnused(pool, lease, connection)
+    const leasing = connection?.owner.pool
+    if (connection === undefined || leasing === undefined) return useInSteps(pool, lease, onward)
+    const { item } = connection.slot
     item.holder = lease
-    return owner.pool.use((leased) => {
+    return leasing.use((leased) => {
       if (leased !== item) throw new Error("Effect's Pool has leased another connection than the one that was promised")
       core.take(connection)
       core.settle()
-      return withinLease(pool, lease, f(inUse(pool, lease, connection.value)))
+      return goOn(pool, lease, onward)
     })
   })
 
@@ -240,21 +243,16 @@ const returnUnused = <K, A>({ core }: PoolAccess<K, A>, lease: Lease<K, A>, conn
   return Effect.interrupt
 }
 
-/**
- * Leases a connection in several steps. The exit handler stands before a fiber can be interrupted, and it returns whatever the lease
- * holds by then.
- */
+/** Leases a connection in several steps. The exit handler stands before any of them, and returns whatever the lease holds by then. */
 const useInSteps = <K, A, B, E, R>(
   pool: PoolAccess<K, A>,
   lease: Lease<K, A>,
-  f: (connection: A) => Effect.Effect<B, E, R>
-): Effect.Effect<B, E | PoolError, R> => {
-  const attempt = inSteps(pool, lease, (connection) => withinLease(pool, lease, f(connection)))
-  return Effect.onExitPrimitive(attempt, (exit) => {
+  onward: Onward<A, B, E, R>
+): Effect.Effect<B, E | PoolError, R> =>
+  Effect.onExitPrimitive(inSteps(pool, lease, onward), (exit) => {
     pool.core.end(lease, exit)
     return undefined
   })
-}
 
 /**
  * Leases a connection until the scope ends. The scope's finalizer is added in the same uninterruptible step in which the

@@ -3,7 +3,6 @@
  *
  * @since 0.1.0
  */
-import type * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type { Settings } from "../PoolOptions.ts"
 import type { Tally } from "../PoolStats.ts"
@@ -63,10 +62,10 @@ export class ConnectionStore<K, A> {
   #slots = 0
   #closing = 0
 
-  /** `released` ends the borrow of a lease. What it returns runs at the end of the borrower's effect. */
+  /** `released` ends the borrow of a lease. */
   constructor(
     env: CoreEnvironment<K, A>,
-    released: (lease: Lease<K, A>, exit: Exit.Exit<unknown, unknown>) => Effect.Effect<void>
+    released: (lease: Lease<K, A>, exit: Exit.Exit<unknown, unknown>) => void
   ) {
     const { settings, tally } = env
     this.#env = env
@@ -284,13 +283,10 @@ export class ConnectionStore<K, A> {
 
   /** Ends the lease of Effect's Pool that a borrower, a dial or a check has left. */
   returnItem(connection: PooledConnection<K, A>): void {
-    if (this.hasItemToReturn(connection)) connection.owner.pool?.release(connection.slot.item)
-  }
-
-  /** Whether a lease of Effect's Pool is left. The one of a connection that is checked or reset is not. */
-  hasItemToReturn({ checking, leases, slot, state }: PooledConnection<K, A>): boolean {
-    return slot.state === "Open" && slot.item.leases > leases.length && !checking &&
-      (state === "Idle" || leases.length > 0)
+    const { checking, leases, owner, slot, state } = connection
+    const isLeft = slot.state === "Open" && slot.item.leases > leases.length
+    // The one of a connection that is checked or reset stays.
+    if (isLeft && !checking && (state === "Idle" || leases.length > 0)) owner.pool?.release(slot.item)
   }
 
   /** Takes a connection back from one of its borrowers. */

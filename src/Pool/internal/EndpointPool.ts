@@ -21,7 +21,7 @@ import * as Pool from "effect/Pool"
 import * as Scheduler from "effect/Scheduler"
 import * as Scope from "effect/Scope"
 
-type Release<H> = (holder: H, exit: Exit.Exit<unknown, unknown>) => Effect.Effect<void>
+type Release<H> = (holder: H, exit: Exit.Exit<unknown, unknown>) => void
 
 /** How Effect's Pools keep their items: one for all endpoints. No fiber of it runs; the owner of the Pools sweeps them. */
 export interface Strategy<H, C> extends Pool.Strategy<Item<H, C>, never> {
@@ -32,7 +32,7 @@ export interface Strategy<H, C> extends Pool.Strategy<Item<H, C>, never> {
 export interface StrategyOptions<H, C> extends Pick<Strategy<H, C>, "expiresAt"> {
   /** Several borrowers may share an item. */
   readonly isShared: boolean
-  /** The release of the lease that this holder has. What it returns runs at the end of the borrow. */
+  /** The borrow of this holder ends, and with it its lease, which this has to end or to leave to another borrower. */
   readonly released: Release<H>
 }
 
@@ -88,8 +88,12 @@ export class Item<H, C = unknown> {
     const { finalizer } = own
     // A Pool that closes puts its own around this one and waits for it, so that `remove` cannot replace it.
     own.finalizer = Effect.suspend(() => this.isRemoved ? Effect.void : finalizer)
-    const end = (holder: H | undefined, exit: Exit.Exit<unknown, unknown>) =>
-      holder === undefined ? this.back : released(holder, exit)
+    const end = (holder: H | undefined, exit: Exit.Exit<unknown, unknown>) => {
+      if (holder === undefined) return this.back
+      released(holder, exit)
+      // Effect's type leaves out that `Pool.use` takes nothing for an answer, which spares it three operations.
+      return undefined as unknown as Effect.Effect<void>
+    }
     // Several leases of one item are distinguished by the closure that each gets.
     const releaseOfOne = () => {
       const holder = this.#takeHolder()
@@ -136,8 +140,8 @@ const runNow = <A>(effect: Effect.Effect<A>): A => {
   throw new Error("Effect's Pool did not do in one step what it was asked for", { cause: exit })
 }
 
-/** Operations of the run loop that a lease and its end take at most, until Effect has counted them. */
-const operations = 8
+/** Operations of the run loop that a lease takes at most, until Effect has counted it. */
+const operations = 2
 
 /**
  * Whether a fiber may yield within the next operations. Then other fibers could run between a decision and what Effect's `Pool`
@@ -174,11 +178,13 @@ export interface Options<H, C> {
 }
 
 export class EndpointPool<H, C = unknown> {
+  readonly #clock: Clock.Clock
   readonly #pool: Pool.Pool<Item<H, C>>
   readonly #scope = Scope.makeUnsafe()
   readonly #concurrency: number
 
   constructor({ clock, concurrency, max, strategy }: Options<H, C>) {
+    this.#clock = clock
     this.#concurrency = Math.min(concurrency, maxConcurrency)
     const making = Pool.makeWithStrategy<Item<H, C>, never, Scope.Scope>({
       // Effect makes this scope, and what it makes can be closed.
@@ -253,9 +259,28 @@ export class EndpointPool<H, C = unknown> {
     return Pool.use(this.#pool, f)
   }
 
-  /** Ends one lease of an item. */
+  /**
+   * Ends one lease of an item. Effect's own release is an effect, which takes a third of the time of a borrow that waits for nothing.
+   * What that does where nothing else is to be done for an item is done here.
+   */
   release(item: Item<H, C>): void {
-    runNow(item.back)
+    const { invalidated, waiters } = this.#pool.state
+    const isPlain = !item.isRemoved && item.reservation === undefined && waiters.size === 0 && invalidated.size === 0
+    if (!isPlain) return runNow(item.back)
+    const { own } = item
+    own.refCount--
+    this.#pool.state.usage--
+    if (own.refCount === 0) own.idleSince = this.#clock.currentTimeMillisUnsafe()
+    if (!own.isAvailable) this.#addFirst(own)
+  }
+
+  #addFirst(own: Pool.PoolItem<Item<H, C>, never>): void {
+    const { state } = this.#pool
+    own.isAvailable = true
+    own.availableNext = state.availableHead
+    if (state.availableHead === undefined) state.availableTail = own
+    else state.availableHead.availablePrevious = own
+    state.availableHead = own
   }
 
   /** Moves an available item in front of those that have been idle for longer. Effect puts one that comes back at the head. */

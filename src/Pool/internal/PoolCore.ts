@@ -6,8 +6,7 @@
  *
  * @since 0.1.0
  */
-import type * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
+import type * as Exit from "effect/Exit"
 import type { AgeClock } from "../../internal/AgeClock.ts"
 import { defaultIsReusable } from "../../internal/BorrowExit.ts"
 import { Alarm } from "../../internal/Timer.ts"
@@ -20,7 +19,6 @@ import { ConnectionStore } from "./ConnectionStore.ts"
 import * as Diagnostics from "./Diagnostics.ts"
 import { Dials } from "./Dials.ts"
 import { Dispatcher, LeaseCycle, Timeouts } from "./Dispatch.ts"
-import { mayYield } from "./EndpointPool.ts"
 import { EndpointHealth, Endpoints, SlotRelease } from "./Endpoints.ts"
 import { HealthChecks, Liveness, TurnWaits } from "./HealthChecks.ts"
 import { LeaseTracker } from "./Leases.ts"
@@ -75,7 +73,7 @@ export class PoolCore<K, A> {
     const endpoints = this.#endpoints = new Endpoints(settings.minPerEndpoint)
     const store = this.#store = new ConnectionStore(
       env,
-      (lease, exit) => this.end(lease, exit, !mayYield(lease.fiber)) ?? Exit.void
+      (lease, exit) => this.end(lease, exit)
     )
     const slots = this.#slots = new SlotRelease(env, endpoints, store)
     const health = this.#health = new EndpointHealth(env, store)
@@ -201,11 +199,8 @@ export class PoolCore<K, A> {
     return this.#deadlines.remaining(lease)
   }
 
-  /**
-   * Ends a borrow, wherever it stands: it leaves the queue, or its connection goes to the next one. With `mayReturn`, the result may
-   * be what returns the item to Effect's Pool: it has to run before another fiber does.
-   */
-  end(lease: Lease<K, A>, exit: Exit.Exit<unknown, unknown>, mayReturn = false): Effect.Effect<void> | undefined {
+  /** Ends a borrow, wherever it stands: it leaves the queue, or its connection goes to the next one. */
+  end(lease: Lease<K, A>, exit: Exit.Exit<unknown, unknown>): void {
     if (lease.state === "Waiting") {
       this.#waiting.leave(lease)
       this.#hasLeft(lease)
@@ -221,10 +216,8 @@ export class PoolCore<K, A> {
     if (isSpoilt) this.#recalls.check(this.#clock.now())
     if (mayDial && held !== undefined) this.#cycle.dispatch(held)
     // The commands of this step may lead to other ones, which have to find the item returned.
-    const mayDefer = mayReturn && this.#env.outbox.isEmpty
-    if (held !== undefined && mayDefer && this.#store.hasItemToReturn(held)) return held.slot.item.back
     if (held !== undefined) this.#store.returnItem(held)
-    return this.settle()
+    this.settle()
   }
 
   /** A borrower goes on with its connection. */

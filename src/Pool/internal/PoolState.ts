@@ -466,11 +466,6 @@ export class Outbox<K, A> {
     return result
   }
 
-  /** No command waits, and none is being run. */
-  get isEmpty(): boolean {
-    return this.#commands.length === 0
-  }
-
   /** Runs the commands that there are, and those of the steps that follow from them. */
   drain(): void {
     if (this.#isRunning || this.#commands.length === 0) return

@@ -180,7 +180,7 @@ class History {
     this.#dials.delete(dial)
     this.#pool.unreserve(dial.item)
     this.#model.unreserve(dial.item)
-    Effect.runSync(this.#end(dial))
+    this.#end(dial)
     this.#serve()
   }
 
@@ -196,19 +196,19 @@ class History {
     const check = this.#oneOf([...this.#checks])
     if (check === undefined) return
     this.#checks.delete(check)
-    Effect.runSync(this.#end(check))
+    this.#end(check)
   }
 
   /** Ends a lease that was left behind, on another fiber. */
   #letGo(): void {
     const held = this.#oneOf([...this.#held])
     if (held === undefined) return
-    this.#fork(Effect.andThen(operations(this.#upTo(10)), Effect.suspend(() => this.#endHeld(held))))
+    this.#fork(Effect.andThen(operations(this.#upTo(10)), Effect.sync(() => this.#endHeld(held))))
   }
 
-  #endHeld(held: Holder): Effect.Effect<void> {
+  #endHeld(held: Holder): void {
     this.#held.delete(held)
-    return this.#end(held)
+    this.#end(held)
   }
 
   #removeIdle(): void {
@@ -271,8 +271,8 @@ class History {
     return Effect.onExit(Effect.withFiber((fiber) => this.#begin(holder, body, fiber)), (exit) => {
       this.#borrowers.delete(holder)
       removeFrom(this.#waiting, holder)
-      if (holder.way !== "hold" || Exit.isFailure(exit)) return this.#end(holder)
-      this.#held.add(holder)
+      if (holder.way === "hold" && Exit.isSuccess(exit)) this.#held.add(holder)
+      else this.#end(holder)
       return Effect.void
     })
   }
@@ -314,20 +314,14 @@ class History {
   }
 
   /** Ends the lease of a holder, or gives it to one that waits. */
-  #end(holder: Holder): Effect.Effect<void> {
+  #end(holder: Holder): void {
     const { item } = holder
     holder.item = undefined
-    if (item === undefined) return Effect.void
+    if (item === undefined) return
     const next = this.#isClosing || this.#model.isReserved(item) ? undefined : this.#waiting.shift()
-    if (next !== undefined) {
-      this.#give(item, next)
-      return Effect.void
-    }
+    if (next !== undefined) return this.#give(item, next)
     this.#model.release(item)
-    const fiber = Fiber.getCurrent()
-    if (fiber !== undefined && !mayYield(fiber)) return item.back
     this.#pool.release(item)
-    return Effect.void
   }
 
   #give(item: Item<Holder>, holder: Holder): void {
@@ -396,7 +390,7 @@ class History {
   }
 
   #endOthers(): void {
-    for (const held of this.#held) Effect.runSync(this.#endHeld(held))
+    for (const held of this.#held) this.#endHeld(held)
     while (this.#dials.size + this.#checks.size > 0) {
       this.#endDial()
       this.#endCheck()

@@ -31,10 +31,7 @@ const makePool = (options: { readonly max: number; readonly concurrency?: number
     clock: Effect.runSync(Clock.Clock),
     strategy: makeStrategy({
       isShared: concurrency > 1,
-      released: ({ name }) => {
-        ends.push(name)
-        return Effect.void
-      },
+      released: ({ name }) => void ends.push(name),
       expiresAt: () => Infinity
     })
   })
@@ -120,6 +117,34 @@ describe("an endpoint's Pool", () => {
     assert.strictEqual(state.items.size, 0)
   })
 
+  it("ends a lease as the release of Effect does, which changes no more", () => {
+    for (const concurrency of [1, 2]) {
+      const ways = {
+        ours: makePool({ max: 3, concurrency, idle: 3 }),
+        effects: makePool({ max: 3, concurrency, idle: 3 })
+      }
+      const seen = Object.entries(ways).map(([way, { items, pool, state }]) => {
+        const numberOf = (own: unknown) => items.findIndex((item) => item.own === own)
+        const show = (value: unknown) => typeof value === "object" && value !== null ? numberOf(value) : value
+        const isOfEach = (field: string) => ["exit", "finalizer", "idleSince", "release"].includes(field)
+        const look = () => ({
+          items: items.map(({ own }) =>
+            Object.entries(own).filter(([field]) => !isOfEach(field)).map(([field, value]) => [field, show(value)])
+          ),
+          state: Object.entries(state).map(([field, value]) => [field, value instanceof Set ? value.size : show(value)])
+        })
+        const leases = Array.from({ length: concurrency }, () => items).flat()
+        for (const item of leases) pool.take(item)
+        return leases.map((item) => {
+          if (way === "ours") pool.release(item)
+          else Effect.runSync(item.back)
+          return look()
+        })
+      })
+      assert.deepStrictEqual(seen[0], seen[1])
+    }
+  })
+
   it("ages idle items by its clock", () => {
     let millis = 1000
     const clock: Clock.Clock = Object.assign(Object.create(Effect.runSync(Clock.Clock)), {
@@ -127,7 +152,7 @@ describe("an endpoint's Pool", () => {
     })
     const strategy = makeStrategy<Holder, unknown>({
       isShared: false,
-      released: () => Effect.void,
+      released: () => {},
       expiresAt: () => Infinity
     })
     const pool = new EndpointPool({ max: 1, concurrency: 1, clock, strategy })
@@ -275,7 +300,7 @@ describe("whether a fiber may yield", () => {
   it("is known by the operations that are left to it", () => {
     const within = (most: number) =>
       Effect.runSync(Effect.provideService(mayYieldNow, Scheduler.MaxOpsBeforeYield, most))
-    assert.deepStrictEqual([2048, 12, 8, 3].map(within), [false, false, true, true])
+    assert.deepStrictEqual([2048, 12, 8, 3].map(within), [false, false, false, true])
   })
 
   it("is not known of a scheduler that is not Effect's, and does not matter where yielding is prevented", () => {

@@ -370,9 +370,7 @@ export class World {
     if (lease === undefined) return
     borrower.lease = undefined
     borrower.isChecking = false
-    // A success ends as in `Pool.use`, which runs what returns the item.
-    const returning = this.core.end(lease, exit, Exit.isSuccess(exit))
-    if (returning !== undefined) Effect.runSync(returning)
+    this.core.end(lease, exit)
   }
 
   /** A borrower's check has ended. */
