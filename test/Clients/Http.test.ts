@@ -57,14 +57,6 @@ describe("Http.layer", () => {
       assert.isAtMost(most, 6)
     }).pipe(Effect.provide(layer({ maxPerOrigin: 4, maxTotal: 6 }))))
 
-  it.live("fails no request after an answer with `connection: close`", () =>
-    Effect.gen(function*() {
-      const { account, url } = yield* make((_, response) => response.setHeader("connection", "close").end("bye"))
-      yield* Effect.forEach(times(1000), () => getText(url), { concurrency: 10, discard: true })
-      assert.strictEqual(account.requests, 1000)
-      assert.strictEqual(account.opened, 1000)
-    }).pipe(Effect.provide(layer({ maxPerOrigin: 4 }))))
-
   it.live("fails no request after an answer of HTTP/1.0, which ends its connection without a header", () =>
     Effect.gen(function*() {
       const server = yield* TcpServer.make((socket) =>

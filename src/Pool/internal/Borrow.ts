@@ -68,6 +68,11 @@ const waitThen = <K, A, B, E, R>(
     if (refused !== undefined) resume(Effect.fail(refused))
   })
 
+/** Whether a tracer exports the borrower's spans. Effect's own keeps them in memory only. */
+const isTraced = (context: Context.Context<never>): boolean =>
+  Context.get(context, Tracer.Tracer) !== Tracer.nativeTracer &&
+  Context.getOrUndefined(context, Tracer.ParentSpan) !== undefined
+
 /**
  * Waits as {@link waitThen} does. A wait in the queue is a span if the borrower is being traced, and costs nothing for it otherwise.
  */
@@ -76,11 +81,11 @@ const wait = <K, A, B, E, R>(
   lease: Lease<K, A>,
   onward: Effect.Effect<B, E, R>
 ): Effect.Effect<B, E | PoolError, R> => {
-  if (lease.turn === "Due" || Context.getOrUndefined(lease.context, Tracer.ParentSpan) === undefined) {
-    return waitThen(pool, lease, onward)
-  }
+  if (lease.turn === "Due" || !isTraced(lease.context)) return waitThen(pool, lease, onward)
   const span = Effect.withSpan(waitThen(pool, lease, Effect.void), "ConnectionPool.acquire", {
-    attributes: spanAttributes(pool.name, lease.owner.label)
+    attributes: spanAttributes(pool.name, lease.owner.label),
+    // The stack would show no place of the program, and takes longer than the borrow.
+    captureStackTrace: false
   })
   return Effect.andThen(span, onward)
 }

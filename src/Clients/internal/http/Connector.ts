@@ -5,6 +5,7 @@
  */
 import type * as Undici from "@effect/platform-node/Undici"
 import * as Effect from "effect/Effect"
+import * as Net from "node:net"
 import * as Connector from "../../../Resource/Connector.ts"
 import { type Endpoint, type EndpointError, fromUrl } from "../../../Resource/Endpoint.ts"
 import * as RawSocket from "../../../Resource/RawSocket.ts"
@@ -23,14 +24,23 @@ export interface ConnectorOptions
 
 type Dial = ReturnType<typeof RawSocket.dial>
 
-const dialers = ({ connectTimeout, lookup, refreshAddresses, tls }: ConnectorOptions): (target: Target) => Dial => {
+/** TLS has one dialer for all hosts that are their own server names, and one for each other server name. */
+const dialers = (given: ConnectorOptions): (target: Target) => Dial => {
+  const { connectTimeout, endpoint, lookup, refreshAddresses, tls } = given
   const options = { connectTimeout, lookup, refreshAddresses }
-  const secure = { ALPNProtocols: ["http/1.1"], ...tls }
-  const plain = RawSocket.dial(options)
-  const encrypted = RawSocket.dial({ ...options, tls: secure })
+  const dialTls = (server: { readonly servername?: string }) =>
+    RawSocket.dial({ ...options, tls: { ALPNProtocols: ["http/1.1"], ...server, ...tls } })
+  const named = new Map<string, Dial>()
+  const dialNamed = (servername: string): Dial => {
+    const dial = named.get(servername) ?? dialTls({ servername })
+    named.set(servername, dial)
+    return dial
+  }
+  const [plain, encrypted] = [RawSocket.dial(options), dialTls({})]
   return ({ servername, url }) => {
     if (url.protocol === "http:") return plain
-    return servername === undefined ? encrypted : RawSocket.dial({ ...options, tls: { servername, ...secure } })
+    const name = servername ?? (endpoint === undefined ? undefined : url.hostname)
+    return name === undefined || Net.isIP(name) !== 0 || name.startsWith("[") ? encrypted : dialNamed(name)
   }
 }
 

@@ -216,8 +216,8 @@ export class Exchange implements Handler, Controller, PendingBody {
 
   onResponseError(_: Controller, error: Error): void {
     this.#isUnsent = error instanceof RequestNotSent
-    // undici destroys the socket after this call.
-    if (this.#controller !== undefined) this.#connection?.spend()
+    // undici destroys the socket after this call, and takes no request within it.
+    this.#connection?.spend()
     this.#release(this.#isUnsent ? Effect.void : Effect.fail(error))
   }
 

@@ -8,8 +8,11 @@ import type * as Undici from "@effect/platform-node/Undici"
 /** What `URL` gives back as it is, which spares a request the parsing. */
 const canonical = /^https?:\/\/[a-z0-9-]+(?:\.[a-z0-9-]+)*(?::(?!80$|443$)[1-9]\d*)?$/
 
+/** Most requests go where the one before has gone. */
+let latest = ""
+
 const originOf = (origin: unknown): string => {
-  if (typeof origin === "string" && canonical.test(origin)) return origin
+  if (typeof origin === "string" && (origin === latest || canonical.test(origin))) return latest = origin
   const url = URL.parse(String(origin))
   if (url?.protocol === "http:" || url?.protocol === "https:") return url.origin
   throw new TypeError("a request needs an origin that begins with http: or https:")
