@@ -51,6 +51,8 @@ export type Connection = HttpConnection
  * @since 0.1.0
  */
 export interface Options {
+  /** The name of the pool, as in `ConnectionPool`. @default none */
+  readonly name?: string | undefined
   /** Most connections to one origin: a whole number of at least 1. A request holds one until its answer has ended. @default 20 */
   readonly maxPerOrigin?: number | undefined
   /** Most connections in all, at least `maxPerOrigin`. @default 200, or `maxPerOrigin` if that is more */

@@ -7,6 +7,7 @@ import type * as Undici from "@effect/platform-node/Undici"
 import type * as Effect from "effect/Effect"
 import type * as Net from "node:net"
 import { TaggedError } from "../../../internal/TaggedError.ts"
+import { startTimer } from "../../../internal/Timer.ts"
 import type { RawSocket } from "../../../Resource/RawSocket.ts"
 
 /**
@@ -25,6 +26,11 @@ export class RequestNotSent extends TaggedError("RequestNotSent")<{ readonly ori
 
 type Connected = (...args: [error: null, socket: Net.Socket] | [error: Error, socket: null]) => void
 
+/** The options of undici that a user may set, and how long an idle connection is kept, in milliseconds. */
+export interface ClientOptions extends Undici.Client.Options {
+  readonly keepAliveTimeout: number
+}
+
 /** One connection, which has one request at a time. */
 export class HttpConnection {
   readonly origin: string
@@ -34,7 +40,13 @@ export class HttpConnection {
   #isPassedOn = false
   #isSpent = false
 
-  constructor(undici: typeof Undici, origin: string, socket: RawSocket, options: Undici.Client.Options) {
+  /**
+   * Ends the connection if no request comes. undici has such a timer from the first request on. A server that shuts down waits for
+   * connections that have sent none.
+   */
+  readonly #unusedTimer: ReturnType<typeof startTimer>
+
+  constructor(undici: typeof Undici, origin: string, socket: RawSocket, options: ClientOptions) {
     this.origin = origin
     this.#socket = socket
     this.client = new undici.Client(origin, {
@@ -46,6 +58,8 @@ export class HttpConnection {
     })
     // Without a reader the peer's end would not be noticed.
     socket.raw.on("readable", this.#look)
+    this.#unusedTimer = startTimer(() => this.end(), options.keepAliveTimeout)
+    this.#unusedTimer.unref()
   }
 
   /** Completes when the peer has ended the connection, or it is gone. */
@@ -68,6 +82,8 @@ export class HttpConnection {
   /** Ends it: after its last answer by our end (FIN), and at once in the midst of a request. */
   end(): void {
     const { raw } = this.#socket
+    this.spend()
+    clearTimeout(this.#unusedTimer)
     if (raw.destroyed) return
     if (this.client.stats.size > 0) return this.client.destroy(null, () => {})
     raw.end()
@@ -79,8 +95,11 @@ export class HttpConnection {
   /** undici asks for another socket when the first one has ended. */
   #connect(connected: Connected): void {
     const { raw } = this.#socket
-    if (this.#isPassedOn || this.#socket.isDead()) return connected(new RequestNotSent({ origin: this.origin }), null)
+    if (this.#isPassedOn || this.#isSpent || this.#socket.isDead()) {
+      return connected(new RequestNotSent({ origin: this.origin }), null)
+    }
     this.#isPassedOn = true
+    clearTimeout(this.#unusedTimer)
     raw.off("readable", this.#look)
     connected(null, raw)
   }

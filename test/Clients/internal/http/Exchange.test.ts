@@ -1,7 +1,6 @@
 /**
  * What becomes of a request whose connection has ended before it was written, which a pool that notices deaths hardly ever leases.
  */
-import * as Undici from "@effect/platform-node/Undici"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect } from "effect"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
@@ -9,10 +8,12 @@ import * as Connector from "effect-sluice/Connector"
 import * as Endpoint from "effect-sluice/Endpoint"
 import * as Http from "effect-sluice/Http"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+import * as Undici from "undici"
 import { makeDispatcher } from "../../../../src/Clients/internal/http/Dispatcher.ts"
 import { HttpConnection } from "../../../../src/Clients/internal/http/HttpConnection.ts"
 import * as RawSocket from "../../../../src/Resource/RawSocket.ts"
 import { make } from "../../../support/HttpServer.ts"
+import { eventually } from "../../../support/TcpServer.ts"
 
 const dial = RawSocket.dial()
 
@@ -24,7 +25,7 @@ const dispatcherTo = (port: number, url: string, dead: number) =>
       open: (origin: string) =>
         Effect.map(dial(Endpoint.tcp("127.0.0.1", port)), (socket) => {
           if (++opened <= dead) socket.raw.destroy()
-          return new HttpConnection(Undici, origin, socket, {})
+          return new HttpConnection(Undici, origin, socket, { keepAliveTimeout: 4000 })
         }),
       isReusable: (connection, exit) => exit === undefined || connection.isReusable
     })
@@ -59,4 +60,33 @@ describe("a request whose connection has ended before it was written", () => {
       assert.isFalse(cause.sent)
       assert.strictEqual(account.requests, 0)
     }))
+})
+
+describe("a connection that no request has used", () => {
+  it.live("ends after `keepAliveTimeout`, and takes no request then", () =>
+    Effect.gen(function*() {
+      const { port, sockets, url } = yield* make((_, response) => response.end("ok"))
+      const socket = yield* dial(Endpoint.tcp("127.0.0.1", port))
+      const connection = new HttpConnection(Undici, url, socket, { keepAliveTimeout: 50 })
+      assert.isTrue(connection.isReusable)
+      yield* connection.dead
+      yield* eventually(() => sockets.size === 0)
+      assert.isFalse(connection.isReusable)
+      const { cause } = yield* Effect.flip(
+        Effect.tryPromise(() => connection.client.request({ path: "/", method: "GET" }))
+      )
+      assert.instanceOf(cause, Http.RequestNotSent)
+    }).pipe(Effect.provide(ResourceMonitor.layerUnlimited)))
+
+  it.live("notices the end of its server", () =>
+    Effect.gen(function*() {
+      const { port, sockets, url } = yield* make((_, response) => response.end("ok"))
+      const socket = yield* dial(Endpoint.tcp("127.0.0.1", port))
+      const connection = new HttpConnection(Undici, url, socket, { keepAliveTimeout: 60_000 })
+      yield* eventually(() => sockets.size === 1)
+      for (const peer of sockets) peer.end()
+      yield* connection.dead
+      assert.isFalse(connection.isReusable)
+      connection.end()
+    }).pipe(Effect.provide(ResourceMonitor.layerUnlimited)))
 })
