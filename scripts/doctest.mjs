@@ -3,8 +3,8 @@
  * one test file that runs them all in one process. `npm test` runs them with the other tests, `npm run check` checks
  * their types.
  *
- * A line `expression // => value` asserts deep equality. A fence marked `ts no-run` is checked, not run. One marked `ts postgres` asks
- * the PostgreSQL on this machine, and is skipped where there is none.
+ * A line `expression // => value` asserts deep equality. A fence marked `ts no-run` is checked, not run. One marked `ts postgres`
+ * or `ts redis` asks that server on this machine, and is skipped where there is none.
  *
  * Usage: node scripts/doctest.mjs [root of the project]
  */
@@ -93,27 +93,33 @@ const files = [
 ]
 
 const tests = []
-const onPostgres = []
+/** The marks of fences that ask a server, and what `test/support/LiveServers.ts` calls it. */
+const servers = { postgres: "PostgreSQL", redis: "Redis" }
+const asking = Object.fromEntries(Object.keys(servers).map((mark) => [mark, []]))
 const modules = new Map()
 for (const file of files) {
   for (const fence of fencesOf(Fs.readFileSync(Path.join(root, file), "utf8"), file.endsWith(".ts"))) {
     const where = `${file}:${fence.line}`
-    if (!["", "no-run", "postgres"].includes(fence.info)) throw new Error(`${where}: unknown mark "${fence.info}"`)
+    if (!["", "no-run", ...Object.keys(servers)].includes(fence.info)) {
+      throw new Error(`${where}: unknown mark "${fence.info}"`)
+    }
     const name = `${file.replace(/\.\w+$/, "").replaceAll("/", ".")}.${fence.line}.ts`
     modules.set(name, moduleOf(fence, where))
     if (fence.info !== "no-run") {
       const test = `it("${where}", async () => (await import("./${name}")).default())\n`
-      ;(fence.info === "postgres" ? onPostgres : tests).push(test)
+      ;(asking[fence.info] ?? tests).push(test)
     }
   }
 }
 const examples = modules.size
-const runs = tests.length + onPostgres.length
-const servers = `import { describeWith } from "../support/LiveServers.ts"\n`
-const ofPostgres = `\n;(await describeWith("PostgreSQL"))("on PostgreSQL", () => {\n${onPostgres.join("")}})\n`
-const [imports, asked] = onPostgres.length > 0 ? [servers, ofPostgres] : ["", ""]
+const asked = Object.entries(asking).filter(([, tests]) => tests.length > 0).map(([mark, tests]) => {
+  const server = servers[mark]
+  return `\n;(await describeWith("${server}"))("on ${server}", () => {\n${tests.join("")}})\n`
+})
+const runs = tests.length + Object.values(asking).flat().length
+const imports = asked.length > 0 ? `import { describeWith } from "../support/LiveServers.ts"\n` : ""
 if (runs > 0) {
-  modules.set("examples.test.ts", `import { it } from "@effect/vitest"\n${imports}\n${tests.join("")}${asked}`)
+  modules.set("examples.test.ts", `import { it } from "@effect/vitest"\n${imports}\n${tests.join("")}${asked.join("")}`)
 }
 
 // Only what changed is written, so that a test run beside this one keeps its files.

@@ -519,7 +519,7 @@ describe("the options of Redis", () => {
     Effect.gen(function*() {
       const wrong: ReadonlyArray<readonly [string, Redis.Options]> = [
         ["url", { url: "postgres://localhost" }],
-        ["url", { url: "redis://user:secret@local host" }],
+        ["url", { url: Redacted.make("redis://user:secret@local host") }],
         ["database", { url: "redis://localhost/abc" }],
         ["database", { database: -1 }],
         ["port", { port: 70_000 }],
@@ -545,7 +545,7 @@ describe("the options of Redis", () => {
   it.effect("come from Config, and fail with ConfigError where they are invalid", () =>
     Effect.gen(function*() {
       const layer = Redis.layerConfig({
-        url: Config.String("REDIS_URL"),
+        url: Config.Redacted("REDIS_URL"),
         maxConnections: Config.Int("REDIS_CONNECTIONS"),
         acquireTimeout: Config.Duration("REDIS_TIMEOUT")
       })

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
+import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import type { ConnectionOptions } from "node:tls"
 import type { RedisClientOptions } from "redis"
@@ -85,7 +86,7 @@ export interface Options<E = never, R = never>
   extends DialOptions<E, R>, Pick<PoolOptions.Options<never, never, never, never>, FromPool>
 {
   /** `redis://user:password@host:port/database`, or `rediss:` for TLS. @default none */
-  readonly url?: string | undefined
+  readonly url?: string | Redacted.Redacted | undefined
   /** @default "localhost" */
   readonly host?: string | undefined
   /** @default 6379 */
@@ -130,6 +131,8 @@ export interface Settings<E, R> {
 }
 
 const module = "Redis"
+
+const textOf = (url: string | Redacted.Redacted): string => Redacted.isRedacted(url) ? Redacted.value(url) : url
 
 /** A URL that is a value of the program, or has come from its environment; its credentials are not shown. */
 const parseUrl = (url: string): { readonly endpoint: Endpoint.Endpoint; readonly url: URL } => {
@@ -214,7 +217,7 @@ const poolOptionsOf = (options: Options): Pick<Options, FromPool> =>
 /** Fills in the defaults; throws `InvalidOption` on an invalid value. */
 export const settingsOf = <E, R>(options: Options<E, R>): Settings<E, R> => {
   const check = checkOptions(module)
-  const parsed = options.url === undefined ? undefined : parseUrl(options.url)
+  const parsed = options.url === undefined ? undefined : parseUrl(textOf(options.url))
   const maxConnections = check.whole("maxConnections", options.maxConnections ?? 10, { min: 1 })
   const minConnections = check.whole("minConnections", options.minConnections ?? 0, { min: 0 })
   const rule = `be at most maxConnections, which is ${maxConnections}`
