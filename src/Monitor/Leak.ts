@@ -26,7 +26,7 @@ export interface Origin {
   readonly kind: Leakable
   /** The endpoint's text. */
   readonly label: string
-  /** `function (file:line:column)` of the call that asked for it; `undefined` where it was not recorded. */
+  /** `function (file:line:column)` of the call that asked for it; `undefined` if it was not recorded. */
   readonly site: string | undefined
   /** The name of the span in which it was requested, if there was one. */
   readonly span: string | undefined
@@ -128,7 +128,7 @@ export interface Growth {
   /** How many more that is than before the growth began. */
   readonly rise: number
   readonly over: Duration.Duration
-  /** The descriptors of the process by kind, the most frequent first; `undefined` where they could not be read. */
+  /** The descriptors of the process by kind, the most frequent first; `undefined` if they could not be read. */
   readonly kinds: ReadonlyArray<KindCount> | undefined
 }
 

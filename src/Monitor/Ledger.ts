@@ -15,7 +15,7 @@ import type { OpeningSite } from "./Alert.ts"
  */
 export interface Entry {
   readonly label: string
-  /** `function (file:line:column)` of the call that asked for it; `undefined` where it was not recorded. */
+  /** `function (file:line:column)` of the call that asked for it; `undefined` if it was not recorded. */
   readonly site: string | undefined
   /** How many connections this entry stands for in the count of its site. */
   readonly weight: number

@@ -20,7 +20,7 @@ export interface Options {
    * The limit of descriptors: a whole number of at least 1, or `Infinity`. The process's own soft limit applies too, and the
    * smaller one counts. With `Infinity` only the soft limit counts, of which `headroom` stays free.
    *
-   * @default the soft limit less `headroom`: 1000 where the soft limit is 1024; no limit where the soft limit cannot be read
+   * @default the soft limit less `headroom`: 1000 if the soft limit is 1024; no limit if the soft limit cannot be read
    */
   readonly maxDescriptors?: number | undefined
   /**

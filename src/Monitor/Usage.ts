@@ -47,7 +47,7 @@ export interface Usage {
 }
 
 /**
- * Where the levels begin, as fractions of a limit. All figures and all modules use the same two numbers.
+ * The fractions of a limit at which the levels begin. All figures and all modules use the same two numbers.
  *
  * @category models
  * @since 0.1.0

@@ -45,7 +45,7 @@ export class UnixEndpoint extends Data.TaggedClass("UnixEndpoint")<{
 }
 
 /**
- * Where a connection goes.
+ * The address that a connection is opened to.
  *
  * @category models
  * @since 0.1.0

@@ -51,7 +51,7 @@ export class RemoteError extends TaggedError("RemoteError")<{
  */
 export class RequestTimeout extends TaggedError("RequestTimeout")<{
   readonly method: string
-  /** The request's timeout; longer where progress has extended it. */
+  /** The request's timeout; longer if progress has extended it. */
   readonly after: Duration.Duration
   readonly phase: "send" | "answer"
 }> {
@@ -72,7 +72,7 @@ export class RequestTimeout extends TaggedError("RequestTimeout")<{
  * @since 0.1.0
  */
 export class MalformedMessage extends TaggedError("MalformedMessage")<{
-  /** The first 200 characters of the line, or its first 200 bytes where it is not UTF-8. */
+  /** The first 200 characters of the line, or its first 200 bytes if it is not UTF-8. */
   readonly line: string | Uint8Array
   /** The rule that it breaks, as the rest of the sentence "it must ...". */
   readonly rule: string

@@ -213,7 +213,7 @@ const isReusable = (
  * When the addresses of a name change, its connections to addresses that are gone are replaced, each when it would be leased next. A look-up
  * every 30 seconds notices that (`refreshAddresses`).
  *
- * Where the peer never answers, such as with a log or metrics server, the first of them (as far as failures go) and the third
+ * If the peer never answers, such as with a log or metrics server, the first of them (as far as failures go) and the third
  * would close working connections: `answers: false` switches them off.
  *
  * **Gotchas**

@@ -70,7 +70,7 @@ const count = (attempts: number): string => `${attempts} ${attempts === 1 ? "att
 
 const after = (outcome: Outcome): string => `after ${count(outcome.attempts)} in ${Duration.format(outcome.elapsed)}`
 
-/** The last failure, where there is one. */
+/** The last failure, if there is one. */
 const lastOf = (cause: unknown): string => cause === undefined ? "" : `; last failure: ${errorText(cause)}`
 
 const last = (failure: Failure, cause: unknown): string => {
@@ -102,7 +102,7 @@ export class AttemptsExhausted<E = unknown> extends reasonWith("AttemptsExhauste
 }
 
 /**
- * The class of the failure is not retried: `Fatal`, `Redirect`, or `Ambiguous` where the policy is not `idempotent`.
+ * The class of the failure is not retried: `Fatal`, `Redirect`, or `Ambiguous` if the policy is not `idempotent`.
  *
  * @category errors
  * @since 0.1.0

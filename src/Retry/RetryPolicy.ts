@@ -76,7 +76,7 @@ export interface Options {
   readonly factor?: number | undefined
   /**
    * The spread of delays: a fraction from 0 to 1 spreads a delay `d` over `d * (1 - jitter)` to `d * (1 + jitter)`,
-   * `"full"` over 0 to `d`. Where that would exceed `maxDelay`, the interval keeps its width and ends at `maxDelay`.
+   * `"full"` over 0 to `d`. If that would exceed `maxDelay`, the interval keeps its width and ends at `maxDelay`.
    * `"full"` suits many clients of one server.
    *
    * @default 0.1
@@ -120,7 +120,7 @@ export interface Options {
    */
   readonly breaker?: Breaker | undefined
   /**
-   * Classifies failures before `Failure.classify` does. Where it returns `undefined`, `Failure.classify` decides.
+   * Classifies failures before `Failure.classify` does. If it returns `undefined`, `Failure.classify` decides.
    *
    * @default () => undefined
    */
@@ -352,7 +352,7 @@ export const websocket: RetryPolicy = /*#__PURE__*/ make({
  *
  * **Gotchas**
  *
- * A call whose connection broke is not repeated, because the server may have executed it. Where it may run twice, use
+ * A call whose connection broke is not repeated, because the server may have executed it. If it may run twice, use
  * `make({ ...mcpOperations, idempotent: true })`.
  *
  * @category presets

@@ -13,9 +13,9 @@ import { InvalidOption } from "./InvalidOption.ts"
 
 /** Checks the options of one module. */
 export interface OptionCheck {
-  /** Throws unless `valid`. `rule` completes the sentence "it must ...", and is a function where building the text is expensive. */
+  /** Throws unless `valid`. `rule` completes the sentence "it must ...", and is a function if building the text is expensive. */
   readonly require: (valid: boolean, option: string, value: unknown, rule: string | (() => string)) => void
-  /** A whole number of at least `min`; `Infinity` only where it is allowed. */
+  /** A whole number of at least `min`; `Infinity` only if it is allowed. */
   readonly whole: (
     option: string,
     value: number,

@@ -29,7 +29,7 @@ export interface Report {
   readonly reply: string | undefined
   readonly mcpServer: string | undefined
   readonly closed: { readonly graceful: number; readonly reset: number; readonly forced: number }
-  /** Open descriptors of this process; `null` where they cannot be counted. */
+  /** Open descriptors of this process; `null` if they cannot be counted. */
   readonly descriptors: { readonly before: number | null; readonly after: number | null }
 }
 

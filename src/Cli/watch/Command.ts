@@ -85,7 +85,7 @@ const settingsOf = (input: Input): Effect.Effect<Loop.Settings, CliError.ShowHel
     }
   })
 
-/** Fails when the process is at `Critical` or worse at the end, for any reason of the end. */
+/** Fails if the process is at `Critical` or worse when the watch ends, for any reason. */
 const settle = ({ last }: Ending): Effect.Effect<void, WatchError.EndedInDanger> =>
   isAtLeast(last.level, "Critical")
     ? Effect.fail(

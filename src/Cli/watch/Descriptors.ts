@@ -21,9 +21,9 @@ import * as Sockets from "./Sockets.ts"
  */
 export interface Descriptors {
   readonly used: Reading.Reading
-  /** How many there are of each kind, the most frequent first; `unreadable` where a link may not be read. */
+  /** How many there are of each kind, the most frequent first; `unreadable` for links that this user may not read. */
   readonly kinds: ReadonlyMap<string, number>
-  /** `undefined` where they cannot be read. */
+  /** `undefined` if they cannot be read. */
   readonly sockets: Sockets.Sockets | undefined
   /** TCP connections, or why they cannot be counted. */
   readonly connections: Reading.Reading

@@ -55,7 +55,7 @@ const asPage = (mostPeers: number): Display => ({
   show: (moment) =>
     Effect.suspend(() => {
       const lines = TextView.lines(moment, { mostPeers, recent: [] })
-      // `hasColors` knows NO_COLOR.
+      // `hasColors` respects NO_COLOR.
       const shown = output.isTTY && output.hasColors() ? lines.map(TextView.coloured) : lines
       return Effect.andThen(write(output, `${shown.join("\n")}\n`), isRead)
     }),

@@ -25,7 +25,7 @@ import type { WatchFailed } from "./WatchError.ts"
 export interface Settings {
   readonly pid: number
   readonly interval: Duration.Duration
-  /** How many looks to take; `Infinity` until the process ends. */
+  /** How many looks to take; with `Infinity`, until the process ends. */
   readonly count: number
   readonly limits: Limits
 }
@@ -45,7 +45,7 @@ export interface Ending {
 }
 
 /**
- * Receives each look, and returns whether to go on.
+ * Receives each look, and returns whether to continue.
  *
  * @category models
  * @since 0.1.0
@@ -58,7 +58,7 @@ const now = Effect.map(Clock.Clock, monotonicMillis)
  * The time from one look to the next is at least this many times the duration of the look, so that looks take at most half of
  * the time.
  */
-const mostLookingShare = 2
+const minIntervalFactor = 2
 
 /** How often a long wait checks whether the process still exists, in milliseconds. */
 const existenceInterval = 1000
@@ -120,7 +120,7 @@ export const run = ({ count, interval, limits, pid }: Settings, show: Show): Eff
       const wantsMore = yield* show(advance(progress, look, limits))
       if (progress.looks >= count) return yield* ending(progress, "Counted", pid)
       if (!wantsMore) return yield* ending(progress, "ReaderGone", pid)
-      const due = begin + Math.max(Duration.toMillis(interval), took * mostLookingShare)
+      const due = begin + Math.max(Duration.toMillis(interval), took * minIntervalFactor)
       if (!(yield* waitUntil(due, isThere))) return yield* ending(progress, "ProcessEnded", pid)
     }
   }))

@@ -190,7 +190,7 @@ export const isEnding = (stat: string): boolean => {
 }
 
 /**
- * The name of the program in `/proc/N/cmdline`, without its folder and its arguments; empty where there is none.
+ * The name of the program in `/proc/N/cmdline`, without its folder and its arguments; empty if there is none.
  *
  * @category parsing
  * @since 0.1.0

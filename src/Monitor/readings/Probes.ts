@@ -141,7 +141,7 @@ const processesIn = (file: SmallFile, now: number): Reading.Reading =>
   guarded(limits, () => limitReading(softLimitOf(file.text(), "Max processes"), now, limits, 1))
 
 /**
- * The most descriptors that the probes hold where the limit is low.
+ * The most descriptors that the probes hold if the limit is low.
  *
  * @category constants
  * @since 0.1.0

@@ -47,7 +47,7 @@ export interface ProcReader {
   readonly loop: () => { readonly active: number; readonly idle: number }
   /** How long the process has run, in seconds. */
   readonly uptime: () => number
-  /** The soft limit of open descriptors as the runtime reports it; `undefined` where the runtime reports none. */
+  /** The soft limit of open descriptors as the runtime reports it; `undefined` if the runtime reports none. */
   readonly reportedLimit: () => string | number | undefined
   readonly environment: (variable: string) => string | undefined
   /** The platform as Node names it, such as `linux`. It is used only for features that a platform does not have at all. */

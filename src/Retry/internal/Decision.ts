@@ -233,7 +233,7 @@ export const localPatience = (rules: PolicyRules, { localFailures, localSince }:
 export const hintOf = ({ retryAfter }: Failure): number | undefined =>
   retryAfter === undefined ? undefined : Duration.toMillis(retryAfter)
 
-/** The delay before the next attempt in milliseconds, also where no attempt follows. */
+/** The delay before the next attempt in milliseconds, also if no attempt follows. */
 const pauseOf = ({ failure, failures, progress, rules, u }: DecisionInput): number =>
   failure.class === "LocalExhausted"
     ? delay(rules.localBackoff, progress.localFailures, u)

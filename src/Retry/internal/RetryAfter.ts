@@ -41,7 +41,7 @@ const date = (value: string | undefined): number | undefined =>
     : undefined
 
 /**
- * `Retry-After`, or `retry-after-ms` where there is one. From a date, the `Date` header of the same answer is subtracted, so
+ * `Retry-After`, or `retry-after-ms` if there is one. From a date, the `Date` header of the same answer is subtracted, so
  * that a difference between the two clocks does not matter. Without that header, `now` is subtracted (milliseconds since 1970).
  * Without both, a date is ignored.
  */

@@ -246,7 +246,7 @@ class NoAttempt {
 
 const noAttempt = (reason: NoAttemptReason): Effect.Effect<never, NoAttempt> => Effect.fail(new NoAttempt(reason))
 
-/** Makes the error of a failed attempt, where the caller decides what follows. */
+/** Makes the error of a failed attempt for a caller that decides what follows. */
 type Leave<E, F> = (error: E, failure: Failures.Failure, lived: number) => F
 
 /**

@@ -186,7 +186,7 @@ const realPause: Effect.Effect<void> = Effect.callback((resume) => {
 export const compare = (read: () => Listing | undefined = list): Comparison => {
   const before = read()
   if (before === undefined) {
-    const rule = "be left out where neither /proc/self/fd nor /dev/fd can be listed"
+    const rule = "be left out if neither /proc/self/fd nor /dev/fd can be listed"
     throw new InvalidOption({ module: "LeakCheck", option: "descriptors", value: true, rule })
   }
   const clients = new Clients()

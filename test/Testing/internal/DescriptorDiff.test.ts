@@ -66,7 +66,7 @@ describe("what is compared", () => {
   })
 
   it("is refused where descriptors cannot be listed", () => {
-    assert.throws(() => compare(() => undefined), /option descriptors is true, but it must be left out where/)
+    assert.throws(() => compare(() => undefined), /option descriptors is true, but it must be left out if/)
   })
 
   it.live("is looked at until it is gone, or the time is up", () =>
