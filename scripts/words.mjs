@@ -37,6 +37,14 @@ export const refused = [
   ["spoil(?:s|t|ed|ing)?", "makes unusable"],
   ["the house", "the project, its layout"],
   ["at the hands of|in (?:its|his|their|the) [\\w-]+(?:'s)? hands", "in use by, leased to"],
+  ["dearth", "lack"],
+  ["bit by bit", "step by step, chunk by chunk"],
+  ["on trial", "half open; being tested"],
+  ["stands? in(?: for)?", "replaces"],
+  ["ways? over", "how to move"],
+  ["(?:brings?|brought|bringing) about", "causes, leads to"],
+  ["no good|amiss", "invalid, wrong"],
+  ["anyhow|somehow|forthwith", "in any case, at once"],
   ["custody|deput(?:y|ies)|roster|inventory|upkeep|thrift", "the present name of the module"]
 ]
 

@@ -202,7 +202,7 @@ const nothing = (): void => {}
 
 /**
  * The reservation for one connection that is being opened. Calls that are repeated, late or missing do no harm: when the
- * reservation has ended, the ledger counts nothing of it any more.
+ * reservation has ended, the ledger no longer counts it.
  *
  * @category models
  * @since 0.1.0

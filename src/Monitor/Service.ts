@@ -30,7 +30,7 @@ export type { ReserveRequest, ResourceExhausted } from "./gate/Decision.ts"
  *
  * A reservation counts descriptors that do not exist yet. When a descriptor exists, the count of the process includes it, and
  * the reservation would count it a second time. So the code that opens a descriptor calls {@link Reservation.descriptorOpened}.
- * What is still reserved at the end of the reservation's scope ends with it.
+ * What is still reserved at the end of the reservation's scope is released then.
  *
  * @category models
  * @since 0.1.0

@@ -25,7 +25,19 @@ const refused = [
   ["dear", "dearer", "mend", "mends", "mended", "let in", "lets in", "letting in", "shelf", "shelves", "shelved"],
   ["door", "doors", "nonsense", "no sooner", "nought", "naught", "in vain", "lest", "hence", "thence", "whence"],
   ["of no use", "of use to", "news", "hands over", "goes without", "half way", "afresh", "anew", "spoilt", "the house"],
-  ["in its borrower's hands", "custody", "deputy", "deputies", "roster", "inventory", "upkeep", "thrift"]
+  ["in its borrower's hands", "custody", "deputy", "deputies", "roster", "inventory", "upkeep", "thrift"],
+  [
+    "dearth",
+    "bit by bit",
+    "on trial",
+    "stands in",
+    "way over",
+    "brings about",
+    "no good",
+    "amiss",
+    "somehow",
+    "forthwith"
+  ]
 ].flat()
 
 const wordsIn = (name: string, text: string): ReadonlyArray<string> => findingsIn(name, text).map(({ words }) => words)

@@ -32,7 +32,7 @@ export interface Limits {
  * @since 0.1.0
  */
 export interface Growth {
-  /** Change per second, negative when the figure shrinks. A trend is a lower bound. */
+  /** Change per second, negative when the figure shrinks. With `isTrend`, growth may be faster than this. */
   readonly perSecond: number
   /** `undefined` when the figure does not approach its limit. */
   readonly secondsToLimit: number | undefined

@@ -104,8 +104,8 @@ export interface Refusal {
 /** The further fields of the error. */
 interface Details {
   /**
-   * The time after which another request may be admitted, at the earliest. The requests that wait now are served before. It is
-   * better to set {@link ReserveRequest.maxWait} than to ask again.
+   * The time after which another request may be admitted, at the earliest. The requests that wait now are served before it. It
+   * is better to set {@link ReserveRequest.maxWait} than to ask again.
    */
   readonly retryAfter: Duration.Duration
   /** How long the request has waited for room. */

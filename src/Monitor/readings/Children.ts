@@ -73,7 +73,7 @@ interface Known {
   readonly child: Child
   /** Its thread when it was first seen. */
   readonly firstThread: number
-  /** The reading that first found it ended. */
+  /** The first reading that found that it had ended. */
   readonly ended: Look | undefined
   /** Its report, once it is reported. */
   readonly report: Zombie | undefined
