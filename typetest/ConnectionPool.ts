@@ -50,6 +50,12 @@ class Many extends ConnectionPool.Service<Many>()("typetest/Many", {
 expectTrue<Same<typeof Many.layer, Layer.Layer<Many, never, "Credentials" | "Role" | ResourceMonitor>>>()
 const tested = Many.layerWith(fake)
 expectTrue<Same<typeof tested, Layer.Layer<Many, never, "Role" | ResourceMonitor>>>()
+declare const special: Connector.Connector<string, Session & { readonly isFake: true }>
+const testedWithMore = Many.layerWith(special)
+expectTrue<Same<typeof testedWithMore, Layer.Layer<Many, never, "Role" | ResourceMonitor>>>()
+declare const other: Connector.Connector<string, { readonly name: string }>
+// @ts-expect-error these are no connections of the service
+export const otherwise = Many.layerWith(other)
 const many = Many.withConnection("db", query)
 expectTrue<Same<typeof many, Effect.Effect<string, "Refused" | ConnectionPool.PoolError, "Clock" | Many>>>()
 expectTrue<Same<Parameters<typeof Many.withConnection>["length"], 2 | 3>>()

@@ -84,8 +84,10 @@ export interface Configurable<in out Self, in out K, out E, out R> {
 
 /** What a service has, whether its pool has one endpoint or many. */
 interface Members<in out Self, in out K, in out A, out E, out R, out HR> extends Configurable<Self, K, E, R> {
-  /** The layer with another connector, for tests: what the connector of the options requires is not required. */
-  readonly layerWith: <E2, R2>(connector: Connector<K, A, E2, R2>) => Layer.Layer<Self, E, R2 | HR | ResourceMonitor>
+  /** The layer with another connector, for tests. Its connections may be of a subtype, and what the connector of the options requires is not required. */
+  readonly layerWith: <A2 extends A, E2, R2>(
+    connector: Connector<K, A2, E2, R2>
+  ) => Layer.Layer<Self, E, R2 | HR | ResourceMonitor>
   /** `ConnectionPool.stats` of the service. */
   readonly stats: Effect.Effect<Stats, never, Self>
   /** `ConnectionPool.invalidate` on the service. */
@@ -184,8 +186,11 @@ const layersOf = <Self, K, A, E, R, HE, HR, OE, OR>(
     )
   return {
     layer: layerFrom(source, checkAll),
-    layerWith: <E2, R2>(connector: Connector<K, A, E2, R2>) =>
-      layerFrom(Effect.map(source, (options) => ({ ...options, connector })), checkAll),
+    layerWith: <A2 extends A, E2, R2>(connector: Connector<K, A2, E2, R2>) => {
+      // A connector meets no other connections than those that it has opened.
+      const ofService = connector as unknown as Connector<K, A, E2, R2>
+      return layerFrom(Effect.map(source, (options) => ({ ...options, connector: ofService })), checkAll)
+    },
     [TypeId]: { layer: <CE>(check: Check<CE>) => layerFrom(source, check), key: (key: K) => key }
   }
 }

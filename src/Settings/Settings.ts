@@ -1,5 +1,6 @@
 /**
- * The options of every layer, read from the environment and checked before anything is opened.
+ * The options of every layer, read from the environment and checked before anything is opened: one set of variables for a program with
+ * one pool. Each layer reads other variables with its `layerConfig`, and policies, budgets and breakers with `makeConfig`.
  *
  * @since 0.1.0
  */
