@@ -58,7 +58,8 @@ export const malformed = (rule: string): Malformed => ({ _tag: "Malformed", rule
 
 type Fields = Readonly<Record<string, unknown>>
 
-const isFields = (value: unknown): value is Fields =>
+/** Whether a value from JSON is an object with fields. */
+export const isFields = (value: unknown): value is Fields =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
 /**

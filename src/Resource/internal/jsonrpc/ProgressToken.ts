@@ -3,14 +3,10 @@
  *
  * @since 0.1.0
  */
+import { isFields } from "./Codec.ts"
 
 /** Identifies a request in the server's reports. */
 export type ProgressToken = string | number
-
-type Fields = Readonly<Record<string, unknown>>
-
-const isFields = (value: unknown): value is Fields =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
 
 const isToken = (value: unknown): value is ProgressToken => typeof value === "string" || typeof value === "number"
 

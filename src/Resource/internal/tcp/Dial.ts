@@ -19,7 +19,7 @@ import { combinedError } from "./CombinedError.ts"
 import { reserveMoreIn } from "./DialReservation.ts"
 import { HappyEyeballs } from "./HappyEyeballs.ts"
 import type { DialedName, ResolvedNames } from "./ResolvedNames.ts"
-import { closeGracefully, ready, type TcpSocket, type UseSettings, watch } from "./Socket.ts"
+import { awaitEvents, closeGracefully, ready, type TcpSocket, type UseSettings, watch } from "./Socket.ts"
 
 /** The options of a dial, with their defaults applied. */
 export interface DialSettings extends UseSettings {
@@ -125,33 +125,17 @@ const readiness = (dial: Dial, socket: TcpSocket): Effect.Effect<TcpSocket, TcpC
   return socket.raw.destroyed ? Effect.fail(dialFailed(dial.endpoint, combinedError([]))) : undefined
 }
 
-const untilReady = (dial: Dial, socket: TcpSocket): Effect.Effect<TcpSocket, TcpConnectionError> =>
-  Effect.callback((resume) => {
-    const atOnce = readiness(dial, socket)
-    if (atOnce !== undefined) return resume(atOnce)
-    const events = ["secureConnect", "error", "close"]
-    const look = () => {
-      const found = readiness(dial, socket)
-      if (found === undefined) return
-      stopListening()
-      resume(found)
-    }
-    const stopListening = () => {
-      for (const event of events) socket.raw.off(event, look)
-    }
-    for (const event of events) socket.raw.on(event, look)
-    return Effect.sync(stopListening)
-  })
-
 const connected = (dial: Dial): Effect.Effect<TcpSocket, TcpConnectionError> => {
   const { attempts, endpoint, settings } = dial
   return Effect.flatMap(targetsOf(endpoint, settings.lookup), (targets) => {
     dial.phase = "Connect"
     dial.name?.found(targets)
-    return Effect.flatMap(attempts.run(targets), () =>
-      attempts.winner === undefined
+    return Effect.flatMap(attempts.run(targets), () => {
+      const socket = attempts.winner
+      return socket === undefined
         ? Effect.fail(dialFailed(endpoint, combinedError(attempts.failures)))
-        : untilReady(dial, attempts.winner))
+        : awaitEvents(socket, ["secureConnect", "error", "close"], () => readiness(dial, socket), false)
+    })
   })
 }
 

@@ -14,6 +14,7 @@ import type { CallSite } from "../../../internal/CallSite.ts"
 import { closeOnFailure } from "../../../internal/CloseOnFailure.ts"
 import { addGuard, type GcGuard, removeGuard } from "../../../internal/GcGuard.ts"
 import { spanNameIn } from "../../../internal/OpenTracker.ts"
+import { report as log } from "../../../internal/UnhandledLog.ts"
 import type { Origin } from "../../../Monitor/Leak.ts"
 import { ResourceMonitor } from "../../../Monitor/Service.ts"
 
@@ -49,11 +50,9 @@ const nameOf = ({ label, site, span }: Pick<Origin, "label" | "site" | "span">):
 const report = (origin: Origin): Effect.Effect<void> =>
   Effect.contextWith((context: Context.Context<never>) => {
     const monitor = Context.getOrUndefined(context, ResourceMonitor)
-    if (monitor !== undefined) return monitor.reportLeak({ ...origin, _tag: "Lost" })
-    const level = Context.get(context, References.UnhandledLogLevel)
-    return level === undefined ? Effect.void : Effect.logWithLevel(level)(
-      `TcpConnection: ${nameOf(origin)}, was garbage-collected without being closed; it has been closed now`
-    )
+    return monitor === undefined
+      ? log(`TcpConnection: ${nameOf(origin)}, was garbage-collected without being closed; it has been closed now`)
+      : monitor.reportLeak({ ...origin, _tag: "Lost" })
   })
 
 // The services that a report needs. Any other service may refer to the user's scope, and would keep it from being

@@ -16,7 +16,7 @@ import {
   type TcpConnectionErrorReason,
   WriteFailed
 } from "../../TcpConnectionError.ts"
-import { hold, type TcpSocket, unref } from "./Socket.ts"
+import { awaitEvents, type TcpSocket } from "./Socket.ts"
 
 const failWith = (reason: TcpConnectionErrorReason): Effect.Effect<never, TcpConnectionError> =>
   Effect.fail(new TcpConnectionError({ reason }))
@@ -43,38 +43,6 @@ const look = (socket: TcpSocket): Effect.Effect<Uint8Array, TcpConnectionError> 
   if (cause !== null) return failWith(new ReadFailed({ endpoint, cause, reused }))
   return raw.readableEnded || raw.destroyed ? closed(socket, reused) : undefined
 }
-
-/**
- * Waits for a result of `outcome`, which is called at once and again on each of the events. An interrupted wait marks the
- * socket as abandoned for good, because its answer may still come.
- */
-const awaitEvents = <A>(
-  socket: TcpSocket,
-  events: ReadonlyArray<string>,
-  outcome: () => Effect.Effect<A, TcpConnectionError> | undefined,
-  keepsAlive: boolean
-): Effect.Effect<A, TcpConnectionError> =>
-  Effect.callback((resume) => {
-    const { raw } = socket
-    const atOnce = outcome()
-    if (atOnce !== undefined) return resume(atOnce)
-    const onEvent = () => {
-      const found = outcome()
-      if (found === undefined) return
-      stopListening()
-      resume(found)
-    }
-    const stopListening = () => {
-      for (const event of events) raw.off(event, onEvent)
-      if (keepsAlive) unref(socket)
-    }
-    for (const event of events) raw.on(event, onEvent)
-    if (keepsAlive) hold(socket)
-    return Effect.sync(() => {
-      stopListening()
-      socket.abandoned = true
-    })
-  })
 
 const readNext = (socket: TcpSocket, keepsAlive: boolean): Effect.Effect<Uint8Array, TcpConnectionError> =>
   awaitEvents(socket, ["readable", "end", "close"], () => look(socket), keepsAlive)

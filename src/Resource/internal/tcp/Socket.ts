@@ -137,16 +137,48 @@ export const ready = (socket: TcpSocket): TcpSocket => {
 }
 
 /** Keeps the process alive while a read, a write or the closing waits. */
-export const hold = (socket: TcpSocket): void => {
+const hold = (socket: TcpSocket): void => {
   socket.waiting++
   if (socket.waiting === 1 && socket.settings.allowExitOnIdle) socket.raw.ref()
 }
 
 /** Undoes one {@link hold}. */
-export const unref = (socket: TcpSocket): void => {
+const unref = (socket: TcpSocket): void => {
   socket.waiting--
   if (socket.waiting === 0 && socket.settings.allowExitOnIdle) socket.raw.unref()
 }
+
+/**
+ * Waits for a result of `outcome`, which is called at once and again on each of the events. An interrupted wait marks the
+ * socket as abandoned for good, because its answer may still come.
+ */
+export const awaitEvents = <A, E>(
+  socket: TcpSocket,
+  events: ReadonlyArray<string>,
+  outcome: () => Effect.Effect<A, E> | undefined,
+  keepsAlive: boolean
+): Effect.Effect<A, E> =>
+  Effect.callback((resume) => {
+    const { raw } = socket
+    const atOnce = outcome()
+    if (atOnce !== undefined) return resume(atOnce)
+    const onEvent = () => {
+      const found = outcome()
+      if (found === undefined) return
+      stopListening()
+      resume(found)
+    }
+    const stopListening = () => {
+      for (const event of events) raw.off(event, onEvent)
+      if (keepsAlive) unref(socket)
+    }
+    for (const event of events) raw.on(event, onEvent)
+    if (keepsAlive) hold(socket)
+    return Effect.sync(() => {
+      stopListening()
+      socket.abandoned = true
+    })
+  })
 
 const destroy = (socket: TcpSocket): Effect.Effect<Ending> =>
   Effect.suspend(() => {
