@@ -27,7 +27,8 @@ const counted = [
   "test/Resource/internal/tcp/Dial.test.ts",
   `test/hazard/@(${countedHazards}).test.ts`,
   "test/Testing/FaultProxy.test.ts",
-  "test/Clients/{Postgres,PostgresPool,PostgresEffect}.test.ts"
+  "test/Clients/{Postgres,PostgresPool,PostgresEffect}.test.ts",
+  "test/contract/**/*.test.ts"
 ]
 
 /** How often a test that fails is run again. CI allows it for tests of processes and signals: a machine may be busy for a moment. */

@@ -3,7 +3,7 @@
  */
 import { assert, describe } from "@effect/vitest"
 import { it } from "@effect/vitest"
-import { Data, Effect, Layer, Redacted } from "effect"
+import { Data, Effect, Exit, Layer, Option, Redacted } from "effect"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
 import * as Endpoint from "effect-sluice/Endpoint"
 import * as Failure from "effect-sluice/Failure"
@@ -86,6 +86,23 @@ withPostgres("a client of pg", () => {
       const first = yield* session(pool)
       yield* use(pool, (client) => Effect.sync(() => void client.query("select pg_sleep(0.3)").catch(() => {})))
       assert.notStrictEqual(yield* session(pool), first)
+    }))
+  )
+
+  it.live(
+    "fails a statement whose connection ends under it, from either side",
+    test(Effect.gen(function*() {
+      const pool = yield* makePool(login)
+      const ends = ["select pg_terminate_backend(pg_backend_pid())", "select pg_sleep(5)"]
+      for (const sql of ends) {
+        const ending = use(pool, (client) => {
+          if (sql === ends[1]) setTimeout(() => client.connection.stream.destroy(), 20)
+          return Effect.timeoutOption(Effect.exit(ask(client, sql)), "2 seconds")
+        })
+        const exit = yield* ending
+        assert.isTrue(Option.isSome(exit) && Exit.isFailure(exit.value), sql)
+      }
+      yield* session(pool)
     }))
   )
 

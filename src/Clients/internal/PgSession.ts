@@ -5,9 +5,13 @@
  */
 import * as Effect from "effect/Effect"
 import type { Client } from "pg"
+import { isObject, readString } from "../../internal/SafeRead.ts"
 
 /** The clients whose session is in a transaction, also in one that has failed. Older versions of `pg` do not say it. */
 const inTransaction = new WeakSet<Client>()
+
+/** The clients whose connection has ended. */
+const ended = new WeakSet<Client>()
 
 /** `readyForQuery` is not in the types of `pg`. Without it a client counts as ready. */
 const isReady = (client: Client): boolean => !("readyForQuery" in client) || client.readyForQuery === true
@@ -15,10 +19,13 @@ const isReady = (client: Client): boolean => !("readyForQuery" in client) || cli
 const untilReady = (client: Client): Effect.Effect<void> =>
   Effect.callback((resume) => {
     const ready = () => resume(Effect.void)
-    if (isReady(client)) return ready()
+    if (isReady(client) || ended.has(client)) return ready()
     client.connection.once("readyForQuery", ready).once("end", ready)
     return Effect.sync(() => void client.connection.off("readyForQuery", ready).off("end", ready))
   })
+
+/** Whether an error is one of the server. Those of the connection are not followed by anything. */
+const isOfServer = (error: unknown): boolean => isObject(error) && readString(error, "severity") !== undefined
 
 /**
  * The server sends an error ahead of the message that it is ready again. A statement fails only after that message, so that what is known
@@ -27,7 +34,7 @@ const untilReady = (client: Client): Effect.Effect<void> =>
 const failWhenReady = (client: Client): void => {
   const query: unknown = Reflect.get(client, "query")
   const later = (error: unknown) =>
-    Effect.runPromise(untilReady(client)).then(() => {
+    Effect.runPromise(isOfServer(error) ? untilReady(client) : Effect.void).then(() => {
       throw error
     })
   const own = (...args: ReadonlyArray<unknown>): unknown => {
@@ -43,6 +50,7 @@ export const follow = (client: Client): Client => {
     if (status === "I") inTransaction.delete(client)
     else inTransaction.add(client)
   })
+  client.connection.once("end", () => ended.add(client))
   failWhenReady(client)
   return client
 }

@@ -1,0 +1,4 @@
+import { adapter } from "./clients/Redis.ts"
+import { contract } from "./Contract.ts"
+
+await contract(adapter, ["a borrow", "a request", "a transaction", "a listener"])
