@@ -244,7 +244,7 @@ export class ConnectionStore<K, A> {
 
   /** When an idle connection is to be checked. */
   checkAt(connection: PooledConnection<K, A>): number {
-    return connection.checking ? Infinity : checkAt(connection, this.#settings)
+    return connection.check === "KeepAlive" ? Infinity : checkAt(connection, this.#settings)
   }
 
   /** When a connection is too old to be leased. */
@@ -270,7 +270,6 @@ export class ConnectionStore<K, A> {
     connection.leases.push(lease)
     lease.connection = connection
     lease.borrowedAt = now
-    lease.state = "Holding"
     this.#tally.borrowed++
   }
 
@@ -283,15 +282,17 @@ export class ConnectionStore<K, A> {
 
   /** Ends the lease of Effect's Pool that a borrower, a dial or a check has left. */
   returnItem(connection: PooledConnection<K, A>): void {
-    const { checking, leases, owner, slot, state } = connection
+    const { check, leases, owner, slot, state } = connection
     const isLeft = slot.state === "Open" && slot.item.leases > leases.length
     // The one of a connection that is checked or reset stays.
-    if (isLeft && !checking && (state === "Idle" || leases.length > 0)) owner.pool?.release(slot.item)
+    if (isLeft && check !== "KeepAlive" && (state === "Idle" || leases.length > 0)) owner.pool?.release(slot.item)
   }
 
   /** Takes a connection back from one of its borrowers. */
   release(connection: PooledConnection<K, A>, lease: Lease<K, A>): void {
     removeFrom(connection.leases, lease)
+    lease.connection = undefined
+    lease.mustCheck = false
     if (connection.state === "Closing") connection.owner.detached--
     // Only one has a connection that is being proved.
     this.#setProving(connection, false)
@@ -299,7 +300,7 @@ export class ConnectionStore<K, A> {
 
   /** Whether it can be leased to one more. */
   hasRoom(connection: PooledConnection<K, A>): boolean {
-    return connection.fitness === "Fit" && !connection.proving && connection.state !== "Closing" &&
+    return connection.fitness === "Fit" && connection.check === "None" && connection.state !== "Closing" &&
       connection.reservations === 0 && connection.leases.length < this.#settings.concurrency
   }
 
@@ -324,14 +325,14 @@ export class ConnectionStore<K, A> {
 
   /** An idle connection is checked: Effect's Pool leases it to no borrower meanwhile, and has it in use. */
   beginCheck(connection: PooledConnection<K, A>): void {
-    connection.checking = true
+    connection.check = "KeepAlive"
     this.#countIdle(connection, -1)
     connection.owner.pool?.take(connection.slot.item)
     this.keepRoom(connection)
   }
 
   endCheck(connection: PooledConnection<K, A>): void {
-    connection.checking = false
+    connection.check = "None"
     // A check may have had its own connection evicted.
     if (connection.state === "Idle") this.#countIdle(connection, 1)
     this.keepRoom(connection)
@@ -390,7 +391,7 @@ export class ConnectionStore<K, A> {
   retire(connection: PooledConnection<K, A>): void {
     const { owner, slot } = connection
     if (connection.state === "Closing") return
-    if (connection.state === "Idle" && !connection.checking) this.#countIdle(connection, -1)
+    if (connection.state === "Idle" && connection.check === "None") this.#countIdle(connection, -1)
     this.#setProving(connection, false)
     connection.state = "Closing"
     slot.state = "Closing"
@@ -481,8 +482,8 @@ export class ConnectionStore<K, A> {
   }
 
   #setProving(connection: PooledConnection<K, A>, proving: boolean): void {
-    if (connection.proving === proving) return
-    connection.proving = proving
+    if ((connection.check === "Borrower") === proving) return
+    connection.check = proving ? "Borrower" : "None"
     connection.owner.proving += proving ? 1 : -1
   }
 
@@ -494,9 +495,9 @@ export class ConnectionStore<K, A> {
     if (this.#settings.concurrency > 1 && connection.slot.state === "Open") this.#keepRoom(connection)
   }
 
-  #keepRoom({ checking, fitness, leases, owner, proving, reservations, slot, state }: PooledConnection<K, A>): void {
+  #keepRoom({ check, fitness, leases, owner, reservations, slot, state }: PooledConnection<K, A>): void {
     const isKept = state === "Leased" && (leases.length === 0 || reservations > 0)
-    if (fitness !== "Fit" || proving || checking || isKept) owner.pool?.reserve(slot.item)
+    if (fitness !== "Fit" || check !== "None" || isKept) owner.pool?.reserve(slot.item)
     else owner.pool?.unreserve(slot.item)
   }
 }

@@ -106,7 +106,7 @@ const stalledBy = <K, A>(lease: Lease<K, A>, context: TimeoutContext<K, A>): Poo
   const endpoint = lease.owner
   const { isDialing, isSuspended, obstacle, settings } = context
   if (isSuspended) return "Suspended"
-  if (lease.state !== "Waiting") return "Checking"
+  if (!lease.isWaiting) return "Checking"
   if (endpoint.connecting > 0) {
     return isDialing(endpoint) || obstacle(endpoint.label) === undefined ? "Connecting" : "Gate"
   }

@@ -188,14 +188,14 @@ export class Dials<K, A> {
 
   /** A connection is there. Where a hook makes it ready for those that wait, it has the last word on it. */
   arrived(connection: PooledConnection<K, A>, isLeasing: boolean): void {
-    connection.untried = this.#env.makesReady && isLeasing && connection.owner.queue.size > 0
-    if (!connection.untried) this.#opened(connection.owner)
+    if (this.#env.makesReady && isLeasing && connection.owner.queue.size > 0) connection.trial = "Unready"
+    else this.#opened(connection.owner)
   }
 
   /** A connection has been made ready for a borrower. */
   ready(connection: PooledConnection<K, A>): void {
-    if (connection.untried) this.#opened(connection.owner)
-    connection.untried = false
+    if (connection.trial === "Unready") this.#opened(connection.owner)
+    if (connection.trial !== "Over") connection.trial = "Ready"
   }
 
   /**
@@ -208,7 +208,7 @@ export class Dials<K, A> {
       if (fitness === "Dead" && !Cause.hasInterruptsOnly(exit.cause)) this.lost(connection)
       return false
     }
-    connection.onTrial = false
+    connection.trial = "Over"
     if (!owner.dialState.unproven || slot.since < owner.failedAt) return false
     this.#succeeded(owner)
     return true
@@ -220,9 +220,9 @@ export class Dials<K, A> {
    * belong to that failure.
    */
   lost(connection: PooledConnection<K, A>): void {
-    const { onTrial, owner, slot, untried } = connection
-    connection.onTrial = false
-    if (!onTrial || untried || this.#hasLasted(connection) || slot.since < owner.failedAt) return
+    const { owner, slot, trial } = connection
+    connection.trial = "Over"
+    if (trial === "Over" || trial === "Unready" || this.#hasLasted(connection) || slot.since < owner.failedAt) return
     owner.lastFailure = new ConnectionDied({ key: owner.label })
     this.failed(owner, owner.lastFailure)
   }
@@ -233,9 +233,9 @@ export class Dials<K, A> {
    * accepts is not dialed by all that wait at once.
    */
   closeDead(connection: PooledConnection<K, A>): void {
-    const { onTrial, owner, state } = connection
+    const { owner, state, trial } = connection
     if (state === "Closing") return
-    if (onTrial && !this.#hasLasted(connection)) {
+    if (trial !== "Over" && !this.#hasLasted(connection)) {
       owner.dialAt = Math.max(owner.dialAt, this.#env.clock.now() + this.#delayOf(owner, this.#env.random()))
       this.#parts.health.delayed(owner)
     }
@@ -269,10 +269,10 @@ export class Dials<K, A> {
    * what the borrower learns, unless there will be another attempt. Two that were opened at once count as one attempt.
    */
   notReady(connection: PooledConnection<K, A>, isAlive: boolean, cause: unknown): PoolError | undefined {
-    const { owner, state, untried } = connection
-    const isNew = untried || isAlive && this.#isYoung(connection)
+    const { owner, state, trial } = connection
+    const isNew = trial === "Unready" || isAlive && this.#isYoung(connection)
     if (!isNew || state === "Closing") return undefined
-    connection.untried = false
+    connection.trial = "New"
     const failure = owner.lastFailure = new NotReady({ key: owner.label, cause })
     return this.#env.clock.now() < owner.dialAt ? undefined : this.failed(owner, failure)
   }
@@ -281,8 +281,8 @@ export class Dials<K, A> {
    * Whether a connection that came when no borrower waited, for a minimum most often, has just been opened, and was ready for no
    * borrower so far: one that gets it at once must not have it replaced again and again without a delay.
    */
-  #isYoung({ madeReady, openedAt }: PooledConnection<K, A>): boolean {
-    return !madeReady && this.#env.makesReady && DialPolicy.isNew(this.#env.clock.now() - openedAt)
+  #isYoung({ openedAt, trial }: PooledConnection<K, A>): boolean {
+    return trial === "New" && this.#env.makesReady && DialPolicy.isNew(this.#env.clock.now() - openedAt)
   }
 
   #succeeded(endpoint: PoolEndpoint<K, A>): void {

@@ -173,7 +173,6 @@ export class LeaseCycle<K, A> {
   }
 
   endLease(lease: Lease<K, A>, connection: PooledConnection<K, A>, now: number): void {
-    lease.connection = undefined
     this.#parts.leases.remove(lease)
     // How long a standing lease lasts is no use time, and would hide the others.
     if (!lease.isStanding) this.#env.observers.current?.("Used", now - lease.borrowedAt)
@@ -183,12 +182,11 @@ export class LeaseCycle<K, A> {
   /** Ends a borrow. If it leaves its connection broken or in an unknown state, that is not leased again. */
   release(lease: Lease<K, A>, isBroken: boolean, succeeded = false): void {
     const { connection } = lease
-    lease.state = "Over"
     if (connection === undefined) return
-    const { proving } = connection
+    const { check } = connection
     if (isBroken) this.#parts.store.worsen(connection, "Unfit")
     this.#recycle(lease, connection, succeeded)
-    if (proving) this.dispatch(connection)
+    if (check === "Borrower") this.dispatch(connection)
   }
 
   /** Serves the borrowers that wait. They can have what the end of a lease has left. */

@@ -311,18 +311,18 @@ export class EndpointHealth<K, A> {
 
   /** A borrower has ended its use of a connection. */
   used(connection: PooledConnection<K, A>, exit: Exit.Exit<unknown, unknown>, isSpoilt: boolean): void {
-    const { onTrial, owner } = connection
+    const { owner, trial } = connection
     if (Exit.isSuccess(exit)) {
       if (!isSpoilt) this.succeeded(owner)
       return
     }
     // One that has died is a failed dial, and one that is closed under its borrower says nothing of the endpoint.
-    if (onTrial && !isGone(connection)) this.failed(owner, evidenceOf(exit.cause), Cause.squash(exit.cause))
+    if (trial !== "Over" && !isGone(connection)) this.failed(owner, evidenceOf(exit.cause), Cause.squash(exit.cause))
   }
 
   /** A connection has not passed its check, or could not be made ready. */
-  rejected({ onTrial, owner }: PooledConnection<K, A>): void {
-    this.failed(owner, onTrial ? "Failure" : "Stale", undefined)
+  rejected({ owner, trial }: PooledConnection<K, A>): void {
+    this.failed(owner, trial === "Over" ? "Stale" : "Failure", undefined)
   }
 
   /** A borrower has waited without success. While dials fail, they say so already. */

@@ -37,7 +37,7 @@ export class HealthChecks<K, A> {
   /** An idle connection has passed its check. */
   passed(connection: PooledConnection<K, A>): void {
     connection.provenAt = this.#env.clock.now()
-    if (connection.checking) this.#store.endCheck(connection)
+    if (connection.check === "KeepAlive") this.#store.endCheck(connection)
   }
 
   /** Checks those that have been idle for long; returns when the next one is to be. */
@@ -272,10 +272,7 @@ export class TurnWaits<K, A> {
     const { connection } = lease
     if (lease.turn === "Due") return false
     lease.turn = "None"
-    if (connection === undefined || isGone(connection) || !this.#store.isFit(connection)) {
-      lease.mustCheck = false
-      return false
-    }
+    if (connection === undefined || isGone(connection) || !this.#store.isFit(connection)) return false
     this.#liveness.heard(connection)
     return true
   }
@@ -305,7 +302,7 @@ export class TurnWaits<K, A> {
     const { connection } = lease
     const wake = () => {
       // One that was interrupted meanwhile has given its connection back; one that was woken may wait for another by now.
-      if (lease.state === "Holding" && lease.resume === resume) this.wake(lease)
+      if (lease.connection !== undefined && lease.resume === resume) this.wake(lease)
     }
     const hold = connection === undefined ? 0 : this.#liveness.holdOf(connection, this.#env.clock.now())
     if (hold > 0) this.#env.later(wake, hold)

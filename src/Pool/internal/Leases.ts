@@ -407,7 +407,7 @@ export class SlotHolders<K, A> {
     own.waiting = lease
     let [ofEndpoint, ofPool] = [0, 0]
     for (const { owner, waiting } of this.#slots.values()) {
-      if (waiting !== lease && waiting?.state !== "Waiting") continue
+      if (waiting !== lease && waiting?.isWaiting !== true) continue
       ofPool++
       if (owner === lease.owner) ofEndpoint++
     }

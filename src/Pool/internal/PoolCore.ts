@@ -201,7 +201,7 @@ export class PoolCore<K, A> {
 
   /** Ends a borrow, wherever it stands: it leaves the queue, or its connection goes to the next one. */
   end(lease: Lease<K, A>, exit: Exit.Exit<unknown, unknown>): void {
-    if (lease.state === "Waiting") {
+    if (lease.isWaiting) {
       this.#waiting.leave(lease)
       this.#hasLeft(lease)
     } else if (lease.connection === undefined) this.#slots.forgetIfEmpty(lease.owner)
@@ -210,7 +210,7 @@ export class PoolCore<K, A> {
     const connection = lease.isInUse ? lease.connection : undefined
     const isSpoilt = connection !== undefined && !(this.#env.isReusable ?? defaultIsReusable)(connection.value, exit)
     if (connection !== undefined) this.#health.used(connection, exit, isSpoilt)
-    const mayDial = connection?.onTrial === true && this.dials.used(connection, exit)
+    const mayDial = connection !== undefined && connection.trial !== "Over" && this.dials.used(connection, exit)
     const held = lease.connection
     this.#cycle.release(lease, lease.mustCheck && lease.turn === "None" || isSpoilt, exit._tag === "Success")
     if (isSpoilt) this.#recalls.check(this.#clock.now())
@@ -235,10 +235,10 @@ export class PoolCore<K, A> {
     const { connection } = lease
     if (connection === undefined || isGone(connection)) return false
     lease.mustCheck = false
-    connection.madeReady = true
     this.#health.succeeded(connection.owner)
-    if (!connection.proving && !connection.untried) return true
+    const { check, trial } = connection
     this.dials.ready(connection)
+    if (check !== "Borrower" && trial !== "Unready") return true
     this.#store.proved(connection)
     this.#cycle.makeAvailable(connection, this.#clock.now())
     this.#dispatcher.run()
@@ -253,12 +253,11 @@ export class PoolCore<K, A> {
    */
   reject(lease: Lease<K, A>, isAlive: boolean, failure?: unknown): PoolError | undefined {
     const { connection } = lease
-    lease.mustCheck = false
     if (connection === undefined) return undefined
     this.#store.worsen(connection, "Unfit")
     // The failure is counted before the slot is free, so that the next dial waits for its delay. A borrow that is late ends by itself.
     const error = this.remaining(lease) > 0 ? this.dials.notReady(connection, isAlive, failure) : undefined
-    if (!isAlive || !connection.onTrial) this.#health.rejected(connection)
+    if (!isAlive || connection.trial === "Over") this.#health.rejected(connection)
     return error
   }
 
@@ -389,14 +388,14 @@ export class PoolCore<K, A> {
 
   /** A connection without a borrower was probed: it works, or has failed, or was not asked in the end. */
   checked(connection: PooledConnection<K, A>, outcome: "Works" | "Fails" | "Unknown"): void {
-    const { checking, owner } = connection
+    const { check, owner } = connection
     if (outcome === "Works") this.#checks.passed(connection)
     else {
-      if (checking && outcome === "Fails") this.#health.rejected(connection)
+      if (check === "KeepAlive" && outcome === "Fails") this.#health.rejected(connection)
       this.#store.retire(connection)
     }
     // One that has failed is closing.
-    if (!checking) this.#cycle.makeAvailable(connection, connection.provenAt)
+    if (check !== "KeepAlive") this.#cycle.makeAvailable(connection, connection.provenAt)
     else if (outcome === "Works") {
       this.#health.succeeded(owner)
       this.#housekeeper.at(this.#store.dueAt(connection))
@@ -445,10 +444,10 @@ export class PoolCore<K, A> {
 
   /** Has a connection closed. Those that would have shared it after its check need another. */
   #discard(connection: PooledConnection<K, A>, fitness: "Unfit" | "Dead"): void {
-    const { proving } = connection
+    const { check } = connection
     this.#store.discard(connection, fitness)
     this.#recalls.check(this.#clock.now())
-    if (proving) this.#dispatcher.run()
+    if (check === "Borrower") this.#dispatcher.run()
   }
 
   #refuseLate(now: number): number {

@@ -54,6 +54,22 @@ export interface Slot<K, A> {
  */
 export type Fitness = "Fit" | "Outgoing" | "Unfit" | "Dead"
 
+/**
+ * A check of a connection that is under way. It is leased to no other borrower meanwhile.
+ *
+ * - `Borrower`: of one that others may share as soon as its borrower's check has passed.
+ * - `KeepAlive`: of an idle one.
+ */
+type Check = "None" | "Borrower" | "KeepAlive"
+
+/**
+ * What a connection has shown until the first borrow of it ends with a success, or its loss has counted as a failed dial.
+ *
+ * - `Unready`: it went from its dial straight to those that waited, and none of them has had it made ready yet.
+ * - `Ready`: it was checked and made ready for a borrower at least once.
+ */
+type Trial = "Unready" | "New" | "Ready" | "Over"
+
 /** What a connection is made of when it has just been opened. */
 type Opening<K, A> = Pick<
   PooledConnection<K, A>,
@@ -79,16 +95,8 @@ export class PooledConnection<K, A> {
   closing: Fiber.Fiber<void> | undefined = undefined
   state: "Idle" | "Leased" | "Closing" = "Leased"
   fitness: Fitness = "Fit"
-  /** Its keep-alive check is under way; it is not leased meanwhile. */
-  checking = false
-  /** Its borrower checks it, and no other shares it before the check has passed. */
-  proving = false
-  /** No borrow of it has ended with a success so far. */
-  onTrial = true
-  /** It went from its dial straight to those that waited, and none of them has had it made ready yet. */
-  untried = false
-  /** It was checked and made ready for a borrower at least once. */
-  madeReady = false
+  check: Check = "None"
+  trial: Trial = "New"
   /** When it last came back, on the pool's age clock. */
   idleSince: number
   /** When it was last known to work, on the pool's age clock. */
@@ -210,7 +218,9 @@ export class Lease<K, A> {
   context: Context.Context<never>
   /** Where in the program it was asked for, unless that is not taken at such a rate. */
   readonly site: CallSite | undefined
-  state: "New" | "Waiting" | "Holding" | "Over" = "New"
+  /** It is in the queue of its endpoint. Written by `WaitQueue`. */
+  isWaiting = false
+  /** What it holds. Written by `ConnectionStore`. */
   connection: PooledConnection<K, A> | undefined = undefined
   /** Whether the connection may have died unseen, so that the event loop has to turn before it is used. */
   turn: "None" | "Due" | "UnderWay" | "Over" = "None"

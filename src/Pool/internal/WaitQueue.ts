@@ -32,7 +32,7 @@ export class WaitQueue<K, A> {
 
   /** Puts a borrow at the end of its queue, or at its front if it had its turn and was given something broken. */
   join(lease: Lease<K, A>, place: "Last" | "First"): void {
-    lease.state = "Waiting"
+    lease.isWaiting = true
     if (lease.owner.queue.size === 0) this.#turns.add(lease.owner)
     if (place === "Last") lease.owner.queue.addLast(lease)
     else lease.owner.queue.addFirst(lease)
@@ -40,7 +40,7 @@ export class WaitQueue<K, A> {
 
   /** Takes a borrow out of its queue. One that is served or refused is resumed. */
   leave(lease: Lease<K, A>): void {
-    lease.state = "Over"
+    lease.isWaiting = false
     lease.owner.queue.remove(lease)
     if (lease.owner.queue.size === 0) this.#turns.delete(lease.owner)
   }

@@ -11,7 +11,7 @@ type Endpoint = PoolEndpoint<string, number>
 
 // ---- events ------------------------------------------------------------------------------------------------------------
 
-const isWaiting = ({ lease }: Borrower): boolean => lease?.state === "Waiting"
+const isWaiting = ({ lease }: Borrower): boolean => lease?.isWaiting === true
 
 /** What may happen next. Borrowers that do nothing are the same, so that only the first of them asks. */
 export const eventsOf = (world: World): Array<Event> => [
@@ -117,7 +117,7 @@ const endingOf = (world: World): Event | undefined => {
 /** When nothing but time is left, a borrower may wait for the next dial of its endpoint alone, which an alarm has to be set for. */
 const isStranded = (world: World): boolean =>
   world.borrowers.some(({ lease }) =>
-    lease?.state === "Waiting" && !(lease.owner.dialAt > world.now && world.nextDue <= Math.ceil(lease.owner.dialAt))
+    lease?.isWaiting === true && !(lease.owner.dialAt > world.now && world.nextDue <= Math.ceil(lease.owner.dialAt))
   )
 
 /** What brings a world nearer to its end: all that has begun ends, time passes for those that wait, and then the pool is drained. */
@@ -187,22 +187,22 @@ const connectionText = (world: World, connection: PooledConnection<string, numbe
   const {
     aliveIn,
     answers,
+    check,
     fitness,
     idleSince,
     leases,
-    onTrial,
     openedAt,
     owner,
-    proving,
     provenAt,
     slot,
-    state
+    state,
+    trial
   } = connection
-  const flags = [proving, onTrial, aliveIn < 0, slot.since < owner.failedAt, answers > 0].map(Number)
+  const flags = [aliveIn < 0, slot.since < owner.failedAt, answers > 0].map(Number)
     .join("")
   const times = [state === "Idle" ? idleSince - world.now : 0, openedAt - world.now, provenAt - world.now].join()
   const probe = world.connections.get(connection.value)?.probe === undefined ? "" : "P"
-  return `${state}${fitness}${flags}${probe}@${times}(${leases.map(leaseText).join()})`
+  return `${state}${fitness}${check}${trial}${flags}${probe}@${times}(${leases.map(leaseText).join()})`
 }
 
 /** However long a dial has taken, the core goes by no more, in milliseconds. */

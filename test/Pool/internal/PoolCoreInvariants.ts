@@ -42,8 +42,8 @@ const factsOf = ({ borrowers, connections, dials }: World): Facts => {
     if (state !== "Left behind") count(key, state === "Open" ? "open" : "closing")
   }
   for (const { lease } of borrowers) {
-    if (lease?.state === "Waiting") count(lease.owner.key, "waiting")
-    if (lease?.state === "Holding") holding.add(lease)
+    if (lease?.isWaiting === true) count(lease.owner.key, "waiting")
+    if (lease?.connection !== undefined) holding.add(lease)
   }
   let total = 0
   let closing = 0
@@ -116,7 +116,7 @@ const orderFault = ({ borrowers }: World, facts: Facts, before: Facts): string |
   for (const served of facts.holding) {
     if (before.holding.has(served)) continue
     const isOvertaken = borrowers.some(({ lease }) =>
-      lease?.state === "Waiting" && lease.owner === served.owner && lease.arrival < served.arrival
+      lease?.isWaiting === true && lease.owner === served.owner && lease.arrival < served.arrival
     )
     if (isOvertaken) return "a borrower is served before one that came earlier"
   }
@@ -133,10 +133,8 @@ const leaseFault = (world: World): string | undefined => {
   }
   for (const { lease } of world.borrowers) {
     if (lease === undefined) continue
-    const { connection, owner, state } = lease
-    if ((state === "Holding") !== (connection !== undefined)) {
-      return `a lease is ${state}, with its connection or without`
-    }
+    const { connection, isWaiting, owner } = lease
+    if (isWaiting && connection !== undefined) return "a borrower waits although it has a connection"
     if (connection !== undefined && !connection.leases.includes(lease)) return "a connection does not know its borrower"
     if (connection !== undefined && connection.owner !== owner) return "a borrower has a connection of another endpoint"
   }

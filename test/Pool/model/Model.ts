@@ -174,6 +174,8 @@ export class Model {
     const account = this.#account(connection.key)
     connection.served = true
     if (!account.doubted || connection.dialledAt < account.failedAt) return
+    // The pool may learn of the failure after this: a connection that died as soon as it was open has to be noticed first.
+    if (account.failedAt === this.world.now) account.mayHaveFailedAt = this.world.now
     account.doubted = false
     account.failing = false
   }
