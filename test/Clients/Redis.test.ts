@@ -9,7 +9,10 @@ import * as Redis from "effect-sluice/Redis"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import * as RetryPolicy from "effect-sluice/RetryPolicy"
 import { Redis as Service, type RedisError, script } from "effect/persistence/Redis"
+import * as Net from "node:net"
+import * as Tls from "node:tls"
 import { ErrorReply } from "redis"
+import { certificate, certifiedName } from "../support/Certificates.ts"
 import { describeWith, ports } from "../support/LiveServers.ts"
 import { fork } from "../support/Pools.ts"
 import { failureOf, host, observe, onRedis, send, uniqueName } from "../support/RedisClients.ts"
@@ -259,7 +262,7 @@ withRedis("Redis.layer", () => {
       const name = uniqueName()
       const observer = yield* observe()
       yield* onRedis(
-        { clientName: name },
+        { clientName: name, closeTimeout: "20 millis" },
         Effect.gen(function*() {
           const { shared } = yield* Redis.Pool
           yield* send("PING")
@@ -350,6 +353,22 @@ withRedis("a reserved connection", () => {
         const kept = yield* Effect.scoped(redis.reserve)
         const error = yield* failureOf(kept.send("PING"))
         assert.instanceOf(error.cause, Redis.CommandRefused)
+      })
+    ))
+
+  it.live("is not leased again when a command was interrupted whose answer has changed its state", () =>
+    onRedis(
+      {},
+      Effect.gen(function*() {
+        const redis = yield* Service
+        yield* Effect.scoped(Effect.gen(function*() {
+          const { send } = yield* redis.reserve
+          const interrupted = yield* fork(send("MULTI"))
+          yield* Fiber.interrupt(interrupted)
+          yield* Effect.sleep("50 millis")
+        }))
+        const pong = yield* Effect.scoped(Effect.flatMap(redis.reserve, ({ send }) => send("PING")))
+        assert.strictEqual(pong, "PONG")
       })
     ))
 
@@ -633,4 +652,49 @@ describe("a login at Redis", () => {
       }),
     30_000
   )
+})
+
+withRedis("a connection by TLS", () => {
+  /** Ends TLS in front of the server. */
+  const terminating = Effect.acquireRelease(
+    Effect.promise(() =>
+      new Promise<Tls.Server>((resolve) => {
+        const server = Tls.createServer(certificate(), (socket) => {
+          const upstream = Net.connect(ports.Redis, host)
+          socket.on("error", () => upstream.destroy()).on("close", () => upstream.destroy())
+          upstream.on("error", () => socket.destroy()).on("close", () => socket.destroy())
+          socket.pipe(upstream)
+          upstream.pipe(socket)
+        })
+        server.on("tlsClientError", () => {}).listen(0, host, () => resolve(server))
+      })
+    ),
+    (server) => Effect.promise(() => new Promise((resolve) => server.close(resolve)))
+  )
+  const portOf = (server: Tls.Server) => Effect.sync(() => (server.address() as Net.AddressInfo).port)
+
+  it.live("is made where the certificate is right, and fails after one dial where it is not", () =>
+    Effect.gen(function*() {
+      const name = uniqueName()
+      const observer = yield* observe()
+      const port = yield* Effect.flatMap(terminating, portOf)
+      const tls = { ca: certificate().cert, servername: certifiedName }
+      yield* onRedis(
+        { port, tls, clientName: name },
+        Effect.gen(function*() {
+          assert.strictEqual(yield* send("PING"), "PONG")
+          assert.strictEqual(yield* observer.count(name), 1)
+        })
+      )
+      yield* onRedis(
+        { url: `rediss://${host}:${port}`, clientName: name },
+        Effect.gen(function*() {
+          const { shared } = yield* Redis.Pool
+          const error = yield* failureOf(send("PING"))
+          assert.include(error.message, "self-signed certificate")
+          assert.strictEqual((yield* ConnectionPool.stats(shared)).failedAttempts, 1)
+        })
+      )
+      assert.strictEqual(yield* observer.settled(name, 0), 0)
+    }).pipe(Effect.scoped))
 })

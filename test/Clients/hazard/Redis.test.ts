@@ -159,6 +159,7 @@ withRedis("a server that has fallen silent", () => {
         for (const { cause } of errors) assert.isTrue(cause instanceof Redis.CommandTimeout && cause.isSilent)
         const waiting = yield* fork(Effect.exit(client.send("PING")))
         yield* Effect.sleep("100 millis")
+        assert.strictEqual((yield* ConnectionPool.stats(client.pool.shared)).closed, 1)
         yield* Scope.close(scope, Exit.void)
         yield* Fiber.join(waiting)
         yield* Effect.sleep("300 millis")

@@ -119,12 +119,11 @@ export class Session {
     })
   }
 
-  /** Fails the commands that have waited for more than `limit` ticks. A connection that was silent all that time is closed. */
+  /** Fails the commands that have waited for more than `limit` ticks. One that was silent all that time is not used again. */
   tick(limit: number, duration: Duration.Duration): void {
     const { expired, isSilent } = this.#pending.tick(limit)
     if (isSilent) this.spoil()
     for (const { expire } of expired) expire(duration, isSilent)
-    if (isSilent) this.destroy()
   }
 
   #send<A>(argv: Array<string>, resume: (exit: Exit.Exit<A, RedisError>) => void): void {
