@@ -173,7 +173,8 @@ const nodeReader: ProcReader = {
   uptime: () => Process.uptime(),
   reportedLimit,
   // Platforms publish their limits in the environment. These are not options of the program, and the core does not import
-  // `Config`. oxlint-disable-next-line effecttsgo/process-env
+  // `Config`.
+  // oxlint-disable-next-line effecttsgo/process-env
   environment: (variable) => Process.env[variable],
   platform: Process.platform,
   pid: Process.pid,

@@ -85,7 +85,8 @@ export const attached = <R, E>(options: {
 
 /** Whether an environment variable that identifies a platform is set. */
 export const isSet = (name: string): boolean => {
-  // The platform sets this variable. It is no option of the program. oxlint-disable-next-line effecttsgo/process-env
+  // The platform sets this variable. It is no option of the program.
+  // oxlint-disable-next-line effecttsgo/process-env
   const value = process.env[name]
   return value !== undefined && value !== ""
 }

@@ -105,7 +105,8 @@ const shared: { [key]?: Promise<Registration> } & object = globalThis
 
 /** The address of Lambda's interface from the environment; `undefined` outside Lambda. */
 const runtimeApi = (): string | undefined => {
-  // The platform sets this variable. It is no option of the program. oxlint-disable-next-line effecttsgo/process-env
+  // The platform sets this variable. It is no option of the program.
+  // oxlint-disable-next-line effecttsgo/process-env
   const api = process.env["AWS_LAMBDA_RUNTIME_API"]
   return api === "" ? undefined : api
 }
