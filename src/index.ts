@@ -1,8 +1,8 @@
 /**
- * effect-sluice: every connection that opens, closes, on every exit path, and nothing opens when there is no room for it.
+ * effect-sluice: each connection is closed on every exit path, and none is opened without room for it.
  *
- * Each module is a namespace here, and has an import path of its own: `effect-sluice/ConnectionPool`. A program that cares
- * for its size imports by path.
+ * Each module is a namespace here, and has an import path of its own: `effect-sluice/ConnectionPool`. To keep a bundle small,
+ * import by path.
  *
  * @since 0.1.0
  */

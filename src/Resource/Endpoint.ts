@@ -187,7 +187,7 @@ export const parseResult = (input: string): Result.Result<Endpoint, EndpointErro
  */
 export const parse = (input: string): Effect.Effect<Endpoint, EndpointError> => Effect.fromResult(parseResult(input))
 
-/** The schemes of URLs, each with the port that a URL without one means. */
+/** The schemes of URLs, each with its default port. */
 const defaultPorts: ReadonlyMap<string, number> = new Map([
   ["postgres:", 5432],
   ["postgresql:", 5432],
@@ -201,8 +201,8 @@ const defaultPorts: ReadonlyMap<string, number> = new Map([
 const urlRule = "a URL whose scheme is postgres, postgresql, redis, rediss, mysql, http or https"
 
 /**
- * The scheme, host and port of a URL, for an error. A password that was not encoded may hold a slash or a question mark, so everything
- * up to the last `@` is dropped. A port that is no number may be a password without its host.
+ * The scheme, host and port of a URL, for an error. A password that was not encoded may contain a slash or a question mark, so
+ * everything up to the last `@` is dropped. A port that is not a number may be a password.
  */
 const withoutSecrets = (url: string): string => {
   const scheme = urlScheme.exec(url)?.[0] ?? ""
@@ -211,7 +211,9 @@ const withoutSecrets = (url: string): string => {
   return scheme + authority.replace(/:(?![0-9]+$|[^\]]*\]).*$/s, "")
 }
 
-/** What PostgreSQL's drivers do with a host that is a directory: the socket's name there has the port. */
+/**
+ * For PostgreSQL's drivers, a host that is a path is the directory of the server's socket, whose file name contains the port.
+ */
 const postgresSocket = (shown: string, directory: string, port: number): Parsed<Endpoint> => {
   const path = `${directory}/.s.PGSQL.${port}`
   return Result.mapError(parsePath(path, 0), ({ rule }) => new EndpointError({ input: shown, position: 0, rule }))
@@ -225,7 +227,9 @@ const decoded = (host: string): string => {
   }
 }
 
-/** The host and port of a URL. Those of a PostgreSQL URL may be in its query, as with libpq, and are stronger there. */
+/**
+ * The host and port of a URL. As in libpq, the query of a PostgreSQL URL may contain them too, and then replaces the others.
+ */
 const addressOf = (url: URL, isPostgres: boolean) => {
   const query = (name: string) => isPostgres ? url.searchParams.get(name) ?? undefined : undefined
   const host = query("host") ?? decoded(url.hostname.replace(/^\[(.*)\]$/, "$1"))
@@ -258,19 +262,21 @@ export const fromUrlResult = (url: string | URL): Result.Result<Endpoint, Endpoi
 }
 
 /**
- * Takes the endpoint out of a URL: `postgres:` or `postgresql:` (port 5432 if the URL has none), `redis:` or `rediss:` (6379), `mysql:`
- * (3306), `http:` (80) or `https:` (443).
+ * Returns the endpoint of a URL: `postgres:` or `postgresql:` (port 5432 if the URL has none), `redis:` or `rediss:` (6379),
+ * `mysql:` (3306), `http:` (80) or `https:` (443).
  *
  * **Details**
  *
- * - The user, the password, the path and the query are not kept. The error, an `EndpointError`, has the scheme, host and port alone.
- * - A URL without a host means `localhost`, as drivers have it.
- * - In a PostgreSQL URL the parameters `host` and `port` win over those before the path. A host that begins with `/` is the directory of
- *   a Unix socket, whose path becomes `directory/.s.PGSQL.port`.
+ * - The user, the password, the path and the query are not kept. The error, an `EndpointError`, contains only the scheme, host
+ *   and port.
+ * - If a URL has no host, the host is `localhost`, as with the drivers.
+ * - In a PostgreSQL URL, the query parameters `host` and `port` replace those before the path. A host that begins with `/` is
+ *   the directory of a Unix socket with the path `directory/.s.PGSQL.port`.
  *
  * **Gotchas**
  *
- * An endpoint does not say whether TLS is used: `rediss:` and `https:` have to be looked at by the caller.
+ * An endpoint does not contain whether TLS is used. For that, the caller has to check the scheme of the URL, such as `rediss:`
+ * and `https:`.
  *
  * **Example** (Endpoints of URLs)
  *

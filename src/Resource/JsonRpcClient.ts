@@ -195,7 +195,7 @@ const handshake = (
     return server
   })
 
-/** Both messages together are bounded by `requestTimeout`. */
+/** The handshake of MCP. Its messages together take at most `requestTimeout`. */
 const initialize = (
   session: Session.Session,
   mcp: McpOptions,

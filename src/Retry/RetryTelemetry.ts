@@ -45,9 +45,9 @@ const metricsOf = (policy: string) => {
     Metric.histogram(`sluice.retry.${id}`, { description, attributes: { "retry.policy": policy }, boundaries })
   return {
     attempts: counter("attempts", "Attempts that have ended", "retry.outcome"),
-    refusals: counter("refusals", "Runs that have failed", "retry.reason"),
+    refusals: counter("refusals", "Calls that have failed", "retry.reason"),
     duration: seconds("attempt.duration", "Time that an attempt took, in seconds"),
-    delay: seconds("delay", "Time that a run waits for its next attempt, in seconds"),
+    delay: seconds("delay", "Time that a call waits for its next attempt, in seconds"),
     gateWait: seconds("gate.wait", "Time that an attempt waited for room on this host, in seconds")
   }
 }

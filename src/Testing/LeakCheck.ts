@@ -142,7 +142,7 @@ const verdict = ({ resources, process, settings }: Check): Effect.Effect<void, L
     return yield* new LeakError({ leaks })
   })
 
-/** Runs an effect in a new fiber, so that its child fibers have ended before the verdict. */
+/** Runs an effect in a new fiber, so that its child fibers have ended before the check. */
 const apart = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.flatMap(
     Effect.forkChild(self, { startImmediately: true }),
@@ -172,8 +172,7 @@ const checkWith = <A, E, R>(
  *
  * **Details**
  *
- * - The effect gets a new scope and a new fiber. The scope is closed, and the child fibers are interrupted, before the
- *   verdict.
+ * - The effect gets a new scope and a new fiber. The scope is closed, and the child fibers are interrupted, before the check.
  * - A connection that a pool opens belongs to the check in which the pool was made, and a lease to the check of its
  *   borrower: a test that shares a pool with others does not fail for the pool's idle connections.
  * - A check inside a check is separate: each reports only its own leaks.

@@ -1,5 +1,5 @@
 /**
- * A scope of its own for one attempt.
+ * A separate scope for one attempt.
  *
  * @since 0.1.0
  */

@@ -17,7 +17,7 @@ import { ResolvedNames } from "./ResolvedNames.ts"
  * @since 0.1.0
  */
 export interface Options {
-  /** The most time for look-up, dial and TLS handshake together; above 0. @default 10 seconds */
+  /** The longest time for look-up, dial and TLS handshake together; above 0. @default 10 seconds */
   readonly connectTimeout?: Duration.Input | undefined
   /**
    * How long a read waits for the next bytes before it fails with `ReadTimeout`; above 0. The answer may still come later, so a
