@@ -3,8 +3,8 @@
  * same as JSON, and `--only timeouts,bare,keyed,retry,storm,loads,outages,queueing,recovery,monitor,import` leaves tables out. A missed
  * target is said, and is no failure.
  *
- * `--only http` and `--only redis` compare a client with its peers, and are not among the tables that are printed by default. `redis` needs a
- * server.
+ * `--only http,postgres,redis` compares clients with their peers, and is not among the tables that are printed by default. `postgres` and
+ * `redis` need a server.
  *
  * `--only before-after --control PATH` compares with another copy of the library, a checkout or an installed package, which
  * `node benchmark/control.ts COMMIT` makes of a commit. It prints the tables `borrows`, `dials` and `endpoints`, of which
@@ -15,6 +15,7 @@ import { parseArgs } from "node:util"
 import { beforeAfter, type PartName } from "./before-after.ts"
 import { withoutTimeouts, withTimeouts } from "./borrowing.ts"
 import { http } from "./clients/http.ts"
+import { postgres } from "./clients/postgres.ts"
 import { redis } from "./clients/redis.ts"
 import { importing } from "./import.ts"
 import { keyed } from "./keyed.ts"
@@ -57,6 +58,7 @@ const sections: Record<string, () => Promise<Table>> = {
   monitor: () => monitor(flags.quick ? 5 : 30),
   import: () => importing(rounds.measured),
   http: () => http(rounds, flags.quick ? 30 : 150),
+  postgres: () => postgres(rounds, flags.quick ? 100 : 400),
   redis: () => redis(rounds, flags.quick ? 100 : 400),
   "before-after-borrows": () => against("borrows"),
   "before-after-dials": () => against("dials"),

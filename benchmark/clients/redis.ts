@@ -11,9 +11,10 @@ import { Redis as Service, type RedisError } from "effect/persistence/Redis"
 import { Redis as IoRedis } from "ioredis"
 import * as Redis from "../../src/Clients/Redis.ts"
 import * as ResourceMonitor from "../../src/Monitor/ResourceMonitor.ts"
-import { type Contestant, interleaved, median, ratio, type Rounds, show, type Values } from "../measure.ts"
-import { crowdOfFibers, opened } from "../peers/fibers.ts"
+import { interleaved, ratio, type Rounds, show, type Values } from "../measure.ts"
+import { opened } from "../peers/fibers.ts"
 import type { Table } from "../report.ts"
+import { type Client, ClientRounds } from "./latency.ts"
 
 const borrowers = 64
 const key = "sluice-benchmark"
@@ -21,79 +22,39 @@ const [ours, node, plain, pipelined] = ["effect-sluice", "NodeRedis", "ioredis",
 /** Ours takes at most this many times as long as `NodeRedis`, which is 0.95 of its throughput. */
 const bound = 1 / 0.95
 
-interface Client {
-  readonly get: () => Effect.Effect<unknown, RedisError | Cause.UnknownError>
-  readonly close: () => Promise<void>
-}
+type Commands = Client<Cause.UnknownError | RedisError>
 
-const ofLayer = async (layer: Layer.Layer<Service, RedisError>): Promise<Client> => {
+const ofLayer = async (layer: Layer.Layer<Service, RedisError>): Promise<Commands> => {
   const { close, pool } = await opened(Effect.map(Layer.build(layer), Context.get(Service)))
-  return { get: () => pool.send("GET", key), close }
+  return { request: () => pool.send("GET", key), close }
 }
 
-const ofIoRedis = (enableAutoPipelining: boolean): Client => {
+const ofIoRedis = (enableAutoPipelining: boolean): Commands => {
   const client = new IoRedis({ host: "127.0.0.1", enableAutoPipelining })
-  return { get: () => Effect.tryPromise(() => client.get(key)), close: async () => void (await client.quit()) }
-}
-
-/** Milliseconds of each command of one round, and processor time of the whole process per command. */
-interface Round {
-  readonly latencies: Array<number>
-  cpu: number
-}
-
-const timed = (get: Client["get"], { latencies }: Round) => () =>
-  Effect.suspend(() => {
-    const start = performance.now()
-    return Effect.map(get(), () => {
-      latencies.push(performance.now() - start)
-    })
-  })
-
-const contestantOf = (name: string, { get }: Client, times: number, rounds: Map<string, Array<Round>>): Contestant => ({
-  name,
-  operations: borrowers * times,
-  run: async () => {
-    const round: Round = { latencies: [], cpu: 0 }
-    const before = process.cpuUsage()
-    await crowdOfFibers(timed(get, round))(borrowers, times)
-    const { system, user } = process.cpuUsage(before)
-    round.cpu = (system + user) / (borrowers * times)
-    rounds.set(name, [...rounds.get(name) ?? [], round])
-  }
-})
-
-const percentile = (rounds: ReadonlyArray<Round>, share: number): string => {
-  const each = rounds.map(({ latencies }) => {
-    const sorted = Float64Array.from(latencies).sort()
-    return sorted[Math.floor(sorted.length * share)] ?? Number.NaN
-  })
-  return median(each).toFixed(2)
+  return { request: () => Effect.tryPromise(() => client.get(key)), close: async () => void (await client.quit()) }
 }
 
 /** Commands per second of each, in turns within one process. */
 export const redis = async (rounds: Rounds, times: number): Promise<Table> => {
-  const clients = new Map<string, Client>([
+  const clients = new Map<string, Commands>([
     [ours, await ofLayer(Layer.provide(Redis.layer(), ResourceMonitor.layer))],
     [node, await ofLayer(NodeRedis.layer())],
     [plain, ofIoRedis(false)],
     [pipelined, ofIoRedis(true)]
   ])
-  const seen = new Map<string, Array<Round>>()
-  const contestants = [...clients].map(([name, client]) => contestantOf(name, client, times, seen))
+  const seen = new ClientRounds(borrowers, rounds)
+  const contestants = [...clients].map(([name, client]) => seen.contestant(name, client, times))
   const of = await interleaved(contestants, rounds)
   await Promise.all([...clients.values()].map(({ close }) => close()))
   const row = (name: string): ReadonlyArray<string> => {
     const values: Values = of(name)
-    const counted = (seen.get(name) ?? []).slice(-rounds.measured)
-    const cpu = median(counted.map(({ cpu }) => cpu)).toFixed(1)
     return [
       name,
       show(values),
       ratio(of(node), values).toFixed(2),
-      cpu,
-      percentile(counted, 0.5),
-      percentile(counted, 0.99)
+      seen.cpu(name),
+      seen.percentile(name, 0.5),
+      seen.percentile(name, 0.99)
     ]
   }
   return {
