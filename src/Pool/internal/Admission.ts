@@ -89,18 +89,46 @@ export const isOthersTurn = <K, A>(
   return false
 }
 
+/** Slots of a pool: those that are taken, and how many of them by connections that are closing, and by idle ones. */
+export interface PoolSlots {
+  readonly slots: number
+  readonly closing: number
+  readonly idleCount: number
+}
+
+/** Whether the cap of the pool leaves room for one more connection. */
+export const hasFreeSlot = ({ slots }: Pick<PoolSlots, "slots">, { maxTotal }: Settings): boolean => slots < maxTotal
+
+/**
+ * Whether no endpoint can have a slot: every one is taken by a connection that is being opened or leased, or that closes for a borrower
+ * who has claimed its slot, and none of these has room for another borrower. So many that close are not claimed.
+ */
+export const isExhausted = (pool: PoolSlots, settings: Settings, unclaimed: number): boolean =>
+  !hasFreeSlot(pool, settings) && unclaimed === 0 && pool.idleCount === 0 && settings.concurrency === 1
+
+/**
+ * There are more connections than the caps allow, as after a cap was lowered. Those that are closing do not count, nor do so many
+ * others of this endpoint, and of the pool, whose slots will be free.
+ */
+export const isOverCap = <K, A>(
+  endpoint: PoolEndpoint<K, A>,
+  { closing, slots }: PoolSlots,
+  { maxPerEndpoint, maxTotal }: Settings,
+  ending?: { readonly ofEndpoint: number; readonly ofPool: number }
+): boolean =>
+  slots - closing - (ending?.ofPool ?? 0) > maxTotal ||
+  slotsOf(endpoint) - endpoint.closing - (ending?.ofEndpoint ?? 0) > maxPerEndpoint
+
 /**
  * Most borrowers that may wait for an endpoint. Borrowers that a pending dial, check, close or eviction or
  * a free slot will serve are not counted.
  */
-export const mostWaiting = <K, A>(
-  endpoint: PoolEndpoint<K, A>,
-  settings: Settings,
-  pool: { readonly slots: number; readonly closing: number; readonly hasVictim: boolean }
-): number => {
+export const mostWaiting = <K, A>(endpoint: PoolEndpoint<K, A>, pool: PoolSlots, settings: Settings): number => {
   const { concurrency, maxPerEndpoint, maxTotal, maxWaiters } = settings
+  if (maxWaiters === Infinity) return Infinity
+  const evictable = pool.idleCount > endpoint.idle ? 1 : 0
   const ofEndpoint = maxPerEndpoint - (slotsOf(endpoint) - endpoint.closing)
-  const ofPool = maxTotal - (pool.slots - pool.closing) + (pool.hasVictim ? 1 : 0)
+  const ofPool = maxTotal - (pool.slots - pool.closing) + evictable
   const free = Math.max(Math.min(ofEndpoint, ofPool), 0)
   // An own connection without a borrower that is not leased at once is being checked.
   const checked = endpoint.connections.filter(({ state }) => state === "Idle").length

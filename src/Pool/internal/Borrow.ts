@@ -47,10 +47,11 @@ const leaseFor = <K, A>(
   { core }: PoolAccess<K, A>,
   fiber: Fiber.Fiber<unknown, unknown>,
   key: K,
-  origin: Origin
+  origin: Origin,
+  isStanding: boolean
 ): Lease<K, A> => {
   const site = origin === "fiber" ? new FiberSite(fiber.context) : origin
-  return new Lease(core.endpoint(key), fiber, leaseFibers.borrowerOn(fiber.id), site)
+  return new Lease(core.endpoint(key), fiber, leaseFibers.borrowerOn(fiber.id), site, isStanding)
 }
 
 /**
@@ -221,8 +222,7 @@ export const use = <K, A, B, E, R>(
   Effect.withFiber((fiber) => {
     const { core, limitsLeases } = pool
     if (core.isOver) return Effect.fail(poolClosed(labelOf(key)))
-    const lease = leaseFor(pool, fiber, key, origin)
-    lease.isStanding = isStanding
+    const lease = leaseFor(pool, fiber, key, origin, isStanding)
     const onward: Onward<A, B, E | PoolError, R> = limitsLeases && !isStanding
       ? (connection) => untilExpired(lease, f(connection))
       : f
@@ -273,8 +273,7 @@ export const get = <K, A>(
     Effect.withFiber((fiber) => {
       const { core } = pool
       if (core.isOver) return Effect.fail(poolClosed(labelOf(key)))
-      const lease = leaseFor(pool, fiber, key, origin)
-      lease.isStanding = isStanding
+      const lease = leaseFor(pool, fiber, key, origin, isStanding)
       const end = (exit: Exit.Exit<unknown, unknown>) => Effect.sync(() => core.end(lease, exit))
       // The fiber goes on to other things. As long as this is there, the lease can still be ended.
       lease.finalizer = end

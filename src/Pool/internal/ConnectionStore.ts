@@ -6,9 +6,9 @@
 import type * as Exit from "effect/Exit"
 import type { Settings } from "../PoolOptions.ts"
 import type { Tally } from "../PoolStats.ts"
-import { mostWaiting } from "./Admission.ts"
+import { isOverCap } from "./Admission.ts"
 import { type EndpointPool, makeStrategy, type Strategy } from "./EndpointPool.ts"
-import { checkAt, expiresAt } from "./Expiry.ts"
+import { checkAt, expiresAt, nextSweep } from "./Expiry.ts"
 import {
   type CoreEnvironment,
   type Fitness,
@@ -17,12 +17,8 @@ import {
   type PooledConnection,
   type PoolEndpoint,
   removeFrom,
-  type Slot,
-  slotsOf
+  type Slot
 } from "./PoolState.ts"
-
-/** So many idle connections are not looked at for each of them alone. */
-const crowd = 256
 
 /** What each fitness is worse than. */
 const worse: Record<Fitness, ReadonlyArray<Fitness>> = {
@@ -30,20 +26,6 @@ const worse: Record<Fitness, ReadonlyArray<Fitness>> = {
   Outgoing: ["Fit"],
   Unfit: ["Fit", "Outgoing"],
   Dead: ["Fit", "Outgoing", "Unfit"]
-}
-
-const longerIdle = <K, A>(
-  one: PooledConnection<K, A>,
-  other: PooledConnection<K, A> | undefined
-): PooledConnection<K, A> => other === undefined || one.idleSince < other.idleSince ? one : other
-
-const longestIdle = <K, A>({ pool }: PoolEndpoint<K, A>): PooledConnection<K, A> | undefined => {
-  let longest: PooledConnection<K, A> | undefined
-  // With `concurrency` above 1 the order of the list is not that of their last use.
-  for (const { connection } of pool?.available() ?? []) {
-    if (connection?.state === "Idle") longest = longerIdle(connection, longest)
-  }
-  return longest
 }
 
 /** Connections that are looked through when a borrower has to wait. */
@@ -78,6 +60,11 @@ export class ConnectionStore<K, A> {
     })
   }
 
+  /** The endpoints that have a connection, or a dial. */
+  get endpoints(): ReadonlySet<PoolEndpoint<K, A>> {
+    return this.#endpoints
+  }
+
   /** Slots that are taken: `connecting + idle + leased + closing`. */
   get slots(): number {
     return this.#slots
@@ -87,13 +74,9 @@ export class ConnectionStore<K, A> {
     return this.#closing
   }
 
-  /**
-   * Every slot is taken by a connection that is being opened or leased, or that closes for a borrower who has claimed its slot,
-   * and none of these has room for another borrower.
-   */
-  isExhausted(unclaimed: number): boolean {
-    return this.#slots >= this.#settings.maxTotal && unclaimed === 0 && this.#idle === 0 &&
-      this.#settings.concurrency === 1
+  /** How many connections are idle, and not being checked. */
+  get idleCount(): number {
+    return this.#idle
   }
 
   /** Whether a connection is not idle: it is leased, checked or reset. */
@@ -215,8 +198,8 @@ export class ConnectionStore<K, A> {
   }
 
   /** Whether a connection is too old to be leased. */
-  isExpired({ slot }: PooledConnection<K, A>, now: number): boolean {
-    return now >= this.#strategy.expiresAt(slot.item)
+  isExpired(connection: PooledConnection<K, A>, now: number): boolean {
+    return now >= this.expiresAt(connection)
   }
 
   /** Whether nothing that is known of a connection keeps it from being leased. */
@@ -226,14 +209,9 @@ export class ConnectionStore<K, A> {
 
   /** Closes the idle connections that are too old, and returns when the next one will be. */
   closeOld(now: number): number {
-    let next = Infinity
     const idle = this.idle()
-    for (const connection of idle) {
-      if (this.isFresh(connection, now)) next = Math.min(next, this.#strategy.expiresAt(connection.slot.item))
-      else this.retireStale(connection)
-    }
-    // A crowd is looked at once a second and not one by one. None of them is leased when it is too old.
-    return idle.length > crowd ? Math.max(next, now + 1000) : next
+    for (const connection of idle) if (!this.isFresh(connection, now)) this.retireStale(connection)
+    return nextSweep(idle, (connection) => this.expiresAt(connection), now)
   }
 
   /** Closes an idle connection that must not be leased any more. */
@@ -254,7 +232,7 @@ export class ConnectionStore<K, A> {
 
   /** The moment at which an idle connection is to be checked or closed. */
   dueAt(connection: PooledConnection<K, A>): number {
-    return Math.min(this.checkAt(connection), this.#strategy.expiresAt(connection.slot.item))
+    return Math.min(this.checkAt(connection), this.expiresAt(connection))
   }
 
   lease(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: number): void {
@@ -405,45 +383,12 @@ export class ConnectionStore<K, A> {
     this.#env.outbox.push({ _tag: "Close", connection })
   }
 
-  /**
-   * The idle connection to evict for a borrower of this endpoint: the longest idle one of another. One whose endpoint
-   * is at its minimum, or has borrowers waiting, is only taken when there is no other.
-   */
-  victimFor(endpoint: PoolEndpoint<K, A>): PooledConnection<K, A> | undefined {
-    const { minPerEndpoint } = this.#settings
-    let first: PooledConnection<K, A> | undefined
-    let last: PooledConnection<K, A> | undefined
-    for (const owner of this.#endpoints) {
-      const longest = owner === endpoint || owner.idle === 0 ? undefined : longestIdle(owner)
-      if (longest === undefined) continue
-      if (owner.queue.size === 0 && owner.connections.length > minPerEndpoint) first = longerIdle(longest, first)
-      else last = longerIdle(longest, last)
-    }
-    return first ?? last
-  }
-
   /** Closes an idle connection for another endpoint, if there is one; returns whether there was. */
   evict(victim: PooledConnection<K, A> | undefined): boolean {
     if (victim === undefined) return false
     this.#tally.evicted++
     this.retire(victim)
     return true
-  }
-
-  /** Most borrowers that may wait for an endpoint. */
-  mostWaiting(endpoint: PoolEndpoint<K, A>): number {
-    if (this.#settings.maxWaiters === Infinity) return Infinity
-    const hasVictim = this.#idle > endpoint.idle
-    return mostWaiting(endpoint, this.#settings, { slots: this.#slots, closing: this.#closing, hasVictim })
-  }
-
-  /**
-   * There are more connections than the caps allow, as after a cap was lowered. Those that are closing do not count, nor do so many
-   * others of this endpoint, and of the pool, whose slots will be free.
-   */
-  isOverCap(endpoint: PoolEndpoint<K, A>, endingOfEndpoint = 0, endingOfPool = 0): boolean {
-    return this.#slots - this.#closing - endingOfPool > this.#settings.maxTotal ||
-      slotsOf(endpoint) - endpoint.closing - endingOfEndpoint > this.#settings.maxPerEndpoint
   }
 
   /** Gives Effect's Pools their new size. */
@@ -454,7 +399,7 @@ export class ConnectionStore<K, A> {
   /** Closes the idle connections that are over the caps, and evicts those that are held by standing leases. */
   trim(): void {
     for (const connection of this.idle()) {
-      if (this.isOverCap(connection.owner)) this.retire(connection)
+      if (isOverCap(connection.owner, this, this.#settings)) this.retire(connection)
     }
     this.#recallStanding()
   }

@@ -6,11 +6,12 @@
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 import { ConnectionDied, NotReady, type PoolError } from "../PoolError.ts"
-import { isStillWanted } from "./Admission.ts"
+import { isOverCap, isStillWanted } from "./Admission.ts"
 import type { ConnectionStore } from "./ConnectionStore.ts"
 import * as Diagnostics from "./Diagnostics.ts"
 import * as DialPolicy from "./DialPolicy.ts"
 import type { EndpointHealth, SlotRelease } from "./Endpoints.ts"
+import { victimFor } from "./Eviction.ts"
 import { drawLifetime } from "./Expiry.ts"
 import {
   type CoreEnvironment,
@@ -106,10 +107,10 @@ export class Dials<K, A> {
   /** The budget has had nothing left for a while: an idle connection of another endpoint may give its permit up. */
   crowded(dial: PendingDial<K, A>): void {
     const { endpoint, hasTakenPermit } = dial
-    const { store } = this.#parts
+    const { env: { settings }, store } = this.#parts
     // A minimum costs no other connection, and one dial costs at most one: others may take the permit.
     if (hasTakenPermit || endpoint.queue.size === 0) return
-    dial.hasTakenPermit = this.#env.outbox.step(() => store.evict(store.victimFor(endpoint)))
+    dial.hasTakenPermit = this.#env.outbox.step(() => store.evict(victimFor(endpoint, store, settings)))
   }
 
   /** The connection is open. It is taken over in the same uninterruptible step. */
@@ -148,11 +149,11 @@ export class Dials<K, A> {
   /** Whether a dial that has not begun is to begin: it is wanted, and a cap that was lowered meanwhile has room for it. */
   isWanted(endpoint: PoolEndpoint<K, A>): boolean {
     if (!this.#env.isOpen() || !isStillWanted(endpoint, this.#env.settings)) return false
-    const { store } = this.#parts
-    if (!store.isOverCap(endpoint)) return true
-    let ending = 0
-    for (const { redundant } of this.#pending.keys()) ending += redundant
-    return !store.isOverCap(endpoint, endpoint.redundant, ending)
+    const { env: { settings }, store } = this.#parts
+    if (!isOverCap(endpoint, store, settings)) return true
+    let ofPool = 0
+    for (const { redundant } of this.#pending.keys()) ofPool += redundant
+    return !isOverCap(endpoint, store, settings, { ofEndpoint: endpoint.redundant, ofPool })
   }
 
   /** A cap was lowered: what waits at the gate or for the budget to dial any endpoint may be over it. */

@@ -4,11 +4,12 @@
  * @since 0.1.0
  */
 import type { PoolError } from "../PoolError.ts"
-import { isOthersTurn, lacksMinimum, wantedBy } from "./Admission.ts"
+import { hasFreeSlot, isExhausted, isOthersTurn, isOverCap, lacksMinimum, wantedBy } from "./Admission.ts"
 import type { ConnectionStore } from "./ConnectionStore.ts"
 import * as Diagnostics from "./Diagnostics.ts"
 import type { Dials } from "./Dials.ts"
 import type { EndpointHealth, Endpoints, SlotRelease } from "./Endpoints.ts"
+import { victimFor } from "./Eviction.ts"
 import type { HealthChecks, Liveness } from "./HealthChecks.ts"
 import type { LeaseTracker } from "./Leases.ts"
 import type { CoreEnvironment, Lease, PooledConnection, PoolEndpoint } from "./PoolState.ts"
@@ -57,7 +58,7 @@ export class Dispatcher<K, A> {
     const { dials, endpoints, env: { clock, settings }, store, waiting } = this.#parts
     let unclaimed = store.closing
     for (const endpoint of waiting.turns) {
-      if (store.isExhausted(unclaimed)) {
+      if (isExhausted(store, settings, unclaimed)) {
         // However many endpoints wait, there is nothing for any of them.
         this.#isContended = true
         return
@@ -65,7 +66,7 @@ export class Dispatcher<K, A> {
       unclaimed = this.#serveEndpoint(endpoint, unclaimed)
     }
     for (const endpoint of endpoints.lacking()) {
-      if (store.slots >= settings.maxTotal) break
+      if (!hasFreeSlot(store, settings)) break
       if (lacksMinimum(endpoint, settings, clock.now())) dials.start(endpoint)
     }
   }
@@ -77,12 +78,12 @@ export class Dispatcher<K, A> {
     this.#leaseIdle(endpoint, now)
     let unclaimed = closing
     for (let wanted = wantedBy(endpoint, settings, now); wanted > 0; wanted--) {
-      if (store.slots < settings.maxTotal) {
+      if (hasFreeSlot(store, settings)) {
         waiting.rotate(endpoint)
         dials.start(endpoint)
         // The slot of a connection that is closing already, or of an idle one of another endpoint, is for this one.
       } else if (unclaimed > 0) unclaimed--
-      else if (!store.evict(store.victimFor(endpoint))) {
+      else if (!store.evict(victimFor(endpoint, store, settings))) {
         this.#isContended = true
         break
       }
@@ -197,7 +198,7 @@ export class LeaseCycle<K, A> {
 
   #mustClose(connection: PooledConnection<K, A>, now: number): boolean {
     if (connection.fitness !== "Fit" || this.#env.isOver()) return true
-    if (this.#parts.store.isOverCap(connection.owner)) return true
+    if (isOverCap(connection.owner, this.#parts.store, this.#env.settings)) return true
     if (!this.#parts.store.isExpired(connection, now)) return false
     this.#env.tally.expired++
     return true

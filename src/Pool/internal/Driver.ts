@@ -15,7 +15,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
 import * as Scheduler from "effect/Scheduler"
 import { AgeClock } from "../../internal/AgeClock.ts"
-import { supervised, timeoutOrElse } from "../../internal/Timeout.ts"
+import { timeoutOrElse } from "../../internal/Timeout.ts"
 import { laterOn } from "../../internal/Timer.ts"
 import { report } from "../../internal/UnhandledLog.ts"
 import { ResourceMonitor } from "../../Monitor/Service.ts"
@@ -26,7 +26,7 @@ import type { PoolAccess } from "./Borrow.ts"
 import { type Closer, closerIn, reportDefects } from "./CloseConnection.ts"
 import * as Diagnostics from "./Diagnostics.ts"
 import { EndpointPool } from "./EndpointPool.ts"
-import { hookOf, HookReports } from "./HealthChecks.ts"
+import { hookOf, HookReports, probeOf } from "./HealthChecks.ts"
 import { SlotHolders } from "./Leases.ts"
 import { openConnection, openingContext } from "./OpenConnection.ts"
 import { PoolCore } from "./PoolCore.ts"
@@ -47,24 +47,6 @@ export interface Driver<in out K, in out A> extends PoolAccess<K, A> {
   /** The one endpoint of the pool, if it was made for one. */
   readonly only: { readonly endpoint: K } | undefined
 }
-
-/** Whether an effect on a connection succeeds in time, however it fails. */
-const probeOf = <A, E, R>(
-  what: string,
-  probe: ((connection: A) => Effect.Effect<void, E, R>) | undefined,
-  settings: Settings,
-  context: Context.Context<R>
-): Probe<A> | undefined =>
-  probe === undefined
-    ? undefined
-    : (connection, _, onBehalf) =>
-      supervised(onBehalf(reportDefects(what)(Effect.suspend(() => probe(connection)))), {
-        within: settings.connectTimeout,
-        patience: Duration.zero
-      }).pipe(
-        Effect.provideContext(context),
-        Effect.map((exit) => exit !== undefined && Exit.isSuccess(exit))
-      )
 
 /**
  * Waits for the death of connections, if the connector notices it. Where `closed` fails nothing is known of a connection, which is
@@ -181,13 +163,13 @@ export const makeDriver = <K, A, E, R>(
   const random = Context.get(context, Random.Random)
   const monitor = Context.get(context, ResourceMonitor)
   const { connector, hooks } = options
-  const check = probeOf("check", connector.check, settings, context)
   // The borrower's scope and span are none of the pool's: what the pool starts lives as long as the pool.
   const fork = Effect.runForkWith(context)
   const forkOpening = Effect.runForkWith(openingContext(context, settings))
   const dispatcher = Context.get(context, Scheduler.Scheduler).makeDispatcher()
   const clock = new AgeClock(Context.get(context, Clock.Clock))
   const hooking = { connectTimeout: settings.connectTimeout, context, reports: new HookReports(() => clock.now()) }
+  const check = probeOf("check", connector.check, hooking)
   const reset = hookOf("afterReturn", hooks?.afterReturn, hooking)
   const slotHolders = new SlotHolders<K, A>()
   const watch = watchOf(connector, fork)
@@ -215,7 +197,7 @@ export const makeDriver = <K, A, E, R>(
     fork,
     nextTurn: (act) => dispatcher.scheduleTask(act, 0),
     later: laterOn(clock.clock),
-    slotHolders,
+    outOfReach: (lease) => slotHolders.outOfReach(lease),
     makePool: (pool) => new EndpointPool(pool),
     outbox,
     noticesDeath: watch !== undefined,

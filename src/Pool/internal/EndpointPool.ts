@@ -140,6 +140,9 @@ const runNow = <A>(effect: Effect.Effect<A>): A => {
   throw new Error("Effect's Pool did not do in one step what it was asked for", { cause: exit })
 }
 
+/** On a scheduler of Effect's a fiber yields after so many operations. */
+const effects = Scheduler.MixedScheduler.prototype
+
 /** Operations of the run loop that a lease takes at most, until Effect has counted it. */
 const operations = 2
 
@@ -151,7 +154,7 @@ export const mayYield = (fiber: Fiber.Fiber<unknown, unknown> | undefined): bool
   if (fiber === undefined) return true
   const { cache, currentOpCount } = fiber
   return !cache.preventYield && (
-    cache.scheduler.shouldYield !== Scheduler.MixedScheduler.prototype.shouldYield ||
+    cache.scheduler.shouldYield !== effects.shouldYield ||
     currentOpCount + operations >= cache.maxOpsBeforeYield
   )
 }

@@ -10,6 +10,7 @@ import * as Option from "effect/Option"
 import * as Failure from "../../Retry/Failure.ts"
 import type { Counts, PoolError } from "../PoolError.ts"
 import type { Health } from "../PoolStats.ts"
+import { hasFreeSlot } from "./Admission.ts"
 import type { ConnectionStore } from "./ConnectionStore.ts"
 import * as Diagnostics from "./Diagnostics.ts"
 import { afterSetback, type Evidence, healthOf, healthy, isLocal, noSetbacks, redialDelay } from "./DialPolicy.ts"
@@ -258,14 +259,14 @@ export class EndpointHealth<K, A> {
 
   healthOf(endpoint: PoolEndpoint<K, A>, now: number): Health {
     const { connecting, connections, dialState: { phase }, queue, setbacks } = endpoint
-    const { maxPerEndpoint, maxTotal } = this.#env.settings
+    const { settings } = this.#env
     return healthOf({
       phase,
       suspicion: setbacks.suspicion,
       isConnected: connections.some((connection) => !isGone(connection)),
       connecting,
       waiting: queue.size,
-      hasRoom: slotsOf(endpoint) < maxPerEndpoint && this.#store.slots < maxTotal,
+      hasRoom: slotsOf(endpoint) < settings.maxPerEndpoint && hasFreeSlot(this.#store, settings),
       isTooEarly: now < this.#retryAt(endpoint)
     })
   }

@@ -1,5 +1,5 @@
 /**
- * When a connection is too old, as pure functions.
+ * When a connection is too old, and when the idle ones are looked at, as pure functions.
  *
  * @since 0.1.0
  */
@@ -37,3 +37,17 @@ export const checkAt = (
   { provenAt }: { readonly provenAt: number },
   { keepalive }: Pick<Settings, "keepalive">
 ): number => provenAt + keepalive
+
+/** So many idle connections are not looked at for each of them alone. */
+const crowd = 256
+
+/** When the idle connections are to be looked at again: when the next one is due, and of a crowd at most once a second. */
+export const nextSweep = <C extends Pick<Aging, "state">>(
+  idle: ReadonlyArray<C>,
+  dueAt: (connection: C) => number,
+  now: number
+): number => {
+  let next = Infinity
+  for (const connection of idle) if (connection.state === "Idle") next = Math.min(next, dueAt(connection))
+  return idle.length > crowd ? Math.max(next, now + 1000) : next
+}

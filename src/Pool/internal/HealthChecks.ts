@@ -11,12 +11,11 @@ import * as Exit from "effect/Exit"
 import { loopTurns } from "../../internal/LoopTurns.ts"
 import { supervised } from "../../internal/Timeout.ts"
 import { report } from "../../internal/UnhandledLog.ts"
+import { reportDefects } from "./CloseConnection.ts"
 import type { ConnectionStore } from "./ConnectionStore.ts"
-import { type Environment, isGone, type Lease, type OnBehalf, type PooledConnection } from "./PoolState.ts"
+import { nextSweep } from "./Expiry.ts"
+import { type Environment, isGone, type Lease, type OnBehalf, type PooledConnection, type Probe } from "./PoolState.ts"
 import type { ResumeQueue } from "./WaitQueue.ts"
-
-/** So many idle connections are not looked at for each of them alone. */
-const crowd = 256
 
 /** Probes connections without borrowers: after their return (reset), and while they are idle (keep-alive). */
 export class HealthChecks<K, A> {
@@ -51,10 +50,7 @@ export class HealthChecks<K, A> {
       if (this.#store.isFresh(connection, now)) this.#check(connection)
       else this.#store.retireStale(connection)
     }
-    const left = idle.filter(({ state }) => state === "Idle")
-    const next = left.reduce((next, connection) => Math.min(next, this.#store.checkAt(connection)), Infinity)
-    // It looks at every idle connection, so that a crowd of them is looked at once a second and not one by one.
-    return idle.length > crowd ? Math.max(next, now + 1000) : next
+    return nextSweep(idle, (connection) => this.#store.checkAt(connection), now)
   }
 
   /** Checks an idle connection; it is not leased meanwhile. */
@@ -117,22 +113,34 @@ interface HookEnvironment<R> {
   readonly reports: HookReports
 }
 
-/** A hook of a pool, if it has one, bounded by `connectTimeout`. */
+/** Runs what a hook or a check does, for at most `connectTimeout`. */
+const bounded = <E, R>(effect: Effect.Effect<void, E, R>, { connectTimeout, context }: HookEnvironment<R>) =>
+  Effect.provideContext(supervised(effect, { within: connectTimeout, patience: Duration.zero }), context)
+
+/** Whether an effect on a connection succeeds in time, however it fails. */
+export const probeOf = <A, E, R>(
+  what: string,
+  probe: ((connection: A) => Effect.Effect<void, E, R>) | undefined,
+  environment: HookEnvironment<R>
+): Probe<A> | undefined =>
+  probe && ((connection, _, onBehalf) => {
+    const run = onBehalf(reportDefects(what)(Effect.suspend(() => probe(connection))))
+    return Effect.map(bounded(run, environment), (exit) => exit !== undefined && Exit.isSuccess(exit))
+  })
+
+/** A hook of a pool, if it has one. */
 export const hookOf = <A, E, R>(
   name: string,
   hook: ((connection: A) => Effect.Effect<void, E, R>) | undefined,
-  { connectTimeout, context, reports }: HookEnvironment<R>
+  environment: HookEnvironment<R>
 ): Hook<A> | undefined =>
   hook && ((connection, label, onBehalf) => {
-    const run = supervised(onBehalf(Effect.suspend(() => hook(connection))), {
-      within: connectTimeout,
-      patience: Duration.zero
-    })
-    return Effect.flatMap(Effect.provideContext(run, context), (exit) => {
+    const run = onBehalf(Effect.suspend(() => hook(connection)))
+    return Effect.flatMap(bounded(run, environment), (exit) => {
       if (exit !== undefined && Exit.isSuccess(exit)) return Effect.undefined
       const cause: Cause.Cause<unknown> = exit?.cause ??
-        Cause.fail(new Error(`it took longer than ${Duration.format(connectTimeout)}`))
-      return Effect.as(reports.report(name, label, cause), { error: Cause.squash(cause) })
+        Cause.fail(new Error(`it took longer than ${Duration.format(environment.connectTimeout)}`))
+      return Effect.as(environment.reports.report(name, label, cause), { error: Cause.squash(cause) })
     })
   })
 

@@ -325,9 +325,9 @@ export class NestedBorrows<K, A> {
    * for it. Where others hold some, all wait for ever if all of them do the same, which is warned of.
    */
   refusal(lease: Lease<K, A>): PoolError | undefined {
-    const { outbox, settings, slotHolders } = this.#env
+    const { outbox, settings } = this.#env
     const { fiberId, owner } = lease
-    const outOfReach = slotHolders.outOfReach(lease)
+    const outOfReach = this.#env.outOfReach(lease)
     if (outOfReach === undefined && this.#leases[fiberId % buckets] === 0) return undefined
     const held = heldBy(lease, this.#store.around(owner), outOfReach)
     if (held === undefined) return undefined

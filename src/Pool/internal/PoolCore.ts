@@ -14,12 +14,13 @@ import type { HeldLease } from "../../Monitor/Ledger.ts"
 import { ConnectionDied, type PoolError } from "../PoolError.ts"
 import type { Recall } from "../PoolOptions.ts"
 import { emptyTally, type Health, Observers, type Stats } from "../PoolStats.ts"
-import { nextDialOf, wantedBy } from "./Admission.ts"
+import { mostWaiting, nextDialOf, wantedBy } from "./Admission.ts"
 import { ConnectionStore } from "./ConnectionStore.ts"
 import * as Diagnostics from "./Diagnostics.ts"
 import { Dials } from "./Dials.ts"
 import { Dispatcher, LeaseCycle, Timeouts } from "./Dispatch.ts"
 import { EndpointHealth, Endpoints, SlotRelease } from "./Endpoints.ts"
+import { Recalls } from "./Eviction.ts"
 import { HealthChecks, Liveness, TurnWaits } from "./HealthChecks.ts"
 import { LeaseTracker } from "./Leases.ts"
 import {
@@ -33,7 +34,6 @@ import {
   type PoolEndpoint,
   type Status
 } from "./PoolState.ts"
-import { Recalls } from "./Recalls.ts"
 import { Deadlines, ResumeQueue, WaitQueue } from "./WaitQueue.ts"
 
 export class PoolCore<K, A> {
@@ -175,7 +175,7 @@ export class PoolCore<K, A> {
 
   #enqueue(lease: Lease<K, A>, place: "Last" | "First"): PoolError | undefined {
     if (lease.owner.isForgotten) lease.owner = this.endpoint(lease.owner.key)
-    const most = place === "First" ? Infinity : this.#store.mostWaiting(lease.owner)
+    const most = place === "First" ? Infinity : mostWaiting(lease.owner, this.#store, this.#env.settings)
     const refusal = Diagnostics.refusal(lease.owner, this.#status, most, this.#env.settings) ??
       this.#health.refusalOf(lease.owner) ?? this.#leases.enter(lease)
     if (refusal !== undefined) return refusal

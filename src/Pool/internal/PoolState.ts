@@ -229,7 +229,7 @@ export class Lease<K, A> {
   /** The borrower uses its connection. */
   isInUse = false
   /** It is held for as long as its holder lives, and neither nested nor too long. */
-  isStanding = false
+  readonly isStanding: boolean
   /** The absolute deadline of the whole borrow on the monotonic clock; it is set once, when the borrow has to wait. */
   deadline = Infinity
   /** When it began to wait, on the pool's age clock. */
@@ -256,9 +256,11 @@ export class Lease<K, A> {
     owner: PoolEndpoint<K, A>,
     fiber: Fiber.Fiber<unknown, unknown>,
     fiberId: number,
-    site: CallSite | undefined
+    site: CallSite | undefined,
+    isStanding = false
   ) {
     this.owner = owner
+    this.isStanding = isStanding
     this.arrival = owner.arrivals++
     this.fiberId = fiberId
     this.fiber = fiber
@@ -371,14 +373,6 @@ export type OnBehalf = <B, E, R>(effect: Effect.Effect<B, E, R>) => Effect.Effec
 export interface HeldSlots {
   readonly ofEndpoint: number
   readonly ofPool: number
-}
-
-/** The fibers of a pool that hold one of its slots. */
-export interface SlotHolding<K, A> {
-  /** The fiber that runs the effect holds a slot of this endpoint for as long. */
-  readonly holding: (owner: PoolEndpoint<K, A>) => OnBehalf
-  /** The slots that are out of reach for a borrow that is about to wait, if its fiber holds one. */
-  readonly outOfReach: (lease: Lease<K, A>) => HeldSlots | undefined
 }
 
 /** A connection that has just been opened, in the scope of its item. */
@@ -504,7 +498,8 @@ export interface Environment<K, A> {
   readonly clock: AgeClock
   /** A random number from 0 (inclusive) to 1 (exclusive). */
   readonly random: () => number
-  readonly slotHolders: SlotHolding<K, A>
+  /** The slots that are out of reach for a borrow that is about to wait, if its fiber is one of the pool's that holds one. */
+  readonly outOfReach: (lease: Lease<K, A>) => HeldSlots | undefined
   /** Starts a fiber that outlives the caller. */
   readonly fork: <B>(effect: Effect.Effect<B>) => Fiber.Fiber<B>
   /** Acts in the next turn of the event loop, or what the pool's scheduler takes for one. */

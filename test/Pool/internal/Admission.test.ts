@@ -3,7 +3,9 @@ import { Effect, Fiber } from "effect"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import { TestClock } from "effect/testing"
-import { needsMore } from "../../../src/Pool/internal/Admission.ts"
+import { hasFreeSlot, isExhausted, isOverCap, needsMore } from "../../../src/Pool/internal/Admission.ts"
+import { PoolEndpoint } from "../../../src/Pool/internal/PoolState.ts"
+import { settingsOf } from "../../../src/Pool/PoolOptions.ts"
 import * as Scripted from "../../support/ScriptedConnector.ts"
 
 const fork = Effect.forkChild({ startImmediately: true })
@@ -60,4 +62,31 @@ describe("who gets a slot that comes back to a full pool", () => {
       assert.strictEqual(ledger.opened, 9, "a slot that would only turn the difference round stays")
       yield* Fiber.interruptAll([...first, ...second])
     }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layerUnlimited)))
+})
+
+describe("the caps", () => {
+  const settings = settingsOf({ connector: Scripted.make().connector, maxPerEndpoint: 2, maxTotal: 3 })
+  const pool = (slots: number, closing = 0, idleCount = 0) => ({ slots, closing, idleCount })
+  const endpointWith = (connecting: number, closing = 0) =>
+    Object.assign(new PoolEndpoint<string, unknown>("db"), { connecting, closing })
+
+  it("leave room until every slot is taken", () => {
+    assert.deepStrictEqual([2, 3, 4].map((slots) => hasFreeSlot(pool(slots), settings)), [true, false, false])
+  })
+
+  it("leave nothing for any endpoint only where no slot will be free by itself or by an eviction, and none has room", () => {
+    assert.isTrue(isExhausted(pool(3), settings, 0))
+    assert.isFalse(isExhausted(pool(2), settings, 0))
+    assert.isFalse(isExhausted(pool(3, 1), settings, 1))
+    assert.isFalse(isExhausted(pool(3, 0, 1), settings, 0))
+    assert.isFalse(isExhausted(pool(3), { ...settings, concurrency: 2 }, 0))
+  })
+
+  it("are exceeded by the connections that stay", () => {
+    assert.isFalse(isOverCap(endpointWith(2), pool(3), settings))
+    assert.isTrue(isOverCap(endpointWith(3), pool(3), settings))
+    assert.isTrue(isOverCap(endpointWith(1), pool(4), settings))
+    assert.isFalse(isOverCap(endpointWith(2, 2), pool(5, 2), settings))
+    assert.isFalse(isOverCap(endpointWith(3), pool(4), settings, { ofEndpoint: 1, ofPool: 1 }))
+  })
 })

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { checkAt, drawLifetime, expiresAt } from "../../../src/Pool/internal/Expiry.ts"
+import { checkAt, drawLifetime, expiresAt, nextSweep } from "../../../src/Pool/internal/Expiry.ts"
 
 describe("the age of a connection", () => {
   const connection = { openedAt: 100, lifetime: 50, idleSince: 110, owner: { connections: { length: 2 } } }
@@ -24,5 +24,23 @@ describe("the age of a connection", () => {
   it("is shorter by a random share, in whole milliseconds", () => {
     const options = { maxLifetime: 1001, lifetimeJitter: 0.25 }
     assert.deepStrictEqual([0, 0.5, 1].map((u) => drawLifetime(options, u)), [1001, 876, 751])
+  })
+})
+
+describe("the next look at the idle connections", () => {
+  const sweepOf = (dueAt: ReadonlyArray<number>, state: "Idle" | "Closing" = "Idle") =>
+    nextSweep(dueAt.map((due) => ({ state, due })), ({ due }) => due, 1000)
+
+  it("is when the first of them is due, and none is due where there is none", () => {
+    assert.deepStrictEqual([sweepOf([5000, 3000, 4000]), sweepOf([]), sweepOf([3000], "Closing")], [
+      3000,
+      Infinity,
+      Infinity
+    ])
+  })
+
+  it("is in a second at the earliest where there are more than 256", () => {
+    const sweeps = [256, 257].map((count) => sweepOf(Array.from({ length: count }, () => 1001)))
+    assert.deepStrictEqual(sweeps, [1001, 2000])
   })
 })

@@ -211,7 +211,7 @@ export class World {
       settings: this.settings,
       clock,
       random: rules.seed === undefined ? () => 0.5 : seeded(rules.seed),
-      slotHolders: { holding: () => (effect) => effect, outOfReach: () => undefined },
+      outOfReach: () => undefined,
       fork: (effect) => this.#startTimer(effect),
       nextTurn: (act) => void this.#turns.push(act),
       later: (act) => act(),

@@ -1,11 +1,45 @@
 /**
- * Tells the holders of connections that these have to come back: for leases that would not end by themselves.
+ * Which idle connection is evicted for another endpoint, and which holders have to give theirs back.
  *
  * @since 0.1.0
  */
-import type { Recall } from "../PoolOptions.ts"
+import type { Recall, Settings } from "../PoolOptions.ts"
 import type { ConnectionStore } from "./ConnectionStore.ts"
-import type { CoreEnvironment, PooledConnection } from "./PoolState.ts"
+import type { CoreEnvironment, PooledConnection, PoolEndpoint } from "./PoolState.ts"
+
+const longerIdle = <K, A>(
+  one: PooledConnection<K, A>,
+  other: PooledConnection<K, A> | undefined
+): PooledConnection<K, A> => other === undefined || one.idleSince < other.idleSince ? one : other
+
+const longestIdle = <K, A>({ pool }: PoolEndpoint<K, A>): PooledConnection<K, A> | undefined => {
+  let longest: PooledConnection<K, A> | undefined
+  // With `concurrency` above 1 the order of the list is not that of their last use.
+  for (const { connection } of pool?.available() ?? []) {
+    if (connection?.state === "Idle") longest = longerIdle(connection, longest)
+  }
+  return longest
+}
+
+/**
+ * The idle connection to evict for a borrower of this endpoint: the longest idle one of another. One whose endpoint
+ * is at its minimum, or has borrowers waiting, is only taken when there is no other.
+ */
+export const victimFor = <K, A>(
+  endpoint: PoolEndpoint<K, A>,
+  { endpoints }: Pick<ConnectionStore<K, A>, "endpoints">,
+  { minPerEndpoint }: Pick<Settings, "minPerEndpoint">
+): PooledConnection<K, A> | undefined => {
+  let first: PooledConnection<K, A> | undefined
+  let last: PooledConnection<K, A> | undefined
+  for (const owner of endpoints) {
+    const longest = owner === endpoint || owner.idle === 0 ? undefined : longestIdle(owner)
+    if (longest === undefined) continue
+    if (owner.queue.size === 0 && owner.connections.length > minPerEndpoint) first = longerIdle(longest, first)
+    else last = longerIdle(longest, last)
+  }
+  return first ?? last
+}
 
 /** A holder that waits for the recall of its connection. */
 interface Awaited<K, A> {
