@@ -1,14 +1,16 @@
 /**
  * `Http.layer` against real servers of HTTP: every figure is what the server has counted.
  */
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Stream } from "effect"
+import { Effect, Exit, Fiber, Layer, Stream } from "effect"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
 import * as Http from "effect-sluice/Http"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import * as HttpClient from "effect/http/HttpClient"
 import type { HttpClientError } from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as Undici from "undici"
 import { closeGracefully, make } from "../support/HttpServer.ts"
 import * as TcpServer from "../support/TcpServer.ts"
 
@@ -164,6 +166,40 @@ describe("Http.layer", () => {
         ResourceMonitor.layerUnlimited
       ))
     ))
+
+  it.live("frees the connection of a body that a reader of `fetch` leaves alone, and not one that it reads slowly", () =>
+    Effect.gen(function*() {
+      const { url } = yield* make((_, response) => response.end("x".repeat(4_000_000)))
+      const dispatcher = yield* NodeHttpClient.Dispatcher
+      const fetched = () => Effect.promise(() => Undici.fetch(url, { dispatcher }))
+      const [unread, slow] = yield* Effect.all([fetched(), fetched()])
+      const reader = slow.body?.getReader()
+      let length = 0
+      for (let done = false; !done;) {
+        const part = yield* Effect.promise(async () => reader?.read())
+        length += part?.value?.byteLength ?? 0
+        done = part?.done !== false
+        if (length < 1_000_000) yield* Effect.sleep(20)
+      }
+      assert.strictEqual(length, 4_000_000)
+      const late = yield* Effect.exit(Effect.tryPromise(() => unread.text()))
+      assert.isTrue(Exit.isFailure(late))
+      assert.include(yield* stats, { active: 0 })
+    }).pipe(Effect.provide(layer({ maxPerOrigin: 2, unreadBody: "100 millis" }))))
+
+  it.live("ends a request that takes longer than `maxLease`, with the pool's error", () =>
+    Effect.gen(function*() {
+      const { sockets, url } = yield* make((request, response) => {
+        if (request.url === "/slow") response.write("part ")
+        else if (request.url === "/ok") response.end("ok")
+      })
+      const silent = yield* Effect.flip(getText(`${url}/silent`))
+      assert.strictEqual(reasonOf(silent), "LeaseExpired")
+      const slow = yield* Effect.flip(getText(`${url}/slow`))
+      assert.strictEqual(reasonOf(slow), "LeaseExpired")
+      assert.strictEqual(yield* getText(`${url}/ok`), "ok")
+      yield* TcpServer.eventually(() => sockets.size === 1)
+    }).pipe(Effect.provide(layer({ maxPerOrigin: 1, maxLease: "100 millis" }))))
 
   it.live("waits for a slow body that is being read for longer than `unreadBody`", () =>
     Effect.gen(function*() {

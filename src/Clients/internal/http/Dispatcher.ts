@@ -17,13 +17,6 @@ type Handler = Undici.Dispatcher.DispatchHandler
 type RequestOptions = Undici.Dispatcher.RequestOptions<unknown>
 type RequestCallback = (error: Error | null, data: Undici.Dispatcher.ResponseData<unknown>) => void
 
-/** Where the body of an answer is kept from `request` to its exchange, also through interceptors, which copy the options. */
-const reader: unique symbol = Symbol("effect-sluice/Http/reader")
-
-interface WithReader extends DispatchOptions {
-  readonly [reader]?: { body: Readable | undefined }
-}
-
 /** What a dispatcher needs beside what its exchanges do. */
 export interface DispatcherOptions extends Exchanges {
   /** For requests that no fiber makes. */
@@ -32,16 +25,23 @@ export interface DispatcherOptions extends Exchanges {
   readonly drainTimeout: number
 }
 
+/** The body of an answer, as soon as its reader has it. */
+interface Reader {
+  body: Readable | undefined
+}
+
 /** Makes a dispatcher whose requests each lease one connection. */
 export const makeDispatcher = (undici: typeof Undici, options: DispatcherOptions): Undici.Dispatcher => {
   const drain = (deadline: number) => Effect.runPromise(ConnectionPool.drain(options.pool, deadline))
+  // The reader of the request that is being dispatched. An interceptor dispatches in the same step; when it repeats a request, there is none.
+  let reader: Reader | undefined
 
   class PoolDispatcher extends undici.Dispatcher {
-    override dispatch(dispatched: WithReader, handler: Handler): boolean {
+    override dispatch(dispatched: DispatchOptions, handler: Handler): boolean {
       try {
         const [key, request] = keyed(dispatched)
         const context = Fiber.getCurrent()?.context ?? options.context
-        new Exchange(options, { key, options: request, handler, context, reader: dispatched[reader] }).start()
+        new Exchange(options, { key, options: request, handler, context, reader }).start()
         return true
       } catch (error) {
         if (handler.onResponseError === undefined) throw error
@@ -53,15 +53,24 @@ export const makeDispatcher = (undici: typeof Undici, options: DispatcherOptions
 
     /** As undici's, and the exchange knows the body by which it sees whether that is read. */
     override request(request: RequestOptions, callback?: RequestCallback): Promise<never> & void {
-      const slot: { body: Readable | undefined } = { body: undefined }
-      const options: RequestOptions & WithReader = { ...request, [reader]: slot }
-      const answered = <A extends Undici.Dispatcher.ResponseData<unknown> | undefined>(data: A): A => {
-        slot.body = data?.body
-        return data
+      const own: Reader = { body: undefined }
+      const ask = (done: RequestCallback): void => {
+        reader = own
+        try {
+          super.request(request, (error, data) => {
+            own.body = data?.body
+            done(error, data)
+          })
+        } finally {
+          reader = undefined
+        }
       }
       const result = callback === undefined
-        ? super.request(options).then(answered)
-        : super.request(options, (error, data) => callback(error, answered(data)))
+        // oxlint-disable-next-line effecttsgo/new-promise -- undici's own function with a promise would cost a second one
+        ? new Promise<Undici.Dispatcher.ResponseData<unknown>>((resolve, reject) =>
+          ask((error, data) => error === null ? resolve(data) : reject(error))
+        )
+        : ask(callback)
       // The overloads of undici's class: a promise without a callback, nothing with one.
       return result as Promise<never> & void
     }

@@ -68,6 +68,8 @@ export class Exchange implements Handler, Controller, PendingBody {
   #attempts = 0
   #isUnsent = false
   #isAborted = false
+  /** The answer went on after a pause, which takes a reader. */
+  #isRead = false
   #reason: Error | undefined
   /** The caller's handler knows the end. */
   #isOver = false
@@ -171,6 +173,7 @@ export class Exchange implements Handler, Controller, PendingBody {
   }
 
   resume(): void {
+    this.#isRead ||= this.paused
     this.#controller?.resume()
   }
 
@@ -231,10 +234,14 @@ export class Exchange implements Handler, Controller, PendingBody {
 
   // What the limit on unread bodies asks for.
 
+  hasEnded(): boolean {
+    return this.#isOver
+  }
+
   isAsked(): boolean | undefined {
     const { reader } = this.#request
     if (reader?.body !== undefined) return reader.body.readableFlowing !== null || reader.body.readableDidRead
-    return this.paused ? false : undefined
+    return this.#isRead ? true : this.paused ? false : undefined
   }
 
   giveUp(after: Duration.Duration): void {

@@ -9,7 +9,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { TaggedError } from "../../../internal/TaggedError.ts"
-import { Alarm } from "../../../internal/Timer.ts"
+import { afterTurn, Alarm } from "../../../internal/Timer.ts"
 
 /**
  * A body was not asked for within `unreadBody`, so its connection was closed.
@@ -29,6 +29,8 @@ export class UnreadBody extends TaggedError("UnreadBody")<{
 
 /** The body of an answer that has begun. */
 export interface PendingBody {
+  /** Whether the answer has ended. */
+  readonly hasEnded: () => boolean
   /** Whether a reader has asked for it; `undefined` if that is not known yet. */
   readonly isAsked: () => boolean | undefined
   /** Ends the exchange. */
@@ -39,6 +41,8 @@ export interface PendingBody {
 export class UnreadBodies {
   readonly #limit: Duration.Duration
   readonly #due = new Map<PendingBody, number>()
+  /** Those that have begun in this turn of the event loop. Most answers end in it, too. */
+  #begun: Array<PendingBody> = []
   readonly #alarm: Alarm
   readonly #now: () => number
 
@@ -50,9 +54,8 @@ export class UnreadBodies {
   }
 
   add(body: PendingBody): void {
-    const due = this.#now() + Duration.toMillis(this.#limit)
-    this.#due.set(body, due)
-    this.#alarm.at(due)
+    if (this.#begun.length === 0) afterTurn(() => this.#addBegun())
+    this.#begun.push(body)
   }
 
   delete(body: PendingBody): void {
@@ -63,13 +66,25 @@ export class UnreadBodies {
     this.#alarm.stop()
   }
 
+  #addBegun(): void {
+    const begun = this.#begun
+    this.#begun = []
+    for (const body of begun) if (!body.hasEnded()) this.#watch(body)
+  }
+
+  #watch(body: PendingBody): void {
+    const due = this.#now() + Duration.toMillis(this.#limit)
+    this.#due.set(body, due)
+    this.#alarm.at(due)
+  }
+
   #look(): number {
     const now = this.#now()
     for (const [body, due] of this.#due) {
       if (due > now) return due
       this.#due.delete(body)
       const isAsked = body.isAsked()
-      if (isAsked === undefined) this.add(body)
+      if (isAsked === undefined) this.#watch(body)
       else if (!isAsked) body.giveUp(this.#limit)
     }
     return Infinity
