@@ -6,6 +6,7 @@ import { Duration } from "effect"
 import * as Barrel from "effect-sluice"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
 import * as Connector from "effect-sluice/Connector"
+import type * as Http from "effect-sluice/Http"
 import * as JsonRpcClient from "effect-sluice/JsonRpcClient"
 import * as RetryPolicy from "effect-sluice/RetryPolicy"
 import * as TcpConnection from "effect-sluice/TcpConnection"
@@ -204,6 +205,36 @@ const jsonRpcOptions: Record<Exclude<keyof JsonRpcClient.Options, keyof TcpConne
   notificationBuffer: true,
   mcp: true
 }
+
+const httpOptions: Record<keyof Http.Options, true> = {
+  name: true,
+  maxPerOrigin: true,
+  maxTotal: true,
+  connectTimeout: true,
+  acquireTimeout: true,
+  maxWaiters: true,
+  keepAliveTimeout: true,
+  idleTimeout: true,
+  maxLifetime: true,
+  unreadBody: true,
+  leakThreshold: true,
+  maxLease: true,
+  retry: true,
+  whenUnavailable: true,
+  closeTimeout: true,
+  drainTimeout: true,
+  tls: true,
+  lookup: true,
+  refreshAddresses: true,
+  endpoint: true,
+  client: true
+}
+
+describe("the options of an HTTP client", () => {
+  it("are those of docs/clients/http.md", () => {
+    assert.sameMembers([...namesIn(tablesOf("docs/clients/http.md", "option"))], Object.keys(httpOptions))
+  })
+})
 
 describe("the options of a TCP connection", () => {
   const tables = tablesOf("docs/tcp.md", "option")
