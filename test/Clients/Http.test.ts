@@ -151,10 +151,10 @@ describe("Http.layer", () => {
       const { url } = yield* make((request, response) =>
         void response.end(request.url === "/ok" ? "ok" : "x".repeat(1_000_000))
       )
-      const unread = yield* Effect.forEach(times(3), () => HttpClient.get(`${url}/large`))
+      const unread = yield* Effect.forEach(times(3), () => HttpClient.get(`${url}/large`), { concurrency: 3 })
       assert.include(yield* stats, { active: 3 })
       assert.strictEqual(yield* getText(`${url}/ok`), "ok")
-      yield* Effect.sleep("300 millis")
+      yield* Effect.sleep("1 second")
       const errors = yield* Effect.forEach(unread, (response) => Effect.flip(response.text))
       for (const error of errors) assert.instanceOf(causeOf(error), Http.UnreadBody)
       const leaks = yield* monitor.recentLeaks()
@@ -162,7 +162,7 @@ describe("Http.layer", () => {
       for (const leak of leaks) assert.match(leak.message, /body that was not read.*has been held for.* by GET/)
     }).pipe(
       Effect.provide(Layer.provideMerge(
-        Http.layer({ maxPerOrigin: 3, unreadBody: "100 millis" }),
+        Http.layer({ maxPerOrigin: 3, unreadBody: "400 millis" }),
         ResourceMonitor.layerUnlimited
       ))
     ))
