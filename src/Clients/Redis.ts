@@ -37,7 +37,9 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Redis, type RedisError } from "effect/persistence/Redis"
 import type * as Scope from "effect/Scope"
-import { InvalidOption } from "../internal/InvalidOption.ts"
+import { optionsFromConfig } from "../internal/ConfigOptions.ts"
+import type { InvalidOption } from "../internal/InvalidOption.ts"
+import { refusing } from "../internal/Options.ts"
 import type { ResourceMonitor } from "../Monitor/Service.ts"
 import * as ConnectionPool from "../Pool/ConnectionPool.ts"
 import * as PoolOptions from "../Pool/PoolOptions.ts"
@@ -229,16 +231,10 @@ export const layer = <E = never, R = never>(
 
 /** The options, or the first rule that one of them breaks. */
 const checked = <E, R>(options: Options<E, R>): Effect.Effect<Settings<E, R>, InvalidOption> =>
-  Effect.try({
-    try: () => {
-      const settings = settingsOf(options)
-      PoolOptions.settingsOf({ ...settings.pool, connector: connectorOf(settings.dial, "Exclusive") })
-      return settings
-    },
-    catch: (error) => {
-      if (error instanceof InvalidOption) return error
-      throw error
-    }
+  refusing(() => {
+    const settings = settingsOf(options)
+    PoolOptions.settingsOf({ ...settings.pool, connector: connectorOf(settings.dial, "Exclusive") })
+    return settings
   })
 
 /**
@@ -269,11 +265,7 @@ export const layerConfig = <E = never, R = never>(
   config: Config.Wrap<Options<E, R>>
 ): Layer.Layer<Redis | Pool, Config.ConfigError, R | ResourceMonitor> =>
   Layer.effectContext(
-    Effect.gen(function*() {
-      const { fromConfig } = yield* Effect.promise(() => import("../internal/ConfigFailure.ts"))
-      const settings = yield* fromConfig(config, (options: Options<E, R>) => checked(options))
-      return yield* asContext(makeFrom(settings))
-    })
+    asContext(Effect.flatMap(optionsFromConfig(config, (options: Options<E, R>) => checked(options)), makeFrom))
   )
 
 /**
