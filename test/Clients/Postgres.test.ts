@@ -1,16 +1,30 @@
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Config, ConfigProvider, Effect, Exit, Fiber, Layer, Queue, Redacted, Stream } from "effect"
+import {
+  Cause,
+  Config,
+  ConfigProvider,
+  Context,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  Queue,
+  Redacted,
+  Schedule,
+  Stream
+} from "effect"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
 import * as Endpoint from "effect-sluice/Endpoint"
 import * as Postgres from "effect-sluice/Postgres"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+import { FaultProxy } from "effect-sluice/Testing"
 import * as SqlClient from "effect/sql/SqlClient"
 import { settingsOf } from "../../src/Clients/internal/postgres/Options.ts"
-import { address, login } from "../Serverless/Postgres.ts"
+import { address, login, observe } from "../Serverless/Postgres.ts"
 import { describeWith, ports } from "../support/LiveServers.ts"
 import { collectLogs } from "../support/Pools.ts"
-import { layer, withClient } from "./support/Postgres.ts"
+import { applicationName, layer, withClient } from "./support/Postgres.ts"
 
 const withPostgres = await describeWith("PostgreSQL")
 
@@ -520,4 +534,43 @@ withPostgres("a listener", () => {
           })
       )
   )
+})
+
+withPostgres("a statement that is under way", () => {
+  it.live("fails at the end of the pool after drainTimeout, and its backend ends with it", () =>
+    Effect.gen(function*() {
+      const observer = yield* observe
+      const name = applicationName()
+      const running = yield* Effect.forkScoped(Effect.scoped(Effect.gen(function*() {
+        const context = yield* Layer.build(layer({ applicationName: name, drainTimeout: "20 millis" }))
+        const sql = Context.get(context, SqlClient.SqlClient)
+        const statement = yield* Effect.forkDetach(Effect.flip(sql`select pg_sleep(6)`))
+        const active = observer.count("application_name = $1 and state = 'active'", [name])
+        yield* Effect.repeat(active, { until: (n) => n === 1, schedule: Schedule.spaced("5 millis") })
+        return statement
+      })))
+      const error = yield* Effect.flatMap(Fiber.join(running), Fiber.join)
+      assert.strictEqual(error.reason._tag, "ConnectionError")
+      // Well below the six seconds that the statement would take.
+      assert.isBelow(yield* observer.gone(name), 3000)
+    }))
+
+  it.live("at a server that has fallen silent ends soon after it was interrupted, and leaves no socket", () =>
+    Effect.gen(function*() {
+      const proxy = yield* FaultProxy.make(Endpoint.tcp(address.host, address.port))
+      const { host, port } = proxy.endpoint
+      const program = Effect.gen(function*() {
+        const sql = yield* SqlClient.SqlClient
+        yield* sql`select 1`
+        yield* proxy.freeze
+        const begin = performance.now()
+        yield* Effect.timeoutOption(sql`select 1`, "50 millis")
+        // A second for the cancel that is not answered.
+        assert.isBelow(performance.now() - begin, 3000)
+      })
+      yield* program.pipe(Effect.provide(layer({ host, port, checkAfterIdle: "1 minute", closeTimeout: "50 millis" })))
+      // It forwards nothing while it is frozen, our ends included.
+      yield* proxy.thaw
+      yield* Effect.repeat(proxy.connections, { until: (open) => open === 0, schedule: Schedule.spaced("5 millis") })
+    }))
 })
