@@ -48,7 +48,7 @@ export interface SiteCount extends OpeningSite {
 }
 
 /**
- * The books of one monitor.
+ * The records and counts of one monitor.
  *
  * **Details**
  *

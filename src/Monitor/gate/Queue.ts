@@ -117,7 +117,7 @@ interface Queued {
 export class GateQueue {
   readonly #options: QueueOptions
   readonly #alarm: Alarm
-  /** Both are in order of arrival, which is the order of a `Set`, and a ticket leaves a `Set` at constant cost. */
+  /** The queue has two lanes, each a `Set`: it keeps the order of arrival, and removes a ticket at constant cost. */
   readonly #firstAttempts = new Set<Ticket>()
   readonly #retries = new Set<Ticket>()
   readonly #lanes = [this.#firstAttempts, this.#retries]
