@@ -174,7 +174,10 @@ export class PoolCore<K, A> {
   }
 
   #enqueue(lease: Lease<K, A>, place: "Last" | "First"): PoolError | undefined {
-    if (lease.owner.isForgotten) lease.owner = this.endpoint(lease.owner.key)
+    if (lease.owner.isForgotten) {
+      lease.owner = this.endpoint(lease.owner.key)
+      lease.arrival = lease.owner.arrivals++
+    }
     const most = place === "First" ? Infinity : mostWaiting(lease.owner, this.#store, this.#env.settings)
     const refusal = Diagnostics.refusal(lease.owner, this.#status, most, this.#env.settings) ??
       this.#health.refusalOf(lease.owner) ?? this.#leases.enter(lease)

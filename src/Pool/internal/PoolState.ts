@@ -206,8 +206,8 @@ export const slotsOf = <K, A>(endpoint: PoolEndpoint<K, A>): number =>
  */
 export class Lease<K, A> {
   owner: PoolEndpoint<K, A>
-  /** Its number among the borrows of its endpoint: the order in which they came. */
-  readonly arrival: number
+  /** Its number among the borrows of its endpoint: the order in which they came. Another one follows when it changes its endpoint. */
+  arrival: number
   /** Tells borrowers apart. A fiber of the pool's that runs in the place of a borrower borrows as that one. */
   readonly fiberId: number
   /** The borrower, until the lease is guarded: then nothing of the pool leads to it any more. */

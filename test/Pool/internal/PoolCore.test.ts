@@ -5,6 +5,8 @@
  * Where `HISTORIES` is set, as `npm run test:long` does, there are more of each.
  */
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { Context, Exit } from "effect"
+import { Lease } from "../../../src/Pool/internal/PoolState.ts"
 import * as Explorer from "./PoolCoreExplorer.ts"
 import { step } from "./PoolCoreInvariants.ts"
 import { type Event, format, plain, type Rules, World } from "./PoolCoreWorld.ts"
@@ -78,6 +80,20 @@ describe("the pool's core, without a fiber", () => {
       { do: "open", dial: 1 }
     ])
     assert.deepStrictEqual(standing(world), [[1, true], "waits", undefined])
+  })
+
+  it("counts a borrower whose endpoint was forgotten before it waits as one that came before the next", () => {
+    const { core } = new World(plain)
+    // Nothing else is asked of its fiber.
+    const fiber = { context: Context.empty() } as never
+    const makeLease = () => new Lease(core.endpoint("a"), fiber, 1, undefined)
+    const [first, second] = [makeLease(), makeLease()]
+    core.end(first, Exit.void)
+    assert.isTrue(second.owner.isForgotten)
+    assert.isUndefined(core.wait(second))
+    const third = makeLease()
+    assert.strictEqual(third.owner, second.owner)
+    assert.isBelow(second.arrival, third.arrival)
   })
 
   it("keeps a shared connection for a borrower that has it, when another endpoint needs its slot", () => {
