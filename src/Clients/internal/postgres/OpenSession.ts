@@ -25,6 +25,7 @@ const stateOf = ({ connectionTTL, evictOn, reset }: Settings, socket: RawSocket.
   const state: SessionState = {
     rules: { evictOn, reset, isSingleUse: Duration.isZero(connectionTTL) },
     isDead: socket.isDead,
+    isCurrent: socket.isCurrent,
     dead: socket.dead,
     destroy: () => socket.raw.destroy(),
     isBusy: false,
@@ -78,12 +79,8 @@ const configOf = (
  */
 export const openWith = (settings: Settings) => {
   const { connectTimeout, keepAlive, options } = settings
-  const dial = RawSocket.dial({
-    connectTimeout,
-    keepAlive,
-    closeTimeout: options.closeTimeout,
-    refreshAddresses: false
-  })
+  const { closeTimeout, lookup, refreshAddresses } = options
+  const dial = RawSocket.dial({ connectTimeout, keepAlive, closeTimeout, lookup, refreshAddresses })
   return (endpoint: Endpoint): Effect.Effect<Session, SqlError | TcpConnectionError, Scope.Scope> =>
     Effect.gen(function*() {
       const password = yield* passwordOf(options)

@@ -9,6 +9,7 @@ import * as Result from "effect/Result"
 import { checkOptions, type OptionCheck } from "../../../internal/Options.ts"
 import type { Options as PoolOptions } from "../../../Pool/ConnectionPool.ts"
 import type { Endpoint } from "../../../Resource/Endpoint.ts"
+import type { ConnectorOptions } from "../../../Resource/TcpConnection.ts"
 import { endpointOf, isPostgresUrl, partsOf, type UrlParts } from "./Address.ts"
 import { guardRailParameters, type GuardRails } from "./GuardRails.ts"
 
@@ -58,6 +59,10 @@ export interface Options
   readonly connectTimeout?: Duration.Input | undefined
   /** Idle time after which the kernel probes the server, at least 1 second. @default 30 seconds */
   readonly keepAlive?: Duration.Input | undefined
+  /** Looks the server's name up, as in `TcpConnection`. @default Node's `dns.lookup` */
+  readonly lookup?: ConnectorOptions["lookup"]
+  /** How often the server's name is looked up again, as in `TcpConnection.connector`, or `false` for never. @default 30 seconds */
+  readonly refreshAddresses?: ConnectorOptions["refreshAddresses"]
   /** Limits that the server enforces on each session. @default none */
   readonly guardRails?: GuardRails | undefined
   /**

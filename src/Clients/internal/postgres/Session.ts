@@ -29,6 +29,8 @@ export interface SessionState {
   readonly rules: SessionRules
   /** Whether its socket has ended. */
   readonly isDead: () => boolean
+  /** Whether the server's name still has the address of the session. */
+  readonly isCurrent: () => boolean
   /** Completes as soon as its socket has ended. */
   readonly dead: Effect.Effect<void>
   /** Ends its socket at once, with which its statements fail. */
@@ -67,7 +69,7 @@ export const limited = <A, E>(
 /** Whether a session may be leased again, after a borrow that ended so, or before the next one. */
 export const isReusable = ({ state }: Session, exit?: Exit.Exit<unknown, unknown>): boolean => {
   const { evictOn, isSingleUse, reset } = state.rules
-  if (state.isDead() || state.isCancelled || state.isUseless) return false
+  if (state.isDead() || state.isCancelled || state.isUseless || !state.isCurrent()) return false
   if (state.inTransaction && reset !== "none") return false
   if (exit === undefined) return true
   state.isBusy = false

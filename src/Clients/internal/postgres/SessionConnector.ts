@@ -9,17 +9,26 @@ import * as Connector from "../../../Resource/Connector.ts"
 import type { Endpoint } from "../../../Resource/Endpoint.ts"
 import type { TcpConnectionError } from "../../../Resource/TcpConnection.ts"
 import { loadDriver } from "./LoadDriver.ts"
+import type { checkWith, openWith } from "./OpenSession.ts"
 import type { Settings } from "./Options.ts"
 import { isReusable, type Session } from "./Session.ts"
+
+interface Driver {
+  readonly open: ReturnType<typeof openWith>
+  readonly check: ReturnType<typeof checkWith>
+}
 
 /** Opens sessions, says which are leased again, and when one has died. */
 export const connectorOf = (
   settings: Settings
 ): Connector.Connector<Endpoint, Session, SqlError | TcpConnectionError> => {
-  const driver = Effect.map(loadDriver, ({ checkWith, openWith }) => ({
-    open: openWith(settings),
-    check: checkWith(settings)
-  }))
+  // All sessions share one dialer, which knows the addresses of the server's name.
+  let shared: Driver | undefined
+  const driver = Effect.map(loadDriver, ({ checkWith, openWith }) =>
+    shared ??= {
+      open: openWith(settings),
+      check: checkWith(settings)
+    })
   return Connector.make({
     open: (endpoint: Endpoint) => Effect.flatMap(driver, ({ open }) => open(endpoint)),
     check: (session: Session) => Effect.flatMap(driver, ({ check }) => check(session)),
