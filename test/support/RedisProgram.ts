@@ -98,6 +98,7 @@ export const breaker = (name: string) =>
     const { execute } = yield* CircuitBreaker.CircuitBreaker
     const call = Effect.exit(execute(Effect.suspend(() => Effect.fail(`failure ${++calls}`)), { key: name }))
     yield* Effect.forEach([1, 2, 3], () => call)
+    yield* Effect.flatMap(Redis, (redis) => redis.send("DEL", `${name}:${name}`))
     return calls
   }).pipe(Effect.provide(Layer.provide(
     CircuitBreaker.layer({ tripPolicy: CircuitBreaker.consecutive(2), openDuration: "10 seconds" }),
