@@ -14,6 +14,9 @@ import { type Event, format, plain, type Rules, World } from "./PoolCoreWorld.ts
 const isLong = process.env["HISTORIES"] !== undefined
 const histories = isLong ? 100_000 : 1000
 
+/** Alone on a machine each test takes a minute at most. */
+const timeout = isLong ? 1_200_000 : 120_000
+
 const { stackTraceLimit } = Error
 // Thousands of refusals need no stacks.
 beforeAll(() => void (Error.stackTraceLimit = 0))
@@ -120,7 +123,7 @@ describe("the pool's core, without a fiber", () => {
     // oxlint-disable-next-line effecttsgo/global-console
     console.log(`${what}: ${states} states after at most ${depth[isLong ? 1 : 0]} events, ${steps} steps`)
     assert.isUndefined(found && Explorer.formatFound(found))
-  }, 300_000)
+  }, timeout)
 
   it("comes to the same states with plain pools as with Effect's", () => {
     for (let seed = 1; seed <= 200; seed++) {
@@ -136,5 +139,5 @@ describe("the pool's core, without a fiber", () => {
       const shortest = Explorer.shorten(found.rules, found)
       assert.fail(`seed ${seed}, ${JSON.stringify(found.rules)}: ${Explorer.formatFound(shortest)}`)
     }
-  }, 600_000)
+  }, timeout)
 })
