@@ -4,6 +4,7 @@
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Schedule } from "effect"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as HttpRouter from "effect/http/HttpRouter"
@@ -69,10 +70,12 @@ const started = (env: Record<string, string>) =>
     ({ child }) => Effect.sync(() => void child.kill("SIGKILL"))
   )
 
-const answerOf = async (url: string, init?: RequestInit) => {
-  const response = await fetch(url, init)
-  return { status: response.status, body: await response.text() }
-}
+/** The status and the text of an answer. */
+const answerTo = (request: HttpClientRequest.HttpClientRequest) =>
+  Effect.orDie(
+    Effect.flatMap(HttpClient.execute(request), (response) =>
+      Effect.map(response.text, (body) => ({ status: response.status, body })))
+  )
 
 const ended = (child: ChildProcess.ChildProcess) =>
   Effect.callback<number | null>((resume) => {
@@ -95,16 +98,14 @@ withRedis("the program", () => {
           DATABASE_CONNECTIONS: "5",
           CACHE_PREFIX: `sluice-api-${process.pid}`
         })
-        const request = (path: string, init?: RequestInit) => Effect.promise(() => answerOf(url + path, init))
+        const get = (id: number) => answerTo(HttpClientRequest.get(`${url}/products/${id}`))
         const put = (id: number) =>
-          request(`/products/${id}`, {
-            method: "PUT",
-            headers: { "content-type": "application/json" },
-            body: JSON.stringify({ name: `product ${id}` })
-          })
+          answerTo(
+            HttpClientRequest.bodyJsonUnsafe(HttpClientRequest.put(`${url}/products/${id}`), { name: `name ${id}` })
+          )
         assert.deepInclude(yield* put(1), { status: 204 })
-        assert.include((yield* request("/products/1")).body, "\"cached\":false")
-        assert.include((yield* request("/products/1")).body, "\"cached\":true")
+        assert.include((yield* get(1)).body, "\"cached\":false")
+        assert.include((yield* get(1)).body, "\"cached\":true")
         assert.isAtLeast(yield* cache.sessions("sluice-api"), 1)
 
         const answers: Array<{ readonly at: number; readonly status: number }> = []
@@ -136,7 +137,7 @@ withRedis("the program", () => {
           ([sessions, clients]) => sessions + clients === 0 ? Effect.void : Effect.fail("left")
         )
         yield* Effect.retry(left, { schedule: Schedule.spaced("10 millis"), times: 200 })
-      }).pipe(Effect.scoped),
+      }).pipe(Effect.scoped, Effect.provide(FetchHttpClient.layer)),
     60_000
   )
 })
