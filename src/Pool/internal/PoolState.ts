@@ -1,8 +1,8 @@
 /**
  * The records that a pool is made of: its endpoints, their connections and their borrowers, and what they need from outside.
  *
- * They refer to one another, so they stand together. Each field is written by the one module that it serves, the counts and states
- * of slots by `ConnectionStore` alone.
+ * These records refer to one another, so they are declared in one file. Each field has one writer: the module that uses it.
+ * `ConnectionStore` alone writes the counts and the states of slots.
  *
  * @since 0.1.0
  */
@@ -24,59 +24,72 @@ import type { Observers, Tally } from "../PoolStats.ts"
 import { type EndpointState, healthy, noSetbacks, type Setbacks } from "./DialPolicy.ts"
 import type { EndpointPool, Item, Options } from "./EndpointPool.ts"
 
-/** Where a pool is in its life. `Waiting` and `Refusing` are the two ways of being suspended. */
+/**
+ * The status of a pool. A suspended pool is `Waiting` (new borrowers wait for `resume`) or `Refusing` (new borrowers fail). A pool
+ * that ends is `Draining`, and `Closed` after that.
+ */
 export type Status = "Open" | "Waiting" | "Refusing" | "Draining" | "Closed"
 
 /**
- * The right to have one connection, counted against both caps from before the dial until the socket is gone:
- * `Connecting -> Open -> Closing -> Free`, or `Connecting -> Free` when the dial fails, or `Connecting -> LeftBehind -> Free` when
- * the connect goes on although it was given up.
+ * The right to have one connection. It counts against both caps from before the dial until the socket is gone.
+ *
+ * - A dial that succeeds: `Connecting -> Open -> Closing -> Free`.
+ * - A dial that fails: `Connecting -> Free`.
+ * - A connect that was interrupted and has not ended: `Connecting -> LeftBehind -> Free`.
  */
 export interface Slot<K, A> {
   state: "Connecting" | "Open" | "Closing" | "LeftBehind" | "Free"
-  /** When it was taken, on the pool's age clock. */
+  /** When the slot was taken, on the pool's age clock. */
   readonly since: number
-  /** The generation of its endpoint then: an eviction meanwhile makes what comes of it stale. */
+  /** The endpoint's `generation` when the slot was taken. If an eviction has raised it since, the connection closes as it opens. */
   readonly generation: number
-  /** What Effect's Pool has for it. It is removed there when the slot is not `Connecting` or `Open` any more. */
+  /** The item of the connection in Effect's Pool. It is removed from there when the slot leaves `Connecting` and `Open`. */
   readonly item: Item<Lease<K, A>, PooledConnection<K, A>>
-  /** It ends after the scope of the item. */
+  /** The record of the connection in the monitor's ledger. It ends after the scope of the item. */
   readonly ledgerEntry: LedgerEntry
 }
 
 /**
- * Whether a connection may be leased again. It only gets worse.
+ * Whether a connection may be leased again. The fitness of a connection only gets worse, in the order of this list.
  *
- * - `Outgoing`: to no other borrower, because it is too old, over a cap, or another endpoint needs its slot. Those that have it keep it,
- * also if they have yet to begin with it.
- * - `Unfit`: it was evicted or declared broken. A borrower that has yet to begin with it looks for another one.
- * - `Dead`: the same; it has died, and the pool did not end it.
+ * - `Fit`: it may be leased.
+ * - `Outgoing`: it is leased to no further borrower, because it is too old, is over a cap, or another endpoint needs its slot. Its
+ *   present borrowers keep it, also those that have not used it yet.
+ * - `Unfit`: it was evicted or declared broken. A borrower that has not used it yet gets another connection.
+ * - `Dead`: it has died by itself. A borrower that has not used it yet gets another connection.
  */
 export type Fitness = "Fit" | "Outgoing" | "Unfit" | "Dead"
 
 /**
- * A check of a connection that is under way. It is leased to no other borrower meanwhile.
+ * The check of a connection that is under way. During a check, the connection is leased to no further borrower.
  *
- * - `Borrower`: of one that others may share as soon as its borrower's check has passed.
- * - `KeepAlive`: of an idle one.
+ * - `None`: there is none.
+ * - `Borrower`: the first borrower of a connection that may be shared checks it. After that, others may share the connection.
+ * - `KeepAlive`: the pool checks an idle connection.
  */
 type Check = "None" | "Borrower" | "KeepAlive"
 
 /**
- * What a connection has shown until the first borrow of it ends with a success, or its loss has counted as a failed dial.
+ * How far a new connection has proved that it can be used. While the trial is `New` or `Ready`, the loss of a connection that was
+ * opened a short time ago counts as a failed dial.
  *
- * - `Unready`: it went from its dial straight to those that waited, and none of them has had it made ready yet.
+ * - `Unready`: it was leased to a waiting borrower right after its dial, and the hook `beforeLend` has not succeeded on it yet.
+ * - `New`: it is open, and was not made ready for a borrower yet.
  * - `Ready`: it was checked and made ready for a borrower at least once.
+ * - `Over`: a borrow has succeeded, or the loss of the connection was counted.
  */
 type Trial = "Unready" | "New" | "Ready" | "Over"
 
-/** What a connection is made of when it has just been opened. */
+/** The fields that are known when a connection has been opened. */
 type Opening<K, A> = Pick<
   PooledConnection<K, A>,
   "owner" | "value" | "watcher" | "slot" | "openedAt" | "openedIn" | "lifetime"
 >
 
-/** One open connection. While it is `Idle`, Effect's Pool has it available. A new one is not leased yet. */
+/**
+ * One open connection. While it is `Idle`, its item is available in Effect's Pool. A new connection is `Leased` although it has no
+ * leases yet, because its dial holds the item.
+ */
 export class PooledConnection<K, A> {
   readonly owner: PoolEndpoint<K, A>
   readonly value: A
@@ -85,29 +98,29 @@ export class PooledConnection<K, A> {
   readonly openedAt: number
   /** How long opening took, in milliseconds. */
   readonly openedIn: number
-  /** How long it may live, in milliseconds, with its jitter drawn. */
+  /** How long it may live, in milliseconds. The jitter is already subtracted. */
   readonly lifetime: number
-  /** Waits for its death. */
+  /** The fiber that ends when the connection dies, if the connector notices deaths. */
   readonly watcher: Fiber.Fiber<void> | undefined
-  /** Checks or resets it while it has no borrower. Set by the driver. */
+  /** The fiber that checks or resets the connection while no borrower has it. Set by the driver. */
   probe: Fiber.Fiber<boolean> | undefined = undefined
-  /** Closes it. Set by the driver. */
+  /** The fiber that closes the connection. Set by the driver. */
   closing: Fiber.Fiber<void> | undefined = undefined
   state: "Idle" | "Leased" | "Closing" = "Leased"
   fitness: Fitness = "Fit"
   check: Check = "None"
   trial: Trial = "New"
-  /** When it last came back, on the pool's age clock. */
+  /** When it last became idle, on the pool's age clock. */
   idleSince: number
   /** When it was last known to work, on the pool's age clock. */
   provenAt: number
-  /** Borrows of it that have ended with a success. */
+  /** How many borrows of it have succeeded. */
   answers = 0
-  /** The turn of the event loop in which it was last known to be alive, as `Liveness` counts them. */
+  /** The turn of the event loop in which it was last known to be alive, or -1. Written by `Liveness`. */
   aliveIn = -1
-  /** Who has it. */
+  /** The leases of its present borrowers. */
   readonly leases: Array<Lease<K, A>> = listForOne()
-  /** Borrowers that want it for themselves alone. */
+  /** How many reservations keep it for its present borrowers. */
   reservations = 0
 
   constructor({ lifetime, openedAt, openedIn, owner, slot, value, watcher }: Opening<K, A>) {
@@ -122,70 +135,77 @@ export class PooledConnection<K, A> {
 }
 
 /**
- * An empty list that has room for one. A list that grows from nothing gets room for 17 at once, which is a hundred bytes more
- * for each endpoint and each connection.
+ * An empty list with room for one item. V8 gives an empty array literal room for 17 items at its first `push`, which costs each
+ * endpoint and each connection a hundred bytes.
  */
 export const listForOne = <T>(): Array<T> => {
   const list: Array<T | undefined> = [undefined]
   list.pop()
-  // It is empty.
+  // The list is empty, so no item of it is `undefined`.
   return list as Array<T>
 }
 
-/** Removes something that is in a list, most often at its end. */
+/** Removes an item from a list that has it. Most often the item is the last. */
 export const removeFrom = <T>(list: Array<T>, item: T): void => {
   if (list.at(-1) === item) list.pop()
   else list.splice(list.indexOf(item), 1)
 }
 
-/** Whether a connection cannot be used any more, leased or not: it has died, or was closed under its borrowers. */
+/** Whether a connection has died or is closing, so that even its present borrowers cannot use it. */
 export const isGone = <K, A>({ state, watcher }: PooledConnection<K, A>): boolean =>
   state === "Closing" || watcher?.pollUnsafe() !== undefined
 
-/** What the pool has for one key. */
+/** The state of a pool for one key. */
 export class PoolEndpoint<K, A> {
   readonly key: K
   /** The key's text, for errors, logs and the monitor. */
   readonly label: string
+  /** The borrowers that wait for a connection. */
   readonly queue = new LeaseQueue<K, A>()
-  /** Effect's Pool of its connections, as long as it has some or opens some. */
+  /** Effect's Pool of the connections. It exists while there are connections or dials. */
   pool: EndpointPool<Lease<K, A>, PooledConnection<K, A>> | undefined = undefined
-  /** How many connections are idle, and not being checked. */
+  /** How many connections are idle and not being checked. */
   idle = 0
   /** The idle and the leased connections. */
   readonly connections: Array<PooledConnection<K, A>> = listForOne()
+  /** How many slots are `Connecting`. */
   connecting = 0
-  /** Those of them whose attempts have failed, and which leave it to another one to carry on. */
+  /** How many `Connecting` slots are not counted on: their dials were abandoned, or failed while another dial of the endpoint goes on. */
   redundant = 0
+  /** How many slots are `Closing`. */
   closing = 0
-  /** Borrowers that have not ended although their connection was closed under them. */
+  /** How many borrowers have not ended although their connection was closed. */
   detached = 0
-  /** Slots that are kept for connects that were left behind. */
+  /** How many slots are `LeftBehind`. */
   kept = 0
-  /** Connects and finalizers that were left behind and have not ended, whether or not they keep a slot. */
+  /** How many connects and finalizers were left behind and have not ended, with or without a slot. */
   leftBehind = 0
-  /** Connections that others can share as soon as their borrowers' checks have passed. */
+  /** How many connections are in a `Borrower` check. */
   proving = 0
-  /** Counts evictions. */
+  /** How many evictions there were. */
   generation = 0
-  /** Counts borrows. */
+  /** How many borrows there were. */
   arrivals = 0
-  /** How many leases have yet to find a connection alive before it is trusted to keep one open after an answer. At first one. */
+  /**
+   * The server is trusted to keep a connection open after an answer when this is 0. Each lease that finds its connection alive
+   * lowers it by one. A connection that dies right after an answer sets it to a high number.
+   */
   doubt = 1
-  /** After so many answers the last connection was ended that was ended together with one; 0 if none was. */
+  /** The `answers` of the last connection that died right after an answer. 0: there is none, or another survived as many answers. */
   endsAfter = 0
   dialState: EndpointState = healthy
   setbacks: Setbacks = noSetbacks
+  /** What the last failed dial failed with. */
   lastFailure: unknown = undefined
-  /** Dials that have failed in a row and were not reported to borrowers, if there are any. */
+  /** The dials that have failed in a row and were not reported to borrowers, if there are any. */
   series: Series | undefined = undefined
-  /** When the last attempt failed, on the pool's age clock. */
+  /** When the last dial failed, on the pool's age clock. */
   failedAt = -Infinity
-  /** No further attempt before this moment, on the pool's age clock. */
+  /** When the next dial may begin, on the pool's age clock. */
   dialAt = 0
-  /** The pool has forgotten it; a borrow that still knows it looks again. */
+  /** The pool has removed this endpoint. A borrow that refers to it looks its key up again. */
   isForgotten = false
-  /** When it was last left with nothing open and no borrower waiting, on the pool's age clock. */
+  /** When the endpoint was last left with nothing open and no borrower waiting, on the pool's age clock. */
   emptySince = 0
 
   constructor(key: K) {
@@ -194,61 +214,64 @@ export class PoolEndpoint<K, A> {
   }
 }
 
-/** Slots that a key has taken: `connecting + idle + leased + closing`, and those of connects that were left behind. */
+/** How many slots an endpoint has taken: `connecting + idle + leased + closing + kept`. */
 export const slotsOf = <K, A>(endpoint: PoolEndpoint<K, A>): number =>
   endpoint.connecting + endpoint.connections.length + endpoint.closing + endpoint.kept
 
 /**
- * One borrow: it waits in its endpoint's queue, then holds a connection, then it is over.
+ * One borrow. It waits in the queue of its endpoint if it has to, holds a connection, and ends.
  *
- * It is a class because V8 may allocate the objects of one literal in its old space, where each of them costs a share of a major
- * collection.
+ * A lease is a class instance because V8 may allocate the objects of an object literal in its old space. Only a major collection
+ * frees them there.
  */
 export class Lease<K, A> {
   owner: PoolEndpoint<K, A>
-  /** Its number among the borrows of its endpoint: the order in which they came. Another one follows when it changes its endpoint. */
+  /** The number of the borrow among those of its endpoint, in the order of arrival. It changes when the endpoint changes. */
   arrival: number
-  /** Tells borrowers apart. A fiber of the pool's that runs in the place of a borrower borrows as that one. */
+  /** The borrower's fiber id. A fiber of the pool that runs on behalf of a borrower borrows with the id of that borrower. */
   readonly fiberId: number
-  /** The borrower, until the lease is guarded: then nothing of the pool leads to it any more. */
+  /** The borrower's fiber. It is `undefined` after the lease was guarded, so that the pool does not keep the fiber alive. */
   fiber: Fiber.Fiber<unknown, unknown> | undefined
-  /** What ends the lease when a scope ends, until the lease is guarded. */
+  /** The finalizer that ends the lease with a scope. It is `undefined` after the lease was guarded. */
   finalizer: object | undefined = undefined
-  /** The context in which it was asked for, whose span names the borrower. Of a guarded lease it has the span alone. */
+  /** The borrower's context, whose span names the borrower. After the lease was guarded, the context has the span alone. */
   context: Context.Context<never>
-  /** Where in the program it was asked for, unless that is not taken at such a rate. */
+  /** The place in the program that began the borrow. It is `undefined` if borrows are so frequent that some places are left out. */
   readonly site: CallSite | undefined
-  /** It is in the queue of its endpoint. Written by `WaitQueue`. */
+  /** The lease is in the queue of its endpoint. Written by `WaitQueue`. */
   isWaiting = false
-  /** What it holds. Written by `ConnectionStore`. */
+  /** The connection that the lease holds. Written by `ConnectionStore`. */
   connection: PooledConnection<K, A> | undefined = undefined
-  /** Whether the connection may have died unseen, so that the event loop has to turn before it is used. */
+  /**
+   * A connection may have died before the event loop has reported it. Then the loop has to turn before the connection is used: the
+   * turn is `Due`, `UnderWay` and `Over` in this order.
+   */
   turn: "None" | "Due" | "UnderWay" | "Over" = "None"
-  /** The connection has to be checked, or made ready, before it is used, and has not passed yet. */
+  /** The connection has to be checked or made ready before its use, and this has not succeeded yet. */
   mustCheck = false
-  /** The borrower uses its connection. */
+  /** The borrower uses the connection. */
   isInUse = false
-  /** It is held for as long as its holder lives, and neither nested nor too long. */
+  /** The lease lasts as long as its holder. It is never reported as nested or as held for too long. */
   readonly isStanding: boolean
-  /** The absolute deadline of the whole borrow on the monotonic clock; it is set once, when the borrow has to wait. */
+  /** The deadline of the whole borrow on the monotonic clock. It is set once, when the borrow has to wait. */
   deadline = Infinity
-  /** When it began to wait, on the pool's age clock. */
+  /** When the borrow began to wait, on the pool's age clock. */
   waitingSince = 0
-  /** When it got its connection, on the pool's age clock, which begins at 0. */
+  /** When the borrow got its connection, on the pool's age clock, which begins at 0. */
   borrowedAt = -1
-  /** Since when it is watched, in milliseconds of the monotonic clock, or `Infinity`. */
+  /** Since when the use is watched for its duration, in milliseconds of the monotonic clock. `Infinity`: it is not watched. */
   watchedSince = Infinity
-  /** It was reported for being held too long. */
+  /** The lease was reported for being held too long. */
   reported = false
-  /** Removes it from the tracker of what is open. */
+  /** Removes the lease from the tracker of what is open. */
   unnote: (() => void) | undefined = undefined
-  /** It is guarded: its holder may be garbage-collected, which ends it. */
+  /** Set on a guarded lease. The lease ends when its holder is garbage-collected. */
   gcGuard: GcGuard | undefined = undefined
-  /** Lets the waiting fiber go on, once: with the connection that it has been leased, or with what the wait has failed with. */
+  /** Resumes the waiting fiber, once: with the failure of the wait, or with `undefined` when the lease has a connection. */
   resume: ((failure: PoolError | undefined) => void) | undefined = undefined
-  /** Ends the borrower's effect, if leases are limited. */
+  /** Ends the borrower's effect, if the duration of leases is limited. */
   expire: ((error: PoolError) => void) | undefined = undefined
-  /** Neighbours in the queue of those that wait, or among those that are watched. */
+  /** The neighbours in a {@link LeaseQueue}. */
   ahead: Lease<K, A> | undefined = undefined
   behind: Lease<K, A> | undefined = undefined
 
@@ -269,13 +292,13 @@ export class Lease<K, A> {
   }
 }
 
-/** Deadlines stay in order, also among several that come back to the front. Of those with the same one, the first to come is first. */
+/** The order of leases that return to the front of a queue: by deadline, and those with the same deadline by arrival. */
 const isBefore = <K, A>(a: Lease<K, A>, b: Lease<K, A>): boolean =>
   a.deadline < b.deadline || a.deadline === b.deadline && a.arrival < b.arrival
 
 /**
- * A doubly linked list through the leases themselves, so that a borrower that gives up leaves at the same small cost. A lease is
- * in one of them at a time: it waits, or it is held.
+ * A doubly linked list of leases, whose links are fields of the leases. Removing a lease takes constant time. A lease is in at most
+ * one such list: in the queue of its endpoint, or in the list of watched leases.
  */
 export class LeaseQueue<K, A> {
   #first: Lease<K, A> | undefined
@@ -299,7 +322,7 @@ export class LeaseQueue<K, A> {
     this.#size++
   }
 
-  /** For a borrower that had its turn already and was given something that turned out to be broken. */
+  /** For a borrower that was first before, and got a connection that turned out to be broken. */
   addFirst(lease: Lease<K, A>): void {
     let behind = this.#first
     while (behind !== undefined && isBefore(behind, lease)) behind = behind.behind
@@ -325,22 +348,22 @@ export class LeaseQueue<K, A> {
 }
 
 /**
- * The entry of a connection in the monitor's ledger, and what ends with its slot: a permit of the budget, say.
+ * The entry of a connection in the monitor's ledger, and the resources that end with the slot, such as a permit of the budget.
  *
  * **Details**
  *
- * The entry lasts for as long as there may be a socket: a dial or a finalizer that was left behind keeps it until it ends, whatever
- * has become of the slot.
+ * The entry lasts as long as there may be a socket. A dial or a finalizer that was left behind keeps the entry until that dial or
+ * finalizer ends, although the slot may be free before.
  */
 export class LedgerEntry {
   readonly entry = Scope.makeUnsafe()
-  /** Where to register what is to last as long as the slot. */
+  /** The scope of the resources that last as long as the slot. */
   readonly slot = Scope.makeUnsafe()
-  /** Dials and finalizers under way. */
+  /** How many dials and finalizers are under way. */
   #running = 0
   #isClosed = false
 
-  /** Runs a dial or a finalizer of the connection, which keeps the entry until it ends. */
+  /** Runs a dial or a finalizer of the connection. The entry lasts at least until the effect ends. */
   during<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
     return Effect.suspend(() => {
       this.#running++
@@ -353,23 +376,23 @@ export class LedgerEntry {
     return this.#endEntry
   })
 
-  /** It ends when the slot has ended and nothing is running. */
+  /** Ends the entry if the slot has ended and nothing is running. */
   readonly #endEntry = Effect.suspend(() =>
     this.#isClosed && this.#running === 0 ? Scope.close(this.entry, Exit.void) : Effect.void
   )
 
-  /** Ends what lasts as long as the slot, once, and the entry as soon as nothing is running. */
+  /** Closes the scope `slot`, once, and the scope `entry` as soon as nothing is running. */
   readonly close = Effect.suspend(() => {
     this.#isClosed = true
-    // A monitor that throws costs no permit of the budget.
+    // The permit of the budget is given back first, so that it is not lost if the monitor throws.
     return Effect.ensuring(this.#endEntry, Scope.close(this.slot, Exit.void))
   })
 }
 
-/** Runs what a connector or a hook does with a connection, so that what it borrows counts as borrowed by the holder of that. */
+/** Runs an effect of a connector or a hook on behalf of a connection's holder: a borrow in the effect counts as the holder's. */
 export type OnBehalf = <B, E, R>(effect: Effect.Effect<B, E, R>) => Effect.Effect<B, E, R>
 
-/** Slots of an endpoint, and of the pool. */
+/** Numbers of slots: those of one endpoint, and those of the whole pool. */
 export interface HeldSlots {
   readonly ofEndpoint: number
   readonly ofPool: number
@@ -382,59 +405,59 @@ export interface OpenedConnection<A> {
   readonly watcher: Fiber.Fiber<void> | undefined
 }
 
-/** What follows when a connection is closed. */
+/** The events of closing a connection. */
 export interface CloseEvents {
-  /** Frees the slot, as soon as nothing is left of the connection. It may be called twice. */
+  /** Frees the slot. Called when nothing is left of the connection, and possibly a second time. */
   readonly freed: () => void
-  /** Something was left behind. The result is called when that has ended after all. */
+  /** The finalizer was left behind. The returned function is called when the finalizer has ended. */
   readonly leftBehind: () => () => void
 }
 
-/** Asks whether a connection to the endpoint with this label works, or cleans it up. */
+/** Checks or resets a connection to the endpoint with this label. The result says whether the connection works. */
 export type Probe<A> = (connection: A, label: string, onBehalf: OnBehalf) => Effect.Effect<boolean>
 
-/** A dial, from the step that has decided it to the end of its fiber. */
+/** A dial, from the step that decided it to the end of its fiber. */
 export interface PendingDial<K, A> {
   readonly endpoint: PoolEndpoint<K, A>
   readonly slot: Slot<K, A>
-  /** Its fiber has started. */
+  /** The fiber has started. */
   isStarted: boolean
-  /** It has begun to connect. Before that it waits at the gate or for the budget. */
+  /** The connect has begun. Before that, the dial waits at the monitor's gate or for the budget. */
   isDialing: boolean
-  /** What it would open is not wanted any more. */
+  /** The connection is not wanted any more. */
   isAbandoned: boolean
-  /** Its attempt has failed, and another dial of the endpoint carries on. */
+  /** The attempt has failed while another dial of the endpoint goes on. */
   isRedundant: boolean
-  /** A connection of another endpoint has given its permit of the budget up for it. */
+  /** An idle connection of another endpoint was closed, so that this dial gets its permit of the budget. */
   hasTakenPermit: boolean
   /** Set by the driver when it starts the dial. */
   fiber: Fiber.Fiber<unknown> | undefined
 }
 
 /**
- * What a step of the core wants done. The driver runs commands in their order when the step is over, and reports what comes of them
- * as events.
+ * An effect that a step of the core asks for. The driver runs the commands in their order when the step is over. It reports the
+ * results to the core as events.
  */
 export type Command<K, A> =
   /** Starts a dial. `dialEnded` follows. */
   | { readonly _tag: "Dial"; readonly dial: PendingDial<K, A> }
   | { readonly _tag: "InterruptDial"; readonly dial: PendingDial<K, A> }
-  /** Closes a connection. Its slot is freed when nothing is left of it, or its finalizer is left behind. */
+  /** Closes a connection. Its slot is freed when the finalizer has ended or was left behind. */
   | { readonly _tag: "Close"; readonly connection: PooledConnection<K, A> }
-  /** Probes a connection without a borrower. `checked` follows. */
+  /** Checks or resets a connection that no borrower has. `checked` follows. */
   | { readonly _tag: "Check"; readonly connection: PooledConnection<K, A>; readonly probe: "KeepAlive" | "Reset" }
   /** Ends the effect of a borrower whose lease has lasted for too long. */
   | { readonly _tag: "Expire"; readonly lease: Lease<K, A>; readonly error: PoolError }
-  /** Reports a lease that is held for too long, has come back after all, or is lost. */
+  /** Reports a lease that is held for too long, was returned after such a report, or was lost to the garbage collector. */
   | {
     readonly _tag: "Report"
     readonly lease: Lease<K, A>
     readonly what: "Held" | "Returned" | "Lost"
     readonly millis: number
   }
-  /** Tells a holder that its connection has to come back. */
+  /** Informs a holder that it has to give its connection back. */
   | { readonly _tag: "Recall"; readonly notify: () => void }
-  /** Warns, once for each place in the program, of a borrow inside a borrow that may wait for itself. */
+  /** Warns of a nested borrow that may wait for itself, once for each place in the program. */
   | { readonly _tag: "WarnNested"; readonly lease: Lease<K, A> }
 
 /**
@@ -442,8 +465,9 @@ export type Command<K, A> =
  *
  * **Details**
  *
- * No command runs inside a step, so that a step never finds its state changed by what it has set off. {@link drain} follows each step.
- * A command may be followed by events at once: their steps add commands, which the same drain runs, in a loop and not by recursion.
+ * No command runs inside a step, so a command cannot change state in the middle of a step. {@link drain} follows each step. A
+ * command may cause events at once, and the steps of these events add commands. The same drain runs them in its loop, without
+ * recursion.
  */
 export class Outbox<K, A> {
   readonly #run: (command: Command<K, A>) => void
@@ -451,7 +475,7 @@ export class Outbox<K, A> {
   readonly #commands: Array<Command<K, A>> = []
   #isRunning = false
 
-  /** `failed` is called with what a command has thrown. The others run all the same. */
+  /** `failed` is called with the error that a command has thrown. The remaining commands run nevertheless. */
   constructor(run: (command: Command<K, A>) => void, failed: (defect: unknown) => void) {
     this.#run = run
     this.#failed = failed
@@ -459,23 +483,23 @@ export class Outbox<K, A> {
 
   push(command: Command<K, A>): void {
     this.#commands.push(command)
-    // A step that is part of no event is followed by this.
+    // Drains after a step that no event began.
     if (this.#commands.length === 1 && !this.#isRunning) queueMicrotask(() => this.drain())
   }
 
-  /** Runs the commands of a step when it is over. */
+  /** Runs a step, then its commands. */
   step<B>(event: () => B): B {
     const result = event()
     this.drain()
     return result
   }
 
-  /** Runs the commands that there are, and those of the steps that follow from them. */
+  /** Runs the commands, and those that they add by further events. */
   drain(): void {
     if (this.#isRunning || this.#commands.length === 0) return
     this.#isRunning = true
     try {
-      // The list grows while it is run.
+      // The list may grow during the loop.
       for (let next = 0; next < this.#commands.length; next++) this.#try(this.#commands[next])
     } finally {
       this.#commands.length = 0
@@ -492,50 +516,50 @@ export class Outbox<K, A> {
   }
 }
 
-/** What the core cannot do by itself. */
+/** What the core needs from outside. */
 export interface Environment<K, A> {
   readonly settings: Settings
   readonly clock: AgeClock
   /** A random number from 0 (inclusive) to 1 (exclusive). */
   readonly random: () => number
-  /** The slots that are out of reach for a borrow that is about to wait, if its fiber is one of the pool's that holds one. */
+  /** If a fiber of the pool that holds a slot is about to wait: the slots that cannot be freed before its wait ends. */
   readonly outOfReach: (lease: Lease<K, A>) => HeldSlots | undefined
   /** Starts a fiber that outlives the caller. */
   readonly fork: <B>(effect: Effect.Effect<B>) => Fiber.Fiber<B>
-  /** Acts in the next turn of the event loop, or what the pool's scheduler takes for one. */
+  /** Calls `act` in the next turn of the event loop, as the pool's scheduler defines it. */
   readonly nextTurn: (act: () => void) => void
-  /** Acts so many milliseconds later, or at once where the clock is not that of the platform. */
+  /** Calls `act` after so many milliseconds, or at once if the clock is not that of the platform. */
   readonly later: (act: () => void, millis: number) => void
-  /** Makes the Pool of an endpoint. It is Effect's, or a plain one where the core alone is explored. */
+  /** Makes the pool of an endpoint: Effect's, or a plain one in tests of the core alone. */
   readonly makePool: (
     options: Options<Lease<K, A>, PooledConnection<K, A>>
   ) => EndpointPool<Lease<K, A>, PooledConnection<K, A>>
-  /** What the core wants done. */
+  /** The commands of the core. */
   readonly outbox: Outbox<K, A>
   /** Whether the connector notices the death of a connection. */
   readonly noticesDeath: boolean
-  /** Whether a connection may be leased again: after a borrow that ended so, or before the next one. */
+  /** Whether a connection may be leased again: after a borrow with this exit, or, without an exit, before the next borrow. */
   readonly isReusable: Connector<K, A>["isReusable"]
   /** Whether the connector can check a connection. */
   readonly hasCheck: boolean
-  /** Whether a hook makes each connection ready before it is leased, which may fail. */
+  /** Whether the pool has the hook `beforeLend`, which makes each connection ready and may fail. */
   readonly makesReady: boolean
-  /** Whether a hook resets each connection after its return. */
+  /** Whether the pool has the hook `afterReturn`, which resets each connection. */
   readonly hasReset: boolean
-  /** What keeps the gate from letting a dial in now, if something does. */
+  /** The reason for which the monitor's gate admits no dial now, if there is one. */
   readonly obstacle: (label: string) => ResourceExhausted | undefined
 }
 
-/** What the parts of a core have in common. */
+/** The environment that the parts of a core share. */
 export interface CoreEnvironment<K, A> extends Environment<K, A> {
   readonly tally: Tally
   readonly observers: Observers
-  /** Connections are leased and opened. */
+  /** The status is `Open`: connections are leased and opened. */
   readonly isOpen: () => boolean
-  /** Nothing is leased any more. */
+  /** The status is `Draining` or `Closed`: no borrow begins. Leases that are held may still end. */
   readonly isOver: () => boolean
-  /** Serves the borrowers that wait. */
+  /** Serves the waiting borrowers. */
   readonly dispatch: () => void
-  /** Something is due at this moment. */
+  /** Has the housekeeping run at this moment, on the pool's age clock. */
   readonly wakeAt: (due: number) => void
 }
