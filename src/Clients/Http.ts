@@ -19,7 +19,7 @@ import { FiberSite } from "../internal/CallSite.ts"
 import { fromConfig } from "../internal/ConfigFailure.ts"
 import { InvalidOption } from "../internal/InvalidOption.ts"
 import { spanNameIn } from "../internal/OpenTracker.ts"
-import { aboveZero, checkOptions } from "../internal/Options.ts"
+import { aboveZero, checkOptions, type OptionCheck } from "../internal/Options.ts"
 import { ResourceMonitor } from "../Monitor/Service.ts"
 import * as ConnectionPool from "../Pool/ConnectionPool.ts"
 import type { Endpoint } from "../Resource/Endpoint.ts"
@@ -130,32 +130,38 @@ export interface Http {
 
 /** The package that this entry point needs. undici is loaded with the first client. */
 const peer = loadPeer(
-  { entry: "Http", name: "@effect/platform-node", version: 4 },
+  { entry: "Http", package: "@effect/platform-node", version: 4 },
   () => Promise.all([import("@effect/platform-node/NodeHttpClient"), import("@effect/platform-node/Undici")])
 )
+
+/** The caps under the names of this module, which is what an error has to say. */
+const capsOf = ({ require, whole }: OptionCheck, { maxPerOrigin, maxTotal }: Options) => {
+  if (maxTotal !== undefined) whole("maxTotal", maxTotal, { min: 1 })
+  const maxPerEndpoint = whole("maxPerOrigin", maxPerOrigin ?? Math.min(20, maxTotal ?? 20), { min: 1 })
+  const total = maxTotal ?? Math.max(200, maxPerEndpoint)
+  require(maxPerEndpoint <= total, "maxPerOrigin", maxPerEndpoint, `be at most maxTotal, which is ${total}`)
+  return { maxPerEndpoint, maxTotal: total }
+}
 
 const limitsOf = (options: Options) => {
   const check = checkOptions("Http")
   const limit = { ...aboveZero, infinite: true }
   return {
+    caps: capsOf(check, options),
     unreadBody: check.duration("unreadBody", options.unreadBody ?? "10 seconds", limit),
     keepAliveTimeout: check.duration("keepAliveTimeout", options.keepAliveTimeout ?? "4 seconds", aboveZero),
     drainTimeout: check.duration("drainTimeout", options.drainTimeout ?? "5 seconds", { min: 0 })
   }
 }
 
-const poolOf = (undici: typeof Undici, options: Options, keepAliveTimeout: Duration.Duration) => {
-  const { maxPerOrigin, maxTotal, ...others } = options
-  const maxPerEndpoint = maxPerOrigin ?? Math.min(20, maxTotal ?? 20)
-  return ConnectionPool.make({
-    ...others,
+const poolOf = (undici: typeof Undici, options: Options, { caps, keepAliveTimeout }: ReturnType<typeof limitsOf>) =>
+  ConnectionPool.make({
+    ...options,
     // The option of this module is another one: a function of the origin.
     endpoint: undefined,
-    maxPerEndpoint,
-    maxTotal: maxTotal ?? Math.max(200, maxPerEndpoint),
+    ...caps,
     connector: makeConnector(undici, options, Duration.toMillis(keepAliveTimeout))
   })
-}
 
 /** Reports a body that was not read, with the span of its request. */
 const reportUnread = (monitor: ResourceMonitor["Service"]): Exchanges["reportUnread"] => (origin, age, context) =>
@@ -171,16 +177,16 @@ const reportUnread = (monitor: ResourceMonitor["Service"]): Exchanges["reportUnr
 /** Makes a client, and its parts with the services of the package that was loaded. */
 const build = Effect.fnUntraced(function*(options: Options) {
   const [node, undici] = yield* peer
-  const { drainTimeout, keepAliveTimeout, unreadBody } = yield* Effect.sync(() => limitsOf(options))
-  const unread = yield* makeUnreadBodies(unreadBody)
-  const pool = yield* poolOf(undici, options, keepAliveTimeout)
+  const limits = yield* Effect.sync(() => limitsOf(options))
+  const unread = yield* makeUnreadBodies(limits.unreadBody)
+  const pool = yield* poolOf(undici, options, limits)
   const dispatcher = makeDispatcher(undici, {
     pool,
     unread,
     aborted: () => new undici.errors.RequestAbortedError(),
     reportUnread: reportUnread(yield* ResourceMonitor),
     context: yield* Effect.context<never>(),
-    drainTimeout: Duration.toMillis(drainTimeout)
+    drainTimeout: Duration.toMillis(limits.drainTimeout)
   })
   const services = Context.make(node.Dispatcher, dispatcher)
   // Without `fresh`, a second client of a program would be the first one.

@@ -83,7 +83,7 @@ const clients = Connector.fromPromise({
   isReusable: (client) => client.status === "ready" && !client.condition?.subscriber
 })
 
-const driver = loadPeer({ entry: "IoRedis", name: "ioredis", version: 6 }, () => import("ioredis"))
+const driver = loadPeer({ entry: "IoRedis", package: "ioredis", version: 6 }, () => import("ioredis"))
 
 const addressOf = (endpoint: Endpoint): RedisOptions =>
   endpoint._tag === "TcpEndpoint" ? { host: endpoint.host, port: endpoint.port } : { path: endpoint.path }

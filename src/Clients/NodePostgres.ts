@@ -77,7 +77,7 @@ const clients = Connector.fromPromise({
   isReusable: isIdle
 })
 
-const driver = loadPeer({ entry: "NodePostgres", name: "pg", version: 8 }, () => import("pg"))
+const driver = loadPeer({ entry: "NodePostgres", package: "pg", version: 8 }, () => import("pg"))
 
 /**
  * A connector of `pg`: its keys are endpoints, its connections connected clients.

@@ -5,6 +5,7 @@
  */
 import * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
+import { hasProperty } from "effect/Predicate"
 import type { CallSite } from "../internal/CallSite.ts"
 import { checkOptions } from "../internal/Options.ts"
 import type { Connector } from "../Resource/Connector.ts"
@@ -298,6 +299,17 @@ const failsWhenUnavailable = (check: Check, value: "wait" | "fail"): boolean => 
   return value === "fail"
 }
 
+/** A caller without types may give the options of a policy instead of a policy. */
+const policyOf = (check: Check, value: RetryPolicy.RetryPolicy): RetryPolicy.RetryPolicy => {
+  check.require(
+    hasProperty(value, RetryPolicy.TypeId),
+    "retry",
+    value,
+    "be a policy, such as RetryPolicy.make(options)"
+  )
+  return value
+}
+
 /** The widest spread of delays that are cut short at `maxRedialDelay`, as the jitter of a policy. */
 const narrow = 0.1
 
@@ -354,7 +366,10 @@ export const settingsOf = (options: GivenOptions): Settings => {
     keepalive,
     leakThreshold: millis("leakThreshold", bestBefore),
     maxLease: millis("maxLease", bestBefore),
-    retry: redialPolicy(options.retry ?? RetryPolicy.tcpConnection, millis("maxRedialDelay", bestBefore)),
+    retry: redialPolicy(
+      policyOf(check, options.retry ?? RetryPolicy.tcpConnection),
+      millis("maxRedialDelay", bestBefore)
+    ),
     failsWhenUnavailable: failsWhenUnavailable(check, options.whenUnavailable ?? "wait"),
     drainTimeout: millis("drainTimeout", { exclusive: false, infinite: false })
   }

@@ -9,23 +9,34 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import { InvalidOption } from "./InvalidOption.ts"
 
 /** Checks the options of one module. */
 export interface OptionCheck {
   /** Throws unless `valid`. `rule` completes the sentence "it must ...", and is a function if building the text is expensive. */
   readonly require: (valid: boolean, option: string, value: unknown, rule: string | (() => string)) => void
-  /** A whole number of at least `min`; `Infinity` only if it is allowed. */
-  readonly whole: (
-    option: string,
-    value: number,
-    range: { readonly min: number; readonly infinite?: boolean }
-  ) => number
+  /** A whole number of at least `min` and at most `max`; `Infinity` only if it is allowed. */
+  readonly whole: (option: string, value: number, range: WholeRange) => number
   /** A duration, decoded, that is finite unless allowed otherwise and at least (or above) `min` milliseconds. */
   readonly duration: (option: string, value: unknown, range: DurationRange) => Duration.Duration
   /** As `duration`, in milliseconds. */
   readonly millis: (option: string, value: unknown, range: DurationRange) => number
+  /** A secret, if there is one. A caller without types may give a plain text, which the error does not show. */
+  readonly redacted: (option: string, value: unknown) => void
 }
+
+/** The valid range of a whole number. */
+export interface WholeRange {
+  readonly min: number
+  /** No limit without it. */
+  readonly max?: number
+  /** `Infinity` is a value. */
+  readonly infinite?: boolean
+}
+
+/** The ports of TCP that can be connected to. */
+export const ports: WholeRange = { min: 1, max: 65_535 }
 
 /** The valid range of a duration, in milliseconds. */
 export interface DurationRange {
@@ -39,8 +50,9 @@ export interface DurationRange {
 /** Any finite duration but zero. */
 export const aboveZero: DurationRange = { min: 0, exclusive: true }
 
-const wholeRule = (range: { readonly min: number; readonly infinite?: boolean }): string =>
-  `be a whole number of at least ${range.min}${range.infinite === true ? ", or Infinity" : ""}`
+const wholeRule = ({ infinite, max, min }: WholeRange): string =>
+  `be a whole number ${max === undefined ? `of at least ${min}` : `from ${min} to ${max}`}` +
+  (infinite === true ? ", or Infinity" : "")
 
 const durationRule = (range: DurationRange): string =>
   `be a ${range.infinite === true ? "" : "finite "}duration ${range.exclusive === true ? "above" : "of at least"} ` +
@@ -74,13 +86,20 @@ export const checkOptions = (module: string): OptionCheck => {
   return {
     require,
     whole: (option, value, range) => {
-      const valid = (Number.isSafeInteger(value) || (range.infinite === true && value === Infinity)) &&
-        value >= range.min
+      const { infinite = false, max = Infinity, min } = range
+      const valid = (Number.isSafeInteger(value) || (infinite && value === Infinity)) && value >= min && value <= max
       require(valid, option, value, wholeRule(range))
       return value
     },
     duration,
-    millis: (option, value, range) => Duration.toMillis(duration(option, value, range))
+    millis: (option, value, range) => Duration.toMillis(duration(option, value, range)),
+    redacted: (option, value) =>
+      require(
+        value === undefined || Redacted.isRedacted(value),
+        option,
+        Redacted.make(value),
+        "be a Redacted, such as Redacted.make(text)"
+      )
   }
 }
 

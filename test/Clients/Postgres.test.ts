@@ -452,6 +452,7 @@ describe("options", () => {
   it.each<readonly [string, Postgres.Options]>([
     ["url", url("mysql://db")],
     ["host", { host: "a b" }],
+    ["port", { host: "127.0.0.1", port: 0 }],
     ["maxConnections", { maxConnections: 0 }],
     ["minConnections", { minConnections: 11 }],
     ["multiplexConcurrency", { multiplex: true, multiplexConcurrency: 0 }],

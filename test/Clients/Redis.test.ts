@@ -542,6 +542,8 @@ describe("the options of Redis", () => {
         ["database", { url: "redis://localhost/abc" }],
         ["database", { database: -1 }],
         ["port", { port: 70_000 }],
+        ["port", { host: "localhost", port: 0 }],
+        ["host", { host: "local host" }],
         ["path", { path: "" }],
         ["clientName", { clientName: "two words" }],
         ["commandTimeout", { commandTimeout: 0 }],

@@ -118,7 +118,7 @@ describe("the packed package", () => {
       write("missing.mjs", `import { Effect } from "effect"\nimport * as Client from "effect-sluice/${entry}"\n${open}`)
       assert.include(
         run(process.execPath, ["missing.mjs"], consumer).stderr,
-        `effect-sluice/${entry} needs ${name}, which is not installed: npm install ${name}@`
+        `MissingPeer: effect-sluice/${entry} needs ${name}, which is not installed: npm install ${name}@`
       )
     }
     const open = "await Effect.runPromise(Effect.scoped(Client.connector().open({ _tag: \"TcpEndpoint\" })))"

@@ -9,7 +9,8 @@ import { TaggedError } from "../../internal/TaggedError.ts"
 /** The entry point of a client, the package that it needs, and the version to install. */
 export interface Peer {
   readonly entry: string
-  readonly name: string
+  /** Not `name`, which would be the name of the error. */
+  readonly package: string
   readonly version: number
 }
 
@@ -17,7 +18,7 @@ export interface Peer {
 export class MissingPeer extends TaggedError("MissingPeer")<Peer & { readonly cause: unknown }> {
   readonly isRetryable = false
   override get message(): string {
-    return `effect-sluice/${this.entry} needs ${this.name}, which is not installed: npm install ${this.name}@${this.version}`
+    return `effect-sluice/${this.entry} needs ${this.package}, which is not installed: npm install ${this.package}@${this.version}`
   }
 }
 
@@ -32,6 +33,6 @@ const isMissing = (error: unknown, name: string): boolean =>
 export const loadPeer = <A>(peer: Peer, load: () => Promise<A>): Effect.Effect<A> =>
   Effect.promise(() =>
     load().catch((cause) => {
-      throw isMissing(cause, peer.name) ? new MissingPeer({ ...peer, cause }) : cause
+      throw isMissing(cause, peer.package) ? new MissingPeer({ ...peer, cause }) : cause
     })
   )

@@ -13,6 +13,6 @@ export type Connection = DriverConnection
 type Driver = typeof import("mysql2")
 
 export const driver: Effect.Effect<Driver> = loadPeer(
-  { entry: "Mysql", name: "mysql2", version: 3 },
+  { entry: "Mysql", package: "mysql2", version: 3 },
   () => import("mysql2")
 )

@@ -4,11 +4,11 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import type { ConnectionOptions, SslOptions } from "mysql2"
-import { checkOptions, type OptionCheck } from "../../../internal/Options.ts"
+import { aboveZero, checkOptions, type OptionCheck, ports } from "../../../internal/Options.ts"
 import type { Options as PoolOptions } from "../../../Pool/ConnectionPool.ts"
 import * as Endpoint from "../../../Resource/Endpoint.ts"
 
@@ -105,6 +105,7 @@ export interface Settings {
   readonly password: Options["password"]
   readonly ssl: Options["ssl"]
   readonly keepAlive: number
+  readonly connectionTTL: Duration.Duration
   readonly maxConnections: number
   readonly minConnections: number
   readonly prepare: boolean
@@ -138,17 +139,19 @@ const partsOf = (text: string): UrlParts | undefined => {
 const urlOf = ({ require }: OptionCheck, { url }: Options): UrlParts => {
   if (url === undefined) return {}
   const parts = partsOf(Redacted.value(url))
-  require(parts !== undefined, "url", "<redacted>", "be a URL that begins with mysql: and names a server")
+  require(parts !== undefined, "url", url, "be a URL that begins with mysql: and names a server")
   return parts ?? {}
 }
 
-const addressOf = ({ require }: OptionCheck, options: Options, { endpoint }: UrlParts): Endpoint.Endpoint => {
+const addressOf = ({ require, whole }: OptionCheck, options: Options, { endpoint }: UrlParts): Endpoint.Endpoint => {
   const ofUrl = endpoint?._tag === "TcpEndpoint" ? endpoint : undefined
   const { host = ofUrl?.host ?? "localhost", path, port = ofUrl?.port ?? 3306 } = options
+  whole("port", port, ports)
   try {
     return path === undefined ? Endpoint.tcp(host, port) : Endpoint.unix(path)
   } catch (error) {
-    require(false, path === undefined ? "host" : "path", path ?? `${host}:${port}`, `name a server (${String(error)})`)
+    if (!(error instanceof Endpoint.EndpointError)) throw error
+    require(false, path === undefined ? "host" : "path", path ?? host, `be ${error.rule}`)
     throw error
   }
 }
@@ -169,6 +172,8 @@ const killsOf = ({ require }: OptionCheck, value: string): boolean => {
 /** Checks options and applies their defaults. Throws `InvalidOption`. */
 export const settingsOf = (options: Options): Settings => {
   const check = checkOptions("Mysql")
+  check.redacted("url", options.url)
+  if (!Effect.isEffect(options.password)) check.redacted("password", options.password)
   const url = urlOf(check, options)
   const keepAlive = check.duration("keepAlive", options.keepAlive ?? "30 seconds", { min: 1000, infinite: true })
   return {
@@ -179,6 +184,10 @@ export const settingsOf = (options: Options): Settings => {
     password: options.password ?? url.password,
     ssl: options.ssl,
     keepAlive: Duration.toMillis(keepAlive),
+    connectionTTL: check.duration("connectionTTL", options.connectionTTL ?? "5 minutes", {
+      ...aboveZero,
+      infinite: true
+    }),
     ...sizesOf(check, options),
     prepare: options.prepare ?? true,
     preparedStatementCacheSize: check.whole(

@@ -27,11 +27,11 @@ export interface SessionPool {
   readonly invalidate: (connection: Connection) => Effect.Effect<void>
 }
 
-const optionsOf = ({ maxConnections, minConnections, options }: Settings) => ({
+const optionsOf = ({ connectionTTL, maxConnections, minConnections, options }: Settings) => ({
   maxPerEndpoint: maxConnections,
   maxTotal: maxConnections,
   minPerEndpoint: minConnections,
-  maxLifetime: options.connectionTTL,
+  maxLifetime: connectionTTL,
   acquireTimeout: options.acquireTimeout,
   checkAfterIdle: options.checkAfterIdle,
   closeTimeout: options.closeTimeout,

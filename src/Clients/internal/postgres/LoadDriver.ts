@@ -7,6 +7,6 @@ import { loadPeer } from "../Peer.ts"
 
 /** The modules that import the driver, loaded once. */
 export const loadDriver = loadPeer(
-  { entry: "Postgres", name: "@effect/sql-pg", version: 4 },
+  { entry: "Postgres", package: "@effect/sql-pg", version: 4 },
   () => import("./Driver.ts")
 )

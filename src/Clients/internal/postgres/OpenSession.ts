@@ -14,7 +14,7 @@ import type { Endpoint } from "../../../Resource/Endpoint.ts"
 import * as RawSocket from "../../../Resource/RawSocket.ts"
 import type { TcpConnectionError } from "../../../Resource/TcpConnection.ts"
 import { CancelSockets } from "./CancelSockets.ts"
-import type { Options, Settings } from "./Options.ts"
+import { type Options, requireUsername, type Settings } from "./Options.ts"
 import { limited, Session, type SessionState } from "./Session.ts"
 
 /** A password that is an Effect is evaluated for each session, before its socket is opened. */
@@ -83,6 +83,7 @@ export const openWith = (settings: Settings) => {
   const dial = RawSocket.dial({ connectTimeout, keepAlive, closeTimeout, lookup, refreshAddresses })
   return (endpoint: Endpoint): Effect.Effect<Session, SqlError | TcpConnectionError, Scope.Scope> =>
     Effect.gen(function*() {
+      requireUsername(settings)
       const password = yield* passwordOf(options)
       const socket = yield* dial(endpoint)
       const fork = Effect.runForkWith(yield* Effect.context<never>())

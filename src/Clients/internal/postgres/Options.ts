@@ -4,9 +4,10 @@
  * @since 0.1.0
  */
 import type * as PgClient from "@effect/sql-pg/PgClient"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
-import { checkOptions, type OptionCheck } from "../../../internal/Options.ts"
+import { checkOptions, type OptionCheck, ports } from "../../../internal/Options.ts"
 import type { Options as PoolOptions } from "../../../Pool/ConnectionPool.ts"
 import type { Endpoint } from "../../../Resource/Endpoint.ts"
 import type { ConnectorOptions } from "../../../Resource/TcpConnection.ts"
@@ -101,23 +102,32 @@ export interface Settings {
   readonly evictOn: ReadonlySet<string>
 }
 
+const module = "Postgres"
+
 const failover = ["25006", "57P01", "57P02", "57P03"]
 
 const resets: ReadonlyArray<string> = ["none", "rollback", "discard"]
 
-const addressOf = ({ require }: OptionCheck, options: Options): Endpoint => {
+const addressOf = ({ require, whole }: OptionCheck, options: Options): Endpoint => {
   const { host, path, port, url } = options
-  const [option, value] = path !== undefined
-    ? ["path", path]
-    : host !== undefined
-    ? ["host", host]
-    : port !== undefined
-    ? ["port", port]
-    : ["url", url]
+  if (port !== undefined) whole("port", port, ports)
+  const [option, value] = path !== undefined ? ["path", path] : host !== undefined ? ["host", host] : ["url", url]
   return Result.getOrThrowWith(endpointOf(options), (error) => {
     require(false, option, value, `name a server: ${error.message}`)
     return error
   })
+}
+
+/**
+ * Throws `InvalidOption` where the driver would find no name to log in with. Its own failure looks like that of a server that is down, so
+ * that a borrower would wait for another dial.
+ */
+export const requireUsername = ({ options, url }: Settings): void => {
+  // oxlint-disable-next-line effecttsgo/process-env
+  const { USER, USERNAME } = process.env
+  const username = options.username ?? url.username ?? USER ?? USERNAME
+  const rule = "be given, here or in the URL, because neither USER nor USERNAME is set in the environment"
+  checkOptions(module).require(username !== undefined, "username", username, rule)
 }
 
 const sizesOf = ({ require, whole }: OptionCheck, options: Options) => {
@@ -145,7 +155,9 @@ const connectTimeoutOf = ({ duration }: OptionCheck, options: Options, url: UrlP
 
 /** Checks options and applies their defaults. Throws `InvalidOption`. */
 export const settingsOf = (options: Options): Settings => {
-  const check = checkOptions("Postgres")
+  const check = checkOptions(module)
+  check.redacted("url", options.url)
+  if (!Effect.isEffect(options.password)) check.redacted("password", options.password)
   check.require(isPostgresUrl(options), "url", options.url, "begin with postgres: or postgresql:")
   const url = partsOf(options)
   const reset = options.reset ?? "rollback"

@@ -16,7 +16,7 @@ type Redis = typeof import("redis")
 
 /** The driver, or the advice to install it. */
 export const loadRedis: Effect.Effect<Redis> = loadPeer(
-  { entry: "Redis", name: "redis", version: 6 },
+  { entry: "Redis", package: "redis", version: 6 },
   () => import("redis")
 )
 

@@ -9,7 +9,7 @@ import * as Result from "effect/Result"
 import type { ConnectionOptions } from "node:tls"
 import type { RedisClientOptions } from "redis"
 import { InvalidOption } from "../../../internal/InvalidOption.ts"
-import { checkOptions, type OptionCheck } from "../../../internal/Options.ts"
+import { checkOptions, type OptionCheck, ports } from "../../../internal/Options.ts"
 import type * as PoolOptions from "../../../Pool/PoolOptions.ts"
 import * as Endpoint from "../../../Resource/Endpoint.ts"
 import type { Password } from "../Password.ts"
@@ -139,7 +139,7 @@ const parseUrl = (url: string): { readonly endpoint: Endpoint.Endpoint; readonly
   const endpoint = Endpoint.fromUrlResult(url)
   const parsed = URL.parse(url)
   if (Result.isFailure(endpoint) || parsed === null || !/^rediss?:$/.test(parsed.protocol)) {
-    const value = Result.isFailure(endpoint) ? endpoint.failure.input : "another scheme"
+    const value = Result.isFailure(endpoint) ? endpoint.failure.input : `${parsed?.protocol}//...`
     throw new InvalidOption({
       module,
       option: "url",
@@ -159,6 +159,7 @@ const loginOf = (url: URL | undefined) => ({
 
 const endpointOf = (options: Options, fromUrl: Endpoint.Endpoint | undefined): Endpoint.Endpoint => {
   const { host, path, port } = options
+  if (port !== undefined) checkOptions(module).whole("port", port, ports)
   try {
     if (path !== undefined) return Endpoint.unix(path)
     if (host === undefined && port === undefined && fromUrl !== undefined) return fromUrl
@@ -166,8 +167,8 @@ const endpointOf = (options: Options, fromUrl: Endpoint.Endpoint | undefined): E
     return Endpoint.tcp(host ?? base.host, port ?? base.port)
   } catch (error) {
     if (!(error instanceof Endpoint.EndpointError)) throw error
-    const option = path === undefined ? host === undefined ? "port" : "host" : "path"
-    throw new InvalidOption({ module, option, value: error.input, rule: `be ${error.rule}` })
+    const option = path === undefined ? "host" : "path"
+    throw new InvalidOption({ module, option, value: path ?? host, rule: `be ${error.rule}` })
   }
 }
 
