@@ -1,5 +1,6 @@
 /**
- * One borrow: from the caller to a connection and back.
+ * One borrow: from the caller to a connection and back. `PoolCore.end` decides what happens to the connection at the end of a
+ * borrow, by the connector's `isReusable` or the rule in `internal/BorrowExit`.
  *
  * @since 0.1.0
  */
@@ -27,22 +28,22 @@ import { Lease, type PooledConnection, type Probe } from "./PoolState.ts"
 export interface PoolAccess<K, A> {
   readonly core: PoolCore<K, A>
   readonly name: string | undefined
-  /** Asks whether a connection that was idle for long still works. */
+  /** Checks whether a connection that was idle for long still works. */
   readonly check: Probe<A> | undefined
   /** Makes a connection ready, each time before it is leased. */
   readonly beforeLend: Hook<A> | undefined
-  /** Leases end after some time, so that fibers of the pool's run in the place of borrowers. */
+  /** The pool has a `maxLease`: effects of borrowers run in fibers of the pool, which it can interrupt. */
   readonly limitsLeases: boolean
 }
 
-/** Where a borrow was asked for: `"fiber"` is the place where the borrower's fiber is, by its spans. */
+/** The place in the program that began a borrow. With `"fiber"` the place is found by the spans of the borrower's fiber. */
 export type Origin = CallSite | "fiber" | undefined
 
-/** The place of a borrow: what its options say, or the place that called this function of the pool. */
+/** The place of a borrow: that of its option `site`, or the caller of `api`, which is a function of the pool. */
 export const originOf = (site: Site | undefined, api: (...args: never) => unknown): Origin =>
   site === undefined ? siteOf(api) : typeof site === "function" ? siteOf(site) : site
 
-/** A lease for the borrower on a fiber. */
+/** Makes the lease of the borrower that runs in this fiber. */
 const leaseFor = <K, A>(
   { core }: PoolAccess<K, A>,
   fiber: Fiber.Fiber<unknown, unknown>,
@@ -55,8 +56,8 @@ const leaseFor = <K, A>(
 }
 
 /**
- * Waits until the lease has a connection, or may use the one that it has, and then goes on with `onward`. The waiting fiber is
- * resumed with `onward` itself, which costs a good part less than resuming it with nothing and having it look for what comes next.
+ * Waits until the lease has a connection, or may use the one that it has, and then runs `onward`. The waiting fiber is resumed with
+ * `onward` itself, because that takes less time than a `flatMap` after the wait.
  */
 const waitThen = <K, A, B, E, R>(
   { core }: PoolAccess<K, A>,
@@ -69,13 +70,13 @@ const waitThen = <K, A, B, E, R>(
     if (refused !== undefined) resume(Effect.fail(refused))
   })
 
-/** Whether a tracer exports the borrower's spans. Effect's own keeps them in memory only. */
+/** Whether a tracer exports the borrower's spans. Effect's native tracer exports none. */
 const isTraced = (context: Context.Context<never>): boolean =>
   Context.get(context, Tracer.Tracer) !== Tracer.nativeTracer &&
   Context.getOrUndefined(context, Tracer.ParentSpan) !== undefined
 
 /**
- * Waits as {@link waitThen} does. A wait in the queue is a span if the borrower is being traced, and costs nothing for it otherwise.
+ * Does what {@link waitThen} does. If the borrower is traced, a wait in the queue is a span.
  */
 const wait = <K, A, B, E, R>(
   pool: PoolAccess<K, A>,
@@ -85,18 +86,18 @@ const wait = <K, A, B, E, R>(
   if (lease.turn === "Due" || !isTraced(lease.context)) return waitThen(pool, lease, onward)
   const span = Effect.withSpan(waitThen(pool, lease, Effect.void), "ConnectionPool.acquire", {
     attributes: spanAttributes(pool.name, lease.owner.label),
-    // The stack would show no place of the program, and takes longer than the borrow.
+    // The stack has no line of the program here, and capturing it takes longer than the borrow.
     captureStackTrace: false
   })
   return Effect.andThen(span, onward)
 }
 
-/** What a borrower does with its connection. */
+/** The effect that a borrower runs with its connection. */
 type Onward<A, B, E, R> = (connection: A) => Effect.Effect<B, E, R>
 
 /**
- * Checks the connection at hand and makes it ready. One that fails, or does not answer in the time that is left, is closed,
- * and the borrow goes back to the front of its queue with the deadline that it had.
+ * Checks the connection of a lease and makes it ready. If this fails, or takes longer than the time that is left, the connection is
+ * closed. The borrow then returns to the front of its queue, with the same deadline.
  */
 const prepared = <K, A, B, E, R>(
   pool: PoolAccess<K, A>,
@@ -108,7 +109,7 @@ const prepared = <K, A, B, E, R>(
   const { label } = lease.owner
   const onBehalf = inPlaceOf(lease.fiberId)
   const checked = lease.mustCheck && check !== undefined ? check(value, label, onBehalf) : Effect.succeed(true)
-  // Until it has passed, the state of the connection is unknown, whatever becomes of this borrower.
+  // Until the check has passed, the state of the connection is unknown. It stays unknown if this borrower is interrupted now.
   lease.mustCheck = true
   let isAlive = false
   let failure: HookFailure | undefined
@@ -137,7 +138,10 @@ const inUse = <K, A>({ core }: PoolAccess<K, A>, lease: Lease<K, A>, value: A): 
   return value
 }
 
-/** Goes on with the connection of a lease, or with one that is idle, as far as it is ready. Otherwise it waits, and then does `again`. */
+/**
+ * Runs `onward` with the connection of the lease, or with an idle one that it leases now. If there is none that may be used at
+ * once, it waits and then runs `again`.
+ */
 const goOn = <K, A, B, E, R>(
   pool: PoolAccess<K, A>,
   lease: Lease<K, A>,
@@ -155,15 +159,15 @@ const goOn = <K, A, B, E, R>(
 }
 
 /**
- * Gets a connection for a lease in several steps, and goes on with it. Whatever happens, `core.end(lease)` has to follow: the
- * connection is the lease's from the moment at which the pool grants it, whether or not the fiber has noticed yet.
+ * Gets a connection for a lease in several steps, and runs `onward` with it. `core.end(lease)` has to follow in every case: the
+ * lease holds the connection from the step in which the pool grants it, also if the fiber is interrupted before it resumes.
  */
 const inSteps = <K, A, B, E, R>(
   pool: PoolAccess<K, A>,
   lease: Lease<K, A>,
   onward: Onward<A, B, E, R>
 ): Effect.Effect<B, E | PoolError, R> => {
-  // It is run once to begin with, and once more when a wait has ended.
+  // It runs once at the beginning, and once more after each wait.
   const attempt: Effect.Effect<B, E | PoolError, R> = Effect.suspend(() => {
     pool.core.settle()
     return goOn(pool, lease, onward, attempt)
@@ -172,8 +176,8 @@ const inSteps = <K, A, B, E, R>(
 }
 
 /**
- * Runs an effect until the lease expires. A fiber that is interrupted stays so, and the borrower's own has to go on with
- * `LeaseExpired`; so the effect gets a fiber of its own, which is interrupted in its place.
+ * Runs an effect until the lease expires. An interrupted fiber cannot go on, but the borrower's fiber has to go on with
+ * `LeaseExpired`. So the effect runs in a separate fiber, and that fiber is interrupted.
  */
 const untilExpired = <K, A, B, E, R>(
   lease: Lease<K, A>,
@@ -199,8 +203,8 @@ const untilExpired = <K, A, B, E, R>(
   )
 
 /**
- * What a borrower whose lease has ended ends with: that, and whatever else went wrong, in its finalizers or because its
- * connection was closed.
+ * The exit of a borrower whose lease has expired: `LeaseExpired`, with the other failures of its effect, such as those of its
+ * finalizers and of statements on the closed connection.
  */
 const expiredIn = <B, E>(exit: Exit.Exit<B, E>, expired: PoolError): Exit.Exit<B, E | PoolError> => {
   if (Exit.isSuccess(exit)) return exit
@@ -209,8 +213,8 @@ const expiredIn = <B, E>(exit: Exit.Exit<B, E>, expired: PoolError): Exit.Exit<B
 }
 
 /**
- * Leases a connection to `f`. One that is idle is leased by `Pool.use` of Effect's Pool of its endpoint, whose release ends the borrow.
- * Where it cannot be used at once, the borrow goes on in several steps from there.
+ * Leases a connection to `f`. An idle connection is leased by Effect's `Pool.use` on the pool of its endpoint, whose release ends
+ * the borrow. If there is none, or the fiber may yield now, the borrow takes several steps.
  */
 export const use = <K, A, B, E, R>(
   pool: PoolAccess<K, A>,
@@ -227,7 +231,7 @@ export const use = <K, A, B, E, R>(
       ? (connection) => untilExpired(lease, f(connection))
       : f
     const connection = mayYield(fiber) ? undefined : core.promise(lease)
-    // What finds the connection fit may interrupt its borrower.
+    // `isReusable` of the connector runs in `promise`, and may interrupt this fiber.
     if (connection !== undefined && isInterrupted(fiber)) return returnUnused(pool, lease, connection)
     const leasing = connection?.owner.pool
     if (connection === undefined || leasing === undefined) return useInSteps(pool, lease, onward)
@@ -248,7 +252,7 @@ const returnUnused = <K, A>({ core }: PoolAccess<K, A>, lease: Lease<K, A>, conn
   return Effect.interrupt
 }
 
-/** Leases a connection in several steps. The exit handler stands before any of them, and returns whatever the lease holds by then. */
+/** Leases a connection in several steps. The exit handler is installed before the first step, and returns what the lease holds. */
 const useInSteps = <K, A, B, E, R>(
   pool: PoolAccess<K, A>,
   lease: Lease<K, A>,
@@ -260,8 +264,8 @@ const useInSteps = <K, A, B, E, R>(
   })
 
 /**
- * Leases a connection until the scope ends. The scope's finalizer is added in the same uninterruptible step in which the
- * connection comes, so that neither an interruption nor a scope that has ended meanwhile keeps it.
+ * Leases a connection until the scope ends. The scope's finalizer is added in the uninterruptible region in which the lease gets
+ * its connection. So neither an interruption nor a scope that has ended already keeps the connection from being returned.
  */
 export const get = <K, A>(
   pool: PoolAccess<K, A>,
@@ -275,7 +279,7 @@ export const get = <K, A>(
       if (core.isOver) return Effect.fail(poolClosed(labelOf(key)))
       const lease = leaseFor(pool, fiber, key, origin, isStanding)
       const end = (exit: Exit.Exit<unknown, unknown>) => Effect.sync(() => core.end(lease, exit))
-      // The fiber goes on to other things. As long as this is there, the lease can still be ended.
+      // The fiber outlives this effect, so it cannot show that the lease is lost. The finalizer can: nothing else ends the lease.
       lease.finalizer = end
       const got = Effect.onExit(
         restore(inSteps(pool, lease, Effect.succeed)),
@@ -285,7 +289,7 @@ export const get = <K, A>(
     })
   )
 
-/** Completes when a connection has to come back. */
+/** Completes when a connection has to be given back. */
 export const recalled = <K, A>({ core }: PoolAccess<K, A>, connection: A): Effect.Effect<Recall> =>
   Effect.callback((resume) => {
     const forget = core.recalled(connection, (recall) => resume(Effect.succeed(recall)))

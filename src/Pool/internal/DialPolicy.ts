@@ -1,6 +1,7 @@
 /**
- * When and how often an endpoint is dialed, as pure functions: its state, the dials at once, the delay before the next dial,
- * and the health that follows. It is the circuit breaker of the endpoint.
+ * When and how often an endpoint is dialed, as pure functions: its state, the number of dials at once, the delay before the next
+ * dial, and the health that follows. It limits the dials to an endpoint that is down. The circuit breaker of a retry policy is
+ * another one, in `Retry/internal/BreakerCircuit`.
  *
  * @since 0.1.0
  */
@@ -13,29 +14,35 @@ import * as RetryPolicy from "../../Retry/RetryPolicy.ts"
 import { ConnectionDied, NotReady } from "../PoolError.ts"
 import type { Health } from "../PoolStats.ts"
 
-/** Dials at once to an endpoint that answers. More would be opened for a spike that is over before they are there. */
+/** Dials at once to an endpoint that answers. A short spike of borrowers is often over before further dials would have ended. */
 const dialsWhenHealthy = 2
 
 /** Dials at once to an endpoint that has just come back and whose borrowers have queued meanwhile. */
 const mostDialsWhenRecovering = 8
 
 /**
+ * The state of an endpoint's dials.
+ *
  * - `Healthy`: the last dial succeeded.
- * - `Down`: the last one failed, or what it opened did not last. One dial at a time asks whether the endpoint is back, and its
- * failure counts for all borrowers that wait.
- * - `Recovering`: it is back and there is a queue. Each success doubles the dials that may be under way, a failure ends it.
+ * - `Down`: the last dial failed, or its connection died too soon. One dial at a time finds out whether the endpoint is back. The
+ * failure of that dial counts for all waiting borrowers.
+ * - `Recovering`: the endpoint is back, and borrowers have queued. Each success doubles the number of dials at once. A failure
+ * leads to `Down`.
  */
 export interface EndpointState {
   readonly phase: "Healthy" | "Down" | "Recovering"
   /** Dials that may be under way at once. */
   readonly maxConcurrentDials: number
-  /** Failures that the next delay is drawn from. Success halves them: an endpoint that flaps is not trusted at once. */
+  /**
+   * The number of failures from which the next delay is computed. A success while borrowers wait halves it, for endpoints that
+   * flap.
+   */
   readonly failures: number
-  /** It has accepted a connection that served no borrower, so that the next one is a success only when it has served a borrower. */
+  /** The endpoint has accepted a connection that died unused. The next dial counts as a success only after a successful borrow. */
   readonly unproven: boolean
 }
 
-/** Of an endpoint that nothing bad is known of. */
+/** The state of a new endpoint. */
 export const healthy: EndpointState = {
   phase: "Healthy",
   maxConcurrentDials: dialsWhenHealthy,
@@ -45,23 +52,25 @@ export const healthy: EndpointState = {
 
 const down = { phase: "Down", maxConcurrentDials: 1 } as const
 
-/** After a dial that failed while others go on: what they find out counts. */
+/** The state after a dial that failed while other dials go on. The outcome of the others counts. */
 export const afterRedundant = (before: EndpointState): EndpointState => ({ ...before, ...down })
 
-/** After a dial that failed. */
+/** The state after a dial that failed. */
 export const afterFailure = (before: EndpointState): EndpointState => ({
   ...before,
   ...down,
   failures: before.failures + 1
 })
 
-/** After a connection that was opened, and died without having been of use. It is one more failure, and a worse one. */
+/** The state after a connection that died before its first success. It counts as a failed dial, and the endpoint is `unproven`. */
 export const afterLoss = (before: EndpointState): EndpointState => ({ ...afterFailure(before), unproven: true })
 
-/** After a local failure such as EMFILE. The endpoint is not to blame: keep its state, dial one at a time. */
+/**
+ * The state after a local failure such as EMFILE, which says nothing of the endpoint: one dial at a time, and all else as before.
+ */
 export const afterLocalFailure = (before: EndpointState): EndpointState => ({ ...before, maxConcurrentDials: 1 })
 
-/** After a dial that succeeded; `isWanted` says whether borrowers go on waiting for more connections. */
+/** The state after a dial that succeeded. `isWanted`: borrowers wait for more connections than are being opened. */
 export const afterSuccess = (before: EndpointState, isWanted: boolean): EndpointState =>
   before.phase === "Healthy" || !isWanted ? healthy : {
     phase: "Recovering",
@@ -70,24 +79,24 @@ export const afterSuccess = (before: EndpointState, isWanted: boolean): Endpoint
     unproven: false
   }
 
-/** A connection that was leased for so long, in milliseconds, has shown that the endpoint keeps what it accepts. */
+/** A connection that is leased at this age, in milliseconds, shows that the endpoint keeps the connections that it accepts. */
 const stableAfter = 10_000
 
-/** A server may close unused connections at any time. One that does so this soon, in milliseconds, counts as down. */
+/** A server may close unused connections at any time. A server that does so within these milliseconds counts as down. */
 const soon = 1000
 
-/** A connection that no borrow has used with success. Times are in milliseconds. */
+/** A connection on which no borrow has succeeded. Times are in milliseconds. */
 export interface UnprovenConnection {
   readonly age: number
   readonly isLeased: boolean
-  /** The longest delay that may have gone before its dial. */
+  /** The longest possible delay before its dial. */
   readonly delay: number
 }
 
 /** Whether a connection of this age, in milliseconds, has just been opened. */
 export const isNew = (age: number): boolean => age < soon
 
-/** Whether its age shows that the endpoint keeps what it accepts. */
+/** Whether the age of a connection shows that the endpoint keeps the connections that it accepts. */
 export const hasLasted = ({ age, delay, isLeased }: UnprovenConnection): boolean =>
   isLeased ? isStable(age, delay, stableAfter) : !isNew(age)
 
@@ -99,9 +108,9 @@ export interface FailedDial {
   readonly label: string
   /** How the dial failed: an `AttemptFailed`, a connection that cannot be used, a `RetryError`, or a defect. */
   readonly error: unknown
-  /** The attempts before, for the borrowers that wait, if there were any. */
+  /** The previous attempts for the waiting borrowers, if there were any. */
   readonly series: Decision.Series | undefined
-  /** Failures that count for the delay, whether or not they have been reported to borrowers. */
+  /** The number of failures from which the delay is computed. Failures that were reported to borrowers are included. */
   readonly failures: number
   /** Milliseconds of the monotonic clock. */
   readonly now: number
@@ -110,8 +119,9 @@ export interface FailedDial {
 }
 
 /**
- * Dial again after `delay` milliseconds for the borrowers that wait, or fail them. Later borrowers share the next scheduled attempt,
- * so an endpoint that is down is dialed once per delay, not once per borrower.
+ * `Again`: dial again after `delay` milliseconds for the waiting borrowers. `GiveUp`: fail these borrowers, and dial for later
+ * borrowers after `delay`. All borrowers share one attempt, so an endpoint that is down is dialed once per delay and not once per
+ * borrower.
  */
 export type RedialDecision =
   | { readonly _tag: "Again"; readonly delay: number; readonly series: Decision.Series }
@@ -121,13 +131,13 @@ type Unusable = ConnectionDied | NotReady
 
 const isUnusable = (error: unknown): error is Unusable => error instanceof ConnectionDied || error instanceof NotReady
 
-/** A hook that meets another server than it wants meets, with a new connection, perhaps the right one. */
+/** A new connection may reach another server, so a `Redirect` from the hook `beforeLend` is `Transient` here. */
 const unusable = (policy: RetryPolicy.RetryPolicy, error: Unusable): AttemptFailed<Unusable> => {
   const failure = classify(policy, error, { dial: true })
   return new AttemptFailed(error, failure.class === "Redirect" ? { ...failure, class: "Transient" } : failure, 0)
 }
 
-/** The policy may have its own classifier, so that what it has found counts, where it has found anything. */
+/** The classification of an error. That of the policy counts if there is one, because a policy may have its own classifier. */
 const failureOf = (error: unknown): Failure.Failure => {
   if (error instanceof AttemptFailed) return error.failure
   if (!(error instanceof RetryPolicy.RetryError)) return Failure.classify(error, { dial: true })
@@ -137,11 +147,13 @@ const failureOf = (error: unknown): Failure.Failure => {
 /** Whether an attempt failed for a local reason, such as a lack of descriptors. */
 export const isLocal = (error: unknown): boolean => failureOf(error).class === "LocalExhausted"
 
-/** The delay before the next dial, after so many failures, in milliseconds. */
+/** The delay before the next dial in milliseconds, after this number of failures. */
 export const redialDelay = (policy: RetryPolicy.RetryPolicy, failures: number, u: number): number =>
   Duration.toMillis(RetryPolicy.delay(policy, Math.max(failures, 1), u))
 
-/** What the policy is not asked about: the attempt was not made, or has died. The next one comes after a delay all the same. */
+/**
+ * Decides without the policy, after an attempt that was not made or has died. The next attempt comes after a delay nevertheless.
+ */
 const giveUp = ({ error, failures, policy, random }: FailedDial): RedialDecision => {
   const u = random()
   const delay = atLeast(redialDelay(policy, failures, u), hintOf(failureOf(error)), u)
@@ -149,8 +161,8 @@ const giveUp = ({ error, failures, policy, random }: FailedDial): RedialDecision
 }
 
 /**
- * Decides what follows a failed dial, by one step of the policy: the step of its `RetryPolicy.schedule`, which pays from its budget
- * and looks at its breaker. The gate is not asked here: the next attempt reserves by itself, after the delay.
+ * Decides what follows a failed dial, by one step of `RetryPolicy.schedule`. The step takes from the policy's budget and asks the
+ * policy's breaker. It does not ask the monitor's gate, because the next attempt does so itself, after the delay.
  */
 export const decideRedial = (failed: FailedDial): RedialDecision => {
   const { error, failures, label, now, policy, random, series } = failed
@@ -164,7 +176,7 @@ export const decideRedial = (failed: FailedDial): RedialDecision => {
   return isUnusable(error) ? { ...verdict, error } : verdict
 }
 
-/** What a dial failed with. */
+/** The error of the connector in the error of a dial. */
 export const failureIn = (error: unknown): unknown =>
   error instanceof AttemptFailed
     ? error.error
@@ -172,7 +184,7 @@ export const failureIn = (error: unknown): unknown =>
     ? error.cause
     : error
 
-/** After a dial that failed with this error. */
+/** The state after a dial that failed with this error. */
 export const afterFailedDial = (before: EndpointState, error: unknown): EndpointState =>
   isLocal(error)
     ? afterLocalFailure(before)
@@ -181,32 +193,34 @@ export const afterFailedDial = (before: EndpointState, error: unknown): Endpoint
     : afterFailure(before)
 
 /**
- * What something that went wrong says of an endpoint.
+ * What a setback says of its endpoint.
  *
- * - `Failure`: a new connection cannot be used, or there is none.
- * - `Unclear`: the same, or it has another reason.
- * - `Stale`: a connection that has served a borrower is dead. A new one may be good.
+ * - `Failure`: no connection can be opened, or a new connection cannot be used.
+ * - `Unclear`: either that, or the setback has nothing to do with the endpoint.
+ * - `Stale`: a connection that has served a borrower is dead. A new connection may work.
  */
 export type Evidence = "Failure" | "Unclear" | "Stale"
 
-/** What has gone wrong at an endpoint since the last success. */
+/** The setbacks of an endpoint since its last success. */
 export interface Setbacks {
-  /** The more, the less likely is a success. */
+  /** The sum of the weights of the setbacks. From {@link condemned} on, the endpoint counts as unavailable. */
   readonly suspicion: number
+  /** The number of setbacks. */
   readonly failures: number
-  /** When the first of them was, and when another attempt makes sense, on the pool's age clock. */
+  /** When the first setback was, on the pool's age clock. */
   readonly since: number
+  /** When another attempt makes sense, on the pool's age clock. */
   readonly retryAt: number
-  /** What failed last, if it is known. */
+  /** The error of the last setback, if it is known. */
   readonly last: unknown
 }
 
-/** Of an endpoint at which nothing has gone wrong since the last success. */
+/** The setbacks of an endpoint that has had none since its last success. */
 export const noSetbacks: Setbacks = { suspicion: 0, failures: 0, since: 0, retryAt: 0, last: undefined }
 
 const weights = { Failure: 4, Unclear: 1 } as const
 
-/** Three failures, or ten of what is less clear. */
+/** Three setbacks of the kind `Failure`, or ten of the kind `Unclear`. */
 const condemned = 10
 
 export const afterSetback = (
@@ -221,7 +235,7 @@ export const afterSetback = (
   last: error ?? before.last
 })
 
-/** What the health of an endpoint follows from. */
+/** The facts from which the health of an endpoint follows. */
 export interface HealthFacts {
   readonly phase: EndpointState["phase"]
   readonly suspicion: number
@@ -231,11 +245,11 @@ export interface HealthFacts {
   readonly waiting: number
   /** Whether the caps leave room for another connection. */
   readonly hasRoom: boolean
-  /** It is not time yet for another attempt. */
+  /** The next attempt is not due yet. */
   readonly isTooEarly: boolean
 }
 
-/** The health of an endpoint of which this is known. */
+/** The health that follows from these facts. */
 export const healthOf = (facts: HealthFacts): Health => {
   const { connecting, hasRoom, isConnected, isTooEarly, phase, suspicion, waiting } = facts
   const isDown = phase === "Down"

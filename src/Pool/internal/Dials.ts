@@ -1,5 +1,5 @@
 /**
- * The dials under way, and what follows from each outcome for its endpoint.
+ * The dials under way, and what the outcome of each means for its endpoint.
  *
  * @since 0.1.0
  */
@@ -21,29 +21,32 @@ import {
   type PoolEndpoint
 } from "./PoolState.ts"
 
-/** However long opening took, another endpoint does not wait longer than this for a slot to change hands, in ms. */
+/**
+ * The most of a connection's opening time that counts for `isOthersTurn`, in milliseconds. Another endpoint waits no longer for the
+ * slot.
+ */
 const maxHold = 1000
 
-/** The parts of a pool that opening reads and acts on. */
+/** The parts of a pool that {@link Dials} uses. */
 export interface DialParts<K, A> {
   readonly env: CoreEnvironment<K, A>
   readonly store: ConnectionStore<K, A>
   readonly health: EndpointHealth<K, A>
   readonly slots: SlotRelease<K, A>
-  /** A connection is open, and not leased yet. */
+  /** Called when a connection is open and not leased yet. */
   readonly arrived: (connection: PooledConnection<K, A>) => void
-  /** Opening has failed for good: refuses the borrowers that wait. */
+  /** Fails the borrowers that wait for an endpoint, when opening has failed for good. */
   readonly refuse: (endpoint: PoolEndpoint<K, A>, error: PoolError) => void
 }
 
 /**
- * Starts dials, and decides what follows a failed one. An endpoint that is down holds no slot between two attempts, and one
- * attempt at a time serves all that wait for it.
+ * Starts dials, and decides what follows a failed dial. An endpoint that is down holds no slot between two attempts. One attempt at
+ * a time serves all borrowers that wait for the endpoint.
  */
 export class Dials<K, A> {
   readonly #parts: DialParts<K, A>
   readonly #env: CoreEnvironment<K, A>
-  /** What opens connections, by endpoint. */
+  /** The dials under way, by endpoint. */
   readonly #pending = new Map<PoolEndpoint<K, A>, Set<PendingDial<K, A>>>()
 
   constructor(parts: DialParts<K, A>) {
@@ -72,8 +75,8 @@ export class Dials<K, A> {
   }
 
   /**
-   * Whether a dial starts, which its slot is taken for. It does not when one that has started in the same step has failed at once: the
-   * next attempt is due after a delay, or fewer dials are allowed at once.
+   * Whether a dial starts, whose slot is already taken. It does not start if another dial that was started in the same step has
+   * failed at once: then the next attempt is due after a delay, or fewer dials at once are allowed. The slot is freed in that case.
    */
   starts(dial: PendingDial<K, A>): boolean {
     const { endpoint, slot } = dial
@@ -87,7 +90,7 @@ export class Dials<K, A> {
     return false
   }
 
-  /** Dials of an endpoint that have started, and that carry on if another one fails. */
+  /** How many dials of an endpoint have started and may still succeed. */
   #underWay(endpoint: PoolEndpoint<K, A>): number {
     let started = 0
     for (const { isAbandoned, isRedundant, isStarted, slot } of this.#pending.get(endpoint) ?? []) {
@@ -102,51 +105,54 @@ export class Dials<K, A> {
     if (dials?.delete(dial) === true && dials.size === 0) this.#pending.delete(dial.endpoint)
   }
 
-  // ---- what happens while a dial is under way: each is a step of the core, whose commands follow it ------------------
+  // ---- events of a dial under way: each is a step of the core, whose commands follow it ------------------------------
 
-  /** The budget has had nothing left for a while: an idle connection of another endpoint may give its permit up. */
+  /** The budget has had no permit for a while. An idle connection of another endpoint is closed for its permit, if there is one. */
   crowded(dial: PendingDial<K, A>): void {
     const { endpoint, hasTakenPermit } = dial
     const { env: { settings }, store } = this.#parts
-    // A minimum costs no other connection, and one dial costs at most one: others may take the permit.
+    // A dial for a minimum closes no other connection. Any other dial closes at most one, because another pool may take the permit.
     if (hasTakenPermit || endpoint.queue.size === 0) return
     dial.hasTakenPermit = this.#env.outbox.step(() => store.evict(victimFor(endpoint, store, settings)))
   }
 
-  /** The connection is open. It is taken over in the same uninterruptible step. */
+  /** The connection is open. The pool takes it over in this step, which is uninterruptible. */
   opened(dial: PendingDial<K, A>, opened: OpenedConnection<A>): void {
     this.#env.outbox.step(() => this.#adopt(dial, opened))
   }
 
-  /** The attempt has failed, and no other dial of the endpoint carries on. */
+  /** The attempt has failed, and no other dial of the endpoint goes on. */
   attemptFailed({ endpoint }: PendingDial<K, A>, error: unknown): void {
     this.#env.outbox.step(() => this.failed(endpoint, error))
   }
 
-  /** The slot is free: nothing of the connection is left, or it is not waited for any longer. */
+  /** Frees the slot: nothing of the connection is left, or a connect that was left behind has kept it for `leftBehindTimeout`. */
   freed(dial: PendingDial<K, A>): void {
     this.#forget(dial)
     this.#env.outbox.step(() => this.#parts.slots.free(dial.endpoint, dial.slot))
   }
 
-  /** Nothing comes of the attempt any more, and its slot is kept for a connect that was left behind until {@link freed}. */
+  /** The connect of the attempt was left behind. It keeps the slot until {@link freed}. */
   slotKept(dial: PendingDial<K, A>): void {
     this.#forget(dial)
     this.#env.outbox.step(() => this.#parts.slots.keep(dial.endpoint, dial.slot))
   }
 
-  /** Something of the attempt was left behind. The result is called when that has ended after all. */
+  /** The connect or the finalizer of an attempt was left behind. The returned function is called when it has ended. */
   leftBehind({ endpoint }: PendingDial<K, A>, what: "Connect" | "Close"): () => void {
     return this.#parts.slots.leftBehind(endpoint, what)
   }
 
-  /** Nothing comes of a dial: no other one is left to carry on by it. */
+  /** A dial has ended without a connection, so it no longer counts as redundant. */
   #forget(dial: PendingDial<K, A>): void {
     if (dial.isRedundant || dial.isAbandoned) dial.endpoint.redundant--
     dial.isRedundant = dial.isAbandoned = false
   }
 
-  /** Whether a dial that has not begun is to begin: it is wanted, and a cap that was lowered meanwhile has room for it. */
+  /**
+   * Whether a dial that waits at the gate or for the budget is still wanted: by its endpoint, and within caps that were lowered
+   * since.
+   */
   isWanted(endpoint: PoolEndpoint<K, A>): boolean {
     if (!this.#env.isOpen() || !isStillWanted(endpoint, this.#env.settings)) return false
     const { env: { settings }, store } = this.#parts
@@ -156,26 +162,26 @@ export class Dials<K, A> {
     return !isOverCap(endpoint, store, settings, { ofEndpoint: endpoint.redundant, ofPool })
   }
 
-  /** A cap was lowered: what waits at the gate or for the budget to dial any endpoint may be over it. */
+  /** A cap was lowered: dials that wait at the gate or for the budget may be over it. */
   reconsiderAll(): void {
     for (const endpoint of this.#pending.keys()) this.reconsider(endpoint)
   }
 
   /**
-   * A borrower has left the queue of an endpoint, or a cap was lowered: what waits at the gate or for the budget to dial it may not
-   * be wanted any more. It has a slot of both caps, which others can use.
+   * A borrower has left the queue of an endpoint, or a cap was lowered. Abandons the dials of the endpoint that wait at the gate or
+   * for the budget and are no longer wanted, so that others can use their slots.
    */
   reconsider(endpoint: PoolEndpoint<K, A>): void {
     for (const dial of this.#pending.get(endpoint) ?? []) {
       if (dial.isDialing || dial.isAbandoned || this.isWanted(endpoint)) continue
       dial.isAbandoned = true
-      // No other one can leave it to this one to carry on.
+      // Other dials must not count on this one.
       endpoint.redundant++
       this.#env.outbox.push({ _tag: "InterruptDial", dial })
     }
   }
 
-  /** Whether a dial to an endpoint has begun: one that waits at the gate or for the budget has not. */
+  /** Whether a dial of an endpoint is connecting. A dial that waits at the gate or for the budget is not. */
   isDialing(endpoint: PoolEndpoint<K, A>): boolean {
     for (const { isDialing } of this.#pending.get(endpoint) ?? []) if (isDialing) return true
     return false
@@ -187,7 +193,7 @@ export class Dials<K, A> {
     }
   }
 
-  /** A connection is there. Where a hook makes it ready for those that wait, it has the last word on it. */
+  /** A connection is open. If borrowers wait and the pool has `beforeLend`, the dial succeeds only when that hook has. */
   arrived(connection: PooledConnection<K, A>, isLeasing: boolean): void {
     if (this.#env.makesReady && isLeasing && connection.owner.queue.size > 0) connection.trial = "Unready"
     else this.#opened(connection.owner)
@@ -200,8 +206,8 @@ export class Dials<K, A> {
   }
 
   /**
-   * A borrower has ended its use of a connection that no borrow had used with success. The result is `true` if its endpoint may be
-   * dialed again because of that.
+   * A borrower has ended its use of a connection on which no borrow had succeeded before. The result is `true` if this use was the
+   * success that allows further dials to the endpoint.
    */
   used(connection: PooledConnection<K, A>, exit: Exit.Exit<unknown, unknown>): boolean {
     const { fitness, owner, slot } = connection
@@ -216,9 +222,9 @@ export class Dials<K, A> {
   }
 
   /**
-   * A connection has died and no borrower goes on with it. A server that closes new connections before their first successful use
-   * counts as down, so this is a failed dial, unless the connection has lasted. Connections that were dialed before the last failure
-   * belong to that failure.
+   * A connection has died, and no borrower uses it. A server that closes new connections before their first successful use counts
+   * as down, so this counts as a failed dial, unless the connection has lasted. A connection that was dialed before the last
+   * failure does not count, because that failure has counted already.
    */
   lost(connection: PooledConnection<K, A>): void {
     const { owner, slot, trial } = connection
@@ -229,9 +235,9 @@ export class Dials<K, A> {
   }
 
   /**
-   * Closes a connection that has died under borrowers who go on: its slot is free before it is known whether it
-   * has served them. If it has served none so far, the next dial waits as after a failure, so that a server that closes what it
-   * accepts is not dialed by all that wait at once.
+   * Closes a connection that has died although borrowers use it. Its slot is free before it is known whether their borrows succeed.
+   * If no borrow on it has succeeded so far, the next dial is delayed as after a failure, so that a server that closes every
+   * connection at once is not dialed without delays.
    */
   closeDead(connection: PooledConnection<K, A>): void {
     const { owner, state, trial } = connection
@@ -255,7 +261,10 @@ export class Dials<K, A> {
     return DialPolicy.redialDelay(this.#env.settings.retry, failures, u)
   }
 
-  /** A dial has succeeded. Where the last one came to nothing, this one has to be of use before another follows at once. */
+  /**
+   * A dial has succeeded. If the endpoint is `unproven`, a borrow on the new connection has to succeed before the next dial is
+   * free.
+   */
   #opened(endpoint: PoolEndpoint<K, A>): void {
     const { connections, dialState, failedAt } = endpoint
     const hasKept = (other: PooledConnection<K, A>) =>
@@ -266,8 +275,9 @@ export class Dials<K, A> {
   }
 
   /**
-   * A connection could not be made ready for a borrower. If it is a new one, that is a failure to open it: the result is
-   * what the borrower learns, unless there will be another attempt. Two that were opened at once count as one attempt.
+   * A connection could not be made ready for a borrower. For a new connection this is a failed dial. The result is the error of the
+   * borrower, or `undefined` if another attempt follows. If two connections that were opened together fail, this is one failed
+   * dial.
    */
   notReady(connection: PooledConnection<K, A>, isAlive: boolean, cause: unknown): PoolError | undefined {
     const { owner, state, trial } = connection
@@ -279,29 +289,30 @@ export class Dials<K, A> {
   }
 
   /**
-   * Whether a connection that came when no borrower waited, for a minimum most often, has just been opened, and was ready for no
-   * borrower so far: one that gets it at once must not have it replaced again and again without a delay.
+   * Whether a connection was opened a short time ago while no borrower waited, most often for a minimum, and was made ready for no
+   * borrower so far. If its hook fails, this is a failed dial, so that the next dial is delayed.
    */
   #isYoung({ openedAt, trial }: PooledConnection<K, A>): boolean {
     return trial === "New" && this.#env.makesReady && DialPolicy.isNew(this.#env.clock.now() - openedAt)
   }
 
   #succeeded(endpoint: PoolEndpoint<K, A>): void {
-    // What has just been opened and what is on its way serves some of them.
+    // The new connection and those that are being opened serve some of the waiting borrowers.
     const isWanted = endpoint.queue.size > (endpoint.connecting + 1) * this.#env.settings.concurrency
     const { phase } = endpoint.dialState
     endpoint.dialState = DialPolicy.afterSuccess(endpoint.dialState, isWanted)
     endpoint.lastFailure = undefined
     endpoint.series = undefined
     endpoint.dialAt = 0
-    // A dial that succeeds after one that failed is the end of an outage. Otherwise it says nothing: a silent endpoint accepts too.
+    // A dial that succeeds after a failed dial ends an outage. Any other says nothing of the endpoint, which may accept and stay
+    // silent.
     if (phase === "Down") this.#parts.health.succeeded(endpoint)
     this.#env.observers.current?.("Judged", 0)
   }
 
   /**
-   * An attempt has failed: the next one comes after a delay, or the borrowers that wait fail, with the result. They fail when the
-   * policy gives up, and at once with `whenUnavailable: "fail"`.
+   * An attempt has failed. Either the next attempt follows after a delay, or the waiting borrowers fail: when the policy gives up,
+   * or with `whenUnavailable: "fail"`. The result is the error with which they fail, or `undefined`.
    */
   failed(endpoint: PoolEndpoint<K, A>, error: unknown): PoolError | undefined {
     const { clock, random, settings } = this.#env
@@ -347,17 +358,17 @@ export class Dials<K, A> {
     )
   }
 
-  /** The attempt failed. If another one of the endpoint is under way, that carries on. */
+  /** An attempt has failed. The dial becomes redundant if another dial of the endpoint is under way. */
   lookForOther(dial: PendingDial<K, A>, failure: unknown): void {
     const { endpoint } = dial
     if (dial.isRedundant) return
     this.#env.tally.failedAttempts++
-    // Whatever was lacking, the dial that goes on is enough: another one would fail as soon as it is begun.
+    // One dial at a time from now on: a further one would fail for the same reason.
     endpoint.dialState = DialPolicy.isLocal(failure)
       ? DialPolicy.afterLocalFailure(endpoint.dialState)
       : DialPolicy.afterRedundant(endpoint.dialState)
     endpoint.lastFailure = failure
-    // Of those that fail at once, one has to carry the failure.
+    // The last dial under way is not redundant, so that its failure is reported.
     if (this.#underWay(endpoint) <= 1) return
     endpoint.redundant++
     dial.isRedundant = true

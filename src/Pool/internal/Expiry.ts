@@ -1,11 +1,12 @@
 /**
- * When a connection is too old, and when the idle ones are looked at, as pure functions.
+ * When a connection is too old, and when idle connections are next looked at, as pure functions. `ConnectionStore` closes
+ * connections that are due, `HealthChecks` checks them.
  *
  * @since 0.1.0
  */
 import type { Settings } from "../PoolOptions.ts"
 
-/** A connection as far as its age is concerned. Times are in milliseconds. */
+/** The fields of a connection that decide on its age. Times are in milliseconds. */
 export interface Aging {
   readonly openedAt: number
   readonly lifetime: number
@@ -21,8 +22,8 @@ export const drawLifetime = (
 ): number => Math.ceil(maxLifetime * (1 - lifetimeJitter * u))
 
 /**
- * When a connection is too old to be leased: at the end of its lifetime, or after `idleTimeout` without use. The minimum of an endpoint
- * is kept however long it is idle.
+ * When a connection is too old to be leased: at the end of its lifetime, or, above the minimum of its endpoint, after `idleTimeout`
+ * without use.
  */
 export const expiresAt = (
   { idleSince, lifetime, openedAt, owner: { connections }, state }: Aging,
@@ -38,10 +39,12 @@ export const checkAt = (
   { keepalive }: Pick<Settings, "keepalive">
 ): number => provenAt + keepalive
 
-/** So many idle connections are not looked at for each of them alone. */
+/** Above this number of idle connections, sweeps are at least a second apart. */
 const crowd = 256
 
-/** When the idle connections are to be looked at again: when the next one is due, and of a crowd at most once a second. */
+/**
+ * When the idle connections are looked at again: when the next of them is due. With more than {@link crowd}, at most once a second.
+ */
 export const nextSweep = <C extends Pick<Aging, "state">>(
   idle: ReadonlyArray<C>,
   dueAt: (connection: C) => number,
