@@ -1,5 +1,5 @@
 /**
- * Serves waiting borrowers, and acts on what changes for them: a free slot, or a deadline that has passed.
+ * Serves waiting borrowers, when a connection or a slot is free for one, and makes the errors of those whose deadlines have passed.
  *
  * @since 0.1.0
  */
@@ -29,7 +29,7 @@ export interface CycleParts<K, A> {
   readonly waiting: WaitQueue<K, A>
 }
 
-/** Serves the borrowers that wait: with an idle connection, with a dial, or with the slot of another endpoint. */
+/** Serves the waiting borrowers: with an idle connection, with a dial, or with the slot of another endpoint. */
 export class Dispatcher<K, A> {
   readonly #parts: CycleParts<K, A>
   readonly #cycle: LeaseCycle<K, A>
@@ -46,8 +46,8 @@ export class Dispatcher<K, A> {
   }
 
   /**
-   * Serves the borrowers that can be served now. Every event that may free capacity ends here, and it looks at what is, not at what
-   * happened, so no wake-up can be lost.
+   * Serves the borrowers that can be served now. Every event that may free capacity calls this. It decides by the present state,
+   * and not by the event, so no wake-up can be lost.
    */
   run(): void {
     this.#isContended = false
@@ -59,7 +59,7 @@ export class Dispatcher<K, A> {
     let unclaimed = store.closing
     for (const endpoint of waiting.turns) {
       if (isExhausted(store, settings, unclaimed)) {
-        // However many endpoints wait, there is nothing for any of them.
+        // The remaining endpoints cannot be served either.
         this.#isContended = true
         return
       }
@@ -71,7 +71,10 @@ export class Dispatcher<K, A> {
     }
   }
 
-  /** Serves one endpoint; returns how many closing connections' slots are still unclaimed. */
+  /**
+   * Serves one endpoint. `closing` is the number of closing connections whose slots no borrower has claimed, and so is the result,
+   * after the claims of this endpoint.
+   */
   #serveEndpoint(endpoint: PoolEndpoint<K, A>, closing: number): number {
     const { dials, env: { clock, settings }, store, waiting } = this.#parts
     const now = clock.now()
@@ -81,7 +84,7 @@ export class Dispatcher<K, A> {
       if (hasFreeSlot(store, settings)) {
         waiting.rotate(endpoint)
         dials.start(endpoint)
-        // The slot of a connection that is closing already, or of an idle one of another endpoint, is for this one.
+        // This endpoint claims the slot of a closing connection. Otherwise it evicts an idle connection of another endpoint.
       } else if (unclaimed > 0) unclaimed--
       else if (!store.evict(victimFor(endpoint, store, settings))) {
         this.#isContended = true
@@ -100,7 +103,7 @@ export class Dispatcher<K, A> {
   }
 }
 
-/** Counts borrowers that run out of time, and makes their errors. */
+/** Counts the borrowers whose time is over, and makes their errors. */
 export class Timeouts<K, A> {
   readonly #parts: CycleParts<K, A>
   readonly #isSuspended: () => boolean
@@ -120,7 +123,7 @@ export class Timeouts<K, A> {
     return error
   }
 
-  /** Makes the errors of borrowers that run out of time now. What they say about the pool is the same for all of them. */
+  /** Returns a function that makes the errors of borrowers whose time is over now. All of them share one snapshot of the pool. */
   errorsNow(): (lease: Lease<K, A>, position: number) => PoolError {
     const context = this.#context()
     return (lease, position) => this.errorOf(lease, position, context)
@@ -135,7 +138,7 @@ export class Timeouts<K, A> {
   }
 }
 
-/** Takes connections from lease to lease: to the next borrower, to idle, or to the close. */
+/** Leases connections, and decides after each lease: the connection goes to the next borrower, becomes idle, or is closed. */
 export class LeaseCycle<K, A> {
   readonly #parts: CycleParts<K, A>
   readonly #env: CoreEnvironment<K, A>
@@ -165,7 +168,7 @@ export class LeaseCycle<K, A> {
     if (
       this.#isContended() && isOthersTurn(connection, this.#parts.waiting.turns, this.#env.settings, now)
     ) {
-      // Its own borrowers go to the end of the line, so that the slot is not taken back at once.
+      // The connection's endpoint is the last to be served, so that it does not take the slot back at once.
       this.#parts.waiting.rotate(connection.owner)
       return this.#parts.store.dismiss(connection)
     }
@@ -175,12 +178,12 @@ export class LeaseCycle<K, A> {
 
   endLease(lease: Lease<K, A>, connection: PooledConnection<K, A>, now: number): void {
     this.#parts.leases.remove(lease)
-    // How long a standing lease lasts is no use time, and would hide the others.
+    // The time of a standing lease is not use time, and would distort the metric.
     if (!lease.isStanding) this.#env.observers.current?.("Used", now - lease.borrowedAt)
     this.#parts.store.release(connection, lease)
   }
 
-  /** Ends a borrow. If it leaves its connection broken or in an unknown state, that is not leased again. */
+  /** Ends a lease. With `isBroken`, its connection is broken or in an unknown state, and is not leased again. */
   release(lease: Lease<K, A>, isBroken: boolean, succeeded = false): void {
     const { connection } = lease
     if (connection === undefined) return
@@ -190,7 +193,7 @@ export class LeaseCycle<K, A> {
     if (check === "Borrower") this.dispatch(connection)
   }
 
-  /** Serves the borrowers that wait. They can have what the end of a lease has left. */
+  /** Serves the waiting borrowers, after the item that an ended lease has left was returned to Effect's Pool. */
   dispatch(connection: PooledConnection<K, A>): void {
     this.#parts.store.returnItem(connection)
     this.#env.dispatch()
@@ -204,7 +207,7 @@ export class LeaseCycle<K, A> {
     return true
   }
 
-  /** Serves the borrowers that wait for the endpoint, or makes the connection idle, unless it has to close. */
+  /** Leases a connection to the borrowers that wait for its endpoint, or makes it idle, or closes it. */
   makeAvailable(connection: PooledConnection<K, A>, now: number): void {
     if (connection.state === "Closing") return
     if (this.#mustClose(connection, now)) return this.#parts.store.dismiss(connection)
@@ -212,7 +215,7 @@ export class LeaseCycle<K, A> {
     this.#parts.store.returnItem(connection)
   }
 
-  /** What follows has to return the item to Effect's Pool, if a lease of it is left. */
+  /** The caller has to return the item to Effect's Pool after this, if a lease of the item is left. */
   #serveNext(connection: PooledConnection<K, A>, now: number): void {
     const { queue } = connection.owner
     while (queue.first !== undefined && this.#env.isOpen() && this.#parts.store.hasRoom(connection)) {

@@ -1,5 +1,5 @@
 /**
- * The endpoints that a pool knows: created on first use, forgotten when empty, and what has gone wrong at each of them.
+ * The endpoints of a pool, which are created on first use and forgotten when empty, and their setbacks and health.
  *
  * @since 0.1.0
  */
@@ -16,30 +16,30 @@ import * as Diagnostics from "./Diagnostics.ts"
 import { afterSetback, type Evidence, healthOf, healthy, isLocal, noSetbacks, redialDelay } from "./DialPolicy.ts"
 import { type CoreEnvironment, isGone, type PooledConnection, PoolEndpoint, type Slot, slotsOf } from "./PoolState.ts"
 
-/** How long failures of an endpoint are remembered when nothing is open and no borrower waits, in milliseconds. */
+/** How long the failures of an empty endpoint are remembered, in milliseconds. */
 const forgetAfter = 60_000
 
-/** Of so many endpoints at most: keys may be made up by others, and each of them takes a few kilobytes. */
+/** The most empty endpoints that are remembered. Keys may come from outside the program, and each takes a few kilobytes. */
 const mostRemembered = 256
 
 const isEmpty = <K, A>(endpoint: PoolEndpoint<K, A>): boolean =>
   slotsOf(endpoint) === 0 && endpoint.queue.size === 0 && endpoint.detached === 0 && endpoint.leftBehind === 0
 
-/** Whether anything is known of an endpoint that is not known of a new one. */
+/** Whether the state of an endpoint differs from that of a new endpoint. */
 const hasFailed = <K, A>({ dialAt, dialState, setbacks }: PoolEndpoint<K, A>): boolean =>
   dialAt > 0 || setbacks !== noSetbacks || dialState !== healthy
 
-/** The endpoints that a pool knows: created on first use, forgotten when empty. */
+/** The endpoints of a pool. They are created on first use and forgotten when empty. */
 export class Endpoints<K, A> {
   readonly #index = new KeyIndex<K, PoolEndpoint<K, A>>()
-  /** Endpoints that have failed and were left empty, the longest ago first. They may have been used again since. */
+  /** Endpoints that have failed and were left empty, in the order in which this happened. They may be in use again. */
   readonly #empty = new Set<PoolEndpoint<K, A>>()
 
-  /** Connections that each endpoint shall have. Endpoints that have a minimum are not forgotten. */
+  /** The `minPerEndpoint` of the pool. If it is above 0, endpoints are not forgotten. */
   readonly #minimum: number
-  /** Endpoints with a minimum that have not opened yet, the oldest first. */
+  /** Endpoints of a pool with a minimum to which no connection was opened yet, the oldest first. */
   readonly #unopened = new Set<PoolEndpoint<K, A>>()
-  /** Endpoints that may have fewer: no others are looked at, however many there are. */
+  /** Endpoints that may have fewer slots than the minimum. Only these are searched. */
   readonly #lacking = new Set<PoolEndpoint<K, A>>()
 
   constructor(minPerEndpoint: number) {
@@ -54,7 +54,7 @@ export class Endpoints<K, A> {
     }
   }
 
-  /** An endpoint is new, or has lost a slot; returns when it may be dialed for its minimum. */
+  /** An endpoint is new or has lost a slot. Returns when it may be dialed for its minimum. */
   lost(endpoint: PoolEndpoint<K, A>): number {
     if (this.#minimum === 0 || endpoint.isForgotten) return Infinity
     this.#lacking.add(endpoint)
@@ -78,7 +78,9 @@ export class Endpoints<K, A> {
     this.#unopened.delete(endpoint)
   }
 
-  /** An endpoint that never opens would be dialed for its minimum for ever. Of those, the oldest ones are given up. */
+  /**
+   * An endpoint that cannot be reached is dialed again and again for its minimum. If there are too many, the oldest is forgotten.
+   */
   #addUnopened(made: PoolEndpoint<K, A>): void {
     this.#unopened.add(made)
     if (this.#unopened.size <= mostRemembered) return
@@ -90,7 +92,7 @@ export class Endpoints<K, A> {
     }
   }
 
-  /** All endpoints that are known, or the one with this key if it is. */
+  /** All endpoints, or the endpoint with this key if there is one. */
   all(key?: K): ReadonlyArray<PoolEndpoint<K, A>> {
     if (key === undefined) return this.#index.values()
     const known = this.find(key)
@@ -102,8 +104,8 @@ export class Endpoints<K, A> {
   }
 
   /**
-   * Forgets an endpoint, if it is empty. One that has failed is remembered for a while, so that the next dial waits for its delay;
-   * the result is when that is over.
+   * Forgets an endpoint if it is empty. An endpoint that has failed is remembered for a while, so that its next dial is still
+   * delayed. Returns when {@link forget} is due.
    */
   leave(endpoint: PoolEndpoint<K, A>, now: number): number {
     if (this.#minimum > 0 || endpoint.isForgotten || !isEmpty(endpoint)) return Infinity
@@ -123,7 +125,7 @@ export class Endpoints<K, A> {
     return now + forgetAfter
   }
 
-  /** Forgets what has been empty for long enough; returns when to look again. */
+  /** Forgets the endpoints that have been empty for long enough. Returns when the next call is due. */
   forget(now: number): number {
     for (const endpoint of this.#empty) {
       if (now - endpoint.emptySince < forgetAfter) return endpoint.emptySince + forgetAfter
@@ -132,7 +134,7 @@ export class Endpoints<K, A> {
     return Infinity
   }
 
-  /** Ends the time for which an endpoint is remembered. */
+  /** Stops remembering the failures of an endpoint, and forgets it if it is still empty. */
   #drop(endpoint: PoolEndpoint<K, A>): void {
     this.#empty.delete(endpoint)
     if (isEmpty(endpoint)) this.#forget(endpoint)
@@ -145,12 +147,12 @@ export class Endpoints<K, A> {
 }
 
 /**
- * A map whose keys are equal by `Equal`, with a short cut for a key object that was seen before.
+ * A map whose keys are compared by `Equal`, with a cache for key objects that were looked up before.
  *
  * **Details**
  *
- * The hash of a structured key is worth remembering: most programs make an endpoint once and borrow with it for ever. The
- * short cut holds its keys weakly, so that a program that makes a new endpoint object for each borrow leaves nothing.
+ * Hashing a structured key takes time, and most programs use one endpoint object for all borrows. The cache holds its keys weakly,
+ * so that a program that makes a new endpoint object for each borrow fills no memory.
  */
 export class KeyIndex<K, V extends { readonly key: K; readonly isForgotten: boolean }> {
   readonly #primitives = new Map<K, V>()
@@ -172,7 +174,7 @@ export class KeyIndex<K, V extends { readonly key: K; readonly isForgotten: bool
     else MutableHashMap.set(this.#objects, key, value)
   }
 
-  /** Forgets a value, which is marked as forgotten: the short cuts to it cannot be listed, and lead nowhere from then on. */
+  /** Removes a value. The caller sets `isForgotten`, by which {@link get} ignores entries of the cache, which cannot be listed. */
   remove(value: V): void {
     const { key } = value
     if (typeof key !== "object" || key === null) this.#primitives.delete(key)
@@ -187,7 +189,7 @@ export class KeyIndex<K, V extends { readonly key: K; readonly isForgotten: bool
   }
 }
 
-/** Acts when a slot becomes free, or is kept for a connect that was left behind. */
+/** Frees slots, or keeps them for connects that were left behind, and does what follows. */
 export class SlotRelease<K, A> {
   readonly #env: CoreEnvironment<K, A>
   readonly #endpoints: Endpoints<K, A>
@@ -200,7 +202,7 @@ export class SlotRelease<K, A> {
     this.#store = store
   }
 
-  /** A connect or a finalizer was left behind; the result is for when it has ended after all. */
+  /** A connect or a finalizer was left behind. The returned function is called when it has ended. */
   leftBehind(endpoint: PoolEndpoint<K, A>, what: "Connect" | "Close"): () => void {
     const { observers, tally } = this.#env
     endpoint.leftBehind++
@@ -213,7 +215,7 @@ export class SlotRelease<K, A> {
     }
   }
 
-  /** Keeps the slot of a connect that was left behind: another dial may take the place of this one, in another slot. */
+  /** Keeps the slot of a connect that was left behind. Another dial of the endpoint may begin, in another slot. */
   keep(endpoint: PoolEndpoint<K, A>, slot: Slot<K, A>): void {
     this.#store.keepSlot(endpoint, slot)
     this.#env.wakeAt(this.#endpoints.lost(endpoint))
@@ -229,23 +231,23 @@ export class SlotRelease<K, A> {
     if (this.#store.slots === 0) { for (const callback of this.#onEmptied.splice(0)) callback() }
   }
 
-  /** Calls back once, as soon as nothing is open, opening or closing. */
+  /** Calls `callback` once, as soon as no connection is open, being opened or closing. */
   whenEmptied(callback: () => void): void {
     if (this.#store.slots === 0) callback()
     else this.#onEmptied.push(callback)
   }
 
-  /** An endpoint may be empty now, and is forgotten then. */
+  /** Forgets an endpoint if it is empty now. */
   forgetIfEmpty(endpoint: PoolEndpoint<K, A>): void {
     this.#env.wakeAt(this.#endpoints.leave(endpoint, this.#env.clock.now()))
   }
 }
 
-/** What a failed first use says: a failure that is not known to be the endpoint's may be an answer of it. */
+/** The evidence of a failed first use. An error that `Failure.classify` does not know may be an answer of the server. */
 const evidenceOf = (cause: Cause.Cause<unknown>): Evidence =>
   Cause.hasFails(cause) && Failure.classify(Cause.squash(cause)).class !== "Fatal" ? "Failure" : "Unclear"
 
-/** Keeps what has gone wrong at each endpoint since its last success, and what follows from it for borrowers. */
+/** Keeps the setbacks of each endpoint since its last success, and decides its health by them. */
 export class EndpointHealth<K, A> {
   readonly #env: CoreEnvironment<K, A>
   readonly #store: ConnectionStore<K, A>
@@ -271,7 +273,7 @@ export class EndpointHealth<K, A> {
     })
   }
 
-  /** Something has gone wrong at an endpoint. */
+  /** An endpoint has a setback. */
   failed(endpoint: PoolEndpoint<K, A>, evidence: Evidence, error: unknown): void {
     const now = this.#env.clock.now()
     const retryAt = now + this.#delay(this.#env.random())
@@ -279,7 +281,10 @@ export class EndpointHealth<K, A> {
     this.delayed(endpoint)
   }
 
-  /** The next attempt at an endpoint is due later than now. Its next dial may be due before its health changes. */
+  /**
+   * The next attempt at an endpoint is delayed. The housekeeping runs when the next dial is due, or, without one, when the delay
+   * ends.
+   */
   delayed(endpoint: PoolEndpoint<K, A>): void {
     this.#changing.add(endpoint)
     const { dialAt } = endpoint
@@ -298,14 +303,14 @@ export class EndpointHealth<K, A> {
     return next
   }
 
-  /** Something has succeeded at an endpoint. */
+  /** A borrow, a check or a dial has succeeded at an endpoint. */
   succeeded(endpoint: PoolEndpoint<K, A>): void {
     if (endpoint.setbacks === noSetbacks) return
     endpoint.setbacks = noSetbacks
     this.#judged()
   }
 
-  /** A borrower waits for an endpoint, or waits no more. That says something of one at which something has gone wrong. */
+  /** A borrower has joined or left the queue of an endpoint. The health of an endpoint with setbacks depends on its queue. */
   queueChanged({ dialState, setbacks }: PoolEndpoint<K, A>): void {
     if (dialState.phase !== "Healthy" || setbacks !== noSetbacks) this.#judged()
   }
@@ -317,7 +322,7 @@ export class EndpointHealth<K, A> {
       if (!isSpoilt) this.succeeded(owner)
       return
     }
-    // One that has died is a failed dial, and one that is closed under its borrower says nothing of the endpoint.
+    // A connection that has died counts as a failed dial. A connection that the pool has closed says nothing of the endpoint.
     if (trial !== "Over" && !isGone(connection)) this.failed(owner, evidenceOf(exit.cause), Cause.squash(exit.cause))
   }
 
@@ -326,7 +331,7 @@ export class EndpointHealth<K, A> {
     this.failed(owner, trial === "Over" ? "Stale" : "Failure", undefined)
   }
 
-  /** A borrower has waited without success. While dials fail, they say so already. */
+  /** The time of a waiting borrower is over. While dials fail, this does not count, because the failed dials do. */
   timedOut(endpoint: PoolEndpoint<K, A>, error: PoolError): void {
     const { reason } = error
     if (reason._tag !== "AcquireTimeout" || endpoint.dialState.phase === "Down") return
@@ -335,7 +340,7 @@ export class EndpointHealth<K, A> {
     this.failed(endpoint, stalledBy === "TotalCap" ? "Unclear" : "Failure", error)
   }
 
-  /** Why a borrow that would have to wait fails at once, if so. */
+  /** The error of a borrow that would have to wait and fails at once instead, with `whenUnavailable: "fail"`. */
   refusalOf(endpoint: PoolEndpoint<K, A>): PoolError | undefined {
     if (!this.#env.settings.failsWhenUnavailable) return undefined
     const now = this.#env.clock.now()

@@ -1,5 +1,5 @@
 /**
- * Which idle connection is evicted for another endpoint, and which holders have to give theirs back.
+ * Which idle connection is evicted for another endpoint, and which holders have to give their connections back.
  *
  * @since 0.1.0
  */
@@ -14,7 +14,7 @@ const longerIdle = <K, A>(
 
 const longestIdle = <K, A>({ pool }: PoolEndpoint<K, A>): PooledConnection<K, A> | undefined => {
   let longest: PooledConnection<K, A> | undefined
-  // With `concurrency` above 1 the order of the list is not that of their last use.
+  // With `concurrency` above 1 the list is not ordered by the last use.
   for (const { connection } of pool?.available() ?? []) {
     if (connection?.state === "Idle") longest = longerIdle(connection, longest)
   }
@@ -22,8 +22,8 @@ const longestIdle = <K, A>({ pool }: PoolEndpoint<K, A>): PooledConnection<K, A>
 }
 
 /**
- * The idle connection to evict for a borrower of this endpoint: the longest idle one of another. One whose endpoint
- * is at its minimum, or has borrowers waiting, is only taken when there is no other.
+ * The idle connection to evict for a borrower of this endpoint: the one of another endpoint that has been idle the longest. A
+ * connection whose endpoint is at its minimum, or has waiting borrowers, is only evicted if there is no other.
  */
 export const victimFor = <K, A>(
   endpoint: PoolEndpoint<K, A>,
@@ -58,7 +58,7 @@ export class Recalls<K, A> {
     this.#store = store
   }
 
-  /** A holder of a connection with this value waits from now on; the result ends that. */
+  /** A holder of a connection with this value waits from now on. The returned function ends the wait. */
   add(value: A, notify: (recall: Recall) => void): () => void {
     const [connection] = this.#store.find(value)
     const awaited = { connection, notify }
@@ -68,7 +68,7 @@ export class Recalls<K, A> {
     return () => void this.#awaited.delete(awaited)
   }
 
-  /** Tells those whose connections have to come back by now, and returns when the next is too old. */
+  /** Calls back the holders whose connections have to be given back now. Returns when the next connection is too old. */
   check(now: number): number {
     let next = Infinity
     for (const awaited of this.#awaited) {
@@ -86,7 +86,7 @@ export class Recalls<K, A> {
     return next
   }
 
-  /** Why a connection has to come back, if it has to. One that the pool does not have any more was closed. */
+  /** Why a connection has to be given back, if so. `undefined` for the connection: the pool has closed it. */
   #recallOf(connection: PooledConnection<K, A> | undefined, now: number): Recall | undefined {
     if (this.#env.isOver()) return "Draining"
     if (connection === undefined) return "Evicted"

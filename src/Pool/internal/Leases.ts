@@ -1,5 +1,5 @@
 /**
- * Tracks held leases: nested acquires, leases held too long, leases whose holder was garbage-collected.
+ * Tracks held leases: nested borrows, leases that are held for too long, and leases whose holder was garbage-collected.
  *
  * @since 0.1.0
  */
@@ -21,14 +21,14 @@ import {
   type PoolEndpoint
 } from "./PoolState.ts"
 
-/** Adds a lease to the tracker of what is open. The result removes it. */
+/** Adds a lease to the tracker of what is open. The returned function removes the lease. */
 const note = <K, A>(tracker: OpenTracker, { context, owner, site }: Lease<K, A>): () => void => {
   const opened: Opened = { kind: "Lease", label: owner.label, site, span: spanNameIn(context) }
   tracker.add(opened)
   return () => tracker.delete(opened)
 }
 
-/** Tracks each lease from the moment it gets a connection until it returns it. */
+/** Tracks each lease from the moment at which it gets a connection to its end. */
 export class LeaseTracker<K, A> {
   readonly #store: ConnectionStore<K, A>
   readonly #nested: NestedBorrows<K, A>
@@ -46,7 +46,7 @@ export class LeaseTracker<K, A> {
     this.#watch = new LeakDetection(env, store)
     this.#abandoned = new AbandonedLeases((lease) => {
       env.tally.leasesLost++
-      // One that was held for too long as well has not come back after all.
+      // A lost lease was not returned, so no `Returned` follows its report as held for too long.
       lease.reported = false
       lease.unnote?.()
       env.outbox.push({ _tag: "Report", lease, what: "Lost", millis: env.clock.now() - lease.borrowedAt })
@@ -54,26 +54,26 @@ export class LeaseTracker<K, A> {
     })
   }
 
-  /** A lease has got its connection; returns when it has to be looked at. */
+  /** A lease has got its connection. Returns when {@link check} is due because of it. */
   add(lease: Lease<K, A>): number {
     this.#begin(lease)
-    // A standing lease is held on purpose, and its holder does not wait with it for another.
+    // A standing lease is held on purpose, and a borrow of its holder does not count as nested.
     if (lease.isStanding) return Infinity
     this.#nested.count(lease, 1)
     return this.#abandoned.add(lease.borrowedAt)
   }
 
-  /** Whether leases are watched from the moment at which their borrowers go on with them. */
+  /** Whether the duration of leases is watched, from the moment at which their borrowers use them. */
   get isWatching(): boolean {
     return this.#watch.isOn
   }
 
-  /** A borrower goes on with its connection, and what it takes to check it has passed; returns when that is too long. */
+  /** A borrower begins to use its connection, after the checks. Returns when {@link check} is due because of that. */
   startUse(lease: Lease<K, A>, now: number): number {
     return lease.isStanding ? Infinity : this.#watch.add(lease, now)
   }
 
-  /** A lease has given its connection back; the borrow may go on with another. */
+  /** A lease has given its connection back. The borrow may get another connection after that. */
   remove(lease: Lease<K, A>): void {
     if (lease.isStanding) return
     this.#nested.count(lease, -1)
@@ -81,18 +81,18 @@ export class LeaseTracker<K, A> {
     if (this.#watch.isOn) this.#watch.remove(lease)
   }
 
-  /** Does what is due, and returns when the next is. */
+  /** Handles the leases that are due, and returns when the next of them is. */
   check(now: number): number {
     return Math.min(this.#watch.check(now), this.#abandoned.sweep(this.#store, now))
   }
 
-  /** A borrow is about to wait; the result tells a borrower that would wait for what it holds itself. */
+  /** A borrow is about to wait. The result is its error if it would wait for a connection that its own fiber holds. */
   enter(lease: Lease<K, A>): PoolError | undefined {
     this.#begin(lease)
     return this.#nested.refusal(lease)
   }
 
-  /** A borrow begins, with a wait or at once. The tracker of what is open gets both: a waiting borrower has a connection soon. */
+  /** A borrow begins. It is added to the tracker of what is open even if it has to wait first. */
   #begin(lease: Lease<K, A>): void {
     const tracker = trackerIn(lease.context)
     if (tracker !== undefined && lease.unnote === undefined) lease.unnote = note(tracker, lease)
@@ -100,15 +100,15 @@ export class LeaseTracker<K, A> {
 }
 
 /**
- * Watches leases in the order in which their borrowers got them, which is the order in which they are due: reports the long ones, and
- * ends those that pass `maxLease`. Times are those of a clock that does not step: a wall clock that is set must end no lease that has
- * just begun.
+ * Reports leases that last longer than `leakThreshold`, and ends those that last longer than `maxLease`. Leases are watched in the
+ * order in which their use began, which is the order in which they are due. Times are those of the monotonic clock: setting the
+ * wall clock must not end a lease.
  */
 export class LeakDetection<K, A> {
   readonly #env: CoreEnvironment<K, A>
   readonly #store: ConnectionStore<K, A>
   readonly #held = new LeaseQueue<K, A>()
-  /** The shorter of the two times. */
+  /** The shorter of `leakThreshold` and `maxLease`, in milliseconds. */
   readonly #first: number
   readonly isOn: boolean
 
@@ -119,7 +119,7 @@ export class LeakDetection<K, A> {
     this.isOn = this.#first < Infinity
   }
 
-  /** A borrower has got its connection at `now`; returns when the lease is due for the first time. */
+  /** A borrower begins to use its connection at `now`. Returns when the lease is due for the first time. */
   add(lease: Lease<K, A>, now: number): number {
     lease.reported = false
     lease.watchedSince = this.#env.clock.monotonicAt(now)
@@ -134,7 +134,7 @@ export class LeakDetection<K, A> {
     if (reported) this.#report(lease, "Returned", this.#env.clock.monotonic() - watchedSince)
   }
 
-  /** Does what is due, and returns when the next lease is. */
+  /** Handles the leases that are due, and returns when the next lease is. */
   check(now: number): number {
     if (this.#held.size === 0) return Infinity
     const { clock, settings, tally } = this.#env
@@ -155,7 +155,9 @@ export class LeakDetection<K, A> {
     return now + next
   }
 
-  /** Ends the leases that have lasted for too long. Ending one may end others, so that the list is looked at again each time. */
+  /**
+   * Ends the leases that have lasted for too long. The end of one lease may end others, so each round takes the first of the list.
+   */
   #endOver(monotonic: number): void {
     const { maxLease } = this.#env.settings
     for (let first = this.#held.first; first !== undefined; first = this.#held.first) {
@@ -169,7 +171,7 @@ export class LeakDetection<K, A> {
     const { outbox, settings, tally } = this.#env
     const { connection } = lease
     tally.leasesExpired++
-    // What it learns first is that its lease has expired, and not that its connection is gone.
+    // The borrower has to fail with `LeaseExpired`, and not with the end of its connection, so this command is the first.
     outbox.push({ _tag: "Expire", lease, error: Diagnostics.leaseExpired(lease, settings) })
     if (connection !== undefined) this.#store.retire(connection)
   }
@@ -184,60 +186,65 @@ export class LeakDetection<K, A> {
   }
 }
 
-/** How long a lease is left alone, in ms: nearly all of them have come back by then, and have cost nothing. */
+/** The age from which a lease is guarded, in milliseconds. Nearly all leases end before that, and cost nothing. */
 const young = 1000
 
-/** The span names the borrower in reports; the rest of its context may hold the very scope that has to be seen to go. */
+/**
+ * A context with the span alone, which names the borrower in reports. The rest of the borrower's context may refer to the scope
+ * whose garbage collection has to be noticed.
+ */
 const spanOnly = (context: Context.Context<never>): Context.Context<never> => {
   const span = Context.getOrUndefined(context, Tracer.ParentSpan)
   return span === undefined ? Context.empty() : Context.makeUnsafe(new Map([[Tracer.ParentSpan.key, span]]))
 }
 
 /**
- * Sees leases go that were never ended.
+ * Notices leases whose holders were garbage-collected before they ended.
  *
  * **Details**
  *
- * A lease from `use` ends with its fiber, one from `get` with the scope's finalizer. When that fiber or that finalizer is
- * garbage-collected, nothing in the program can end the lease any more. To let them be collected, a lease that is no longer
- * young lets go of everything through which they can be reached. So nothing that a pool keeps of an old lease may lead to
- * the borrower's fiber, context or scope.
+ * A lease from `use` ends with its fiber, and a lease from `get` with the finalizer of a scope. When that fiber or finalizer is
+ * garbage-collected, nothing in the program can end the lease any more. A lease that is no longer young drops its references to the
+ * fiber, the finalizer and the context, so that they can be collected. So no other part of a pool may keep a reference to the
+ * fiber, the context or the scope of an old lease.
  */
 export class AbandonedLeases<K, A> {
   readonly #lost: (lease: Lease<K, A>) => void
-  /** When the next sweep is due, which will find whatever is leased by then. */
+  /** When the next sweep is due. A sweep finds all leases of that moment. */
   #dueAt = Infinity
 
   constructor(lost: (lease: Lease<K, A>) => void) {
     this.#lost = lost
   }
 
-  /** A lease begins; returns when the next sweep is due, which is early enough. */
+  /** A lease begins. Returns when the next sweep is due. */
   add(now: number): number {
     if (this.#dueAt === Infinity) this.#dueAt = now + young
     return this.#dueAt
   }
 
-  /** The lease has ended as it should. */
+  /** The lease was ended by its holder. */
   remove(lease: Lease<K, A>): void {
     if (lease.gcGuard !== undefined) removeGuard(lease.gcGuard)
   }
 
-  /** Guards the leases that are no longer young, if that is due; returns when it is due again. */
+  /** Guards the leases that are no longer young, if a sweep is due. Returns when the next sweep is due. */
   sweep(store: Pick<ConnectionStore<K, A>, "hasLeased" | "size" | "all">, now: number): number {
     if (now < this.#dueAt) return this.#dueAt
     if (!store.hasLeased) return this.#dueAt = Infinity
     let hasYoung = false
     for (const connection of store.all()) {
-      // Of a hundred thousand nearly all are idle, and a step for each of them is felt.
+      // Saves the inner loop for idle connections, which are nearly all in a pool with very many.
       if (connection.state === "Idle") continue
       for (const lease of connection.leases) hasYoung = !this.#isGuarded(lease, now) || hasYoung
     }
-    // The more connections there are, the seldomer they are looked through, so that a crowd costs no more than a few.
+    // The interval grows with the number of connections, so that the cost of sweeps per second does not.
     return this.#dueAt = hasYoung ? now + Math.max(young, store.size) : Infinity
   }
 
-  /** Guards a lease unless it is young. A borrower that has yet to go on with its connection is reached through its lease alone. */
+  /**
+   * Guards a lease unless it is young. A waiting borrower is referred to by its lease alone, so its lease must keep the reference.
+   */
   #isGuarded(lease: Lease<K, A>, now: number): boolean {
     if (lease.gcGuard !== undefined || lease.isStanding) return true
     if (now < lease.borrowedAt + young || lease.resume !== undefined) return false
@@ -248,7 +255,7 @@ export class AbandonedLeases<K, A> {
   #guard(lease: Lease<K, A>): void {
     const { fiber, finalizer } = lease
     const holder = finalizer ?? fiber
-    // What limits a lease holds on to its fiber, and ends it in time.
+    // A lease with `expire` keeps a reference to its fiber, and is ended by `maxLease`.
     if (holder === undefined || lease.expire !== undefined) return
     lease.gcGuard = { onCollected: () => this.#lost(lease) }
     lease.fiber = undefined
@@ -260,9 +267,9 @@ export class AbandonedLeases<K, A> {
 }
 
 /**
- * Counts, among these connections, those that the borrower's own fiber holds and no other, besides its slots. The result is
- * `undefined` if it holds nothing, alone or with others. A fiber that waits gives nothing back, so what it holds is out of reach
- * for it. Nothing is known of other fibers: one that it has forked may be waited for or not.
+ * Counts the slots that are out of reach for a borrow that is about to wait: `slots`, and those of the connections that the
+ * borrower's fiber holds alone, because that fiber returns none while it waits. The result is `undefined` if the fiber holds no
+ * connection, alone or shared. Other fibers do not count: it is not known whether the borrower waits for them.
  */
 const heldBy = <K, A>(
   { fiberId, owner }: Lease<K, A>,
@@ -291,7 +298,10 @@ const countOf = <K, A>(leases: ReadonlyArray<Lease<K, A>>, fiberId: number): num
   return count
 }
 
-/** Whether no connection of an endpoint is within reach, and no further dial begins before one of those under way has ended. */
+/**
+ * Whether all connections and dials of an endpoint are out of reach, and no further dial begins before one of these dials has
+ * ended.
+ */
 const isStuck = <K, A>(
   { connecting, connections, dialState }: PoolEndpoint<K, A>,
   { ofEndpoint }: HeldSlots
@@ -299,13 +309,13 @@ const isStuck = <K, A>(
 
 const buckets = 256
 
-/** Finds the borrows of a pool that wait for themselves. */
+/** Finds borrows that wait for a connection that their own fiber holds. */
 export class NestedBorrows<K, A> {
   readonly #env: CoreEnvironment<K, A>
   readonly #store: ConnectionStore<K, A>
   /**
-   * The leases of the fibers in each of a few buckets, which tells at once of nearly every fiber that it holds nothing: where there
-   * are none, no search is needed.
+   * The numbers of leases by fiber id, in a fixed number of buckets. If the bucket of a fiber is 0, the fiber holds no lease, and
+   * no search is needed.
    */
   readonly #leases = new Int32Array(buckets)
 
@@ -314,15 +324,16 @@ export class NestedBorrows<K, A> {
     this.#store = store
   }
 
-  /** Its fiber has one lease more, or one less. */
+  /** Adds a lease to the bucket of its fiber, or removes one. */
   count({ fiberId }: Lease<K, A>, by: 1 | -1): void {
     const bucket = fiberId % buckets
     this.#leases[bucket] = (this.#leases[bucket] ?? 0) + by
   }
 
   /**
-   * What a nested borrow fails with that would wait for ever: every connection that it could get is held by its own fiber, which waits
-   * for it. Where others hold some, all wait for ever if all of them do the same, which is warned of.
+   * The error of a nested borrow that would wait until its deadline, because its own fiber holds every connection that the borrow
+   * could get. If other fibers hold some of them, the borrow waits, and a warning is logged: all of them would wait if all borrowed
+   * nested.
    */
   refusal(lease: Lease<K, A>): PoolError | undefined {
     const { outbox, settings } = this.#env
@@ -339,7 +350,7 @@ export class NestedBorrows<K, A> {
   }
 }
 
-/** Finds the borrower for a fiber of the pool's that runs in its place. */
+/** The borrowers on whose behalf fibers of pools run. */
 export class LeaseFibers {
   readonly #borrowers = new Map<number, number>()
 
@@ -347,24 +358,24 @@ export class LeaseFibers {
     this.#borrowers.set(leaseFiberId, fiberId)
   }
 
-  /** Removes one, if it is here: a fiber that was interrupted before its first step never was. */
+  /** Removes a fiber. A fiber that was interrupted before its first step was never added. */
   remove(leaseFiberId: number): void {
     this.#borrowers.delete(leaseFiberId)
   }
 
-  /** The id of the borrower on this fiber: that of the fiber itself, unless it runs in the place of another. */
+  /** The id of the borrower on this fiber: the borrower on whose behalf the fiber runs, or the fiber itself. */
   borrowerOn(fiberId: number): number {
     return this.#borrowers.size === 0 ? fiberId : this.#borrowers.get(fiberId) ?? fiberId
   }
 }
 
 /**
- * The lease fibers of all pools: a borrower on one of them may hold connections of several pools. It is one for the process because
- * the ids of fibers are, and it holds nothing of a lease fiber that has ended.
+ * The lease fibers of all pools, because a borrower on one of them may hold connections of several pools. Fiber ids are unique in a
+ * process, so there is one instance for the process. A fiber that has ended is removed from it.
  */
 export const leaseFibers = /*#__PURE__*/ new LeaseFibers()
 
-/** Runs an effect in the place of a borrower: what it borrows is the borrower's. */
+/** Runs an effect on behalf of a borrower: a borrow in the effect counts as one of this borrower. */
 export const inPlaceOf = (fiberId: number) => <B, E, R>(effect: Effect.Effect<B, E, R>): Effect.Effect<B, E, R> =>
   Effect.withFiber(({ id }) => {
     leaseFibers.add(id, fiberId)
@@ -374,17 +385,17 @@ export const inPlaceOf = (fiberId: number) => <B, E, R>(effect: Effect.Effect<B,
     })
   })
 
-/** A slot that a fiber of the pool holds, and the borrow that was the last to wait on that fiber. */
+/** A slot that a fiber of the pool holds, and the last borrow of that fiber that had to wait. */
 interface HeldSlot<K, A> {
   readonly owner: PoolEndpoint<K, A>
   waiting: Lease<K, A> | undefined
 }
 
-/** The fibers of a pool that hold one of its slots: they open a connection, or check or reset one that is not leased. */
+/** The fibers of a pool that hold one of its slots, because they open a connection, or check or reset one that is not leased. */
 export class SlotHolders<K, A> {
   readonly #slots = new Map<number, HeldSlot<K, A>>()
 
-  /** The fiber that runs the effect holds a slot of this endpoint for as long. */
+  /** While the effect runs, its fiber holds a slot of this endpoint. */
   holding(owner: PoolEndpoint<K, A>): OnBehalf {
     return (effect) =>
       Effect.withFiber(({ id }) => {
@@ -397,8 +408,8 @@ export class SlotHolders<K, A> {
   }
 
   /**
-   * A borrow is about to wait. If it is one of these fibers that waits, the slots that all of those hold that wait for this pool are
-   * out of reach for it: none of them is given back before another one is.
+   * A borrow is about to wait. If its fiber is one of these fibers, the slots of all those that wait for this pool are out of
+   * reach: each of them keeps its slot while it waits.
    */
   outOfReach(lease: Lease<K, A>): HeldSlots | undefined {
     if (this.#slots.size === 0) return undefined

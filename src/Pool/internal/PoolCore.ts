@@ -1,5 +1,5 @@
 /**
- * Decides what happens in a pool: who waits, who is next, and what follows when something changes.
+ * Decides what happens in a pool: which borrower waits, which is next, and what follows from each event.
  *
  * Everything here is synchronous, so that both caps are counted in one step. Each public function is one event. It changes state and
  * adds commands to the outbox, which is drained when the step is over. No command runs inside a step.
@@ -114,12 +114,12 @@ export class PoolCore<K, A> {
     return this.#endpoints.all()
   }
 
-  /** Nothing is leased any more. */
+  /** The status is `Draining` or `Closed`: no borrow begins. Leases that are held may still end. */
   get isOver(): boolean {
     return this.#status === "Draining" || this.#status === "Closed"
   }
 
-  /** Leases a connection if there is one and no borrower waits for it. */
+  /** Leases an idle connection if there is one, and no borrower waits. */
   tryLease(lease: Lease<K, A>): PooledConnection<K, A> | undefined {
     const connection = this.promise(lease)
     if (connection !== undefined) this.#store.takeItem(connection)
@@ -128,9 +128,9 @@ export class PoolCore<K, A> {
   }
 
   /**
-   * Leases the next connection of Effect's Pool if there is one and no borrower waits for it. The borrower has to lease its item of
-   * Effect's Pool in the same step, by `Pool.use` or {@link take}, and ends the step with
-   * {@link settle} when its exit handler stands.
+   * Leases the next connection of Effect's Pool if there is one, and no borrower waits. The caller has to lease the connection's
+   * item in the same step, by `Pool.use` or {@link take}. It ends the step with {@link settle}, when the exit handler of the borrow
+   * is installed.
    */
   promise(lease: Lease<K, A>): PooledConnection<K, A> | undefined {
     const { owner } = lease
@@ -141,15 +141,16 @@ export class PoolCore<K, A> {
     return connection
   }
 
-  /** Leases the item of a connection that was promised, unless `Pool.use` has. */
+  /** Leases the item of a connection that {@link promise} has returned, unless `Pool.use` has leased it. */
   take(connection: PooledConnection<K, A>): void {
     this.#store.takeItem(connection)
   }
 
   /**
-   * Has a borrow wait: until the loop has turned, if that is due for its connection, else in the queue. There it is the last, or the
-   * first if it had its turn and was given something broken, which closes then. The result says why it cannot even wait. It is asked
-   * here, in the step that queues it, because a fiber may pause anywhere else.
+   * Has a borrow wait: for a turn of the event loop if its connection needs that, else in the queue. A borrow whose connection
+   * turned out to be broken is the first of the queue, and that connection is closed. Any other borrow is the last. The result is
+   * an error if the borrow may not wait. It is decided in the step that queues the borrow, because the fiber may be suspended
+   * between any two steps.
    */
   wait(lease: Lease<K, A>): PoolError | undefined {
     const refusal = lease.turn === "Due" ? this.#turnWaits.add(lease) : this.#requeue(lease)
@@ -160,7 +161,7 @@ export class PoolCore<K, A> {
   #requeue(lease: Lease<K, A>): PoolError | undefined {
     const rejected = lease.connection
     if (rejected === undefined) return this.#enqueue(lease, "Last")
-    // The slot that it gives back serves who is first in the queue, which this borrow has to be by then.
+    // Closing the connection frees its slot for the first borrow of the queue. This borrow has to be that one before.
     this.#cycle.endLease(lease, rejected, this.#clock.now())
     const refusal = this.#enqueue(lease, "First")
     this.#store.dismiss(rejected)
@@ -168,7 +169,10 @@ export class PoolCore<K, A> {
     return refusal
   }
 
-  /** Whether a borrow whose connection might have died unseen can go on with it. Otherwise it waits. */
+  /**
+   * Whether a borrow may use its connection, which might have died before the event loop has reported it. Otherwise the borrow
+   * waits.
+   */
   heard(lease: Lease<K, A>): boolean {
     return this.#turnWaits.heard(lease)
   }
@@ -187,29 +191,29 @@ export class PoolCore<K, A> {
     this.#deadlines.wait(lease, lease.waitingSince)
     this.#waiting.join(lease, place)
     this.#health.queueChanged(lease.owner)
-    // One more borrower changes nothing for the others, and nothing at all when no connection can be had for it.
+    // One more borrower changes nothing for the others, so the dispatcher runs only if this borrower may be served.
     const { owner, waitingSince } = lease
     const canBeServed = this.#store.available(owner, waitingSince) !== undefined ||
       wantedBy(owner, this.#env.settings, waitingSince) > 0
     if (canBeServed) this.#dispatcher.run()
-    // Perhaps no borrower has waited for the next dial so far.
+    // This may be the first borrower that waits for the next dial.
     else if (owner.dialAt > waitingSince) this.#housekeeper.at(owner.dialAt)
     return undefined
   }
 
-  /** What is left of a borrow's time, in milliseconds. */
+  /** The remaining time of a borrow, in milliseconds. */
   remaining(lease: Lease<K, A>): number {
     return this.#deadlines.remaining(lease)
   }
 
-  /** Ends a borrow, wherever it stands: it leaves the queue, or its connection goes to the next one. */
+  /** Ends a borrow: it leaves the queue if it waits, and its connection is returned if it has one. */
   end(lease: Lease<K, A>, exit: Exit.Exit<unknown, unknown>): void {
     if (lease.isWaiting) {
       this.#waiting.leave(lease)
       this.#hasLeft(lease)
     } else if (lease.connection === undefined) this.#slots.forgetIfEmpty(lease.owner)
     lease.unnote?.()
-    // A borrower that was interrupted before it went on with its connection has left nothing behind on it.
+    // A borrower that has not used its connection has not changed its state.
     const connection = lease.isInUse ? lease.connection : undefined
     const isSpoilt = connection !== undefined && !(this.#env.isReusable ?? defaultIsReusable)(connection.value, exit)
     if (connection !== undefined) this.#health.used(connection, exit, isSpoilt)
@@ -218,12 +222,12 @@ export class PoolCore<K, A> {
     this.#cycle.release(lease, lease.mustCheck && lease.turn === "None" || isSpoilt, exit._tag === "Success")
     if (isSpoilt) this.#recalls.check(this.#clock.now())
     if (mayDial && held !== undefined) this.#cycle.dispatch(held)
-    // The commands of this step may lead to other ones, which have to find the item returned.
+    // The commands of this step may begin further steps, which require that the item was returned.
     if (held !== undefined) this.#store.returnItem(held)
     this.settle()
   }
 
-  /** A borrower goes on with its connection. */
+  /** A borrower begins to use its connection. */
   begun(lease: Lease<K, A>): void {
     lease.isInUse = true
     // Avoids a clock read unless leases are watched.
@@ -231,8 +235,8 @@ export class PoolCore<K, A> {
   }
 
   /**
-   * The connection of a borrow has passed its check and is ready: others that wait may share it from now on. `false` if it
-   * has died, or was closed, meanwhile.
+   * The connection of a borrow has passed its check and is ready. Other borrowers may share it from now on. The result is `false`
+   * if the connection has died or was closed during the check.
    */
   proved(lease: Lease<K, A>): boolean {
     const { connection } = lease
@@ -250,15 +254,16 @@ export class PoolCore<K, A> {
   }
 
   /**
-   * The connection of a borrow has failed its check, or was alive and could not be made ready. The borrow goes back to its queue,
-   * which takes that connection away from it, unless the result says why it shall not: a new connection that cannot be made ready is
-   * a failure to open one, whose cause is `failure`.
+   * The connection of a borrow has failed its check, or could not be made ready although it is alive. If the result is an error,
+   * the borrow has to fail with it: the connection was new, so this is a failed dial, whose cause is `failure`. Otherwise the
+   * borrow has to return to its queue by {@link wait}, which takes the connection away from it.
    */
   reject(lease: Lease<K, A>, isAlive: boolean, failure?: unknown): PoolError | undefined {
     const { connection } = lease
     if (connection === undefined) return undefined
     this.#store.worsen(connection, "Unfit")
-    // The failure is counted before the slot is free, so that the next dial waits for its delay. A borrow that is late ends by itself.
+    // The failure is counted before the slot is free, so that the next dial is delayed. A borrow whose time is over times out
+    // instead.
     const error = this.remaining(lease) > 0 ? this.dials.notReady(connection, isAlive, failure) : undefined
     if (!isAlive || connection.trial === "Over") this.#health.rejected(connection)
     return error
@@ -272,7 +277,7 @@ export class PoolCore<K, A> {
     return Diagnostics.statsOf(this.#endpoints.all(), this.#env, this.#status)
   }
 
-  /** What is leased, at most so much of it. */
+  /** The leases that are held, at most this number of them. */
   leases(most: number): Iterable<HeldLease> {
     return Diagnostics.heldLeases(this.#store.all(), most)
   }
@@ -288,26 +293,26 @@ export class PoolCore<K, A> {
     this.settle()
   }
 
-  /** Closes what is idle now, what is leased when it comes back, and what is being opened as soon as it is open. */
+  /** Closes idle connections now, leased ones on their return, and those that are being opened as soon as they are open. */
   evict(key?: K): void {
     const endpoints = this.#endpoints.all(key)
     for (const endpoint of endpoints) endpoint.generation++
-    // What is opened because of the slots that this frees is none of what is evicted.
+    // All generations are raised first, so that connections that are opened in the freed slots are not evicted.
     for (const connection of endpoints.flatMap(({ connections }) => connections)) this.#discard(connection, "Unfit")
     this.settle()
   }
 
-  /** Calls back once, as soon as the holders of a connection have to give it back; the result ends that. */
+  /** Calls `notify` once, when a connection has to be given back. The returned function cancels this. */
   recalled(value: A, notify: (recall: Recall) => void): () => void {
     const forget = this.#recalls.add(value, notify)
     this.settle()
     return forget
   }
 
-  /** Closes what is idle above the minimum, which is the result. */
+  /** Closes the idle connections above the minimum, and returns them. */
   readonly shrink = () => this.#env.outbox.step(() => this.#store.shrink())
 
-  /** Keeps a connection for the borrowers that it has; the result ends that. */
+  /** Keeps a connection for its present borrowers. The returned function ends this reservation. */
   reserve(value: A): () => void {
     const connections = this.#store.reserve(value)
     return () => {
@@ -332,7 +337,7 @@ export class PoolCore<K, A> {
     this.settle()
   }
 
-  /** Changes the caps; what is over them is closed when it is not leased any more. */
+  /** Changes the caps. Connections over a cap are closed when no borrower has them. */
   resize(caps: { readonly maxPerEndpoint: number; readonly maxTotal: number }): void {
     Object.assign(this.#env.settings, caps)
     this.#store.resize()
@@ -343,7 +348,7 @@ export class PoolCore<K, A> {
     this.settle()
   }
 
-  /** Refuses new borrowers, fails those that wait, gives up dialing and closes what is idle. */
+  /** Refuses new borrowers, fails waiting borrowers, interrupts dials and closes idle connections. */
   startDraining(): void {
     if (this.isOver) return
     this.#status = "Draining"
@@ -354,10 +359,10 @@ export class PoolCore<K, A> {
     this.settle()
   }
 
-  /** Closes the connections that are still leased, under their borrowers. */
+  /** Closes all connections, also those that are leased. */
   readonly force = () => this.#env.outbox.step(() => this.#store.retireAll())
 
-  /** Calls back once, as soon as nothing is open, opening or closing. */
+  /** Calls `callback` once, as soon as no connection is open, being opened or closing. */
   readonly whenEmptied = (callback: () => void) => this.#slots.whenEmptied(callback)
 
   /** Ends the pool when all its connections are closed. */
@@ -367,21 +372,21 @@ export class PoolCore<K, A> {
     this.#housekeeper.stop()
   }
 
-  // ---- what comes of commands ----------------------------------------------------------------------------------------
+  // ---- events that follow commands -----------------------------------------------------------------------------------
 
   /** Whether a dial starts now. If not, its slot is free. */
   dialStarts(dial: PendingDial<K, A>): boolean {
     return this.#env.outbox.step(() => this.dials.starts(dial))
   }
 
-  /** The fiber of a dial has ended, whatever came of it. */
+  /** The fiber of a dial has ended. */
   dialEnded(dial: PendingDial<K, A>): void {
     this.dials.ended(dial)
     this.#dispatcher.run()
     this.settle()
   }
 
-  /** What follows when a connection is closed, or its finalizer is left behind. */
+  /** The events of closing this connection. */
   closeEvents({ owner, slot }: PooledConnection<K, A>): CloseEvents {
     return {
       freed: () => this.#env.outbox.step(() => this.#slots.free(owner, slot)),
@@ -389,7 +394,7 @@ export class PoolCore<K, A> {
     }
   }
 
-  /** A connection without a borrower was probed: it works, or has failed, or was not asked in the end. */
+  /** The probe of a connection without a borrower has ended. `Unknown`: the probe was interrupted or has died. */
   checked(connection: PooledConnection<K, A>, outcome: "Works" | "Fails" | "Unknown"): void {
     const { check, owner } = connection
     if (outcome === "Works") this.#checks.passed(connection)
@@ -397,7 +402,7 @@ export class PoolCore<K, A> {
       if (check === "KeepAlive" && outcome === "Fails") this.#health.rejected(connection)
       this.#store.retire(connection)
     }
-    // One that has failed is closing.
+    // After a reset. A connection whose reset has failed is closing by now, and `makeAvailable` ignores it.
     if (check !== "KeepAlive") this.#cycle.makeAvailable(connection, connection.provenAt)
     else if (outcome === "Works") {
       this.#health.succeeded(owner)
@@ -418,13 +423,13 @@ export class PoolCore<K, A> {
     connection.watcher?.addObserver(() => this.#env.outbox.step(() => this.#died(connection)))
     if (slot.generation !== owner.generation) return this.#store.retire(connection)
     if (connection.fitness !== "Fit") {
-      // A server that closes new connections at once counts as down. The failure is counted before the slot is free, so that the
-      // next dial waits for its delay.
+      // The connection has died already. A server that closes new connections at once counts as down. The failure is counted before
+      // the slot is free, so that the next dial is delayed.
       this.dials.failed(owner, new ConnectionDied({ key: owner.label }))
       return this.#store.retire(connection)
     }
     this.dials.arrived(connection, this.#status === "Open")
-    // The borrowers that have waited for it are served before it can be another endpoint's turn.
+    // The borrowers of this endpoint are served before the slot can go to another endpoint.
     this.#cycle.makeAvailable(connection, this.#clock.now())
   }
 
@@ -432,7 +437,7 @@ export class PoolCore<K, A> {
     const { leases, state } = connection
     if (state === "Closing") return
     this.#liveness.died(connection, this.#clock.now())
-    // Those that have yet to hear of it have not begun with it, and look for another one before its slot is free.
+    // Borrowers that wait for a turn have not used the connection. They look for another connection before the slot is free.
     const unheard = leases.filter(({ turn }) => turn !== "None")
     if (state === "Idle" || leases.length > 0 && unheard.length === leases.length) {
       this.#env.tally.died++
@@ -441,11 +446,11 @@ export class PoolCore<K, A> {
     this.#discard(connection, "Dead")
     for (const lease of unheard) this.#turnWaits.wake(lease)
     if (leases.length === unheard.length) return
-    // Its borrower learns of its end first. One that goes on all the same must not keep a slot for a socket that is gone.
+    // Two turns let the other borrowers notice the death first. After that the slot is freed, also if a borrower does not end.
     this.#env.nextTurn(() => this.#env.nextTurn(() => this.#env.outbox.step(() => this.dials.closeDead(connection))))
   }
 
-  /** Has a connection closed. Those that would have shared it after its check need another. */
+  /** Closes a connection, now or on its return. Borrowers that would have shared it after its check are served otherwise. */
   #discard(connection: PooledConnection<K, A>, fitness: "Unfit" | "Dead"): void {
     const { check } = connection
     this.#store.discard(connection, fitness)
@@ -467,14 +472,14 @@ export class PoolCore<K, A> {
 
   // ---- time ----------------------------------------------------------------------------------------------------------
 
-  /** One sweep for everything that age does to connections, leases and endpoints; returns when the next is due. */
+  /** Does what is due by age, for connections, leases and endpoints. Returns when the next sweep is due. */
   #housekeep(): number {
     const now = this.#clock.synchronize()
     const next = Math.min(this.#leases.check(now), this.#checks.checkIdle(now), this.#store.closeOld(now))
     const nextRecall = this.#recalls.check(now)
     const nextToForget = this.#endpoints.forget(now)
     this.#dispatcher.run()
-    // An endpoint may be asked again.
+    // The health of an endpoint may have changed, because its next attempt is due.
     this.observers.current?.("Judged", 0)
     const nextDial = nextDialOf([...this.#waiting.turns, ...this.#endpoints.lacking()], now)
     return Math.min(next, nextRecall, nextToForget, nextDial, this.#health.nextChange(now))
