@@ -85,8 +85,8 @@ const driver = loadPeer({ entry: "NodePostgres", package: "pg", version: 8 }, ()
  * **Details**
  *
  * - A client whose server has ended the session, or whose socket has ended, is closed before it is leased.
- * - A client is not leased again with a transaction open, or with a query whose answer has not come: its socket is closed. So is
- *   that of a borrow that was interrupted or died.
+ * - The socket of a client is closed at the end of a borrow if a transaction is open, if a query has no answer yet, or if the
+ * borrow   was interrupted or died. Otherwise the client is leased again.
  * - `check` is `select 1`.
  * - The host and the port are those of the endpoint, also where the options have a `connectionString`. A Unix socket is one whose path
  *   ends with `.s.PGSQL.` and the port.

@@ -50,7 +50,7 @@ export interface Options {
   readonly maxConnections?: number | undefined
   /**
    * Descriptors that stay free for code that does not use the gate: a whole number of at least 0 and below the limit. Up to
-   * four of the monitor's own descriptors are included; if the monitor has more, the others are added.
+   * four descriptors of the monitor itself are part of this number. If the monitor has more, the number grows by those above four.
    *
    * @default the smaller of 24 and a quarter of the limit; see {@link defaultHeadroom}
    */
@@ -63,13 +63,15 @@ export interface Options {
    */
   readonly recoveryBand?: number | undefined
   /**
-   * How many consecutive readings must be that far below the threshold before a level falls: a whole number of at least 1.
+   * How many consecutive readings must be below the threshold by at least `recoveryBand` before a level falls: a whole number of at
+   * least 1.
    *
    * @default 3
    */
   readonly recoverySamples?: number | undefined
   /**
-   * For how long the readings must be that far below the threshold before a level falls: a finite duration of at least 0.
+   * For how long the readings must be below the threshold by at least `recoveryBand` before a level falls: a finite duration of at
+   * least 0.
    *
    * @default 10 seconds
    */

@@ -132,7 +132,7 @@ export class UnattributedError extends TaggedError("UnattributedError")<{
 export class UnsupportedVersion extends TaggedError("UnsupportedVersion")<{
   /** The revision that was asked for. */
   readonly requested: string
-  /** The revision in the server's answer. The message has its first 200 characters. */
+  /** The revision in the server's answer. The message of this error has the first 200 characters of the revision. */
   readonly answered: string
   readonly supported: ReadonlyArray<string>
 }> {

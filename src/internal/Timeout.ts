@@ -1,9 +1,9 @@
 /**
  * Time limits that a busy event loop does not cut short.
  *
- * When the event loop was blocked, or the process was stopped, timers fire before sockets are read, although their data may
- * have come in time. So a limit takes effect only after a further turn of the loop, and an effect that completes in that turn
- * is in time. All limits in this library use this module or `Alarm`, and none uses `Effect.timeout`.
+ * After the event loop was blocked, or the process was stopped, the loop runs expired timers before it reads sockets. Data that
+ * came before the limit may still be unread then. So a limit takes effect only after a further turn of the loop, and an effect that
+ * completes in that turn is in time. All limits in this library use this module or `Alarm`, and none uses `Effect.timeout`.
  *
  * @since 0.1.0
  */

@@ -5,7 +5,8 @@
  */
 import { createRequire } from "node:module"
 
-// The path is the same from `src/internal` and from `dist/internal`, and an import attribute would not survive either.
+// The path is the same from `src/internal` and from `dist/internal`. An `import` of the JSON file would need an import attribute,
+// which the build and some bundlers do not keep.
 const manifest: { readonly version: string } = createRequire(import.meta.url)("../../package.json")
 
 /** Such as `0.1.0`. */

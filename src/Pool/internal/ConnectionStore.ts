@@ -20,7 +20,7 @@ import {
   type Slot
 } from "./PoolState.ts"
 
-/** What each fitness is worse than. */
+/** For each fitness, the better ones. */
 const worse: Record<Fitness, ReadonlyArray<Fitness>> = {
   Fit: [],
   Outgoing: ["Fit"],
@@ -28,16 +28,16 @@ const worse: Record<Fitness, ReadonlyArray<Fitness>> = {
   Dead: ["Fit", "Outgoing", "Unfit"]
 }
 
-/** Connections that are looked through when a borrower has to wait. */
+/** The most connections that are searched for those of a borrower that has to wait. */
 const maxSearched = 256
 
-/** Keeps the connections of a pool and counts their slots. It is the one writer of a connection's `state` and of the counts of slots. */
+/** Keeps the connections of a pool and counts their slots. No other module writes a connection's `state` or the counts of slots. */
 export class ConnectionStore<K, A> {
   readonly #env: CoreEnvironment<K, A>
   readonly #settings: Settings
   readonly #tally: Tally
   readonly #strategy: Strategy<Lease<K, A>, PooledConnection<K, A>>
-  /** The endpoints that have a Pool of Effect's. */
+  /** The endpoints that have an Effect `Pool`. */
   readonly #endpoints = new Set<PoolEndpoint<K, A>>()
   #open = 0
   #idle = 0
@@ -65,7 +65,7 @@ export class ConnectionStore<K, A> {
     return this.#endpoints
   }
 
-  /** Slots that are taken: `connecting + idle + leased + closing`. */
+  /** The number of slots that are taken. */
   get slots(): number {
     return this.#slots
   }
@@ -79,7 +79,7 @@ export class ConnectionStore<K, A> {
     return this.#idle
   }
 
-  /** Whether a connection is not idle: it is leased, checked or reset. */
+  /** Whether any connection is leased, checked or reset. */
   get hasLeased(): boolean {
     return this.#open > this.#idle
   }
@@ -107,7 +107,7 @@ export class ConnectionStore<K, A> {
     return all
   }
 
-  /** Where to look for a borrower's own connections: everywhere, unless that is more than a borrow should cost. */
+  /** The connections to search for those of a borrower: all of the pool, or those of one endpoint if the pool has too many. */
   around(endpoint: PoolEndpoint<K, A>): Iterable<PooledConnection<K, A>> {
     return this.#open > maxSearched ? endpoint.connections : this.all()
   }
@@ -132,7 +132,7 @@ export class ConnectionStore<K, A> {
     })
   }
 
-  /** Takes the item of a slot out of Effect's Pool, which ends with its last item. */
+  /** Removes the item of a slot from Effect's Pool. That pool ends when its last item is removed. */
   #removeItem(endpoint: PoolEndpoint<K, A>, { item }: Slot<K, A>): void {
     const { pool } = endpoint
     if (pool === undefined) return
@@ -143,7 +143,7 @@ export class ConnectionStore<K, A> {
     pool.end()
   }
 
-  /** Frees a slot, once; `false` if it is free already. */
+  /** Frees a slot. `false` if it was free already. */
   freeSlot(endpoint: PoolEndpoint<K, A>, slot: Slot<K, A>): boolean {
     if (slot.state === "Free") return false
     if (slot.state === "Connecting") {
@@ -159,7 +159,7 @@ export class ConnectionStore<K, A> {
     return true
   }
 
-  /** The connect was left behind: its slot is not free, and serves no borrower either. */
+  /** Keeps the slot of a connect that was left behind. The slot counts against the caps, and no connection is open in it. */
   keepSlot(endpoint: PoolEndpoint<K, A>, slot: Slot<K, A>): void {
     endpoint.connecting--
     endpoint.kept++
@@ -178,7 +178,7 @@ export class ConnectionStore<K, A> {
     this.#tally.opened++
   }
 
-  /** The connection of this endpoint that Effect's Pool leases next. Those before it that are found too old are closed. */
+  /** The connection of this endpoint that Effect's Pool leases next. Connections that are too old are closed first. */
   available(endpoint: PoolEndpoint<K, A>, now: number): PooledConnection<K, A> | undefined {
     for (
       let next = endpoint.pool?.next?.connection;
@@ -202,12 +202,12 @@ export class ConnectionStore<K, A> {
     return now >= this.expiresAt(connection)
   }
 
-  /** Whether nothing that is known of a connection keeps it from being leased. */
+  /** Whether a connection may be used as far as the pool and the connector know. */
   isFit({ fitness, value }: PooledConnection<K, A>): boolean {
     return (fitness === "Fit" || fitness === "Outgoing") && this.#env.isReusable?.(value) !== false
   }
 
-  /** Closes the idle connections that are too old, and returns when the next one will be. */
+  /** Closes the idle connections that are too old. Returns when the next one will be too old. */
   closeOld(now: number): number {
     const idle = this.idle()
     for (const connection of idle) if (!this.isFresh(connection, now)) this.retireStale(connection)
@@ -236,7 +236,7 @@ export class ConnectionStore<K, A> {
   }
 
   lease(connection: PooledConnection<K, A>, lease: Lease<K, A>, now: number): void {
-    // It may also come from a borrower that had to check it, and left before that.
+    // The connection may have been idle. Or its previous borrower had to check it and ended before the check.
     if (connection.leases.length === 0) {
       lease.mustCheck = this.#env.hasCheck && now - connection.provenAt > this.#settings.checkAfterIdle
       if (lease.mustCheck && this.#settings.concurrency > 1) this.#setProving(connection, true)
@@ -251,18 +251,18 @@ export class ConnectionStore<K, A> {
     this.#tally.borrowed++
   }
 
-  /** Leases the item of a connection of Effect's Pool, unless the lease of a borrower that has ended, or of a dial, is left for it. */
+  /** Leases the item of a connection in Effect's Pool, unless a lease of the item is left by a dial or an ended borrow. */
   takeItem(connection: PooledConnection<K, A>): void {
     const { leases, owner, slot: { item } } = connection
     if (item.leases < leases.length) owner.pool?.take(item)
     this.keepRoom(connection)
   }
 
-  /** Ends the lease of Effect's Pool that a borrower, a dial or a check has left. */
+  /** Ends the lease of an item that a borrow, a dial or a check has left in Effect's Pool. */
   returnItem(connection: PooledConnection<K, A>): void {
     const { check, leases, owner, slot, state } = connection
     const isLeft = slot.state === "Open" && slot.item.leases > leases.length
-    // The one of a connection that is checked or reset stays.
+    // The lease stays while the connection is checked or reset.
     if (isLeft && check !== "KeepAlive" && (state === "Idle" || leases.length > 0)) owner.pool?.release(slot.item)
   }
 
@@ -272,23 +272,23 @@ export class ConnectionStore<K, A> {
     lease.connection = undefined
     lease.mustCheck = false
     if (connection.state === "Closing") connection.owner.detached--
-    // Only one has a connection that is being proved.
+    // A connection in a `Borrower` check has one borrower.
     this.#setProving(connection, false)
   }
 
-  /** Whether it can be leased to one more. */
+  /** Whether a connection can be leased to one more borrower. */
   hasRoom(connection: PooledConnection<K, A>): boolean {
     return connection.fitness === "Fit" && connection.check === "None" && connection.state !== "Closing" &&
       connection.reservations === 0 && connection.leases.length < this.#settings.concurrency
   }
 
-  /** Its borrower's check has passed: others may share it. */
+  /** The `Borrower` check of a connection has passed. Others may share the connection. */
   proved(connection: PooledConnection<K, A>): void {
     this.#setProving(connection, false)
     this.keepRoom(connection)
   }
 
-  /** The connection has no borrower any more: it is idle. */
+  /** The connection has no borrower any more and becomes idle. */
   addIdle(connection: PooledConnection<K, A>, now: number): void {
     connection.state = "Idle"
     connection.idleSince = now
@@ -301,7 +301,9 @@ export class ConnectionStore<K, A> {
     this.#idle += by
   }
 
-  /** An idle connection is checked: Effect's Pool leases it to no borrower meanwhile, and has it in use. */
+  /**
+   * Begins the check of an idle connection. Its item is leased during the check, so that Effect's Pool leases it to no borrower.
+   */
   beginCheck(connection: PooledConnection<K, A>): void {
     connection.check = "KeepAlive"
     this.#countIdle(connection, -1)
@@ -311,25 +313,25 @@ export class ConnectionStore<K, A> {
 
   endCheck(connection: PooledConnection<K, A>): void {
     connection.check = "None"
-    // A check may have had its own connection evicted.
+    // The connection may have been evicted during its check.
     if (connection.state === "Idle") this.#countIdle(connection, 1)
     this.keepRoom(connection)
     this.returnItem(connection)
-    // A check is no use: the next borrower gets the connection that was used last.
+    // A check does not count as a use, and the next borrower gets the connection that was used last.
     connection.owner.pool?.moveBefore(
       connection.slot.item,
       (other) => other.connection?.state === "Idle" && other.connection.idleSince < connection.idleSince
     )
   }
 
-  /** Keeps the connections with this value for the borrowers that they have, until the reservation ends. */
+  /** Keeps the connections with this value for their present borrowers, until the reservation ends. */
   reserve(value: A): ReadonlyArray<PooledConnection<K, A>> {
     const connections = this.find(value)
     for (const connection of connections) this.#reserve(connection, 1)
     return connections
   }
 
-  /** Ends a reservation; returns those that others may share now. One without borrowers may just be being reset. */
+  /** Ends a reservation. Returns the connections that others may share now. A connection without borrowers may be in a reset. */
   unreserve(connections: ReadonlyArray<PooledConnection<K, A>>): ReadonlyArray<PooledConnection<K, A>> {
     for (const connection of connections) this.#reserve(connection, -1)
     return connections.filter((connection) => connection.leases.length > 0 && this.hasRoom(connection))
@@ -340,12 +342,12 @@ export class ConnectionStore<K, A> {
     this.keepRoom(connection)
   }
 
-  /** A connection is fit for less, or for nothing, from now on. */
+  /** Lowers the fitness of a connection, unless it is as low already. */
   worsen(connection: PooledConnection<K, A>, fitness: Fitness): void {
     if (worse[fitness].includes(connection.fitness)) connection.fitness = fitness
   }
 
-  /** Leases a connection to no other borrower: closes it now if it is idle, or when its last lease ends. */
+  /** Leases a connection to no further borrower. Closes it now if it is idle, or else when its last lease ends. */
   discard(connection: PooledConnection<K, A>, fitness: Exclude<Fitness, "Fit">): void {
     this.worsen(connection, fitness)
     this.#setProving(connection, false)
@@ -353,7 +355,7 @@ export class ConnectionStore<K, A> {
     else this.keepRoom(connection)
   }
 
-  /** Closes a connection: now if no lease holds it, or when its last lease ends. */
+  /** Closes a connection, now if it has no leases, or else when its last lease ends. */
   dismiss(connection: PooledConnection<K, A>): void {
     if (connection.leases.length === 0) return this.retire(connection)
     this.discard(connection, "Outgoing")
@@ -383,7 +385,7 @@ export class ConnectionStore<K, A> {
     this.#env.outbox.push({ _tag: "Close", connection })
   }
 
-  /** Closes an idle connection for another endpoint, if there is one; returns whether there was. */
+  /** Closes a connection for another endpoint. The result is `false` if there is no victim. */
   evict(victim: PooledConnection<K, A> | undefined): boolean {
     if (victim === undefined) return false
     this.#tally.evicted++
@@ -391,12 +393,12 @@ export class ConnectionStore<K, A> {
     return true
   }
 
-  /** Gives Effect's Pools their new size. */
+  /** Applies a changed `maxPerEndpoint` to Effect's Pools. */
   resize(): void {
     for (const { pool } of this.#endpoints) pool?.resize(this.#settings.maxPerEndpoint)
   }
 
-  /** Closes the idle connections that are over the caps, and evicts those that are held by standing leases. */
+  /** Closes the idle connections that are over the caps, and recalls those with standing leases that are. */
   trim(): void {
     for (const connection of this.idle()) {
       if (isOverCap(connection.owner, this, this.#settings)) this.retire(connection)
@@ -404,7 +406,10 @@ export class ConnectionStore<K, A> {
     this.#recallStanding()
   }
 
-  /** Has the connections with standing leases closed that are over the caps by themselves. Others come back without being asked. */
+  /**
+   * Discards as many connections with standing leases as are over the caps on their own. Other leased connections are returned
+   * soon.
+   */
   #recallStanding(): void {
     const { maxPerEndpoint, maxTotal } = this.#settings
     let ofPool = 0
@@ -417,7 +422,7 @@ export class ConnectionStore<K, A> {
     }
   }
 
-  /** Closes the idle connections above the minimum, which are the result. */
+  /** Closes the idle connections above the minimum, and returns them. */
   shrink(): ReadonlyArray<PooledConnection<K, A>> {
     return this.idle().filter((connection) => {
       if (connection.owner.connections.length <= this.#settings.minPerEndpoint) return false
@@ -433,8 +438,8 @@ export class ConnectionStore<K, A> {
   }
 
   /**
-   * Keeps the room of a connection away from borrowers for as long as it is not theirs. A leased connection without a borrower is on
-   * its way from one, and a reservation is for the borrowers that have it.
+   * Hides the free room of a connection from Effect's Pool while no further borrower may have it: during a check, while the
+   * connection is between two borrowers or reserved, and when it is not fit.
    */
   keepRoom(connection: PooledConnection<K, A>): void {
     if (this.#settings.concurrency > 1 && connection.slot.state === "Open") this.#keepRoom(connection)

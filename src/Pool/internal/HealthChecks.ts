@@ -27,7 +27,7 @@ export class HealthChecks<K, A> {
     this.#store = store
   }
 
-  /** Has a connection that a borrower has returned made ready for the next one. */
+  /** Resets a connection that its last borrower has returned. */
   reset(connection: PooledConnection<K, A>): void {
     this.#store.keepRoom(connection)
     this.#env.outbox.push({ _tag: "Check", connection, probe: "Reset" })
@@ -39,28 +39,28 @@ export class HealthChecks<K, A> {
     if (connection.check === "KeepAlive") this.#store.endCheck(connection)
   }
 
-  /** Checks those that have been idle for long; returns when the next one is to be. */
+  /** Checks the connections that have been idle for `keepalive`. Returns when the next check is due. */
   checkIdle(now: number): number {
     const { hasCheck, settings } = this.#env
     if (!hasCheck || settings.keepalive === Infinity) return Infinity
     const idle = this.#store.idle()
     for (const connection of idle) {
       if (connection.state !== "Idle" || now < this.#store.checkAt(connection)) continue
-      // One that is too old to be leased is closed, not checked: left idle, it would be due for its check all the time.
+      // A connection that is too old is closed instead of checked. Otherwise its check would stay due.
       if (this.#store.isFresh(connection, now)) this.#check(connection)
       else this.#store.retireStale(connection)
     }
     return nextSweep(idle, (connection) => this.#store.checkAt(connection), now)
   }
 
-  /** Checks an idle connection; it is not leased meanwhile. */
+  /** Checks an idle connection, which is not leased during the check. */
   #check(connection: PooledConnection<K, A>): void {
     this.#store.beginCheck(connection)
     this.#env.outbox.push({ _tag: "Check", connection, probe: "KeepAlive" })
   }
 }
 
-/** What a hook has failed with. */
+/** The failure of a hook. */
 export interface HookFailure {
   readonly error: unknown
 }
@@ -71,13 +71,13 @@ export type Hook<A> = (connection: A, label: string, onBehalf: OnBehalf) => Effe
 /** The shortest time between two reports of one hook and endpoint, in milliseconds. */
 const interval = 60_000
 
-/** So many endpoints are remembered at most, because keys may come from outside. */
+/** The most endpoints whose reports are remembered. Keys may come from outside the program. */
 const mostRemembered = 256
 
-/** Reports failures of hooks: no borrower sees them, and each costs a connection. `now` is a time in milliseconds. */
+/** Reports failures of hooks, which close connections and are seen by no borrower. `now` returns a time in milliseconds. */
 export class HookReports {
   readonly #now: () => number
-  /** When each hook and endpoint was last reported, the longest ago first. */
+  /** When each pair of a hook and an endpoint was last reported, the oldest report first. */
   readonly #last = new Map<string, number>()
 
   constructor(now: () => number) {
@@ -113,11 +113,11 @@ interface HookEnvironment<R> {
   readonly reports: HookReports
 }
 
-/** Runs what a hook or a check does, for at most `connectTimeout`. */
+/** Runs the effect of a hook or a check for at most `connectTimeout`. */
 const bounded = <E, R>(effect: Effect.Effect<void, E, R>, { connectTimeout, context }: HookEnvironment<R>) =>
   Effect.provideContext(supervised(effect, { within: connectTimeout, patience: Duration.zero }), context)
 
-/** Whether an effect on a connection succeeds in time, however it fails. */
+/** Makes a probe of an effect. The probe is `false` if the effect fails, dies or takes too long. */
 export const probeOf = <A, E, R>(
   what: string,
   probe: ((connection: A) => Effect.Effect<void, E, R>) | undefined,
@@ -128,7 +128,7 @@ export const probeOf = <A, E, R>(
     return Effect.map(bounded(run, environment), (exit) => exit !== undefined && Exit.isSuccess(exit))
   })
 
-/** A hook of a pool, if it has one. */
+/** Makes a hook that reports its failures, or `undefined` if the pool has no such hook. */
 export const hookOf = <A, E, R>(
   name: string,
   hook: ((connection: A) => Effect.Effect<void, E, R>) | undefined,
@@ -144,48 +144,49 @@ export const hookOf = <A, E, R>(
     })
   })
 
-/** No turn: the connection has to be heard of before it is leased again. */
+/** The value of `aliveIn` of a connection whose next borrower has to let the event loop turn first. */
 const unheard = -1
 
-/** A pool that sees nothing for so long, in milliseconds, may have been kept from it: the loop has stalled, or slept. */
+/** After this time without a returned connection, in milliseconds, the event loop may have been blocked or asleep. */
 const stall = 5
 
-/** A connection that dies so soon after an answer, in milliseconds, was ended together with it. */
+/** A connection that dies within this time after an answer, in milliseconds, was ended by the server together with the answer. */
 const together = 20
 
 /**
- * So many leases have to find a connection alive a turn after an answer before its endpoint is trusted again. A server that ends
- * each connection after some hundreds of answers must not be trusted in between.
+ * How many leases have to find their connection alive, a turn after an answer, before its endpoint is trusted again. A server that
+ * ends each connection after some hundreds of answers must not become trusted in between.
  */
 const doubts = 10_000
 
 const isTurning = <K, A>(lease: Lease<K, A> | undefined): boolean => lease !== undefined && lease.turn !== "None"
 
 /**
- * Knows which connections may have died unnoticed.
+ * Decides which connections may have died before the pool has noticed it.
  *
  * **Details**
  *
- * The kernel learns first that a connection has ended. The event loop reports that, and the connector's `closed` and `isReusable`
- * pass it on. Between a return and the next lease in the same step or millisecond there is no time for a report. In all other cases a
- * connection may be dead although nothing says so, and its next borrower lets the event loop turn before it uses the connection.
+ * When a connection ends, the kernel notices it first. The event loop reads it from the kernel, and the connector's `closed` and
+ * `isReusable` report it to the pool. A connection that was returned in the same step or millisecond needs no further report. Any
+ * other connection may be dead although nothing was reported, so its next borrower lets the event loop turn before it uses the
+ * connection.
  */
 export class Liveness<K, A> {
   readonly #hasNews: boolean
   #activeAt = 0
   #stalledIn = unheard
 
-  /** `hasNews`: the connector can say that a connection has died. Where it cannot, there is nothing to wait for. */
+  /** `hasNews`: the connector can report that a connection has died. Otherwise a turn of the event loop reveals nothing. */
   constructor(hasNews: boolean) {
     this.#hasNews = hasNews
   }
 
-  /** Whether a connection that is to be leased at `now` may have died unseen. */
+  /** Whether a connection that is leased at `now` may have died before the event loop has reported it. */
   isUnseen({ aliveIn, leases, provenAt, state }: PooledConnection<K, A>, now: number): boolean {
     if (!this.#hasNews) return false
     if (state === "Idle") return aliveIn === unheard || provenAt !== now
     if (aliveIn === unheard || leases.length === 0) return aliveIn === unheard
-    // What one of its borrowers waits to hear, the next has not heard either, and must not overtake it.
+    // If the last borrower of a shared connection waits for a turn, so does the next one, which must not overtake it.
     return isTurning(leases.at(-1)) || aliveIn !== loopTurns.last && this.#isStalled(now)
   }
 
@@ -194,7 +195,7 @@ export class Liveness<K, A> {
     if (this.#hasNews) connection.aliveIn = loopTurns.note()
   }
 
-  /** A borrower gives a connection back that it went on with. */
+  /** A borrower returns a connection that it has used. */
   returned(connection: PooledConnection<K, A>, succeeded: boolean, now: number): void {
     connection.provenAt = now
     if (!this.#hasNews) return
@@ -204,14 +205,17 @@ export class Liveness<K, A> {
     connection.aliveIn = succeeded && !isStalled && connection.owner.doubt === 0 ? loopTurns.note() : unheard
   }
 
-  /** A borrower gives a connection back before it has heard of it. The next one gets it in the same step, and has to hear of it itself. */
+  /**
+   * A borrower returns a connection before its turn of the event loop is over. So the next borrower has to wait for a turn as well.
+   */
   leftUnheard(connection: PooledConnection<K, A>): void {
     connection.aliveIn = unheard
   }
 
   /**
-   * For how many milliseconds more than a turn a connection has to be heard of: the end that a server sends right after its answer
-   * comes late where that server does not get the processor. Who has ended one after so many answers ends the next one as well.
+   * For how many milliseconds, besides a turn, a borrower has to wait before it uses a connection. A busy server may send the end
+   * of a connection some time after its last answer. If it has ended another connection after the same number of answers, the
+   * borrower waits for that end.
    */
   holdOf({ answers, owner, provenAt }: PooledConnection<K, A>, now: number): number {
     return answers > 0 && answers === owner.endsAfter ? Math.max(together - (now - provenAt), 0) : 0
@@ -238,18 +242,19 @@ export class Liveness<K, A> {
 }
 
 /**
- * So often the loop turns. The first immediate may be part of the turn in which it was asked for; before the second the loop has
- * read what the kernel had; before the third it has read the end that follows a farewell, as of a database that shuts down.
+ * The number of immediates for which a borrower waits. The first may run in the turn in which it was scheduled. Before the second,
+ * the loop has read the data that the kernel had. Before the third, it has also read the end of a connection that followed such
+ * data, as when a database shuts down.
  */
 const turns = 3
 
-/** Continues borrowers when the loop has turned since they came. Those that come in one turn share its immediates. */
+/** Resumes borrowers when the event loop has turned since they began to wait. Those that begin in one turn share its immediates. */
 export class TurnWaits<K, A> {
   readonly #env: Environment<K, A>
   readonly #resumeQueue: ResumeQueue<K, A>
   readonly #liveness: Liveness<K, A>
   readonly #store: ConnectionStore<K, A>
-  /** Those that have come since the last immediate. */
+  /** The borrowers that have begun to wait since the last immediate. */
   #batch: Array<Lease<K, A>> | undefined
 
   constructor(
@@ -264,7 +269,7 @@ export class TurnWaits<K, A> {
     this.#store = store
   }
 
-  /** Has a borrow go on when the event loop has turned. */
+  /** Resumes a borrow when the event loop has turned. */
   add(lease: Lease<K, A>): undefined {
     lease.turn = "UnderWay"
     if (this.#batch === undefined) this.#begin()
@@ -309,7 +314,7 @@ export class TurnWaits<K, A> {
   #end({ lease, resume }: Pick<Lease<K, A>, "resume"> & { readonly lease: Lease<K, A> }): void {
     const { connection } = lease
     const wake = () => {
-      // One that was interrupted meanwhile has given its connection back; one that was woken may wait for another by now.
+      // An interrupted borrow has no connection any more. A borrow that was resumed before may wait for another connection now.
       if (lease.connection !== undefined && lease.resume === resume) this.wake(lease)
     }
     const hold = connection === undefined ? 0 : this.#liveness.holdOf(connection, this.#env.clock.now())

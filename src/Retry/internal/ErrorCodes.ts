@@ -1,5 +1,6 @@
 /**
- * The meaning of each code, and the failure that a code stands for. `ErrorClassifiers` reads these tables.
+ * The meaning of each error code, as tables: system codes of Node, HTTP status codes, SQLSTATEs and the like. `ErrorClassifiers`
+ * finds the code in an error and looks it up here.
  *
  * @since 0.1.0
  */

@@ -1,5 +1,5 @@
 /**
- * Keeps an instance awake until its idle connections are closed.
+ * Delays the end of an invocation, so that the platform does not freeze the instance before its idle connections are closed.
  *
  * @since 0.1.0
  */
@@ -14,24 +14,24 @@ import { sleepUnref } from "../../internal/Timer.ts"
 import * as PoolRegistry from "../../Pool/PoolRegistry.ts"
 
 interface Hold {
-  /** On the monotonic clock, in milliseconds. */
+  /** When idle connections are closed, in milliseconds of the monotonic clock. */
   readonly deadline: number
-  /** Done when another request keeps the instance awake for the same pool, for as long or longer. */
+  /** Done when another request with the same or a later deadline takes over the hold for this pool. */
   readonly replaced: Deferred.Deferred<void>
 }
 
 const monotonic = Effect.map(Clock.Clock, monotonicMillis)
 
 /**
- * Keeps one instance awake, separately for each of its pools. If several requests used the same pool, the one with the latest
- * deadline keeps the instance awake for it.
+ * The holds of one instance: at most one for each pool. If several requests used the same pool, the request with the latest
+ * deadline holds the instance for that pool, and the others end.
  */
 export class IdleHold {
   readonly #current = new WeakMap<PoolRegistry.RegisteredPool, Hold>()
 
   /**
-   * Completes when the pool has no connection, or when another request keeps the instance awake for it. After `millis`, idle
-   * connections are closed, which may take up to `grace`.
+   * Completes when the pool has no connection, or when another request takes over the hold for this pool. After `millis`, the idle
+   * connections of the pool are closed, which may take up to `grace`.
    */
   hold(
     pool: PoolRegistry.RegisteredPool,

@@ -1,5 +1,6 @@
 /**
- * Handles SIGTERM in all threads.
+ * Handles SIGTERM in all threads, for handlers on a platform. `MainProgram` listens to signals too, for programs that run as the
+ * main fiber of a process.
  *
  * Signals reach only the main thread, and end the process if there is no listener. So the main thread notifies the workers,
  * waits for them, and ends the process when all have closed their resources.

@@ -6,15 +6,15 @@
 
 import type * as Duration from "effect/Duration"
 
-/** A command that was sent. */
+/** A command that was given to the driver. */
 export interface Sent {
   /** The tick in which it was sent. */
   readonly tick: number
-  /** Fails the caller because its time is over. */
+  /** Fails the caller, because the time limit of the command has passed. */
   readonly expire: (after: Duration.Duration, isSilent: boolean) => void
-  /** It was answered, or never sent after all. */
+  /** The server has answered the command, or the command was withdrawn before it was sent. */
   isSettled: boolean
-  /** Its caller has failed because its time is over. */
+  /** The time limit of the command has passed, and its caller has failed. */
   isExpired: boolean
 }
 
@@ -23,8 +23,8 @@ export interface Sent {
  *
  * **Details**
  *
- * Time is counted in ticks of the owner, so that neither a clock nor a timer is needed for a command, and an event loop that stood still
- * does not end commands whose answers have arrived meanwhile.
+ * Time is counted in ticks of the owner, so no command needs a clock or a timer of its own. While the event loop is blocked there
+ * are no ticks, so answers that arrive in that time are not too late.
  */
 export class Pending {
   #queue: Array<Sent> = []
@@ -35,17 +35,17 @@ export class Pending {
   #count = 0
   #sent = 0
 
-  /** How many there are. */
+  /** The number of commands without an answer. */
   get count(): number {
     return this.#count
   }
 
-  /** How many have been sent in all. */
+  /** The number of all commands so far. */
   get sent(): number {
     return this.#sent
   }
 
-  /** Whether the time of one is over and nothing was answered since it was sent. */
+  /** Whether the time limit of the oldest command has passed, and the server has answered no command since it was sent. */
   get hasExpired(): boolean {
     const first = this.#queue[this.#head]
     return first?.isExpired === true && this.#isSilentSince(first)
@@ -75,8 +75,8 @@ export class Pending {
   }
 
   /**
-   * One tick later: the commands that have waited for more than `limit` ticks. If nothing was answered since the oldest of them was sent,
-   * the connection is silent, and all commands are over.
+   * Counts one tick. Returns the commands that have waited for more than `limit` ticks. If the server has answered nothing since
+   * the oldest of these was sent, the connection is silent, and all commands expire.
    */
   tick(limit: number): { readonly expired: ReadonlyArray<Sent>; readonly isSilent: boolean } {
     this.#tick++
