@@ -37,7 +37,7 @@ export interface Options {
   readonly errorThreshold?: number | undefined
   /**
    * The limit of resident memory in bytes: a whole number of at least 1, or `Infinity`. Near the limit the level rises, and at
-   * the limit the gate refuses. The limit of the container applies too; the one that is nearer counts.
+   * the limit the gate refuses. The limit of the container applies too, and the limit that is nearer to its own usage counts.
    *
    * @default Infinity, with which only the container's limit counts
    */

@@ -28,7 +28,7 @@ export class RemoteError extends TaggedError("RemoteError")<{
   readonly method: string
   /** A whole number: -32768 to -32000 are reserved by the protocol, all others are the application's. */
   readonly code: number
-  /** The server's text, with up to `maxLineBytes` bytes. The message has its first 200 characters. */
+  /** The server's text, with up to `maxLineBytes` bytes. The message of this error has the first 200 characters of the text. */
   readonly text: string
   /** Further data of the server; `undefined` if there is none. */
   readonly data: unknown
@@ -110,7 +110,7 @@ export class LineTooLong extends TaggedError("LineTooLong")<{
 export class UnattributedError extends TaggedError("UnattributedError")<{
   /** A whole number: -32700 for what is no JSON, -32600 for what is no request. */
   readonly code: number
-  /** The server's text, with up to `maxLineBytes` bytes. The message has its first 200 characters. */
+  /** The server's text, with up to `maxLineBytes` bytes. The message of this error has the first 200 characters of the text. */
   readonly text: string
   /** Further data of the server; `undefined` if there is none. */
   readonly data: unknown

@@ -1,5 +1,5 @@
 /**
- * Closing, which must not cost a slot although a finalizer never ends.
+ * Closes connections. A finalizer that never ends must not take a slot for ever.
  *
  * @since 0.1.0
  */
@@ -15,13 +15,13 @@ import { awaitWithin } from "../../internal/Timeout.ts"
 import { report } from "../../internal/UnhandledLog.ts"
 import type { CloseEvents, PooledConnection } from "./PoolState.ts"
 
-/** A connector keeps the deadline itself; this is what it may take longer for the last steps. */
+/** The time after `closeTimeout` for the last steps of a finalizer. Connectors observe `closeTimeout` themselves. */
 const grace = Duration.millis(500)
 
-/** How long closing may take before it is left behind. */
+/** How long a finalizer may take before it is left behind. */
 export const patienceOf = (closeTimeout: Duration.Duration): Duration.Duration => Duration.sum(closeTimeout, grace)
 
-/** Says that something of a connector died where no borrower could receive it. */
+/** Reports a defect of a connector's function that no borrower can receive. */
 export const reportDefects = (what: string) => <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.tapCauseIf(
     effect,
@@ -44,7 +44,7 @@ interface CloseOptions extends CloseTimeoutSource, Pick<CloseEvents, "leftBehind
   readonly label: string
 }
 
-/** Waits for a fiber that closes a connection. One that does not end in time is reported, and counts as left behind. */
+/** Waits for a fiber that closes a connection. A fiber that does not end in time is reported and counts as left behind. */
 const awaitClosed = (
   closing: Fiber.Fiber<unknown>,
   { closeTimeout, label, leftBehind }: CloseOptions
@@ -59,7 +59,7 @@ const awaitClosed = (
 }
 
 /**
- * Runs an effect that closes a connection. One that does not end within `closeTimeout` and a moment is left behind and
+ * Runs an effect that closes a connection. If it does not end within `closeTimeout` and half a second, it is left behind and
  * reported.
  */
 export const closeWithin = <R>(
@@ -80,9 +80,9 @@ export const closeWithin = <R>(
 export type Closer = <K, A>(connection: PooledConnection<K, A>, events: CloseEvents) => Fiber.Fiber<void>
 
 /**
- * Makes what closes the connections of a pool, in fibers that are never interrupted and that end when that is done or is left
- * behind. If closing hangs, the slot is freed all the same, and a permit of the budget is given back: it would be lost for ever. The
- * entry in the ledger stays until closing ends.
+ * Makes the function that closes the connections of a pool. Its fibers are never interrupted. Each ends when its connection is
+ * closed or the finalizer was left behind. A finalizer that was left behind keeps its entry in the ledger. Its slot and its permit
+ * of the budget are freed, because they would be lost for ever.
  */
 export const closerIn = (context: Context.Context<never>, settings: CloseTimeoutSource): Closer => {
   const fork = Effect.runForkWith(context)
@@ -94,7 +94,7 @@ export const closerIn = (context: Context.Context<never>, settings: CloseTimeout
       Effect.catchCause(reportFailure(owner.label))
     )
     const closing = forkClosing(closeAll, { uninterruptible: true })
-    // Most finalizers only tell a socket to end, and are done by now.
+    // Most finalizers only end a socket, and have ended by now.
     if (closing.pollUnsafe() !== undefined) return closing
     const isClosed = awaitClosed(closing, { closeTimeout: settings.closeTimeout, label: owner.label, leftBehind })
     return fork(

@@ -1,5 +1,5 @@
 /**
- * What a pool reports: snapshots, errors with the numbers that explain them, and log messages.
+ * The reports of a pool: snapshots, errors with the numbers that explain them, and log messages.
  *
  * @since 0.1.0
  */
@@ -64,7 +64,7 @@ export const statsOf = <K, A>(
   }
 }
 
-/** The attributes of a span that concerns a pool and an endpoint. A pool without a name is named by its endpoint. */
+/** The attributes of a span of a pool and an endpoint. For a pool without a name, the endpoint's text is the name. */
 export const spanAttributes = (name: string | undefined, label: string): Record<string, string> => ({
   "db.client.connection.pool.name": name ?? label,
   "sluice.pool.endpoint": label
@@ -72,7 +72,7 @@ export const spanAttributes = (name: string | undefined, label: string): Record<
 
 export const spanOf = <K, A>(lease: Lease<K, A>): string | undefined => spanNameIn(lease.context)
 
-/** What is leased, at most so much of it, for the monitor's ledger. */
+/** The leases that are held, at most `most` of them, for the monitor's ledger. */
 export const heldLeases = function*<K, A>(
   connections: Iterable<PooledConnection<K, A>>,
   most: number
@@ -86,7 +86,7 @@ export const heldLeases = function*<K, A>(
   }
 }
 
-/** Who has held these connections for the longest, at most `most`: first those that are to return them soon. */
+/** The borrowers that have held these connections for the longest, at most `most`. Those with standing leases come last. */
 export const longestHolders = <K, A>(
   connections: Iterable<PooledConnection<K, A>>,
   now: number,
@@ -116,20 +116,22 @@ const stalledBy = <K, A>(lease: Lease<K, A>, context: TimeoutContext<K, A>): Poo
   return isFull ? "EndpointCap" : "TotalCap"
 }
 
-/** What the errors of one moment have in common. A crowd whose time is up together looks through the holders once. */
+/**
+ * The facts that the errors of one moment share, so that the holders are searched once for all borrowers that time out together.
+ */
 export interface TimeoutContext<K, A> {
   readonly settings: Settings
   readonly pool: PoolError.Counts
   readonly isSuspended: boolean
-  /** What keeps the gate from letting a dial in, if something does. */
+  /** The reason for which the monitor's gate admits no dial, if there is one. */
   readonly obstacle: (label: string) => unknown
-  /** Whether a dial to an endpoint has begun, past the gate. */
+  /** Whether a dial of an endpoint is connecting, after the gate. */
   readonly isDialing: (endpoint: PoolEndpoint<K, A>) => boolean
-  /** Who has held connections for the longest: those of an endpoint, or of the pool. */
+  /** The borrowers that have held connections for the longest: those of an endpoint, or of the pool. */
   readonly holders: (endpoint: PoolEndpoint<K, A> | undefined) => ReadonlyArray<PoolError.Holder>
 }
 
-/** The moment in which a pool has these connections, idle and leased. */
+/** Makes the context of one moment. `all` returns the idle and the leased connections of the pool. */
 export const timeoutContextOf = <K, A>(
   { now, ...shared }: Omit<TimeoutContext<K, A>, "holders"> & { readonly now: number },
   all: () => Iterable<PooledConnection<K, A>>
@@ -225,7 +227,7 @@ export const leaseExpired = <K, A>(lease: Lease<K, A>, { maxLease }: Settings): 
     })
   )
 
-/** Why a borrow cannot even wait, if so. */
+/** The error of a borrow that may not wait, if so. */
 export const refusal = <K, A>(
   endpoint: PoolEndpoint<K, A>,
   status: Status,
@@ -240,7 +242,7 @@ export const refusal = <K, A>(
 const borrowerOf = <K, A>(lease: Lease<K, A>): string =>
   [spanOf(lease), lease.site?.text].filter((part) => part !== undefined).join(" ") || "a borrower without a span"
 
-/** What a lease is to the monitor: a leak, or the end of what was taken for one. */
+/** A report to the monitor: a lease that is held for too long or is lost, or the return of a lease that was reported. */
 export const leakOf = <K, A>(lease: Lease<K, A>, what: "Held" | "Returned" | "Lost", millis: number): LeakFacts => ({
   _tag: what,
   kind: "Lease",
@@ -250,7 +252,9 @@ export const leakOf = <K, A>(lease: Lease<K, A>, what: "Held" | "Returned" | "Lo
   age: Duration.millis(millis)
 })
 
-/** Warns of a nested borrow that may wait for itself, once for each place in the program. Those without one are one place. */
+/**
+ * Warns of a nested borrow that may wait for itself, once for each place in the program. All borrows of unknown places share one.
+ */
 export const nestedOnce = (fork: (effect: Effect.Effect<void>) => unknown) => {
   const warned = new Set<string | undefined>()
   return <K, A>(lease: Lease<K, A>): void => {
@@ -268,14 +272,14 @@ export const nestedOnce = (fork: (effect: Effect.Effect<void>) => unknown) => {
 
 type Counted = "connections" | "descriptors"
 
-/** A pool as the warning names it. */
+/** The name and the cap of a pool, for a warning. */
 export interface NamedPool {
-  /** It is asked for only where there is something to say. */
+  /** Called only if there is a warning. */
   readonly name: () => string
   readonly maxTotal: number
 }
 
-/** What the gate admits of a resource, if that is below the cap. */
+/** A text with the amount of a resource that the gate admits, if that is below the cap of the pool. */
 const shortfall = (maxTotal: number, resource: Counted, usage: Usage, headroom: number): ReadonlyArray<string> => {
   const { limit } = usage[resource]
   if (limit._tag !== "Known" || limit.value - headroom >= maxTotal) return []
@@ -285,7 +289,7 @@ const shortfall = (maxTotal: number, resource: Counted, usage: Usage, headroom: 
   return [`${Math.max(limit.value - headroom, 0)} ${resource} (${origin})`]
 }
 
-/** What has to be said of a pool with this cap, or `undefined` where the gate admits as much. */
+/** The warning for a pool whose cap is above what the gate admits, or `undefined`. */
 const warningOf = ({ maxTotal, name }: NamedPool, usage: Usage, headroom: number): string | undefined => {
   const limits = [
     ...shortfall(maxTotal, "connections", usage, 0),
@@ -299,14 +303,14 @@ const warningOf = ({ maxTotal, name }: NamedPool, usage: Usage, headroom: number
       "the pool cannot open as many connections as it may"
 }
 
-/** Descriptors of the limit that the gate keeps free: what it says of a request that is larger than the limit. */
+/** The number of descriptors that the gate keeps free. The refusal of a request that is larger than the limit has this number. */
 const headroomOf = ({ reserve }: ResourceMonitor["Service"], { descriptors }: Usage): number => {
   if (descriptors.limit._tag !== "Known") return 0
   const refusal = reserve.unsafe?.obstacle?.({ label: "a pool", descriptors: descriptors.limit.value + 1 })
   return refusal?.resource === "descriptors" ? refusal.headroom : 0
 }
 
-/** Warns in the log where the gate admits fewer connections than the pool may open. */
+/** Logs a warning if the gate admits fewer connections than the pool may open. */
 export const warnAbove = (pool: NamedPool, monitor: ResourceMonitor["Service"]): Effect.Effect<void> =>
   Effect.flatMap(monitor.usage, (usage) => {
     const warning = warningOf(pool, usage, headroomOf(monitor, usage))

@@ -49,8 +49,8 @@ export interface Driver<in out K, in out A> extends PoolAccess<K, A> {
 }
 
 /**
- * Waits for the death of connections, if the connector notices it. Where `closed` fails nothing is known of a connection, which is
- * as good as one of a connector without it. That is reported once: it fails for one connection as it does for the next.
+ * Waits for the death of connections, if the connector has `closed`. If `closed` fails, deaths are not noticed, as with a connector
+ * without `closed`. The failure is reported once for a pool, because it is most often the same for each connection.
  */
 const watchOf = <K, A, E, R>(
   { closed }: Connector<K, A, E, R>,
@@ -72,7 +72,7 @@ const closedHasFailed =
   "ConnectionPool: closed of a connector has failed, so that the death of a connection is not noticed any " +
   "more: only checks and its use find it. This is reported once for a pool"
 
-/** Where `isReusable` throws, the state of the connection is unknown, so that it is not leased again. */
+/** The connector's `isReusable`. If it throws, the state of the connection is unknown, so the connection is not leased again. */
 const reusableOf = <K, A, E, R>(
   { isReusable }: Connector<K, A, E, R>,
   fork: (effect: Effect.Effect<unknown>) => unknown
@@ -86,7 +86,7 @@ const reusableOf = <K, A, E, R>(
     }
   })
 
-/** What the commands of a core start. */
+/** The effects that commands of a core start. */
 export interface CommandEffects<K, A> {
   readonly slotHolders: SlotHolders<K, A>
   readonly fork: <B>(effect: Effect.Effect<B>) => Fiber.Fiber<B>
@@ -98,7 +98,7 @@ export interface CommandEffects<K, A> {
   readonly warnNested: (lease: Lease<K, A>) => void
 }
 
-/** Runs the commands of a core, and reports what comes of them to it as events. */
+/** Runs the commands of a core, and reports their results to the core as events. */
 export class CommandRunner<K, A> {
   readonly #effects: CommandEffects<K, A>
 
@@ -154,7 +154,7 @@ export class CommandRunner<K, A> {
   }
 }
 
-/** Wires a pool: its core, and what runs the core's effects in the context of the pool. */
+/** Makes a pool: its core, and the functions that run the core's commands in the context of the pool. */
 export const makeDriver = <K, A, E, R>(
   options: Options<K, A, E, R>,
   settings: Settings,
@@ -163,7 +163,7 @@ export const makeDriver = <K, A, E, R>(
   const random = Context.get(context, Random.Random)
   const monitor = Context.get(context, ResourceMonitor)
   const { connector, hooks } = options
-  // The borrower's scope and span are none of the pool's: what the pool starts lives as long as the pool.
+  // Fibers of the pool run in the pool's context, and not in that of a borrower, whose scope and span may end earlier.
   const fork = Effect.runForkWith(context)
   const forkOpening = Effect.runForkWith(openingContext(context, settings))
   const dispatcher = Context.get(context, Scheduler.Scheduler).makeDispatcher()
@@ -221,8 +221,8 @@ export const makeDriver = <K, A, E, R>(
 }
 
 /**
- * Makes the drain of a pool, which may be called many times and at once. Each call has its own deadline, after which it
- * forces, and completes when everything is closed.
+ * Makes the drain of a pool. It may be called several times, also concurrently. After its own deadline, each call closes the
+ * connections that are still leased. All calls complete when every connection is closed.
  */
 export const makeDrain = <K, A>(core: PoolCore<K, A>): (timeout: number) => Effect.Effect<void> => {
   const emptied = Deferred.makeUnsafe<void>()
@@ -237,7 +237,7 @@ export const makeDrain = <K, A>(core: PoolCore<K, A>): (timeout: number) => Effe
   return (timeout) =>
     Effect.gen(function*() {
       yield* start
-      // A finalizer is uninterruptible, and so would be the wait that the timeout has to end.
+      // In a finalizer, which is uninterruptible, the timeout could not end the wait otherwise.
       yield* timeoutOrElse(Effect.interruptible(Deferred.await(emptied)), {
         duration: Duration.millis(timeout),
         orElse: () => Effect.sync(() => core.force())

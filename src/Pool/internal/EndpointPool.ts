@@ -1,14 +1,14 @@
 /**
- * Effect's `Pool` of one endpoint. It holds and leases the endpoint's connections; everything around that is decided elsewhere.
+ * Effect's `Pool` of one endpoint. It holds the endpoint's connections and leases them. All decisions are made by `PoolCore`.
  *
  * **Details**
  *
  * `acquire` makes an item at once, and the connection is opened in the item's own scope, so that a slow connect holds up no other.
  * An idle connection is an available item. `Pool.use` and `Pool.get` lease it, count its borrowers, and return it.
  *
- * Everything here takes one step: no fiber can run in between. Effect's own functions do too when the fiber that runs them does not
- * yield, so they are run on a scheduler that is drained on the spot. The fields of `Pool.State` and `PoolItem` that this relies on
- * are pinned by `test/Pool/EffectPoolContract.test.ts`.
+ * Each function here takes one step, in which no other fiber can run. Effect's own functions take one step too if their fiber does
+ * not yield, so they run on a scheduler that is drained at once. `test/Pool/EffectPoolContract.test.ts` pins the fields of
+ * `Pool.State` and `PoolItem` that this module uses.
  *
  * @since 0.1.0
  */
@@ -23,16 +23,16 @@ import * as Scope from "effect/Scope"
 
 type Release<H> = (holder: H, exit: Exit.Exit<unknown, unknown>) => void
 
-/** How Effect's Pools keep their items: one for all endpoints. No fiber of it runs; the owner of the Pools sweeps them. */
+/** The strategy of Effect's Pools. All endpoints share one. It runs no fiber, because `PoolCore` closes old connections. */
 export interface Strategy<H, C> extends Pool.Strategy<Item<H, C>, never> {
-  /** From when on an item is too old to be leased. */
+  /** When an item becomes too old to be leased. */
   readonly expiresAt: (item: Item<H, C>) => number
 }
 
 export interface StrategyOptions<H, C> extends Pick<Strategy<H, C>, "expiresAt"> {
   /** Several borrowers may share an item. */
   readonly isShared: boolean
-  /** The borrow of this holder ends, and with it its lease, which this has to end or to leave to another borrower. */
+  /** Called when the borrow of a holder ends. It has to end the lease of the item, or leave that lease to the next borrower. */
   readonly released: Release<H>
 }
 
@@ -46,17 +46,19 @@ export const makeStrategy = <H, C>({ expiresAt, isShared, released }: StrategyOp
   expiresAt
 })
 
-/** What Effect's `Pool` has for one connection, from before its connect on. `H` holds a lease of it, `C` is the open connection. */
+/**
+ * The item of one connection in an Effect `Pool`. It is made before the connect. `H` is the holder of a lease, `C` the connection.
+ */
 export class Item<H, C = unknown> {
   /** The scope of the connection. Effect closes it at the end of the pool, unless the item was removed before. */
   readonly scope: Scope.Closeable
-  /** What the lease that begins now, or the only one, belongs to. It is not kept after that. */
+  /** The holder of the lease that begins now. It is removed when that lease has begun if the item is shared, or else at its end. */
   holder: H | undefined = undefined
   /** The connection, as soon as it is open. */
   connection: C | undefined = undefined
-  /** Keeps the room that is left away from borrowers. */
+  /** Hides the free room of the item from borrowers. */
   reservation: Reservation | undefined = undefined
-  /** The end of a lease does nothing then. */
+  /** The item was removed. The end of a lease does nothing after that. */
   isRemoved = false
   #own: Pool.PoolItem<Item<H, C>, never> | undefined
   #back: Effect.Effect<void> = Effect.void
@@ -65,36 +67,36 @@ export class Item<H, C = unknown> {
     this.scope = scope
   }
 
-  /** Effect's record of it. */
+  /** Effect's record of this item. */
   get own(): Pool.PoolItem<Item<H, C>, never> {
     if (this.#own === undefined) throw new Error("Effect's Pool has not acquired this item")
     return this.#own
   }
 
-  /** Leases of it, those of a dial and of a check included. */
+  /** The number of leases of the item. Those of a dial and of a check are included. */
   get leases(): number {
     return this.own.refCount
   }
 
-  /** Ends one lease. */
+  /** The effect that ends one lease. */
   get back(): Effect.Effect<void> {
     return this.isRemoved ? Effect.void : this.#back
   }
 
-  /** Puts our release in the place of Effect's, which stays as `back`. Effect reads the field when a lease begins. */
+  /** Replaces Effect's `release` of the item by ours. Effect's stays as `back`. Effect reads the field when a lease begins. */
   adopt(own: Pool.PoolItem<Item<H, C>, never>, released: Release<H>, isShared: boolean): void {
     this.#own = own
     this.#back = own.release(Exit.void)
     const { finalizer } = own
-    // A Pool that closes puts its own around this one and waits for it, so that `remove` cannot replace it.
+    // A Pool that closes wraps this finalizer and waits for it, so `remove` cannot replace the finalizer then.
     own.finalizer = Effect.suspend(() => this.isRemoved ? Effect.void : finalizer)
     const end = (holder: H | undefined, exit: Exit.Exit<unknown, unknown>) => {
       if (holder === undefined) return this.back
       released(holder, exit)
-      // Effect's type leaves out that `Pool.use` takes nothing for an answer, which spares it three operations.
+      // `Pool.use` accepts `undefined` here, which its type does not say, and runs three operations less.
       return undefined as unknown as Effect.Effect<void>
     }
-    // Several leases of one item are distinguished by the closure that each gets.
+    // Each lease of a shared item gets its own closure, which has its holder.
     const releaseOfOne = () => {
       const holder = this.#takeHolder()
       return (exit: Exit.Exit<unknown, unknown>) => end(holder, exit)
@@ -112,7 +114,7 @@ export class Item<H, C = unknown> {
 
 interface Reservation {
   readonly scope: Scope.Closeable
-  /** What Effect has counted too much for it. */
+  /** The amount by which Effect counts this reservation too high in `usage`. */
   readonly surplus: number
 }
 
@@ -121,7 +123,7 @@ const itemOf = <H, C>({ exit }: Pool.PoolItem<Item<H, C>, never>): Item<H, C> =>
   throw new Error("an item of Effect's Pool was not acquired", { cause: exit })
 }
 
-/** One scheduler for all: what runs on it ends before the call returns. */
+/** The tasks of the scheduler `drained`. They run before the call that has scheduled them returns. */
 const tasks: Array<() => void> = []
 const drained: Scheduler.Scheduler = {
   executionMode: "sync",
@@ -131,7 +133,7 @@ const drained: Scheduler.Scheduler = {
 
 const runDrained = Effect.runForkWith(Context.make(Scheduler.Scheduler, drained))
 
-/** Runs an effect, and the fibers that it forks, in this step. */
+/** Runs an effect, and the fibers that the effect forks, in this step. */
 const runNow = <A>(effect: Effect.Effect<A>): A => {
   const fiber = runDrained(effect)
   for (let task = tasks.shift(); task !== undefined; task = tasks.shift()) task()
@@ -140,15 +142,15 @@ const runNow = <A>(effect: Effect.Effect<A>): A => {
   throw new Error("Effect's Pool did not do in one step what it was asked for", { cause: exit })
 }
 
-/** On a scheduler of Effect's a fiber yields after so many operations. */
+/** Effect's own scheduler. On it, a fiber yields after `maxOpsBeforeYield` operations. */
 const effects = Scheduler.MixedScheduler.prototype
 
-/** Operations of the run loop that a lease takes at most, until Effect has counted it. */
+/** The most operations of the run loop that Effect takes to count a lease. */
 const operations = 2
 
 /**
- * Whether a fiber may yield within the next operations. Then other fibers could run between a decision and what Effect's `Pool`
- * does about it, so that both have to happen in one step.
+ * Whether a fiber may yield within the next operations. Then other fibers could run between a decision of the pool and the lease of
+ * Effect's `Pool` that follows it, so the lease has to be made in the step of the decision.
  */
 export const mayYield = (fiber: Fiber.Fiber<unknown, unknown> | undefined): boolean => {
   if (fiber === undefined) return true
@@ -160,22 +162,22 @@ export const mayYield = (fiber: Fiber.Fiber<unknown, unknown> | undefined): bool
 }
 
 /**
- * Whether a running fiber was interrupted in the operation that it is in. It goes on with the interruption, and an effect that this
- * operation returns is not run.
+ * Whether a running fiber was interrupted during its present operation. The fiber does not run the effect that the operation
+ * returns, and ends with the interruption.
  */
 export const isInterrupted = (fiber: Fiber.Fiber<unknown, unknown>): boolean => {
-  // Effect's type leaves the field out; the contract test shows what it says.
+  // Effect's type does not have this field. The contract test shows its meaning.
   const { _deferredInterrupt } = fiber as Fiber.Fiber<unknown, unknown> & { readonly _deferredInterrupt?: boolean }
   return _deferredInterrupt === true
 }
 
-/** Effect counts the leases of all items together, and must be able to add `concurrency` to that. */
+/** The highest `concurrency` for Effect, which adds it to a count of all leases. The sum must stay an exact number. */
 const maxConcurrency = 2 ** 32
 
 export interface Options<H, C> {
   readonly max: number
   readonly concurrency: number
-  /** The time by which idle items age. */
+  /** The clock for the idle time of items. */
   readonly clock: Clock.Clock
   readonly strategy: Strategy<H, C>
 }
@@ -190,7 +192,7 @@ export class EndpointPool<H, C = unknown> {
     this.#clock = clock
     this.#concurrency = Math.min(concurrency, maxConcurrency)
     const making = Pool.makeWithStrategy<Item<H, C>, never, Scope.Scope>({
-      // Effect makes this scope, and what it makes can be closed.
+      // Effect makes this scope by `Scope.make`, so it can be closed.
       acquire: Effect.map(Effect.scope, (scope) => new Item<H, C>(scope as Scope.Closeable)),
       min: 0,
       max,
@@ -208,13 +210,13 @@ export class EndpointPool<H, C = unknown> {
     return this.#pool
   }
 
-  /** The item that the next borrower gets: of those with room, the one that came back last. */
+  /** The item that the next borrower gets: of the items with room, the one that was returned last. */
   get next(): Item<H, C> | undefined {
     const exit = this.#pool.state.availableHead?.exit
     return exit !== undefined && Exit.isSuccess(exit) ? exit.value : undefined
   }
 
-  /** The items with room, the one that came back first at first. The one that was yielded last may be leased or removed. */
+  /** The items with room, in the order in which they were returned. The item that was yielded last may be leased or removed. */
   *available(): Generator<Item<H, C>> {
     let own = this.#pool.state.availableTail
     while (own !== undefined) {
@@ -230,7 +232,7 @@ export class EndpointPool<H, C = unknown> {
     const { availableHead, availableTail, invalidated, items, usage } = state
     const size = items.size - invalidated.size
     if (size >= config.maxSize) throw new Error(`there are ${size} of ${config.maxSize} items`)
-    // Effect is shown a pool in full use, so that it makes an item beside those that are available.
+    // During the lease, the state says that the pool is in full use, so that Effect makes a new item although others are available.
     const fullUsage = size * this.#concurrency
     Object.assign(state, { availableHead: undefined, availableTail: undefined, usage: fullUsage })
     try {
@@ -248,7 +250,7 @@ export class EndpointPool<H, C = unknown> {
     const { own } = item
     if (!own.isAvailable) throw new Error("the item has no room")
     const head = state.availableHead
-    // Effect leases the head. A further one keeps its neighbours until Effect takes it out of the list.
+    // Effect leases the head. An item behind the head keeps its links until Effect removes it from the list.
     state.availableHead = own
     try {
       this.#lease()
@@ -263,8 +265,8 @@ export class EndpointPool<H, C = unknown> {
   }
 
   /**
-   * Ends one lease of an item. Effect's own release is an effect, which takes a third of the time of a borrow that waits for nothing.
-   * What that does where nothing else is to be done for an item is done here.
+   * Ends one lease of an item. Running Effect's release takes a third of the time of a borrow that does not wait. So the usual case
+   * is done here, with the same changes of the state.
    */
   release(item: Item<H, C>): void {
     const { invalidated, waiters } = this.#pool.state
@@ -286,7 +288,7 @@ export class EndpointPool<H, C = unknown> {
     state.availableHead = own
   }
 
-  /** Moves an available item in front of those that have been idle for longer. Effect puts one that comes back at the head. */
+  /** Moves the item at the head of the list behind those that were used later. Effect puts a returned item at the head. */
   moveBefore(item: Item<H, C>, isLongerIdle: (other: Item<H, C>) => boolean): void {
     const { state } = this.#pool
     const { own } = item
@@ -307,12 +309,12 @@ export class EndpointPool<H, C = unknown> {
     else next.availablePrevious = own
   }
 
-  /** Keeps the room that an item has left away from borrowers. With `concurrency` 1 its lease does. */
+  /** Hides the free room of an item from borrowers. With `concurrency` 1 a leased item has no free room. */
   reserve(item: Item<H, C>): void {
     if (this.#concurrency === 1 || item.reservation !== undefined) return
     const scope = Scope.makeUnsafe()
     runNow(Scope.provide(Pool.reserve(this.#pool, item), scope))
-    // A reserved item counts as full, whatever part of it is leased.
+    // Effect counts a reserved item as full, and adds that to its present leases.
     const surplus = Math.max(item.leases - 1, 0)
     this.#pool.state.usage -= surplus
     item.reservation = { scope, surplus }
@@ -327,37 +329,37 @@ export class EndpointPool<H, C = unknown> {
     runNow(Scope.close(reservation.scope, Exit.void))
   }
 
-  /** Takes an item out, with the leases of it, whose ends do nothing after that. Closing its scope is the caller's. */
+  /** Removes an item with its leases. The end of these leases does nothing after that. The caller closes the scope of the item. */
   remove(item: Item<H, C>): void {
     const { state } = this.#pool
     const { back, own } = item
     if (!state.items.has(own)) return
     item.isRemoved = true
-    // An item that is invalidated earlier no longer counts, and Effect makes another for the leases that are left.
+    // The item is invalidated at its last lease. For an invalidated item with more leases Effect would make another item.
     while (own.refCount > 1) runNow(back)
     state.invalidated.add(own)
-    // That offers no room of an item that is invalidated.
+    // `unreserve` offers no room of an invalidated item.
     this.unreserve(item)
     runNow(own.refCount === 0 ? Pool.invalidate(this.#pool, item) : back)
   }
 
-  /** The size bound is read at each borrow. */
+  /** Changes the size. Effect reads it at each borrow. */
   resize(max: number): void {
-    // Effect declares it readonly; the contract test shows that it may change.
+    // Effect declares the field readonly. The contract test shows that it may change.
     const config: { maxSize: number } = this.#pool.config as Pool.Config<Item<H, C>, never> & { maxSize: number }
     config.maxSize = max
   }
 
-  /** Ends the pool, which closes its idle connections, and waits for leased ones to come back. */
+  /** Ends the pool: closes its idle connections, and waits for the leased ones. */
   readonly close: Effect.Effect<void> = Effect.suspend(() => Scope.close(this.#scope, Exit.void))
 
-  /** Ends the pool when it has no items any more. */
+  /** Ends the pool, which must have no items. */
   end(): void {
     runNow(this.close)
   }
 
   #lease(): Item<H, C> {
-    // Effect serves those first. Nothing of this library waits there.
+    // Effect serves its own queue first. No borrower of this library waits in that queue.
     if (this.#pool.state.waiters.size > 0) throw new Error("a borrower waits in Effect's own queue")
     return runNow(Scope.provide(Pool.get(this.#pool), Scope.makeUnsafe()))
   }

@@ -290,7 +290,7 @@ export class TurnWaits<K, A> {
     return true
   }
 
-  /** Has a borrower go on now: its connection is known to be dead. */
+  /** Resumes a borrow that waits for a turn, before that turn is over. */
   wake(lease: Lease<K, A>): void {
     if (lease.turn !== "UnderWay") return
     lease.turn = "Over"

@@ -1,5 +1,5 @@
 /**
- * Makes a pool: its driver, its place in the registry and with the monitor, and its end.
+ * Makes a pool: its driver, its registration with the registry and the monitor, and its finalizer.
  *
  * @since 0.1.0
  */
@@ -25,7 +25,7 @@ export interface ConnectionPool<in out K, in out A> extends Pipeable {
   readonly [TypeId]: Driver<K, A>
 }
 
-/** Whether the first argument of a function is its pool, or the call is data-last. */
+/** Whether a value is a pool. A function whose first argument is none was called data-last. */
 export const isPool = <K, A>(value: unknown): value is ConnectionPool<K, A> =>
   typeof value === "object" && value !== null && TypeId in value
 
@@ -36,14 +36,16 @@ const fromDriver = <K, A>(driver: Driver<K, A>): ConnectionPool<K, A> => ({
   }
 })
 
-/** Closing idle connections costs no more than their next dials, so they are closed before anything else. */
+/**
+ * The cleanup of a pool under pressure: closing its idle connections. It is the first cleanup, because it only costs later dials.
+ */
 const underPressure = <K, A>(pool: ConnectionPool<K, A>) => ({
   name: "idle connections of a pool",
   priority: 100,
   run: Effect.suspend(() => Fiber.awaitAll(pool[TypeId].core.shrink().flatMap(({ closing }) => closing ?? [])))
 })
 
-/** Adds a pool to the registry of this context, if there is one, until the scope ends. */
+/** Registers a pool until the scope ends, if the context has a registry. */
 const announced = (pool: RegisteredPool): Effect.Effect<void, never, Scope.Scope> =>
   Effect.flatMap(PoolRegistry, (registry) => {
     if (registry === undefined) return Effect.void
@@ -51,7 +53,7 @@ const announced = (pool: RegisteredPool): Effect.Effect<void, never, Scope.Scope
     return scopeHooks(() => forget = registry.add(pool), () => forget())
   })
 
-/** Makes a pool. Without a name of its own, `describe` says in a warning which pool it is. */
+/** Makes a pool. If the settings have no name, warnings name the pool by `describe`. */
 export const makePool = <K, A, E, R>(
   options: Options<K, A, E, R>,
   settings: Settings,

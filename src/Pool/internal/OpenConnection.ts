@@ -1,5 +1,5 @@
 /**
- * Opens one connection: the budget, the gate, the dial, the hook, and what becomes of each failure.
+ * Opens one connection: takes the budget's permit, passes the gate, dials, runs the hook, and handles the failure of each.
  *
  * @since 0.1.0
  */
@@ -29,7 +29,7 @@ import { spanAttributes } from "./Diagnostics.ts"
 import type { Dials } from "./Dials.ts"
 import type { OnBehalf, PendingDial } from "./PoolState.ts"
 
-/** What opening one connection needs to know. */
+/** The arguments of opening one connection. */
 export interface OpenRequest<K, A, E, R> {
   readonly settings: Settings
   readonly connector: Connector<K, A, E, R>
@@ -38,18 +38,18 @@ export interface OpenRequest<K, A, E, R> {
   readonly dial: PendingDial<K, A>
   /** Starts a fiber that ends when the connection has died, if the connector notices that. */
   readonly watch: ((connection: A) => Fiber.Fiber<void>) | undefined
-  /** What is borrowed while the connection is opened is borrowed while its slot is held. */
+  /** Runs an effect of the connector, so that a borrow in it is known to hold a slot. */
   readonly onBehalf: OnBehalf
 }
 
-/** What the attempt has opened, until the pool takes it over. */
+/** The connection of an attempt, until the pool takes it over. */
 interface HeldAttempt<A> {
   opened: { readonly value: A } | undefined
   /** The connect that did not end when it was interrupted. It keeps the slot and the permit of the attempt. */
   leftBehind: Fiber.Fiber<unknown, unknown> | undefined
 }
 
-/** Closes the scope of an attempt, within bounds: no caller sets any. */
+/** Closes the scope of an attempt within the pool's `closeTimeout`. */
 const closeAttempt = <K, A, E, R>({ dial, dials, settings }: OpenRequest<K, A, E, R>): Effect.Effect<void> => {
   const { endpoint, slot: { item, ledgerEntry } } = dial
   return closeWithin(ledgerEntry.during(Effect.suspend(() => Scope.close(item.scope, Exit.void))), {
@@ -59,7 +59,7 @@ const closeAttempt = <K, A, E, R>({ dial, dials, settings }: OpenRequest<K, A, E
   })
 }
 
-/** Closes what the pool has not taken over. */
+/** Closes a connection that the pool has not taken over, and ends the records of the attempt. */
 const letGo = <K, A, E, R>(held: HeldAttempt<A>, request: OpenRequest<K, A, E, R>): Effect.Effect<void> => {
   const { opened } = held
   held.opened = undefined
@@ -78,8 +78,9 @@ const connectLeftBehind = (label: string, patience: Duration.Duration, { leftBeh
   )
 
 /**
- * One connect, in the scope of its item. Neither a connector that cannot be interrupted nor a finalizer that hangs can hold up
- * the pool: they are left behind, and what such a connect still opens is closed at once, because its scope is closed by then.
+ * One connect, in the scope of its item. A connector that cannot be interrupted, or a finalizer that hangs, is left behind and does
+ * not block the pool. If a connect that was left behind still opens a connection, that connection is closed at once, because the
+ * scope is closed by then.
  */
 const connect = <K, A, E, R>(request: OpenRequest<K, A, E, R>, held: HeldAttempt<A>) =>
   Effect.uninterruptibleMask((restore) =>
@@ -107,7 +108,7 @@ const connect = <K, A, E, R>(request: OpenRequest<K, A, E, R>, held: HeldAttempt
     })
   )
 
-/** Notes down that a connection is open, for as long as its records last. */
+/** Adds the connection to the monitor's ledger and to the tracker of what is open, as long as its `LedgerEntry` lasts. */
 const noteDown = <K, A>({ endpoint: { label, queue }, slot: { ledgerEntry } }: PendingDial<K, A>) => {
   const site = queue.first?.site
   return Effect.andThen(
@@ -119,7 +120,7 @@ const noteDown = <K, A>({ endpoint: { label, queue }, slot: { ledgerEntry } }: P
   )
 }
 
-/** The ledger's entry is made before the dial and is so the last to go: a connection counts until it is really closed. */
+/** The ledger's entry is made before the dial, so it is removed last: a connection counts until it is really closed. */
 const recorded = <K, A, E, R>(request: OpenRequest<K, A, E, R>, held: HeldAttempt<A>) => {
   const { dial, dials } = request
   const ifWanted = <B, E2, R2>(effect: Effect.Effect<B, E2, R2>) =>
@@ -127,7 +128,7 @@ const recorded = <K, A, E, R>(request: OpenRequest<K, A, E, R>, held: HeldAttemp
       dials.isWanted(dial.endpoint) ? effect : Effect.undefined
     )
   const connecting = Effect.suspend(() => {
-    // From here on it outlives the borrower that it was meant for.
+    // From here on, the dial is not interrupted when its borrower leaves.
     dial.isDialing = true
     return connect(request, held)
   })
@@ -138,12 +139,12 @@ const recorded = <K, A, E, R>(request: OpenRequest<K, A, E, R>, held: HeldAttemp
   ))
 }
 
-/** One attempt. The dialer steps the policy when it has failed. */
+/** One attempt. If it fails, `Dials` decides by the retry policy what follows. */
 const open = <K, A, E, R>(request: OpenRequest<K, A, E, R>, held: HeldAttempt<A>) => {
   const { dial, dials, settings } = request
   const { label, queue, series } = dial.endpoint
   const tried = attempt(
-    // What is known of a failure is known before what was noted down is given back, which may take long.
+    // The failure is reported before the scopes of the attempt are closed, because closing may take long.
     Effect.tapCause(
       recorded(request, held),
       (cause) => Effect.sync(() => dials.lookForOther(dial, Cause.squash(cause)))
@@ -151,7 +152,7 @@ const open = <K, A, E, R>(request: OpenRequest<K, A, E, R>, held: HeldAttempt<A>
     settings.retry,
     {
       label,
-      // The gate stops retries earlier than first attempts.
+      // The gate refuses retries earlier than first attempts.
       previousAttempts: series?.progress.runs ?? 0,
       release: () => held.leftBehind === undefined ? letGo(held, request) : Effect.void,
       dial: true
@@ -168,8 +169,8 @@ const open = <K, A, E, R>(request: OpenRequest<K, A, E, R>, held: HeldAttempt<A>
 }
 
 /**
- * Waits until a connect that was left behind has ended, for so long as its slot is kept. A pool that ends interrupts this: what is
- * left behind must not hold up the drain.
+ * Waits until a connect that was left behind has ended, for at most `leftBehindTimeout`. A drain of the pool interrupts this wait,
+ * because a connect that was left behind must not block the drain.
  */
 const awaitLeftBehind = (connect: Fiber.Fiber<unknown, unknown>, { leftBehindTimeout }: Settings) =>
   Effect.raceFirst(
@@ -178,11 +179,11 @@ const awaitLeftBehind = (connect: Fiber.Fiber<unknown, unknown>, { leftBehindTim
   )
 
 /**
- * Makes one attempt to open a connection and hands it over, or ends without one when it is not wanted any more or the
- * attempt failed.
+ * Makes one attempt to open a connection and passes the connection to the pool. It ends without a connection if the attempt fails
+ * or the connection is not wanted any more.
  *
- * The slot is freed when nothing is left of the connection: it counts until the socket is really gone, whether the dial
- * fails, is interrupted, or succeeds and the connection closes much later. What is left behind keeps it for a bounded time.
+ * A slot counts until its socket is really gone. If the attempt has no result, its slot is freed here, when nothing is left of the
+ * connection. A connect that was left behind keeps the slot for at most `leftBehindTimeout`.
  */
 export const openConnection = <K, A, E, R>(
   request: OpenRequest<K, A, E, R>
@@ -199,7 +200,7 @@ export const openConnection = <K, A, E, R>(
           Effect.sync(() => dials.opened(dial, { value: opened.value, watcher: watch?.(opened.value) }))
         )
       if (opened !== undefined && Exit.isSuccess(outcome)) return
-      // A dial that is not needed any more ends here; the one that goes on carries the failure.
+      // The failure of a dial that is not needed any more is not reported here, because another dial goes on.
       if (Exit.isFailure(outcome) && !dial.isRedundant && !dial.isAbandoned) {
         dials.attemptFailed(dial, Cause.squash(outcome.cause))
       }
@@ -211,17 +212,17 @@ export const openConnection = <K, A, E, R>(
     })
   )
 
-/** What opening a connection takes place in: not the pool's own scope, for every connection has one of its own. */
+/** The context in which a connection is opened: that of the pool without its scope, because each connection has its own scope. */
 export const openingContext = <R>(context: Context.Context<R>, settings: Settings): Context.Context<R> =>
   Context.omit(Scope.Scope)(context).pipe(
     Context.add(CloseTimeout, settings),
     Context.add(RetryPolicy.InsideRetry, false),
     Context.add(TrackedByPool, true),
-    // The scope is the only thing that may be missing, and each attempt adds it.
+    // Only the scope may be missing, and each attempt adds one.
     (opening) => opening as Context.Context<R>
   )
 
-/** How long a budget may keep a dial waiting before an idle connection of another endpoint gives its permit up. */
+/** How long a dial waits for the budget before an idle connection of another endpoint is closed for its permit. */
 const patienceWithBudget = Duration.millis(100)
 
 const hungBudget = (what: string, label: string, patience: Duration.Duration): string =>
@@ -243,8 +244,8 @@ const returnPermit = (permit: Scope.Closeable, label: string, { closeTimeout }: 
   })
 
 /**
- * Takes a permit from a budget, in a scope of its own that closes with the connection's. A budget that hangs, whether it is asked
- * for a permit or given one back, cannot hold up the pool.
+ * Takes a permit from a budget, in a separate scope that closes when the slot is freed. A budget that hangs, when it gives a permit
+ * or takes it back, does not block the pool.
  */
 const permitted = <K, A, E, R>(
   budget: ConnectionBudget,
@@ -255,11 +256,11 @@ const permitted = <K, A, E, R>(
     const scope = Scope.makeUnsafe()
     const patience = patienceOf(settings.closeTimeout)
     yield* Scope.addFinalizer(ledgerEntry.slot, returnPermit(scope, label, settings))
-    // A borrower may wait, or a connection be idle, only later.
+    // It repeats, because a borrower may begin to wait, or a connection become idle, later.
     const asking = Effect.forever(
       Effect.andThen(Effect.sleep(patienceWithBudget), Effect.sync(() => dials.crowded(dial)))
     )
-    // What a budget opens for a permit is none of the pool's connections.
+    // A connection that the budget opens for itself is not one of the pool.
     const taking = Effect.provideService(Scope.provide(budget.take(label), scope), TrackedByPool, false)
     const exit = yield* supervised(Effect.raceFirst(taking, asking), {
       within: Duration.infinity,

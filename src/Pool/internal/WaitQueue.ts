@@ -1,5 +1,5 @@
 /**
- * The borrowers that wait: their order, their deadlines, and how they are resumed or refused.
+ * The waiting borrowers: their order, their deadlines, and how they are resumed or refused.
  *
  * @since 0.1.0
  */
@@ -8,14 +8,14 @@ import { Alarm } from "../../internal/Timer.ts"
 import type { PoolError } from "../PoolError.ts"
 import type { Environment, Lease, PoolEndpoint } from "./PoolState.ts"
 
-/** The borrowers that wait: a queue for each endpoint, and the endpoints in the order of their turns. */
+/** The waiting borrowers: a queue for each endpoint, and the endpoints in the order of their turns. */
 export class WaitQueue<K, A> {
-  /** The endpoints with waiting borrowers, whose turn is next first. */
+  /** The endpoints with waiting borrowers. The first is the next to be served. */
   readonly #turns = new Set<PoolEndpoint<K, A>>()
   readonly #resumeQueue: ResumeQueue<K, A>
   readonly #left: (lease: Lease<K, A>) => void
 
-  /** `left` is called when one has left its queue. */
+  /** `left` is called when a borrow has left its queue, and is resumed. */
   constructor(resumeQueue: ResumeQueue<K, A>, left: (lease: Lease<K, A>) => void) {
     this.#resumeQueue = resumeQueue
     this.#left = left
@@ -25,12 +25,12 @@ export class WaitQueue<K, A> {
     return this.#turns.size === 0
   }
 
-  /** The endpoints with waiting borrowers, whose turn is next first. */
+  /** The endpoints with waiting borrowers. The first is the next to be served. */
   get turns(): ReadonlySet<PoolEndpoint<K, A>> {
     return this.#turns
   }
 
-  /** Puts a borrow at the end of its queue, or at its front if it had its turn and was given something broken. */
+  /** Adds a borrow at the end of its queue, or at the front if its connection turned out to be broken. */
   join(lease: Lease<K, A>, place: "Last" | "First"): void {
     lease.isWaiting = true
     if (lease.owner.queue.size === 0) this.#turns.add(lease.owner)
@@ -38,7 +38,7 @@ export class WaitQueue<K, A> {
     else lease.owner.queue.addFirst(lease)
   }
 
-  /** Takes a borrow out of its queue. One that is served or refused is resumed. */
+  /** Removes a borrow from its queue. A borrow that was served or refused has to be resumed by {@link resume} after this. */
   leave(lease: Lease<K, A>): void {
     lease.isWaiting = false
     lease.owner.queue.remove(lease)
@@ -51,28 +51,31 @@ export class WaitQueue<K, A> {
     this.#left(lease)
   }
 
-  /** The endpoint had its turn. */
+  /** Makes an endpoint the last to be served. */
   rotate(endpoint: PoolEndpoint<K, A>): void {
     if (this.#turns.delete(endpoint)) this.#turns.add(endpoint)
   }
 
-  /** Refuses all that wait for an endpoint. */
+  /** Fails all borrowers that wait for an endpoint. */
   refuseAllOf({ queue }: PoolEndpoint<K, A>, error: PoolError): void {
     for (let lease = queue.first; lease !== undefined; lease = queue.first) this.#refuse(lease, error)
   }
 
-  /** Refuses all that wait for any endpoint. */
+  /** Fails all waiting borrowers. */
   refuseAll(errorFor: (endpoint: PoolEndpoint<K, A>) => PoolError): void {
     for (const endpoint of this.#turns) this.refuseAllOf(endpoint, errorFor(endpoint))
   }
 
-  /** Refuses those whose deadlines have passed; returns the next one. `errors` is called once, if there are any. */
+  /**
+   * Fails the borrowers whose deadlines have passed, and returns the next deadline. `errors` is called once if there are such
+   * borrowers.
+   */
   refuseLate(now: number, errors: () => (lease: Lease<K, A>, position: number) => PoolError): number {
     const late: Array<{ readonly lease: Lease<K, A>; readonly position: number }> = []
     let next = Infinity
     for (const { queue } of this.#turns) {
       let lease = queue.first
-      // In a queue, deadlines are in order.
+      // A queue is ordered by deadline.
       for (let position = 1; lease !== undefined && lease.deadline <= now; lease = lease.behind) {
         late.push({ lease, position: position++ })
       }
@@ -90,13 +93,13 @@ export class WaitQueue<K, A> {
   }
 }
 
-/** Bounds each borrow by one absolute deadline for waiting, opening and checking together. */
+/** Limits each borrow by one deadline for waiting, opening and checking together. */
 export class Deadlines<K, A> {
   readonly #clock: AgeClock
   readonly #acquireTimeout: number
   readonly #alarm: Alarm
 
-  /** `expire` ends the borrows whose deadlines have passed, on the monotonic clock, and returns the next one. */
+  /** `expire` fails the borrowers whose deadlines have passed on the monotonic clock, and returns the next deadline. */
   constructor({ clock, fork, settings }: Environment<K, A>, expire: (now: number) => number) {
     this.#clock = clock
     this.#acquireTimeout = settings.acquireTimeout
@@ -104,7 +107,7 @@ export class Deadlines<K, A> {
     this.#alarm = new Alarm({ clock: clock.clock, fork, now, onDue: () => expire(now()) })
   }
 
-  /** A borrow waits from now on, and the process with it. */
+  /** A borrow begins to wait. While borrows wait, the process does not end. */
   wait(lease: Lease<K, A>, now: number): void {
     this.#alarm.at(this.#of(lease, now))
     this.#alarm.hold(true)
@@ -115,7 +118,7 @@ export class Deadlines<K, A> {
     this.#alarm.hold(false)
   }
 
-  /** What is left of a borrow's time, in milliseconds. */
+  /** The remaining time of a borrow, in milliseconds. */
   remaining(lease: Lease<K, A>): number {
     return Math.max(this.#of(lease, this.#clock.now()) - this.#clock.monotonic(), 0)
   }
@@ -124,10 +127,10 @@ export class Deadlines<K, A> {
     this.#alarm.stop()
   }
 
-  /** The deadline is set once; going back to the queue does not arm it again. */
+  /** The deadline of a borrow. It is set at the first wait, and stays when the borrow returns to its queue. */
   #of(lease: Lease<K, A>, now: number): number {
     if (lease.deadline === Infinity) {
-      // One that was given a connection at once, which turned out to be dead, has spent some of its time already.
+      // A borrow that got a connection at once has used some of its time before the connection turned out to be dead.
       const spent = lease.borrowedAt >= 0 ? now - lease.borrowedAt : 0
       lease.deadline = this.#clock.monotonicAt(now) - spent + this.#acquireTimeout
     }
@@ -135,12 +138,12 @@ export class Deadlines<K, A> {
   }
 }
 
-/** Borrowers that are continued in one turn before other work of the process gets one. */
+/** The most borrowers that are resumed in one turn, before other work of the process. */
 const maxPerTurn = 256
 
 /**
- * Continues borrowers in the order in which they were served: soon, but not in the step that served them, because a
- * continued borrower may run on for long and may come back to the pool while that step is half done.
+ * Resumes borrowers in the order in which they were served. This happens after the step that served them: a resumed borrower may
+ * run for long and may call the pool, which must not happen inside of a step.
  */
 export class ResumeQueue<K, A> {
   readonly #queue: Array<Lease<K, A>> = []
@@ -156,7 +159,7 @@ export class ResumeQueue<K, A> {
   #continue(): void {
     let turn = 0
     try {
-      // The queue may grow while it is run.
+      // The queue may grow during the loop.
       for (let next = this.#queue[turn]; next !== undefined && turn < maxPerTurn; next = this.#queue[turn]) {
         turn++
         const { resume } = next
@@ -164,14 +167,14 @@ export class ResumeQueue<K, A> {
         resume?.(undefined)
       }
     } finally {
-      // An observer of a borrower's fiber may throw; the other borrowers go on all the same.
+      // An observer of a borrower's fiber may throw. The other borrowers are resumed nevertheless.
       if (turn === this.#queue.length) this.#queue.length = 0
       else this.#queue.splice(0, turn)
       if (this.#queue.length > 0) this.#runLater()
     }
   }
 
-  /** A microtask would keep the event loop from ever turning; a fiber's scheduler lets it turn. */
+  /** Continues in a task of a fiber's scheduler, which lets the event loop turn. Microtasks alone would not. */
   #runLater(): void {
     const scheduled = this.#queue.find(({ fiber }) => fiber !== undefined)?.fiber
     if (scheduled === undefined) queueMicrotask(this.#run)
