@@ -30,6 +30,7 @@ import { makeDispatcher } from "./internal/http/Dispatcher.ts"
 import type { Exchanges } from "./internal/http/Exchange.ts"
 import type { HttpConnection } from "./internal/http/HttpConnection.ts"
 import { makeUnreadBodies } from "./internal/http/UnreadBodies.ts"
+import { asOwnOptions } from "./internal/OwnOptions.ts"
 import { loadPeer } from "./internal/Peer.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
@@ -192,7 +193,7 @@ const build = Effect.fnUntraced(function*(options: Options) {
   // Without `fresh`, a second client of a program would be the first one.
   const client = yield* Layer.build(Layer.fresh(node.layerUndiciNoDispatcher)).pipe(Effect.provideContext(services))
   return Context.merge(services, Context.add(client, Pool, pool))
-})
+}, asOwnOptions("Http"))
 
 /**
  * Makes an `HttpClient` whose connections live until the scope ends. Then requests under way may end within `drainTimeout`, and everything

@@ -45,6 +45,7 @@ import * as ConnectionPool from "../Pool/ConnectionPool.ts"
 import * as PoolOptions from "../Pool/PoolOptions.ts"
 import type * as Connector from "../Resource/Connector.ts"
 import type { Endpoint } from "../Resource/Endpoint.ts"
+import { asOwnOptions } from "./internal/OwnOptions.ts"
 import { kindOf } from "./internal/redis/CommandKind.ts"
 import { CommandRefused, failed, fromPool } from "./internal/redis/Failure.ts"
 import { connectorOf, loadRedis } from "./internal/redis/OpenClient.ts"
@@ -135,7 +136,7 @@ const makePools = <E, R>(settings: Settings<E, R>) =>
         maxLifetime: Infinity
       })
     } satisfies Pools
-  })
+  }).pipe(asOwnOptions("Redis"))
 
 const rules = {
   Session:

@@ -51,8 +51,13 @@ describe("an invalid option of a client", () => {
       "Http: option maxPerOrigin is 9, but it must be at most maxTotal, which is 3",
       Http.layer({ maxPerOrigin: 9, maxTotal: 3 })
     ],
+    ["Postgres: option acquireTimeout is 0, but it must be a finite duration", Postgres.layer({ acquireTimeout: 0 })],
+    ["Mysql: option acquireTimeout is 0, but it must be a finite duration", Mysql.layer({ acquireTimeout: 0 })],
+    ["Redis: option acquireTimeout is 0, but it must be a finite duration", Redis.layer({ acquireTimeout: 0 })],
+    ["Http: option acquireTimeout is 0, but it must be a finite duration", Http.layer({ acquireTimeout: 0 })],
+    ["Http: option connectTimeout is 0, but it must be a finite duration", Http.layer({ connectTimeout: 0 })],
     [
-      "ConnectionPool: option retry is [object Object], but it must be a policy, such as RetryPolicy.make(options)",
+      "Postgres: option retry is [object Object], but it must be a policy, such as RetryPolicy.make(options)",
       Postgres.layer({ retry: untyped({ maxAttempts: 3 }) })
     ]
   ])("is told as it was written: %s", ([expected, layer]) =>

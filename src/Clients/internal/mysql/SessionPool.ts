@@ -10,6 +10,7 @@ import type { ResourceMonitor } from "../../../Monitor/Service.ts"
 import * as ConnectionPool from "../../../Pool/ConnectionPool.ts"
 import type { ClientError, Connector } from "../../../Resource/Connector.ts"
 import type { Endpoint } from "../../../Resource/Endpoint.ts"
+import { asOwnOptions } from "../OwnOptions.ts"
 import type { Connection } from "./Driver.ts"
 import type { Settings } from "./Options.ts"
 import { unwrapped } from "./SqlFailure.ts"
@@ -52,7 +53,7 @@ export const makePool = (
   settings: Settings,
   connector: Connector<Endpoint, Connection, ClientError>
 ): Effect.Effect<SessionPool, never, ResourceMonitor | Scope.Scope> =>
-  Effect.map(ConnectionPool.make({ ...optionsOf(settings), connector }), (connections) => {
+  Effect.map(asOwnOptions("Mysql")(ConnectionPool.make({ ...optionsOf(settings), connector })), (connections) => {
     const { endpoint } = settings
     const get = Effect.mapError(ConnectionPool.get(connections, endpoint, { site: "fiber" }), unwrapped)
     return {

@@ -13,6 +13,7 @@ import * as ConnectionPool from "../../../Pool/ConnectionPool.ts"
 import type { Connector } from "../../../Resource/Connector.ts"
 import type { Endpoint } from "../../../Resource/Endpoint.ts"
 import type { TcpConnectionError } from "../../../Resource/TcpConnection.ts"
+import { asOwnOptions } from "../OwnOptions.ts"
 import type { Settings } from "./Options.ts"
 import { discard, rollback } from "./Reset.ts"
 import { LeasedSession, Session } from "./Session.ts"
@@ -134,4 +135,4 @@ export const makePool = (
       }
     })
     return poolOf(connections, settings)
-  })
+  }).pipe(asOwnOptions("Postgres"))
