@@ -29,7 +29,7 @@ import * as Reactivity from "effect/reactivity/Reactivity"
 import type * as Scope from "effect/Scope"
 import * as SqlClient from "effect/sql/SqlClient"
 import { fromConfig } from "../internal/ConfigFailure.ts"
-import type { InvalidOption } from "../internal/InvalidOption.ts"
+import { refusing } from "../internal/Options.ts"
 import type { ResourceMonitor } from "../Monitor/Service.ts"
 import type { ClientError, Connector } from "../Resource/Connector.ts"
 import type { Endpoint } from "../Resource/Endpoint.ts"
@@ -38,7 +38,7 @@ import { clientOf } from "./internal/mysql/Client.ts"
 import { type Connection, driver } from "./internal/mysql/Driver.ts"
 import { type Options, type Settings, settingsOf } from "./internal/mysql/Options.ts"
 import { connectorOf } from "./internal/mysql/SessionConnector.ts"
-import { makePool, type SessionPool } from "./internal/mysql/SessionPool.ts"
+import { checkPool, makePool, type SessionPool } from "./internal/mysql/SessionPool.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
 export { ClientError } from "../Resource/Connector.ts"
@@ -141,7 +141,10 @@ export const layerConfig = (
   config: Config.Wrap<Options>
 ): Layer.Layer<Pool | SqlClient.SqlClient, Config.ConfigError, ResourceMonitor> => {
   const checked = (options: Options) =>
-    // Nothing else is thrown by a check of options.
-    Effect.try({ try: () => settingsOf(options), catch: (refusal) => refusal as InvalidOption })
+    refusing(() => {
+      const settings = settingsOf(options)
+      checkPool(settings, connectorOf(settings))
+      return settings
+    })
   return Layer.provide(Layer.effectContext(Effect.flatMap(fromConfig(config, checked), services)), Reactivity.layer)
 }

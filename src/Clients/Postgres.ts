@@ -33,7 +33,7 @@ import type * as Scope from "effect/Scope"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import { fromConfig } from "../internal/ConfigFailure.ts"
-import type { InvalidOption } from "../internal/InvalidOption.ts"
+import { refusing } from "../internal/Options.ts"
 import type { ResourceMonitor } from "../Monitor/Service.ts"
 import type { Connector } from "../Resource/Connector.ts"
 import type { Endpoint } from "../Resource/Endpoint.ts"
@@ -226,8 +226,8 @@ export const layerConfig = (
   config: Config.Wrap<Options>
 ): Layer.Layer<Services, Config.ConfigError, ResourceMonitor> =>
   provided(fromConfig(config, (options: Options) =>
-    Effect.try({
-      try: () => settingsOf(options),
-      // Nothing else is thrown by the check of options.
-      catch: (refusal) => refusal as InvalidOption
+    refusing(() => {
+      const settings = settingsOf(options)
+      SessionPool.checkPool(settings, connectorOf(settings))
+      return settings
     })))

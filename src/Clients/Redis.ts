@@ -274,13 +274,10 @@ export const layerConfig = <E = never, R = never>(
  *
  * **Details**
  *
- * - A client is not leased again with keys watched, while it is subscribed, with an answer outstanding of a command of `Redis.reserve`, or after a borrow
- *   that was interrupted or died. It is closed at once, because a polite close would wait for commands that block.
+ * - A client is not leased again with keys watched, with `MULTI` left open, after `SELECT` and the like, while it is subscribed, with an answer
+ *   outstanding of a command of `Redis.reserve`, or after a borrow that was interrupted or died. It is closed at once, because a polite close
+ *   would wait for commands that block.
  * - `check` is `PING`. `open` and `check` fail with `ClientError`, whose `cause` is what node-redis has thrown.
- *
- * **Gotchas**
- *
- * `SELECT` and the like stay in a connection. Undo them in the borrow.
  *
  * @category constructors
  * @since 0.1.0

@@ -4,8 +4,10 @@
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { ConfigProvider, Context, Deferred, Effect, Exit, Fiber, Layer, Redacted, Stream } from "effect"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
+import * as Endpoint from "effect-sluice/Endpoint"
 import * as Mysql from "effect-sluice/Mysql"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+import { FaultProxy } from "effect-sluice/Testing"
 import * as Config from "effect/Config"
 import { SqlClient } from "effect/sql/SqlClient"
 import * as SqlError from "effect/sql/SqlError"
@@ -187,6 +189,22 @@ withMariaDB("a client of MySQL", () => {
         assert.deepStrictEqual(ids.flat(), [1, 2, 3, 5])
       })
     )
+
+    it.live("whose session is reset fail with the error of their statement, and not by a defect", () =>
+      Effect.gen(function*() {
+        const proxy = yield* FaultProxy.make(Endpoint.tcp("127.0.0.1", ports.MariaDB))
+        const { host, port } = proxy.endpoint
+        yield* run(
+          Effect.gen(function*() {
+            const sql = yield* SqlClient
+            for (const fault of [proxy.reset, proxy.cut, proxy.reset]) {
+              const broken = sql.withTransaction(Effect.andThen(Effect.andThen(sql`select 1`, fault), sql`select 2`))
+              assert.strictEqual((yield* Effect.flip(broken)).reason._tag, "ConnectionError")
+            }
+          }),
+          { host, port }
+        )
+      }))
 
     test(
       "that are interrupted in a statement are rolled back, and their session is used again",
@@ -483,6 +501,9 @@ withMariaDB("a client of MySQL", () => {
         const error = yield* Effect.flip(provided({ ...env, DATABASE_CONNECTIONS: "0" }))
         assert.strictEqual(error._tag, "ConfigError")
         assert.include(error.message, "maxConnections")
+        const ofPool = yield* Effect.flip(provided({ ...env, DATABASE_IDLE: "0 seconds" }))
+        assert.strictEqual(ofPool._tag, "ConfigError")
+        assert.include(ofPool.message, "idleTimeout")
         const hidden = yield* Effect.flip(provided({ ...env, DATABASE_URL: "postgres://root:secret@127.0.0.1" }))
         assert.notInclude(JSON.stringify(hidden) + hidden.message, "secret")
       }))

@@ -490,6 +490,11 @@ describe("options", () => {
       )))
       assert.strictEqual(error._tag, "ConfigError")
       assert.include(error.message, "maxConnections")
+      const ofPool = yield* Effect.flip(Effect.scoped(Layer.build(
+        Postgres.layerConfig({ acquireTimeout: Config.succeed("0 seconds") }).pipe(Layer.provide(monitor))
+      )))
+      assert.strictEqual(ofPool._tag, "ConfigError")
+      assert.include(ofPool.message, "acquireTimeout")
     }))
 })
 
@@ -581,6 +586,40 @@ withPostgres("a statement that is under way", () => {
       // It forwards nothing while it is frozen, our ends included.
       yield* proxy.thaw
       yield* Effect.repeat(proxy.connections, { until: (open) => open === 0, schedule: Schedule.spaced("5 millis") })
+    }))
+})
+
+withPostgres("a server that breaks off", () => {
+  it.live("ends a stream soon after it was interrupted, when it has fallen silent", () =>
+    Effect.gen(function*() {
+      const proxy = yield* FaultProxy.make(Endpoint.tcp(address.host, address.port))
+      const { host, port } = proxy.endpoint
+      yield* Effect.gen(function*() {
+        const sql = yield* SqlClient.SqlClient
+        const begin = performance.now()
+        const rows = Stream.tap(sql`select generate_series(1, 300000) as n`.stream, () => proxy.freeze)
+        yield* Effect.timeoutOption(Stream.runDrain(rows), "200 millis")
+        // A second for the cancel that is not answered, and not the five of `connectTimeout`.
+        assert.isBelow(performance.now() - begin, 4000)
+      }).pipe(Effect.provide(layer({ host, port, closeTimeout: "50 millis" })))
+      yield* proxy.thaw
+    }))
+
+  it.live("fails a transaction with the error of its statement, and not by a defect", () =>
+    Effect.gen(function*() {
+      const proxy = yield* FaultProxy.make(Endpoint.tcp(address.host, address.port))
+      const { host, port } = proxy.endpoint
+      yield* Effect.gen(function*() {
+        const sql = yield* SqlClient.SqlClient
+        for (const fault of [proxy.cut, proxy.reset]) {
+          const broken = sql.withTransaction(Effect.andThen(Effect.andThen(sql`select 1`, fault), sql`select 2`))
+          assert.strictEqual((yield* Effect.flip(broken)).reason._tag, "ConnectionError")
+          const inner = sql.withTransaction(sql.withTransaction(
+            Effect.andThen(Effect.andThen(sql`select 1`, fault), sql`select 2`)
+          ))
+          assert.strictEqual((yield* Effect.flip(inner)).reason._tag, "ConnectionError")
+        }
+      }).pipe(Effect.provide(layer({ host, port })))
     }))
 })
 

@@ -430,6 +430,18 @@ withRedis("Redis.Pool", () => {
           })
           yield* increment
           assert.strictEqual(yield* pool.use((client) => client.getDel(name)), "2")
+          // What is left open by hand reaches no other borrower.
+          yield* pool.useExclusive((client) => client.sendCommand(["multi"]))
+          assert.strictEqual(yield* pool.useExclusive((client) => client.get(name)), null)
+          yield* pool.useExclusive((client) => client.select(1))
+          assert.match(yield* pool.useExclusive((client) => client.sendCommand<string>(["CLIENT", "INFO"])), / db=0 /)
+          const { opened } = yield* ConnectionPool.stats(pool.exclusive)
+          yield* pool.useExclusive(async (client) => {
+            await client.sendCommand(["MULTI"])
+            return client.sendCommand(["EXEC"])
+          })
+          yield* pool.useExclusive((client) => client.get(name))
+          assert.strictEqual((yield* ConnectionPool.stats(pool.exclusive)).opened, opened)
           const error = yield* failureOf(pool.use((client) => client.sendCommand(["NOSUCH"])))
           assert.include(error.message, "unknown command")
           assert.strictEqual(String(pool.endpoint), "127.0.0.1:6379")
@@ -581,6 +593,16 @@ describe("the options of Redis", () => {
         const error = yield* Effect.flip(endpoint({ ...valid, ...wrong }))
         assert.strictEqual(error._tag, "ConfigError")
       }
+      assert.strictEqual(yield* endpoint({ ...valid, REDIS_URL: "redis://app:50%off@db:6380" }), "db:6380")
+    }))
+
+  it.effect("do not show a url that cannot be read, which may be a password", () =>
+    Effect.gen(function*() {
+      const secret = "correct horse"
+      const made = Effect.exit(Effect.scoped(Redis.make({ url: Redacted.make(secret) })))
+      const exit = yield* Effect.provide(made, ResourceMonitor.layerUnlimited)
+      assert.isTrue(Exit.isFailure(exit))
+      assert.notInclude(String(exit) + JSON.stringify(exit), secret)
     }))
 })
 

@@ -11,6 +11,7 @@ import type { ConnectionOptions, SslOptions } from "mysql2"
 import { aboveZero, checkOptions, type OptionCheck, ports } from "../../../internal/Options.ts"
 import type { Options as PoolOptions } from "../../../Pool/ConnectionPool.ts"
 import * as Endpoint from "../../../Resource/Endpoint.ts"
+import { decodedPart } from "../UrlText.ts"
 
 /** Options of the pool that keep their names and their defaults. */
 type PoolOptionNames =
@@ -121,7 +122,7 @@ interface UrlParts {
   readonly password?: Redacted.Redacted
 }
 
-const decoded = (text: string): string | undefined => text === "" ? undefined : decodeURIComponent(text)
+const decoded = (text: string): string | undefined => text === "" ? undefined : decodedPart(text)
 
 const partsOf = (text: string): UrlParts | undefined => {
   const url = URL.parse(text)

@@ -8,6 +8,7 @@ import * as Scope from "effect/Scope"
 import type { SqlError } from "effect/sql/SqlError"
 import type { ResourceMonitor } from "../../../Monitor/Service.ts"
 import * as ConnectionPool from "../../../Pool/ConnectionPool.ts"
+import * as PoolOptions from "../../../Pool/PoolOptions.ts"
 import type { ClientError, Connector } from "../../../Resource/Connector.ts"
 import type { Endpoint } from "../../../Resource/Endpoint.ts"
 import { asOwnOptions } from "../OwnOptions.ts"
@@ -47,6 +48,11 @@ const optionsOf = ({ connectionTTL, maxConnections, minConnections, options }: S
   retry: options.retry,
   whenUnavailable: options.whenUnavailable
 })
+
+/** Throws `InvalidOption` on options that the pool would refuse. */
+export const checkPool = (settings: Settings, connector: Connector<Endpoint, Connection, ClientError>): void => {
+  PoolOptions.settingsOf({ ...optionsOf(settings), connector })
+}
 
 /** Makes a pool of sessions that lives until the scope ends. */
 export const makePool = (

@@ -12,6 +12,7 @@ import type { Cancel } from "./Cancel.ts"
 import type { Connection } from "./Driver.ts"
 import { parametersOf } from "./Parameters.ts"
 import { rowStream } from "./RowStream.ts"
+import { socketOf } from "./SessionConnector.ts"
 import { isHeader, stateOf } from "./SessionState.ts"
 import { rollsBack, toSqlError } from "./SqlFailure.ts"
 
@@ -50,7 +51,8 @@ export class StatementConnection implements SqlConnection {
   }
 
   get isInTransaction(): boolean {
-    return stateOf(this.connection).isInTransaction
+    // The end of a session has ended its transaction. The driver tells of that end later than it fails the statement.
+    return stateOf(this.connection).isInTransaction && socketOf(this.connection)?.destroyed !== true
   }
 
   execute(sql: string, params: ReadonlyArray<unknown>, transform: Transform): Rows {

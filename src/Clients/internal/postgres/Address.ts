@@ -6,6 +6,7 @@
 import * as Redacted from "effect/Redacted"
 import type * as Result from "effect/Result"
 import * as Endpoint from "../../../Resource/Endpoint.ts"
+import { decodedPart } from "../UrlText.ts"
 
 /** The options of `PgClient` that say where the server is. */
 export interface AddressOptions {
@@ -25,14 +26,6 @@ export interface UrlParts {
 
 const nonEmpty = (text: string | null): string | undefined => text === null || text === "" ? undefined : text
 
-const decoded = (text: string): string => {
-  try {
-    return decodeURIComponent(text)
-  } catch {
-    return text
-  }
-}
-
 const urlOf = ({ url }: AddressOptions): URL | undefined =>
   url === undefined ? undefined : URL.parse(Redacted.value(url)) ?? undefined
 
@@ -46,8 +39,8 @@ export const partsOf = (options: AddressOptions): UrlParts => {
   const query = (name: string) => nonEmpty(url?.searchParams.get(name) ?? null)
   const timeout = query("connect_timeout")
   return {
-    database: query("dbname") ?? nonEmpty(decoded(url?.pathname.slice(1) ?? "")),
-    username: query("user") ?? nonEmpty(decoded(url?.username ?? "")),
+    database: query("dbname") ?? nonEmpty(decodedPart(url?.pathname.slice(1) ?? "")),
+    username: query("user") ?? nonEmpty(decodedPart(url?.username ?? "")),
     connectTimeout: timeout === undefined ? undefined : Number(timeout)
   }
 }

@@ -92,6 +92,8 @@ export const clientOf = (
       driver: "pg",
       prepareTransactionControls: true,
       commit,
+      // The end of a session has ended its transaction. A `ROLLBACK` on it would fail, which `withTransaction` makes a defect.
+      isTransaction: (connection) => !(connection instanceof StatementConnection) || !connection.session.state.isDead(),
       releaseSavepoint: (name) => `RELEASE SAVEPOINT ${name}`,
       spanAttributes: spanAttributesOf(settings),
       ...(transformResultNames === undefined

@@ -178,8 +178,16 @@ export class LeasedSession extends Session {
 
   /** A statement that was interrupted has ended by now. */
   protected judge(exit: Exit.Exit<unknown, unknown>): void {
+    this.ended()
+    this.evictAfter(exit)
+  }
+
+  protected ended(): void {
     this.state.isBusy = false
     this.state.drained()
+  }
+
+  protected evictAfter(exit: Exit.Exit<unknown, unknown>): void {
     if (Exit.isFailure(exit) && causedBy(exit.cause, this.state.rules.evictOn)) this.state.isUseless = true
   }
 }
@@ -191,10 +199,11 @@ class PinnedSession extends LeasedSession {
   }
 
   override readonly stream = (sql: string, params?: ReadonlyArray<unknown>): Stream.Stream<Row, SqlError> =>
-    Stream.suspend(() => {
-      this.begin(sql)
-      return Stream.onExit(this.base.stream(sql, params), (exit) => Effect.sync(() => this.judge(exit)))
-    })
+    Stream.unwrap(Effect.as(
+      // The release comes after that of the driver, which cancels a statement that is under way and waits for its end.
+      Effect.acquireRelease(Effect.sync(() => this.begin(sql)), () => Effect.sync(() => this.ended())),
+      Stream.onExit(this.base.stream(sql, params), (exit) => Effect.sync(() => this.evictAfter(exit)))
+    ))
 
   override readonly listen = (channel: string) => this.base.listen(channel)
 }

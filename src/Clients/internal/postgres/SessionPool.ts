@@ -10,6 +10,7 @@ import * as Scope from "effect/Scope"
 import type { SqlError } from "effect/sql/SqlError"
 import type { ResourceMonitor } from "../../../Monitor/Service.ts"
 import * as ConnectionPool from "../../../Pool/ConnectionPool.ts"
+import * as PoolOptions from "../../../Pool/PoolOptions.ts"
 import type { Connector } from "../../../Resource/Connector.ts"
 import type { Endpoint } from "../../../Resource/Endpoint.ts"
 import type { TcpConnectionError } from "../../../Resource/TcpConnection.ts"
@@ -113,6 +114,14 @@ const poolOf = (
     reserve: exclusive({ connections, endpoint }, settings),
     invalidate: (session) => session instanceof Session ? session.state.invalidate : Effect.void
   }
+}
+
+/** Throws `InvalidOption` on options that the pool would refuse. */
+export const checkPool = (
+  settings: Settings,
+  connector: Connector<Endpoint, Session, SqlError | TcpConnectionError>
+): void => {
+  PoolOptions.settingsOf({ ...optionsOf(settings), connector })
 }
 
 /** Makes a pool of sessions that lives until the scope ends. */

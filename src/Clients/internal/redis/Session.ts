@@ -36,6 +36,8 @@ export class Session {
   readonly endpoint: string
   /** Ends the socket while it connects, which the client itself does not. */
   readonly connecting: AbortController
+  /** The function of the client itself. */
+  readonly #sendCommand: Client["sendCommand"]
   readonly #pending = new Pending()
   readonly #onAnswered = new Set<() => void>()
   #transaction: Transaction = noTransaction
@@ -49,6 +51,9 @@ export class Session {
     this.endpoint = endpoint
     this.connecting = connecting
     sessions.set(client, this)
+    // Unbound: it is called with its receiver, which may be a view of the client.
+    this.#sendCommand = Reflect.get(client, "sendCommand") as Client["sendCommand"]
+    client.sendCommand = this.#followed()
     // A client that cannot read an answer emits this too, and goes on.
     client.once("error", (error: unknown) => {
       this.#endedBy = error
@@ -126,13 +131,33 @@ export class Session {
     for (const { expire } of expired) expire(duration, isSilent)
   }
 
+  /**
+   * What a borrower sends by the client itself, and not by this class. `MULTI` has the next borrower's commands queued, so its transaction has
+   * to end in the borrow. The driver knows by itself of `watch`, and its `multi` sends nothing by this function.
+   */
+  #followed(): Client["sendCommand"] {
+    const note = (command: string, args: ReadonlyArray<string>): void => {
+      const name = command.toUpperCase()
+      if (name === "MULTI") this.#transaction = { ...this.#transaction, isOpen: true }
+      else if (name === "EXEC" || name === "DISCARD") this.#transaction = noTransaction
+      else if (kindOf(name, args) === "Session") this.spoil()
+    }
+    const sendCommand = this.#sendCommand
+    // A view of the client, such as one with other options, is the receiver then.
+    return function(this: Client, argv, options) {
+      const [command = "", ...args] = argv.map(String)
+      note(command, args)
+      return sendCommand.call(this, argv, options)
+    } as Client["sendCommand"]
+  }
+
   #send<A>(argv: Array<string>, resume: (exit: Exit.Exit<A, RedisError>) => void): void {
     const sent = this.#pending.add((after, isSilent) =>
       resume(Exit.fail(failed(
         new CommandTimeout({ endpoint: this.endpoint, after, isSilent, pending: this.pending })
       )))
     )
-    this.client.sendCommand<A>(argv).then((reply) => {
+    this.#sendCommand.call<Client, [Array<string>], Promise<A>>(this.client, argv).then((reply) => {
       this.#settle(sent, true)
       resume(Exit.succeed(reply))
     }, (error: unknown) => {

@@ -13,6 +13,7 @@ import { checkOptions, type OptionCheck, ports } from "../../../internal/Options
 import type * as PoolOptions from "../../../Pool/PoolOptions.ts"
 import * as Endpoint from "../../../Resource/Endpoint.ts"
 import type { Password } from "../Password.ts"
+import { decodedPart } from "../UrlText.ts"
 
 /**
  * How a connection is opened. What is here wins over the same in `url`.
@@ -134,12 +135,12 @@ const module = "Redis"
 
 const textOf = (url: string | Redacted.Redacted): string => Redacted.isRedacted(url) ? Redacted.value(url) : url
 
-/** A URL that is a value of the program, or has come from its environment; its credentials are not shown. */
+/** A URL that is a value of the program, or has come from its environment. One that cannot be read may be a password, so it is not shown. */
 const parseUrl = (url: string): { readonly endpoint: Endpoint.Endpoint; readonly url: URL } => {
   const endpoint = Endpoint.fromUrlResult(url)
   const parsed = URL.parse(url)
   if (Result.isFailure(endpoint) || parsed === null || !/^rediss?:$/.test(parsed.protocol)) {
-    const value = Result.isFailure(endpoint) ? endpoint.failure.input : `${parsed?.protocol}//...`
+    const value = Result.isFailure(endpoint) ? "<redacted>" : `${parsed?.protocol}//...`
     throw new InvalidOption({
       module,
       option: "url",
@@ -152,8 +153,8 @@ const parseUrl = (url: string): { readonly endpoint: Endpoint.Endpoint; readonly
 
 /** What a URL says of how to log in. */
 const loginOf = (url: URL | undefined) => ({
-  username: url?.username ? decodeURIComponent(url.username) : undefined,
-  password: url?.password ? decodeURIComponent(url.password) : undefined,
+  username: url?.username ? decodedPart(url.username) : undefined,
+  password: url?.password ? decodedPart(url.password) : undefined,
   database: url === undefined || url.pathname.length < 2 ? 0 : Number(url.pathname.slice(1))
 })
 
