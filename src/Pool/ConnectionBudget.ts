@@ -1,5 +1,5 @@
 /**
- * Connections that several pools, or several processes, have in common.
+ * A cap on the connections of several pools, or of several processes, together.
  *
  * @since 0.1.0
  */
@@ -13,20 +13,20 @@ import { optionsFromConfig } from "../internal/ConfigOptions.ts"
 import { checkOptions, refusing } from "../internal/Options.ts"
 
 /**
- * Where a pool takes the right to one more connection, besides its own caps. It is taken before the dial, in the scope of
- * the connection, and given back when the socket is really gone.
+ * Permits for connections, besides the caps of a pool. A pool takes one permit before each dial, and gives it back when the socket
+ * of that connection is really gone.
  *
  * @category models
  * @since 0.1.0
  */
 export interface ConnectionBudget {
-  /** Takes one permit until the scope ends, and waits for it if there is none. The label is the endpoint's text. */
+  /** Takes one permit until the scope ends. If there is none, it waits for one. The label is the endpoint's text. */
   readonly take: (label: string) => Effect.Effect<void, never, Scope.Scope>
 }
 
 /**
- * A budget of so many connections for all pools of this process that are made with it: a whole number of at least 1. It
- * throws `InvalidOption` on anything else.
+ * Makes a budget for all pools of this process that are made with it. `connections` is the number of permits: a whole number of at
+ * least 1. It throws `InvalidOption` on anything else.
  *
  * **Example** (Two pools, three connections)
  *
@@ -61,11 +61,11 @@ export const makeInMemory = (connections: number): ConnectionBudget => {
   return { take: () => permits.takeScoped(1) }
 }
 
-/** The default, which a pool need not ask. */
+/** The default, which always has a permit. */
 export const unlimited: ConnectionBudget = { take: () => Effect.void }
 
 /**
- * The budget of the pools that are made in this context. By default it has no end: a pool keeps its own caps.
+ * The budget of the pools that are made in this context. By default it is unlimited, so that only the caps of each pool count.
  *
  * @category references
  * @since 0.1.0
@@ -87,7 +87,7 @@ export interface Options {
 }
 
 /**
- * {@link makeInMemory} for the pools whose layers are provided with this. It dies with `InvalidOption` on a number that makes no sense.
+ * {@link makeInMemory} for the pools whose layers are provided with this layer. It dies with `InvalidOption` on an invalid number.
  *
  * @category layers
  * @since 0.1.0

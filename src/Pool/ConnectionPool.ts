@@ -1,5 +1,5 @@
 /**
- * Keyed pools of connections: at most so many for each endpoint, at most so many in all, and every one of them closed.
+ * Keyed pools of connections, with a cap for each endpoint and a cap in all. A pool closes every connection that it has opened.
  *
  * The connections of each endpoint are the items of an Effect `Pool`, which leases them and takes them back.
  *
@@ -84,16 +84,16 @@ export { type EndpointMembers, layerConfig, Service, type ServiceMembers, type S
 export type { Health, Stats, Totals } from "./PoolStats.ts"
 
 /**
- * Makes a pool that lives until the scope ends. Then it leases nothing more, waits up to `drainTimeout` for leased connections,
- * and closes everything, many connections at once, each within `closeTimeout`.
+ * Makes a pool that lives until the scope ends. At that end, the pool leases nothing more, waits up to `drainTimeout` for leased
+ * connections, and closes all connections concurrently, each within `closeTimeout`.
  *
  * **Details**
  *
  * - Connections open on first use, and for `minPerEndpoint` of an endpoint that was used.
- * - Every attempt to open passes the gate of the `ResourceMonitor`. When its level becomes `Critical`, the pool closes what is
- *   idle above `minPerEndpoint`; leased connections stay.
+ * - Every attempt to open passes the gate of the `ResourceMonitor`. When the monitor's level becomes `Critical`, the pool closes
+ * what is   idle above `minPerEndpoint`; leased connections stay.
  * - A `maxTotal` above what the monitor's gate admits is logged as a warning, since the pool cannot reach it.
- * - It dies with `InvalidOption` on options that make no sense.
+ * - It dies with `InvalidOption` on invalid options.
  *
  * @category constructors
  * @since 0.1.0
@@ -109,8 +109,8 @@ export const make = <K, A, E = never, R = never>(
 }
 
 /**
- * The place that called a function, for the `site` of a borrow that begins later. Call it while that function is on the stack. At more
- * than a thousand calls a second some are left out, and the result is `undefined`.
+ * The place that called `wrapper`, for the `site` of a borrow that begins later. Call this while `wrapper` is on the stack. At more
+ * than a thousand calls a second, the result of some is `undefined`.
  *
  * **Example** (A helper whose callers are named)
  *
@@ -140,14 +140,16 @@ export const callSite = (wrapper: (...args: never) => unknown): CallSite | undef
  *
  * **Details**
  *
- * An idle connection is leased at once by the Effect `Pool` of its endpoint, the one that was used last first. Otherwise the borrower
- * waits its turn, for at most `acquireTimeout`. It fails with `PoolError`, whose reason says what stalled it.
+ * An idle connection is leased at once by the Effect `Pool` of its endpoint. Of several, it is the one that was used last. Without
+ * an idle connection, the borrower waits for at most `acquireTimeout`. After that it fails with `PoolError`, whose reason says what
+ * stalled it.
  *
  * **Gotchas**
  *
- * Whether a connection is leased again is decided by the connector's `closed` and `isReusable`, and without `isReusable` by how the
- * effect ended: an interruption or a defect closes the connection, a typed failure or a request that was given up inside an effect
- * that succeeded does not. Where these leave it in an unknown state, call {@link invalidate} before the effect ends.
+ * The connector's `closed` and `isReusable` decide whether a connection is leased again. Without `isReusable`, the exit of the
+ * effect decides: an interruption or a defect closes the connection, and a success or a typed failure does not. An effect that
+ * succeeds or fails may leave the connection in an unknown state, as after a request that was given up inside of the effect. In
+ * that case, call {@link invalidate} before the effect ends.
  *
  * @see {@link get} for borrowing until a scope ends
  * @category combinators
@@ -170,12 +172,12 @@ export function use<K, A, B, E, R>(
   f?: ((connection: A) => Effect.Effect<B, E, R>) | BorrowOptions,
   options?: BorrowOptions
 ) {
-  // The overloads say which argument is which; telling them apart here would cost a borrow a tenth of what it takes.
+  // The overloads say which argument is which. Checks of the arguments at run time would make a borrow a tenth slower.
   if (typeof f === "function") {
     const origin = Borrow.originOf(options?.site, use)
     return Borrow.use((selfOrKey as ConnectionPool<K, A>)[TypeId], keyOrUse as K, origin, f, options?.standing === true)
   }
-  // Data-last, the user's own line is on the stack now and not when the pool is known.
+  // In a data-last call, the caller's line is on the stack now, and not when the pool is passed.
   const origin = Borrow.originOf(f?.site, use)
   const isStanding = f?.standing === true
   const onward = keyOrUse as (connection: A) => Effect.Effect<B, E, R>
@@ -234,7 +236,7 @@ export function get<K, A>(
     const origin = Borrow.originOf(options?.site, get)
     return Borrow.get(selfOrKey[TypeId], keyOrOptions as K, origin, options?.standing === true)
   }
-  // The overloads say so: without a pool the options are second.
+  // By the overloads, without a pool the options are the second argument.
   const given = keyOrOptions as BorrowOptions | undefined
   const origin = Borrow.originOf(given?.site, get)
   const isStanding = given?.standing === true
@@ -242,9 +244,10 @@ export function get<K, A>(
 }
 
 /**
- * Completes when a leased connection has to come back, and says why: at once, if it has to already. A drain of the pool, an eviction, the end of
- * its lifetime and its death end no lease that is held. The holder of a `standing` lease waits for this, so that a drain does not
- * have to wait for its deadline and close the connection under it.
+ * Completes when a leased connection has to be given back, with the reason. A drain of the pool, and an eviction, the end of the
+ * lifetime or the death of the connection, do not end its leases by themselves. The holder of a `standing` lease waits for this
+ * effect and then gives the connection back. Otherwise a drain of the pool waits until its deadline, and closes the connection
+ * although it is held.
  *
  * @category combinators
  * @since 0.1.0
@@ -258,8 +261,8 @@ export const recalled: {
 )
 
 /**
- * Has a connection closed instead of leased again: at once if it is idle, when it comes back if it is leased. A value that is
- * no connection of this pool is ignored.
+ * Closes a connection instead of leasing it again: at once if it is idle, on its return if it is leased. A value that is no
+ * connection of this pool is ignored.
  *
  * @category combinators
  * @since 0.1.0
@@ -274,8 +277,9 @@ export const invalidate: {
 )
 
 /**
- * Has all connections of an endpoint, or of the pool, closed: the idle ones at once, the leased ones when they come back, and
- * those that are being opened as soon as they are open. Borrowers that wait get new ones. Use it after a failover, or when credentials have changed.
+ * Closes all connections of an endpoint, or of the pool: idle connections at once, leased ones on their return, and those that are
+ * being opened as soon as they are open. Waiting borrowers get new connections. Use it after a failover, or when credentials have
+ * changed.
  *
  * @category combinators
  * @since 0.1.0
@@ -289,8 +293,8 @@ export const evict: {
 )
 
 /**
- * Keeps a leased connection for its present borrowers until the scope ends: no further borrower shares it, and those that share it
- * already are not waited for. Without `concurrency` above 1 it has no effect.
+ * Keeps a leased connection for its present borrowers until the scope ends: no further borrower shares it. It does not wait for
+ * borrowers that share the connection already. Without `concurrency` above 1 it has no effect.
  *
  * @category combinators
  * @since 0.1.0
@@ -308,8 +312,8 @@ export const reserve: {
 )
 
 /**
- * Leases nothing and opens nothing until {@link resume}. Borrowers wait, each with its own deadline, or with `mode` `"fail"`
- * fail at once with `PoolSuspended`, those that wait already included. Leased connections stay leased.
+ * Suspends a pool: it leases and opens nothing until {@link resume}. Borrowers wait until their deadlines. With `mode` `"fail"`,
+ * new and waiting borrowers fail at once with `PoolSuspended`. Leased connections stay leased.
  *
  * @category combinators
  * @since 0.1.0
@@ -329,7 +333,7 @@ interface SuspendOptions {
 }
 
 /**
- * Ends {@link suspend}, and serves the borrowers that wait.
+ * Ends {@link suspend}, and serves the waiting borrowers.
  *
  * @category combinators
  * @since 0.1.0
@@ -338,9 +342,9 @@ export const resume = <K, A>(self: ConnectionPool<K, A>): Effect.Effect<void> =>
   Effect.sync(() => self[TypeId].core.resume())
 
 /**
- * Changes the caps while the pool runs. Raising one serves those that wait; after lowering one, idle connections above it
- * are closed at once and leased ones when they come back, and a dial that waits at the gate or for the budget does not begin. A cap
- * that is left out stays, and `maxConnections` is both. It dies with `InvalidOption` on values that make no sense.
+ * Changes the caps while the pool runs. A cap that is left out stays as it is. `maxConnections` sets both. After a cap was raised,
+ * waiting borrowers are served. After a cap was lowered, idle connections above it are closed at once and leased ones on their
+ * return, and dials above it that wait at the gate or for the budget do not begin. It dies with `InvalidOption` on invalid values.
  *
  * @category combinators
  * @since 0.1.0
@@ -358,9 +362,9 @@ export const resize: {
 )
 
 /**
- * Ends the pool: refuses new borrowers and fails those that wait with `PoolClosed`, closes what is idle, waits for
- * leased connections up to the deadline, and then closes them under their borrowers. It completes when everything is closed. Calling it
- * again, or ending the pool's scope, joins the drain that is under way; the earliest deadline counts.
+ * Ends the pool. New and waiting borrowers fail with `PoolClosed`, and idle connections are closed. Leased connections are closed
+ * on their return, or at the deadline although they are leased. It completes when every connection is closed. A second call, or the
+ * end of the pool's scope, joins the drain that is under way. The earliest deadline counts.
  *
  * @category combinators
  * @since 0.1.0
@@ -375,7 +379,7 @@ export const drain: {
 )
 
 /**
- * What the pool has at this moment, and what it has done.
+ * A snapshot of the pool: its present counts, and the totals since it was made.
  *
  * @category getters
  * @since 0.1.0
@@ -384,7 +388,8 @@ export const stats = <K, A>(self: ConnectionPool<K, A>): Effect.Effect<Stats> =>
   Effect.sync(() => self[TypeId].core.stats())
 
 /**
- * What the pool knows of an endpoint from its own outcomes, so that a caller can choose a fallback before it waits.
+ * The health of an endpoint, by the outcomes of the pool's dials, checks and borrows. A caller can choose a fallback by it instead
+ * of waiting.
  *
  * @see `PoolTelemetry.health` for its changes as a stream
  * @category getters

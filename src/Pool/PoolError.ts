@@ -8,7 +8,7 @@ import { errorText, safeMessage } from "../internal/SafeText.ts"
 import { TaggedError } from "../internal/TaggedError.ts"
 
 /**
- * What there is, at one endpoint or in the whole pool. `total` is `active + idle + connecting + closing`.
+ * The counts of one endpoint, or of the whole pool. `total` is `active + idle + connecting + closing`.
  *
  * @category models
  * @since 0.1.0
@@ -24,8 +24,8 @@ export interface Counts {
   /** Connections that are being closed, and connects that were left behind and keep their slots. */
   readonly closing: number
   /**
-   * Connects and finalizers that were given up and have not ended since: each may have a socket open. A connect counts in
-   * `closing` for at most `leftBehindTimeout`; beyond that, and where a finalizer hangs, it counts here alone.
+   * Connects and finalizers that were left behind and have not ended. Each may have an open socket. A connect is also part of
+   * `closing`, for at most `leftBehindTimeout`. A finalizer is counted here alone.
    */
   readonly leftBehind: number
   /** Borrowers that wait. */
@@ -33,18 +33,18 @@ export interface Counts {
 }
 
 /**
- * Who has held a connection for how long, as an error names it.
+ * A holder of a connection, in an error.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Holder {
-  /** Name of the span in which it was borrowed, if there was one. */
+  /** Name of the span in which the connection was borrowed, if there was one. */
   readonly span: string | undefined
-  /** Where in the program it was borrowed, if that is known. */
+  /** The place in the program that has borrowed the connection, if it is known. */
   readonly site: string | undefined
   readonly age: Duration.Duration
-  /** It is a standing lease, which is held for as long as its holder lives. Those that are not come first. */
+  /** Whether the lease is a standing lease, which lasts as long as its holder. In a list of holders, standing leases come last. */
   readonly isStanding: boolean
 }
 
@@ -83,8 +83,8 @@ const stalls: Record<StalledBy, string> = {
 }
 
 /**
- * No connection came within `acquireTimeout`. The last connect failure of the endpoint, if there was one, is the `cause`; where
- * `stalledBy` is `Gate`, the refusal of the gate is.
+ * The borrower got no connection within `acquireTimeout`. The `cause` is the last connect failure of the endpoint, if there was
+ * one. If `stalledBy` is `Gate`, the `cause` is the refusal of the gate.
  *
  * @category errors
  * @since 0.1.0
@@ -136,8 +136,8 @@ export class QueueFull extends TaggedError("QueueFull")<{
 }
 
 /**
- * The endpoint is `Unavailable` and the pool was made with `whenUnavailable: "fail"`. Nothing was sent. The `cause` is what failed
- * last there, if it is known: a failed dial, a failed first use of a connection, or a wait that ran out.
+ * The endpoint is `Unavailable`, and the pool was made with `whenUnavailable: "fail"`. Nothing was sent. The `cause` is the last
+ * error at the endpoint, if it is known: of a dial, of the first use of a connection, or of a wait that has timed out.
  *
  * @category errors
  * @since 0.1.0
@@ -145,15 +145,15 @@ export class QueueFull extends TaggedError("QueueFull")<{
 export class EndpointUnavailable extends TaggedError("EndpointUnavailable")<{
   readonly key: string
   /**
-   * How long until the next attempt, which the first borrow from then on makes. Where an attempt is under way, how long after its
-   * failure another one would come.
+   * The time until the next attempt, which is made by the first borrow after that time. If an attempt is under way, it is the delay
+   * that would follow its failure.
    */
   readonly retryAfter: Duration.Duration
-  /** Things that went wrong there since the last success, and for how long that has been so. */
+  /** The number of setbacks since the last success. `elapsed` is the time since the first of them. */
   readonly failures: number
   readonly elapsed: Duration.Duration
   readonly endpoint: Counts
-  /** Whether what failed last may pass by itself. */
+  /** Whether the last error may pass by itself. */
   readonly isRetryable: boolean
   readonly cause: unknown
 }> {
@@ -194,20 +194,20 @@ export class PoolSuspended extends TaggedError("PoolSuspended")<{ readonly key: 
 }
 
 /**
- * The borrower holds connections of the pool already, and asks for one that can only come when it gives one of them back.
- * Without this error it would wait until its deadline.
+ * The borrower holds connections of the pool, and its further borrow can only be served when it gives one of them back. Without
+ * this error the borrow would wait until its deadline.
  *
  * **Gotchas**
  *
- * It is recognised by the fiber. A borrow in a fiber that the holder has forked, and waits for, ends with `AcquireTimeout`, which
- * names the holder.
+ * The borrower is recognised by its fiber. If a holder forks a fiber that borrows, and waits for it, the borrow ends with
+ * `AcquireTimeout`, which names the holder.
  *
  * @category errors
  * @since 0.1.0
  */
 export class NestedAcquire extends TaggedError("NestedAcquire")<{
   readonly key: string
-  /** Connections of this endpoint, and of the pool, that the borrower holds alone. */
+  /** The number of connections of this endpoint that no other borrower shares with this one. `heldOfPool` is that of the pool. */
   readonly heldOfEndpoint: number
   readonly heldOfPool: number
   readonly maxPerEndpoint: number
@@ -232,9 +232,9 @@ export class NestedAcquire extends TaggedError("NestedAcquire")<{
 export class LeaseExpired extends TaggedError("LeaseExpired")<{
   readonly key: string
   readonly maxLease: Duration.Duration
-  /** Name of the span in which it was borrowed, if there was one. */
+  /** Name of the span in which the connection was borrowed, if there was one. */
   readonly span: string | undefined
-  /** Where in the program it was borrowed. */
+  /** The place in the program that has borrowed the connection, if it is known. */
   readonly site: string | undefined
 }> {
   readonly isRetryable = false
@@ -248,8 +248,8 @@ export class LeaseExpired extends TaggedError("LeaseExpired")<{
 }
 
 /**
- * The connection was dead before its first successful use, as with a server that accepts and closes. It is the `cause` of a
- * `ConnectFailed`.
+ * A connection died before its first successful use, as with a server that accepts connections and closes them. This error is the
+ * `cause` of a `ConnectFailed`.
  *
  * @category errors
  * @since 0.1.0
@@ -279,8 +279,8 @@ export class ConnectTimeout extends TaggedError("ConnectTimeout")<{
 }
 
 /**
- * The hook `beforeLend` failed on a connection that had just been opened for a borrower. It is the `cause` of a
- * `ConnectFailed`. Its own `cause` is what the hook has failed with; there is none where the borrower's time ran out.
+ * The hook `beforeLend` has failed on a new connection. This error is the `cause` of a `ConnectFailed`. Its own `cause` is the
+ * error of the hook, or `undefined` if the borrower's time was over.
  *
  * @category errors
  * @since 0.1.0
@@ -294,8 +294,8 @@ export class NotReady extends TaggedError("NotReady")<{ readonly key: string; re
 }
 
 /**
- * Opening a connection failed for good, which is what all that waited for the endpoint learn. `cause` is the connector's
- * failure as the retry policy wrapped it.
+ * Opening a connection has failed, and the retry policy makes no further attempt. All borrowers that wait for the endpoint fail
+ * with this error. `cause` is the connector's failure as the retry policy has wrapped it.
  *
  * @category errors
  * @since 0.1.0
@@ -304,7 +304,7 @@ export class ConnectFailed extends TaggedError("ConnectFailed")<{
   readonly key: string
   readonly cause: unknown
 }> {
-  /** The pool has tried as often as its retry policy says. */
+  /** The pool has made all attempts of its retry policy. */
   readonly isRetryable = false
   override get message(): string {
     return safeMessage(`no connection to ${this.key}: ${errorText(this.cause)}`)

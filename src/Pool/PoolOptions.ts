@@ -12,22 +12,22 @@ import type { Connector } from "../Resource/Connector.ts"
 import * as RetryPolicy from "../Retry/RetryPolicy.ts"
 
 /**
- * What is done with a connection on its way. A hook that fails closes the connection, and no borrower sees it; each hook
- * must end within `connectTimeout`. A failure of `beforeLend` or `afterReturn` is logged at `References.UnhandledLogLevel`, once a
- * minute for an endpoint. A hook must not borrow from its own pool: it would wait for the slot that it holds.
+ * Effects that a pool runs with its connections. If a hook fails, or takes longer than `connectTimeout`, the connection is closed
+ * and no borrower gets it. A failure of `beforeLend` or `afterReturn` is logged at `References.UnhandledLogLevel`, at most once a
+ * minute for each endpoint. A hook must not borrow from its own pool, because it may wait for the slot of its own connection.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Hooks<in A, out E = never, out R = never> {
-  /** After it was opened, as the last step of opening: its failure is a failure to open. */
+  /** Runs after the connection was opened, as the last step of opening. If it fails, opening has failed. */
   readonly afterOpen?: ((connection: A) => Effect.Effect<void, E, R>) | undefined
   /**
-   * Each time before it is leased, within the borrow's deadline. On a new connection its failure is a failure to open: one that
-   * borrowers waited for, or any other in its first second that was ready for no borrower yet.
+   * Runs each time before the connection is used by a borrower, within the deadline of the borrow. If it fails on a new connection,
+   * opening has failed. A connection is new here if borrowers waited for its dial, or in its first second until this hook succeeds.
    */
   readonly beforeLend?: ((connection: A) => Effect.Effect<void, E, R>) | undefined
-  /** Each time its last borrower has returned it, before another one gets it. */
+  /** Runs each time when the last borrower has returned the connection, before another borrower gets it. */
   readonly afterReturn?: ((connection: A) => Effect.Effect<void, E, R>) | undefined
 }
 
@@ -38,27 +38,27 @@ export interface Hooks<in A, out E = never, out R = never> {
  * @since 0.1.0
  */
 export interface Options<K, A, E, R> {
-  /** Opens connections, and says when they die. */
+  /** Opens connections, and reports when they die. */
   readonly connector: Connector<K, A, E, R>
   /**
    * The name of the pool in metrics, spans, warnings and its registry: 1 to 200 characters, none of them a control character.
    * @default none, or the key of its `Service`
    */
   readonly name?: string | undefined
-  /** The one endpoint of a `Service`, whose members take no key then. @default none */
+  /** The only endpoint of a `Service`. The members of such a service take no key. @default none */
   readonly endpoint?: NoInfer<K> | undefined
   /**
-   * Most connections of a pool with one endpoint, in place of `maxPerEndpoint` and `maxTotal`, each of which may only repeat it: a whole
-   * number of at least 1. @default none
+   * Most connections of a pool with one endpoint, instead of `maxPerEndpoint` and `maxTotal`: a whole number of at least 1. If one
+   * of these is given too, it must be equal. @default none
    */
   readonly maxConnections?: number | undefined
-  /** Most connections to one endpoint, whatever their state: a whole number of at least 1. @default 2 */
+  /** Most connections to one endpoint, in any state: a whole number of at least 1. @default 2 */
   readonly maxPerEndpoint?: number | undefined
   /** Most connections in all, at least `maxPerEndpoint`. @default 5, or `maxPerEndpoint` if that is more */
   readonly maxTotal?: number | undefined
   /**
-   * Connections that are kept for each endpoint that was used, however long they are idle. They are opened in the
-   * background and never at the cost of another endpoint: a whole number from 0 to `maxPerEndpoint`. @default 0
+   * The number of connections that are kept for each endpoint that was used, for any idle time: a whole number from 0 to
+   * `maxPerEndpoint`. They are opened in the background, and no connection of another endpoint is closed for them. @default 0
    */
   readonly minPerEndpoint?: number | undefined
   /**
@@ -70,27 +70,28 @@ export interface Options<K, A, E, R> {
   readonly connectTimeout?: Duration.Input | undefined
   /** Bound on waiting, opening and checking together, for one borrow; above 0. @default 30 seconds */
   readonly acquireTimeout?: Duration.Input | undefined
-  /** A connection that was idle for so long is closed; above 0, `"Infinity"` for never. @default 60 seconds */
+  /** A connection that was idle for this time is closed; above 0, `"Infinity"` for never. @default 60 seconds */
   readonly idleTimeout?: Duration.Input | undefined
   /** A connection of this age is not leased again; above 0, `"Infinity"` for never. @default 5 minutes */
   readonly maxLifetime?: Duration.Input | undefined
   /**
-   * The share by which a connection's lifetime may be shorter, drawn once when it is opened, so that connections that
-   * were opened together do not end together; 0 to 1. @default 0.25
+   * The largest fraction by which the lifetime of a connection is shortened; 0 to 1. The fraction is drawn at random for each
+   * connection, so that connections that were opened together do not end together. @default 0.25
    */
   readonly lifetimeJitter?: number | undefined
   /** How long closing a connection gracefully may take; 0 or more. @default 2 seconds */
   readonly closeTimeout?: Duration.Input | undefined
   /**
-   * How long a connect keeps its slot that goes on although it was given up, as one does that cannot be interrupted: its socket
-   * may be open meanwhile. It is given up at `connectTimeout` and left behind half a second after another `closeTimeout`. The
-   * slot is free as soon as it ends, and at the latest after this time, so that an endpoint that recovers is not lost; 0 or more,
-   * `"Infinity"` for as long as it takes. @default 1 minute
+   * How long a connect that was left behind keeps its slot. A connect is interrupted at `connectTimeout`. If it cannot be
+   * interrupted, it is left behind after another `closeTimeout` and half a second, and may still open a socket. Its slot is free
+   * when the connect ends, or after this time, so that an endpoint that recovers can be dialed again; 0 or more, `"Infinity"` for
+   * no limit. @default 1 minute
    */
   readonly leftBehindTimeout?: Duration.Input | undefined
   /**
-   * Most borrowers that wait for one endpoint until another one gives something back: a whole number of at least 0, or
-   * `Infinity`. @default Infinity
+   * Most borrowers that wait for one endpoint until another borrower returns a connection: a whole number of at least 0, or
+   * `Infinity`.
+   * @default Infinity
    */
   readonly maxWaiters?: number | undefined
   /**
@@ -99,58 +100,60 @@ export interface Options<K, A, E, R> {
    */
   readonly checkAfterIdle?: Duration.Input | undefined
   /**
-   * How often an idle connection is checked, so that neither it nor the path to it falls asleep; above 0, `"Infinity"` for
-   * never. It needs a connector with a `check`. One that is not reusable any more (`isReusable`) is closed instead.
+   * The interval at which an idle connection is checked, so that neither its server nor a NAT or firewall on its path drops it;
+   * above 0, `"Infinity"` for never. It needs a connector with a `check`. A connection for which `isReusable` is `false` is closed
+   * instead.
    * @default "Infinity"
    */
   readonly keepalive?: Duration.Input | undefined
   /**
-   * A lease that is held for longer is reported once, with where it was borrowed, and again when it comes back after all;
-   * above 0, `"Infinity"` for never. It counts from when the borrower goes on with the connection. @default "Infinity"
+   * A lease that is held for longer than this is reported with the place that began the borrow, and once more when it ends; above
+   * 0, `"Infinity"` for never. The time begins when the borrower begins to use the connection. @default "Infinity"
    */
   readonly leakThreshold?: Duration.Input | undefined
   /**
-   * A lease that is held for longer is ended: the effect of its `use` is interrupted and fails with `LeaseExpired`, and its
-   * connection is closed; above 0, `"Infinity"` for never. It counts from when the borrower goes on with the
-   * connection, so that neither its wait nor a check nor `beforeLend` counts.
+   * A lease that is held for longer than this is ended: the effect of its `use` is interrupted and fails with `LeaseExpired`, and
+   * the connection is closed; above 0, `"Infinity"` for never. The time begins when the borrower begins to use the connection,
+   * after its wait, the check and `beforeLend`.
    * @default "Infinity"
    */
   readonly maxLease?: Duration.Input | undefined
-  /** What is done with a connection on its way from and to its borrowers. @default none */
+  /** Effects that the pool runs with its connections. @default none */
   readonly hooks?: Hooks<A, E, R> | undefined
   /**
-   * When and how often opening is tried again. The dialer steps the schedule of this policy by each failed attempt: the delay, the
-   * attempts, the deadline, the budget and the breaker are those of `RetryPolicy.schedule`. One prober dials for all borrowers, so the
-   * attempts count for all that wait. @default RetryPolicy.tcpConnection
+   * When and how often opening is tried again. Each failed attempt is one step of `RetryPolicy.schedule`: the delay, the attempts,
+   * the deadline, the budget and the breaker are those of the policy. One dial at a time is made for all borrowers of an endpoint
+   * that is down, so its attempts count for all of them. @default RetryPolicy.tcpConnection
    */
   readonly retry?: RetryPolicy.RetryPolicy | undefined
   /**
-   * The `maxDelay` of the policy that the dialer steps, where that of `retry` is longer: since one borrower dials for all, it may ask
-   * more often than a crowd may. Delays that it cuts short have a jitter of at most 0.1, or `"full"` if `retry` says so. Above 0;
-   * `"Infinity"` leaves `retry` alone to count. @default 1050 millis
+   * The longest delay between two dials, if the `maxDelay` of `retry` is longer. It may be short, because one dial at a time is
+   * made for all borrowers. Delays that it shortens have a jitter of at most 0.1, or `"full"` if `retry` has that. Above 0; with
+   * `"Infinity"` the `maxDelay` of `retry` counts. @default 1050 millis
    */
   readonly maxRedialDelay?: Duration.Input | undefined
   /**
-   * What a borrow does that would have to wait for an endpoint whose `health` is `Unavailable`: it waits like any other, or it fails
-   * at once with `EndpointUnavailable`. With `"fail"`, the first borrow after the next attempt is due makes that attempt and learns
-   * its outcome; the others go on failing meanwhile. A connection that is idle is leased either way. @default "wait"
+   * Whether a borrow waits for an endpoint whose `health` is `Unavailable`, or fails at once with `EndpointUnavailable`. With
+   * `"fail"`, one borrow makes the next attempt when that is due, and gets its outcome. Until then and meanwhile, the other borrows
+   * fail. An idle connection is leased with both values. @default "wait"
    */
   readonly whenUnavailable?: "wait" | "fail" | undefined
   /**
-   * How long the end of the pool's scope waits for connections that are still leased before it closes them under their
-   * borrowers; 0 or more. @default 5 seconds
+   * How long the end of the pool's scope waits for leased connections. After this time it closes them although they are leased; 0
+   * or more.
+   * @default 5 seconds
    */
   readonly drainTimeout?: Duration.Input | undefined
 }
 
 /**
- * Where a borrow is said to come from:
+ * The place in the program that is reported for a borrow:
  *
- * - a function: the place that called it, so that a helper that wraps a pool passes itself. It has to be on the stack when `use` or `get` is
- *   called.
- * - a `CallSite`: the place that was captured before by `callSite`.
- * - `"fiber"`: the innermost `Effect.withSpan` or `Effect.fn` of the fiber that borrows, and before one of a package in `node_modules`
- *   one of the program. It is for effects that are made once and run later, when no line of the program is on the stack.
+ * - a function: the place that called this function. A helper that wraps a pool passes itself, and has to be on the stack when it
+ * calls   `use` or `get`.
+ * - a `CallSite`: a place that `callSite` has captured before.
+ * - `"fiber"`: the innermost `Effect.withSpan` or `Effect.fn` of the borrower's fiber. One of the program is preferred to one of a
+ * package   in `node_modules`. It is for effects that are made once and run later, when no line of the program is on the stack.
  *
  * @category models
  * @since 0.1.0
@@ -158,29 +161,30 @@ export interface Options<K, A, E, R> {
 export type Site = CallSite | "fiber" | ((...args: never) => unknown)
 
 /**
- * What may be said of one borrow.
+ * The options of one borrow.
  *
  * @category models
  * @since 0.1.0
  */
 export interface BorrowOptions {
-  /** Where the borrow is said to come from in errors, reports and `topSites`. @default the place that called */
+  /** The place in the program for errors, reports and `topSites`. @default the caller of `use` or `get` */
   readonly site?: Site | undefined
   /**
-   * The lease lasts as long as its holder lives, as that of a listener or of a client that pipelines. It counts against the caps, but is
-   * neither reported as a leak nor ended by `maxLease`, and a borrow of the same fiber is not nested in it. Its holder waits
-   * for `recalled`, and then gives the connection back. @default false
+   * Whether the lease lasts as long as its holder, such as a listener or a client that pipelines. Such a lease counts against the
+   * caps. It is neither reported as a leak nor ended by `maxLease`, and a borrow of the same fiber does not count as nested. The
+   * holder has to wait for `recalled` and then give the connection back. @default false
    */
   readonly standing?: boolean | undefined
 }
 
 /**
- * Why a connection has to come back:
+ * Why a connection has to be given back:
  *
  * - `Draining`: the pool is drained, or its scope ends.
  * - `Expired`: the connection has reached its `maxLifetime`.
  * - `Died`: the connector has noticed its death.
- * - `Evicted`: it was evicted, invalidated, found broken by a borrower that shared it, or is over a cap that was lowered; or the pool does not have it.
+ * - `Evicted`: the connection was evicted, invalidated, or found broken by another borrower. Or it is over a cap that was lowered,
+ * or is no   connection of the pool.
  *
  * @category models
  * @since 0.1.0
@@ -208,7 +212,7 @@ export interface Settings {
   readonly leftBehindTimeout: Duration.Duration
   readonly maxWaiters: number
   readonly checkAfterIdle: number
-  /** The policy that the dialer steps: when to dial again after a failure, and how often. */
+  /** The policy that decides when, and how often, an endpoint is dialed again after a failure. */
   readonly retry: RetryPolicy.RetryPolicy
   readonly failsWhenUnavailable: boolean
   /** It may be shortened while the pool runs. */
@@ -221,7 +225,7 @@ type Check = ReturnType<typeof checkOptions>
 
 type Caps = Readonly<Pick<Settings, "maxPerEndpoint" | "maxTotal">>
 
-/** The caps of a pool as they are given. */
+/** The options that set the caps. */
 export type GivenCaps = Pick<Options<never, never, never, never>, "maxConnections" | "maxPerEndpoint" | "maxTotal">
 
 const caps = ["maxPerEndpoint", "maxTotal"] as const
@@ -244,7 +248,7 @@ const byDefault = {
 const bound = { exclusive: true, infinite: false }
 const bestBefore = { exclusive: true, infinite: true }
 
-/** `maxConnections` is both caps. */
+/** Replaces `maxConnections` by both caps. */
 const withBoth = (check: Check, options: GivenCaps): GivenCaps => {
   const { maxConnections } = options
   if (maxConnections === undefined) return options
@@ -276,7 +280,7 @@ export const resizedCaps = (given: GivenCaps, now: Caps): Caps => {
   return capsOf(check, { maxPerEndpoint: caps.maxPerEndpoint, maxTotal }, now)
 }
 
-/** A name that forges no line of a log. */
+/** Checks a name: line breaks in it could forge lines of a log. */
 const nameOf = (check: Check, name: string | undefined): string | undefined => {
   const isValid = name === undefined || /^[^\p{Cc}\p{Zl}\p{Zp}]{1,200}$/u.test(name)
   check.require(isValid, "name", name, "have 1 to 200 characters, none of them a control character")
@@ -310,14 +314,13 @@ const policyOf = (check: Check, value: RetryPolicy.RetryPolicy): RetryPolicy.Ret
   return value
 }
 
-/** The widest spread of delays that are cut short at `maxRedialDelay`, as the jitter of a policy. */
+/** The largest jitter of delays that `maxRedialDelay` shortens. */
 const narrow = 0.1
 
 /**
- * The policy that the dialer steps: `maxRedialDelay` is its `maxDelay`. Where that cuts the delays short, they are spread over the
- * upper fifth of it at most, unless the policy asks for full jitter: a wider spread makes more attempts for the same longest
- * delay, which is what decides when the last of a fleet is back. Opening may be repeated whatever is known of the last attempt,
- * since what that had acquired is closed by then.
+ * The policy for dials: `retry` with `maxRedialDelay` as its `maxDelay`, if that is shorter. In that case the jitter is narrow,
+ * unless it is `"full"`: the longest delay decides when the last process of a fleet is back, and a wider jitter makes more attempts
+ * for the same longest delay. Dials are idempotent, because the connection of a failed attempt is closed before the next.
  */
 const redialPolicy = (policy: RetryPolicy.RetryPolicy, maxRedialDelay: number): RetryPolicy.RetryPolicy => {
   const { initialDelay, jitter, maxDelay } = policy
@@ -405,8 +408,8 @@ export const highThroughput = {
 } as const
 
 /**
- * For callers that would rather fail soon: 5 connections for each endpoint, 50 in all, connecting within 2 s, idle for 2
- * minutes, alive for 30 minutes.
+ * For callers that prefer an early failure to a long wait: 5 connections for each endpoint, 50 in all, connecting within 2 s, idle
+ * for 2 minutes, alive for 30 minutes.
  *
  * @category presets
  * @since 0.1.0
@@ -420,15 +423,15 @@ export const lowLatency = {
 } as const
 
 /**
- * For functions, which many instances run at once and whose platform may stop them between two requests: one connection for
- * each instance, none that is kept, connecting within 2 s, idle for 30 s, alive for 5 minutes. Borrowing takes at most 5 s,
- * the end of the pool waits 100 ms for borrowers, and closing a connection takes at most 200 ms, so that all is closed
- * before the platform ends the process.
+ * For functions that run in many instances at once, and whose platform may stop an instance between two requests: one connection
+ * for each instance, no minimum, connecting within 2 s, idle for 30 s, alive for 5 minutes. A borrow takes at most 5 s. The end of
+ * the pool waits 100 ms for borrowers, and closing a connection takes at most 200 ms, so that all connections are closed before the
+ * platform ends the process.
  *
  * **Details**
  *
- * A stopped instance closes nothing. So the server has to end what was idle for longer than `idleTimeout`, by a limit of
- * its own that is a little above it: the pool then knows before it leases a connection that the server has ended it.
+ * A stopped instance closes nothing. So the server has to end connections that were idle for a little longer than `idleTimeout`, by
+ * a limit of its own. The pool notices before it leases a connection that the server has ended it.
  *
  * @category presets
  * @since 0.1.0

@@ -1,9 +1,9 @@
 /**
- * Tells the code that runs a program on a platform which pools there are, so that all of them can be prepared for a freeze, a
- * thaw or the end at once.
+ * Lists the pools of a program, so that the code that runs the program on a platform can prepare all of them for a freeze, a thaw
+ * or the end.
  *
- * A pool says no more than that it is there. What can be done with one is apart from that, in functions, so that a program
- * that does not ask for its pools does not ship them.
+ * A pool only registers itself. The operations on registered pools are separate functions, so that a program that does not use them
+ * does not contain their code.
  *
  * @since 0.1.0
  */
@@ -21,7 +21,7 @@ export const TypeId = "~effect-sluice/Pool/ConnectionPool"
 export type TypeId = typeof TypeId
 
 /**
- * A pool, whatever it connects to.
+ * A pool of any kind.
  *
  * @category models
  * @since 0.1.0
@@ -31,18 +31,18 @@ export interface RegisteredPool {
   readonly clock: AgeClock
   readonly settings: Settings
   readonly hasCheck: boolean
-  /** Drains the pool, and forces after so many milliseconds. */
+  /** Drains the pool. After this number of milliseconds, leased connections are closed as well. */
   readonly drain: (timeout: number) => Effect.Effect<void>
 }
 
 /**
- * Where pools make themselves known.
+ * A registry of pools.
  *
  * @category models
  * @since 0.1.0
  */
 export interface PoolRegistry {
-  /** A pool was made; the result is called when it has ended. */
+  /** Registers a pool that was made. The returned function is called when the pool has ended. */
   readonly add: (pool: RegisteredPool) => () => void
 }
 
@@ -58,9 +58,9 @@ export const PoolRegistry: Context.Reference<PoolRegistry | undefined> = Context
 )
 
 /**
- * The program has not run for a while: whatever was idle meanwhile is as old as the larger of both clocks says, which makes
- * the pool check or replace it before it is leased. When the machine itself stood still (`wasStopped`), it heard nothing of
- * its peers either; a connection that cannot be checked is then closed.
+ * Called after the program has not run for a while. The idle time of each connection is then the longer of those by the monotonic
+ * and by the wall clock, so that the pool checks or replaces old connections before it leases them. If the machine itself was
+ * stopped (`wasStopped`), it may have missed the end of connections, so connections that cannot be checked are closed.
  *
  * @category operating
  * @since 0.1.0
@@ -71,7 +71,7 @@ export const judge = (pool: RegisteredPool, pause: { readonly wasStopped: boolea
 }
 
 /**
- * From now on neither a drain nor the closing of a connection takes longer than this, in milliseconds.
+ * Shortens the `drainTimeout` and the `closeTimeout` of a pool to at most these milliseconds.
  *
  * @category operating
  * @since 0.1.0
@@ -84,11 +84,13 @@ export const hurry = (
   settings.closeTimeout = Duration.min(settings.closeTimeout, Duration.millis(limits.closeTimeout))
 }
 
-/** Those that wait for a pool to be empty share one callback, so that none piles up in a pool that never is. */
+/**
+ * The callers that wait for a pool to be empty share one callback, so that a pool that is never empty does not collect callbacks.
+ */
 const waiting = new WeakMap<RegisteredPool, Deferred.Deferred<void>>()
 
 /**
- * Completes when nothing is open.
+ * Completes when no connection of a pool is open.
  *
  * @category operating
  * @since 0.1.0
@@ -107,7 +109,7 @@ export const emptied = (pool: RegisteredPool): Effect.Effect<void> =>
   })
 
 /**
- * Closes what is idle, and has what is leased closed on its return. Completes when nothing is open any more.
+ * Closes idle connections now, and leased connections on their return. Completes when no connection is open.
  *
  * @category operating
  * @since 0.1.0

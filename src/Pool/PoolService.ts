@@ -30,12 +30,12 @@ import {
 import { TypeId as PoolTypeId } from "./PoolRegistry.ts"
 import type { Health, Stats } from "./PoolStats.ts"
 
-/** The key under which a service keeps what makes its layer. */
+/** The key under which a service keeps the function that makes its layer. */
 const TypeId = "~effect-sluice/Pool/PoolService"
 
 /**
- * The options of a pool that is a service. What its hooks fail with and require is apart from that of the connector, which
- * `layerWith` replaces.
+ * The options of a pool that is a service. The hooks have errors and requirements of their own, because `layerWith` replaces the
+ * connector and keeps the hooks.
  *
  * @category models
  * @since 0.1.0
@@ -51,20 +51,20 @@ export interface ServiceOptions<K, A, E, R, HE, HR> extends Omit<Options<K, A, E
  * @since 0.1.0
  */
 export interface ConfigOptions<K> extends Omit<Options<K, never, never, never>, "connector" | "hooks" | "retry"> {
-  /** What is given goes before the fields of the policy of the service. */
+  /** Fields that are given replace those of the service's policy. */
   readonly retry?: RetryPolicy.ConfigOptions | undefined
 }
 
-/** Options as they are, or an effect that has them when the layer is built. */
+/** Options, or an effect that returns them and runs when the layer is built. */
 type Source<O, E, R> = O | Effect.Effect<O, E, R>
 
-/** Options that were checked. */
+/** Checked options. */
 interface Checked<O> {
   readonly options: O
   readonly settings: Settings
 }
 
-/** Checks options of a pool, perhaps after it has changed them. */
+/** Checks the options of a pool. It may replace some of them before. */
 type Check<E> = <O extends GivenOptions>(options: O) => Effect.Effect<Checked<O>, E>
 
 /**
@@ -82,9 +82,12 @@ export interface Configurable<in out Self, in out K, out E, out R> {
   readonly layer: Layer.Layer<Self, E, R>
 }
 
-/** What a service has, whether its pool has one endpoint or many. */
+/** The members of a service that do not depend on the number of its endpoints. */
 interface Members<in out Self, in out K, in out A, out E, out R, out HR> extends Configurable<Self, K, E, R> {
-  /** The layer with another connector, for tests. Its connections may be of a subtype, and what the connector of the options requires is not required. */
+  /**
+   * The layer with another connector, for tests. Its connections may be of a subtype. The requirements of the original connector
+   * are not required.
+   */
   readonly layerWith: <A2 extends A, E2, R2>(
     connector: Connector<K, A2, E2, R2>
   ) => Layer.Layer<Self, E, R2 | HR | ResourceMonitor>
@@ -99,7 +102,7 @@ interface Members<in out Self, in out K, in out A, out E, out R, out HR> extends
 }
 
 /**
- * What {@link Service} gives a class besides a service key, where its pool has many endpoints.
+ * The members of a class that {@link Service} makes without the option `endpoint`.
  *
  * @category services
  * @since 0.1.0
@@ -122,7 +125,7 @@ export interface ServiceMembers<in out Self, in out K, in out A, out E, out R, o
 }
 
 /**
- * What {@link Service} gives a class besides a service key, where its options have the one `endpoint` of its pool.
+ * The members of a class that {@link Service} makes with the option `endpoint`.
  *
  * @category services
  * @since 0.1.0
@@ -147,14 +150,14 @@ const checked = <O extends GivenOptions>(options: O): Checked<O> => ({ options, 
 
 const checkAll: Check<never> = (options) => Effect.sync(() => checked(options))
 
-/** The options from `Config` that have a value, before those of the program. */
+/** Replaces options of the program by those from `Config` that have a value. */
 const over = <O extends GivenOptions, K>(options: O, { retry, ...given }: ConfigOptions<K>): O => ({
   ...options,
   ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
   ...(retry && { retry: RetryPolicy.make({ ...options.retry ?? RetryPolicy.tcpConnection, ...retry }) })
 })
 
-/** The key of a borrow: what was given, or the one endpoint of the pool. */
+/** The key of a borrow: the given key, or the only endpoint of the pool. */
 const keyOf = <K, A>({ [PoolTypeId]: { only } }: ConnectionPool<K, A>, given: K | undefined): K => {
   if (only !== undefined) return only.endpoint
   if (given !== undefined) return given
@@ -163,10 +166,10 @@ const keyOf = <K, A>({ [PoolTypeId]: { only } }: ConnectionPool<K, A>, given: K 
 }
 
 const siteIn = (given: unknown): BorrowOptions["site"] =>
-  // A key may be any object; what this finds is used only where the argument is no key.
+  // The argument may also be a key with such a field. The result is used only if the argument is no key.
   typeof given === "object" && given !== null && "site" in given ? (given as BorrowOptions).site : undefined
 
-/** What makes the layers of a service. */
+/** The functions that make the layers of a service. */
 const layersOf = <Self, K, A, E, R, HE, HR, OE, OR>(
   service: Context.Service<Self, ConnectionPool<K, A>> & { readonly key: string },
   source: Effect.Effect<ServiceOptions<K, A, E, R, HE, HR>, OE, OR>
@@ -187,7 +190,7 @@ const layersOf = <Self, K, A, E, R, HE, HR, OE, OR>(
   return {
     layer: layerFrom(source, checkAll),
     layerWith: <A2 extends A, E2, R2>(connector: Connector<K, A2, E2, R2>) => {
-      // A connector meets no other connections than those that it has opened.
+      // A connector gets only connections that it has opened, so the subtype is safe.
       const ofService = connector as unknown as Connector<K, A, E2, R2>
       return layerFrom(Effect.map(source, (options) => ({ ...options, connector: ofService })), checkAll)
     },
@@ -195,7 +198,7 @@ const layersOf = <Self, K, A, E, R, HE, HR, OE, OR>(
   }
 }
 
-/** The members of a service, for pools of one endpoint and of many: which it is, is known when the layer is built. */
+/** The members of a service. Whether its pool has one endpoint or many is known only when the layer is built. */
 const membersOf = <Self, K, A>(service: Context.Service<Self, ConnectionPool<K, A>>) => {
   const onPool = <B, E2, R2>(f: (pool: ConnectionPool<K, A>) => Effect.Effect<B, E2, R2>) => Effect.flatMap(service, f)
   type Use<B, E2, R2> = (connection: A) => Effect.Effect<B, E2, R2>
@@ -205,7 +208,7 @@ const membersOf = <Self, K, A>(service: Context.Service<Self, ConnectionPool<K, 
       second?: Use<B, E2, R2> | BorrowOptions,
       third?: BorrowOptions
     ) => {
-      // The overloads say which argument is which: the key is left out where what follows it is no function.
+      // By the overloads, the key was left out if the second argument is no function.
       const [key, f, given] = typeof second === "function"
         ? [first as K, second, third]
         : [undefined, first as Use<B, E2, R2>, second]
@@ -214,7 +217,7 @@ const membersOf = <Self, K, A>(service: Context.Service<Self, ConnectionPool<K, 
       return onPool((pool) => Borrow.use(pool[PoolTypeId], keyOf(pool, key), origin, f, isStanding))
     },
     connection: (first?: K | BorrowOptions, second?: BorrowOptions) => {
-      // Only the pool knows whether the first one is a key.
+      // Whether the first argument is a key is known only with the pool.
       const ofKeyed = Borrow.originOf(second?.site, members.connection)
       const site = siteIn(first)
       const ofOne = site === undefined ? ofKeyed : Borrow.originOf(site, members.connection)
@@ -242,7 +245,7 @@ const membersOf = <Self, K, A>(service: Context.Service<Self, ConnectionPool<K, 
  *
  * **Details**
  *
- * - Members take the key of an endpoint. With `endpoint` in the options there is one, and no member takes a key.
+ * - Members take the key of an endpoint. With the option `endpoint` no member takes a key.
  * - The options may be an effect. It runs when the layer is built; what it fails with and requires is the layer's. {@link layerConfig} takes
  *   options from `Config`.
  * - The name of the pool is the key of the service, unless the options have a `name`.
@@ -339,8 +342,8 @@ export const Service = <Self>() => {
 }
 
 /**
- * The layer of a {@link Service} whose options come from `Config`: a record of one for each option, or one for all. They go before the options
- * of the service.
+ * The layer of a {@link Service} with options from `Config`: one `Config` for all options, or a record with one for each. They
+ * replace the options of the service.
  *
  * **Details**
  *

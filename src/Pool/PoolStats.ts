@@ -8,7 +8,7 @@ import type { Counts } from "./PoolError.ts"
 const noTotals = {
   /** Connections that were opened. */
   opened: 0,
-  /** Connections that were closed, for whatever reason. */
+  /** Connections that were closed, for any reason. */
   closed: 0,
   /** Attempts to open a connection that failed. */
   failedAttempts: 0,
@@ -70,24 +70,26 @@ export interface Stats extends Counts, Totals {
  *
  * - `Healthy`: nothing has gone wrong since the last success, or nothing is known of the endpoint.
  * - `Degraded`: something has gone wrong since the last success, or the endpoint is back and its queue is being served.
- * - `Unavailable`: the last dial failed and every open connection is known to be dead, or enough has gone wrong since the last
- *   success; and borrowers wait, a dial is under way, or the next attempt is not due. Otherwise it is `Degraded`.
+ * - `Unavailable`: the last dial has failed and every open connection is known to be dead, or there were enough setbacks since the
+ * last   success. In addition, borrowers wait, a dial is under way, or the next attempt is not due. Otherwise the endpoint is
+ * `Degraded`.
  *
  * **Details**
  *
- * - A success is a borrow that succeeded and left its connection fit to be leased again, or a check that passed. A dial is one only
- *   after a dial that failed: an endpoint that has fallen silent accepts too.
- * - Three of these are enough: failed dials, waits until `acquireTimeout`, failed checks of connections that have served no borrower
- *   yet, and first uses of connections that failed with an error that `Failure.classify` knows.
- * - Ten of these are enough: first uses that were interrupted or failed with an unknown error, which may be an answer, and waits that
- *   ended at `maxTotal`.
- * - A failed check of a connection that was of use before makes an endpoint `Degraded` and never `Unavailable`: a new connection
- *   may be good.
- * - A failure for lack of descriptors or ports of this process counts as nothing, and so does a wait for the monitor's gate, for the
- *   budget or for `resume`.
- * - The next attempt is due when the next dial is, or after the first delay of `retry`. A caller that asks only endpoints that are not
- *   `Unavailable` makes the attempt that finds out whether an endpoint is back.
- * - After an outage an endpoint is `Healthy` as soon as a dial has succeeded and no borrower waits, or no more can be opened.
+ * - A success is a check that passed, or a borrow that succeeded and left its connection reusable. A dial that succeeds counts only
+ * after a   failed dial, because an endpoint that does not answer may still accept connections.
+ * - Three of these setbacks are enough: failed dials, waits that ended at `acquireTimeout`, failed checks of connections that have
+ * served   no borrower yet, and first uses of connections that failed with an error that `Failure.classify` knows.
+ * - Ten of these setbacks are enough: first uses that were interrupted or failed with an unknown error, which may be an answer of
+ * the   server, and waits that ended while the pool was at `maxTotal`.
+ * - A failed check of a connection that has served a borrower makes an endpoint `Degraded` and never `Unavailable`, because a new
+ *   connection may work.
+ * - Failures for lack of descriptors or ports of this process do not count. Waits for the monitor's gate, for the budget or for
+ * `resume` do   not count either.
+ * - The next attempt is due when the next dial is, or after the first delay of `retry`. From then on the endpoint is not
+ * `Unavailable`, so a   caller that avoids unavailable endpoints makes the attempt that finds out whether the endpoint is back.
+ * - After an outage, an endpoint is `Healthy` as soon as a dial has succeeded and no borrower waits or the caps allow no more
+ * connections.
  *
  * @category models
  * @since 0.1.0
@@ -95,26 +97,26 @@ export interface Stats extends Counts, Totals {
 export type Health = "Healthy" | "Degraded" | "Unavailable"
 
 /**
- * What an observer is called with. The number is a duration in milliseconds, of `Opened`, `Waited` and `Used`.
+ * An observer of a pool's events. `millis` is a duration for `Opened`, `Waited` and `Used`, and 0 for all others.
  *
  * - `Opened`: a connection is open.
  * - `Waited`: a borrow that had to wait has got its connection.
- * - `Used`: a connection has come back from a borrower.
- * - `TimedOut`: a borrow has run out of time.
+ * - `Used`: a borrower has returned its connection.
+ * - `TimedOut`: the time of a borrow is over.
  * - `LeftBehindConnect`, `LeftBehindClose`: a connect or a finalizer did not end in time.
- * - `Judged`: what is known of an endpoint may have changed.
+ * - `Judged`: the health of an endpoint may have changed.
  */
 export type Observer = (
   event: "Opened" | "Waited" | "Used" | "TimedOut" | "LeftBehindConnect" | "LeftBehindClose" | "Judged",
   millis: number
 ) => void
 
-/** The observers of a pool, combined into one, or into none, which costs the pool nothing. */
+/** The observers of a pool, combined into one function. Without observers it is `undefined`, so that events cost nothing. */
 export class Observers {
   #all: ReadonlyArray<Observer> = []
   current: Observer | undefined
 
-  /** Tells an observer from now on; the result ends that. */
+  /** Adds an observer. The returned function removes it. */
   add(observer: Observer): () => void {
     this.#set([...this.#all, observer])
     return () => this.#set(this.#all.filter((other) => other !== observer))

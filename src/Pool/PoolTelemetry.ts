@@ -1,5 +1,5 @@
 /**
- * What a pool does, as metrics and as a stream.
+ * The counts, durations and health of a pool, as metrics and as streams.
  *
  * @since 0.1.0
  */
@@ -20,7 +20,7 @@ import { TypeId } from "./PoolRegistry.ts"
 import type { Health, Stats } from "./PoolStats.ts"
 
 /**
- * How a pool is measured.
+ * The options of {@link record}.
  *
  * @category models
  * @since 0.1.0
@@ -76,13 +76,13 @@ const metricsOf = (name: string) => {
 /**
  * Records a pool in Effect's metrics until the scope ends, under the names and units of OpenTelemetry's conventions for
  * database client connections: `db.client.connection.count` (by `db.client.connection.state`), `.idle.min`, `.idle.max`,
- * `.max`, `.pending_requests`, `.timeouts`, `.create_time`, `.wait_time` and `.use_time`, the times in seconds; and
- * `sluice.pool.left_behind`, with `sluice.pool.operation` `connect` or `close`: what did not end when it was given up.
+ * `.max`, `.pending_requests`, `.timeouts`, `.create_time`, `.wait_time` and `.use_time`, the times in seconds. In addition,
+ * `sluice.pool.left_behind` counts connects and closes that were left behind, by `sluice.pool.operation`: `connect` or `close`.
  *
  * **Details**
  *
- * A pool that is not measured pays nothing for this. `wait_time` has the borrows that had to wait. It throws
- * `InvalidOption` on an `interval` that makes no sense, and where neither these options nor the pool have a name.
+ * `wait_time` has only the borrows that had to wait. A pool that is not recorded has no overhead. It throws `InvalidOption` on an
+ * invalid `interval`, and if neither these options nor the pool have a name.
  *
  * **Example** (Counting the uses of a connection)
  *
@@ -146,7 +146,7 @@ export const record: {
       ),
       (stop) => Effect.sync(stop)
     )
-    // A pool that is closed has nothing; one that is no longer recorded is not known to have anything.
+    // The gauges are set to 0 at the end, because they would otherwise keep their last values.
     yield* Effect.addFinalizer(() => write(noCounts))
     yield* readCounts.pipe(
       Effect.andThen(sleepUnref(interval)),
@@ -156,14 +156,14 @@ export const record: {
   })
 })
 
-/** Without a name the pools of a program could not be distinguished. */
+/** The name for the metrics. It is required, because it distinguishes the pools of a program. */
 const nameOf = <K, A>(pool: ConnectionPool<K, A>, { name = pool[TypeId].name }: Options): string => {
   if (name !== undefined) return name
   const rule = "be given, because the pool has no name"
   throw new InvalidOption({ module: "PoolTelemetry", option: "name", value: undefined, rule })
 }
 
-/** What gauges show. */
+/** The values of the gauges. */
 type Gauged = Pick<Stats, "active" | "idle" | "maxTotal" | "minPerEndpoint" | "waiting">
 
 const noCounts: Gauged = { active: 0, idle: 0, maxTotal: 0, minPerEndpoint: 0, waiting: 0 }
@@ -174,8 +174,8 @@ const intervalOf = (interval: Duration.Input | undefined): number =>
   ))
 
 /**
- * The stats of a pool, now and then every `interval`, without end. It throws `InvalidOption` on an interval that is not
- * above 0.
+ * The stats of a pool: the present ones, and then those after each `interval`. The stream does not end. It throws `InvalidOption`
+ * on an interval that is not above 0.
  *
  * @category streams
  * @since 0.1.0
@@ -195,8 +195,8 @@ export const changes: {
 )
 
 /**
- * The health of an endpoint: what it is now, then each change, without end. A consumer that is too slow misses some of the
- * changes and never the last one.
+ * The health of an endpoint: the present one, and then each change. The stream does not end. A slow consumer may miss changes, but
+ * never the last one.
  *
  * **Example** (Waiting until an endpoint is back)
  *
