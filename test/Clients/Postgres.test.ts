@@ -347,6 +347,21 @@ withPostgres("a session", () => {
       assert.strictEqual(failedAttempts, 1)
     }))
 
+  it.live("is refused after one dial where the server has no TLS", () =>
+    Effect.gen(function*() {
+      const program = Effect.gen(function*() {
+        const sql = yield* SqlClient.SqlClient
+        const error = yield* Effect.flip(sql`select 1`)
+        return { error, ...(yield* stats) }
+      })
+      const { error, failedAttempts } = yield* Effect.provide(
+        program,
+        layer({ ssl: true, acquireTimeout: "5 seconds" })
+      )
+      assert.include(String(error.reason.cause), "does not support TLS")
+      assert.strictEqual(failedAttempts, 1)
+    }))
+
   it.live("that the pool does not give is a ConnectionError with the words of the pool", () =>
     withClient({ maxConnections: 1, acquireTimeout: "2 seconds" }, () =>
       Effect.gen(function*() {

@@ -33,6 +33,8 @@ const pg: ReadonlyArray<Text> = [
   ["Error: Connection terminated", "Ambiguous"],
   ["Error: Query read timeout", "Ambiguous"],
   ["Error: The server does not support SSL connections", "Fatal"],
+  // `@effect/sql-pg` 4.0.5.
+  ["Error: The server does not support TLS", "Fatal"],
   ["Error: Client was closed and is not queryable", "Fatal"],
   ["Error: Client has already been connected. You cannot reuse a client.", "Fatal"],
   ["Error: Cannot use a pool after calling end on the pool", "Fatal"]
