@@ -38,7 +38,7 @@ export { RequestNotSent } from "./internal/http/HttpConnection.ts"
 export { UnreadBody } from "./internal/http/UnreadBodies.ts"
 
 /**
- * One connection of HTTP/1.1, with undici's `client` on it, which takes one request at a time.
+ * One HTTP/1.1 connection. Its `client` of undici takes one request at a time.
  *
  * @category models
  * @since 0.1.0
@@ -46,7 +46,7 @@ export { UnreadBody } from "./internal/http/UnreadBodies.ts"
 export type Connection = HttpConnection
 
 /**
- * How requests get their connections. Every option has a default. What is not listed here is as in `ConnectionPool`.
+ * The options of a client. Every option has a default. The pool has the defaults of `ConnectionPool` for all else.
  *
  * @category models
  * @since 0.1.0
@@ -60,13 +60,13 @@ export interface Options {
   readonly maxTotal?: number | undefined
   /** Bound on looking the name up, connecting and the TLS handshake together; above 0. @default 10 seconds */
   readonly connectTimeout?: Duration.Input | undefined
-  /** Bound on the wait for a connection, opening one included; above 0. The answer has no limit of ours. @default 30 seconds */
+  /** Bound on the wait for a connection, including opening one; above 0. The answer is not limited. @default 30 seconds */
   readonly acquireTimeout?: Duration.Input | undefined
   /** Most requests that wait for a connection to one origin: a whole number of at least 0, or `Infinity`. @default Infinity */
   readonly maxWaiters?: number | undefined
   /**
-   * How long an idle connection is kept whose server has not said how long it keeps it; above 0. Where it has (`Keep-Alive: timeout`),
-   * the connection is closed 2 seconds before that. @default 4 seconds
+   * How long an idle connection is kept if its server sends no `Keep-Alive: timeout`; above 0. If the server sends one, the
+   * connection is closed 2 seconds before that time. @default 4 seconds
    */
   readonly keepAliveTimeout?: Duration.Input | undefined
   /** The longest that any connection is kept idle; above 0. @default 60 seconds */
@@ -74,9 +74,10 @@ export interface Options {
   /** A connection of this age gets no further request; above 0, `"Infinity"` for any age. @default 5 minutes */
   readonly maxLifetime?: Duration.Input | undefined
   /**
-   * How long the body of an answer may be left unread: after this time the request is aborted, its connection is closed, and the monitor
-   * reports it as a leak. A later read fails with {@link UnreadBody}. It counts until the first read; above 0, `"Infinity"` for no
-   * limit. @default 10 seconds
+   * How long the body of an answer may be unread, until its first read; above 0, `"Infinity"` for no limit. After this time the
+   * request is aborted, its connection is closed, and the monitor reports a leak. A later read of the body fails with {@link
+   * UnreadBody}.
+   * @default 10 seconds
    */
   readonly unreadBody?: Duration.Input | undefined
   /** Reports a request that holds its connection for longer; above 0, `"Infinity"` for never. @default "Infinity" */
@@ -106,8 +107,8 @@ export interface Options {
 }
 
 /**
- * The pool of an {@link layer}: its key is an origin, such as `https://example.com`. It is for `ConnectionPool.stats`, `evict`, `drain`
- * and the like.
+ * The pool of a {@link layer}, for `ConnectionPool.stats`, `evict`, `drain` and the like. Its keys are origins, such as
+ * `https://example.com`.
  *
  * @category services
  * @since 0.1.0
@@ -117,14 +118,14 @@ export class Pool extends Context.Service<Pool, ConnectionPool.ConnectionPool<st
 ) {}
 
 /**
- * A client with what it is made of.
+ * A client and its parts.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Http {
   readonly client: HttpClient.HttpClient
-  /** For whatever takes a dispatcher of undici. */
+  /** For functions that take a dispatcher of undici. */
   readonly dispatcher: Undici.Dispatcher
   readonly pool: ConnectionPool.ConnectionPool<string, Connection>
 }
@@ -158,7 +159,7 @@ const limitsOf = (options: Options) => {
 const poolOf = (undici: typeof Undici, options: Options, { caps, keepAliveTimeout }: ReturnType<typeof limitsOf>) =>
   ConnectionPool.make({
     ...options,
-    // The option of this module is another one: a function of the origin.
+    // This module's option `endpoint` is a function of the origin, and not the pool's option of that name.
     endpoint: undefined,
     ...caps,
     connector: makeConnector(undici, options, Duration.toMillis(keepAliveTimeout))
@@ -175,7 +176,7 @@ const reportUnread = (monitor: ResourceMonitor["Service"]): Exchanges["reportUnr
     age
   }))
 
-/** Makes a client, and its parts with the services of the package that was loaded. */
+/** Makes a client and its parts, with the package that was loaded. */
 const build = Effect.fnUntraced(function*(options: Options) {
   const [node, undici] = yield* peer
   const limits = yield* Effect.sync(() => limitsOf(options))
@@ -190,14 +191,14 @@ const build = Effect.fnUntraced(function*(options: Options) {
     drainTimeout: Duration.toMillis(limits.drainTimeout)
   })
   const services = Context.make(node.Dispatcher, dispatcher)
-  // Without `fresh`, a second client of a program would be the first one.
+  // Without `fresh`, the layer is memoized, and a second client would be the first one.
   const client = yield* Layer.build(Layer.fresh(node.layerUndiciNoDispatcher)).pipe(Effect.provideContext(services))
   return Context.merge(services, Context.add(client, Pool, pool))
 }, asOwnOptions("Http"))
 
 /**
- * Makes an `HttpClient` whose connections live until the scope ends. Then requests under way may end within `drainTimeout`, and everything
- * is closed.
+ * Makes an `HttpClient` whose connections live until the scope ends. At that end, requests under way may end within `drainTimeout`.
+ * After that all connections are closed.
  *
  * @see {@link layer}
  * @category constructors
@@ -216,18 +217,18 @@ export const make = (options: Options = {}): Effect.Effect<Http, never, Resource
  *
  * **Details**
  *
- * - A request leases a connection of its origin from before it is sent until its answer has been read, and one that finds an idle
- *   connection opens nothing. It waits for at most `acquireTimeout`.
+ * - A request leases a connection of its origin before it is sent, and returns it when its answer was read. It uses an idle
+ * connection if   there is one. Otherwise it waits for at most `acquireTimeout`.
  * - Requests fail with `HttpClientError`, as with `NodeHttpClient`. The cause of its `TransportError` is undici's error, or a `PoolError`
- *   if no connection was to be had.
- * - A request that was interrupted, or whose body was given up, closes its connection.
- * - It also provides undici's dispatcher to what takes one, and {@link Pool}.
+ *   if there was no connection.
+ * - If a request is interrupted, or its body is not read to the end, its connection is closed.
+ * - The layer also provides undici's dispatcher, and {@link Pool}.
  * - Invalid options are a defect, `InvalidOption`.
  *
  * **Gotchas**
  *
- * It speaks HTTP/1.1 alone, and knows no proxies. The body of each answer has to be read, or its scope ended (`HttpClient.withScope`):
- * until then it may hold its connection, at most for `unreadBody`.
+ * The client speaks only HTTP/1.1, and supports no proxies. The body of each answer has to be read, or its scope has to end
+ * (`HttpClient.withScope`). Until then an answer may hold its connection, at most for `unreadBody`.
  *
  * **Example** (Two requests on one connection)
  *

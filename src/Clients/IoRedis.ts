@@ -30,7 +30,7 @@ import { evaluate, type Password } from "./internal/Password.ts"
 import { loadPeer } from "./internal/Peer.ts"
 
 /**
- * The `RedisOptions` of ioredis, without what the pool decides: where to connect, for how long to try, and when again.
+ * The `RedisOptions` of ioredis, without those that the pool decides: the address, the time limit, and the repetition of a connect.
  *
  * @category models
  * @since 0.1.0
@@ -74,12 +74,12 @@ const clients = Connector.fromPromise({
     client.stream?.destroy()
   },
   closed: (client, onClosed) => {
-    // ioredis says that a connection is closed one turn after its socket has read the end.
+    // ioredis emits `close` one turn after its socket has read the end.
     client.once("connect", () => client.stream.once("end", onClosed))
     client.once("close", onClosed).once("end", onClosed)
   },
   check: (client) => client.ping(),
-  // `mode` says nothing of subscriptions with the protocol RESP3.
+  // With the protocol RESP3, `mode` does not show subscriptions.
   isReusable: (client) => client.status === "ready" && !client.condition?.subscriber
 })
 
@@ -88,7 +88,9 @@ const driver = loadPeer({ entry: "IoRedis", package: "ioredis", version: 6 }, ()
 const addressOf = (endpoint: Endpoint): RedisOptions =>
   endpoint._tag === "TcpEndpoint" ? { host: endpoint.host, port: endpoint.port } : { path: endpoint.path }
 
-/** The client neither waits, reconnects nor repeats: the pool opens again, and a command of a dead client fails at once. */
+/**
+ * Switches off the client's own queue, reconnection and repetition: the pool opens connections, and commands of a dead client fail.
+ */
 const ours = {
   lazyConnect: true,
   retryStrategy: null,
@@ -104,8 +106,8 @@ const ours = {
  *
  * **Details**
  *
- * - A client whose socket has ended is closed before it is leased. One that is subscribed is not leased again, nor is one
- *   whose borrow was interrupted or died.
+ * - A client whose socket has ended is closed before it is leased. A client is not leased again if it is subscribed, or if its
+ * borrow was   interrupted or died.
  * - `check` is `PING`.
  * - `open` and `check` fail with `ClientError`, whose `cause` is what ioredis has thrown. It dies where `ioredis` is not installed, and
  *   says which package to install.
@@ -113,7 +115,7 @@ const ours = {
  * **Gotchas**
  *
  * - `SELECT`, `WATCH` and `MULTI` without `EXEC` stay in a connection. Undo them in the borrow.
- * - At the end of a connection `QUIT` waits for the commands in flight, at most `closeTimeout`.
+ * - A connection is closed by `QUIT`, which waits for the commands in flight for at most `closeTimeout`.
  *
  * @category constructors
  * @since 0.1.0

@@ -48,7 +48,7 @@ export type { Options } from "./internal/mysql/Options.ts"
 export type { SessionPool } from "./internal/mysql/SessionPool.ts"
 
 /**
- * The pool of sessions behind the client: for what needs a session of its own, and for operating it.
+ * The pool of sessions behind the client: for statements that need a session of their own, and for operating the pool.
  *
  * @category services
  * @since 0.1.0
@@ -56,14 +56,14 @@ export type { SessionPool } from "./internal/mysql/SessionPool.ts"
 export class Pool extends Context.Service<Pool, SessionPool>()("effect-sluice/Mysql/Pool") {}
 
 /**
- * Makes a connector of `mysql2`, for a pool of your own. The key says where a connection goes, whatever the options say. It throws
- * `InvalidOption` on options that make no sense.
+ * Makes a connector of `mysql2`, for a pool of your own. A connection goes to the endpoint that is its key, and not to that of the
+ * options. It throws `InvalidOption` on invalid options.
  *
  * **Details**
  *
- * - A connection is leased again only with all statements answered, no transaction open, and autocommit on. A statement that is sent
- *   by the borrower is counted whichever way it is sent, also `connection.promise().query`.
- * - `check` is a ping. The socket is closed at once where a connection must not be leased again.
+ * - A connection is leased again only with all statements answered, no transaction open, and autocommit on. All functions of the
+ * driver   that send a statement count, also `connection.promise().query`.
+ * - `check` is a ping. If a connection must not be leased again, its socket is closed at once.
  * - `open` and `check` fail with `ClientError`, whose `cause` is what `mysql2` has thrown. It dies where `mysql2` is not installed, and says
  *   which package to install.
  *
@@ -91,8 +91,8 @@ const built = (settings: Settings): Effect.Effect<Built, never, Needs> =>
   })
 
 /**
- * Makes a client over a pool that lives until the scope ends. It opens nothing before the first use, so it fails with nothing. It dies with
- * `InvalidOption` on options that make no sense.
+ * Makes a client over a pool that lives until the scope ends. It opens nothing before the first use, so it cannot fail. It dies
+ * with `InvalidOption` on invalid options.
  *
  * @category constructors
  * @since 0.1.0
@@ -107,21 +107,21 @@ const services = (settings: Settings): Effect.Effect<Context.Context<Pool | SqlC
   )
 
 /**
- * Provides `SqlClient` and {@link Pool}. It opens nothing before the first use, so it fails with nothing.
+ * Provides `SqlClient` and {@link Pool}. It opens nothing before the first use, so it cannot fail.
  *
  * **Details**
  *
- * - A statement runs on a connection that is leased for it alone; a transaction, a stream and `sql.reserve` keep theirs.
- * - A statement that is interrupted ends at the server. So does one whose stream is not read to its end.
+ * - Each statement leases a connection for its own duration. A transaction, a stream and `sql.reserve` lease one until they end.
+ * - A statement is ended at the server if it is interrupted, or if its stream is not read to the end.
  * - A transaction that the server has rolled back by itself, as after a deadlock, does not commit: `withTransaction` fails, although
  *   MySQL answers `COMMIT` with success.
- * - Errors are `SqlError`. No connection in time is a `ConnectionError` with what stalled the borrower in its message and the
- *   `PoolError` as its `cause`; a login that is refused is the server's own error.
+ * - Errors are `SqlError`. Without a connection in time the reason is a `ConnectionError`, whose `cause` is the `PoolError` and
+ * whose   message says what stalled the borrower. If the server refuses the login, the error is the server's own.
  *
  * **Gotchas**
  *
- * - A statement ends by `KILL QUERY` and the number of its session, over another connection. Where a balancer spreads connections over several
- *   servers behind one address, set `onInterrupt: "close"`.
+ * - A statement is ended by `KILL QUERY` with the number of its session, over another connection. If a balancer spreads connections
+ * over several   servers behind one address, set `onInterrupt: "close"`.
  * - `SET`, locks of `GET_LOCK` and temporary tables stay in a session.
  *
  * @category layers

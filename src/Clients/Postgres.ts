@@ -69,18 +69,18 @@ export type { SessionPool } from "./internal/postgres/SessionPool.ts"
 export class Pool extends Context.Service<Pool, SessionPool.SessionPool>()("effect-sluice/Postgres/Pool") {}
 
 /**
- * A connector of sessions, for a pool of your own. Its keys are endpoints: where a session goes is not taken from the options.
+ * A connector of sessions, for a pool of your own. A session goes to the endpoint that is its key, and not to that of the options.
  *
  * **Details**
  *
- * `open` evaluates the password, dials and logs in; the end of its scope cancels a statement that is under way and ends the session. It
- * fails with the `SqlError` of `@effect/sql-pg`, or with `TcpConnectionError` where the dial fails. It throws `InvalidOption` on options
- * that make no sense, and opening dies where `@effect/sql-pg` is not installed.
+ * `open` evaluates the password, dials and logs in. The end of its scope cancels a statement that is under way, and ends the
+ * session. `open` fails with the `SqlError` of `@effect/sql-pg`, or with `TcpConnectionError` if the dial fails. It dies if
+ * `@effect/sql-pg` is not installed. The connector itself throws `InvalidOption` on invalid options.
  *
  * **Gotchas**
  *
- * `reset: "discard"` is done by the pool of {@link layer}. In a pool of your own a transaction that is left open closes its session, and
- * everything else that is left behind stays, unless the hook `afterReturn` undoes it.
+ * Only the pool of {@link layer} implements `reset: "discard"`. In a pool of your own, a session with an open transaction is
+ * closed. All else that a borrower leaves behind stays in the session, unless the hook `afterReturn` undoes it.
  *
  * **Example** (Several databases in one pool)
  *
@@ -176,9 +176,11 @@ const provided = <E>(
  *
  * **Details**
  *
- * - Sessions are dialled as `TcpConnection` has it: each passes the gate of the monitor, and the addresses of a name are tried side by side.
- * - The errors are those of the server, as they are. What the pool cannot give is a `ConnectionError` whose message is the pool's.
- * - The end of the scope waits `drainTimeout` for leased sessions, and then closes them under their borrowers.
+ * - Sessions are dialed by `TcpConnection`: each passes the gate of the monitor, and the addresses of a name are tried
+ * concurrently.
+ * - Errors of the server are passed on unchanged. If there is no session, the error is a `ConnectionError` with the message of the
+ * pool.
+ * - The end of the scope waits `drainTimeout` for leased sessions. After that it closes them although they are leased.
  * - It dies with `InvalidOption` on options that make no sense, and where `@effect/sql-pg` is not installed.
  *
  * **Example** (Limits for a server that a frozen client must not block)

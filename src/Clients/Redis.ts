@@ -1,11 +1,12 @@
 /**
- * Effect's `Redis` service over a pool: one Layer in the place of `NodeRedis.layer`, the programs above it unchanged. It needs the
+ * Effect's `Redis` service over a pool. Its Layer replaces `NodeRedis.layer`, and the programs above it do not change. It needs the
  * package `redis`, version 6.
  *
  * **Details**
  *
- * - Commands of all fibers go over one connection, one behind the other, without waiting for each other.
- * - Reserved connections, blocking commands and transactions have connections of their own, and so have the subscriptions, together.
+ * - Commands of all fibers are pipelined on one shared connection.
+ * - Each reserved connection, blocking command and transaction has a connection of its own. All subscriptions share another
+ * connection.
  * - Every connection is opened by a pool: through the gate of the `ResourceMonitor`, with the delays of the retry policy, when it is
  *   first needed. `redis` itself reconnects nothing and queues nothing.
  *
@@ -62,7 +63,7 @@ export type { Client } from "./internal/redis/Session.ts"
 export type { ClientOptions, DialOptions, Options } from "./internal/redis/Settings.ts"
 
 /**
- * The pools behind Effect's `Redis`, for their figures and for what its service does not have.
+ * The pools behind Effect's `Redis`, for their stats, and for functions of node-redis that Effect's service does not have.
  *
  * @category models
  * @since 0.1.0
@@ -82,8 +83,8 @@ export interface RedisPool {
    */
   readonly use: <A>(f: (client: Client) => Promise<A>) => Effect.Effect<A, RedisError>
   /**
-   * Runs a function of node-redis on a connection of its own: for `watch` and `multi`, and for commands that block. If it is interrupted the
-   * connection is closed.
+   * Runs a function of node-redis on a connection of its own: for `watch` and `multi`, and for commands that block. If the effect
+   * is interrupted, the connection is closed.
    */
   readonly useExclusive: <A>(f: (client: Client) => Promise<A>) => Effect.Effect<A, RedisError>
 }
@@ -106,7 +107,7 @@ export class Pool extends Context.Service<Pool, RedisPool>()("effect-sluice/Redi
 
 type Pools = Pick<RedisPool, "endpoint" | "shared" | "exclusive" | "subscriptions">
 
-/** The three pools. Closed in the order in which they are needed no more. */
+/** Makes the three pools. A scope closes them in the reverse order: the shared one last. */
 const makePools = <E, R>(settings: Settings<E, R>) =>
   Effect.gen(function*() {
     const { dial, endpoint, maxConnections, minConnections, pool } = settings
@@ -127,7 +128,7 @@ const makePools = <E, R>(settings: Settings<E, R>) =>
         maxTotal: maxConnections,
         minPerEndpoint: minConnections
       }),
-      // A move to another connection loses messages.
+      // Messages are lost while the subscriptions move to another connection, so its age does not end it.
       subscriptions: yield* ConnectionPool.make({
         ...pool,
         connector: exclusive,
@@ -175,11 +176,11 @@ const usePromise = (pool: ConnectionPool.ConnectionPool<Endpoint, Client>, endpo
 
 const makeFrom = <E, R>(settings: Settings<E, R>) =>
   Effect.gen(function*() {
-    // Here and not at the first command: that it is missing is a mistake of the program.
+    // A missing package is a mistake in the program, so it is noticed here and not at the first command.
     yield* loadRedis
     const pools = yield* makePools(settings)
     const { endpoint, exclusive, shared, subscriptions } = pools
-    // What is sent does not depend on how connections log in.
+    // The limits of commands do not depend on the password, which has the types `E` and `R`.
     const limits = settings as unknown as Settings<never, never>
     const send = yield* makeSend(pools, limits)
     const channels = yield* makeSubscriptions(subscriptions, limits)
@@ -194,20 +195,22 @@ const makeFrom = <E, R>(settings: Settings<E, R>) =>
   })
 
 /**
- * Makes Effect's `Redis` and its pools, until the scope ends. Nothing is opened before it is needed.
+ * Makes Effect's `Redis` and its pools, which live until the scope ends. Connections are opened when they are first needed.
  *
  * **Details**
  *
- * - `send` puts a command on the shared connection. One that may block (`BLPOP`, `XREAD` with `BLOCK`) goes to a connection of its own.
- *   `MULTI`, `WATCH`, `SELECT`, `SUBSCRIBE` and their like fail with `CommandRefused`: on a shared connection they would change what the
- *   commands of other fibers do.
- * - A command that is interrupted before it was sent is not sent. One that was sent runs at the server, and its answer is dropped.
- * - A command whose answer does not come within `commandTimeout` fails with `CommandTimeout`. If the connection was silent all that time,
- *   it is closed, and what was sent on it fails too. No command is sent twice.
- * - At the end of the scope the answers of what was sent are waited for, at most `closeTimeout`. Connections with one user are
- *   closed at once: a blocking command has no end that could be waited for.
- * - Errors are `RedisError`. Its `cause` is what node-redis has thrown, such as the server's own error; or `PoolError`, if there was no connection.
- * - It dies with `InvalidOption` on options that make no sense, and where `redis` is not installed.
+ * - `send` sends a command on the shared connection. A command that may block (`BLPOP`, `XREAD` with `BLOCK`) gets a connection of
+ * its own.   `MULTI`, `WATCH`, `SELECT`, `SUBSCRIBE` and similar commands fail with `CommandRefused`, because on the shared
+ * connection they would   change the meaning of other fibers' commands.
+ * - A command that is interrupted before it was sent is not sent. If it is interrupted later, it runs at the server, and its answer
+ * is   dropped.
+ * - A command without an answer within `commandTimeout` fails with `CommandTimeout`. If the server has sent nothing on the
+ * connection in   that time, the connection is closed, and all its commands fail. No command is sent twice.
+ * - The end of the scope waits for the answers on the shared connection, for at most `closeTimeout`. Other connections are closed
+ * at once,   because a blocking command may never end.
+ * - Errors are `RedisError`. The `cause` is the error of node-redis, such as the server's own error, or `PoolError` if there was no
+ * connection.
+ * - It dies with `InvalidOption` on invalid options, and if `redis` is not installed.
  *
  * @category constructors
  * @since 0.1.0
@@ -230,7 +233,7 @@ export const layer = <E = never, R = never>(
   options: Options<E, R> = {}
 ): Layer.Layer<Redis | Pool, never, R | ResourceMonitor> => Layer.effectContext(asContext(make(options)))
 
-/** The options, or the first rule that one of them breaks. */
+/** Checks the options. Fails with the first rule that an option breaks. */
 const checked = <E, R>(options: Options<E, R>): Effect.Effect<Settings<E, R>, InvalidOption> =>
   refusing(() => {
     const settings = settingsOf(options)
@@ -243,7 +246,8 @@ const checked = <E, R>(options: Options<E, R>): Effect.Effect<Settings<E, R>, In
  *
  * **Details**
  *
- * It fails with `ConfigError` when a value is missing, cannot be parsed, or is invalid as the option. All else is as for {@link layer}.
+ * It fails with `ConfigError` when a value is missing, cannot be parsed, or is invalid as the option. Otherwise it is like {@link
+ * layer}.
  *
  * **Example** (The address and the password from the environment)
  *
@@ -270,13 +274,14 @@ export const layerConfig = <E = never, R = never>(
   )
 
 /**
- * A connector of node-redis for a pool of your own: its keys are endpoints, its connections connected clients, with one user each.
+ * A connector of node-redis for a pool of your own. Its keys are endpoints. Its connections are connected clients with one user
+ * each.
  *
  * **Details**
  *
- * - A client is not leased again with keys watched, with `MULTI` left open, after `SELECT` and the like, while it is subscribed, with an answer
- *   outstanding of a command of `Redis.reserve`, or after a borrow that was interrupted or died. It is closed at once, because a polite close
- *   would wait for commands that block.
+ * - A client is not leased again if it watches keys, has an open `MULTI`, is subscribed, has sent `SELECT` or a similar command, or
+ * has no   answer yet to a command of `Redis.reserve`. Nor is it after a borrow that was interrupted or died. Its socket is closed
+ * at once, because   a graceful close would wait for commands that block.
  * - `check` is `PING`. `open` and `check` fail with `ClientError`, whose `cause` is what node-redis has thrown.
  *
  * @category constructors

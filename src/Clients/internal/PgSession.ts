@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import type { Client } from "pg"
 import { isObject, readString } from "../../internal/SafeRead.ts"
 
-/** The clients whose session is in a transaction, also in one that has failed. Older versions of `pg` do not say it. */
+/** The clients whose session is in a transaction, also in a failed one. Older versions of `pg` do not report it. */
 const inTransaction = new WeakSet<Client>()
 
 /** The clients whose connection has ended. */
@@ -24,12 +24,12 @@ const untilReady = (client: Client): Effect.Effect<void> =>
     return Effect.sync(() => void client.connection.off("readyForQuery", ready).off("end", ready))
   })
 
-/** Whether an error is one of the server. Those of the connection are not followed by anything. */
+/** Whether an error is an answer of the server. An error of the connection is not followed by `ReadyForQuery`. */
 const isOfServer = (error: unknown): boolean => isObject(error) && readString(error, "severity") !== undefined
 
 /**
- * The server sends an error ahead of the message that it is ready again. A statement fails only after that message, so that what is known
- * of the session by then holds for the next borrower.
+ * Delays the failure of a statement. The server sends an error before its message `ReadyForQuery`. The statement fails after that
+ * message, so that the state of the session is known when the borrow ends.
  */
 const failWhenReady = (client: Client): void => {
   const query: unknown = Reflect.get(client, "query")

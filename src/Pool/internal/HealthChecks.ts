@@ -278,8 +278,8 @@ export class TurnWaits<K, A> {
   }
 
   /**
-   * Whether a borrow can go on with its connection, which might have died unseen. Otherwise it waits: until the loop has turned if
-   * it has not, and in its queue if its connection has died or must not be used for another reason.
+   * Whether a borrower may use its connection, which might have died before the event loop has reported it. Otherwise the borrower
+   * waits: for a turn if that is due, or in its queue if the connection has died or must not be used for another reason.
    */
   heard(lease: Lease<K, A>): boolean {
     const { connection } = lease

@@ -17,9 +17,9 @@ type Handler = Undici.Dispatcher.DispatchHandler
 type RequestOptions = Undici.Dispatcher.RequestOptions<unknown>
 type RequestCallback = (error: Error | null, data: Undici.Dispatcher.ResponseData<unknown>) => void
 
-/** What a dispatcher needs beside what its exchanges do. */
+/** The options of a dispatcher, and those of its exchanges. */
 export interface DispatcherOptions extends Exchanges {
-  /** For requests that no fiber makes. */
+  /** The context of requests that no fiber makes. */
   readonly context: Context.Context<never>
   /** How long `close` waits for the exchanges under way. */
   readonly drainTimeout: number

@@ -40,7 +40,7 @@ export interface Request {
   readonly reader: { body: Readable | undefined } | undefined
 }
 
-/** A server ends its connection with this answer, or too soon after it for another request. */
+/** Whether the server closes the connection after this answer, or too soon after it for another request. */
 const isLastAnswer = (headers: IncomingHttpHeaders): boolean => {
   const { connection } = headers
   if (connection !== undefined && /\bclose\b/i.test(connection)) return true
@@ -48,13 +48,16 @@ const isLastAnswer = (headers: IncomingHttpHeaders): boolean => {
   return typeof hint === "string" && Number(/timeout=\s*(\d+)/i.exec(hint)?.[1]) <= 2
 }
 
-/** A connection that has ended before the request was written is replaced so often. */
+/** The most attempts of a request whose connection ends before the request was written. */
 const mostAttempts = 3
 
 /** The site of a request is the place of its caller's fiber: the stack shows undici. */
 const ofFiber: ConnectionPool.BorrowOptions = { site: "fiber" }
 
-/** The handler that undici's client calls, and the controller that the caller's handler gets, which works from the beginning. */
+/**
+ * One exchange. It is the handler that undici's client calls, and the controller that the caller's handler gets. As a controller it
+ * works before the request has a connection.
+ */
 export class Exchange implements Handler, Controller, PendingBody {
   rawHeaders: RawHeaders = null
   rawTrailers: RawHeaders = null
@@ -68,10 +71,10 @@ export class Exchange implements Handler, Controller, PendingBody {
   #attempts = 0
   #isUnsent = false
   #isAborted = false
-  /** The answer went on after a pause, which takes a reader. */
+  /** The body has a reader: the answer was resumed after a pause. */
   #isRead = false
   #reason: Error | undefined
-  /** The caller's handler knows the end. */
+  /** The caller's handler was called with the end of the answer or with an error. */
   #isOver = false
 
   constructor(shared: Exchanges, request: Request) {
@@ -103,7 +106,7 @@ export class Exchange implements Handler, Controller, PendingBody {
     })
   }
 
-  /** The lease ends before the answer: its time is over, or the request was aborted. */
+  /** Ends the lease before the answer has ended: the lease has expired, or the request was aborted. */
   #withdraw(connection: HttpConnection): void {
     this.#resume = undefined
     connection.spend()
@@ -145,7 +148,7 @@ export class Exchange implements Handler, Controller, PendingBody {
     this.#request.handler.onResponseError?.(this, error)
   }
 
-  // What the caller's handler may ask for.
+  // ---- the controller, for the caller's handler
 
   get aborted(): boolean {
     return this.#isAborted
@@ -164,7 +167,7 @@ export class Exchange implements Handler, Controller, PendingBody {
     this.#isAborted = true
     this.#reason = reason
     if (this.#controller !== undefined) this.#controller.abort(this.#abortError)
-    // A request that waits in undici's queue is aborted as soon as it leaves that.
+    // A request in undici's queue is aborted when it leaves the queue.
     else if (this.#resume === undefined) this.#fiber?.interruptUnsafe()
   }
 
@@ -177,7 +180,7 @@ export class Exchange implements Handler, Controller, PendingBody {
     this.#controller?.resume()
   }
 
-  // What undici's client says.
+  // ---- the handler, for undici's client
 
   onRequestStart(controller: Controller): void {
     this.#controller = controller
@@ -232,7 +235,7 @@ export class Exchange implements Handler, Controller, PendingBody {
     this.#request.handler.onRequestUpgrade?.(this, statusCode, headers, socket)
   }
 
-  // What the limit on unread bodies asks for.
+  // ---- the pending body, for the limit on unread bodies
 
   hasEnded(): boolean {
     return this.#isOver

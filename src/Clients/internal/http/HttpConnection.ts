@@ -62,7 +62,7 @@ export class HttpConnection {
     this.#unusedTimer.unref()
   }
 
-  /** Completes when the peer has ended the connection, or it is gone. */
+  /** Completes when the peer has ended the connection, or its socket is closed. */
   get dead(): Effect.Effect<void> {
     return this.#socket.dead
   }
@@ -79,7 +79,7 @@ export class HttpConnection {
     this.#isSpent = true
   }
 
-  /** Ends it: after its last answer by our end (FIN), and at once in the midst of a request. */
+  /** Ends the connection: by sending FIN if it has no request, and at once during a request. */
   end(): void {
     const { raw } = this.#socket
     this.spend()
@@ -92,7 +92,7 @@ export class HttpConnection {
     raw.resume()
   }
 
-  /** undici asks for another socket when the first one has ended. */
+  /** Gives undici the socket. undici calls this again when the socket has ended, and gets an error then. */
   #connect(connected: Connected): void {
     const { raw } = this.#socket
     if (this.#isPassedOn || this.#isSpent || this.#socket.isDead()) {

@@ -5,10 +5,10 @@
  */
 import type * as Undici from "@effect/platform-node/Undici"
 
-/** What `URL` gives back as it is, which spares a request the parsing. */
+/** Origins that `URL` would return unchanged, so that they need not be parsed. */
 const canonical = /^https?:\/\/[a-z0-9-]+(?:\.[a-z0-9-]+)*(?::(?!80$|443$)[1-9]\d*)?$/
 
-/** Most requests go where the one before has gone. */
+/** The origin of the last request. Most requests have the origin of the one before. */
 let latest = ""
 
 const originOf = (origin: unknown): string => {
@@ -24,7 +24,7 @@ const hostHeader = (headers: Undici.Dispatcher.DispatchOptions["headers"]): stri
   return typeof headers.host === "string" ? headers.host.replace(/:\d+$/, "") : undefined
 }
 
-/** What a pool's key says. */
+/** The parts of a key of the pool. */
 export interface Target {
   readonly url: URL
   /** `undefined` if it is the host of the URL. */

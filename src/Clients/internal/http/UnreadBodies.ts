@@ -1,5 +1,5 @@
 /**
- * Bodies of answers that have a connection and are not read.
+ * Bodies of answers that hold a connection and are not read.
  *
  * @since 0.1.0
  */
@@ -31,7 +31,7 @@ export class UnreadBody extends TaggedError("UnreadBody")<{
 export interface PendingBody {
   /** Whether the answer has ended. */
   readonly hasEnded: () => boolean
-  /** Whether a reader has asked for it; `undefined` if that is not known yet. */
+  /** Whether a reader has asked for the body; `undefined` if that is not known yet. */
   readonly isAsked: () => boolean | undefined
   /** Ends the exchange. */
   readonly giveUp: (after: Duration.Duration) => void

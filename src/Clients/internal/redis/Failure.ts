@@ -1,5 +1,5 @@
 /**
- * What goes wrong, as the `RedisError` of Effect's Redis service.
+ * The failures of this client, as the `RedisError` of Effect's Redis service.
  *
  * @since 0.1.0
  */
@@ -18,9 +18,9 @@ import type { PoolError } from "../../../Pool/PoolError.ts"
 export class CommandTimeout extends TaggedError("CommandTimeout")<{
   readonly endpoint: string
   readonly after: Duration.Duration
-  /** Commands of this connection that had no answer by then. */
+  /** The number of commands of this connection without an answer at that moment. */
   readonly pending: number
-  /** Whether the connection was silent since the command was sent. Then it is closed. */
+  /** Whether the server has sent nothing on the connection since the command. If so, the connection is closed. */
   readonly isSilent: boolean
 }> {
   readonly code = "ETIMEDOUT"
@@ -36,8 +36,8 @@ export class CommandTimeout extends TaggedError("CommandTimeout")<{
 }
 
 /**
- * The command must not be sent where it was: it changes the state of a connection that others use, or its reserved connection was given
- * back. Nothing was sent. It is the `cause` of a `RedisError`.
+ * The command must not be sent on its connection: it would change the state of a shared connection, or its reserved connection was
+ * given back. Nothing was sent. This error is the `cause` of a `RedisError`.
  *
  * @category errors
  * @since 0.1.0
@@ -52,7 +52,7 @@ export class CommandRefused extends TaggedError("CommandRefused")<{
   }
 }
 
-/** Effect's error has no text of its own, so that of the cause is its message. */
+/** Makes an error with the message of its cause, because Effect's `RedisError` has no message of its own. */
 export const failed = (cause: unknown): RedisError =>
   Object.defineProperty(new RedisError({ cause }), "message", { value: errorText(cause), configurable: true })
 
@@ -64,11 +64,11 @@ const classNames = (error: object): ReadonlyArray<string> => {
   return names
 }
 
-/** Whether this is what the server has answered, as opposed to the end of a connection. */
+/** Whether an error is an answer of the server, and not the end of a connection. */
 export const isReply = (error: unknown): error is Error =>
   error instanceof Error && classNames(error).includes("ErrorReply")
 
-/** The error that this one was made of. */
+/** The error that is wrapped in an error. */
 const innerOf = (error: unknown): unknown => {
   if (typeof error !== "object" || error === null) return undefined
   if ("reason" in error && typeof error.reason === "object") return error.reason
@@ -82,8 +82,8 @@ const replyIn = (error: unknown, depth = 0): Error | undefined => {
 }
 
 /**
- * A borrow that got no connection. Where the server has refused it for good, as with a wrong password, its own answer is the cause, as
- * a plain client has it; otherwise the pool's error is, whose message has the counts.
+ * The error of a borrow that got no connection. If the server has refused the login, the cause is the server's answer, as with a
+ * plain client. Otherwise the cause is the pool's error, whose message has the counts.
  */
 export const fromPool = (error: PoolError): RedisError =>
   failed(error.reason._tag === "ConnectFailed" ? replyIn(error) ?? error : error)

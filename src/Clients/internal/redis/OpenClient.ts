@@ -20,7 +20,7 @@ export const loadRedis: Effect.Effect<Redis> = loadPeer(
   () => import("redis")
 )
 
-/** One dial: where to, and what was evaluated for it. */
+/** One dial: its endpoint, and the password that was evaluated for it. */
 interface Attempt {
   readonly redis: Redis
   readonly endpoint: Endpoint
@@ -40,14 +40,14 @@ const clientOptionsOf = <E, R>(
   signal: AbortSignal
 ): RedisClientOptions => ({
   ...clientOptions,
-  // Without this each command gets a timer of its own, which tells only how long it waited to be written.
+  // Otherwise each command gets a timer, which limits only the time until the command is written.
   commandOptions: { timeout: undefined, ...clientOptions.commandOptions },
   ...(username === undefined ? {} : { username }),
   ...(password === undefined ? {} : { password }),
   ...(clientName === undefined ? {} : { name: clientName }),
   database,
   disableOfflineQueue: true,
-  // On such a notice the client would move to another server by itself.
+  // On a maintenance notice, the client would move to another server by itself.
   maintNotifications: "disabled",
   socket: {
     ...addressOf(endpoint),
@@ -78,7 +78,7 @@ export const connectorOf = <E, R>(
     create: (attempt) => create(dial, attempt),
     connect: (client) => client.connect(),
     destroy: (client) => sessionOf(client).destroy(),
-    // A close waits for the commands in flight. Of a blocking one that was given up there is no end to see.
+    // A graceful close waits for the commands in flight, and a blocking command may never end.
     close: isShared ? (client) => client.close() : undefined,
     closed: (client, onClosed) => client.once("error", onClosed).once("end", onClosed),
     check: (client) => client.ping(),

@@ -17,7 +17,10 @@ type Pool = ConnectionPool.ConnectionPool<Endpoint, Client>
 const givenBack = (command: string) =>
   Effect.fail(failed(new CommandRefused({ command, rule: "its reserved connection was given back" })))
 
-/** Commands on one connection, until its lease ends: an answer that comes later could be another borrower's. */
+/**
+ * Sends commands on one connection until its lease ends. After that they are refused, because another borrower may have the
+ * connection.
+ */
 const sendOn =
   (session: Session, isHeld: () => boolean): Redis["Service"]["send"] =>
   <A = unknown>(command: string, ...args: ReadonlyArray<string>): Effect.Effect<A, RedisError> =>

@@ -24,8 +24,8 @@ const digestOf = (script: { readonly lua: string }): string => {
 const isUnknown = ({ cause }: RedisError): boolean => isReply(cause) && cause.message.startsWith("NOSCRIPT")
 
 /**
- * Runs scripts by their digest, and by their text where the server does not know them, as after its restart. The text makes them known,
- * so that no command is spent on loading them.
+ * Runs scripts by their digest. If the server does not know a script, as after a restart, the script is sent as text. The server
+ * knows it after that, so no further command is needed to load it.
  */
 export const evalWith = (send: Service["send"]): Service["eval"] =>
 <

@@ -1,5 +1,5 @@
 /**
- * One connection to a Redis server: a client of node-redis, and what is known of its state.
+ * One connection to a Redis server: a client of node-redis, and the state of its connection.
  *
  * @since 0.1.0
  */
@@ -54,7 +54,7 @@ export class Session {
     // Unbound: it is called with its receiver, which may be a view of the client.
     this.#sendCommand = Reflect.get(client, "sendCommand") as Client["sendCommand"]
     client.sendCommand = this.#followed()
-    // A client that cannot read an answer emits this too, and goes on.
+    // The client also emits this event when it cannot read an answer, and stays open then.
     client.once("error", (error: unknown) => {
       this.#endedBy = error
       this.spoil()
@@ -124,7 +124,10 @@ export class Session {
     })
   }
 
-  /** Fails the commands that have waited for more than `limit` ticks. One that was silent all that time is not used again. */
+  /**
+   * Fails the commands that have waited for more than `limit` ticks. If the server was silent in that time, the connection is
+   * unfit.
+   */
   tick(limit: number, duration: Duration.Duration): void {
     const { expired, isSilent } = this.#pending.tick(limit)
     if (isSilent) this.spoil()
@@ -162,7 +165,7 @@ export class Session {
       resume(Exit.succeed(reply))
     }, (error: unknown) => {
       this.#settle(sent, isReply(error))
-      // A client that is destroyed at once after its end says only that it was destroyed.
+      // If a client is destroyed right after its end, its commands fail with an error that does not have the reason of the end.
       resume(Exit.fail(failed(isReply(error) ? error : this.#endedBy ?? error)))
     })
   }

@@ -16,7 +16,7 @@ import type { Password } from "../Password.ts"
 import { decodedPart } from "../UrlText.ts"
 
 /**
- * How a connection is opened. What is here wins over the same in `url`.
+ * How a connection is opened. These options win over the parts of `url`.
  *
  * @category models
  * @since 0.1.0
@@ -100,8 +100,8 @@ export interface Options<E = never, R = never>
    */
   readonly commandTimeout?: Duration.Input | undefined
   /**
-   * Most connections for one user each: reserved ones and those of blocking commands. The shared connection and the one of
-   * subscriptions come to that. A whole number of at least 1. @default 10
+   * Most connections with one user each: those of `reserve`, of blocking commands and of transactions. The shared connection and
+   * that of the subscriptions are not included. A whole number of at least 1. @default 10
    */
   readonly maxConnections?: number | undefined
   /** Reserved connections that are kept open while idle; a whole number from 0 to `maxConnections`. @default 0 */
@@ -151,7 +151,7 @@ const parseUrl = (url: string): { readonly endpoint: Endpoint.Endpoint; readonly
   return { endpoint: endpoint.success, url: parsed }
 }
 
-/** What a URL says of how to log in. */
+/** The login in a URL. */
 const loginOf = (url: URL | undefined) => ({
   username: url?.username ? decodedPart(url.username) : undefined,
   password: url?.password ? decodedPart(url.password) : undefined,
@@ -179,7 +179,7 @@ const clientNameOf = (check: OptionCheck, name: string | undefined): string | un
   return name
 }
 
-/** How connections are opened, by the options; what `url` says is weaker. */
+/** How connections are opened: by the options, and otherwise by `url`. */
 export const dialOf = <E, R>(options: DialOptions<E, R>, url?: URL): Dial<E, R> => {
   const check = checkOptions(module)
   const login = loginOf(url)

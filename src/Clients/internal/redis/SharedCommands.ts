@@ -1,5 +1,5 @@
 /**
- * Commands of all fibers on one connection, one behind the other.
+ * Pipelines the commands of all fibers on one connection.
  *
  * @since 0.1.0
  */
@@ -34,10 +34,11 @@ const ticksPerTimeout = 8
  *
  * **Details**
  *
- * While commands come, one standing lease keeps the connection, and each command goes to it directly: a borrow for each would cost a
- * tenth of the throughput. A command that finds no such connection borrows as any user of the pool does, with its own deadline and
- * place in the queue, and has the lease renewed. After a while without commands the lease ends, so that idle time, checks and lifetime are the pool's.
- * When the pool recalls the connection, the lease ends too: what was sent is answered there, and further commands borrow the next one.
+ * While there are commands, a standing lease holds the connection, and each command is sent on it without a borrow, which would
+ * cost a tenth of the throughput. If there is no such lease, a command borrows like any user of the pool, with its own deadline and
+ * place in the queue, and the standing lease is begun again. After a while without commands the lease ends, so that the pool's idle
+ * time, checks and lifetime apply. The lease also ends when the pool recalls the connection: commands that were sent are still
+ * answered on that connection, and further commands borrow another one.
  */
 export class SharedCommands {
   readonly #pool: ConnectionPool.ConnectionPool<Endpoint, Client>
@@ -49,9 +50,9 @@ export class SharedCommands {
   /** The connection of the standing lease. */
   #session: Session | undefined
   #isHeld = false
-  /** When a command found no other one under way. */
+  /** When a command was last sent while no other was under way. */
   #usedAt = 0
-  /** The check of a connection that was unused for long although its lease has not ended: the process stood still. */
+  /** The check of a connection that was unused for long within one lease, as after the process was stopped. */
   #check: Fiber.Fiber<void> | undefined
 
   constructor(
@@ -122,7 +123,8 @@ export class SharedCommands {
       const over = Effect.raceFirst(this.#untilQuiet(session), ConnectionPool.recalled(this.#pool, client))
       return Effect.flatMap(over, (recall) => {
         this.#session = undefined
-        // A drain waits for leases, and these commands have none of their own. Otherwise the polite close waits for them.
+        // In a drain, this lease has to last until all commands are answered. Otherwise the graceful close of the connection waits
+        // for them.
         return recall === "Draining" ? session.answered : Effect.void
       })
     })
@@ -140,10 +142,10 @@ export class SharedCommands {
     return Effect.asVoid(Effect.repeat(isOver, { until: (over) => over }))
   }
 
-  /** Asks a connection whether it still works, once for all commands that wait for that. One that does not is closed. */
+  /** Checks a connection, once for all commands that wait for the check. If it does not work it is closed. */
   #checked(session: Session): Effect.Effect<void> {
     const { commandTimeout, connectTimeout } = this.#limits
-    // An account that must not ask has its answer too.
+    // An account without the right to `PING` gets an error as its answer, which shows that the connection works.
     const ping = Effect.catchIf(session.command(["PING"]), ({ cause }) => isReply(cause), () => Effect.void)
     const answer = timeoutOption(ping, Duration.min(commandTimeout, connectTimeout))
     const check = Effect.map(Effect.exit(answer), (exit) => {
@@ -158,7 +160,7 @@ export class SharedCommands {
   }
 }
 
-/** Makes it for as long as the scope lives. */
+/** Makes the shared commands, which end with the scope. */
 export const makeSharedCommands = (
   pool: ConnectionPool.ConnectionPool<Endpoint, Client>,
   limits: Limits

@@ -33,22 +33,24 @@ interface Subscriber {
   isConfirmed: boolean
 }
 
-/** The connection of a time, and the channels that it is subscribed to. */
+/** The present connection, and the channels that it is subscribed to. */
 interface Session {
   readonly client: Client
   readonly confirmations: Map<string, Promise<void>>
 }
 
-/** A session that lasted less, or did not begin, is followed by a pause of half of that to all of it, in ms. */
+/**
+ * In milliseconds. A session that was shorter than this, or failed to begin, is followed by a pause of half to all of this time.
+ */
 const shortest = 1000
 
 const isFinal = (error: RedisError): boolean =>
   isReply(error.cause) || (error.cause instanceof PoolError && error.cause.reason._tag === "PoolClosed")
 
 /**
- * The subscribers of all channels. After the death of their connection the channels are subscribed on another one, which the pool opens
- * with its own delay and through the gate; what was published meanwhile is lost. A queue fails when the server refuses its channel, when its
- * subscription cannot be made the first time, and for good reasons later: the login is refused, or the pool is closed.
+ * The subscribers of all channels. When their connection dies, the channels are subscribed on another one, which the pool opens
+ * with its own delay and through the gate. Messages that are published in between are lost. A queue fails when the server refuses
+ * its channel, when its first subscription cannot be made, when the login is refused, and when the pool is closed.
  */
 export class Subscriptions {
   readonly #pool: ConnectionPool.ConnectionPool<Endpoint, Client>
@@ -109,13 +111,13 @@ export class Subscriptions {
     if (subscribers?.delete(subscriber) !== true || subscribers.size > 0) return
     this.#channels.delete(channel)
     if (this.#session?.confirmations.delete(channel) === true) {
-      // Where this fails the connection has ended.
+      // This fails only if the connection has ended.
       this.#session.client.unsubscribe(channel).catch(() => {})
     }
     if (this.#channels.size === 0) this.#onEmpty?.()
   }
 
-  /** Waits until the server has confirmed the channel on this connection, and asks for it if that was not done. */
+  /** Subscribes to the channel on this connection if that was not done, and waits until the server has confirmed it. */
   #confirm(session: Session, subscriber: Subscriber): void {
     const { channel, settled } = subscriber
     const confirmation = session.confirmations.get(channel) ?? session.client.subscribe(channel, (message) => {
@@ -126,7 +128,7 @@ export class Subscriptions {
       subscriber.isConfirmed = true
       Deferred.doneUnsafe(settled, Exit.void)
     }, (error: unknown) => {
-      // When the connection has ended, the next one is asked.
+      // If the connection has ended, the channel is subscribed on the next one.
       if (isReply(error)) this.#fail(subscriber, failed(error))
     })
   }
@@ -150,7 +152,7 @@ export class Subscriptions {
       Effect.repeat(this.#next(), { while: () => this.#channels.size > 0 }),
       Effect.sync(() => {
         this.#isRunning = false
-        // One that came in the last step has found the fiber still there.
+        // A subscriber that was added in the last step has found this fiber still running, and has started none.
         if (this.#channels.size > 0 && !this.#isOver) this.#fork(this.#run)
       })
     )
@@ -202,7 +204,7 @@ export class Subscriptions {
     })
   })
 
-  /** Asks at each `keepalive` whether the connection still works. A subscriber sends nothing by itself that would fail. */
+  /** Checks the connection at each `keepalive`, because a subscriber sends nothing that could reveal a dead connection. */
   #untilSilent(client: Client): Effect.Effect<void> {
     const { connectTimeout, keepalive } = this.#limits
     if (!Duration.isFinite(keepalive)) return Effect.never
@@ -213,7 +215,7 @@ export class Subscriptions {
   }
 }
 
-/** Makes them for as long as the scope lives. */
+/** Makes the subscriptions, which end with the scope. */
 export const makeSubscriptions = (
   pool: ConnectionPool.ConnectionPool<Endpoint, Client>,
   limits: Limits

@@ -1,5 +1,5 @@
 /**
- * What the commands of a connection have left open on it.
+ * The transaction of a connection, as its commands have left it.
  *
  * @since 0.1.0
  */
@@ -20,7 +20,7 @@ export const after = (state: Transaction, command: string): Transaction => {
     case "WATCH":
       return { ...state, isWatching: true }
     case "UNWATCH":
-      // Inside of a transaction it is queued like any other command.
+      // Inside of a transaction, this command is queued like any other.
       return state.isOpen ? state : noTransaction
     default:
       return noTransaction
