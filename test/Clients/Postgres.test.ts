@@ -605,6 +605,13 @@ withPostgres("a statement that is under way", () => {
 })
 
 withPostgres("a server that breaks off", () => {
+  it.live("fails a transaction that outlasts its lease by an error too, and not by a defect", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const error = yield* Effect.flip(sql.withTransaction(Effect.andThen(sql`select 1`, sql`select pg_sleep(6)`)))
+      assert.strictEqual(error.reason._tag, "ConnectionError")
+    }).pipe(Effect.provide(layer({ maxLease: "50 millis" }))))
+
   it.live("ends a stream soon after it was interrupted, when it has fallen silent", () =>
     Effect.gen(function*() {
       const proxy = yield* FaultProxy.make(Endpoint.tcp(address.host, address.port))

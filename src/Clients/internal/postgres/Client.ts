@@ -15,7 +15,7 @@ import * as Statement from "effect/sql/Statement"
 import * as ConnectionPool from "../../../Pool/ConnectionPool.ts"
 import { listener } from "./Listener.ts"
 import type { Settings } from "./Options.ts"
-import type { Session } from "./Session.ts"
+import { hasEnded, type Session } from "./Session.ts"
 import { byFiber, exclusive, type SessionPool, standing } from "./SessionPool.ts"
 import { unwrapped } from "./SqlFailure.ts"
 import { StatementConnection } from "./StatementConnection.ts"
@@ -93,7 +93,7 @@ export const clientOf = (
       prepareTransactionControls: true,
       commit,
       // The end of a session has ended its transaction. A `ROLLBACK` on it would fail, which `withTransaction` makes a defect.
-      isTransaction: (connection) => !(connection instanceof StatementConnection) || !connection.session.state.isDead(),
+      isTransaction: (connection) => !(connection instanceof StatementConnection) || !hasEnded(connection.session),
       releaseSavepoint: (name) => `RELEASE SAVEPOINT ${name}`,
       spanAttributes: spanAttributesOf(settings),
       ...(transformResultNames === undefined

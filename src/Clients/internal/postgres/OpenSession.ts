@@ -31,6 +31,7 @@ const stateOf = ({ connectionTTL, evictOn, reset }: Settings, socket: RawSocket.
     isBusy: false,
     inTransaction: false,
     isCancelled: false,
+    isClosing: false,
     isUseless: false,
     drained: () => cancels.drained(),
     reserve: Effect.void,
@@ -98,6 +99,7 @@ export const openWith = (settings: Settings) => {
       yield* Effect.addFinalizer(() =>
         Effect.sync(() => {
           if (state.isBusy && !state.isDead()) fork(base.interrupt)
+          state.isClosing = true
         })
       )
       return new Session(base, state)

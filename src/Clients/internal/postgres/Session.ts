@@ -40,6 +40,8 @@ export interface SessionState {
   inTransaction: boolean
   /** A CancelRequest was sent, which the server may act on after the statement that it was meant for. */
   isCancelled: boolean
+  /** It is being closed, and takes no further statement. */
+  isClosing: boolean
   /** The server has said that the session cannot be used any more. */
   isUseless: boolean
   /** A statement that was cancelled has ended. */
@@ -166,6 +168,9 @@ export class Session implements PgConnection {
     return statement
   }
 }
+
+/** Whether a session has ended, or is about to, which ends its transaction too. */
+export const hasEnded = ({ state }: Session): boolean => state.isClosing || state.isDead()
 
 /** A session that one borrower has, who may handle the errors of its statements: each is judged. */
 export class LeasedSession extends Session {
