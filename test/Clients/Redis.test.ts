@@ -433,6 +433,8 @@ withRedis("Redis.Pool", () => {
           // What is left open by hand reaches no other borrower.
           yield* pool.useExclusive((client) => client.sendCommand(["multi"]))
           assert.strictEqual(yield* pool.useExclusive((client) => client.get(name)), null)
+          yield* pool.useExclusive((client) => client.withTypeMapping({}).sendCommand(["MULTI"]))
+          assert.strictEqual(yield* pool.useExclusive((client) => client.get(name)), null)
           yield* pool.useExclusive((client) => client.select(1))
           assert.match(yield* pool.useExclusive((client) => client.sendCommand<string>(["CLIENT", "INFO"])), / db=0 /)
           const { opened } = yield* ConnectionPool.stats(pool.exclusive)

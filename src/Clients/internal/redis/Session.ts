@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { RedisError } from "effect/persistence/Redis"
 import type { createClient } from "redis"
+import { isObject } from "../../../internal/SafeRead.ts"
 import { kindOf } from "./CommandKind.ts"
 import { CommandTimeout, failed, isReply } from "./Failure.ts"
 import { Pending, type Sent } from "./Pending.ts"
@@ -53,7 +54,9 @@ export class Session {
     sessions.set(client, this)
     // Unbound: it is called with its receiver, which may be a view of the client.
     this.#sendCommand = Reflect.get(client, "sendCommand") as Client["sendCommand"]
-    client.sendCommand = this.#followed()
+    // A view of the client, such as one with other options, inherits from this object of the driver.
+    const self: unknown = Reflect.get(client, "_self")
+    Object.assign(isObject(self) ? self : client, { sendCommand: this.#followed() })
     // The client also emits this event when it cannot read an answer, and stays open then.
     client.once("error", (error: unknown) => {
       this.#endedBy = error
@@ -146,7 +149,6 @@ export class Session {
       else if (kindOf(name, args) === "Session") this.spoil()
     }
     const sendCommand = this.#sendCommand
-    // A view of the client, such as one with other options, is the receiver then.
     return function(this: Client, argv, options) {
       const [command = "", ...args] = argv.map(String)
       note(command, args)
