@@ -1,5 +1,5 @@
 /**
- * Ends a statement at the server. A server goes on with the statement of a client that is gone, until it writes to it.
+ * Ends a statement at the server. Otherwise a server runs the statement of a client that is gone, until it writes to the client.
  *
  * @since 0.1.0
  */
@@ -14,15 +14,15 @@ import { socketOf } from "./SessionConnector.ts"
 import { stateOf } from "./SessionState.ts"
 
 /**
- * Ends the statements of a connection that are not answered yet. A connection that is paused is resumed only after the server was asked, so
- * that no rows keep the program busy meanwhile.
+ * Ends the unanswered statements of a connection. A paused connection is resumed after the server has got the request, so that the
+ * program does not read rows needlessly before that.
  */
 export type Cancel = (connection: Connection) => Effect.Effect<void>
 
 /** The longest that a borrower waits for the end of its statement. */
 const patience = "1 second"
 
-/** Closes the socket. The server notices it when it next writes to it. */
+/** Closes the socket. The server notices this when it writes to the client. */
 export const abandon: Cancel = (connection) =>
   Effect.sync(() => {
     stateOf(connection).ended()
@@ -36,8 +36,8 @@ const killed = <E>(connection: Connection, connector: Connector<Endpoint, Connec
   ))
 
 /**
- * A server that was asked to end a statement that had ended by itself ends the next one instead, so one follows that does nothing, whose
- * answer also says that all before it are answered.
+ * Sends a statement that does nothing after a `KILL QUERY`. If the statement to kill has ended by itself, the server kills this one
+ * instead. Its answer also shows that all statements before it are answered.
  */
 const settled = (connection: Connection) =>
   Effect.promise(() => {
@@ -46,7 +46,7 @@ const settled = (connection: Connection) =>
   })
 
 /**
- * Cancels by connections of its own, of which one at a time is open. Where that takes too long or fails, the session is closed.
+ * Cancels by separate connections, of which one at a time is open. If that takes too long or fails, the session is closed.
  */
 export const makeCancel = <E>(connector: Connector<Endpoint, Connection, E>, endpoint: Endpoint): Cancel => {
   const semaphore = Semaphore.makeUnsafe(1)

@@ -21,7 +21,7 @@ import { StatementConnection } from "./StatementConnection.ts"
 
 const rolledBack = "Mysql: COMMIT of a transaction that the server has rolled back, as it does after a deadlock"
 
-/** After a deadlock the server has no transaction any more, and answers `COMMIT` with success. */
+/** Commits, and fails after a deadlock: the server has rolled back the transaction, and would answer `COMMIT` with success. */
 const commit = (connection: SqlConnection): Effect.Effect<void, SqlError> =>
   connection instanceof StatementConnection && stateOf(connection.connection).isRolledBack
     ? Effect.fail(
@@ -39,7 +39,7 @@ const spanAttributesOf = ({ database, endpoint, options }: Settings): ReadonlyAr
   ...(endpoint._tag === "UnixEndpoint" ? [] : [["server.port", endpoint.port] as const])
 ]
 
-/** Makes the client. It holds nothing by itself. */
+/** Makes the client. It has no resources to close. */
 export const clientOf = (
   { connections, endpoint, get }: SessionPool,
   settings: Settings,

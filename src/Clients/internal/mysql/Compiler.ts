@@ -1,5 +1,5 @@
 /**
- * Statements of `effect/sql` as MySQL and MariaDB read them.
+ * Compiles statements of `effect/sql` for MySQL and MariaDB.
  *
  * @since 0.1.0
  */

@@ -82,9 +82,9 @@ export interface Options extends Pick<PoolOptions<never, never, never, never>, P
   /** How many statements a session keeps prepared: a whole number of at least 1. The server has a limit for all. @default 100 */
   readonly preparedStatementCacheSize?: number | undefined
   /**
-   * What is done about a statement that was interrupted, or whose stream was not read to its end. `"kill"` ends it at the server, by a
-   * connection of its own of which one at a time is open, and the session is used again. `"close"` closes the socket, and the server goes on
-   * until it writes to it. @default "kill"
+   * How a statement is ended that was interrupted, or whose stream was not read to the end. `"kill"` ends it at the server by a
+   * separate connection, of which one at a time is open, and keeps the session. `"close"` closes the socket of the session, and the
+   * server runs the statement until it writes to the client. @default "kill"
    */
   readonly onInterrupt?: "kill" | "close" | undefined
   /** @default none */

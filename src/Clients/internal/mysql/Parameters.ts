@@ -1,11 +1,14 @@
 /**
- * Values of parameters as both protocols of the server take them.
+ * Converts parameters to values that both protocols of the server accept.
  *
  * @since 0.1.0
  */
 import type { ExecuteValues } from "mysql2"
 
-/** Only these objects are values of their own. Any other is sent as JSON: escaped into a text it would become a list of assignments. */
+/**
+ * Whether the driver sends an object as a value. Any other object is sent as JSON, because the driver would escape it into
+ * assignments.
+ */
 const isValue = (value: object): boolean => value instanceof Date || value instanceof Uint8Array
 
 const parameterOf = (value: unknown): ExecuteValues => {

@@ -1,5 +1,5 @@
 /**
- * The rows of a statement as a stream. The server is not read ahead of its consumer by more than a few hundred rows.
+ * The rows of a statement as a stream. At most a few hundred rows are read ahead of the consumer.
  *
  * @since 0.1.0
  */
@@ -15,7 +15,7 @@ import type { Cancel } from "./Cancel.ts"
 import type { Connection } from "./Driver.ts"
 import { isHeader } from "./SessionState.ts"
 
-/** With so many rows that no consumer has taken, the server is not read any further. */
+/** The number of rows without a consumer at which reading is paused. */
 const most = 512
 
 type Rows = Arr.NonEmptyReadonlyArray<Row>
@@ -36,7 +36,7 @@ class RowReader {
     command.on("result", (row: unknown) => this.#onRow(row))
     command.on("error", (cause: unknown) => this.#onError(cause))
     command.once("end", () => this.#onEnd())
-    // A connection that breaks says so by itself, and not by its command.
+    // A connection that breaks emits an error, and its command does not.
     connection.once("error", this.#onLost)
   }
 
@@ -71,7 +71,7 @@ class RowReader {
   #resume(): void {
     if (!this.#isPaused) return
     this.#isPaused = false
-    // Rows that had been read come in this call, which may pause again.
+    // This call delivers rows that were read before, and these may pause the connection again.
     this.#connection.resume()
   }
 
@@ -98,7 +98,7 @@ class RowReader {
     return Effect.sync(() => this.#wake = undefined)
   })
 
-  /** Takes no further rows than those that have been read already, and leaves the connection paused unless they were the last. */
+  /** Drops the rows that were read already. The connection stays paused, unless these were the last rows. */
   discard(): void {
     this.#isDiscarding = true
     this.#rows = []
@@ -107,7 +107,7 @@ class RowReader {
   }
 }
 
-/** Sends a statement and streams its rows. One that is not read to its end is cancelled. */
+/** Sends a statement and streams its rows. If the stream is not read to the end, the statement is cancelled. */
 export const rowStream = ({ cancel, connection, failed, send }: {
   readonly connection: Connection
   readonly send: () => Query

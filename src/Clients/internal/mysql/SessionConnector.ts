@@ -1,5 +1,5 @@
 /**
- * Opens connections of `mysql2`, and says when they end and whether they may be leased again.
+ * Opens connections of `mysql2`, reports their end, and decides whether they may be leased again.
  *
  * @since 0.1.0
  */
@@ -60,18 +60,21 @@ const clients = Connector.fromPromise({
   },
   check: (connection) => connection.promise().ping(),
   isReusable: (connection) => stateOf(connection).isIdle,
-  // What it is doing is known after an interruption too.
+  // The state of a session is known after an interruption too.
   reuseAfterInterruption: true
 })
 
-/** A host that is an address has no name that the driver could compare, so that only the chain of its certificate is verified. */
+/**
+ * The options of TLS. If the host is an IP address, the driver has no name to compare, and only verifies the chain of the
+ * certificate.
+ */
 const tlsOf = ({ ssl }: Settings, endpoint: Endpoint): ConnectionOptions => {
   if (ssl === undefined || ssl === false) return {}
   const verifyIdentity = endpoint._tag === "TcpEndpoint" && Net.isIP(endpoint.host) === 0
   return { ssl: { verifyIdentity, ...(ssl === true ? undefined : ssl) } }
 }
 
-/** A connector whose keys say where to connect, whatever the settings say. */
+/** A connector that connects to the endpoint that is the key, and not to that of the settings. */
 export const connectorOf = (settings: Settings): Connector.Connector<Endpoint, Connection, Connector.ClientError> => {
   const { database, driverOptions, keepAlive, password, preparedStatementCacheSize, username } = settings
   const open = (endpoint: Endpoint) =>

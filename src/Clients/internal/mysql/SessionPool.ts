@@ -66,7 +66,7 @@ export const makePool = (
       connections,
       endpoint,
       get,
-      // Only the errors of the lease are those of the pool; what the effect fails with may be those of another pool.
+      // Only errors of the lease are replaced. The effect may fail with a `PoolError` of another pool.
       use: (f) =>
         Effect.acquireUseRelease(Scope.make(), (scope) => Effect.flatMap(Scope.provide(get, scope), f), Scope.close),
       invalidate: (connection) => ConnectionPool.invalidate(connections, connection)

@@ -1,5 +1,5 @@
 /**
- * What the session of a connection is doing: waiting for answers, or in a transaction.
+ * The state of a connection's session: waiting for answers, or in a transaction.
  *
  * @since 0.1.0
  */

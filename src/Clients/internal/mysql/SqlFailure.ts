@@ -75,10 +75,10 @@ export const toSqlError = (cause: unknown, operation: string): SqlError =>
 /** Whether the server has rolled back the whole transaction together with the statement. */
 export const rollsBack = ({ reason }: SqlError): boolean => reason._tag === "DeadlockError"
 
-/** Errors are nested so deep at most. */
+/** The most levels of nested errors that are searched. */
 const depth = 8
 
-/** The server's own error, where it has refused the login or the database. */
+/** The server's own error, if it has refused the login or the database. */
 const refusalIn = (error: unknown): unknown => {
   let current = error
   for (let level = 0; level < depth && isObject(current); level++) {

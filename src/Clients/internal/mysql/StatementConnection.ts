@@ -20,7 +20,7 @@ type Transform = (<A extends object>(row: ReadonlyArray<A>) => ReadonlyArray<A>)
 
 type Rows = Effect.Effect<ReadonlyArray<Row>, SqlError>
 
-/** A statement without rows has none. Of a procedure with several results the first one counts. */
+/** The rows of a result. A statement without rows has an empty list. If a procedure has several results, the first one counts. */
 const rowsOf = (result: unknown): ReadonlyArray<Row> => {
   if (!Array.isArray(result)) return []
   const [first]: ReadonlyArray<unknown> = result

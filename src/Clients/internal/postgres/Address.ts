@@ -1,5 +1,5 @@
 /**
- * Where a PostgreSQL server is, as the options of its client say it.
+ * The address of a PostgreSQL server, from the options of its client.
  *
  * @since 0.1.0
  */
@@ -16,7 +16,7 @@ export interface AddressOptions {
   readonly path?: string | undefined
 }
 
-/** What a URL says beside the address and the password. */
+/** The parts of a URL, without the address and the password. */
 export interface UrlParts {
   readonly database: string | undefined
   readonly username: string | undefined
@@ -33,7 +33,7 @@ const urlOf = ({ url }: AddressOptions): URL | undefined =>
 export const isPostgresUrl = (options: AddressOptions): boolean =>
   options.url === undefined || /^postgres(ql)?:$/.test(urlOf(options)?.protocol ?? "")
 
-/** Reads a URL as libpq does: what its query says comes before the rest. `PgConnection` reads the password by itself. */
+/** Reads a URL as libpq does: the parameters of its query win over its other parts. `PgConnection` reads the password by itself. */
 export const partsOf = (options: AddressOptions): UrlParts => {
   const url = urlOf(options)
   const query = (name: string) => nonEmpty(url?.searchParams.get(name) ?? null)
@@ -45,7 +45,7 @@ export const partsOf = (options: AddressOptions): UrlParts => {
   }
 }
 
-/** The endpoint of a server. Options come before the URL, and a host that begins with `/` is the folder of a Unix socket. */
+/** The endpoint of a server. Options win over the URL. A host that begins with `/` is the folder of a Unix socket. */
 export const endpointOf = (options: AddressOptions): Result.Result<Endpoint.Endpoint, Endpoint.EndpointError> => {
   if (options.path !== undefined) return Endpoint.parseResult(`unix:${options.path}`)
   const url = options.url === undefined ? new URL("postgres://localhost") : urlOf(options)

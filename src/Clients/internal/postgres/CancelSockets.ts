@@ -1,6 +1,6 @@
 /**
- * The CancelRequests of one session. Each gets a fresh socket to the server of its session, for which nothing is reserved at the
- * gate: it frees what it is sent for.
+ * The CancelRequests of one session. Each gets a new socket to the server of its session. The socket does not pass the monitor's
+ * gate, because a CancelRequest frees resources.
  *
  * @since 0.1.0
  */
@@ -11,10 +11,10 @@ import { elapsed, timeoutOrElse } from "../../../internal/Timeout.ts"
 import type { Endpoint } from "../../../Resource/Endpoint.ts"
 import type { RawSocket } from "../../../Resource/RawSocket.ts"
 
-/** How long a statement may go on after its CancelRequest, until its session is ended instead. */
+/** How long a statement may run after its CancelRequest. After that its session is ended. */
 const patience = "1 second"
 
-/** The address that the dial has found: of a name with several, the others may be other servers. */
+/** The address to which the session is connected. Other addresses of the same name may be those of other servers. */
 const addressOf = (endpoint: Endpoint, { remoteAddress, remotePort }: Net.Socket): Net.NetConnectOpts =>
   endpoint._tag === "UnixEndpoint"
     ? { path: endpoint.path }
@@ -37,7 +37,7 @@ export class CancelSockets {
   readonly #sockets = new Set<Net.Socket>()
   #limit: Fiber.Fiber<void> | undefined
 
-  /** `fork` runs what limits a cancelled statement. */
+  /** `fork` runs the time limit of a cancelled statement. */
   constructor(endpoint: Endpoint, session: RawSocket, fork: Fork) {
     this.#address = addressOf(endpoint, session.raw)
     this.#session = session
@@ -51,7 +51,7 @@ export class CancelSockets {
     return socket.on("error", () => {}).once("close", () => this.#sockets.delete(socket))
   }
 
-  /** Ends the session if its statement does not end soon: the server is silent, or the request was lost. */
+  /** Ends the session if its cancelled statement does not end soon, because the server is silent or the request was lost. */
   limit(): void {
     this.#limit ??= this.#fork(Effect.andThen(
       elapsed(patience),
@@ -68,7 +68,7 @@ export class CancelSockets {
     this.#limit = undefined
   }
 
-  /** Waits until all sockets are closed, and destroys those that are left after a moment. */
+  /** Waits until all sockets are closed. Those that are still open after a short time are destroyed. */
   readonly end: Effect.Effect<void> = Effect.suspend(() => {
     this.drained()
     if (this.#sockets.size === 0) return Effect.void

@@ -23,10 +23,10 @@ import { StatementConnection } from "./StatementConnection.ts"
 const failure = (operation: string, message: string): SqlError =>
   new SqlError({ reason: new UnknownError({ cause: new Error(message), message, operation }) })
 
-/** The server answers `COMMIT` with `ROLLBACK` where a statement of the transaction has failed. */
+/** Commits, and fails if the server answers `COMMIT` with `ROLLBACK`, because a statement of the transaction has failed. */
 const commit = (connection: Connection): Effect.Effect<void, SqlError> =>
   Effect.flatMap(
-    // A connection of ours, whose raw result is that of the driver.
+    // The connection is one of this module, so its raw result is that of the driver.
     connection.executeRaw("COMMIT", []) as Effect.Effect<Result, SqlError>,
     ({ command }) =>
       command === "ROLLBACK"
@@ -69,11 +69,11 @@ const borrowerOf =
   <A, E, R>(f: (connection: Connection) => Effect.Effect<A, E, R>) =>
     Effect.mapError(
       ConnectionPool.use(connections, endpoint, (session) => f(connectionOf(session)), byFiber),
-      // A statement fails with errors of SQL alone, so that what has the tag of a pool's error is one.
+      // A statement itself fails only with errors of SQL, so an error with the tag of a pool's error is one of the pool.
       (error) => unwrapped<E>(error)
     )
 
-/** Makes the client. It holds nothing by itself. */
+/** Makes the client. It has no resources to close. */
 export const clientOf = (
   pool: SessionPool,
   settings: Settings
@@ -92,7 +92,8 @@ export const clientOf = (
       driver: "pg",
       prepareTransactionControls: true,
       commit,
-      // The end of a session has ended its transaction. A `ROLLBACK` on it would fail, which `withTransaction` makes a defect.
+      // The end of a session has ended its transaction. A `ROLLBACK` would fail then, and `withTransaction` would make that a
+      // defect.
       isTransaction: (connection) => !(connection instanceof StatementConnection) || !hasEnded(connection.session),
       releaseSavepoint: (name) => `RELEASE SAVEPOINT ${name}`,
       spanAttributes: spanAttributesOf(settings),

@@ -1,5 +1,6 @@
 /**
- * Limits that the server enforces on a session. A client that is frozen, or whose machine is gone, cannot act.
+ * Limits that the server enforces on a session. They are for clients that cannot act, because they are frozen or their machine is
+ * gone.
  *
  * @since 0.1.0
  */
@@ -15,8 +16,8 @@ import type { OptionCheck } from "../../../internal/Options.ts"
  */
 export interface GuardRails {
   /**
-   * An idle session is ended after this (`idle_session_timeout`); above the pool's `idleTimeout`, so that the pool closes first. What a
-   * frozen or lost client had open is gone after this time.
+   * A session that was idle for this time is ended (`idle_session_timeout`). It should be above the pool's `idleTimeout`, so that
+   * the pool closes the session first. The idle sessions of a frozen or lost client are closed after this time.
    */
   readonly idleSession?: Duration.Input | undefined
   /** A session that is idle in a transaction, where it holds locks, is ended after this (`idle_in_transaction_session_timeout`). */
@@ -25,9 +26,9 @@ export interface GuardRails {
   readonly statement?: Duration.Input | undefined
   /** A statement that waits longer for a lock is cancelled (`lock_timeout`). */
   readonly lock?: Duration.Input | undefined
-  /** A session is ended when what the server sent is not acknowledged for so long (`tcp_user_timeout`). */
+  /** A session is ended when the client's host does not acknowledge data of the server for this time (`tcp_user_timeout`). */
   readonly unacknowledged?: Duration.Input | undefined
-  /** How often the server looks during a statement whether its client is still there (`client_connection_check_interval`). */
+  /** How often the server checks during a statement whether the client is still connected (`client_connection_check_interval`). */
   readonly clientCheck?: Duration.Input | undefined
 }
 

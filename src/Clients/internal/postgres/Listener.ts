@@ -14,10 +14,10 @@ import { sleepUnref } from "../../../internal/Timer.ts"
 import type { Recall } from "../../../Pool/ConnectionPool.ts"
 import type { Session } from "./Session.ts"
 
-/** How often a listener that is older than its session may be looks whether the pool ends, in milliseconds. */
+/** How often a listener checks whether the pool ends, when its session has passed its lifetime, in milliseconds. */
 const interval = 100
 
-/** Waits until the session has to be given back at once. Age alone ends no listener: nothing else would hear its channel meanwhile. */
+/** Waits until the session has to be given back. The lifetime does not count, because messages are lost between two listeners. */
 const recalled = (session: Session): Effect.Effect<Recall> =>
   Effect.filterOrElse(
     session.state.recalled,
@@ -37,8 +37,8 @@ const ended = (recall: Recall): SqlError => {
 }
 
 /**
- * Listens on a channel until the scope ends. A drain of the pool, and an eviction of its session, end the listener with an error. So
- * does the end of its session.
+ * Listens on a channel until the scope ends. A drain of the pool, an eviction of the session and the end of the session end the
+ * listener with an error.
  */
 export const listener =
   (lease: Effect.Effect<Session, SqlError, Scope.Scope>) =>
@@ -51,7 +51,7 @@ export const listener =
       )
       yield* Effect.forkScoped(Effect.flatMap(recalled(session), (recall) =>
         Effect.andThen(
-          // Its maker has made it as a queue, and gives away the side of the reader.
+          // The listener of the driver is a `Queue`, which its type narrows to the reader's side.
           Queue.fail(queue as Queue.Queue<Notification, SqlError>, ended(recall)),
           Scope.close(scope, Exit.void)
         )))

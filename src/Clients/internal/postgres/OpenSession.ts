@@ -41,7 +41,7 @@ const stateOf = ({ connectionTTL, evictOn, reset }: Settings, socket: RawSocket.
   return state
 }
 
-/** Hands out the socket of the session at the first call, and at each further one the socket of a CancelRequest. */
+/** Returns the socket of the session at the first call, and the socket of a CancelRequest at each further call. */
 const streamOf = (socket: RawSocket.RawSocket, cancels: CancelSockets, state: SessionState) => {
   let isTaken = false
   return {
@@ -58,7 +58,7 @@ const streamOf = (socket: RawSocket.RawSocket, cancels: CancelSockets, state: Se
   }
 }
 
-/** The parameters of the session, of which the address only serves as the name of the server in TLS. */
+/** The parameters of the session. The address in them is only used as the name of the server in TLS. */
 const configOf = (
   { connectTimeout, options, startupParameters }: Settings,
   endpoint: Endpoint,
@@ -75,8 +75,8 @@ const configOf = (
 /**
  * Opens sessions.
  *
- * The end of the scope asks the server to end a statement that is under way, ends the session without waiting for that, and then waits
- * for both sockets.
+ * At the end of the scope, a CancelRequest is sent for a statement that is under way, and the session is ended without waiting for
+ * the statement. After that the finalizer waits until both sockets are closed.
  */
 export const openWith = (settings: Settings) => {
   const { connectTimeout, keepAlive, options } = settings
@@ -106,6 +106,6 @@ export const openWith = (settings: Settings) => {
     })
 }
 
-/** Asks whether an idle session still works. A server that is silent ends it. */
+/** Checks an idle session. If the server does not answer, the session is ended. */
 export const checkWith = ({ connectTimeout }: Settings) => ({ base, state }: Session): Effect.Effect<void, SqlError> =>
   limited(Effect.asVoid(base.query("SELECT 1", [], false)), connectTimeout, state)

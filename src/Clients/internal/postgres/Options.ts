@@ -15,7 +15,7 @@ import { endpointOf, isPostgresUrl, partsOf, type UrlParts } from "./Address.ts"
 import { guardRailParameters, type GuardRails } from "./GuardRails.ts"
 
 /**
- * What is done about what a borrower may leave behind in a session.
+ * How a session is reset after a borrower.
  *
  * @category models
  * @since 0.1.0
@@ -67,9 +67,9 @@ export interface Options
   /** Limits that the server enforces on each session. @default none */
   readonly guardRails?: GuardRails | undefined
   /**
-   * What is done about what a borrower may leave behind.
+   * How a session is reset after a borrower.
    *
-   * - `"none"`: nothing. The next borrower finds what was left.
+   * - `"none"`: not at all. The next borrower finds the session as it was left.
    * - `"rollback"`: an open transaction is rolled back at the end of `reserve` and of a stream, and one that a single statement
    *   leaves open closes its session. It costs nothing where there is none.
    * - `"discard"`: after each lease also the settings, listeners, cursors, advisory locks, temporary tables and sequences of the session are
@@ -79,7 +79,7 @@ export interface Options
    */
   readonly reset?: Reset | undefined
   /**
-   * SQLSTATEs that say that a session cannot be used any more, although it answers: it is closed instead of leased again.
+   * SQLSTATEs after which a session is closed instead of leased again, although it still answers.
    *
    * @default ["25006", "57P01", "57P02", "57P03"]: the server has become a standby, or is shutting down
    */
@@ -147,7 +147,7 @@ const evictOnOf = ({ require }: OptionCheck, states: ReadonlyArray<string>): Rea
   return new Set(states)
 }
 
-/** A URL may say how long connecting may take; its 0 is for no limit, which a pool does not have. */
+/** The `connectTimeout`, from the options or the URL. In a URL 0 means no limit, which a pool does not support. */
 const connectTimeoutOf = ({ duration }: OptionCheck, options: Options, url: UrlParts): Duration.Duration => {
   const ofUrl = url.connectTimeout !== undefined && url.connectTimeout > 0 ? url.connectTimeout * 1000 : "5 seconds"
   return duration("connectTimeout", options.connectTimeout ?? ofUrl, { min: 0, exclusive: true })

@@ -1,5 +1,5 @@
 /**
- * What is done to a session between two borrowers.
+ * Resets a session between two borrowers.
  *
  * @since 0.1.0
  */
@@ -9,8 +9,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import { limited, type Session } from "./Session.ts"
 
 /**
- * Rolls a transaction back that is still open. A session that does not answer is closed, and so is one whose transaction is left open by
- * a failure.
+ * Rolls back an open transaction. If the session does not answer, or the rollback fails, the session is closed.
  */
 export const rollback = ({ base, state }: Session, limit: Duration.Duration): Effect.Effect<void> =>
   Effect.suspend(() => {
@@ -22,8 +21,8 @@ export const rollback = ({ base, state }: Session, limit: Duration.Duration): Ef
   })
 
 /**
- * What `DISCARD ALL` does, except for prepared statements, which the client has names for, and plans. It is one statement, and so one round
- * trip.
+ * Does what `DISCARD ALL` does, in one round trip, but keeps plans and prepared statements, because the client still uses the names
+ * of these statements.
  */
 const discarding = `DO $$
 BEGIN
@@ -37,6 +36,6 @@ BEGIN
 END
 $$`
 
-/** Discards what a borrower has left in its session. A failure has the session closed. */
+/** Discards the state that a borrower has left in a session. If this fails, the session is closed. */
 export const discard = ({ base, state }: Session, limit: Duration.Duration): Effect.Effect<void, SqlError> =>
   limited(Effect.asVoid(base.query(discarding)), limit, state)

@@ -1,5 +1,5 @@
 /**
- * A session as it is leased: the connection of `@effect/sql-pg`, and what has become of the session that this does not say.
+ * A session as it is leased: the connection of `@effect/sql-pg`, and the state of the session that this connection does not have.
  *
  * @since 0.1.0
  */
@@ -24,7 +24,7 @@ export interface SessionRules extends Pick<Settings, "evictOn" | "reset"> {
   readonly isSingleUse: boolean
 }
 
-/** What is known of a session. The views of the session write it. */
+/** The state of a session. The views of the session write it. */
 export interface SessionState {
   readonly rules: SessionRules
   /** Whether its socket has ended. */
@@ -33,30 +33,30 @@ export interface SessionState {
   readonly isCurrent: () => boolean
   /** Completes as soon as its socket has ended. */
   readonly dead: Effect.Effect<void>
-  /** Ends its socket at once, with which its statements fail. */
+  /** Closes the socket at once, so that the statements of the session fail. */
   readonly destroy: () => void
   /** A statement was sent, and has not succeeded since. */
   isBusy: boolean
   inTransaction: boolean
-  /** A CancelRequest was sent, which the server may act on after the statement that it was meant for. */
+  /** A CancelRequest was sent. The server may act on it after the end of its statement, and so cancel a later one. */
   isCancelled: boolean
   /** It is being closed, and takes no further statement. */
   isClosing: boolean
   /** The server has said that the session cannot be used any more. */
   isUseless: boolean
-  /** A statement that was cancelled has ended. */
+  /** Called when a cancelled statement has ended. */
   drained: () => void
-  /** Keeps other borrowers off the session. Without a pool that shares sessions there are none. */
+  /** Keeps the session for its present borrowers. It does nothing without a pool that shares sessions. */
   reserve: Effect.Effect<void, never, Scope.Scope>
-  /** Completes when its pool wants the session back, which has to be leased. Without a pool it never does. */
+  /** Completes when the leased session has to be given back to its pool. Without a pool it never completes. */
   recalled: Effect.Effect<Recall>
-  /** Has its pool close the session instead of leasing it again. Without a pool there is nothing to do. */
+  /** Has the pool close the session instead of leasing it again. It does nothing without a pool. */
   invalidate: Effect.Effect<void>
 }
 
 /**
- * Runs a statement of ours with a limit. A statement that is interrupted waits for its server, so the limit ends the session instead,
- * and the statement fails by that.
+ * Runs a statement of this library with a time limit. An interrupted statement would wait for the server, so the limit ends the
+ * session instead, and the statement fails because of that.
  */
 export const limited = <A, E>(
   statement: Effect.Effect<A, E>,
@@ -68,7 +68,7 @@ export const limited = <A, E>(
     Effect.andThen(elapsed(limit), Effect.andThen(Effect.sync(state.destroy), Effect.never))
   )
 
-/** Whether a session may be leased again, after a borrow that ended so, or before the next one. */
+/** Whether a session may be leased again: after a borrow with this exit, or, without an exit, before the next borrow. */
 export const isReusable = ({ state }: Session, exit?: Exit.Exit<unknown, unknown>): boolean => {
   const { evictOn, isSingleUse, reset } = state.rules
   if (state.isDead() || state.isCancelled || state.isUseless || !state.isCurrent()) return false
@@ -81,7 +81,7 @@ export const isReusable = ({ state }: Session, exit?: Exit.Exit<unknown, unknown
 /**
  * A session, shared with others or not. It is a `PgConnection` that notes what its statements do to the session.
  *
- * Errors of its statements are judged by {@link isReusable}, when the borrow has failed with them, which costs a statement nothing.
+ * Errors of its statements are not examined here. {@link isReusable} examines the error with which a borrow has failed.
  */
 export class Session implements PgConnection {
   readonly "~@effect/sql-pg/PgConnection" = "~@effect/sql-pg/PgConnection"
@@ -137,7 +137,7 @@ export class Session implements PgConnection {
   ): Effect.Effect<Queue.Dequeue<Notification, SqlError>, SqlError, Scope.Scope> =>
     Effect.flatMap(this.pin, (pinned) => pinned.listen(channel))
 
-  /** Runs a statement, and takes from its result what is asked for. */
+  /** Runs a statement, and returns the requested part of its result. */
   run<A>(
     sql: string,
     params: ReadonlyArray<unknown> | undefined,
@@ -151,7 +151,7 @@ export class Session implements PgConnection {
     }))
   }
 
-  /** Notes what is known before the answer: a statement that is interrupted may have begun a transaction. */
+  /** Updates the state before the answer, because a statement that is interrupted may have begun a transaction. */
   protected begin(sql: string): void {
     this.state.isBusy = true
     if (beginsTransaction(sql)) this.state.inTransaction = true
@@ -169,10 +169,10 @@ export class Session implements PgConnection {
   }
 }
 
-/** Whether a session has ended, or is about to, which ends its transaction too. */
+/** Whether a session has ended or is about to end. Its transaction ends with it. */
 export const hasEnded = ({ state }: Session): boolean => state.isClosing || state.isDead()
 
-/** A session that one borrower has, who may handle the errors of its statements: each is judged. */
+/** A session with one borrower. The borrower may handle errors of statements, so each of them is examined here. */
 export class LeasedSession extends Session {
   protected override watch<A>(statement: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> {
     return Effect.onExitPrimitive(statement, (exit) => {

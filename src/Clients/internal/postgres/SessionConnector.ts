@@ -18,11 +18,11 @@ interface Driver {
   readonly check: ReturnType<typeof checkWith>
 }
 
-/** Opens sessions, says which are leased again, and when one has died. */
+/** Opens sessions, decides whether a session is leased again, and reports its death. */
 export const connectorOf = (
   settings: Settings
 ): Connector.Connector<Endpoint, Session, SqlError | TcpConnectionError> => {
-  // All sessions share one dialer, which knows the addresses of the server's name.
+  // All sessions share one dialer, which remembers the addresses of the server's name.
   let shared: Driver | undefined
   const driver = Effect.map(loadDriver, ({ checkWith, openWith }) =>
     shared ??= {

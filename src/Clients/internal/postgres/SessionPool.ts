@@ -37,7 +37,7 @@ export interface SessionPool {
 
 type Connections = ConnectionPool.ConnectionPool<Endpoint, Session>
 
-/** Gives a session what its pool can do with it. With a session for each borrower there are no others to keep off. */
+/** Gives a session the functions of its pool. With one borrower for each session, `reserve` is not needed. */
 const join = (session: Session, connections: Connections, { concurrency }: Settings): void => {
   const { state } = session
   state.recalled = ConnectionPool.recalled(connections, session)
@@ -69,13 +69,13 @@ const optionsOf = (settings: Settings): Omit<ConnectionPool.Options<Endpoint, Se
   }
 }
 
-/** Statements run when no line of the program is on the stack, so that the spans of the fiber say where they come from. */
+/** When a statement runs, no line of the program is on the stack. So its place is found by the spans of the fiber. */
 export const byFiber: ConnectionPool.BorrowOptions = { site: "fiber" }
 
 /** The lease of a listener, which lasts as long as the listener does. */
 export const standing: ConnectionPool.BorrowOptions = { site: "fiber", standing: true }
 
-/** Leases a session alone until the scope ends, and leaves no transaction open then. */
+/** Leases a session alone until the scope ends. A transaction that is open at that end is rolled back. */
 export const exclusive = (
   { connections, endpoint }: Pick<SessionPool, "connections" | "endpoint">,
   { connectTimeout, reset }: Settings,
@@ -104,7 +104,7 @@ const poolOf = (
     connections,
     endpoint,
     get,
-    // Only the errors of the lease are those of the pool; what the effect fails with may be those of another pool.
+    // Only errors of the lease are replaced. The effect may fail with a `PoolError` of another pool.
     use: (f) =>
       Effect.acquireUseRelease(
         Scope.make(),

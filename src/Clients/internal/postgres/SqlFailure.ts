@@ -1,5 +1,5 @@
 /**
- * The errors of a PostgreSQL client: those of the server as they are, and those of the pool as connection errors.
+ * The errors of a PostgreSQL client. Those of the server are unchanged, and those of the pool become connection errors.
  *
  * @since 0.1.0
  */
@@ -10,7 +10,7 @@ import { ConnectionError, isSqlError, SqlError } from "effect/sql/SqlError"
 import { isObject, read, readString } from "../../../internal/SafeRead.ts"
 import type { PoolError } from "../../../Pool/PoolError.ts"
 
-/** Errors are nested so deep at most. */
+/** The most levels of nested errors that are searched. */
 const depth = 8
 
 /** The first error of a chain of causes that satisfies a predicate. */
@@ -23,7 +23,7 @@ const findCause = <A>(error: unknown, is: (error: unknown) => error is A): A | u
   return undefined
 }
 
-/** What a borrower gets that got no session: the server's own error where it refused one, else ours. */
+/** The error of a borrower without a session: the server's own error if it refused the session, or else a connection error. */
 export const toSqlError = (error: PoolError): SqlError => {
   const { reason } = error
   const own = reason._tag === "ConnectFailed" ? findCause(reason.cause, isSqlError) : undefined
@@ -34,7 +34,7 @@ export const toSqlError = (error: PoolError): SqlError => {
 
 /** Replaces the error of a pool, and leaves any other as it is. */
 export const unwrapped = <E>(error: E | PoolError): E | SqlError =>
-  // A tag does not narrow a type parameter, whose errors are none of a pool here.
+  // The tag does not narrow the type parameter. `E` has no errors of a pool here.
   Predicate.isTagged(error, "PoolError") ? toSqlError(error as PoolError) : error as E
 
 /** The SQLSTATE that the server has answered with. */

@@ -1,10 +1,10 @@
 /**
- * What a statement does to the transaction of its session, as far as its text says it.
+ * The effect of a statement on the transaction of its session, as far as its text shows it.
  *
  * @since 0.1.0
  */
 
-/** White space and comments before the first word. A nested comment ends too early, and the text is then taken for another statement. */
+/** White space and comments before the first word. Nested comments are not supported: the statement is not recognised after one. */
 const beginning = String.raw`^(?:\s|--[^\n]*(?:\n|$)|/\*[\s\S]*?\*/)*`
 
 const start = new RegExp(`${beginning}(?:begin|start\\s+transaction)\\b`, "i")
