@@ -132,7 +132,7 @@ export const layer = (options: Options): Layer.Layer<Pool | SqlClient.SqlClient,
 
 /**
  * {@link layer} with options from `Config`: one for all options, or a record of one for each. Fails with `ConfigError` when a value is
- * missing, cannot be parsed, or makes no sense as the option.
+ * missing, cannot be parsed, or is invalid as the option.
  *
  * @category layers
  * @since 0.1.0

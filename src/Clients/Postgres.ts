@@ -181,7 +181,7 @@ const provided = <E>(
  * - Errors of the server are passed on unchanged. If there is no session, the error is a `ConnectionError` with the message of the
  * pool.
  * - The end of the scope waits `drainTimeout` for leased sessions. After that it closes them although they are leased.
- * - It dies with `InvalidOption` on options that make no sense, and where `@effect/sql-pg` is not installed.
+ * - It dies with `InvalidOption` on invalid options, and if `@effect/sql-pg` is not installed.
  *
  * **Example** (Limits for a server that a frozen client must not block)
  *
@@ -206,7 +206,7 @@ export const layer = (options: Options): Layer.Layer<Services, never, ResourceMo
 
 /**
  * {@link layer} with options from `Config`: one for all options, or a record of one for each. It fails with `ConfigError` when a value is
- * missing, cannot be parsed, or makes no sense as the option.
+ * missing, cannot be parsed, or is invalid as the option.
  *
  * **Example** (The URL from the environment)
  *

@@ -78,7 +78,7 @@ export interface Configurable<in out Self, in out K, out E, out R> {
     readonly layer: <E2>(check: Check<E2>) => Layer.Layer<Self, NoInfer<E> | E2, R>
     readonly key: (_: K) => K
   }
-  /** Makes the pool, and drains it when the layer's scope ends. It dies with `InvalidOption` on options that make no sense. */
+  /** Makes the pool, and drains it when the layer's scope ends. It dies with `InvalidOption` on invalid options. */
   readonly layer: Layer.Layer<Self, E, R>
 }
 

@@ -214,7 +214,7 @@ export class ConnectionStore<K, A> {
     return nextSweep(idle, (connection) => this.expiresAt(connection), now)
   }
 
-  /** Closes an idle connection that must not be leased any more. */
+  /** Closes an idle connection that is too old or not reusable. */
   retireStale(connection: PooledConnection<K, A>): void {
     this.#tally.expired++
     this.retire(connection)

@@ -161,7 +161,7 @@ export class PoolCore<K, A> {
   #requeue(lease: Lease<K, A>): PoolError | undefined {
     const rejected = lease.connection
     if (rejected === undefined) return this.#enqueue(lease, "Last")
-    // Closing the connection frees its slot for the first borrow of the queue. This borrow has to be that one before.
+    // Closing the connection frees its slot for the first borrow of the queue. So this borrow is queued first.
     this.#cycle.endLease(lease, rejected, this.#clock.now())
     const refusal = this.#enqueue(lease, "First")
     this.#store.dismiss(rejected)

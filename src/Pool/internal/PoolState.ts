@@ -424,7 +424,7 @@ export interface PendingDial<K, A> {
   isStarted: boolean
   /** The connect has begun. Before that, the dial waits at the monitor's gate or for the budget. */
   isDialing: boolean
-  /** The connection is not wanted any more. */
+  /** No borrower and no minimum needs the connection. */
   isAbandoned: boolean
   /** The attempt has failed while another dial of the endpoint goes on. */
   isRedundant: boolean

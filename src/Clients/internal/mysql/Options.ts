@@ -66,7 +66,7 @@ export interface Options extends Pick<PoolOptions<never, never, never, never>, P
   readonly username?: string | undefined
   /** The password, or an effect that is run for each connection, such as one that asks for a token that expires. @default none */
   readonly password?: Redacted.Redacted | Effect.Effect<Redacted.Redacted> | undefined
-  /** Most sessions, whatever their state: a whole number of at least 1. @default 10 */
+  /** Most sessions, in any state: a whole number of at least 1. @default 10 */
   readonly maxConnections?: number | undefined
   /** Sessions that are kept however long they are idle, from the first use on: 0 to `maxConnections`. @default 0 */
   readonly minConnections?: number | undefined

@@ -46,7 +46,7 @@ type PoolOptionNames =
 export interface Options
   extends Omit<PgClient.PgPoolConfig, "stream">, Pick<PoolOptions<never, never, never, never>, PoolOptionNames>
 {
-  /** Most sessions, whatever their state: a whole number of at least 1. @default 10 */
+  /** Most sessions, in any state: a whole number of at least 1. @default 10 */
   readonly maxConnections?: number | undefined
   /** Sessions that are kept however long they are idle, from the first use on: a whole number from 0 to `maxConnections`. @default 0 */
   readonly minConnections?: number | undefined

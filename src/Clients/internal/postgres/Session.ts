@@ -42,7 +42,7 @@ export interface SessionState {
   isCancelled: boolean
   /** It is being closed, and takes no further statement. */
   isClosing: boolean
-  /** The server has said that the session cannot be used any more. */
+  /** The server has answered with an error after which the session must be closed (`evictOn`). */
   isUseless: boolean
   /** Called when a cancelled statement has ended. */
   drained: () => void

@@ -86,7 +86,7 @@ export class Subscriptions {
     })
   }
 
-  /** Fails all queues: there will be no connection any more. */
+  /** Fails all queues, because the pool is closed. */
   readonly end: Effect.Effect<void> = Effect.sync(() => {
     this.#isOver = true
     this.#failAll(this.#closed())
@@ -171,7 +171,7 @@ export class Subscriptions {
     })
   }
 
-  /** Subscribes to all channels on one connection, and waits until it ends or is not needed any more. */
+  /** Subscribes to all channels on one connection. Waits until the connection ends or there are no subscribers. */
   #lease(): Effect.Effect<void, RedisError, Scope.Scope> {
     return Effect.gen({ self: this }, function*() {
       const { endpoint } = this.#limits
