@@ -1,7 +1,7 @@
 /**
  * When and how often an endpoint is dialed, as pure functions: its state, the number of dials at once, the delay before the next
- * dial, and the health that follows. It limits the dials to an endpoint that is down. The circuit breaker of a retry policy is
- * another one, in `Retry/internal/BreakerCircuit`.
+ * dial, and the health that follows. The state of an endpoint here is not the circuit breaker of a retry policy, which is in
+ * `Retry/internal/BreakerCircuit`.
  *
  * @since 0.1.0
  */
