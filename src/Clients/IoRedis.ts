@@ -26,6 +26,7 @@ import * as Effect from "effect/Effect"
 import type { Redis, RedisOptions } from "ioredis"
 import * as Connector from "../Resource/Connector.ts"
 import type { Endpoint } from "../Resource/Endpoint.ts"
+import { follow, isUnchanged } from "./internal/ioredis/SentCommands.ts"
 import { evaluate, type Password } from "./internal/Password.ts"
 import { loadPeer } from "./internal/Peer.ts"
 
@@ -67,7 +68,7 @@ interface Dial {
 
 const clients = Connector.fromPromise({
   create: ({ options, Redis }: Dial): Redis => new Redis(options),
-  connect: (client) => client.connect(),
+  connect: (client) => client.connect().then(() => follow(client)),
   close: (client) => client.quit(),
   destroy: (client) => {
     client.disconnect()
@@ -80,7 +81,7 @@ const clients = Connector.fromPromise({
   },
   check: (client) => client.ping(),
   // With the protocol RESP3, `mode` does not show subscriptions.
-  isReusable: (client) => client.status === "ready" && !client.condition?.subscriber
+  isReusable: (client) => client.status === "ready" && !client.condition?.subscriber && isUnchanged(client)
 })
 
 const driver = loadPeer({ entry: "IoRedis", package: "ioredis", version: 6 }, () => import("ioredis"))
@@ -106,16 +107,16 @@ const ours = {
  *
  * **Details**
  *
- * - A client whose socket has ended is closed before it is leased. A client is not leased again if it is subscribed, or if its
- * borrow was   interrupted or died.
+ * - A client whose socket has ended is closed instead of being leased.
+ * - A client is not leased again if it is subscribed, if a borrower has left a `MULTI` or `WATCH` open or has sent `SELECT` or another command
+ *   that changes the connection, or if its borrow was interrupted or died.
  * - `check` is `PING`.
  * - `open` and `check` fail with `ClientError`, whose `cause` is what ioredis has thrown. It dies where `ioredis` is not installed, and
  *   says which package to install.
  *
  * **Gotchas**
  *
- * - `SELECT`, `WATCH` and `MULTI` without `EXEC` stay in a connection. Undo them in the borrow.
- * - A connection is closed by `QUIT`, which waits for the commands in flight for at most `closeTimeout`.
+ * A connection is closed by `QUIT`, which waits for the commands in flight for at most `closeTimeout`.
  *
  * @category constructors
  * @since 0.1.0

@@ -69,6 +69,40 @@ withRedis("a client of ioredis", () => {
     }))
   )
 
+  const changes: ReadonlyArray<readonly [what: string, change: (client: Redis) => Promise<unknown>]> = [
+    ["MULTI without EXEC", (client) => client.multi({ pipeline: false })],
+    ["MULTI by call", (client) => client.call("multi")],
+    ["WATCH", (client) => client.watch("sluice-ioredis-key")],
+    ["SELECT", (client) => client.select(1)],
+    ["a pipeline with WATCH", (client) => client.pipeline().watch("sluice-ioredis-key").exec()]
+  ]
+  it.live.each(changes)(
+    "is not leased again with %s",
+    ([, change]) =>
+      test(Effect.gen(function*() {
+        const pool = yield* makePool({ connectionName: uniqueName() })
+        const first = yield* idOf(pool)
+        yield* use(pool, change)
+        const second = yield* idOf(pool)
+        assert.isNumber(second)
+        assert.notStrictEqual(second, first)
+      }))()
+  )
+
+  it.live(
+    "is leased again after whole transactions",
+    test(Effect.gen(function*() {
+      const pool = yield* makePool({ connectionName: uniqueName() })
+      const first = yield* idOf(pool)
+      const key = "sluice-ioredis-key"
+      yield* use(pool, (client) => client.multi().get(key).get(key).exec())
+      yield* use(pool, (client) => client.watch(key).then(() => client.multi().get(key).exec()))
+      yield* use(pool, (client) => client.watch(key).then(() => client.unwatch()))
+      yield* use(pool, (client) => client.call("MULTI").then(() => client.call("DISCARD")))
+      assert.strictEqual(yield* idOf(pool), first)
+    }))
+  )
+
   it.live(
     "is not leased again when the server has ended it",
     test(Effect.gen(function*() {
