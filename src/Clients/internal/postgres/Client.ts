@@ -63,15 +63,35 @@ const connectionOf = (session: Session): StatementConnection => {
   return made
 }
 
-/** Leases a session for one statement. */
-const borrowerOf =
-  ({ connections, endpoint }: SessionPool): Borrower =>
-  <A, E, R>(f: (connection: Connection) => Effect.Effect<A, E, R>) =>
-    Effect.mapError(
-      ConnectionPool.use(connections, endpoint, (session) => f(connectionOf(session)), byFiber),
-      // A statement itself fails only with errors of SQL, so an error with the tag of a pool's error is one of the pool.
-      (error) => unwrapped<E>(error)
-    )
+/** The number of the borrow that began last. */
+let latest = 0
+
+/**
+ * Leases a session for one statement.
+ *
+ * **Details**
+ *
+ * A statement that has waited for its session is sent in the next turn of the event loop, together with those of the other sessions. Sent in
+ * the step in which the session came back, each of them would wake a process of the server for itself. Statements that share a session are
+ * sent together in any case.
+ */
+const borrowerOf = ({ connections, endpoint }: SessionPool, { options }: Settings): Borrower => {
+  const isShared = options.multiplex === true
+  return <A, E, R>(f: (connection: Connection) => Effect.Effect<A, E, R>) =>
+    Effect.suspend(() => {
+      const own = ++latest
+      const statement = (session: Session) => {
+        const sent = f(connectionOf(session))
+        // Another borrow has begun since, so that this one has waited.
+        return isShared || own === latest ? sent : Effect.andThen(Effect.yieldNow, sent)
+      }
+      return Effect.mapError(
+        ConnectionPool.use(connections, endpoint, statement, byFiber),
+        // A statement itself fails only with errors of SQL, so an error with the tag of a pool's error is one of the pool.
+        (error) => unwrapped<E>(error)
+      )
+    })
+}
 
 /** Makes the client. It has no resources to close. */
 export const clientOf = (
@@ -83,7 +103,7 @@ export const clientOf = (
     const { transformJson, transformQueryNames, transformResultNames } = options
     // `SqlClient` knows a client by the identity of this effect, so each client gets one of its own.
     const acquirer: Acquirer = Effect.map(exclusive(pool, settings), (session) => new StatementConnection(session))
-    const borrower = borrowerOf(pool)
+    const borrower = borrowerOf(pool, settings)
     const client = yield* SqlClient.make({
       acquirer,
       borrower,
