@@ -5,10 +5,9 @@
  * **Details**
  *
  * - Commands of all fibers are pipelined on one shared connection.
- * - Each reserved connection, blocking command and transaction has a connection of its own. All subscriptions share another
- * connection.
- * - Every connection is opened by a pool: through the gate of the `ResourceMonitor`, with the delays of the retry policy, when it is
- *   first needed. `redis` itself reconnects nothing and queues nothing.
+ * - Each reserved connection, blocking command and transaction has a connection of its own. All subscriptions share another connection.
+ * - Every connection is opened by a pool: through the gate of the `ResourceMonitor`, with the delays of the retry policy, when it is first
+ *   needed. `redis` itself reconnects nothing and queues nothing.
  *
  * **Example** (Counting in Redis)
  *
@@ -53,7 +52,14 @@ import { connectorOf, loadRedis } from "./internal/redis/OpenClient.ts"
 import { reserve, sendBlocking } from "./internal/redis/ReservedConnections.ts"
 import { evalWith } from "./internal/redis/Scripts.ts"
 import type { Client } from "./internal/redis/Session.ts"
-import { dialOf, type DialOptions, type Options, type Settings, settingsOf } from "./internal/redis/Settings.ts"
+import {
+  dialOf,
+  type DialOptions,
+  type Limits,
+  type Options,
+  type Settings,
+  settingsOf
+} from "./internal/redis/Settings.ts"
 import { makeSharedCommands } from "./internal/redis/SharedCommands.ts"
 import { makeSubscriptions } from "./internal/redis/Subscriptions.ts"
 
@@ -149,8 +155,8 @@ const rules = {
 const refused = (command: string, kind: keyof typeof rules) =>
   Effect.fail(failed(new CommandRefused({ command, rule: rules[kind] })))
 
-const makeSend = ({ endpoint, exclusive, shared }: Pools, settings: Settings<never, never>) =>
-  Effect.map(makeSharedCommands(shared, settings), (commands): Redis["Service"]["send"] => (command, ...args) => {
+const makeSend = ({ endpoint, exclusive, shared }: Pools, limits: Limits) =>
+  Effect.map(makeSharedCommands(shared, limits), (commands): Redis["Service"]["send"] => (command, ...args) => {
     const kind = kindOf(command, args)
     switch (kind) {
       case "Plain":
@@ -180,10 +186,8 @@ const makeFrom = <E, R>(settings: Settings<E, R>) =>
     yield* loadRedis
     const pools = yield* makePools(settings)
     const { endpoint, exclusive, shared, subscriptions } = pools
-    // The limits of commands do not depend on the password, which has the types `E` and `R`.
-    const limits = settings as unknown as Settings<never, never>
-    const send = yield* makeSend(pools, limits)
-    const channels = yield* makeSubscriptions(subscriptions, limits)
+    const send = yield* makeSend(pools, settings)
+    const channels = yield* makeSubscriptions(subscriptions, settings)
     const client: PooledRedis = {
       send,
       eval: evalWith(send),
@@ -199,17 +203,17 @@ const makeFrom = <E, R>(settings: Settings<E, R>) =>
  *
  * **Details**
  *
- * - `send` sends a command on the shared connection. A command that may block (`BLPOP`, `XREAD` with `BLOCK`) gets a connection of
- * its own.   `MULTI`, `WATCH`, `SELECT`, `SUBSCRIBE` and similar commands fail with `CommandRefused`, because on the shared
- * connection they would   change the meaning of other fibers' commands.
- * - A command that is interrupted before it was sent is not sent. If it is interrupted later, it runs at the server, and its answer
- * is   dropped.
- * - A command without an answer within `commandTimeout` fails with `CommandTimeout`. If the server has sent nothing on the
- * connection in   that time, the connection is closed, and all its commands fail. No command is sent twice.
- * - The end of the scope waits for the answers on the shared connection, for at most `closeTimeout`. Other connections are closed
- * at once,   because a blocking command may never end.
+ * - `send` sends a command on the shared connection. A command that may block (`BLPOP`, `XREAD` with `BLOCK`) gets a connection of its own.
+ *   `MULTI`, `WATCH`, `SELECT`, `SUBSCRIBE` and similar commands fail with `CommandRefused`, because on the shared connection they would
+ *   change the meaning of other fibers' commands.
+ * - A command that is interrupted before it was sent is not sent. If it is interrupted later, it runs at the server, and its answer is
+ *   dropped.
+ * - A command without an answer within `commandTimeout` fails with `CommandTimeout`. If the server has sent nothing on the connection in
+ *   that time, the connection is closed, and all its commands fail. No command is sent twice.
+ * - The end of the scope waits for the answers on the shared connection, for at most `closeTimeout`. Other connections are closed at once,
+ *   because a blocking command may never end.
  * - Errors are `RedisError`. The `cause` is the error of node-redis, such as the server's own error, or `PoolError` if there was no
- * connection.
+ *   connection.
  * - It dies with `InvalidOption` on invalid options, and if `redis` is not installed.
  *
  * @category constructors
@@ -279,9 +283,9 @@ export const layerConfig = <E = never, R = never>(
  *
  * **Details**
  *
- * - A client is not leased again if it watches keys, has an open `MULTI`, is subscribed, has sent `SELECT` or a similar command, or
- * has no   answer yet to a command of `Redis.reserve`. Nor is it after a borrow that was interrupted or died. Its socket is closed
- * at once, because   a graceful close would wait for commands that block.
+ * - A client is not leased again if it watches keys, has an open `MULTI`, is subscribed, has sent `SELECT` or a similar command, or has no
+ *   answer yet to a command of `Redis.reserve`. Nor is it after a borrow that was interrupted or died. Its socket is closed at once,
+ *   because a graceful close would wait for commands that block.
  * - `check` is `PING`. `open` and `check` fail with `ClientError`, whose `cause` is what node-redis has thrown.
  *
  * @category constructors

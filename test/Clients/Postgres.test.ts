@@ -184,8 +184,7 @@ withPostgres("an interrupted statement", () => {
           while ((yield* inState("active")) > 0) yield* Effect.sleep("5 millis")
           return performance.now() - begin
         })
-        // The best of three, because a machine may be busy for a moment.
-        assert.isBelow(Math.min(...(yield* Effect.replicateEffect(ending, 3))), 200)
+        assert.isBelow(Math.max(...(yield* Effect.replicateEffect(ending, 3))), 200)
       })))
 
   it.live("never ends the next one: 100 tries", () =>

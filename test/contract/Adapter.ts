@@ -41,11 +41,8 @@ export interface TestServer {
 
 /** A server of the test's own. */
 export interface OwnServer extends TestServer {
-  /**
-   * Ends the server at once, with all its sessions, and starts it again on the same port. It completes when the server takes logins, with
-   * the milliseconds that one of a plain client takes.
-   */
-  readonly restart: Effect.Effect<number>
+  /** Ends the server at once, with all its sessions, and starts it again on the same port. It completes when the server takes logins. */
+  readonly restart: Effect.Effect<void>
 }
 
 export interface OpenOptions {

@@ -178,8 +178,7 @@ describe("TLS", () => {
           yield* Effect.repeat(active, { until: (n) => n === 0, schedule: Schedule.spaced("5 millis") })
           return performance.now() - begin
         })
-        // The best of three, because a machine may be busy for a moment.
-        assert.isBelow(Math.min(...(yield* Effect.replicateEffect(ending, 3))), 200)
+        assert.isBelow(Math.max(...(yield* Effect.replicateEffect(ending, 3))), 200)
         yield* sql`select 1`
       }).pipe(over(options(port)))
     }), 60_000)

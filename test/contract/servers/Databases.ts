@@ -1,7 +1,7 @@
 /**
  * The databases of this machine, and ones of the test's own, observed by a session of their own.
  */
-import { Duration, Effect, Schedule } from "effect"
+import { Effect, Schedule } from "effect"
 import type { Scope } from "effect"
 import { Redis } from "ioredis"
 import * as Mysql from "mysql2/promise"
@@ -73,9 +73,8 @@ const own = <C>(
 ): Effect.Effect<OwnServer, never, Scope.Scope> =>
   Effect.flatMap(server, ({ kill, port, restart }) => {
     const login = loggedIn(async () => observer.end(await observer.connect(port)))
-    const restarted = Effect.andThen(Effect.andThen(kill(signal), restart), Effect.andThen(login, Effect.timed(login)))
-    const millis = Effect.map(restarted, ([duration]) => Duration.toMillis(duration))
-    return Effect.map(observed(port, observer), (seen) => ({ ...seen, restart: millis }))
+    const restarted = kill(signal).pipe(Effect.andThen(restart), Effect.andThen(login))
+    return Effect.map(observed(port, observer), (seen) => ({ ...seen, restart: restarted }))
   })
 
 const connectPostgres = async (port: number, user: string) => {

@@ -40,6 +40,6 @@ export const listening = (
       sessions: () => Effect.sync(() => sockets.size),
       transactions: () => Effect.succeed(0),
       terminate: () => Effect.sync(destroyAll),
-      restart: Effect.as(Effect.andThen(stop, Effect.andThen(Effect.sleep("300 millis"), start(port))), 0)
+      restart: stop.pipe(Effect.andThen(Effect.sleep("300 millis")), Effect.andThen(start(port)), Effect.asVoid)
     }
   })

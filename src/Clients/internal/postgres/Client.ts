@@ -63,9 +63,6 @@ const connectionOf = (session: Session): StatementConnection => {
   return made
 }
 
-/** The number of the borrow that began last. */
-let latest = 0
-
 /**
  * Leases a session for one statement.
  *
@@ -77,6 +74,8 @@ let latest = 0
  */
 const borrowerOf = ({ connections, endpoint }: SessionPool, { options }: Settings): Borrower => {
   const isShared = options.multiplex === true
+  // The number of the borrow that began last.
+  let latest = 0
   return <A, E, R>(f: (connection: Connection) => Effect.Effect<A, E, R>) =>
     Effect.suspend(() => {
       const own = ++latest

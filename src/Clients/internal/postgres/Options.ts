@@ -70,10 +70,10 @@ export interface Options
    * How a session is reset after a borrower.
    *
    * - `"none"`: not at all. The next borrower finds the session as it was left.
-   * - `"rollback"`: an open transaction is rolled back at the end of `reserve` and of a stream, and one that a single statement
-   *   leaves open closes its session. It costs nothing where there is none.
-   * - `"discard"`: after each lease also the settings, listeners, cursors, advisory locks, temporary tables and sequences of the session are
-   *   discarded, which costs one more round trip. Prepared statements stay.
+   * - `"rollback"`: an open transaction is rolled back at the end of `reserve` and of a stream, and one that a single statement leaves open
+   *   closes its session. It costs nothing where there is none.
+   * - `"discard"`: after each lease also the settings, listeners, cursors, advisory locks, temporary tables and sequences of the session
+   *   are discarded, which costs one more round trip. Prepared statements stay.
    *
    * @default "rollback"
    */
@@ -123,6 +123,7 @@ const addressOf = ({ require, whole }: OptionCheck, options: Options): Endpoint 
  * that a borrower would wait for another dial.
  */
 export const requireUsername = ({ options, url }: Settings): void => {
+  // `@effect/sql-pg` reads these variables by itself. They are no options of this library.
   // oxlint-disable-next-line effecttsgo/process-env
   const { USER, USERNAME } = process.env
   const username = options.username ?? url.username ?? USER ?? USERNAME

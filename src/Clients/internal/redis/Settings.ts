@@ -118,14 +118,18 @@ export interface Dial<E, R> {
   readonly clientOptions: ClientOptions
 }
 
-/** The options with their defaults. */
-export interface Settings<E, R> {
+/** Where commands go, and how long each step of them may take. */
+export interface Limits {
   readonly endpoint: Endpoint.Endpoint
-  readonly dial: Dial<E, R>
   readonly commandTimeout: Duration.Duration
   readonly checkAfterIdle: Duration.Duration
   readonly connectTimeout: Duration.Duration
   readonly keepalive: Duration.Duration
+}
+
+/** The options with their defaults. */
+export interface Settings<E, R> extends Limits {
+  readonly dial: Dial<E, R>
   readonly maxConnections: number
   readonly minConnections: number
   readonly pool: Pick<Options, FromPool>

@@ -19,9 +19,7 @@ import * as ConnectionPool from "../../../Pool/ConnectionPool.ts"
 import type { Endpoint } from "../../../Resource/Endpoint.ts"
 import { fromPool, isReply } from "./Failure.ts"
 import { type Client, type Session, sessionOf } from "./Session.ts"
-import type { Settings } from "./Settings.ts"
-
-type Limits = Pick<Settings<never, never>, "endpoint" | "commandTimeout" | "connectTimeout" | "checkAfterIdle">
+import type { Limits } from "./Settings.ts"
 
 /** The longest tick in ms. A connection without commands for one to two ticks goes back to its pool. */
 const longestTick = 250

@@ -20,9 +20,7 @@ import { PoolClosed, PoolError } from "../../../Pool/PoolError.ts"
 import type { Endpoint } from "../../../Resource/Endpoint.ts"
 import { failed, fromPool, isReply } from "./Failure.ts"
 import type { Client } from "./Session.ts"
-import type { Settings } from "./Settings.ts"
-
-type Limits = Pick<Settings<never, never>, "endpoint" | "connectTimeout" | "keepalive">
+import type { Limits } from "./Settings.ts"
 
 /** One subscriber of one channel. */
 interface Subscriber {
