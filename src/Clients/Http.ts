@@ -217,8 +217,8 @@ export const make = (options: Options = {}): Effect.Effect<Http, never, Resource
  *
  * **Details**
  *
- * - A request leases a connection of its origin before it is sent, and returns it when its answer was read. It uses an idle
- * connection if   there is one. Otherwise it waits for at most `acquireTimeout`.
+ * - A request leases a connection of its origin before it is sent, and returns it when its answer was read. It uses an idle connection if
+ *   there is one. Otherwise it waits for at most `acquireTimeout`.
  * - Requests fail with `HttpClientError`, as with `NodeHttpClient`. The cause of its `TransportError` is undici's error, or a `PoolError`
  *   if there was no connection.
  * - If a request is interrupted, or its body is not read to the end, its connection is closed.

@@ -108,8 +108,8 @@ const ours = {
  * **Details**
  *
  * - A client whose socket has ended is closed instead of being leased.
- * - A client is not leased again if it is subscribed, if a borrower has left a `MULTI` or `WATCH` open or has sent `SELECT` or another command
- *   that changes the connection, or if its borrow was interrupted or died.
+ * - A client is not leased again if it is subscribed, if a borrower has left a `MULTI` or `WATCH` open or has sent `SELECT` or another
+ *   command that changes the connection, or if its borrow was interrupted or died.
  * - `check` is `PING`.
  * - `open` and `check` fail with `ClientError`, whose `cause` is what ioredis has thrown. It dies where `ioredis` is not installed, and
  *   says which package to install.

@@ -61,11 +61,11 @@ export class Pool extends Context.Service<Pool, SessionPool>()("effect-sluice/My
  *
  * **Details**
  *
- * - A connection is leased again only with all statements answered, no transaction open, and autocommit on. All functions of the
- * driver   that send a statement count, also `connection.promise().query`.
+ * - A connection is leased again only with all statements answered, no transaction open, and autocommit on. All functions of the driver
+ *   that send a statement count, also `connection.promise().query`.
  * - `check` is a ping. If a connection must not be leased again, its socket is closed at once.
- * - `open` and `check` fail with `ClientError`, whose `cause` is what `mysql2` has thrown. It dies where `mysql2` is not installed, and says
- *   which package to install.
+ * - `open` and `check` fail with `ClientError`, whose `cause` is what `mysql2` has thrown. It dies where `mysql2` is not installed, and
+ *   says which package to install.
  *
  * @category constructors
  * @since 0.1.0
@@ -113,15 +113,15 @@ const services = (settings: Settings): Effect.Effect<Context.Context<Pool | SqlC
  *
  * - Each statement leases a connection for its own duration. A transaction, a stream and `sql.reserve` lease one until they end.
  * - A statement is ended at the server if it is interrupted, or if its stream is not read to the end.
- * - A transaction that the server has rolled back by itself, as after a deadlock, does not commit: `withTransaction` fails, although
- *   MySQL answers `COMMIT` with success.
- * - Errors are `SqlError`. Without a connection in time the reason is a `ConnectionError`, whose `cause` is the `PoolError` and
- * whose   message says what stalled the borrower. If the server refuses the login, the error is the server's own.
+ * - A transaction that the server has rolled back by itself, as after a deadlock, does not commit: `withTransaction` fails, although MySQL
+ *   answers `COMMIT` with success.
+ * - Errors are `SqlError`. Without a connection in time the reason is a `ConnectionError`, whose `cause` is the `PoolError` and whose
+ *   message says what stalled the borrower. If the server refuses the login, the error is the server's own.
  *
  * **Gotchas**
  *
- * - A statement is ended by `KILL QUERY` with the number of its session, over another connection. If a balancer spreads connections
- * over several   servers behind one address, set `onInterrupt: "close"`.
+ * - A statement is ended by `KILL QUERY` with the number of its session, over another connection. If a balancer spreads connections over
+ *   several servers behind one address, set `onInterrupt: "close"`.
  * - `SET`, locks of `GET_LOCK` and temporary tables stay in a session.
  *
  * @category layers

@@ -85,20 +85,19 @@ const driver = loadPeer({ entry: "NodePostgres", package: "pg", version: 8 }, ()
  * **Details**
  *
  * - A client whose server has ended the session, or whose socket has ended, is closed before it is leased.
- * - The socket of a client is closed at the end of a borrow if a transaction is open, if a query has no answer yet, or if the
- * borrow   was interrupted or died. Otherwise the client is leased again.
+ * - The socket of a client is closed at the end of a borrow if a transaction is open, if a query has no answer yet, or if the borrow was
+ *   interrupted or died. Otherwise the client is leased again.
  * - `check` is `select 1`.
- * - The host and the port are those of the endpoint, also where the options have a `connectionString`. A Unix socket is one whose path
- *   ends with `.s.PGSQL.` and the port.
- * - `open` and `check` fail with `ClientError`, whose `cause` is what `pg` has thrown. It dies where `pg` is not installed, and says
- *   which package to install.
+ * - The host and the port are those of the endpoint, also where the options have a `connectionString`. A Unix socket is one whose path ends
+ *   with `.s.PGSQL.` and the port.
+ * - `open` and `check` fail with `ClientError`, whose `cause` is what `pg` has thrown. It dies where `pg` is not installed, and says which
+ *   package to install.
  *
  * **Gotchas**
  *
- * - PostgreSQL goes on with the query of a client whose socket has closed. `statement_timeout`, or
- *   `options: "-c client_connection_check_interval=1s"`, bounds that.
- * - `SET`, `LISTEN`, temporary tables and advisory locks stay in a session. Undo them in the borrow, or in the pool's hook
- *   `afterReturn`.
+ * - PostgreSQL goes on with the query of a client whose socket has closed. `statement_timeout`, or `options: "-c
+ *   client_connection_check_interval=1s"`, bounds that.
+ * - `SET`, `LISTEN`, temporary tables and advisory locks stay in a session. Undo them in the borrow, or in the pool's hook `afterReturn`.
  *
  * @category constructors
  * @since 0.1.0

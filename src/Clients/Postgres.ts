@@ -176,10 +176,8 @@ const provided = <E>(
  *
  * **Details**
  *
- * - Sessions are dialed by `TcpConnection`: each passes the gate of the monitor, and the addresses of a name are tried
- * concurrently.
- * - Errors of the server are passed on unchanged. If there is no session, the error is a `ConnectionError` with the message of the
- * pool.
+ * - Sessions are dialed by `TcpConnection`: each passes the gate of the monitor, and the addresses of a name are tried concurrently.
+ * - Errors of the server are passed on unchanged. If there is no session, the error is a `ConnectionError` with the message of the pool.
  * - The end of the scope waits `drainTimeout` for leased sessions. After that it closes them although they are leased.
  * - It dies with `InvalidOption` on invalid options, and if `@effect/sql-pg` is not installed.
  *

@@ -373,11 +373,11 @@ const built = Effect.fnUntraced(function*(given: Options, memoMap: Layer.MemoMap
  *
  * The gate refuses a request with `ResourceExhausted` when
  *
- * - descriptors used + reserved + requested exceed the limit minus the headroom. The limit is the process's soft limit, or
- *   `maxDescriptors` if that is smaller;
+ * - descriptors used + reserved + requested exceed the limit minus the headroom. The limit is the process's soft limit, or `maxDescriptors`
+ *   if that is smaller;
  * - connections in the ledger + connections being opened + this one exceed `maxConnections`;
- * - the container's memory has reached its limit, or resident memory has reached `maxMemory`. Below the limit, memory only
- *   raises the level;
+ * - the container's memory has reached its limit, or resident memory has reached `maxMemory`. Below the limit, memory only raises the
+ *   level;
  * - it is a retry (`attempt` above 0) and descriptors or connections are at `Critical`;
  * - other requests wait for room and are served first.
  *
@@ -387,10 +387,9 @@ const built = Effect.fnUntraced(function*(given: Options, memoMap: Layer.MemoMap
  * **Gotchas**
  *
  * - The gate never refuses for memory if neither `maxMemory` nor the container limits it.
- * - All layers of a process with the same limits share one monitor, which ends with its last user. Its logs go to the loggers
- *   of its first user. Layers with other limits have another monitor. The two do not see each other's reservations, so this is
- *   logged once as a warning. `Layer.fresh`, `layerTest` and `layerUnlimited` always have a monitor of their own, and so does
- *   each worker thread.
+ * - All layers of a process with the same limits share one monitor, which ends with its last user. Its logs go to the loggers of its first
+ *   user. Layers with other limits have another monitor. The two do not see each other's reservations, so this is logged once as a warning.
+ *   `Layer.fresh`, `layerTest` and `layerUnlimited` always have a monitor of their own, and so does each worker thread.
  *
  * **Example** (Asking before a connection is opened)
  *

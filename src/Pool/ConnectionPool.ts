@@ -90,8 +90,8 @@ export type { Health, Stats, Totals } from "./PoolStats.ts"
  * **Details**
  *
  * - Connections open on first use, and for `minPerEndpoint` of an endpoint that was used.
- * - Every attempt to open passes the gate of the `ResourceMonitor`. When the monitor's level becomes `Critical`, the pool closes
- * what is   idle above `minPerEndpoint`; leased connections stay.
+ * - Every attempt to open passes the gate of the `ResourceMonitor`. When the monitor's level becomes `Critical`, the pool closes what is
+ *   idle above `minPerEndpoint`; leased connections stay.
  * - A `maxTotal` above what the monitor's gate admits is logged as a warning, since the pool cannot reach it.
  * - It dies with `InvalidOption` on invalid options.
  *

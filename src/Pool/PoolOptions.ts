@@ -149,11 +149,11 @@ export interface Options<K, A, E, R> {
 /**
  * The place in the program that is reported for a borrow:
  *
- * - a function: the place that called this function. A helper that wraps a pool passes itself, and has to be on the stack when it
- * calls   `use` or `get`.
+ * - a function: the place that called this function. A helper that wraps a pool passes itself, and has to be on the stack when it calls
+ *   `use` or `get`.
  * - a `CallSite`: a place that `callSite` has captured before.
- * - `"fiber"`: the innermost `Effect.withSpan` or `Effect.fn` of the borrower's fiber. One of the program is preferred to one of a
- * package   in `node_modules`. It is for effects that are made once and run later, when no line of the program is on the stack.
+ * - `"fiber"`: the innermost `Effect.withSpan` or `Effect.fn` of the borrower's fiber. One of the program is preferred to one of a package
+ *   in `node_modules`. It is for effects that are made once and run later, when no line of the program is on the stack.
  *
  * @category models
  * @since 0.1.0
@@ -183,8 +183,8 @@ export interface BorrowOptions {
  * - `Draining`: the pool is drained, or its scope ends.
  * - `Expired`: the connection has reached its `maxLifetime`.
  * - `Died`: the connector has noticed its death.
- * - `Evicted`: the connection was evicted, invalidated, or found broken by another borrower. Or it is over a cap that was lowered,
- * or is no   connection of the pool.
+ * - `Evicted`: the connection was evicted, invalidated, or found broken by another borrower. Or it is over a cap that was lowered, or is no
+ *   connection of the pool.
  *
  * @category models
  * @since 0.1.0

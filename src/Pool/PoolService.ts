@@ -246,8 +246,8 @@ const membersOf = <Self, K, A>(service: Context.Service<Self, ConnectionPool<K, 
  * **Details**
  *
  * - Members take the key of an endpoint. With the option `endpoint` no member takes a key.
- * - The options may be an effect. It runs when the layer is built; what it fails with and requires is the layer's. {@link layerConfig} takes
- *   options from `Config`.
+ * - The options may be an effect. It runs when the layer is built; what it fails with and requires is the layer's. {@link layerConfig}
+ *   takes options from `Config`.
  * - The name of the pool is the key of the service, unless the options have a `name`.
  *
  * **Example** (A pool in a backend)

@@ -70,26 +70,24 @@ export interface Stats extends Counts, Totals {
  *
  * - `Healthy`: nothing has gone wrong since the last success, or nothing is known of the endpoint.
  * - `Degraded`: something has gone wrong since the last success, or the endpoint is back and its queue is being served.
- * - `Unavailable`: the last dial has failed and every open connection is known to be dead, or there were enough setbacks since the
- * last   success. In addition, borrowers wait, a dial is under way, or the next attempt is not due. Otherwise the endpoint is
- * `Degraded`.
+ * - `Unavailable`: the last dial has failed and every open connection is known to be dead, or there were enough setbacks since the last
+ *   success. In addition, borrowers wait, a dial is under way, or the next attempt is not due. Otherwise the endpoint is `Degraded`.
  *
  * **Details**
  *
- * - A success is a check that passed, or a borrow that succeeded and left its connection reusable. A dial that succeeds counts only
- * after a   failed dial, because an endpoint that does not answer may still accept connections.
- * - Three of these setbacks are enough: failed dials, waits that ended at `acquireTimeout`, failed checks of connections that have
- * served   no borrower yet, and first uses of connections that failed with an error that `Failure.classify` knows.
- * - Ten of these setbacks are enough: first uses that were interrupted or failed with an unknown error, which may be an answer of
- * the   server, and waits that ended while the pool was at `maxTotal`.
+ * - A success is a check that passed, or a borrow that succeeded and left its connection reusable. A dial that succeeds counts only after a
+ *   failed dial, because an endpoint that does not answer may still accept connections.
+ * - Three of these setbacks are enough: failed dials, waits that ended at `acquireTimeout`, failed checks of connections that have served
+ *   no borrower yet, and first uses of connections that failed with an error that `Failure.classify` knows.
+ * - Ten of these setbacks are enough: first uses that were interrupted or failed with an unknown error, which may be an answer of the
+ *   server, and waits that ended while the pool was at `maxTotal`.
  * - A failed check of a connection that has served a borrower makes an endpoint `Degraded` and never `Unavailable`, because a new
  *   connection may work.
- * - Failures for lack of descriptors or ports of this process do not count. Waits for the monitor's gate, for the budget or for
- * `resume` do   not count either.
- * - The next attempt is due when the next dial is, or after the first delay of `retry`. From then on the endpoint is not
- * `Unavailable`, so a   caller that avoids unavailable endpoints makes the attempt that finds out whether the endpoint is back.
- * - After an outage, an endpoint is `Healthy` as soon as a dial has succeeded and no borrower waits or the caps allow no more
- * connections.
+ * - Failures for lack of descriptors or ports of this process do not count. Waits for the monitor's gate, for the budget or for `resume` do
+ *   not count either.
+ * - The next attempt is due when the next dial is, or after the first delay of `retry`. From then on the endpoint is not `Unavailable`, so
+ *   a caller that avoids unavailable endpoints makes the attempt that finds out whether the endpoint is back.
+ * - After an outage, an endpoint is `Healthy` as soon as a dial has succeeded and no borrower waits or the caps allow no more connections.
  *
  * @category models
  * @since 0.1.0

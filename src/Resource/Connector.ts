@@ -16,17 +16,17 @@ export { ClientError, type PromiseClient } from "./PromiseClient.ts"
  *
  * **Details**
  *
- * - `open` dials. The connection lives as long as the scope that `open` is given: its finalizer closes it. The owner
- *   of the scope (a pool, or you) closes it exactly once, also when `open` is interrupted before it completes.
- * - `check` asks whether an idle connection still works. It fails when it does not. Without `check`, every connection that is
- *   not known to be dead counts as working.
- * - `closed` completes as soon as the connection is dead, whichever side ended it. A pool waits for it, so that a dead idle
- *   connection is removed before it is leased. Without `closed`, only `check` or the borrower notices the end. It must not
- *   fail: a failure is logged once for a pool, and the end of such a connection is not noticed.
- * - `isReusable` returns at once, without asking the peer, whether a connection may be leased again. It is called after a
- *   borrow, with the exit of that borrow, and before the next one, without an exit. It is for protocols whose answers have no
- *   ids. Without `isReusable`, a connection is closed after a borrow that was interrupted or died, because an answer may still
- *   be under way. With `concurrency` above 1, such a connection gets no new borrower, and is closed after its last one.
+ * - `open` dials. The connection lives as long as the scope that `open` is given: its finalizer closes it. The owner of the scope (a pool,
+ *   or you) closes it exactly once, also when `open` is interrupted before it completes.
+ * - `check` asks whether an idle connection still works. It fails when it does not. Without `check`, every connection that is not known to
+ *   be dead counts as working.
+ * - `closed` completes as soon as the connection is dead, whichever side ended it. A pool waits for it, so that a dead idle connection is
+ *   removed before it is leased. Without `closed`, only `check` or the borrower notices the end. It must not fail: a failure is logged once
+ *   for a pool, and the end of such a connection is not noticed.
+ * - `isReusable` returns at once, without asking the peer, whether a connection may be leased again. It is called after a borrow, with the
+ *   exit of that borrow, and before the next one, without an exit. It is for protocols whose answers have no ids. Without `isReusable`, a
+ *   connection is closed after a borrow that was interrupted or died, because an answer may still be under way. With `concurrency` above 1,
+ *   such a connection gets no new borrower, and is closed after its last one.
  *
  * **Gotchas**
  *
@@ -35,9 +35,8 @@ export { ClientError, type PromiseClient } from "./PromiseClient.ts"
  * connection and may read the late answer. Put the limit around `use`, call `ConnectionPool.invalidate`, or define
  * `isReusable`.
  *
- * - `open` has to end when it is interrupted. `Effect.acquireRelease` of an `Effect.tryPromise` does not: it cannot be
- *   interrupted, and its socket stays open for as long as the server is silent. Use {@link fromPromise} for clients whose
- *   functions return promises.
+ * - `open` has to end when it is interrupted. `Effect.acquireRelease` of an `Effect.tryPromise` does not: it cannot be interrupted, and its
+ *   socket stays open for as long as the server is silent. Use {@link fromPromise} for clients whose functions return promises.
  *
  * @see {@link make}
  * @see {@link fromPromise}
@@ -89,16 +88,16 @@ export const make = <K, A, E = never, R = never, E2 = never, R2 = never>(connect
  *
  * **Details**
  *
- * - The client is made first, then connected. When connecting is interrupted, which a pool does at `connectTimeout`, the client
- *   is destroyed. So no socket is left, even if the server accepts the connection and stays silent.
- * - At the end of the scope, a connected client is closed within the pool's `closeTimeout` (2 seconds without a pool), and
- *   destroyed if it has not closed by then. A client that is dead, has failed its check, or must not be leased again is
- *   destroyed at once, because a graceful close would wait for its commands.
- * - After a borrow that was interrupted or died, the client is destroyed, unless `reuseAfterInterruption` is set. `isReusable`
- *   is not called then.
- * - The connector listens to the client's `error` events from the beginning, so that none ends the process. An `error` event
- *   alone does not end the connection, because some clients continue after one. For clients that do not, such as `pg`, `mysql2`
- *   and `redis`, `closed` has to subscribe to `error` too.
+ * - The client is made first, then connected. When connecting is interrupted, which a pool does at `connectTimeout`, the client is
+ *   destroyed. So no socket is left, even if the server accepts the connection and stays silent.
+ * - At the end of the scope, a connected client is closed within the pool's `closeTimeout` (2 seconds without a pool), and destroyed if it
+ *   has not closed by then. A client that is dead, has failed its check, or must not be leased again is destroyed at once, because a
+ *   graceful close would wait for its commands.
+ * - After a borrow that was interrupted or died, the client is destroyed, unless `reuseAfterInterruption` is set. `isReusable` is not
+ *   called then.
+ * - The connector listens to the client's `error` events from the beginning, so that none ends the process. An `error` event alone does not
+ *   end the connection, because some clients continue after one. For clients that do not, such as `pg`, `mysql2` and `redis`, `closed` has
+ *   to subscribe to `error` too.
  * - `open` and `check` fail with `ClientError`, whose `cause` is the unchanged error of the client.
  *
  * **Gotchas**

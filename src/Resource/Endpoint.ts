@@ -267,11 +267,10 @@ export const fromUrlResult = (url: string | URL): Result.Result<Endpoint, Endpoi
  *
  * **Details**
  *
- * - The user, the password, the path and the query are not kept. The error, an `EndpointError`, contains only the scheme, host
- *   and port.
+ * - The user, the password, the path and the query are not kept. The error, an `EndpointError`, contains only the scheme, host and port.
  * - If a URL has no host, the host is `localhost`, as with the drivers.
- * - In a PostgreSQL URL, the query parameters `host` and `port` replace those before the path. A host that begins with `/` is
- *   the directory of a Unix socket with the path `directory/.s.PGSQL.port`.
+ * - In a PostgreSQL URL, the query parameters `host` and `port` replace those before the path. A host that begins with `/` is the directory
+ *   of a Unix socket with the path `directory/.s.PGSQL.port`.
  *
  * **Gotchas**
  *

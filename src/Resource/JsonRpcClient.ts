@@ -229,11 +229,11 @@ const open = (
  *
  * **Details**
  *
- * - It fails with `TcpConnectionError` when there is no connection, and with `JsonRpcError` and the reason
- *   `HandshakeFailed` when the server refuses the MCP handshake, answers it invalidly, or stays silent.
- * - If the peer breaks the protocol, the connection is destroyed at once, and all pending requests fail: with `LineTooLong` for
- *   a line longer than `maxLineBytes`, with `UnattributedError` for an error that belongs to no request, and otherwise with
- *   `MalformedMessage` (no message, a batch, or an answer to a request that was not sent).
+ * - It fails with `TcpConnectionError` when there is no connection, and with `JsonRpcError` and the reason `HandshakeFailed` when the
+ *   server refuses the MCP handshake, answers it invalidly, or stays silent.
+ * - If the peer breaks the protocol, the connection is destroyed at once, and all pending requests fail: with `LineTooLong` for a line
+ *   longer than `maxLineBytes`, with `UnattributedError` for an error that belongs to no request, and otherwise with `MalformedMessage` (no
+ *   message, a batch, or an answer to a request that was not sent).
  * - Requests of the server are answered with error -32601 (method not found). With `mcp`, its `ping` is answered.
  *
  * **Gotchas**
@@ -290,15 +290,14 @@ const ping = (client: JsonRpcClient): Effect.Effect<void, JsonRpcError> =>
  *
  * **Details**
  *
- * - With `mcp`, an idle connection is checked with MCP's `ping`. JSON-RPC itself has no such method, so without `mcp` idle
- *   connections are not checked, and only their end is noticed.
- * - If a request has timed out, and no answer to any request has come since it was sent, its connection is not leased again.
- *   The connection is closed, without waiting for the peer, when its last borrower has returned it. Notifications and requests
- *   of the server are no answers. With `mcp`, the client pings a silent server before the timeout, and any answer keeps the
- *   connection.
- * - A request that was interrupted, for example by `Effect.timeout`, counts as timed out if no answer has come for long enough.
- *   That is twice the longest time that an answer has taken on this connection, but at least 50 ms and at most 1 second or half
- *   of the request's timeout. With `mcp` it is twice as long, because a ping is sent in the meantime.
+ * - With `mcp`, an idle connection is checked with MCP's `ping`. JSON-RPC itself has no such method, so without `mcp` idle connections are
+ *   not checked, and only their end is noticed.
+ * - If a request has timed out, and no answer to any request has come since it was sent, its connection is not leased again. The connection
+ *   is closed, without waiting for the peer, when its last borrower has returned it. Notifications and requests of the server are no
+ *   answers. With `mcp`, the client pings a silent server before the timeout, and any answer keeps the connection.
+ * - A request that was interrupted, for example by `Effect.timeout`, counts as timed out if no answer has come for long enough. That is
+ *   twice the longest time that an answer has taken on this connection, but at least 50 ms and at most 1 second or half of the request's
+ *   timeout. With `mcp` it is twice as long, because a ping is sent in the meantime.
  *
  * @see {@link connect} for what opening and closing mean
  * @category constructors
@@ -323,14 +322,14 @@ const isDataFirst = (args: IArguments): boolean => typeof args[0] !== "string"
  *
  * **Details**
  *
- * - `params` is an object or an array that `JSON.stringify` accepts; anything else is a defect. The result is the server's
- *   JSON, unchecked: decode it, for example with a `Schema`.
- * - It fails with `JsonRpcError` and the reason `RemoteError` (the server's error), `RequestTimeout`, `ConnectionLost`, or
- *   the `MalformedMessage` or `LineTooLong` that ended the connection.
- * - After an interruption, a late answer is discarded. With `mcp`, the server gets `notifications/cancelled`, as after a
- *   timeout, if the request was sent and is not `initialize`.
- * - The timeout covers the time from the call to the answer. With `mcp` and a `maxTimeout`, it restarts with each progress
- *   report of the server. A `timeout` or `maxTimeout` that is no duration above 0 throws `InvalidOption`.
+ * - `params` is an object or an array that `JSON.stringify` accepts; anything else is a defect. The result is the server's JSON, unchecked:
+ *   decode it, for example with a `Schema`.
+ * - It fails with `JsonRpcError` and the reason `RemoteError` (the server's error), `RequestTimeout`, `ConnectionLost`, or the
+ *   `MalformedMessage` or `LineTooLong` that ended the connection.
+ * - After an interruption, a late answer is discarded. With `mcp`, the server gets `notifications/cancelled`, as after a timeout, if the
+ *   request was sent and is not `initialize`.
+ * - The timeout covers the time from the call to the answer. With `mcp` and a `maxTimeout`, it restarts with each progress report of the
+ *   server. A `timeout` or `maxTimeout` that is no duration above 0 throws `InvalidOption`.
  *
  * @see {@link connect} for an example
  * @category combinators

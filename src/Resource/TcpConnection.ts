@@ -127,18 +127,17 @@ const open = (
  * **Details**
  *
  * - A dial that times out or is interrupted is destroyed at once, so no connection is left that was established too late.
- * - The addresses of a host name are tried as in RFC 8305 (Happy Eyeballs): IPv4 and IPv6 in turns, each address 250
- *   milliseconds after the one before, or as soon as that has failed. The first that connects is used.
+ * - The addresses of a host name are tried as in RFC 8305 (Happy Eyeballs): IPv4 and IPv6 in turns, each address 250 milliseconds after the
+ *   one before, or as soon as that has failed. The first that connects is used.
  * - It fails with `TcpConnectionError` and the reason `DialTimeout` or `DialFailed`, which has the errors of all addresses.
- * - With a `ResourceMonitor` in its context, the dial reserves a descriptor at the monitor's gate, without waiting. If there is
- *   no room, it fails with `DialFailed`, whose cause is `ResourceExhausted`. The connection is recorded in the monitor's
- *   ledger.
- * - If a dial fails while no descriptor is free, the cause of the `DialFailed` is a `ResourceExhausted`, whose cause is Node's
- *   error. For example, a name may seem not to exist only because it could not be looked up.
- * - An attempt of `RetryPolicy.retry`, and so each dial of a pool, has already reserved a descriptor for one connection. Only a
- *   further connection of the same attempt makes a reservation of its own.
- * - The reservation ends as soon as the socket exists. To try a second address at the same time, the dial needs a second
- *   reservation; without one, the addresses are tried one after the other.
+ * - With a `ResourceMonitor` in its context, the dial reserves a descriptor at the monitor's gate, without waiting. If there is no room, it
+ *   fails with `DialFailed`, whose cause is `ResourceExhausted`. The connection is recorded in the monitor's ledger.
+ * - If a dial fails while no descriptor is free, the cause of the `DialFailed` is a `ResourceExhausted`, whose cause is Node's error. For
+ *   example, a name may seem not to exist only because it could not be looked up.
+ * - An attempt of `RetryPolicy.retry`, and so each dial of a pool, has already reserved a descriptor for one connection. Only a further
+ *   connection of the same attempt makes a reservation of its own.
+ * - The reservation ends as soon as the socket exists. To try a second address at the same time, the dial needs a second reservation;
+ *   without one, the addresses are tried one after the other.
  *
  * **Gotchas**
  *

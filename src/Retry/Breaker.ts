@@ -6,12 +6,11 @@
  *
  * Each label has a circuit of its own:
  *
- * - _Closed_: attempts are made. The circuit opens after a number of consecutive failures, or when a share of the calls in a
- *   sliding window of time has failed. After it was open, concurrent attempts are limited: to two at first, and to one more
- *   with each success.
+ * - _Closed_: attempts are made. The circuit opens after a number of consecutive failures, or when a share of the calls in a sliding window
+ *   of time has failed. After it was open, concurrent attempts are limited: to two at first, and to one more with each success.
  * - _Open_: no attempt is made. The longer the endpoint is down, the longer an open period lasts.
- * - _Half open_: one attempt, the probe, tests whether the endpoint is back. It has a lease: when the lease ends before the
- *   probe, another attempt becomes the probe, and the outcome of the first one is ignored.
+ * - _Half open_: one attempt, the probe, tests whether the endpoint is back. It has a lease: when the lease ends before the probe, another
+ *   attempt becomes the probe, and the outcome of the first one is ignored.
  *
  * Retries are refused before the circuit opens: after half as many consecutive failures as open it. Exceptions are a call whose
  * attempt failed within less than 100 ms, and a call to which all of these failures belong.

@@ -143,11 +143,11 @@ const unusableAddresses = (nodes: ReadonlyArray<object>): ReadonlySet<unknown> =
  *
  * **Gotchas**
  *
- * - `ENOTFOUND` is `Transient`, because a container's name may be registered after its client has started. So a misspelt name
- *   is retried too. Use `Failure.byCode({ ENOTFOUND: "Fatal" })` if all names exist from the start.
+ * - `ENOTFOUND` is `Transient`, because a container's name may be registered after its client has started. So a misspelt name is retried
+ *   too. Use `Failure.byCode({ ENOTFOUND: "Fatal" })` if all names exist from the start.
  * - A plain `new Error("...")` is `Fatal`. To have it retried, give it `isRetryable: true`, or give the policy a `classify`.
- * - A serialization failure or a deadlock of a database (`40001`, `40P01`, MySQL 1205 and 1213) is `Transient` for the whole
- *   transaction. Retry the whole transaction, never only its last statement.
+ * - A serialization failure or a deadlock of a database (`40001`, `40P01`, MySQL 1205 and 1213) is `Transient` for the whole transaction.
+ *   Retry the whole transaction, never only its last statement.
  *
  * **Example** (Distinguishing a full host from a closed port)
  *

@@ -424,30 +424,29 @@ const checked = (options: RetryOptions = {}): RetryOptions => {
  *
  * **Details**
  *
- * - Before each attempt, the first included, the gate of the `ResourceMonitor` is asked for the policy's `descriptors`, and
- *   then the breaker, if there is one. An open circuit fails with `CircuitOpen` before the gate is asked.
- * - After a failure these decide, in this order: its class, an outer retry (see {@link InsideRetry}), the number of attempts,
- *   the deadline (the delay and an attempt of typical duration must fit), the budget, and the breaker. Then the delay passes,
- *   the gate and the breaker are asked, and the attempt begins. Each refusal has its own reason in {@link RetryError}, with
- *   `retryAfter` and the `history` of the attempts.
+ * - Before each attempt, the first included, the gate of the `ResourceMonitor` is asked for the policy's `descriptors`, and then the
+ *   breaker, if there is one. An open circuit fails with `CircuitOpen` before the gate is asked.
+ * - After a failure these decide, in this order: its class, an outer retry (see {@link InsideRetry}), the number of attempts, the deadline
+ *   (the delay and an attempt of typical duration must fit), the budget, and the breaker. Then the delay passes, the gate and the breaker
+ *   are asked, and the attempt begins. Each refusal has its own reason in {@link RetryError}, with `retryAfter` and the `history` of the
+ *   attempts.
  * - `Fatal` and `Redirect` are not retried; `Ambiguous` is only if the policy says `idempotent: true`.
- * - Lack of room on this host does not count as an attempt. The retry waits for room until the deadline or, without one, for 30
- *   seconds. A request that the gate cannot grant waits in the gate's queue, in order of arrival, retries behind first
- *   attempts. After a failure such as `EMFILE`, a delay of at most 5 seconds precedes the request.
- * - A transient failure that occurs while no descriptor is free is `LocalExhausted` whatever its code, because a name lookup
- *   then fails with `ENOTFOUND` or `ECONNREFUSED`.
+ * - Lack of room on this host does not count as an attempt. The retry waits for room until the deadline or, without one, for 30 seconds. A
+ *   request that the gate cannot grant waits in the gate's queue, in order of arrival, retries behind first attempts. After a failure such
+ *   as `EMFILE`, a delay of at most 5 seconds precedes the request.
+ * - A transient failure that occurs while no descriptor is free is `LocalExhausted` whatever its code, because a name lookup then fails
+ *   with `ENOTFOUND` or `ECONNREFUSED`.
  * - The reservation ends when a `TcpConnection` in the effect has its socket, or else with the attempt.
  * - A `Retry-After` of the server lengthens the delay, even beyond `maxDelay`: up to 60 seconds, plus a jitter of up to 20 %.
- * - Resources that a failed attempt acquired in the caller's scope are closed before the next attempt. Those of the successful
- *   attempt live as long as the caller's scope.
+ * - Resources that a failed attempt acquired in the caller's scope are closed before the next attempt. Those of the successful attempt live
+ *   as long as the caller's scope.
  * - Interruptions and defects are passed on, and never retried.
  *
  * **Gotchas**
  *
- * - At the deadline the running attempt is interrupted, and the caller waits for its finalizers and for uninterruptible
- *   regions.
- * - Each attempt has its own scope. If the effect acquires nothing in it, the scope is closed when the effect succeeds, so code
- *   that kept the scope cannot add to it later.
+ * - At the deadline the running attempt is interrupted, and the caller waits for its finalizers and for uninterruptible regions.
+ * - Each attempt has its own scope. If the effect acquires nothing in it, the scope is closed when the effect succeeds, so code that kept
+ *   the scope cannot add to it later.
  *
  * **Example** (Retrying a transient failure)
  *
@@ -543,10 +542,9 @@ const waitForRoom = /*#__PURE__*/ Effect.fnUntraced(
  * - It asks the gate before the delay and cannot keep a reservation for the attempt, so another connection may take the room.
  * - It does not know how long an attempt has run, so that `stableAfter` has no effect.
  * - It cannot interrupt the running attempt at the deadline, nor close what a failed attempt acquired.
- * - It does not mark the attempts with {@link InsideRetry}, so a {@link retry} inside them multiplies the attempts. Inside a
- *   {@link retry}, the schedule is done at once.
- * - It takes tokens from the budget, but adds none, because it does not see successes. An interruption of the delay returns
- *   none.
+ * - It does not mark the attempts with {@link InsideRetry}, so a {@link retry} inside them multiplies the attempts. Inside a {@link retry},
+ *   the schedule is done at once.
+ * - It takes tokens from the budget, but adds none, because it does not see successes. An interruption of the delay returns none.
  * - It reads the state of the breaker, but does not report its attempts to the breaker.
  *
  * **Example** (Retrying with a schedule)

@@ -55,8 +55,8 @@ const metricsOf = (policy: string) => {
 /**
  * A copy of the policy whose retries are recorded in Effect's metrics under the attribute `retry.policy`:
  *
- * - `sluice.retry.attempts`, by `retry.outcome`: `Succeeded`, the class of the failure, `TimedOut` at the deadline, or
- *   `Passed` (a defect or an interruption);
+ * - `sluice.retry.attempts`, by `retry.outcome`: `Succeeded`, the class of the failure, `TimedOut` at the deadline, or `Passed` (a defect
+ *   or an interruption);
  * - `sluice.retry.refusals`, by `retry.reason`: failed retries, by the tag of the reason;
  * - `sluice.retry.attempt.duration`, `sluice.retry.delay` and `sluice.retry.gate.wait`, in seconds.
  *

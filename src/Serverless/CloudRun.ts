@@ -75,8 +75,8 @@ const start = <A, E, R, E2>(
  * **Gotchas**
  *
  * - A finalizer of an HTTP server may wait for its open requests, for at most half of `shutdownWindow`.
- * - With request-based billing, an instance gets hardly any CPU between two requests, so a dead connection is noticed only at
- *   the next request. With `checkAfterIdle` and a connector that has a `check`, it is noticed before it is leased.
+ * - With request-based billing, an instance gets hardly any CPU between two requests, so a dead connection is noticed only at the next
+ *   request. With `checkAfterIdle` and a connector that has a `check`, it is noticed before it is leased.
  * - This was not tested on Cloud Run itself; it follows the documentation.
  *
  * **Example** (A service)
@@ -119,8 +119,8 @@ export const run = <A, E, R, E2>(
  *
  * - A request is interrupted `margin` before `timeout`, its finalizers run, and it fails with `InvocationTimeout`.
  * - Connections that ended while the instance had no CPU are removed before a request can get them.
- * - At SIGTERM running requests are interrupted, and everything is closed within `shutdownWindow`. Then the process ends,
- *   unless SIGTERM has another listener.
+ * - At SIGTERM running requests are interrupted, and everything is closed within `shutdownWindow`. Then the process ends, unless SIGTERM
+ *   has another listener.
  *
  * It throws `InvalidOption` on invalid options.
  *

@@ -70,8 +70,8 @@ export type Handler<in Request, in Env, out A> = (request: Request, env?: Env, c
  *
  * **Details**
  *
- * - After the effect and its finalizers, the layer is closed within `closeWindow`, also after a failure. If the context has a
- *   `waitUntil`, the answer does not wait for that; otherwise it does.
+ * - After the effect and its finalizers, the layer is closed within `closeWindow`, also after a failure. If the context has a `waitUntil`,
+ *   the answer does not wait for that; otherwise it does.
  * - A request that takes longer than `timeout` fails with `InvocationTimeout`. When the client disconnects, it is interrupted.
  * - The promise is rejected with its failure.
  *
@@ -79,11 +79,10 @@ export type Handler<in Request, in Env, out A> = (request: Request, env?: Env, c
  *
  * **Gotchas**
  *
- * - If the body of the answer still reads from a connection when the effect ends, it is cut off. So read everything before the
- *   effect ends.
+ * - If the body of the answer still reads from a connection when the effect ends, it is cut off. So read everything before the effect ends.
  * - Cloudflare allows 6 connections at once for a request: keep `maxTotal` at that or below.
- * - `TcpConnection` needs `node:net`, which Workers have with the flag `nodejs_compat`. This was not tested on such a platform;
- *   it follows the documentation.
+ * - `TcpConnection` needs `node:net`, which Workers have with the flag `nodejs_compat`. This was not tested on such a platform; it follows
+ *   the documentation.
  *
  * **Example** (A worker)
  *

@@ -219,15 +219,15 @@ const makeHost = <R, E>(options: Options<R, E>): Host<R> => {
  *
  * **Details**
  *
- * - The layer is built once for a warm instance, at the first invocation. If the build fails, that invocation fails, and the
- *   next one builds the layer again.
- * - Each invocation has a new scope. `margin` before the platform's timeout it is interrupted, its finalizers run, and Lambda
- *   gets an `InvocationTimeout`. If the finalizers hang, the connections that the invocation has borrowed are closed.
- * - Connections that ended while the process was frozen are removed before an invocation can get them. The pools measure the
- *   age of connections with the clock that shows more time. If both clocks stopped, which follows from the deadlines of two
- *   invocations, no earlier connection is leased.
- * - At SIGTERM running invocations are interrupted, and everything is closed within `shutdownWindow`; then the process
- *   ends. Lambda sends SIGTERM only with a registered extension: wait for {@link ready}.
+ * - The layer is built once for a warm instance, at the first invocation. If the build fails, that invocation fails, and the next one
+ *   builds the layer again.
+ * - Each invocation has a new scope. `margin` before the platform's timeout it is interrupted, its finalizers run, and Lambda gets an
+ *   `InvocationTimeout`. If the finalizers hang, the connections that the invocation has borrowed are closed.
+ * - Connections that ended while the process was frozen are removed before an invocation can get them. The pools measure the age of
+ *   connections with the clock that shows more time. If both clocks stopped, which follows from the deadlines of two invocations, no
+ *   earlier connection is leased.
+ * - At SIGTERM running invocations are interrupted, and everything is closed within `shutdownWindow`; then the process ends. Lambda sends
+ *   SIGTERM only with a registered extension: wait for {@link ready}.
  * - If the failure is an `Error`, it is thrown unchanged, so that Lambda shows its name and message.
  *
  * It throws `InvalidOption` on invalid options.

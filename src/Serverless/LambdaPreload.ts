@@ -3,11 +3,11 @@
  *
  * **Details**
  *
- * - Registers the extension that makes Lambda send SIGTERM. This happens before the runtime requests its first invocation, also
- *   for a function that is bundled as CommonJS and cannot wait for the registration. An ES module does not need this: see
- *   `ready` of `effect-sluice/Lambda`.
- * - On Lambda Managed Instances, forwards SIGTERM to all worker threads. There the function runs only in worker threads, but a
- *   signal reaches only the main thread.
+ * - Registers the extension that makes Lambda send SIGTERM. This happens before the runtime requests its first invocation, also for a
+ *   function that is bundled as CommonJS and cannot wait for the registration. An ES module does not need this: see `ready` of
+ *   `effect-sluice/Lambda`.
+ * - On Lambda Managed Instances, forwards SIGTERM to all worker threads. There the function runs only in worker threads, but a signal
+ *   reaches only the main thread.
  *
  * It does nothing outside Lambda, and exports nothing.
  *

@@ -80,8 +80,8 @@ const start = <A, E, R, E2>(
  *
  * **Gotchas**
  *
- * - Pass the layers as `layer`. If the effect provides them itself, the end of its work and the end of its cleanup cannot be
- *   distinguished, so `cleanupTimeout` begins only with a signal.
+ * - Pass the layers as `layer`. If the effect provides them itself, the end of its work and the end of its cleanup cannot be distinguished,
+ *   so `cleanupTimeout` begins only with a signal.
  * - `process.exit` in your code, and SIGKILL, leave no time to close anything. After `process.exit`, stderr lists what was open.
  * - After success, the process ends only when nothing keeps its event loop alive.
  * - A loop that blocks the thread blocks every signal but SIGKILL.

@@ -90,11 +90,10 @@ const clock = Context.get(Context.empty(), Clock.Clock)
  *
  * **Details**
  *
- * - Vercel freezes an instance without requests, and a frozen instance closes nothing. So after each request, `waitUntil` keeps
- *   the instance awake until the pools have closed the connections that were idle for their `idleTimeout`. With several
- *   requests, the last one keeps it awake.
- * - No request keeps the instance awake for longer than the request's own time limit: `margin` before that, idle connections
- *   are closed.
+ * - Vercel freezes an instance without requests, and a frozen instance closes nothing. So after each request, `waitUntil` keeps the
+ *   instance awake until the pools have closed the connections that were idle for their `idleTimeout`. With several requests, the last one
+ *   keeps it awake.
+ * - No request keeps the instance awake for longer than the request's own time limit: `margin` before that, idle connections are closed.
  * - At SIGTERM running requests are interrupted, and everything is closed within `shutdownWindow`.
  * - If the layer cannot be built, that request fails, and the next one builds the layer again.
  *
@@ -102,9 +101,8 @@ const clock = Context.get(Context.empty(), Clock.Clock)
  *
  * **Gotchas**
  *
- * - The time during which the instance is kept awake may be billed. A short `idleTimeout`, such as 5 seconds, keeps it short.
- *   With `minPerEndpoint` above 0, some connections are never closed, so each request keeps the instance awake until its
- *   deadline.
+ * - The time during which the instance is kept awake may be billed. A short `idleTimeout`, such as 5 seconds, keeps it short. With
+ *   `minPerEndpoint` above 0, some connections are never closed, so each request keeps the instance awake until its deadline.
  * - With a pool that you have made, only effects in `run` have a time limit and keep the instance awake.
  * - Without a `waitUntil`, the instance is not kept awake. On Vercel this is logged once.
  * - This was not tested on Vercel itself; it follows the documentation and `@vercel/functions`.

@@ -173,8 +173,8 @@ const checkWith = <A, E, R>(
  * **Details**
  *
  * - The effect gets a new scope and a new fiber. The scope is closed, and the child fibers are interrupted, before the check.
- * - A connection that a pool opens belongs to the check in which the pool was made, and a lease to the check of its
- *   borrower: a test that shares a pool with others does not fail for the pool's idle connections.
+ * - A connection that a pool opens belongs to the check in which the pool was made, and a lease to the check of its borrower: a test that
+ *   shares a pool with others does not fail for the pool's idle connections.
  * - A check inside a check is separate: each reports only its own leaks.
  * - It throws `InvalidOption` when `within` is invalid.
  *

@@ -284,13 +284,11 @@ export const isRetry = (request: ReserveRequest): boolean => (request.attempt ??
  *
  * **Details**
  *
- * - Descriptors: used + reserved + requested must be at most the limit minus the headroom. If the count is `Unknown`, the
- *   number of open connections in the ledger replaces it. If the count failed with `EMFILE`, the request is refused, unless
- *   there is no limit.
+ * - Descriptors: used + reserved + requested must be at most the limit minus the headroom. If the count is `Unknown`, the number of open
+ *   connections in the ledger replaces it. If the count failed with `EMFILE`, the request is refused, unless there is no limit.
  * - Connections: open + being opened + this one must be at most the limit.
  * - Memory: the request is refused at the limit and above. Below the limit, memory only raises the level.
- * - A retry is refused already at level `Critical` of descriptors or connections, so that first attempts get the remaining
- *   room.
+ * - A retry is refused already at level `Critical` of descriptors or connections, so that first attempts get the remaining room.
  *
  * @category combinators
  * @since 0.1.0

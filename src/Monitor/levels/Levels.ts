@@ -466,10 +466,10 @@ export interface Conclusion {
  *
  * **Details**
  *
- * - One `Raised` for each rise of a figure's level, and one `Recovered` for each fall. `Recovered` has the peak and the
- *   duration of the time above the new level.
- * - One `Forecast` when a figure below `Critical` would reach its limit within the horizon. The next one follows only after the
- *   limit has been far away for five times the horizon.
+ * - One `Raised` for each rise of a figure's level, and one `Recovered` for each fall. `Recovered` has the peak and the duration of the
+ *   time above the new level.
+ * - One `Forecast` when a figure below `Critical` would reach its limit within the horizon. The next one follows only after the limit has
+ *   been far away for five times the horizon.
  * - No alert for a figure that cannot be read.
  *
  * @category combinators

@@ -301,10 +301,10 @@ const found = (files: OpenFiles, membership: string, isHeld: boolean) => {
  *
  * **Details**
  *
- * - Memory: that of the group with the least room, among the process's own control group and the limited groups above it (of
- *   version 1 or 2, whichever has the controller). File contents are not counted, because the kernel drops them on demand. On
- *   AWS Lambda, the limit in the environment applies if it is smaller. If no group can be read there, the usage is the resident
- *   memory of this process without file contents.
+ * - Memory: that of the group with the least room, among the process's own control group and the limited groups above it (of version 1 or
+ *   2, whichever has the controller). File contents are not counted, because the kernel drops them on demand. On AWS Lambda, the limit in
+ *   the environment applies if it is smaller. If no group can be read there, the usage is the resident memory of this process without file
+ *   contents.
  * - Processes: the smallest `pids.max` of these groups.
  * - Pressure: that of the process's own group, or else that of the whole system.
  *

@@ -210,13 +210,12 @@ const build = (reader: ProcReader, files: OpenFiles): Probes => {
  *
  * **Details**
  *
- * - Descriptors: `st_size` of an open `/proc/self/fd` (Linux 6.2 and later), else a listing of it or of `/dev/fd` less the
- *   descriptor of the listing, else `Unknown`.
+ * - Descriptors: `st_size` of an open `/proc/self/fd` (Linux 6.2 and later), else a listing of it or of `/dev/fd` less the descriptor of
+ *   the listing, else `Unknown`.
  * - Their limit: `/proc/self/limits`, kept open, else the limit that `process.report` gives at start, else `Unknown`.
  * - Memory: `/proc/self/statm`, kept open, else `process.memoryUsage.rss()`. The page size is calculated from both at start.
- * - Each of the slow figures keeps a file open, up to 14 descriptors in all. If the limit of descriptors is below 512, 4
- *   descriptors are open in all: the files of the slow figures are opened one at a time, and the spare descriptor is closed for
- *   that.
+ * - Each of the slow figures keeps a file open, up to 14 descriptors in all. If the limit of descriptors is below 512, 4 descriptors are
+ *   open in all: the files of the slow figures are opened one at a time, and the spare descriptor is closed for that.
  *
  * It cannot fail. A figure that cannot be read is `Unknown`, and one whose read fails with `EMFILE` is `Saturated`.
  *

@@ -395,12 +395,12 @@ class Ticker {
  *
  * **Details**
  *
- * - Each tick reads the figures that change within a second, and each tenth tick reads all figures. The timer does not keep the
- *   process alive.
+ * - Each tick reads the figures that change within a second, and each tenth tick reads all figures. The timer does not keep the process
+ *   alive.
  * - The time between two ticks is a tenth of the time until a limit is reached, between 0.25 and 5 seconds.
  * - Under pressure a slow tick takes a breakdown of the descriptors, at most once a minute and off the event loop.
- * - It measures its own cost. After a minute with more than 0.5 % of a core the intervals double, up to 64 times the usual
- *   ones; after one with less than 0.1 % they halve again. Both are logged at level Info.
+ * - It measures its own cost. After a minute with more than 0.5 % of a core the intervals double, up to 64 times the usual ones; after one
+ *   with less than 0.1 % they halve again. Both are logged at level Info.
  *
  * @category constructors
  * @since 0.1.0

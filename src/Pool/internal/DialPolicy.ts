@@ -24,10 +24,10 @@ const mostDialsWhenRecovering = 8
  * The state of an endpoint's dials.
  *
  * - `Healthy`: the last dial succeeded.
- * - `Down`: the last dial failed, or its connection died too soon. One dial at a time finds out whether the endpoint is back. The
- * failure of that dial counts for all waiting borrowers.
- * - `Recovering`: the endpoint is back, and borrowers have queued. Each success doubles the number of dials at once. A failure
- * leads to `Down`.
+ * - `Down`: the last dial failed, or its connection died too soon. One dial at a time finds out whether the endpoint is back. The failure
+ *   of that dial counts for all waiting borrowers.
+ * - `Recovering`: the endpoint is back, and borrowers have queued. Each success doubles the number of dials at once. A failure leads to
+ *   `Down`.
  */
 export interface EndpointState {
   readonly phase: "Healthy" | "Down" | "Recovering"

@@ -53,8 +53,8 @@ export interface Slot<K, A> {
  * Whether a connection may be leased again. The fitness of a connection only gets worse, in the order of this list.
  *
  * - `Fit`: it may be leased.
- * - `Outgoing`: it is leased to no further borrower, because it is too old, is over a cap, or another endpoint needs its slot. Its
- *   present borrowers keep it, also those that have not used it yet.
+ * - `Outgoing`: it is leased to no further borrower, because it is too old, is over a cap, or another endpoint needs its slot. Its present
+ *   borrowers keep it, also those that have not used it yet.
  * - `Unfit`: it was evicted or declared broken. A borrower that has not used it yet gets another connection.
  * - `Dead`: it has died by itself. A borrower that has not used it yet gets another connection.
  */

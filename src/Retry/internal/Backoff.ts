@@ -52,11 +52,10 @@ export const nominal = (backoff: Backoff, step: number): number =>
  *
  * With `d` for the nominal delay and `j` for the jitter:
  *
- * - `"full"` spreads the delay over `[0, d)`. The AWS architecture blog calls this "full jitter" ("Exponential Backoff And
- *   Jitter").
+ * - `"full"` spreads the delay over `[0, d)`. The AWS architecture blog calls this "full jitter" ("Exponential Backoff And Jitter").
  * - A fraction spreads the delay over `[d * (1 - j), d * (1 + j))`, if that ends below `maxDelay`.
- * - Otherwise the interval is moved down until it ends at `maxDelay`, and keeps its width: `[maxDelay - 2 * j * d, maxDelay)`.
- *   At the cap that is `[maxDelay * (1 - 2 * j), maxDelay)`. It never begins below 0, which matters for `j` above 0.5.
+ * - Otherwise the interval is moved down until it ends at `maxDelay`, and keeps its width: `[maxDelay - 2 * j * d, maxDelay)`. At the cap
+ *   that is `[maxDelay * (1 - 2 * j), maxDelay)`. It never begins below 0, which matters for `j` above 0.5.
  *
  * If delays were cut at the cap instead, most clients of a long outage would have the same delay and reconnect together. Moving
  * the interval keeps their reconnections apart.

@@ -38,10 +38,10 @@ import type { Bucket, Withdrawal } from "./TokenBucket.ts"
  *
  * **Gotchas**
  *
- * - Both reserve descriptors at the gate. If only one is free, the inner `retry` finds none. So give the outer policy
- *   `descriptors: 0` if its effect opens connections only in an inner `retry`.
- * - Fibers that are forked in an attempt inherit the value. For a background loop that outlives the attempt and has to retry by
- *   itself, set it to `false`: `Effect.provideService(loop, RetryPolicy.InsideRetry, false)`.
+ * - Both reserve descriptors at the gate. If only one is free, the inner `retry` finds none. So give the outer policy `descriptors: 0` if
+ *   its effect opens connections only in an inner `retry`.
+ * - Fibers that are forked in an attempt inherit the value. For a background loop that outlives the attempt and has to retry by itself, set
+ *   it to `false`: `Effect.provideService(loop, RetryPolicy.InsideRetry, false)`.
  *
  * @category references
  * @since 0.1.0
