@@ -13,6 +13,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { AgeClock } from "../internal/AgeClock.ts"
+import { LiveList } from "../internal/LiveList.ts"
 import type { PoolCore } from "./internal/PoolCore.ts"
 import type { Settings } from "./PoolOptions.ts"
 
@@ -27,7 +28,16 @@ export type TypeId = typeof TypeId
  * @since 0.1.0
  */
 export interface RegisteredPool {
-  readonly core: Pick<PoolCore<unknown, unknown>, "evict" | "force" | "stats" | "whenEmptied">
+  /** Tells the pools of the process apart. */
+  readonly name: string
+  readonly core: Pick<
+    PoolCore<unknown, unknown>,
+    "evict" | "force" | "inspect" | "observers" | "resume" | "stats" | "suspend" | "whenEmptied"
+  >
+  /** Evicts the connections of the endpoint with this text. The result is `false` if there is no such endpoint. */
+  readonly evictEndpoint: (label: string) => boolean
+  /** Ends the lease with this number of `inspect`. The result is `false` if there is no such lease. */
+  readonly endLease: (id: number) => boolean
   readonly clock: AgeClock
   readonly settings: Settings
   readonly hasCheck: boolean
@@ -41,20 +51,20 @@ export interface RegisteredPool {
  * @category models
  * @since 0.1.0
  */
-export interface PoolRegistry {
-  /** Registers a pool that was made. The returned function is called when the pool has ended. */
-  readonly add: (pool: RegisteredPool) => () => void
-}
+export type PoolRegistry = Pick<LiveList<RegisteredPool>, "add" | "all" | "onChange">
+
+/** All pools of this process. A pool also joins it when its context has another registry. */
+export const processPools: PoolRegistry = new LiveList<RegisteredPool>()
 
 /**
- * The registry of the pools that are made in this context. By default there is none.
+ * The registry of the pools that are made in this context: by default, that of the process.
  *
  * @category references
  * @since 0.1.0
  */
-export const PoolRegistry: Context.Reference<PoolRegistry | undefined> = Context.Reference<PoolRegistry | undefined>(
+export const PoolRegistry: Context.Reference<PoolRegistry> = Context.Reference<PoolRegistry>(
   "effect-sluice/Pool/PoolRegistry",
-  { defaultValue: () => undefined }
+  { defaultValue: () => processPools }
 )
 
 /**

@@ -3,7 +3,8 @@
  *
  * @since 0.1.0
  */
-import type { Counts } from "./PoolError.ts"
+import type { CloseReason } from "./CloseReason.ts"
+import type { Counts, PoolErrorReason } from "./PoolError.ts"
 
 const noTotals = {
   /** Connections that were opened. */
@@ -94,36 +95,68 @@ export interface Stats extends Counts, Totals {
  */
 export type Health = "Healthy" | "Degraded" | "Unavailable"
 
-/**
- * An observer of a pool's events. `millis` is a duration for `Opened`, `Waited` and `Used`, and 0 for all others.
- *
- * - `Opened`: a connection is open.
- * - `Waited`: a borrow that had to wait has got its connection.
- * - `Used`: a borrower has returned its connection.
- * - `TimedOut`: the time of a borrow is over.
- * - `LeftBehindConnect`, `LeftBehindClose`: a connect or a finalizer did not end in time.
- * - `Judged`: the health of an endpoint may have changed.
- */
-export type Observer = (
-  event: "Opened" | "Waited" | "Used" | "TimedOut" | "LeftBehindConnect" | "LeftBehindClose" | "Judged",
-  millis: number
-) => void
+/** An observer of a pool's events. Durations are in milliseconds. It must not throw, and must not call the pool. */
+export interface Observer {
+  /** A connection is open. `millis`: since its dial was decided. */
+  readonly opened: (millis: number) => void
+  /** A borrow has got its connection. `millis` is 0 if it did not have to wait. */
+  readonly waited: (millis: number) => void
+  /** A borrower has returned its connection. */
+  readonly used: (millis: number) => void
+  /** The time of a borrow is over. `label` is the endpoint's text. */
+  readonly timedOut: (label: string) => void
+  /** A connect or a finalizer did not end in time. */
+  readonly leftBehind: (what: "connect" | "close") => void
+  /** The health of this endpoint may have changed; without a label, that of any endpoint. */
+  readonly judged: (label?: string) => void
+  /** An attempt to open a connection has failed. */
+  readonly failed: (label: string, cause: unknown) => void
+  /** A connection begins to close. `millis`: since it was opened. */
+  readonly closed: (reason: CloseReason, millis: number) => void
+  /** A borrow was refused or has failed without a connection: the tag of the reason of its `PoolError`. */
+  readonly refused: (reason: PoolErrorReason["_tag"]) => void
+}
 
-/** The observers of a pool, combined into one function. Without observers it is `undefined`, so that events cost nothing. */
+const ignore = () => {}
+
+const silent: Observer = {
+  opened: ignore,
+  waited: ignore,
+  used: ignore,
+  timedOut: ignore,
+  leftBehind: ignore,
+  judged: ignore,
+  failed: ignore,
+  closed: ignore,
+  refused: ignore
+}
+
+const combined = (all: ReadonlyArray<Observer>): Observer => ({
+  opened: (millis) => all.forEach((one) => one.opened(millis)),
+  waited: (millis) => all.forEach((one) => one.waited(millis)),
+  used: (millis) => all.forEach((one) => one.used(millis)),
+  timedOut: (label) => all.forEach((one) => one.timedOut(label)),
+  leftBehind: (what) => all.forEach((one) => one.leftBehind(what)),
+  judged: (label) => all.forEach((one) => one.judged(label)),
+  failed: (label, cause) => all.forEach((one) => one.failed(label, cause)),
+  closed: (reason, millis) => all.forEach((one) => one.closed(reason, millis)),
+  refused: (reason) => all.forEach((one) => one.refused(reason))
+})
+
+/** The observers of a pool, combined into one. Without observers it is `undefined`, so that events cost nothing. */
 export class Observers {
   #all: ReadonlyArray<Observer> = []
   current: Observer | undefined
 
-  /** Adds an observer. The returned function removes it. */
-  add(observer: Observer): () => void {
-    this.#set([...this.#all, observer])
-    return () => this.#set(this.#all.filter((other) => other !== observer))
+  /** Adds an observer of some events. The returned function removes it. */
+  add(observer: Partial<Observer>): () => void {
+    const whole = { ...silent, ...observer }
+    this.#set([...this.#all, whole])
+    return () => this.#set(this.#all.filter((other) => other !== whole))
   }
 
   #set(all: ReadonlyArray<Observer>): void {
     this.#all = all
-    this.current = all.length <= 1 ? all[0] : (event, millis) => {
-      for (const observe of all) observe(event, millis)
-    }
+    this.current = all.length <= 1 ? all[0] : combined(all)
   }
 }

@@ -60,16 +60,15 @@ const metricsOf = (name: string) => {
     idleMax: gauge("idle.max", "Most idle connections"),
     max: gauge("max", "Most connections"),
     pending: gauge("pending_requests", "Borrowers that wait"),
-    TimedOut: Metric.counter("db.client.connection.timeouts", {
+    timedOut: Metric.counter("db.client.connection.timeouts", {
       description: "Borrows that ran out of time",
       attributes,
       incremental: true
     }),
-    LeftBehindConnect: leftBehind("connect"),
-    LeftBehindClose: leftBehind("close"),
-    Opened: seconds("create_time", "Time to open a connection, in seconds"),
-    Waited: seconds("wait_time", "Time that a borrower waited, in seconds"),
-    Used: seconds("use_time", "Time that a connection was leased, in seconds")
+    leftBehind: { connect: leftBehind("connect"), close: leftBehind("close") },
+    createTime: seconds("create_time", "Time to open a connection, in seconds"),
+    waitTime: seconds("wait_time", "Time that a borrower waited, in seconds"),
+    useTime: seconds("use_time", "Time that a connection was leased, in seconds")
   }
 }
 
@@ -138,10 +137,12 @@ export const record: {
     const context = yield* Effect.context<never>()
     yield* Effect.acquireRelease(
       Effect.sync(() =>
-        core.observers.add((event, millis) => {
-          if (event === "Judged") return
-          const isTime = event === "Opened" || event === "Waited" || event === "Used"
-          metrics[event].updateUnsafe(isTime ? millis / 1000 : 1, context)
+        core.observers.add({
+          opened: (millis) => metrics.createTime.updateUnsafe(millis / 1000, context),
+          waited: (millis) => metrics.waitTime.updateUnsafe(millis / 1000, context),
+          used: (millis) => metrics.useTime.updateUnsafe(millis / 1000, context),
+          timedOut: () => metrics.timedOut.updateUnsafe(1, context),
+          leftBehind: (what) => metrics.leftBehind[what].updateUnsafe(1, context)
         })
       ),
       (stop) => Effect.sync(stop)
@@ -231,7 +232,7 @@ export const health: {
       Effect.sync(() => {
         const tell = () => Queue.offerUnsafe(queue, core.health(key))
         tell()
-        return core.observers.add((event) => event === "Judged" && tell())
+        return core.observers.add({ judged: tell })
       }),
       (stop) => Effect.sync(stop)
     ), { bufferSize: 16, strategy: "sliding" })

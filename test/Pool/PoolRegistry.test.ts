@@ -2,49 +2,43 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Scope } from "effect"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+import { LiveList } from "../../src/internal/LiveList.ts"
 import { closeIdle, emptied, PoolRegistry, type RegisteredPool } from "../../src/Pool/PoolRegistry.ts"
 import * as Scripted from "../support/ScriptedConnector.ts"
 
 const fork = Effect.forkChild({ startImmediately: true })
 
-const registry = () => {
-  const pools = new Set<RegisteredPool>()
-  const add = (pool: RegisteredPool) => {
-    pools.add(pool)
-    return () => void pools.delete(pool)
-  }
-  return { pools, add }
-}
-
-const only = (pools: Set<RegisteredPool>): RegisteredPool => {
-  const [pool, ...others] = pools
+const only = (pools: PoolRegistry): RegisteredPool => {
+  const [pool, ...others] = pools.all
   assert.isDefined(pool)
   assert.deepStrictEqual(others, [])
   return pool as RegisteredPool
 }
 
+const open = (pools: PoolRegistry): number => [...pools.all].length
+
 describe("a registry", () => {
   it.effect("knows a pool from its beginning until its last connection is closed", () =>
     Effect.gen(function*() {
-      const { add, pools } = registry()
+      const pools = new LiveList<RegisteredPool>()
       const known: Array<number> = []
-      const { connector } = Scripted.make({ close: () => Effect.sync(() => void known.push(pools.size)) })
+      const { connector } = Scripted.make({ close: () => Effect.sync(() => void known.push(open(pools))) })
       const scope = yield* Scope.make()
       const made = ConnectionPool.make({ connector })
-      const pool = yield* Scope.provide(Effect.provideService(made, PoolRegistry, { add }), scope)
-      assert.strictEqual(pools.size, 1)
+      const pool = yield* Scope.provide(Effect.provideService(made, PoolRegistry, pools), scope)
+      assert.strictEqual(open(pools), 1)
       yield* ConnectionPool.use(pool, "db", () => Effect.void)
       yield* Scope.close(scope, Exit.void)
       assert.deepStrictEqual(known, [1])
-      assert.strictEqual(pools.size, 0)
+      assert.strictEqual(open(pools), 0)
     }).pipe(Effect.provide(ResourceMonitor.layerUnlimited)))
 
   it.effect("empties a pool, which goes on after that, and all who wait for that share one callback", () =>
     Effect.gen(function*() {
-      const { add, pools } = registry()
+      const pools = new LiveList<RegisteredPool>()
       const { connector, ledger } = Scripted.make()
       const made = ConnectionPool.make({ connector })
-      const pool = yield* Effect.provideService(made, PoolRegistry, { add })
+      const pool = yield* Effect.provideService(made, PoolRegistry, pools)
       const registered = only(pools)
       let callbacks = 0
       const whenEmptied = registered.core.whenEmptied.bind(registered.core)

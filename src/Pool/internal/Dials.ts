@@ -71,7 +71,7 @@ export class Dials<K, A> {
     if (dials === undefined) this.#pending.set(endpoint, new Set([dial]))
     else dials.add(dial)
     this.#env.outbox.push({ _tag: "Dial", dial })
-    this.#env.observers.current?.("Judged", 0)
+    this.#env.observers.current?.judged(endpoint.label)
   }
 
   /**
@@ -307,7 +307,7 @@ export class Dials<K, A> {
     // A dial that succeeds after a failed dial ends an outage. Any other says nothing of the endpoint, which may accept and stay
     // silent.
     if (phase === "Down") this.#parts.health.succeeded(endpoint)
-    this.#env.observers.current?.("Judged", 0)
+    this.#env.observers.current?.judged(endpoint.label)
   }
 
   /**

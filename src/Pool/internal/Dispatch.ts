@@ -117,7 +117,7 @@ export class Timeouts<K, A> {
   errorOf(lease: Lease<K, A>, position = 1, context = this.#context()): PoolError {
     const { dials, env, health } = this.#parts
     env.tally.timeouts++
-    env.observers.current?.("TimedOut", 0)
+    env.observers.current?.timedOut(lease.owner.label)
     const error = Diagnostics.acquireTimeout(lease, position, context)
     if (lease.owner.connecting === 0 || dials.isDialing(lease.owner)) health.timedOut(lease.owner, error)
     return error
@@ -179,7 +179,7 @@ export class LeaseCycle<K, A> {
   endLease(lease: Lease<K, A>, connection: PooledConnection<K, A>, now: number): void {
     this.#parts.leases.remove(lease)
     // The time of a standing lease is not use time, and would distort the metric.
-    if (!lease.isStanding) this.#env.observers.current?.("Used", now - lease.borrowedAt)
+    if (!lease.isStanding) this.#env.observers.current?.used(now - lease.borrowedAt)
     this.#parts.store.release(connection, lease)
   }
 
@@ -231,7 +231,7 @@ export class LeaseCycle<K, A> {
     this.#parts.waiting.leave(lease)
     this.lease(connection, lease, now)
     this.#parts.store.takeItem(connection)
-    this.#env.observers.current?.("Waited", now - lease.waitingSince)
+    this.#env.observers.current?.waited(now - lease.waitingSince)
     this.#parts.waiting.resume(lease)
   }
 }

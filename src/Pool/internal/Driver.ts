@@ -216,7 +216,13 @@ export const makeDriver = <K, A, E, R>(
     limitsLeases: settings.maxLease < Infinity,
     drain,
     only: options.endpoint === undefined ? undefined : { endpoint: options.endpoint },
-    registered: { core, clock, settings, hasCheck: check !== undefined, drain }
+    registered: {
+      ...{ core, clock, settings, drain },
+      name: settings.name ?? "pool",
+      hasCheck: check !== undefined,
+      evictEndpoint: (label) => core.evictEndpoint(label),
+      endLease: (id) => core.endLease(id)
+    }
   }
 }
 

@@ -208,7 +208,7 @@ export class SlotRelease<K, A> {
     endpoint.leftBehind++
     if (what === "Connect") tally.connectsLeftBehind++
     else tally.closesLeftBehind++
-    observers.current?.(`LeftBehind${what}`, 0)
+    observers.current?.leftBehind(what === "Connect" ? "connect" : "close")
     return () => {
       endpoint.leftBehind--
       this.forgetIfEmpty(endpoint)
@@ -224,7 +224,7 @@ export class SlotRelease<K, A> {
 
   free(endpoint: PoolEndpoint<K, A>, slot: Slot<K, A>): void {
     if (!this.#store.freeSlot(endpoint, slot)) return
-    this.#env.observers.current?.("Judged", 0)
+    this.#env.observers.current?.judged(endpoint.label)
     this.#env.wakeAt(this.#endpoints.lost(endpoint))
     this.#env.dispatch()
     this.forgetIfEmpty(endpoint)
@@ -289,7 +289,7 @@ export class EndpointHealth<K, A> {
     this.#changing.add(endpoint)
     const { dialAt } = endpoint
     this.#env.wakeAt(dialAt > this.#env.clock.now() ? dialAt : this.#retryAt(endpoint))
-    this.#judged()
+    this.#judged(endpoint)
   }
 
   /** The next moment at which the health of an endpoint changes by itself. */
@@ -307,12 +307,13 @@ export class EndpointHealth<K, A> {
   succeeded(endpoint: PoolEndpoint<K, A>): void {
     if (endpoint.setbacks === noSetbacks) return
     endpoint.setbacks = noSetbacks
-    this.#judged()
+    this.#judged(endpoint)
   }
 
   /** A borrower has joined or left the queue of an endpoint. The health of an endpoint with setbacks depends on its queue. */
-  queueChanged({ dialState, setbacks }: PoolEndpoint<K, A>): void {
-    if (dialState.phase !== "Healthy" || setbacks !== noSetbacks) this.#judged()
+  queueChanged(endpoint: PoolEndpoint<K, A>): void {
+    const { dialState, setbacks } = endpoint
+    if (dialState.phase !== "Healthy" || setbacks !== noSetbacks) this.#judged(endpoint)
   }
 
   /** A borrower has ended its use of a connection. */
@@ -350,8 +351,8 @@ export class EndpointHealth<K, A> {
   }
 
   /** The health of an endpoint may have changed. */
-  #judged(): void {
-    this.#env.observers.current?.("Judged", 0)
+  #judged({ label }: PoolEndpoint<K, A>): void {
+    this.#env.observers.current?.judged(label)
   }
 
   /** The first delay of the policy, in milliseconds. */

@@ -86,6 +86,11 @@ export class LeaseTracker<K, A> {
     return Math.min(this.#watch.check(now), this.#abandoned.sweep(this.#store, now))
   }
 
+  /** An operator ends a lease. */
+  endLease(lease: Lease<K, A>): void {
+    this.#watch.endNow(lease)
+  }
+
   /** A borrow is about to wait. The result is its error if it would wait for a connection that its own fiber holds. */
   enter(lease: Lease<K, A>): PoolError | undefined {
     this.#begin(lease)
@@ -165,6 +170,12 @@ export class LeakDetection<K, A> {
       this.#forget(first)
       this.#end(first)
     }
+  }
+
+  /** Ends a lease before it is due. */
+  endNow(lease: Lease<K, A>): void {
+    if (lease.watchedSince !== Infinity) this.#forget(lease)
+    this.#end(lease)
   }
 
   #end(lease: Lease<K, A>): void {

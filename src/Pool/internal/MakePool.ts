@@ -11,7 +11,7 @@ import type * as Scope from "effect/Scope"
 import { scopeHooks } from "../../internal/ScopeHooks.ts"
 import { ResourceMonitor } from "../../Monitor/Service.ts"
 import type { Options, Settings } from "../PoolOptions.ts"
-import { PoolRegistry, type RegisteredPool, TypeId } from "../PoolRegistry.ts"
+import { PoolRegistry, processPools, type RegisteredPool, TypeId } from "../PoolRegistry.ts"
 import { warnAbove } from "./Diagnostics.ts"
 import { type Driver, makeDriver } from "./Driver.ts"
 
@@ -45,12 +45,12 @@ const underPressure = <K, A>(pool: ConnectionPool<K, A>) => ({
   run: Effect.suspend(() => Fiber.awaitAll(pool[TypeId].core.shrink().flatMap(({ closing }) => closing ?? [])))
 })
 
-/** Registers a pool until the scope ends, if the context has a registry. */
+/** Registers a pool until the scope ends: with the registry of its context, and with that of the process. */
 const announced = (pool: RegisteredPool): Effect.Effect<void, never, Scope.Scope> =>
   Effect.flatMap(PoolRegistry, (registry) => {
-    if (registry === undefined) return Effect.void
-    let forget: () => void
-    return scopeHooks(() => forget = registry.add(pool), () => forget())
+    let forget: ReadonlyArray<() => void>
+    const registries = [...new Set([registry, processPools])]
+    return scopeHooks(() => forget = registries.map((one) => one.add(pool)), () => forget.forEach((leave) => leave()))
   })
 
 /** Makes a pool. If the settings have no name, warnings name the pool by `describe`. */

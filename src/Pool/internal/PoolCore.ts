@@ -12,6 +12,7 @@ import { defaultIsReusable } from "../../internal/BorrowExit.ts"
 import { Alarm } from "../../internal/Timer.ts"
 import type { HeldLease } from "../../Monitor/Ledger.ts"
 import { ConnectionDied, type PoolError } from "../PoolError.ts"
+import type { Inspection } from "../PoolInspection.ts"
 import type { Recall } from "../PoolOptions.ts"
 import { emptyTally, type Health, Observers, type Stats } from "../PoolStats.ts"
 import { mostWaiting, nextDialOf, wantedBy } from "./Admission.ts"
@@ -22,6 +23,7 @@ import { Dispatcher, LeaseCycle, Timeouts } from "./Dispatch.ts"
 import { EndpointHealth, Endpoints, SlotRelease } from "./Endpoints.ts"
 import { Recalls } from "./Eviction.ts"
 import { HealthChecks, Liveness, TurnWaits } from "./HealthChecks.ts"
+import { inspectionOf, numberOf } from "./Inspect.ts"
 import { LeaseTracker } from "./Leases.ts"
 import {
   type CloseEvents,
@@ -277,6 +279,33 @@ export class PoolCore<K, A> {
     return Diagnostics.statsOf(this.#endpoints.all(), this.#env, this.#status)
   }
 
+  /** What an operator sees: at most this number of endpoints and of holders. */
+  inspect(most: number): Inspection {
+    const now = this.#clock.now()
+    const healthOf = (endpoint: PoolEndpoint<K, A>) => this.#health.healthOf(endpoint, now)
+    const { name } = this.#env.settings
+    return inspectionOf({ name: name ?? "pool", endpoints: this.#endpoints.all(), now, healthOf }, most)
+  }
+
+  /** Evicts the connections of the endpoints with this text. The result is `false` if there is none. */
+  evictEndpoint(label: string): boolean {
+    const found = this.#endpoints.all().filter((endpoint) => endpoint.label === label)
+    for (const { key } of found) this.evict(key)
+    return found.length > 0
+  }
+
+  /** Ends the lease with this number of {@link inspect}. The result is `false` if there is none. */
+  endLease(id: number): boolean {
+    for (const { leases } of this.#store.all()) {
+      const lease = leases.find((one) => numberOf(one) === id)
+      if (lease === undefined) continue
+      this.#leases.endLease(lease)
+      this.settle()
+      return true
+    }
+    return false
+  }
+
   /** The leases that are held, at most this number of them. */
   leases(most: number): Iterable<HeldLease> {
     return Diagnostics.heldLeases(this.#store.all(), most)
@@ -418,7 +447,7 @@ export class PoolCore<K, A> {
     const { owner, slot } = connection
     this.#store.arrive(connection)
     this.#endpoints.opened(owner)
-    this.observers.current?.("Opened", this.#clock.now() - slot.since)
+    this.observers.current?.opened(this.#clock.now() - slot.since)
     this.#liveness.opened(connection)
     connection.watcher?.addObserver(() => this.#env.outbox.step(() => this.#died(connection)))
     if (slot.generation !== owner.generation) return this.#store.retire(connection)
@@ -480,7 +509,7 @@ export class PoolCore<K, A> {
     const nextToForget = this.#endpoints.forget(now)
     this.#dispatcher.run()
     // The health of an endpoint may have changed, because its next attempt is due.
-    this.observers.current?.("Judged", 0)
+    this.observers.current?.judged()
     const nextDial = nextDialOf([...this.#waiting.turns, ...this.#endpoints.lacking()], now)
     return Math.min(next, nextRecall, nextToForget, nextDial, this.#health.nextChange(now))
   }

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import { LiveList } from "../../internal/LiveList.ts"
 import * as PoolRegistry from "../../Pool/PoolRegistry.ts"
 import type { Freeze } from "./FreezeDetector.ts"
 
@@ -13,23 +14,11 @@ export interface Limits {
   readonly closeTimeout: number
 }
 
-export class InstancePools implements PoolRegistry.PoolRegistry {
-  readonly #pools = new Set<PoolRegistry.RegisteredPool>()
-
-  add(pool: PoolRegistry.RegisteredPool): () => void {
-    this.#pools.add(pool)
-    return () => void this.#pools.delete(pool)
-  }
-
-  /** The pools that have not closed. */
-  get all(): Iterable<PoolRegistry.RegisteredPool> {
-    return this.#pools
-  }
-
+export class InstancePools extends LiveList<PoolRegistry.RegisteredPool> {
   /** Connections of all pools, in any state. */
   get connections(): number {
     let total = 0
-    for (const pool of this.#pools) total += pool.core.stats().total
+    for (const pool of this.all) total += pool.core.stats().total
     return total
   }
 
@@ -38,7 +27,7 @@ export class InstancePools implements PoolRegistry.PoolRegistry {
    * are evicted.
    */
   judge(freeze: Freeze): void {
-    for (const pool of this.#pools) {
+    for (const pool of this.all) {
       PoolRegistry.judge(pool, freeze)
       if (freeze.wasHidden) pool.core.evict()
     }
@@ -46,11 +35,11 @@ export class InstancePools implements PoolRegistry.PoolRegistry {
 
   /** From now on no pool takes longer than this to close. */
   hurry(limits: Limits): void {
-    for (const pool of this.#pools) PoolRegistry.hurry(pool, limits)
+    for (const pool of this.all) PoolRegistry.hurry(pool, limits)
   }
 
   force(): void {
-    for (const pool of this.#pools) pool.core.force()
+    for (const pool of this.all) pool.core.force()
   }
 
   readonly closeIdle: Effect.Effect<void> = this.#forAll(PoolRegistry.closeIdle)
@@ -59,6 +48,6 @@ export class InstancePools implements PoolRegistry.PoolRegistry {
   readonly drain: Effect.Effect<void> = this.#forAll((pool) => pool.drain(0))
 
   #forAll(f: (pool: PoolRegistry.RegisteredPool) => Effect.Effect<void>): Effect.Effect<void> {
-    return Effect.suspend(() => Effect.forEach(this.#pools, f, { concurrency: "unbounded", discard: true }))
+    return Effect.suspend(() => Effect.forEach([...this.all], f, { concurrency: "unbounded", discard: true }))
   }
 }

@@ -1,0 +1,86 @@
+/**
+ * What a pool shows to an operator, computed when it is asked for.
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import type { InspectedEndpoint, InspectedHolder, Inspection } from "../PoolInspection.ts"
+import type { Health } from "../PoolStats.ts"
+import { countsOf, spanOf } from "./Diagnostics.ts"
+import type { Lease, PoolEndpoint } from "./PoolState.ts"
+
+/** What the core knows of an endpoint besides its record. */
+export interface Inspected<K, A> {
+  readonly name: string
+  readonly endpoints: ReadonlyArray<PoolEndpoint<K, A>>
+  readonly now: number
+  readonly healthOf: (endpoint: PoolEndpoint<K, A>) => Health
+}
+
+const badness: Record<Health, number> = { Unavailable: 2, Degraded: 1, Healthy: 0 }
+
+const oldestWaitOf = <K, A>({ queue }: PoolEndpoint<K, A>, now: number): number | undefined =>
+  queue.first === undefined ? undefined : now - queue.first.waitingSince
+
+const durationOf = (millis: number | undefined): Duration.Duration | undefined =>
+  millis === undefined ? undefined : Duration.millis(Math.max(Math.round(millis), 0))
+
+const endpointOf = <K, A>(endpoint: PoolEndpoint<K, A>, health: Health, now: number): InspectedEndpoint => ({
+  label: endpoint.label,
+  address: undefined,
+  health,
+  counts: countsOf(endpoint),
+  failedAttempts: 0,
+  timeouts: 0,
+  impairedFor: undefined,
+  lastFailure: endpoint.lastFailure === undefined
+    ? undefined
+    : { cause: endpoint.lastFailure, age: Duration.millis(Math.max(now - endpoint.failedAt, 0)) },
+  nextDialIn: endpoint.dialAt > now ? Duration.millis(endpoint.dialAt - now) : undefined,
+  oldestWait: durationOf(oldestWaitOf(endpoint, now))
+})
+
+/** Numbers of leases are given when they are first shown, so that a borrow does not pay for them. */
+const numbers = new WeakMap<object, number>()
+let lastNumber = 0
+
+export const numberOf = <K, A>(lease: Lease<K, A>): number => {
+  const known = numbers.get(lease) ?? ++lastNumber
+  numbers.set(lease, known)
+  return known
+}
+
+const holderOf = <K, A>(lease: Lease<K, A>, now: number): InspectedHolder => ({
+  id: numberOf(lease),
+  endpoint: lease.owner.label,
+  span: spanOf(lease),
+  attributes: {},
+  site: lease.site?.text,
+  age: Duration.millis(Math.round(now - lease.borrowedAt)),
+  isStanding: lease.isStanding
+})
+
+/** Shows at most `most` endpoints and at most `most` holders. */
+export const inspectionOf = <K, A>({ endpoints, healthOf, name, now }: Inspected<K, A>, most: number): Inspection => {
+  const endpointsByHealth = { Healthy: 0, Degraded: 0, Unavailable: 0 }
+  const judged = endpoints.map((endpoint) => ({ endpoint, health: healthOf(endpoint) }))
+  for (const { health } of judged) endpointsByHealth[health]++
+  const worst = judged.toSorted((one, other) =>
+    badness[other.health] - badness[one.health] || other.endpoint.queue.size - one.endpoint.queue.size ||
+    other.endpoint.connections.length - one.endpoint.connections.length
+  )
+  const leases = endpoints.flatMap(({ connections }) => connections.flatMap((connection) => connection.leases)).sort((
+    one,
+    other
+  ) => Number(one.isStanding) - Number(other.isStanding) || one.borrowedAt - other.borrowedAt)
+  const oldest = leases[0]
+  const waits = endpoints.map((endpoint) => oldestWaitOf(endpoint, now)).filter((wait) => wait !== undefined)
+  return {
+    name,
+    endpointsByHealth,
+    endpoints: worst.slice(0, most).map(({ endpoint, health }) => endpointOf(endpoint, health, now)),
+    holders: leases.slice(0, most).map((lease) => holderOf(lease, now)),
+    oldestWait: waits.length === 0 ? undefined : durationOf(Math.max(...waits)),
+    oldestLease: oldest === undefined || oldest.isStanding ? undefined : durationOf(now - oldest.borrowedAt)
+  }
+}

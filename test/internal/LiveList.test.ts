@@ -1,0 +1,18 @@
+import { assert, describe, it } from "@effect/vitest"
+import { LiveList } from "../../src/internal/LiveList.ts"
+
+describe("a list of what is alive", () => {
+  it("tells each listener of each change, and once of an item that leaves twice", () => {
+    const list = new LiveList<string>()
+    const seen: Array<string> = []
+    const listen = () => seen.push([...list.all].join(","))
+    const stop = list.onChange(listen)
+    list.onChange(listen)
+    const leave = list.add("a")
+    list.add("b")
+    stop()
+    leave()
+    leave()
+    assert.deepStrictEqual(seen, ["a", "a", "a,b", "a,b", "b"])
+  })
+})
