@@ -25,6 +25,7 @@ import * as Gate from "./gate/Reservation.ts"
 import * as Ledger from "./Ledger.ts"
 import { type Broadcast, type LeakLog, makeLeakLog } from "./levels/Broadcast.ts"
 import * as LevelTracker from "./levels/LevelTracker.ts"
+import { announced } from "./MonitorRegistry.ts"
 import { defaults, type Options, requireRoom, resolve, type Resolved } from "./Options.ts"
 import * as Reading from "./Reading.ts"
 import * as Probes from "./readings/Probes.ts"
@@ -251,7 +252,10 @@ interface SharedMonitor {
   users: number
 }
 
-/** The monitors of this process, by limits. This map is the only state outside of layers. */
+/**
+ * Which layers share a monitor, by limits. A monitor is in this map before it is made. The list of the monitors that run is
+ * `processMonitors`. The map and the list are the only state outside of layers.
+ */
 const shared = new Map<string, SharedMonitor>()
 
 /** Closes a monitor after the last of its users. */
@@ -355,9 +359,9 @@ const isFresh = (context: Context.Context<never>, memoMap: Layer.MemoMap): boole
 const built = Effect.fnUntraced(function*(given: Options, memoMap: Layer.MemoMap, scope: Scope.Scope) {
   const options = yield* resolve(given)
   const context = yield* Effect.context<never>()
-  const monitor = isFresh(context, memoMap) || !(yield* isReal)
-    ? yield* Scope.provide(make(options), scope)
-    : yield* share(options, scope)
+  const isOfProcess = !isFresh(context, memoMap) && (yield* isReal)
+  const monitor = isOfProcess ? yield* share(options, scope) : yield* Scope.provide(make(options), scope)
+  yield* Scope.provide(announced(monitor, isOfProcess), scope)
   return Context.make(ResourceMonitor, monitor)
 })
 
@@ -497,7 +501,9 @@ export const layerUnlimited: Layer.Layer<ResourceMonitor> = /*#__PURE__*/ Layer.
     const probes = yield* Probes.make
     const gauges = Probes.withoutLimits(Probes.gauges(probes, ledger, defaults), probes)
     // Without a limit, no reading is needed before a connection is opened.
-    return yield* start(yield* partsOf(gauges, ledger, defaults), probes, Gate.validForever)
+    const monitor = yield* start(yield* partsOf(gauges, ledger, defaults), probes, Gate.validForever)
+    yield* announced(monitor, false)
+    return monitor
   })
 )
 
@@ -539,7 +545,9 @@ export const layerTest: Layer.Layer<ResourceMonitor | TestMonitor> = /*#__PURE__
     const parts = yield* partsOf(gauges, ledger, defaults)
     const tracker = yield* track(parts, sampler.descriptorBreakdown)
     const gate = yield* gateOf(parts, tracker)
-    return Context.make(ResourceMonitor, makeMonitor(parts, tracker, gate, sampler)).pipe(
+    const monitor = makeMonitor(parts, tracker, gate, sampler)
+    yield* announced(monitor, false)
+    return Context.make(ResourceMonitor, monitor).pipe(
       Context.add(TestMonitor, handle(tracker, gate))
     )
   })

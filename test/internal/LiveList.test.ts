@@ -15,4 +15,19 @@ describe("a list of what is alive", () => {
     leave()
     assert.deepStrictEqual(seen, ["a", "a", "a,b", "a,b", "b"])
   })
+
+  it("keeps an item that was added twice until its second removal", () => {
+    const list = new LiveList<string>()
+    let changes = 0
+    list.onChange(() => changes++)
+    const first = list.add("a")
+    const second = list.add("a")
+    assert.deepStrictEqual([...list.all], ["a"])
+    first()
+    first()
+    assert.deepStrictEqual([...list.all], ["a"])
+    second()
+    assert.deepStrictEqual([...list.all], [])
+    assert.strictEqual(changes, 2)
+  })
 })
