@@ -9,6 +9,7 @@
 
 export * as Reading from "./Monitor/Reading.ts"
 export * as ResourceMonitor from "./Monitor/ResourceMonitor.ts"
+export * as Operations from "./Operations/Operations.ts"
 export * as ConnectionBudget from "./Pool/ConnectionBudget.ts"
 export * as ConnectionPool from "./Pool/ConnectionPool.ts"
 export * as PoolTelemetry from "./Pool/PoolTelemetry.ts"

@@ -17,7 +17,8 @@ const arrows: Record<string, ReadonlyArray<string>> = {
   Clients: ["Pool", "Retry", "Resource", "Monitor", "internal"],
   Serverless: ["Pool", "Retry", "Resource", "Monitor", "internal"],
   Testing: ["Pool", "Retry", "Resource", "Monitor", "internal"],
-  Cli: ["Settings", "Pool", "Retry", "Resource", "Monitor", "internal"]
+  Operations: ["Pool", "Retry", "Resource", "Monitor", "internal"],
+  Cli: ["Operations", "Settings", "Pool", "Retry", "Resource", "Monitor", "internal"]
 }
 const folders = Object.keys(arrows)
 
