@@ -11,8 +11,8 @@
  * - `lifetime`: it was open for longer than `maxLifetime`.
  * - `evicted`: `evict`, `invalidate` or a lowered cap.
  * - `evicted_for_other`: another endpoint needed its slot or its permit.
- * - `died_idle`, `died_leased`: it has died by itself, idle or while a borrower had it.
- * - `unfit`: its borrower left it in a state in which it cannot be leased again.
+ * - `died_idle`, `died_leased`: it has died by itself, before a borrower used it or while one did.
+ * - `unfit`: its borrower left it in a state in which it cannot be leased again, or its connector has found such a state.
  * - `check_failed`: a check or a hook has failed.
  * - `lease_ended`: its lease was lost, or was ended by `maxLease` or an operator.
  * - `drained`: the pool has ended.
@@ -31,3 +31,19 @@ export type CloseReason =
   | "check_failed"
   | "lease_ended"
   | "drained"
+
+const none: Readonly<Record<CloseReason, number>> = {
+  idle: 0,
+  lifetime: 0,
+  evicted: 0,
+  evicted_for_other: 0,
+  died_idle: 0,
+  died_leased: 0,
+  unfit: 0,
+  check_failed: 0,
+  lease_ended: 0,
+  drained: 0
+}
+
+/** Counts of closed connections, under construction. */
+export const noneClosed = (): Record<CloseReason, number> => ({ ...none })

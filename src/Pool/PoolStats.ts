@@ -3,14 +3,12 @@
  *
  * @since 0.1.0
  */
-import type { CloseReason } from "./CloseReason.ts"
+import { type CloseReason, noneClosed } from "./CloseReason.ts"
 import type { Counts, PoolErrorReason } from "./PoolError.ts"
 
 const noTotals = {
   /** Connections that were opened. */
   opened: 0,
-  /** Connections that were closed, for any reason. */
-  closed: 0,
   /** Attempts to open a connection that failed. */
   failedAttempts: 0,
   /** Leases of connections. */
@@ -19,12 +17,8 @@ const noTotals = {
   waited: 0,
   /** Borrows that ran out of time. */
   timeouts: 0,
-  /** Idle connections that were evicted for another endpoint. */
+  /** Idle connections that were evicted for another endpoint. They are a part of `closedBy.evicted_for_other`. */
   evicted: 0,
-  /** Connections that ended because they were idle or alive for too long. */
-  expired: 0,
-  /** Connections that died while they were idle. */
-  died: 0,
   /** Connects that had not ended some time after `connectTimeout` had interrupted them, and were left behind. */
   connectsLeftBehind: 0,
   /** Connections whose finalizers had not ended half a second after `closeTimeout`, and were left behind. */
@@ -38,9 +32,11 @@ const noTotals = {
 }
 
 /** Totals under construction. */
-export type Tally = typeof noTotals
+export interface Tally extends Record<keyof typeof noTotals, number> {
+  readonly closedBy: Record<CloseReason, number>
+}
 
-export const emptyTally = (): Tally => ({ ...noTotals })
+export const emptyTally = (): Tally => ({ ...noTotals, closedBy: noneClosed() })
 
 /**
  * What has happened since the pool was made. Numbers only grow.
@@ -48,7 +44,28 @@ export const emptyTally = (): Tally => ({ ...noTotals })
  * @category models
  * @since 0.1.0
  */
-export interface Totals extends Readonly<Tally> {}
+export interface Totals extends Readonly<typeof noTotals> {
+  /** Connections that were closed, by the reason. Each closed connection has exactly one. */
+  readonly closedBy: Readonly<Record<CloseReason, number>>
+  /** Connections that were closed: the sum of `closedBy`. */
+  readonly closed: number
+  /** Connections that ended because they were idle or open for too long: `closedBy.idle` and `closedBy.lifetime`. */
+  readonly expired: number
+  /** Connections that died before a borrower used them, or while they were idle: `closedBy.died_idle`. */
+  readonly died: number
+}
+
+/** The totals of this moment. */
+export const totalsOf = (tally: Tally): Totals => {
+  const closedBy = { ...tally.closedBy }
+  return {
+    ...tally,
+    closedBy,
+    closed: Object.values(closedBy).reduce((sum, count) => sum + count, 0),
+    expired: closedBy.idle + closedBy.lifetime,
+    died: closedBy.died_idle
+  }
+}
 
 /**
  * A snapshot of a pool.

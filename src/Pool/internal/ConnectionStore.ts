@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import type * as Exit from "effect/Exit"
+import type { CloseReason } from "../CloseReason.ts"
 import type { Settings } from "../PoolOptions.ts"
 import type { Tally } from "../PoolStats.ts"
 import { isOverCap } from "./Admission.ts"
@@ -11,6 +12,7 @@ import { type EndpointPool, makeStrategy, type Strategy } from "./EndpointPool.t
 import { checkAt, expiresAt, nextSweep } from "./Expiry.ts"
 import {
   type CoreEnvironment,
+  type Doom,
   type Fitness,
   type Lease,
   LedgerEntry,
@@ -186,8 +188,7 @@ export class ConnectionStore<K, A> {
       next = endpoint.pool?.next?.connection
     ) {
       if (next.state === "Idle" ? this.isFresh(next, now) : !this.isExpired(next, now)) return next
-      this.#tally.expired++
-      this.discard(next, "Outgoing")
+      this.discard(next, { fitness: "Outgoing", reason: this.#staleReason(next, now) })
     }
     return undefined
   }
@@ -210,14 +211,24 @@ export class ConnectionStore<K, A> {
   /** Closes the idle connections that are too old. Returns when the next one will be too old. */
   closeOld(now: number): number {
     const idle = this.idle()
-    for (const connection of idle) if (!this.isFresh(connection, now)) this.retireStale(connection)
+    for (const connection of idle) if (!this.isFresh(connection, now)) this.retireStale(connection, now)
     return nextSweep(idle, (connection) => this.expiresAt(connection), now)
   }
 
   /** Closes an idle connection that is too old or not reusable. */
-  retireStale(connection: PooledConnection<K, A>): void {
-    this.#tally.expired++
-    this.retire(connection)
+  retireStale(connection: PooledConnection<K, A>, now: number): void {
+    this.retire(connection, this.#staleReason(connection, now))
+  }
+
+  /** The reason to close an idle connection that is not fresh. */
+  #staleReason(connection: PooledConnection<K, A>, now: number): CloseReason {
+    return this.expiryReason(connection, now) ?? "unfit"
+  }
+
+  /** The reason to close a connection that is too old, if it is. */
+  expiryReason(connection: PooledConnection<K, A>, now: number): "lifetime" | "idle" | undefined {
+    if (!this.isExpired(connection, now)) return undefined
+    return now >= connection.openedAt + connection.lifetime ? "lifetime" : "idle"
   }
 
   /** When an idle connection is to be checked. */
@@ -343,33 +354,33 @@ export class ConnectionStore<K, A> {
   }
 
   /** Lowers the fitness of a connection, unless it is as low already. */
-  worsen(connection: PooledConnection<K, A>, fitness: Fitness): void {
-    if (worse[fitness].includes(connection.fitness)) connection.fitness = fitness
+  worsen(connection: PooledConnection<K, A>, doom: Doom): void {
+    if (worse[doom.fitness].includes(connection.fitness)) connection.doom = doom
   }
 
   /** Leases a connection to no further borrower. Closes it now if it is idle, or else when its last lease ends. */
-  discard(connection: PooledConnection<K, A>, fitness: Exclude<Fitness, "Fit">): void {
-    this.worsen(connection, fitness)
+  discard(connection: PooledConnection<K, A>, doom: Doom): void {
+    this.worsen(connection, doom)
     this.#setProving(connection, false)
-    if (connection.state === "Idle") this.retire(connection)
+    if (connection.state === "Idle") this.retire(connection, doom.reason)
     else this.keepRoom(connection)
   }
 
   /** Closes a connection, now if it has no leases, or else when its last lease ends. */
-  dismiss(connection: PooledConnection<K, A>): void {
-    if (connection.leases.length === 0) return this.retire(connection)
-    this.discard(connection, "Outgoing")
+  dismiss(connection: PooledConnection<K, A>, reason: CloseReason): void {
+    if (connection.leases.length === 0) return this.retire(connection, reason)
+    this.discard(connection, { fitness: "Outgoing", reason })
     this.returnItem(connection)
   }
 
   /** Starts closing all connections, leased or not. */
-  retireAll(): void {
-    for (const connection of this.all()) this.retire(connection)
+  retireAll(reason: CloseReason): void {
+    for (const connection of this.all()) this.retire(connection, reason)
   }
 
-  /** Starts closing a connection, leased or not. */
-  retire(connection: PooledConnection<K, A>): void {
-    const { owner, slot } = connection
+  /** Starts closing a connection, leased or not. A connection that is closing already keeps its first reason. */
+  retire(connection: PooledConnection<K, A>, reason: CloseReason): void {
+    const { openedAt, owner, slot } = connection
     if (connection.state === "Closing") return
     if (connection.state === "Idle" && connection.check === "None") this.#countIdle(connection, -1)
     this.#setProving(connection, false)
@@ -381,15 +392,17 @@ export class ConnectionStore<K, A> {
     owner.detached += connection.leases.length
     this.#closing++
     this.#open--
-    this.#tally.closed++
-    this.#env.outbox.push({ _tag: "Close", connection })
+    this.#tally.closedBy[reason]++
+    const { clock, observers, outbox } = this.#env
+    observers.current?.closed(reason, Math.max(clock.now() - openedAt, 0))
+    outbox.push({ _tag: "Close", connection })
   }
 
   /** Closes a connection for another endpoint. The result is `false` if there is no victim. */
   evict(victim: PooledConnection<K, A> | undefined): boolean {
     if (victim === undefined) return false
     this.#tally.evicted++
-    this.retire(victim)
+    this.retire(victim, "evicted_for_other")
     return true
   }
 
@@ -401,7 +414,7 @@ export class ConnectionStore<K, A> {
   /** Closes the idle connections that are over the caps, and recalls those with standing leases that are. */
   trim(): void {
     for (const connection of this.idle()) {
-      if (isOverCap(connection.owner, this, this.#settings)) this.retire(connection)
+      if (isOverCap(connection.owner, this, this.#settings)) this.retire(connection, "evicted")
     }
     this.#recallStanding()
   }
@@ -417,7 +430,8 @@ export class ConnectionStore<K, A> {
       let ofEndpoint = 0
       for (const connection of connections) {
         if (connection.fitness !== "Fit" || !connection.leases.some(({ isStanding }) => isStanding)) continue
-        if (++ofEndpoint > maxPerEndpoint || ++ofPool > maxTotal) this.discard(connection, "Outgoing")
+        if (++ofEndpoint <= maxPerEndpoint && ++ofPool <= maxTotal) continue
+        this.discard(connection, { fitness: "Outgoing", reason: "evicted" })
       }
     }
   }
@@ -426,7 +440,7 @@ export class ConnectionStore<K, A> {
   shrink(): ReadonlyArray<PooledConnection<K, A>> {
     return this.idle().filter((connection) => {
       if (connection.owner.connections.length <= this.#settings.minPerEndpoint) return false
-      this.retire(connection)
+      this.retire(connection, "idle")
       return true
     })
   }

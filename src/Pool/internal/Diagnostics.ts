@@ -13,7 +13,7 @@ import type { ResourceMonitor } from "../../Monitor/Service.ts"
 import * as Failure from "../../Retry/Failure.ts"
 import * as PoolError from "../PoolError.ts"
 import type { Settings } from "../PoolOptions.ts"
-import type { Stats, Tally } from "../PoolStats.ts"
+import { type Stats, type Tally, totalsOf } from "../PoolStats.ts"
 import {
   type HeldSlots,
   type Lease,
@@ -55,7 +55,7 @@ export const statsOf = <K, A>(
   }
   return {
     ...sumOf(counts.values()),
-    ...tally,
+    ...totalsOf(tally),
     maxPerEndpoint: settings.maxPerEndpoint,
     maxTotal: settings.maxTotal,
     minPerEndpoint: settings.minPerEndpoint,

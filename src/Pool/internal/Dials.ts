@@ -246,7 +246,7 @@ export class Dials<K, A> {
       owner.dialAt = Math.max(owner.dialAt, this.#env.clock.now() + this.#delayOf(owner, this.#env.random()))
       this.#parts.health.delayed(owner)
     }
-    this.#parts.store.retire(connection)
+    this.#parts.store.retire(connection, "died_leased")
   }
 
   #hasLasted({ leases, openedAt, owner }: PooledConnection<K, A>): boolean {

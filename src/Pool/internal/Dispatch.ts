@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import type { CloseReason } from "../CloseReason.ts"
 import type { PoolError } from "../PoolError.ts"
 import { hasFreeSlot, isExhausted, isOthersTurn, isOverCap, lacksMinimum, wantedBy } from "./Admission.ts"
 import type { ConnectionStore } from "./ConnectionStore.ts"
@@ -164,13 +165,14 @@ export class LeaseCycle<K, A> {
     if (connection.state === "Closing") return this.#parts.slots.forgetIfEmpty(connection.owner)
     if (lease.isInUse) this.#parts.liveness.returned(connection, succeeded, now)
     else if (lease.turn !== "None") this.#parts.liveness.leftUnheard(connection)
-    if (this.#mustClose(connection, now)) return this.#parts.store.dismiss(connection)
+    const reason = this.#closeReason(connection, now)
+    if (reason !== undefined) return this.#parts.store.dismiss(connection, reason)
     if (
       this.#isContended() && isOthersTurn(connection, this.#parts.waiting.turns, this.#env.settings, now)
     ) {
       // The connection's endpoint is the last to be served, so that it does not take the slot back at once.
       this.#parts.waiting.rotate(connection.owner)
-      return this.#parts.store.dismiss(connection)
+      return this.#parts.store.dismiss(connection, "evicted_for_other")
     }
     if (this.#env.hasReset && connection.leases.length === 0) this.#parts.checks.reset(connection)
     else this.#serveNext(connection, now)
@@ -183,12 +185,12 @@ export class LeaseCycle<K, A> {
     this.#parts.store.release(connection, lease)
   }
 
-  /** Ends a lease. With `isBroken`, its connection is broken or in an unknown state, and is not leased again. */
-  release(lease: Lease<K, A>, isBroken: boolean, succeeded = false): void {
+  /** Ends a lease. With `broken`, its connection is broken or in an unknown state for this reason, and is not leased again. */
+  release(lease: Lease<K, A>, broken: CloseReason | undefined, succeeded = false): void {
     const { connection } = lease
     if (connection === undefined) return
     const { check } = connection
-    if (isBroken) this.#parts.store.worsen(connection, "Unfit")
+    if (broken !== undefined) this.#parts.store.worsen(connection, { fitness: "Unfit", reason: broken })
     this.#recycle(lease, connection, succeeded)
     if (check === "Borrower") this.dispatch(connection)
   }
@@ -199,18 +201,19 @@ export class LeaseCycle<K, A> {
     this.#env.dispatch()
   }
 
-  #mustClose(connection: PooledConnection<K, A>, now: number): boolean {
-    if (connection.fitness !== "Fit" || this.#env.isOver()) return true
-    if (isOverCap(connection.owner, this.#parts.store, this.#env.settings)) return true
-    if (!this.#parts.store.isExpired(connection, now)) return false
-    this.#env.tally.expired++
-    return true
+  /** The reason to close a connection that a borrower, a dial or a check has left, if it is not leased again. */
+  #closeReason(connection: PooledConnection<K, A>, now: number): CloseReason | undefined {
+    if (connection.doom !== undefined) return connection.doom.reason
+    if (this.#env.isOver()) return "drained"
+    if (isOverCap(connection.owner, this.#parts.store, this.#env.settings)) return "evicted"
+    return this.#parts.store.expiryReason(connection, now)
   }
 
   /** Leases a connection to the borrowers that wait for its endpoint, or makes it idle, or closes it. */
   makeAvailable(connection: PooledConnection<K, A>, now: number): void {
     if (connection.state === "Closing") return
-    if (this.#mustClose(connection, now)) return this.#parts.store.dismiss(connection)
+    const reason = this.#closeReason(connection, now)
+    if (reason !== undefined) return this.#parts.store.dismiss(connection, reason)
     this.#serveNext(connection, now)
     this.#parts.store.returnItem(connection)
   }

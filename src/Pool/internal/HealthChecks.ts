@@ -48,7 +48,7 @@ export class HealthChecks<K, A> {
       if (connection.state !== "Idle" || now < this.#store.checkAt(connection)) continue
       // A connection that is too old is closed instead of checked. Otherwise its check would stay due.
       if (this.#store.isFresh(connection, now)) this.#check(connection)
-      else this.#store.retireStale(connection)
+      else this.#store.retireStale(connection, now)
     }
     return nextSweep(idle, (connection) => this.#store.checkAt(connection), now)
   }

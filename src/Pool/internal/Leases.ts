@@ -184,7 +184,7 @@ export class LeakDetection<K, A> {
     tally.leasesExpired++
     // The borrower has to fail with `LeaseExpired`, and not with the end of its connection, so this command is the first.
     outbox.push({ _tag: "Expire", lease, error: Diagnostics.leaseExpired(lease, settings) })
-    if (connection !== undefined) this.#store.retire(connection)
+    if (connection !== undefined) this.#store.retire(connection, "lease_ended")
   }
 
   #report(lease: Lease<K, A>, what: "Held" | "Returned", millis: number): void {

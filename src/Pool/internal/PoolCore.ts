@@ -28,6 +28,7 @@ import { LeaseTracker } from "./Leases.ts"
 import {
   type CloseEvents,
   type CoreEnvironment,
+  type Doom,
   type Environment,
   isGone,
   type Lease,
@@ -37,6 +38,8 @@ import {
   type Status
 } from "./PoolState.ts"
 import { Deadlines, ResumeQueue, WaitQueue } from "./WaitQueue.ts"
+
+const evicted: Doom = { fitness: "Unfit", reason: "evicted" }
 
 export class PoolCore<K, A> {
   readonly observers = new Observers()
@@ -88,7 +91,7 @@ export class PoolCore<K, A> {
     })
     const checks = this.#checks = new HealthChecks(env, store)
     this.#recalls = new Recalls(env, store)
-    const leases = this.#leases = new LeaseTracker(env, store, (lease) => this.#cycle.release(lease, true))
+    const leases = this.#leases = new LeaseTracker(env, store, (lease) => this.#cycle.release(lease, "lease_ended"))
     const liveness = this.#liveness = new Liveness(noticesDeath || isReusable !== undefined)
     this.#turnWaits = new TurnWaits(env, resumeQueue, liveness, store)
     const parts = { env, endpoints, store, slots, health, dials, leases, liveness, checks, waiting }
@@ -166,7 +169,7 @@ export class PoolCore<K, A> {
     // Closing the connection frees its slot for the first borrow of the queue. So this borrow is queued first.
     this.#cycle.endLease(lease, rejected, this.#clock.now())
     const refusal = this.#enqueue(lease, "First")
-    this.#store.dismiss(rejected)
+    this.#store.dismiss(rejected, rejected.doom?.reason ?? "unfit")
     this.#dispatcher.run()
     return refusal
   }
@@ -221,7 +224,8 @@ export class PoolCore<K, A> {
     if (connection !== undefined) this.#health.used(connection, exit, isSpoilt)
     const mayDial = connection !== undefined && connection.trial !== "Over" && this.dials.used(connection, exit)
     const held = lease.connection
-    this.#cycle.release(lease, lease.mustCheck && lease.turn === "None" || isSpoilt, exit._tag === "Success")
+    const isBroken = isSpoilt || lease.mustCheck && lease.turn === "None"
+    this.#cycle.release(lease, isBroken ? "unfit" : undefined, exit._tag === "Success")
     if (isSpoilt) this.#recalls.check(this.#clock.now())
     if (mayDial && held !== undefined) this.#cycle.dispatch(held)
     // The commands of this step may begin further steps, which require that the item was returned.
@@ -263,7 +267,7 @@ export class PoolCore<K, A> {
   reject(lease: Lease<K, A>, isAlive: boolean, failure?: unknown): PoolError | undefined {
     const { connection } = lease
     if (connection === undefined) return undefined
-    this.#store.worsen(connection, "Unfit")
+    this.#store.worsen(connection, { fitness: "Unfit", reason: "check_failed" })
     // The failure is counted before the slot is free, so that the next dial is delayed. A borrow whose time is over times out
     // instead.
     const error = this.remaining(lease) > 0 ? this.dials.notReady(connection, isAlive, failure) : undefined
@@ -318,7 +322,7 @@ export class PoolCore<K, A> {
 
   /** Never leases this connection again: closes it now if it is idle, on its return if it is leased. */
   invalidate(value: A): void {
-    for (const connection of this.#store.find(value)) this.#discard(connection, "Unfit")
+    for (const connection of this.#store.find(value)) this.#discard(connection, evicted)
     this.settle()
   }
 
@@ -327,7 +331,7 @@ export class PoolCore<K, A> {
     const endpoints = this.#endpoints.all(key)
     for (const endpoint of endpoints) endpoint.generation++
     // All generations are raised first, so that connections that are opened in the freed slots are not evicted.
-    for (const connection of endpoints.flatMap(({ connections }) => connections)) this.#discard(connection, "Unfit")
+    for (const connection of endpoints.flatMap(({ connections }) => connections)) this.#discard(connection, evicted)
     this.settle()
   }
 
@@ -383,13 +387,13 @@ export class PoolCore<K, A> {
     this.#status = "Draining"
     this.#waiting.refuseAll(({ label }) => Diagnostics.poolClosed(label))
     this.dials.interruptAll()
-    for (const connection of this.#store.idle()) this.#store.retire(connection)
+    for (const connection of this.#store.idle()) this.#store.retire(connection, "drained")
     this.#recalls.check(this.#clock.now())
     this.settle()
   }
 
   /** Closes all connections, also those that are leased. */
-  readonly force = () => this.#env.outbox.step(() => this.#store.retireAll())
+  readonly force = () => this.#env.outbox.step(() => this.#store.retireAll("drained"))
 
   /** Calls `callback` once, as soon as no connection is open, being opened or closing. */
   readonly whenEmptied = (callback: () => void) => this.#slots.whenEmptied(callback)
@@ -429,7 +433,7 @@ export class PoolCore<K, A> {
     if (outcome === "Works") this.#checks.passed(connection)
     else {
       if (check === "KeepAlive" && outcome === "Fails") this.#health.rejected(connection)
-      this.#store.retire(connection)
+      this.#store.retire(connection, "check_failed")
     }
     // After a reset. A connection whose reset has failed is closing by now, and `makeAvailable` ignores it.
     if (check !== "KeepAlive") this.#cycle.makeAvailable(connection, connection.provenAt)
@@ -450,12 +454,12 @@ export class PoolCore<K, A> {
     this.observers.current?.opened(this.#clock.now() - slot.since)
     this.#liveness.opened(connection)
     connection.watcher?.addObserver(() => this.#env.outbox.step(() => this.#died(connection)))
-    if (slot.generation !== owner.generation) return this.#store.retire(connection)
+    if (slot.generation !== owner.generation) return this.#store.retire(connection, "evicted")
     if (connection.fitness !== "Fit") {
       // The connection has died already. A server that closes new connections at once counts as down. The failure is counted before
       // the slot is free, so that the next dial is delayed.
       this.dials.failed(owner, new ConnectionDied({ key: owner.label }))
-      return this.#store.retire(connection)
+      return this.#store.retire(connection, "died_idle")
     }
     this.dials.arrived(connection, this.#status === "Open")
     // The borrowers of this endpoint are served before the slot can go to another endpoint.
@@ -468,11 +472,9 @@ export class PoolCore<K, A> {
     this.#liveness.died(connection, this.#clock.now())
     // Borrowers that wait for a turn have not used the connection. They look for another connection before the slot is free.
     const unheard = leases.filter(({ turn }) => turn !== "None")
-    if (state === "Idle" || leases.length > 0 && unheard.length === leases.length) {
-      this.#env.tally.died++
-      this.dials.lost(connection)
-    }
-    this.#discard(connection, "Dead")
+    const isUnused = unheard.length === leases.length
+    if (state === "Idle" || leases.length > 0 && isUnused) this.dials.lost(connection)
+    this.#discard(connection, { fitness: "Dead", reason: isUnused ? "died_idle" : "died_leased" })
     for (const lease of unheard) this.#turnWaits.wake(lease)
     if (leases.length === unheard.length) return
     // Two turns let the other borrowers notice the death first. After that the slot is freed, also if a borrower does not end.
@@ -480,9 +482,9 @@ export class PoolCore<K, A> {
   }
 
   /** Closes a connection, now or on its return. Borrowers that would have shared it after its check are served otherwise. */
-  #discard(connection: PooledConnection<K, A>, fitness: "Unfit" | "Dead"): void {
+  #discard(connection: PooledConnection<K, A>, doom: Doom): void {
     const { check } = connection
-    this.#store.discard(connection, fitness)
+    this.#store.discard(connection, doom)
     this.#recalls.check(this.#clock.now())
     if (check === "Borrower") this.#dispatcher.run()
   }

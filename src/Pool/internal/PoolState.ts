@@ -18,6 +18,7 @@ import { labelOf } from "../../internal/SafeText.ts"
 import type { ResourceExhausted } from "../../Monitor/Service.ts"
 import type { Connector } from "../../Resource/Connector.ts"
 import type { Series } from "../../Retry/internal/Decision.ts"
+import type { CloseReason } from "../CloseReason.ts"
 import type { PoolError } from "../PoolError.ts"
 import type { Settings } from "../PoolOptions.ts"
 import type { Observers, Tally } from "../PoolStats.ts"
@@ -58,7 +59,16 @@ export interface Slot<K, A> {
  * - `Unfit`: it was evicted or declared broken. A borrower that has not used it yet gets another connection.
  * - `Dead`: it has died by itself. A borrower that has not used it yet gets another connection.
  */
-export type Fitness = "Fit" | "Outgoing" | "Unfit" | "Dead"
+export type Fitness = "Fit" | Unfitness
+
+/** Every fitness but `Fit`. */
+export type Unfitness = "Outgoing" | "Unfit" | "Dead"
+
+/** Why a connection is leased to no further borrower. It is closed for this reason when its last lease ends. */
+export interface Doom {
+  readonly fitness: Unfitness
+  readonly reason: CloseReason
+}
 
 /**
  * The check of a connection that is under way. During a check, the connection is leased to no further borrower.
@@ -107,7 +117,8 @@ export class PooledConnection<K, A> {
   /** The fiber that closes the connection. Set by the driver. */
   closing: Fiber.Fiber<void> | undefined = undefined
   state: "Idle" | "Leased" | "Closing" = "Leased"
-  fitness: Fitness = "Fit"
+  /** Set if the connection is leased to no further borrower. Written by `ConnectionStore`. */
+  doom: Doom | undefined = undefined
   check: Check = "None"
   trial: Trial = "New"
   /** When it last became idle, on the pool's age clock. */
@@ -131,6 +142,10 @@ export class PooledConnection<K, A> {
     this.openedIn = openedIn
     this.lifetime = lifetime
     this.watcher = watcher
+  }
+
+  get fitness(): Fitness {
+    return this.doom === undefined ? "Fit" : this.doom.fitness
   }
 }
 

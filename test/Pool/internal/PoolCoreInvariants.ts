@@ -5,6 +5,7 @@
 import { Exit, type Pool } from "effect"
 import type { Item } from "../../../src/Pool/internal/EndpointPool.ts"
 import type { Lease, PooledConnection, PoolEndpoint } from "../../../src/Pool/internal/PoolState.ts"
+import type { Stats } from "../../../src/Pool/PoolStats.ts"
 import { type Event, keys, type World } from "./PoolCoreWorld.ts"
 
 type Endpoint = PoolEndpoint<string, number>
@@ -108,7 +109,19 @@ export const statsFault = (world: World): string | undefined => {
     const expected = [open, connecting, closing + kept, waiting].join()
     if (expected !== found) return `open, connecting, closing, waiting: ${expected} in the world, ${found} in stats`
   }
-  return stats.total === facts.total ? undefined : `${facts.total} slots in the world, ${stats.total} in stats`
+  if (stats.total !== facts.total) return `${facts.total} slots in the world, ${stats.total} in stats`
+  return reasonFault(world, stats)
+}
+
+/** Each connection that is closed has one reason, in `stats` and for observers. */
+const reasonFault = ({ closedBy, closes }: World, stats: Stats): string | undefined => {
+  const told = JSON.stringify(closedBy)
+  const counted = JSON.stringify(stats.closedBy)
+  if (told !== counted) return `closed by ${told} for observers, by ${counted} in stats`
+  const sum = Object.values(stats.closedBy).reduce((all, count) => all + count, 0)
+  return sum === stats.closed && sum === closes
+    ? undefined
+    : `${closes} were closed, ${stats.closed} in stats, ${sum} for a reason`
 }
 
 /** Borrowers of an endpoint are served in the order in which they came. */

@@ -5,6 +5,7 @@
 import { type Clock, Context, Duration, Effect, Exit, type Fiber, Scope } from "effect"
 import { AgeClock } from "../../../src/internal/AgeClock.ts"
 import { loopTurns } from "../../../src/internal/LoopTurns.ts"
+import { noneClosed } from "../../../src/Pool/CloseReason.ts"
 import { CommandRunner } from "../../../src/Pool/internal/Driver.ts"
 import { EndpointPool } from "../../../src/Pool/internal/EndpointPool.ts"
 import { PoolCore } from "../../../src/Pool/internal/PoolCore.ts"
@@ -186,6 +187,10 @@ export class World {
   isDraining = false
   /** How often the core has said that everything is closed. */
   emptied = 0
+  /** How many connections the core has said to be closing, by the reason. */
+  readonly closedBy = noneClosed()
+  /** How many connections it has asked to be closed. */
+  closes = 0
   /** What must not have happened. */
   readonly faults: Array<string> = []
   readonly #microtasks: Array<() => void> = []
@@ -224,6 +229,7 @@ export class World {
       hasReset: false,
       obstacle: () => undefined
     })
+    this.core.observers.add({ closed: (reason) => void this.closedBy[reason]++ })
   }
 
   get endpoints(): ReadonlyArray<PoolEndpoint<string, number>> {
@@ -402,7 +408,10 @@ export class World {
         return fiber.fiber
       },
       open: (pending) => this.#open(pending),
-      close: ({ slot }, events) => this.#close(slot.item.scope, events),
+      close: ({ slot }, events) => {
+        this.closes++
+        return this.#close(slot.item.scope, events)
+      },
       check: probe,
       reset: probe,
       report: () => Effect.void,

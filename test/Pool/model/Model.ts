@@ -4,7 +4,9 @@
  */
 import { Cause, type Context, Deferred, Effect, Exit, type Fiber, Scope } from "effect"
 import type * as ResourceMonitor from "../../../src/Monitor/ResourceMonitor.ts"
+import { noneClosed } from "../../../src/Pool/CloseReason.ts"
 import * as ConnectionPool from "../../../src/Pool/ConnectionPool.ts"
+import { TypeId } from "../../../src/Pool/PoolRegistry.ts"
 import * as RetryPolicy from "../../../src/Retry/RetryPolicy.ts"
 import { HandDriven } from "../../support/HandDriven.ts"
 import * as Connecting from "./Connecting.ts"
@@ -63,6 +65,8 @@ export class Model {
   #shutAt = Infinity
   /** All caps since everything had settled. */
   #recentCaps: ReadonlyArray<Caps>
+  /** How many have begun to close, by the reason that observers were told. */
+  readonly #closedBy = noneClosed()
   /** What has begun to close since everything had settled. */
   #closings: Array<Closing> = []
   readonly #violations: Array<string> = []
@@ -93,6 +97,7 @@ export class Model {
     const made = making.pollUnsafe()
     if (made === undefined || Exit.isFailure(made)) throw new Error("a pool is made without waiting")
     this.pool = made.value
+    this.pool[TypeId].core.observers.add({ closed: (reason) => void this.#closedBy[reason]++ })
     this.world.onSettled = () => this.#check()
   }
 
@@ -557,6 +562,7 @@ export class Model {
     }
     countsAgree(situation)
     this.expect(stats.opened === this.opened, `${this.opened} were opened, but stats says ${stats.opened}`)
+    this.#checkReasons(stats)
     this.#checkEvictions(situation)
     this.#checkBorrowers()
     if (!this.ended) idleOnesAreChecked(situation)
@@ -569,6 +575,19 @@ export class Model {
     this.#recentCaps = [this.caps]
     this.borrowers = this.borrowers.filter(({ state }) => state !== "Done")
     if (this.#violations.length > 0) throw new Error(this.#violations.join("\n"))
+  }
+
+  /** Each connection that is closed has one reason. */
+  #checkReasons({ active, closed, closedBy, idle, opened }: ConnectionPool.Stats): void {
+    const [told, counted] = [JSON.stringify(this.#closedBy), JSON.stringify(closedBy)]
+    this.expect(told === counted, `closed by ${told} for observers, but by ${counted} in stats`)
+    const sum = Object.values(closedBy).reduce((all, count) => all + count, 0)
+    this.expect(
+      sum === closed && closed === opened - active - idle,
+      `${opened} were opened and ${
+        active + idle
+      } are open, but stats says that ${closed} were closed, ${sum} for a reason`
+    )
   }
 
   /** Nothing gives way but to somebody who waits: not to a minimum. */
