@@ -5,7 +5,7 @@
  */
 
 import { checkOptions } from "../internal/Options.ts"
-import type { OpeningSite } from "./Alert.ts"
+import type { OpeningSite, Resource } from "./Alert.ts"
 
 /**
  * A connection that is open.
@@ -64,9 +64,10 @@ export interface Ledger {
   /** Connections whose opening has begun, and those of them that are open by now or have failed, since the start. */
   begun: number
   ended: number
-  /** Requests that the gate admitted, and requests that it refused, since the start. */
+  /** Requests that the gate admitted, since the start. */
   admitted: number
-  refused: number
+  /** Requests that the gate refused, by the resource that had no room, since the start. */
+  readonly refusals: Record<Resource, number>
   /** Connections recorded as open, and connections recorded as closed, since the start. */
   opened: number
   closed: number
@@ -99,7 +100,7 @@ export const make = (): Ledger => ({
   begun: 0,
   ended: 0,
   admitted: 0,
-  refused: 0,
+  refusals: { descriptors: 0, memory: 0, connections: 0 },
   opened: 0,
   closed: 0,
   labels: new Map(),
@@ -130,6 +131,14 @@ export const opening = (ledger: Ledger): number => ledger.begun - ledger.ended
  * @since 0.1.0
  */
 export const open = (ledger: Ledger): number => ledger.opened - ledger.closed
+
+/**
+ * Requests that the gate refused.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const refused = ({ refusals }: Ledger): number => refusals.descriptors + refusals.memory + refusals.connections
 
 const change = (counts: Map<string, number>, key: string, by: number): void => {
   const left = (counts.get(key) ?? 0) + by

@@ -28,6 +28,7 @@ import * as LevelTracker from "./levels/LevelTracker.ts"
 import { announced } from "./MonitorRegistry.ts"
 import { defaults, type Options, requireRoom, resolve, type Resolved } from "./Options.ts"
 import * as Reading from "./Reading.ts"
+import * as Stalls from "./readings/EventLoopStalls.ts"
 import * as Probes from "./readings/Probes.ts"
 import { ProcReader } from "./readings/Procfs.ts"
 import * as Sampler from "./readings/Sampler.ts"
@@ -39,6 +40,7 @@ import { isAtLeast } from "./Usage.ts"
 export { InvalidOption } from "../internal/InvalidOption.ts"
 export { type Alert, type AlertFigures, Forecast, type OpeningSite, Raised, Recovered, type Resource } from "./Alert.ts"
 export { type ReserveRequest, ResourceExhausted } from "./gate/Decision.ts"
+export type { EventLoopStalls, GateObserver, GateStats } from "./GateStats.ts"
 export type {
   ForeignGrowth,
   Held,
@@ -115,7 +117,7 @@ const recentOf = <A>(method: string, { recent }: Broadcast<A>) => {
 const makeMonitor = (
   parts: Parts,
   { cleanup, hub, level, look }: LevelTracker.LevelTracker,
-  gate: Gate.Gate,
+  { gate, stalls }: { readonly gate: Gate.Gate; readonly stalls: Stalls.StallRecord },
   { cost, descriptorBreakdown, sampleNow, zombies }: Pick<
     Sampler.Sampler,
     "cost" | "descriptorBreakdown" | "sampleNow" | "zombies"
@@ -138,6 +140,9 @@ const makeMonitor = (
     sample: Effect.sync(() => look(true)),
     reserve: gate.reserve,
     shortage: gate.shortage,
+    gate: Effect.sync(gate.stats),
+    observeGate: gate.observe,
+    eventLoop: Effect.sync(stalls.stalls),
     track: trackOf(ledger, gate),
     onPressure: (callback) => cleanup.register(callback),
     cleanup: Effect.suspend(() => cleanup.demand()),
@@ -198,12 +203,22 @@ const every = (interval: Duration.Duration, act: Effect.Effect<unknown>): Effect
     ? Effect.asVoid(Effect.forkScoped(Effect.forever(Effect.andThen(sleepUnref(Duration.toMillis(interval)), act))))
     : Effect.void
 
+const isByDefault = <A>(context: Context.Context<never>, reference: Context.Reference<A>): boolean =>
+  Context.get(context, reference) === Context.get(Context.empty(), reference)
+
+/** Whether readings and time are those of the process, not of a test. */
+const isReal = Effect.map(
+  Effect.context<never>(),
+  (context) => isByDefault(context, ProcReader) && isByDefault(context, Clock.Clock)
+)
+
 /** The monitor with its timers, until the scope ends. */
 const start = Effect.fnUntraced(function*(parts: Parts, probes: Probes.Probes, validFor: bigint | undefined) {
   // The sampler and the tracker need each other. No breakdown is taken before both exist.
   let sampler: Sampler.Sampler | undefined
   const tracker = yield* track(parts, Effect.suspend(() => sampler?.descriptorBreakdown ?? notSampled))
   const gate = yield* gateOf(parts, tracker, validFor)
+  const stalls = yield* Stalls.makeRecord
   sampler = yield* Sampler.make({
     probes,
     connections: () => parts.ledger.labels,
@@ -216,20 +231,14 @@ const start = Effect.fnUntraced(function*(parts: Parts, probes: Probes.Probes, v
     isUnderPressure: () => isAtLeast(tracker.level(), "Critical")
   })
   yield* every(parts.options.maintenanceInterval, Effect.suspend(() => tracker.cleanup.maintain()))
-  return makeMonitor(parts, tracker, gate, sampler)
+  const clock = yield* Effect.clockWith(Effect.succeed)
+  // A clock of a test is never late.
+  if (yield* isReal) yield* Stalls.watch(probes.reader, clock, stalls)
+  return makeMonitor(parts, tracker, { gate, stalls }, sampler)
 })
 
 const partsOf = (gauges: Probes.Gauges, ledger: Ledger.Ledger, options: Resolved) =>
   Effect.map(makeLeakLog(options.leakLogInterval), (leakLog): Parts => ({ gauges, ledger, options, leakLog }))
-
-const isByDefault = <A>(context: Context.Context<never>, reference: Context.Reference<A>): boolean =>
-  Context.get(context, reference) === Context.get(Context.empty(), reference)
-
-/** Whether readings and time are those of the process, not of a test. */
-const isReal = Effect.map(
-  Effect.context<never>(),
-  (context) => isByDefault(context, ProcReader) && isByDefault(context, Clock.Clock)
-)
 
 const make = Effect.fnUntraced(function*(options: Resolved) {
   const ledger = Ledger.make()
@@ -545,10 +554,11 @@ export const layerTest: Layer.Layer<ResourceMonitor | TestMonitor> = /*#__PURE__
     const parts = yield* partsOf(gauges, ledger, defaults)
     const tracker = yield* track(parts, sampler.descriptorBreakdown)
     const gate = yield* gateOf(parts, tracker)
-    const monitor = makeMonitor(parts, tracker, gate, sampler)
+    const stalls = yield* Stalls.makeRecord
+    const monitor = makeMonitor(parts, tracker, { gate, stalls }, sampler)
     yield* announced(monitor, false)
     return Context.make(ResourceMonitor, monitor).pipe(
-      Context.add(TestMonitor, handle(tracker, gate))
+      Context.add(TestMonitor, handle(tracker, gate, stalls))
     )
   })
 )

@@ -12,6 +12,7 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { Alert } from "./Alert.ts"
 import type { ReserveRequest, ResourceExhausted } from "./gate/Decision.ts"
+import type { EventLoopStalls, GateObserver, GateStats } from "./GateStats.ts"
 import type { Leak, LeakFacts } from "./Leak.ts"
 import type { HeldLease, SiteCount } from "./Ledger.ts"
 import type { CleanupResult, PressureCallback } from "./levels/Cleanup.ts"
@@ -265,6 +266,19 @@ export class ResourceMonitor extends Context.Service<ResourceMonitor, {
    * nothing was sent.
    */
   readonly shortage: (request: ShortageRequest) => Effect.Effect<ResourceExhausted | undefined>
+  /** How many requests wait at the gate now, how many it has admitted, and how many it has refused for lack of which resource. */
+  readonly gate: Effect.Effect<GateStats>
+  /**
+   * Adds an observer of the gate's decisions. Its functions are called in the step of the decision: they must be short, must not
+   * throw, and must not call the gate. The returned function removes the observer.
+   */
+  readonly observeGate: (observer: Partial<GateObserver>) => () => void
+  /**
+   * How often the event loop did not turn for more than a second since the monitor was made, because of synchronous work. It is checked
+   * four times a second. The first stall is logged as a warning, and the number of further ones at most once a minute. The time in
+   * which the process is suspended does not count. A stall that goes on is found at its end.
+   */
+  readonly eventLoop: Effect.Effect<EventLoopStalls>
   /** Records an open connection in the ledger until the scope closes. `track.unsafe` needs no scope. */
   readonly track: Track
   /**

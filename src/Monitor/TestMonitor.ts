@@ -5,6 +5,7 @@
  */
 import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { Alert } from "./Alert.ts"
 import type { Gate } from "./gate/Reservation.ts"
@@ -12,6 +13,7 @@ import * as Ledger from "./Ledger.ts"
 import type { LevelTracker } from "./levels/LevelTracker.ts"
 import { conservative, defaults } from "./Options.ts"
 import * as Reading from "./Reading.ts"
+import type { StallRecord } from "./readings/EventLoopStalls.ts"
 import { type Gauges, nearer } from "./readings/Probes.ts"
 import type { Sample } from "./readings/Sampler.ts"
 import type { Figures, Level } from "./Usage.ts"
@@ -70,6 +72,8 @@ export class TestMonitor extends Context.Service<TestMonitor, {
   readonly refused: Effect.Effect<number>
   /** Requests that wait for room now. */
   readonly waiting: Effect.Effect<number>
+  /** Records a stall of the event loop, whatever the event loop does. */
+  readonly stall: (duration: Duration.Input) => Effect.Effect<void>
 }>()("effect-sluice/Monitor/TestMonitor") {}
 
 const initial: TestReadings = {
@@ -134,7 +138,7 @@ export const make = (ledger: Ledger.Ledger, clock: Clock.Clock) => {
     used: readingOf(current[used], now),
     limit: readingOf(current[limit], now)
   })
-  const handle = ({ cleanup, hub, level, look, settle }: LevelTracker, gate: Gate) =>
+  const handle = ({ cleanup, hub, level, look, settle }: LevelTracker, gate: Gate, stalls: StallRecord) =>
     TestMonitor.of({
       set: (readings) =>
         Effect.sync(() => {
@@ -154,8 +158,9 @@ export const make = (ledger: Ledger.Ledger, clock: Clock.Clock) => {
       reserved: Effect.sync(() => Ledger.reserved(ledger)),
       tracked: Effect.sync(() => new Map(ledger.labels)),
       admitted: Effect.sync(() => ledger.admitted),
-      refused: Effect.sync(() => ledger.refused),
-      waiting: Effect.sync(gate.waiting)
+      refused: Effect.sync(() => Ledger.refused(ledger)),
+      waiting: Effect.sync(() => gate.stats().waiting),
+      stall: (duration) => stalls.record(Duration.toMillis(duration))
     })
   const gauges: Gauges = {
     descriptors: (now) => ({ ...gauge("descriptors", "descriptorLimit", now), own: 0, reserve: 0 }),

@@ -50,7 +50,8 @@ export const make = (room = Infinity): Gate => {
         () => Effect.sync(() => (gate.reserved -= count))
       )
     },
-    shortage: () => Effect.undefined
+    shortage: () => Effect.undefined,
+    observeGate: () => () => {}
   })
   return gate
 }

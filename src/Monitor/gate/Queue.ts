@@ -16,6 +16,7 @@ import type { OpeningSite } from "../Alert.ts"
 import * as Ledger from "../Ledger.ts"
 import { decide, isHopeless, isRetry, refusalBehindOthers, ResourceExhausted } from "./Decision.ts"
 import type { Capacity, Refusal, ReserveRequest } from "./Decision.ts"
+import type { GateObservers } from "./Observers.ts"
 
 /**
  * How many requests were admitted during a window of time, and during the window before.
@@ -90,6 +91,7 @@ export interface QueueOptions {
   readonly capacity: () => Capacity
   /** The places in the program that have most connections open. */
   readonly topSites: () => ReadonlyArray<OpeningSite>
+  readonly observers: GateObservers
   readonly clock: Clock.Clock
   /** Starts a fiber that outlives the caller. */
   readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
@@ -137,7 +139,7 @@ export class GateQueue {
 
   /** Grants a request now, or returns its refusal. */
   ask(request: ReserveRequest): Ledger.LedgerReservation | Refusal {
-    return this.#refusalOf(request) ?? new Ledger.LedgerReservation(this.#options.ledger, request.descriptors ?? 1)
+    return this.#refusalOf(request) ?? this.#admit(request, 0)
   }
 
   /** The error that would refuse a request now. Nothing is reserved or counted. */
@@ -186,14 +188,16 @@ export class GateQueue {
       if (ramp === undefined) return this.#alarm.at(nextWindow(now))
       if (decide(next.request, this.#options.capacity()) !== undefined) return this.#alarm.at(now + lookMillis)
       this.#ramp = ramp
-      next.reservation = new Ledger.LedgerReservation(this.#options.ledger, next.request.descriptors ?? 1)
+      next.reservation = this.#admit(next.request, now - next.since)
       this.#settle(next, Effect.succeed(next.reservation))
     }
   }
 
   /** Counts a refusal, and makes its error. */
   refuse(request: ReserveRequest, refusal: Refusal, queued: Queued = {}): ResourceExhausted {
-    this.#options.ledger.refused += 1
+    const { ledger, observers } = this.#options
+    ledger.refusals[refusal.resource] += 1
+    observers.refused?.(refusal.resource)
     return this.#errorOf(request, refusal, queued)
   }
 
@@ -202,6 +206,13 @@ export class GateQueue {
     this.#isClosed = true
     this.#refuseIf(() => true)
     this.#alarm.stop()
+  }
+
+  #admit(request: ReserveRequest, waited: number): Ledger.LedgerReservation {
+    const { ledger, observers } = this.#options
+    const reservation = new Ledger.LedgerReservation(ledger, request.descriptors ?? 1)
+    observers.admitted?.(waited)
+    return reservation
   }
 
   #refusalOf(request: ReserveRequest): Refusal | undefined {

@@ -12,12 +12,14 @@ import * as Scope from "effect/Scope"
 import { monotonicMillis } from "../../internal/MonotonicTime.ts"
 import { checkOptions } from "../../internal/Options.ts"
 import type { OpeningSite } from "../Alert.ts"
+import type { GateObserver, GateStats } from "../GateStats.ts"
 import * as Ledger from "../Ledger.ts"
 import { defaultHeadroom, type Resolved } from "../Options.ts"
 import { cachedFor, type DescriptorGauge, fewestHeld, type Readings, usageOf } from "../readings/Probes.ts"
 import type { Reserve, ReserveUnsafe, ShortageRequest } from "../Service.ts"
 import type { Gauge } from "../Usage.ts"
 import { type Capacity, type ReserveRequest, ResourceExhausted, shortageOf } from "./Decision.ts"
+import { GateObservers } from "./Observers.ts"
 import { GateQueue, lookMillis } from "./Queue.ts"
 
 /** How long a reading of the process stays valid, in nanoseconds: a fifth of a millisecond. */
@@ -161,10 +163,16 @@ const reserveWith = (queue: GateQueue) => (request: ReserveRequest) =>
   )
 
 /** Reserves in one step, without waiting. */
-const unsafeOf = (queue: GateQueue, { ledger, capacity }: Parts, cache: ReadingCache | undefined): ReserveUnsafe => ({
+const unsafeOf = (
+  queue: GateQueue,
+  { ledger, capacity, observers }: Parts & { readonly observers: GateObservers },
+  cache: ReadingCache | undefined
+): ReserveUnsafe => ({
   reserve: (request, now) => {
     if (queue.waiting === 0 && cache?.covers(request, now) === true) {
-      return new Ledger.LedgerReservation(ledger, request.descriptors ?? 1)
+      const reservation = new Ledger.LedgerReservation(ledger, request.descriptors ?? 1)
+      observers.admitted?.(0)
+      return reservation
     }
     maxWaitOf(request)
     const answer = queue.ask(request)
@@ -183,8 +191,8 @@ export interface Gate {
   readonly shortage: (request: ShortageRequest) => Effect.Effect<ResourceExhausted | undefined>
   /** Admits waiting requests for which there is room. Call it whenever there may be more room than before. */
   readonly look: () => void
-  /** How many requests wait now. */
-  readonly waiting: () => number
+  readonly stats: () => GateStats
+  readonly observe: (observer: Partial<GateObserver>) => () => void
 }
 
 /** What a gate is made from. */
@@ -214,10 +222,11 @@ export const make = (parts: Parts): Effect.Effect<Gate, never, Scope.Scope> =>
     const topSites = () => sites(monotonicMillis(clock))
     const cache = validFor === undefined ? undefined : new ReadingCache(ledger, validFor)
     const capacity = cachedCapacity(parts.capacity, cache, clock)
-    const queue = new GateQueue({ ledger, capacity, topSites, clock, fork })
+    const observers = new GateObservers()
+    const queue = new GateQueue({ ledger, capacity, topSites, observers, clock, fork })
     yield* Effect.addFinalizer(() => Effect.sync(() => queue.close()))
     return {
-      reserve: Object.assign(reserveWith(queue), { unsafe: unsafeOf(queue, parts, cache) }),
+      reserve: Object.assign(reserveWith(queue), { unsafe: unsafeOf(queue, { ...parts, observers }, cache) }),
       shortage: ({ cause, label }) =>
         Effect.sync(() => {
           const shortage = shortageOf(parts.capacity())
@@ -226,6 +235,7 @@ export const make = (parts: Parts): Effect.Effect<Gate, never, Scope.Scope> =>
           return new ResourceExhausted({ ...shortage, label, cause, retryAfter, topSites: topSites() })
         }),
       look: () => queue.look(),
-      waiting: () => queue.waiting
+      stats: () => ({ waiting: queue.waiting, admitted: ledger.admitted, refusals: { ...ledger.refusals } }),
+      observe: (observer) => observers.add(observer)
     }
   })
