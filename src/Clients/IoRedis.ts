@@ -24,11 +24,11 @@
  */
 import * as Effect from "effect/Effect"
 import type { Redis, RedisOptions } from "ioredis"
+import { loadPeer } from "../internal/Peer.ts"
 import * as Connector from "../Resource/Connector.ts"
 import type { Endpoint } from "../Resource/Endpoint.ts"
 import { follow, isUnchanged } from "./internal/ioredis/SentCommands.ts"
 import { evaluate, type Password } from "./internal/Password.ts"
-import { loadPeer } from "./internal/Peer.ts"
 
 /**
  * The `RedisOptions` of ioredis, without those that the pool decides: the address, the time limit, and the repetition of a connect.

@@ -32,10 +32,10 @@
  */
 import * as Effect from "effect/Effect"
 import type { Client, ClientConfig } from "pg"
+import { loadPeer } from "../internal/Peer.ts"
 import * as Connector from "../Resource/Connector.ts"
 import type { Endpoint } from "../Resource/Endpoint.ts"
 import { evaluate, type Password } from "./internal/Password.ts"
-import { loadPeer } from "./internal/Peer.ts"
 import { addressOf } from "./internal/PgAddress.ts"
 import { follow, isIdle } from "./internal/PgSession.ts"
 

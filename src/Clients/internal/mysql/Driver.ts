@@ -5,7 +5,7 @@
  */
 import type * as Effect from "effect/Effect"
 import type { Connection as DriverConnection } from "mysql2"
-import { loadPeer } from "../Peer.ts"
+import { loadPeer } from "../../../internal/Peer.ts"
 
 /** A connection of `mysql2`. */
 export type Connection = DriverConnection

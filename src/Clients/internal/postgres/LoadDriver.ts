@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import { loadPeer } from "../Peer.ts"
+import { loadPeer } from "../../../internal/Peer.ts"
 
 /** The modules that import the driver, loaded once. */
 export const loadDriver = loadPeer(

@@ -5,10 +5,10 @@
  */
 import * as Effect from "effect/Effect"
 import type { RedisClientOptions } from "redis"
+import { loadPeer } from "../../../internal/Peer.ts"
 import * as Connector from "../../../Resource/Connector.ts"
 import type { Endpoint } from "../../../Resource/Endpoint.ts"
 import { evaluate } from "../Password.ts"
-import { loadPeer } from "../Peer.ts"
 import { type Client, Session, sessionOf } from "./Session.ts"
 import type { Dial } from "./Settings.ts"
 

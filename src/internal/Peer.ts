@@ -1,12 +1,12 @@
 /**
- * Loads the package of a client, which is an optional peer.
+ * Loads a package that one entry point needs, and that is an optional peer.
  *
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import { TaggedError } from "../../internal/TaggedError.ts"
+import { TaggedError } from "./TaggedError.ts"
 
-/** The entry point of a client, the package that it needs, and the version to install. */
+/** An entry point, the package that it needs, and the version to install. */
 export interface Peer {
   readonly entry: string
   /** Not `name`, which would be the name of the error. */

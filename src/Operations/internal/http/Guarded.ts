@@ -1,0 +1,71 @@
+/**
+ * Puts the guard before an answer, and logs what it refuses.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import type * as HttpRouter from "effect/http/HttpRouter"
+import { HttpServerRequest, type ParsedSearchParams } from "effect/http/HttpServerRequest"
+import type { HttpServerResponse } from "effect/http/HttpServerResponse"
+import * as Option from "effect/Option"
+import { safeText } from "../../../internal/SafeText.ts"
+import { makeGuard } from "./Guard.ts"
+import * as Responses from "./Responses.ts"
+import type { RouteSettings } from "./Settings.ts"
+
+/** The answer to a request. */
+export type Answer = Effect.Effect<
+  HttpServerResponse,
+  never,
+  HttpServerRequest | ParsedSearchParams | HttpRouter.RouteContext
+>
+
+/** Puts the guard before an answer. */
+export type Guarded = (answer: Answer, needsToken: boolean) => Answer
+
+const mostLines = 10
+const minute = 60_000
+
+/**
+ * Logs one line for a refused request, and at most ten in a minute: a caller that tries many tokens must not fill the log. The next line
+ * says how many were left out.
+ */
+const makeRefusedLog = () => {
+  let since = -Infinity
+  let lines = 0
+  let omitted = 0
+  return (line: string): Effect.Effect<void> =>
+    Effect.clockWith((clock) => {
+      const now = clock.currentTimeMillisUnsafe()
+      if (Math.abs(now - since) >= minute) {
+        since = now
+        lines = 0
+      }
+      if (lines === mostLines) {
+        omitted++
+        return Effect.void
+      }
+      lines++
+      const more = omitted === 0 ? "" : `; ${omitted} more were refused since the last such line`
+      omitted = 0
+      return Effect.logWarning(line + more)
+    })
+}
+
+const addressOf = (request: HttpServerRequest): string => Option.getOrElse(request.remoteAddress, () => "unknown")
+
+/** The guard of these settings. What is logged while an answer is made has the address of the client. */
+export const makeGuarded = (settings: RouteSettings): Guarded => {
+  const guard = makeGuard(settings)
+  const log = makeRefusedLog()
+  return (answer, needsToken) =>
+    Effect.flatMap(HttpServerRequest, (request) => {
+      const { authorization, host, origin } = request.headers
+      const refusal = guard({ authorization, host, origin }, needsToken)
+      const address = addressOf(request)
+      if (refusal === undefined) return Effect.annotateLogs(answer, { "client.address": address })
+      const line = `refused ${request.method} ${safeText(request.originalUrl, 200)} from ${address}: ` +
+        `${refusal.message} (${refusal.status})`
+      return Effect.as(log(line), Responses.failed(refusal))
+    })
+}
