@@ -61,14 +61,15 @@ describe("the modules", () => {
     assert.sameMembers([...namesIn(tablesOf("README.md", "module"))], exported)
   })
 
-  /** Entry points that need a driver, or the code of tests. */
+  /** Entry points that need a driver or the code of tests, or that are for programs that serve HTTP. */
   const apart = [
     "Testing",
     "LambdaPreload",
+    "OperationsHttp",
     ...Fs.globSync("src/Clients/*.ts").map((path) => Path.basename(path, ".ts"))
   ]
 
-  it("are namespaces of the package, except Testing, LambdaPreload and the clients", () => {
+  it("are namespaces of the package, except Testing, LambdaPreload, OperationsHttp and the clients", () => {
     assert.sameMembers([...Object.keys(Barrel), ...apart], exported)
   })
 })
