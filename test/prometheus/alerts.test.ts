@@ -248,6 +248,24 @@ const run = (alert: string, { fires = [], series, until }: Case): string => {
   return status === 0 ? "" : output
 }
 
+/** The alert as promtool prints it, with its texts. */
+const renderedBy = (alert: string, { fires = [], series }: Case): string => {
+  using directory = temporaryDirectory()
+  const path = Path.join(directory.path, "test.json")
+  const test = {
+    rule_files: [rules],
+    evaluation_interval: "15s",
+    tests: [{
+      interval: "15s",
+      input_series: series,
+      alert_rule_test: [{ eval_time: `${fires[0]}m`, alertname: alert, exp_alerts: [] }]
+    }]
+  }
+  Fs.writeFileSync(path, JSON.stringify(test))
+  // It fails, because no alert is expected, and prints the one that fires.
+  return promtool(["test", "rules", path]).output
+}
+
 describeWithPrometheus()("the alerts", () => {
   it("are valid rules", () => {
     const { output, status } = promtool(["check", "rules", rules])
@@ -261,6 +279,16 @@ describeWithPrometheus()("the alerts", () => {
       assert.isTrue(all.some(({ fires }) => fires !== undefined), alert)
       assert.isTrue(all.some(({ fires }) => fires === undefined), alert)
     }
+  })
+
+  it.each(alerts)("$name says what is wrong, with the labels of its series", ({ name, severity }) => {
+    const [one] = cases[name]?.filter(({ fires }) => fires !== undefined) ?? []
+    const output = one === undefined ? "" : renderedBy(name, one)
+    assert.include(output, `severity="${severity}"`)
+    assert.include(output, `runbook.md#${name.toLowerCase()}`)
+    assert.match(output, /summary="(?:orders|10\.0\.0\.1:9464): /)
+    assert.include(output, "10.0.0.1:9464")
+    assert.notMatch(output, /no value|error expanding/)
   })
 
   for (const [alert, all] of Object.entries(cases)) {
