@@ -5,7 +5,7 @@
  */
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
-import { safeMessage } from "../internal/SafeText.ts"
+import { safeLabel, safeMessage, safeText } from "../internal/SafeText.ts"
 
 /**
  * The kind of resource that leaks: an open connection, a connection leased from a pool, or a descriptor that this library did
@@ -24,6 +24,8 @@ export type Leakable = "Connection" | "Lease" | "Descriptor"
  */
 export interface Origin {
   readonly kind: Leakable
+  /** The name of the pool, if it has one and the thing is a lease of it. */
+  readonly pool?: string | undefined
   /** The endpoint's text. */
   readonly label: string
   /** `function (file:line:column)` of the call that asked for it; `undefined` if it was not recorded. */
@@ -174,11 +176,36 @@ export type LeakFacts =
 
 const verdicts = { Held, Returned, Lost, LeftOpen }
 
+/** The same origin with texts that are safe to print, because a label, a site or the name of a span may be that of a peer. */
+const printable = <A extends Origin>(origin: A): A => ({
+  ...origin,
+  ...(origin.pool === undefined ? {} : { pool: safeLabel(origin.pool) }),
+  label: safeLabel(origin.label),
+  site: origin.site === undefined ? undefined : safeText(origin.site),
+  span: origin.span === undefined ? undefined : safeText(origin.span)
+})
+
 /**
- * The leak with these facts.
+ * The leak with these facts. Its texts have no secrets and no control characters.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const fromFacts = (facts: LeakFacts): Leak =>
-  facts._tag === "ForeignGrowth" ? new ForeignGrowth(facts) : new verdicts[facts._tag](facts)
+  facts._tag === "ForeignGrowth" ? new ForeignGrowth(facts) : new verdicts[facts._tag](printable(facts))
+
+const names = {
+  Held: "held",
+  Returned: "returned",
+  Lost: "lost",
+  LeftOpen: "left_open",
+  ForeignGrowth: "foreign_growth"
+} as const
+
+/**
+ * The name of a leak's verdict in metrics and in annotations of the log.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const verdictOf = ({ _tag }: Pick<Leak, "_tag">): typeof names[Leak["_tag"]] => names[_tag]

@@ -104,8 +104,8 @@ export interface Options {
    */
   readonly foreignGrowthWindow?: Duration.Input | undefined
   /**
-   * In each interval of this length, the first leak of each kind and place is logged, and the number of the others at the end:
-   * a duration of at least 0. With 0 each leak is logged; with `Infinity` the number is logged when the monitor ends.
+   * In each interval of this length, the log has at most one line for the leaks of each kind and call site, with their number: a duration
+   * of at least 0. With 0 each leak is logged; with `Infinity` there is one line, and another one when the monitor ends.
    *
    * @default 1 minute
    */

@@ -309,8 +309,9 @@ export class ResourceMonitor extends Context.Service<ResourceMonitor, {
    */
   readonly topSites: (count: number) => Effect.Effect<ReadonlyArray<SiteCount>>
   /**
-   * Reports a leak: keeps it, and sends it to `leaks`. In each `leakLogInterval`, the first leak of each kind and place is
-   * logged as a warning, and the number of the others is logged at the end.
+   * Reports a leak: keeps it, and sends it to `leaks`. The log has at most one line for each kind and call site in each
+   * `leakLogInterval`, with the number of leaks, that with the longest age, and annotations. It is a warning; the return of a reported
+   * lease is information. The first line comes a second after the first leak.
    */
   readonly reportLeak: (leak: LeakFacts) => Effect.Effect<void>
   /**

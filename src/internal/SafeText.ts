@@ -129,7 +129,10 @@ const rawLabelOf = (key: unknown): string => {
 }
 
 /** The text of a pool's key or of an endpoint in errors, logs, metrics and spans. */
-export const labelOf = (key: unknown): string => safeText(rawLabelOf(key), mostLabel)
+export const labelOf = (key: unknown): string => safeLabel(rawLabelOf(key))
+
+/** The text of an endpoint, or the name of a pool, that may come from code that has not passed {@link labelOf}. */
+export const safeLabel = (text: string): string => safeText(text, mostLabel)
 
 /** Redis commands whose arguments are secrets. */
 const secretCommand = /^(?:auth|hello|acl|config|migrate)$/i

@@ -487,6 +487,7 @@ describe("held too long", () => {
       )
       yield* Deferred.succeed(latch, undefined)
       yield* Fiber.join(holder)
+      yield* TestClock.adjust("1 second")
       yield* settle
       assert.lengthOf(lines, 2)
       assert.include(lines[1], "was returned after 1m")

@@ -17,8 +17,9 @@ import type { DescriptorBreakdown } from "../readings/Descriptors.ts"
 import { heldBeyondReserve, type Readings, usageOf } from "../readings/Probes.ts"
 import type { Failure } from "../readings/Procfs.ts"
 import { isAtLeast, type Level, type Usage } from "../Usage.ts"
-import { type AlertHub, type LeakLog, makeAlertHub } from "./Broadcast.ts"
+import { type AlertHub, makeAlertHub } from "./Broadcast.ts"
 import * as Cleanup from "./Cleanup.ts"
+import type { LeakLog } from "./LeakLog.ts"
 import * as Levels from "./Levels.ts"
 
 /**

@@ -243,9 +243,15 @@ const borrowerOf = <K, A>(lease: Lease<K, A>): string =>
   [spanOf(lease), lease.site?.text].filter((part) => part !== undefined).join(" ") || "a borrower without a span"
 
 /** A report to the monitor: a lease that is held for too long or is lost, or the return of a lease that was reported. */
-export const leakOf = <K, A>(lease: Lease<K, A>, what: "Held" | "Returned" | "Lost", millis: number): LeakFacts => ({
+export const leakOf = <K, A>(
+  lease: Lease<K, A>,
+  what: "Held" | "Returned" | "Lost",
+  millis: number,
+  pool: string | undefined
+): LeakFacts => ({
   _tag: what,
   kind: "Lease",
+  pool,
   label: lease.owner.label,
   site: lease.site?.text,
   span: spanOf(lease),

@@ -185,7 +185,7 @@ export const makeDriver = <K, A, E, R>(
     close: closerIn(context, settings),
     check,
     reset: reset && ((...args) => Effect.map(reset(...args), (failure) => failure === undefined)),
-    report: (lease, what, millis) => monitor.reportLeak(Diagnostics.leakOf(lease, what, millis)),
+    report: (lease, what, millis) => monitor.reportLeak(Diagnostics.leakOf(lease, what, millis, settings.name)),
     warnNested: Diagnostics.nestedOnce(fork)
   })
   const commandDied = (defect: unknown) => void fork(report("ConnectionPool: a command has died", Cause.die(defect)))

@@ -124,6 +124,7 @@ describe("leaks", () => {
       assert.deepStrictEqual(yield* monitor.recentLeaks(1), recent.slice(-1))
       const exit = yield* Effect.exit(monitor.recentLeaks(-1))
       assert.match(String(exit), /option count is -1/)
+      yield* TestClock.adjust("1 second")
       assert.lengthOf(lines, 121)
       assert.strictEqual(
         lines[0],

@@ -109,6 +109,7 @@ describe("leakThreshold", () => {
       const held = lines.slice(sofar)
       yield* Deferred.succeed(latch, undefined)
       assert.strictEqual(yield* Fiber.join(borrower), 2)
+      yield* TestClock.adjust("1 second")
       yield* settle
       assert.lengthOf(held, 1)
       assert.include(held[0], "has been held for 1s")
