@@ -9,7 +9,7 @@ import type { Counts, PoolErrorReason } from "./PoolError.ts"
 const noTotals = {
   /** Connections that were opened. */
   opened: 0,
-  /** Attempts to open a connection that failed. */
+  /** Attempts to open a connection that failed, and new connections that were lost or could not be made ready. */
   failedAttempts: 0,
   /** Leases of connections. */
   borrowed: 0,
@@ -31,12 +31,27 @@ const noTotals = {
   leasesLost: 0
 }
 
+/** The tags of the errors of borrows. */
+export type RefusalReason = PoolErrorReason["_tag"]
+
+const noRefusals: Readonly<Record<RefusalReason, number>> = {
+  AcquireTimeout: 0,
+  QueueFull: 0,
+  EndpointUnavailable: 0,
+  PoolClosed: 0,
+  PoolSuspended: 0,
+  NestedAcquire: 0,
+  LeaseExpired: 0,
+  ConnectFailed: 0
+}
+
 /** Totals under construction. */
 export interface Tally extends Record<keyof typeof noTotals, number> {
   readonly closedBy: Record<CloseReason, number>
+  readonly refusals: Record<RefusalReason, number>
 }
 
-export const emptyTally = (): Tally => ({ ...noTotals, closedBy: noneClosed() })
+export const emptyTally = (): Tally => ({ ...noTotals, closedBy: noneClosed(), refusals: { ...noRefusals } })
 
 /**
  * What has happened since the pool was made. Numbers only grow.
@@ -47,6 +62,8 @@ export const emptyTally = (): Tally => ({ ...noTotals, closedBy: noneClosed() })
 export interface Totals extends Readonly<typeof noTotals> {
   /** Connections that were closed, by the reason. Each closed connection has exactly one. */
   readonly closedBy: Readonly<Record<CloseReason, number>>
+  /** Borrows that have failed with a `PoolError` of this pool, by the tag of its reason. */
+  readonly refusals: Readonly<Record<RefusalReason, number>>
   /** Connections that were closed: the sum of `closedBy`. */
   readonly closed: number
   /** Connections that ended because they were idle or open for too long: `closedBy.idle` and `closedBy.lifetime`. */
@@ -61,6 +78,7 @@ export const totalsOf = (tally: Tally): Totals => {
   return {
     ...tally,
     closedBy,
+    refusals: { ...tally.refusals },
     closed: Object.values(closedBy).reduce((sum, count) => sum + count, 0),
     expired: closedBy.idle + closedBy.lifetime,
     died: closedBy.died_idle
@@ -116,9 +134,9 @@ export type Health = "Healthy" | "Degraded" | "Unavailable"
 export interface Observer {
   /** A connection is open. `millis`: since its dial was decided. */
   readonly opened: (millis: number) => void
-  /** A borrow has got its connection. `millis` is 0 if it did not have to wait. */
+  /** A borrower begins to use its connection. `millis` is its wait in the queue, and 0 if it did not have to wait. */
   readonly waited: (millis: number) => void
-  /** A borrower has returned its connection. */
+  /** A borrower has returned a connection that it has used. `millis`: since it got the connection. Not for standing leases. */
   readonly used: (millis: number) => void
   /** The time of a borrow is over. `label` is the endpoint's text. */
   readonly timedOut: (label: string) => void
@@ -126,12 +144,12 @@ export interface Observer {
   readonly leftBehind: (what: "connect" | "close") => void
   /** The health of this endpoint may have changed; without a label, that of any endpoint. */
   readonly judged: (label?: string) => void
-  /** An attempt to open a connection has failed. */
+  /** An attempt to open a connection has failed, or a new connection was lost or could not be made ready. */
   readonly failed: (label: string, cause: unknown) => void
   /** A connection begins to close. `millis`: since it was opened. */
   readonly closed: (reason: CloseReason, millis: number) => void
-  /** A borrow was refused or has failed without a connection: the tag of the reason of its `PoolError`. */
-  readonly refused: (reason: PoolErrorReason["_tag"]) => void
+  /** A borrow of the endpoint with this text has failed: the tag of the reason of its `PoolError`. */
+  readonly refused: (reason: RefusalReason, label: string) => void
 }
 
 const ignore = () => {}
@@ -157,7 +175,7 @@ const combined = (all: ReadonlyArray<Observer>): Observer => ({
   judged: (label) => all.forEach((one) => one.judged(label)),
   failed: (label, cause) => all.forEach((one) => one.failed(label, cause)),
   closed: (reason, millis) => all.forEach((one) => one.closed(reason, millis)),
-  refused: (reason) => all.forEach((one) => one.refused(reason))
+  refused: (reason, label) => all.forEach((one) => one.refused(reason, label))
 })
 
 /** The observers of a pool, combined into one. Without observers it is `undefined`, so that events cost nothing. */

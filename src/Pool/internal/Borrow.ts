@@ -180,6 +180,7 @@ const inSteps = <K, A, B, E, R>(
  * `LeaseExpired`. So the effect runs in a separate fiber, and that fiber is interrupted.
  */
 const untilExpired = <K, A, B, E, R>(
+  core: PoolCore<K, A>,
   lease: Lease<K, A>,
   effect: Effect.Effect<B, E, R>
 ): Effect.Effect<B, E | PoolError, R> =>
@@ -196,7 +197,7 @@ const untilExpired = <K, A, B, E, R>(
       }
       fiber.addObserver((exit) => {
         leaseFibers.remove(fiber.id)
-        resume(expired === undefined ? exit : expiredIn(exit, expired))
+        resume(expired === undefined || Exit.isSuccess(exit) ? exit : expiredIn(exit, core.refuse(expired)))
       })
       return Fiber.interrupt(fiber)
     })
@@ -206,8 +207,7 @@ const untilExpired = <K, A, B, E, R>(
  * The exit of a borrower whose lease has expired: `LeaseExpired`, with the other failures of its effect, such as those of its
  * finalizers and of statements on the closed connection.
  */
-const expiredIn = <B, E>(exit: Exit.Exit<B, E>, expired: PoolError): Exit.Exit<B, E | PoolError> => {
-  if (Exit.isSuccess(exit)) return exit
+const expiredIn = <B, E>(exit: Exit.Failure<B, E>, expired: PoolError): Exit.Exit<B, E | PoolError> => {
   const others = exit.cause.reasons.filter((reason) => !Cause.isInterruptReason(reason))
   return Exit.failCause(Cause.fromReasons<E | PoolError>([Cause.makeFailReason(expired), ...others]))
 }
@@ -225,10 +225,10 @@ export const use = <K, A, B, E, R>(
 ): Effect.Effect<B, E | PoolError, R> =>
   Effect.withFiber((fiber) => {
     const { core, limitsLeases } = pool
-    if (core.isOver) return Effect.fail(poolClosed(labelOf(key)))
+    if (core.isOver) return Effect.fail(core.refuse(poolClosed(labelOf(key))))
     const lease = leaseFor(pool, fiber, key, origin, isStanding)
     const onward: Onward<A, B, E | PoolError, R> = limitsLeases && !isStanding
-      ? (connection) => untilExpired(lease, f(connection))
+      ? (connection) => untilExpired(core, lease, f(connection))
       : f
     const connection = mayYield(fiber) ? undefined : core.promise(lease)
     // `isReusable` of the connector runs in `promise`, and may interrupt this fiber.
@@ -276,7 +276,7 @@ export const get = <K, A>(
   Effect.uninterruptibleMask((restore) =>
     Effect.withFiber((fiber) => {
       const { core } = pool
-      if (core.isOver) return Effect.fail(poolClosed(labelOf(key)))
+      if (core.isOver) return Effect.fail(core.refuse(poolClosed(labelOf(key))))
       const lease = leaseFor(pool, fiber, key, origin, isStanding)
       const end = (exit: Exit.Exit<unknown, unknown>) => Effect.sync(() => core.end(lease, exit))
       // The fiber outlives this effect, so it cannot show that the lease is lost. The finalizer can: nothing else ends the lease.

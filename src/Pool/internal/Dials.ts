@@ -71,7 +71,7 @@ export class Dials<K, A> {
     if (dials === undefined) this.#pending.set(endpoint, new Set([dial]))
     else dials.add(dial)
     this.#env.outbox.push({ _tag: "Dial", dial })
-    this.#env.observers.current?.judged(endpoint.label)
+    this.#parts.health.judged(endpoint)
   }
 
   /**
@@ -230,8 +230,21 @@ export class Dials<K, A> {
     const { owner, slot, trial } = connection
     connection.trial = "Over"
     if (trial === "Over" || trial === "Unready" || this.#hasLasted(connection) || slot.since < owner.failedAt) return
-    owner.lastFailure = new ConnectionDied({ key: owner.label })
-    this.failed(owner, owner.lastFailure)
+    this.unusable(owner, new ConnectionDied({ key: owner.label }))
+  }
+
+  /** A new connection cannot be used, which counts as a failed dial. */
+  unusable(endpoint: PoolEndpoint<K, A>, error: ConnectionDied | NotReady): PoolError | undefined {
+    this.#count(endpoint, error)
+    return this.failed(endpoint, error)
+  }
+
+  /** A dial has failed. */
+  #count(endpoint: PoolEndpoint<K, A>, failure: unknown): void {
+    this.#env.tally.failedAttempts++
+    endpoint.failedAttempts++
+    endpoint.lastFailure = failure
+    this.#env.observers.current?.failed(endpoint.label, failure)
   }
 
   /**
@@ -284,8 +297,10 @@ export class Dials<K, A> {
     const isNew = trial === "Unready" || isAlive && this.#isYoung(connection)
     if (!isNew || state === "Closing") return undefined
     connection.trial = "New"
-    const failure = owner.lastFailure = new NotReady({ key: owner.label, cause })
-    return this.#env.clock.now() < owner.dialAt ? undefined : this.failed(owner, failure)
+    const failure = new NotReady({ key: owner.label, cause })
+    if (this.#env.clock.now() >= owner.dialAt) return this.unusable(owner, failure)
+    owner.lastFailure = failure
+    return undefined
   }
 
   /**
@@ -307,7 +322,7 @@ export class Dials<K, A> {
     // A dial that succeeds after a failed dial ends an outage. Any other says nothing of the endpoint, which may accept and stay
     // silent.
     if (phase === "Down") this.#parts.health.succeeded(endpoint)
-    this.#env.observers.current?.judged(endpoint.label)
+    this.#parts.health.judged(endpoint)
   }
 
   /**
@@ -362,12 +377,11 @@ export class Dials<K, A> {
   lookForOther(dial: PendingDial<K, A>, failure: unknown): void {
     const { endpoint } = dial
     if (dial.isRedundant) return
-    this.#env.tally.failedAttempts++
+    this.#count(endpoint, failure)
     // One dial at a time from now on: a further one would fail for the same reason.
     endpoint.dialState = DialPolicy.isLocal(failure)
       ? DialPolicy.afterLocalFailure(endpoint.dialState)
       : DialPolicy.afterRedundant(endpoint.dialState)
-    endpoint.lastFailure = failure
     // The last dial under way is not redundant, so that its failure is reported.
     if (this.#underWay(endpoint) <= 1) return
     endpoint.redundant++

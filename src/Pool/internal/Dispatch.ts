@@ -118,6 +118,7 @@ export class Timeouts<K, A> {
   errorOf(lease: Lease<K, A>, position = 1, context = this.#context()): PoolError {
     const { dials, env, health } = this.#parts
     env.tally.timeouts++
+    lease.owner.timeouts++
     env.observers.current?.timedOut(lease.owner.label)
     const error = Diagnostics.acquireTimeout(lease, position, context)
     if (lease.owner.connecting === 0 || dials.isDialing(lease.owner)) health.timedOut(lease.owner, error)
@@ -181,7 +182,7 @@ export class LeaseCycle<K, A> {
   endLease(lease: Lease<K, A>, connection: PooledConnection<K, A>, now: number): void {
     this.#parts.leases.remove(lease)
     // The time of a standing lease is not use time, and would distort the metric.
-    if (!lease.isStanding) this.#env.observers.current?.used(now - lease.borrowedAt)
+    if (lease.isInUse && !lease.isStanding) this.#env.observers.current?.used(Math.max(now - lease.borrowedAt, 0))
     this.#parts.store.release(connection, lease)
   }
 
@@ -234,7 +235,6 @@ export class LeaseCycle<K, A> {
     this.#parts.waiting.leave(lease)
     this.lease(connection, lease, now)
     this.#parts.store.takeItem(connection)
-    this.#env.observers.current?.waited(now - lease.waitingSince)
     this.#parts.waiting.resume(lease)
   }
 }

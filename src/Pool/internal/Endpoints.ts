@@ -278,6 +278,7 @@ export class EndpointHealth<K, A> {
     const now = this.#env.clock.now()
     const retryAt = now + this.#delay(this.#env.random())
     endpoint.setbacks = afterSetback(endpoint.setbacks, evidence, { now, retryAt, error })
+    if (error !== undefined) endpoint.trouble = { cause: error, at: now }
     this.delayed(endpoint)
   }
 
@@ -289,7 +290,7 @@ export class EndpointHealth<K, A> {
     this.#changing.add(endpoint)
     const { dialAt } = endpoint
     this.#env.wakeAt(dialAt > this.#env.clock.now() ? dialAt : this.#retryAt(endpoint))
-    this.#judged(endpoint)
+    this.judged(endpoint)
   }
 
   /** The next moment at which the health of an endpoint changes by itself. */
@@ -307,13 +308,13 @@ export class EndpointHealth<K, A> {
   succeeded(endpoint: PoolEndpoint<K, A>): void {
     if (endpoint.setbacks === noSetbacks) return
     endpoint.setbacks = noSetbacks
-    this.#judged(endpoint)
+    this.judged(endpoint)
   }
 
   /** A borrower has joined or left the queue of an endpoint. The health of an endpoint with setbacks depends on its queue. */
   queueChanged(endpoint: PoolEndpoint<K, A>): void {
     const { dialState, setbacks } = endpoint
-    if (dialState.phase !== "Healthy" || setbacks !== noSetbacks) this.#judged(endpoint)
+    if (dialState.phase !== "Healthy" || setbacks !== noSetbacks) this.judged(endpoint)
   }
 
   /** A borrower has ended its use of a connection. */
@@ -351,8 +352,17 @@ export class EndpointHealth<K, A> {
   }
 
   /** The health of an endpoint may have changed. */
-  #judged({ label }: PoolEndpoint<K, A>): void {
-    this.#env.observers.current?.judged(label)
+  judged(endpoint: PoolEndpoint<K, A>): void {
+    this.noted(endpoint, this.#env.clock.now())
+    this.#env.observers.current?.judged(endpoint.label)
+  }
+
+  /** The health of an endpoint. It is noted since when the endpoint is not `Healthy`. */
+  noted(endpoint: PoolEndpoint<K, A>, now: number): Health {
+    const health = this.healthOf(endpoint, now)
+    if (health !== "Healthy") endpoint.impairedSince ??= now
+    else endpoint.impairedSince = endpoint.trouble = undefined
+    return health
   }
 
   /** The first delay of the policy, in milliseconds. */

@@ -7,6 +7,7 @@ import * as Duration from "effect/Duration"
 import type { InspectedEndpoint, InspectedHolder, Inspection } from "../PoolInspection.ts"
 import type { Health } from "../PoolStats.ts"
 import { countsOf, spanOf } from "./Diagnostics.ts"
+import { addressOf } from "./KeyAddress.ts"
 import type { Lease, PoolEndpoint } from "./PoolState.ts"
 
 /** What the core knows of an endpoint besides its record. */
@@ -27,15 +28,15 @@ const durationOf = (millis: number | undefined): Duration.Duration | undefined =
 
 const endpointOf = <K, A>(endpoint: PoolEndpoint<K, A>, health: Health, now: number): InspectedEndpoint => ({
   label: endpoint.label,
-  address: undefined,
+  address: addressOf(endpoint.key),
   health,
   counts: countsOf(endpoint),
-  failedAttempts: 0,
-  timeouts: 0,
-  impairedFor: undefined,
-  lastFailure: endpoint.lastFailure === undefined
+  failedAttempts: endpoint.failedAttempts,
+  timeouts: endpoint.timeouts,
+  impairedFor: durationOf(endpoint.impairedSince === undefined ? undefined : now - endpoint.impairedSince),
+  lastFailure: endpoint.trouble === undefined
     ? undefined
-    : { cause: endpoint.lastFailure, age: Duration.millis(Math.max(now - endpoint.failedAt, 0)) },
+    : { cause: endpoint.trouble.cause, age: Duration.millis(Math.max(Math.round(now - endpoint.trouble.at), 0)) },
   nextDialIn: endpoint.dialAt > now ? Duration.millis(endpoint.dialAt - now) : undefined,
   oldestWait: durationOf(oldestWaitOf(endpoint, now))
 })

@@ -72,6 +72,7 @@ export class PoolCore<K, A> {
       isOpen: () => this.#status === "Open",
       isOver: () => this.isOver,
       dispatch: () => this.#dispatcher.run(),
+      refused: (error: PoolError) => void this.refuse(error),
       wakeAt: (due: number) => this.#housekeeper.at(due)
     }
     this.#clock = clock
@@ -83,7 +84,7 @@ export class PoolCore<K, A> {
     const slots = this.#slots = new SlotRelease(env, endpoints, store)
     const health = this.#health = new EndpointHealth(env, store)
     const resumeQueue = new ResumeQueue<K, A>()
-    const waiting = this.#waiting = new WaitQueue(resumeQueue, (lease) => this.#hasLeft(lease))
+    const waiting = this.#waiting = new WaitQueue(resumeQueue, (lease) => this.#hasLeft(lease), env.refused)
     const dials = this.dials = new Dials({
       ...{ env, store, health, slots },
       arrived: (connection) => this.#arrive(connection),
@@ -159,6 +160,7 @@ export class PoolCore<K, A> {
    */
   wait(lease: Lease<K, A>): PoolError | undefined {
     const refusal = lease.turn === "Due" ? this.#turnWaits.add(lease) : this.#requeue(lease)
+    if (refusal !== undefined) this.refuse(refusal)
     this.settle()
     return refusal
   }
@@ -236,6 +238,8 @@ export class PoolCore<K, A> {
   /** A borrower begins to use its connection. */
   begun(lease: Lease<K, A>): void {
     lease.isInUse = true
+    const { borrowedAt, waitingSince } = lease
+    this.observers.current?.waited(waitingSince < 0 ? 0 : Math.max(borrowedAt - waitingSince, 0))
     // Avoids a clock read unless leases are watched.
     if (this.#leases.isWatching) this.#housekeeper.at(this.#leases.startUse(lease, this.#clock.now()))
   }
@@ -272,10 +276,18 @@ export class PoolCore<K, A> {
     // instead.
     const error = this.remaining(lease) > 0 ? this.dials.notReady(connection, isAlive, failure) : undefined
     if (!isAlive || connection.trial === "Over") this.#health.rejected(connection)
-    return error
+    return error === undefined ? undefined : this.refuse(error)
   }
 
-  readonly timeoutOf = (lease: Lease<K, A>) => this.#timeouts.errorOf(lease)
+  readonly timeoutOf = (lease: Lease<K, A>) => this.refuse(this.#timeouts.errorOf(lease))
+
+  /** Counts a borrow that fails with this error, and returns the error. */
+  refuse(error: PoolError): PoolError {
+    const { _tag, key } = error.reason
+    this.#env.tally.refusals[_tag]++
+    this.observers.current?.refused(_tag, key)
+    return error
+  }
 
   // ---- operating -----------------------------------------------------------------------------------------------------
 
@@ -286,7 +298,7 @@ export class PoolCore<K, A> {
   /** What an operator sees: at most this number of endpoints and of holders. */
   inspect(most: number): Inspection {
     const now = this.#clock.now()
-    const healthOf = (endpoint: PoolEndpoint<K, A>) => this.#health.healthOf(endpoint, now)
+    const healthOf = (endpoint: PoolEndpoint<K, A>) => this.#health.noted(endpoint, now)
     const { name } = this.#env.settings
     return inspectionOf({ name: name ?? "pool", endpoints: this.#endpoints.all(), now, healthOf }, most)
   }
@@ -458,7 +470,7 @@ export class PoolCore<K, A> {
     if (connection.fitness !== "Fit") {
       // The connection has died already. A server that closes new connections at once counts as down. The failure is counted before
       // the slot is free, so that the next dial is delayed.
-      this.dials.failed(owner, new ConnectionDied({ key: owner.label }))
+      this.dials.unusable(owner, new ConnectionDied({ key: owner.label }))
       return this.#store.retire(connection, "died_idle")
     }
     this.dials.arrived(connection, this.#status === "Open")

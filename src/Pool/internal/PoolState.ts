@@ -212,6 +212,14 @@ export class PoolEndpoint<K, A> {
   setbacks: Setbacks = noSetbacks
   /** What the last failed dial failed with. */
   lastFailure: unknown = undefined
+  /** How many dials have failed. Written by `Dials`. */
+  failedAttempts = 0
+  /** How many borrows have run out of time. */
+  timeouts = 0
+  /** When it has left `Healthy`, on the pool's age clock, if it is not. Written by `EndpointHealth`. */
+  impairedSince: number | undefined = undefined
+  /** The last failure since it was `Healthy`, and when that was, on the pool's age clock. Written by `EndpointHealth`. */
+  trouble: { readonly cause: unknown; readonly at: number } | undefined = undefined
   /** The dials that have failed in a row and were not reported to borrowers, if there are any. */
   series: Series | undefined = undefined
   /** When the last dial failed, on the pool's age clock. */
@@ -270,8 +278,8 @@ export class Lease<K, A> {
   readonly isStanding: boolean
   /** The deadline of the whole borrow on the monotonic clock. It is set once, when the borrow has to wait. */
   deadline = Infinity
-  /** When the borrow began to wait, on the pool's age clock. */
-  waitingSince = 0
+  /** When the borrow began to wait, on the pool's age clock, which begins at 0. -1: it has not waited. */
+  waitingSince = -1
   /** When the borrow got its connection, on the pool's age clock, which begins at 0. */
   borrowedAt = -1
   /** Since when the use is watched for its duration, in milliseconds of the monotonic clock. `Infinity`: it is not watched. */
@@ -575,6 +583,8 @@ export interface CoreEnvironment<K, A> extends Environment<K, A> {
   readonly isOver: () => boolean
   /** Serves the waiting borrowers. */
   readonly dispatch: () => void
+  /** A borrow fails with this error of the pool. */
+  readonly refused: (error: PoolError) => void
   /** Has the housekeeping run at this moment, on the pool's age clock. */
   readonly wakeAt: (due: number) => void
 }

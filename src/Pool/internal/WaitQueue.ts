@@ -14,11 +14,17 @@ export class WaitQueue<K, A> {
   readonly #turns = new Set<PoolEndpoint<K, A>>()
   readonly #resumeQueue: ResumeQueue<K, A>
   readonly #left: (lease: Lease<K, A>) => void
+  readonly #refused: (error: PoolError) => void
 
-  /** `left` is called when a borrow has left its queue, and is resumed. */
-  constructor(resumeQueue: ResumeQueue<K, A>, left: (lease: Lease<K, A>) => void) {
+  /** `left` is called when a borrow has left its queue, and is resumed. `refused` is called when it fails. */
+  constructor(
+    resumeQueue: ResumeQueue<K, A>,
+    left: (lease: Lease<K, A>) => void,
+    refused: (error: PoolError) => void
+  ) {
     this.#resumeQueue = resumeQueue
     this.#left = left
+    this.#refused = refused
   }
 
   get isEmpty(): boolean {
@@ -89,6 +95,7 @@ export class WaitQueue<K, A> {
 
   #refuse(lease: Lease<K, A>, error: PoolError): void {
     this.leave(lease)
+    this.#refused(error)
     this.resume(lease, error)
   }
 }

@@ -110,7 +110,15 @@ export const statsFault = (world: World): string | undefined => {
     if (expected !== found) return `open, connecting, closing, waiting: ${expected} in the world, ${found} in stats`
   }
   if (stats.total !== facts.total) return `${facts.total} slots in the world, ${stats.total} in stats`
-  return reasonFault(world, stats)
+  return reasonFault(world, stats) ?? refusalFault(world, stats)
+}
+
+/** Each borrow that fails is counted once. One that is interrupted before it has got its error is counted too. */
+const refusalFault = ({ refused, told }: World, { refusals }: Stats): string | undefined => {
+  const sum = Object.values(refusals).reduce((all, count) => all + count, 0)
+  return sum === told && sum >= refused
+    ? undefined
+    : `${refused} borrowers have got an error, ${told} for observers, ${sum} in stats`
 }
 
 /** Each connection that is closed has one reason, in `stats` and for observers. */

@@ -189,6 +189,9 @@ export class World {
   emptied = 0
   /** How many connections the core has said to be closing, by the reason. */
   readonly closedBy = noneClosed()
+  /** How many borrows the core has said to have failed, and how many borrowers have got an error. */
+  told = 0
+  refused = 0
   /** How many connections it has asked to be closed. */
   closes = 0
   /** What must not have happened. */
@@ -229,7 +232,7 @@ export class World {
       hasReset: false,
       obstacle: () => undefined
     })
-    this.core.observers.add({ closed: (reason) => void this.closedBy[reason]++ })
+    this.core.observers.add({ closed: (reason) => void this.closedBy[reason]++, refused: () => void this.told++ })
   }
 
   get endpoints(): ReadonlyArray<PoolEndpoint<string, number>> {
@@ -363,6 +366,7 @@ export class World {
 
   #refuse(borrower: Borrower, error: PoolError): void {
     borrower.outcome = error
+    this.refused++
     this.#leave(borrower, Exit.fail(error))
   }
 
