@@ -18,7 +18,7 @@ const hiddenFrame = (className: string, width: number, height: number) =>
     focusable: "false"
   })
 
-/** A part of a bar. Its number stands in the legend too, so that no reader depends on the color. */
+/** A part of a bar. The legend has its number too, so that no reader depends on the color. */
 export interface Part {
   readonly name: string
   readonly value: number

@@ -7,7 +7,9 @@ import { control, hasToken, Refused, setToken } from "./Session.ts"
 /** An action that waits for its confirmation. */
 export type Action =
   | { readonly kind: "evict"; readonly pool: string; readonly endpoint?: string }
-  | { readonly kind: "suspend" | "resume" | "drain"; readonly pool: string }
+  | { readonly kind: "suspend"; readonly pool: string }
+  | { readonly kind: "resume"; readonly pool: string }
+  | { readonly kind: "drain"; readonly pool: string }
   | { readonly kind: "end"; readonly pool: string; readonly lease: number; readonly holder: string }
 
 interface Wording {
