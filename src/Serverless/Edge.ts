@@ -8,6 +8,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import { loopTurns } from "../internal/LoopTurns.ts"
 import { aboveZero, checkOptions } from "../internal/Options.ts"
 import { report } from "../internal/UnhandledLog.ts"
 import { promiseOf } from "./internal/RequestPromise.ts"
@@ -81,8 +82,8 @@ export type Handler<in Request, in Env, out A> = (request: Request, env?: Env, c
  *
  * - If the body of the answer still reads from a connection when the effect ends, it is cut off. So read everything before the effect ends.
  * - Cloudflare allows 6 connections at once for a request: keep `maxTotal` at that or below.
- * - `TcpConnection` needs `node:net`, which Workers have with the flag `nodejs_compat`. This was not tested on such a platform; it follows
- *   the documentation.
+ * - `TcpConnection` needs `node:net`, which Workers have with the flag `nodejs_compat`. A worker built by wrangler was
+ *   tested in workerd, the runtime of Workers, and not on Cloudflare itself.
  *
  * **Example** (A worker)
  *
@@ -134,6 +135,7 @@ export const handler = <A, E, R, E2, Request extends EdgeRequest = EdgeRequest, 
   return (request, env, context = {}) => {
     // A platform without bindings passes no `env`, and then `handle` does not use it.
     const bound = env as Env
+    loopTurns.restart()
     const instance = new WarmInstance({
       layer: typeof layer === "function" ? layer(bound) : layer,
       between: "keep",

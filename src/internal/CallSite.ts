@@ -5,7 +5,7 @@
  */
 import * as Context from "effect/Context"
 import * as References from "effect/References"
-import { startTimer } from "./Timer.ts"
+import { keepAlive, startTimer } from "./Timer.ts"
 
 /** A place in the program. Its text is formatted on first read, because most call sites are never read. */
 export interface CallSite {
@@ -133,7 +133,7 @@ export class CallSites {
   /** The place that called `api`, or `undefined` if this call is not sampled. */
   callerOf(api: Function): CallSite | undefined {
     if (this.#left > 0) {
-      if (--this.#left === 0) startTimer(() => this.#refill(), quota.millis).unref()
+      if (--this.#left === 0) keepAlive(startTimer(() => this.#refill(), quota.millis), false)
       return callerOf(api)
     }
     if (++this.#skipped % sampled !== 0) return undefined

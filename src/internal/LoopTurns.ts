@@ -4,11 +4,13 @@
  * @since 0.1.0
  */
 
+import { inNextTurn } from "./Timer.ts"
+
 /**
  * Numbers turns of the event loop, so that two moments in the same turn can be recognized. Only turns that were noted are
  * counted, so the difference of two numbers has no meaning.
  */
-class LoopTurns {
+export class LoopTurns {
   /** The number of the noted turn during that turn, and a larger number after it. */
   last = 0
   #isCounting = false
@@ -17,12 +19,18 @@ class LoopTurns {
     this.#isCounting = false
   }
 
+  /**
+   * Forgets the noted turn. On a platform that ends the timers of a request with the request, the end of a noted turn may never come.
+   */
+  restart(): void {
+    this.#end()
+  }
+
   /** Notes the current turn. */
   note(): number {
     if (!this.#isCounting) {
       this.#isCounting = true
-      // oxlint-disable-next-line effecttsgo/global-timers
-      setImmediate(this.#end).unref()
+      inNextTurn(this.#end, false)
     }
     return this.last
   }

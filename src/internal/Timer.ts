@@ -21,8 +21,36 @@ const maxTimerMillis = 2 ** 31 - 1
  * The live clock's `sleep` keeps the process alive. So this is the one place that uses a timer of the platform directly. With
  * another clock, such as that of a test, that clock is used instead.
  */
-// oxlint-disable-next-line effecttsgo/global-timers
-export const startTimer = (ring: () => void, millis: number) => setTimeout(ring, Math.min(millis, maxTimerMillis))
+export const startTimer = (ring: () => void, millis: number): PlatformTimer =>
+  // oxlint-disable-next-line effecttsgo/global-timers
+  setTimeout(ring, Math.min(millis, maxTimerMillis))
+
+/** A timer as the platform returns it: an object on Node, a number on Cloudflare Workers, on Deno and in browsers. */
+export type PlatformTimer = ReturnType<typeof setTimeout> | number
+
+/** Whether a timer or an immediate keeps the process alive. One that is a number keeps nothing alive that could be changed. */
+export const keepAlive = (timer: { ref(): unknown; unref(): unknown } | number | undefined, isKept: boolean): void => {
+  if (typeof timer !== "object") return
+  if (isKept) timer.ref()
+  else timer.unref()
+}
+
+/**
+ * Calls `act` in the next turn of the event loop. The result cancels that. On a platform without immediates, a timer is used.
+ * `isKept`: whether this keeps the process alive.
+ */
+export const inNextTurn = (act: () => void, isKept = true): () => void => {
+  // oxlint-disable-next-line effecttsgo/global-timers
+  if (typeof setImmediate === "undefined") {
+    const timer = startTimer(act, 0)
+    keepAlive(timer, isKept)
+    return () => clearTimeout(timer)
+  }
+  // oxlint-disable-next-line effecttsgo/global-timers
+  const immediate = setImmediate(act)
+  if (!isKept) keepAlive(immediate, false)
+  return () => clearImmediate(immediate)
+}
 
 /** Sleeps at most this many whole milliseconds, on the Effect clock, without keeping the process alive. */
 export const sleepUnref = (millis: number): Effect.Effect<void> =>
@@ -31,7 +59,7 @@ export const sleepUnref = (millis: number): Effect.Effect<void> =>
     if (clock !== liveClock) return clock.sleep(Duration.millis(millis))
     return Effect.callback<void>((resume) => {
       const timer = startTimer(() => resume(Effect.void), millis)
-      timer.unref()
+      keepAlive(timer, false)
       return Effect.sync(() => clearTimeout(timer))
     })
   })
@@ -49,12 +77,10 @@ export const laterOn = (clock: Clock.Clock) => (act: () => void, millis: number)
  * the kernel.
  */
 export const afterTurn = (act: () => void): () => void => {
-  // oxlint-disable-next-line effecttsgo/global-timers
-  let turn = setImmediate(() => {
-    // oxlint-disable-next-line effecttsgo/global-timers
-    turn = setImmediate(act)
+  let cancel = inNextTurn(() => {
+    cancel = inNextTurn(act)
   })
-  return () => clearImmediate(turn)
+  return () => cancel()
 }
 
 /**
@@ -71,11 +97,9 @@ export const turned: Effect.Effect<void> = /*#__PURE__*/ Effect.withFiber((fiber
  * Waits for one turn of the event loop, in which pending events of the platform, such as the end of a connection, are
  * delivered.
  */
-export const loopTurn: Effect.Effect<void> = /*#__PURE__*/ Effect.callback<void>((resume) => {
-  // oxlint-disable-next-line effecttsgo/global-timers
-  const turn = setImmediate(() => resume(Effect.void))
-  return Effect.sync(() => clearImmediate(turn))
-})
+export const loopTurn: Effect.Effect<void> = /*#__PURE__*/ Effect.callback<void>((resume) =>
+  Effect.sync(inNextTurn(() => resume(Effect.void)))
+)
 
 /** What an alarm is made from. */
 export interface AlarmOptions {
@@ -97,7 +121,7 @@ export interface AlarmOptions {
 export class Alarm {
   readonly #options: AlarmOptions
   #due = Infinity
-  #timer: ReturnType<typeof startTimer> | undefined
+  #timer: PlatformTimer | undefined
   #callOff: (() => void) | undefined
   #fiber: Fiber.Fiber<void> | undefined
   #isHeld = false
@@ -120,8 +144,7 @@ export class Alarm {
   hold(isHeld: boolean): void {
     if (isHeld === this.#isHeld) return
     this.#isHeld = isHeld
-    if (isHeld) this.#timer?.ref()
-    else this.#timer?.unref()
+    keepAlive(this.#timer, isHeld)
   }
 
   /** Ends the alarm for good. */
@@ -136,7 +159,7 @@ export class Alarm {
       this.#timer = startTimer(() => {
         this.#callOff = afterTurn(() => this.#ring())
       }, millis)
-      if (!this.#isHeld) this.#timer.unref()
+      if (!this.#isHeld) keepAlive(this.#timer, false)
       return
     }
     const wait = millis > 0 ? clock.sleep(Duration.millis(millis)) : Effect.yieldNow

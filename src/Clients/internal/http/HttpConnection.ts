@@ -7,7 +7,7 @@ import type * as Undici from "@effect/platform-node/Undici"
 import type * as Effect from "effect/Effect"
 import type * as Net from "node:net"
 import { TaggedError } from "../../../internal/TaggedError.ts"
-import { startTimer } from "../../../internal/Timer.ts"
+import { keepAlive, type PlatformTimer, startTimer } from "../../../internal/Timer.ts"
 import type { RawSocket } from "../../../Resource/RawSocket.ts"
 
 /**
@@ -44,7 +44,7 @@ export class HttpConnection {
    * Ends the connection if no request comes. undici has such a timer from the first request on. A server that shuts down waits for
    * connections that have sent none.
    */
-  readonly #unusedTimer: ReturnType<typeof startTimer>
+  readonly #unusedTimer: PlatformTimer
 
   constructor(undici: typeof Undici, origin: string, socket: RawSocket, options: ClientOptions) {
     this.origin = origin
@@ -59,7 +59,7 @@ export class HttpConnection {
     // Without a reader the peer's end would not be noticed.
     socket.raw.on("readable", this.#look)
     this.#unusedTimer = startTimer(() => this.end(), options.keepAliveTimeout)
-    this.#unusedTimer.unref()
+    keepAlive(this.#unusedTimer, false)
   }
 
   /** Completes when the peer has ended the connection, or its socket is closed. */

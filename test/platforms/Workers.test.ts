@@ -1,0 +1,84 @@
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import * as Fs from "node:fs"
+import { createRequire } from "node:module"
+import * as Path from "node:path"
+import { eventually, make as makeServer } from "../support/TcpServer.ts"
+import * as Project from "./support/Project.ts"
+
+/** The part of a runtime that these tests use. */
+interface Runtime {
+  readonly dispatchFetch: (url: string) => Promise<Response>
+  readonly dispose: () => Promise<void>
+}
+
+const tools = Project.toolsOf("workers")
+
+let project: Project.Project
+
+/** A JSON-RPC server that doubles numbers. */
+const doubling = makeServer((socket) => {
+  let received = ""
+  socket.on("data", (data) => {
+    const lines = (received + data.toString()).split("\n")
+    received = lines.pop() ?? ""
+    for (const { id, params } of lines.map((line) => JSON.parse(line))) {
+      socket.write(`${JSON.stringify({ jsonrpc: "2.0", id, result: params.n * 2 })}\n`)
+    }
+  })
+})
+
+const bundle = (): string => {
+  const wrangler = Path.join(tools, ".bin/wrangler")
+  const env = { WRANGLER_SEND_METRICS: "false", CI: "true" }
+  Project.run(wrangler, ["deploy", "--dry-run", "--outdir", "out"], { cwd: project.path, env })
+  return Fs.readFileSync(Path.join(project.path, "out/worker.js"), "utf8")
+}
+
+/** The real runtime with the worker of the example, as its configuration says. */
+const start = (script: string, endpoint: string): Runtime => {
+  const { Miniflare } = createRequire(Path.join(tools, "wrangler/package.json"))("miniflare")
+  const configuration = Fs.readFileSync(Path.join(project.path, "wrangler.toml"), "utf8")
+  const compatibilityDate = /compatibility_date = "(.*)"/.exec(configuration)?.[1]
+  return new Miniflare({
+    modules: true,
+    script,
+    compatibilityDate,
+    compatibilityFlags: ["nodejs_compat"],
+    bindings: { AGENTS_ENDPOINT: endpoint }
+  })
+}
+
+describe.skipIf(!Project.hasTools("workers"))("the worker of the example, built by wrangler and run by workerd", () => {
+  beforeAll(() => {
+    project = Project.make(
+      {
+        "worker.ts": "examples/edge/worker.ts",
+        "wrangler.toml": "examples/edge/wrangler.toml",
+        "Agents.ts": "examples/agents/Agents.ts"
+      },
+      ["effect"],
+      (text) => text.replace("../agents/Agents.ts", "./Agents.ts")
+    )
+  })
+  afterAll(() => project.remove())
+
+  it.live("answers every request, and closes the connection of each gracefully", () =>
+    Effect.gen(function*() {
+      const server = yield* doubling
+      const script = bundle()
+      const runtime = yield* Effect.acquireRelease(
+        Effect.sync(() => start(script, `127.0.0.1:${server.endpoint.port}`)),
+        (runtime) => Effect.promise(() => runtime.dispose())
+      )
+      for (let n = 1; n <= 15; n++) {
+        const response = yield* Effect.promise(() => runtime.dispatchFetch(`http://localhost/?n=${n}`))
+        assert.deepStrictEqual([response.status, yield* Effect.promise(() => response.text())], [
+          200,
+          JSON.stringify({ doubled: n * 2 })
+        ])
+      }
+      yield* eventually(() => server.sockets.size === 0)
+      assert.deepInclude(server.account, { opened: 15, graceful: 15 })
+    }), 60_000)
+})
