@@ -30,7 +30,9 @@ export const Failure = Schema.Struct({
   endpoint: Schema.String,
   /** The code (`ECONNREFUSED`), the SQLSTATE or the tag of the error. */
   type: Schema.String,
-  message: Schema.String
+  message: Schema.String,
+  /** How many failures of this type the endpoint had. `at` and `message` are those of the last one. */
+  count: counter
 })
 
 /** An endpoint of a pool. */

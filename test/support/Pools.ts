@@ -12,7 +12,7 @@ export const test = <A, E>(effect: Effect.Effect<A, E, Scope.Scope | ResourceMon
   Effect.provide(Effect.onError(effect, () => Effect.forkDetach(timeGoesOn)), ResourceMonitor.layerUnlimited)
 
 /** The time of a test clock goes on for longer than a drain takes. */
-const timeGoesOn = Effect.clockWith((clock) =>
+export const timeGoesOn = Effect.clockWith((clock) =>
   "adjust" in clock ? Effect.repeat(Effect.andThen(settle, TestClock.adjust("1 second")), { times: 100 }) : Effect.void
 )
 

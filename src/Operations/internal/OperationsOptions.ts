@@ -37,9 +37,14 @@ export interface Options {
   readonly logs?: boolean | undefined
   /** The names of the pools without which the program is not ready. @default [] */
   readonly required?: ReadonlyArray<string> | undefined
+  /**
+   * A required pool is not ready when its first borrower has waited for so long, and no borrower has got a connection in that time; above
+   * 0. @default 1 second
+   */
+  readonly stalledAfter?: Duration.Input | undefined
 }
 
-/** The options with every default filled in. `interval` is in milliseconds. */
+/** The options with every default filled in. `interval` and `stalledAfter` are in milliseconds. */
 export interface Resolved {
   readonly scope: "process" | "context"
   readonly interval: number
@@ -47,6 +52,7 @@ export interface Resolved {
   readonly runtimeMetrics: boolean
   readonly logs: boolean
   readonly required: ReadonlyArray<string>
+  readonly stalledAfter: number
 }
 
 const check = checkOptions("Operations")
@@ -64,6 +70,7 @@ export const resolve = (options: Options): Effect.Effect<Resolved, InvalidOption
       metrics,
       runtimeMetrics,
       logs,
-      required
+      required,
+      stalledAfter: check.millis("stalledAfter", options.stalledAfter ?? "1 second", aboveZero)
     }
   })
