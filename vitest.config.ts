@@ -11,7 +11,7 @@ const apart = [
   "test/Monitor/readings/{Descriptors,Children}.test.ts",
   "test/Testing/internal/DescriptorDiff.test.ts",
   // The long tests: signals, limits and exits of real processes.
-  "test/{Cli,examples,package,platforms,prometheus}/**/*.test.ts",
+  "test/{Cli,examples,package,platforms,prometheus,browser}/**/*.test.ts",
   "test/Clients/hazard/*.test.ts",
   `test/hazard/!(${countedHazards}).test.ts`
 ]

@@ -1,18 +1,33 @@
 /**
- * The status page.
+ * The status page: one document with its style and its script.
  *
  * @since 0.1.0
  */
+import { markup } from "./Markup.ts"
+import { script } from "./Script.ts"
+import { styles } from "./Styles.ts"
 
 /**
  * The HTML of the status page.
  *
- * Its scripts and styles carry the nonce. It requests `pools.json` relative to its own address, with the token of the operator in
- * `Authorization: Bearer` if there is one: the answer is 401 if the token is wrong or missing, and 403 if none is configured. Control
- * endpoints are `POST pools/NAME/suspend` and the like, also relative.
+ * Its script and its style carry the nonce, and it has no inline style and no inline handler, so that a content policy can refuse all
+ * others. It requests `pools.json` relative to its own address, and control endpoints such as `POST pools/NAME/suspend`. It has no data
+ * of the program: what the program answers becomes text, never markup.
  */
 export const pageHtml = (nonce: string): string =>
-  `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Operations</title>` +
-  `<link rel="icon" href="data:,"></head><body><pre id="snapshot"></pre><script nonce="${nonce}">` +
-  `setInterval(async () => { document.getElementById("snapshot").textContent = await (await fetch("pools.json")).text() }, 1000)` +
-  `</script></body></html>\n`
+  `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="robots" content="noindex">
+<title>sluice</title>
+<link rel="icon" href="data:,">
+<style nonce="${nonce}">${styles}</style>
+</head>
+<body data-state="connecting">
+${markup}
+<script nonce="${nonce}" type="module">${script}</script>
+</body>
+</html>
+`
