@@ -177,7 +177,8 @@ export const down = (at: number): Snapshot => {
     at: at - 400,
     endpoint: "db-2.internal:5432",
     type: "ECONNREFUSED",
-    message: "db-2.internal:5432 refused the connection (connect ECONNREFUSED 10.0.3.17:5432)"
+    message: "db-2.internal:5432 refused the connection (connect ECONNREFUSED 10.0.3.17:5432)",
+    count: 14
   }
   return snapshot(at, [
     orders({
@@ -319,7 +320,7 @@ const markup =
 export const hostile = (at: number): Snapshot => {
   const long = `${markup}${"W".repeat(1000 - markup.length)}`
   const rightToLeft = `\u202Egnp.exe ${markup}`
-  const failure = { at: at - 900, endpoint: long, type: markup, message: long }
+  const failure = { at: at - 900, endpoint: long, type: markup, message: long, count: 1 }
   return snapshot(at, [
     pool(`${markup}${"n".repeat(200 - markup.length)}`, [
       endpoint(long, {
@@ -346,7 +347,13 @@ export const hostile = (at: number): Snapshot => {
 
 /** Twenty pools, one of them with ten thousand endpoints that are all down. */
 export const many = (at: number): Snapshot => {
-  const failure = { at, endpoint: "shard-0.internal:5432", type: "ETIMEDOUT", message: "no answer within 10 s" }
+  const failure = {
+    at,
+    endpoint: "shard-0.internal:5432",
+    type: "ETIMEDOUT",
+    message: "no answer within 10 s",
+    count: 3
+  }
   const shards = pool(
     "shards",
     Array.from({ length: 20 }, (_, index) =>

@@ -113,10 +113,11 @@ const failureTable = () =>
   table<Failure>({
     caption: "Failures of endpoints, the last first",
     className: "compact",
-    keyOf: ({ at, endpoint, pool, type }) => `${at} ${type} ${endpoint} ${pool}`,
+    keyOf: ({ endpoint, message, pool, type }) => `${type} ${endpoint} ${pool} ${message}`,
     columns: [
       { title: "Time", className: "number", cell: plain(({ at, now }) => time(at, now)) },
       { title: "Pool, endpoint", cell: pairView(({ endpoint, pool }) => [pool, endpoint]) },
+      { title: "Times", className: "number", cell: plain(({ count: times }) => `${count(times)} ×`) },
       { title: "Error", className: "strong", cell: outside(({ type }) => type) },
       { title: "Message", cell: outside(({ message }) => message) }
     ]
