@@ -52,6 +52,12 @@ const makeRefusedLog = () => {
     })
 }
 
+/** The host and the path of the URL of a request, which may be absolute. A request of the Fetch API has its host there alone. */
+const partsOf = (url: string): readonly [host: string | undefined, path: string] => {
+  const [, host, path] = /^(?:https?:\/\/([^/?#]+))?(.*)$/is.exec(url) ?? []
+  return [host, path ?? url]
+}
+
 const addressOf = (request: HttpServerRequest): string => Option.getOrElse(request.remoteAddress, () => "unknown")
 
 /** The guard of these settings. What is logged while an answer is made has the address of the client. */
@@ -60,12 +66,14 @@ export const makeGuarded = (settings: RouteSettings): Guarded => {
   const log = makeRefusedLog()
   return (answer, needsToken) =>
     Effect.flatMap(HttpServerRequest, (request) => {
-      const { authorization, host, origin } = request.headers
+      const [ownHost, path] = partsOf(request.originalUrl)
+      const { authorization, host = ownHost, origin } = request.headers
       const refusal = guard({ authorization, host, origin }, needsToken)
       const address = addressOf(request)
       if (refusal === undefined) return Effect.annotateLogs(answer, { "client.address": address })
-      const line = `refused ${request.method} ${safeText(request.originalUrl, 200)} from ${address}: ` +
-        `${refusal.message} (${refusal.status})`
+      const line = `refused ${request.method} ${
+        safeText(path, 200)
+      } from ${address}: ${refusal.message} (${refusal.status})`
       return Effect.as(log(line), Responses.failed(refusal))
     })
 }

@@ -104,16 +104,17 @@ const nameOf = (metric: Snapshot, kind: Kind, unit: string): string => {
   return /^\d/.test(name) ? `_${name}` : name
 }
 
+// Most texts are names of pools and states. The search for secrets in other ones takes a hundred times as long.
+const safe = (text: string): string => /^[\w.-]{0,200}$/.test(text) ? text : safeText(text)
+
 const labelName = (name: string): string => {
-  const clean = name.replace(/[^a-zA-Z0-9]+/g, "_")
+  const clean = safe(name).replace(/[^a-zA-Z0-9]+/g, "_")
   return /^\d/.test(clean) ? `key_${clean}` : clean
 }
 
 const escaped = (text: string): string => text.replaceAll("\\", "\\\\").replaceAll("\n", "\\n")
 
-// Most values are the names of pools and states. The search for secrets in other ones takes a hundred times as long.
-const labelValue = (value: string): string =>
-  /^[\w.-]{0,200}$/.test(value) ? value : escaped(safeText(value)).replaceAll("\"", "\\\"")
+const labelValue = (value: string): string => escaped(safe(value)).replaceAll("\"", "\\\"")
 
 /** The labels of a series: sorted, without the unit, which is in the name. Values of attributes with the same label are joined. */
 const labelsOf = (attributes: Attributes, more: Attributes = {}): ReadonlyMap<string, string> => {

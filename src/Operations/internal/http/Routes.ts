@@ -48,6 +48,12 @@ export const addMetrics = (router: HttpRouter.HttpRouter, settings: RouteSetting
   return under(router, settings).add("GET", "/metrics", quiet(guarded(answer, settings.protect === "all")))
 }
 
+/** The page. It requests its JSON relative to its own address, which therefore has to end with a slash. */
+const page: Answer = Effect.map(HttpServerRequest, ({ originalUrl }) => {
+  const [path = ""] = originalUrl.split(/[?#]/)
+  return path.endsWith("/") ? Responses.page(pageHtml) : Responses.withSlash(path)
+})
+
 /** Adds the page, its `/pools.json`, and the control endpoints. */
 export const addPage = Effect.fnUntraced(
   function*(
@@ -57,23 +63,12 @@ export const addPage = Effect.fnUntraced(
     guarded: Guarded
   ) {
     const own = under(router, settings)
-    const answer = guarded(Effect.sync(() => Responses.page(pageHtml)), false)
-    if (settings.prefix === undefined) yield* own.add("GET", "/", quiet(answer))
-    else {
-      // The page requests its JSON relative to its own address, which therefore has to end with a slash.
-      yield* router.add("GET", settings.prefix, quiet(guarded(redirected, false)))
-      yield* router.add("GET", `${settings.prefix}/`, quiet(answer))
-    }
+    yield* own.add("GET", "/", quiet(guarded(page, false)))
     const snapshot = Effect.map(operations.snapshot(settings.required), (snapshot) => Responses.json(snapshot))
     yield* own.add("GET", "/pools.json", quiet(guarded(snapshot, settings.protect !== "control")))
     yield* addControl(own, operations, guarded)
   }
 )
-
-const redirected: Answer = Effect.map(HttpServerRequest, (request) => {
-  const [path = ""] = request.originalUrl.split("?")
-  return Responses.withSlash(path)
-})
 
 /** Adds all routes. */
 export const addAll = Effect.fnUntraced(
