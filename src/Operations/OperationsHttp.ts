@@ -91,7 +91,7 @@ export const routes = (options: RouteOptions = {}): Layer.Layer<never, never, Ne
  *
  * **Details**
  *
- * Neither borrows a connection or opens one. The reasons for 503 are in the body, for anybody who can reach the route.
+ * Neither borrows a connection or opens one. The reasons for 503 are in the body, and every client that reaches the route can read them.
  *
  * @see {@link routes}
  * @category layers
