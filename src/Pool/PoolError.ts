@@ -333,9 +333,13 @@ export type PoolErrorReason =
  * @category errors
  * @since 0.1.0
  */
-export class PoolError extends TaggedError("PoolError")<{ readonly reason: PoolErrorReason }> {
+export class PoolError extends TaggedError("PoolError")<{
+  readonly reason: PoolErrorReason
+  /** The name of the pool, if the program has given it one. The message begins with it. */
+  readonly pool?: string | undefined
+}> {
   override get message(): string {
-    return this.reason.message
+    return this.pool === undefined ? this.reason.message : safeMessage(`${this.pool}: ${this.reason.message}`)
   }
   get isRetryable(): boolean {
     return this.reason.isRetryable

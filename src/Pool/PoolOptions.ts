@@ -41,8 +41,10 @@ export interface Options<K, A, E, R> {
   /** Opens connections, and reports when they die. */
   readonly connector: Connector<K, A, E, R>
   /**
-   * The name of the pool in metrics, spans, warnings and its registry: 1 to 200 characters, none of them a control character.
-   * @default none, or the key of its `Service`
+   * The name of the pool in metrics, spans, log lines and errors: 1 to 200 characters, none of them a control character. If another
+   * live pool of the process has the name already, it ends with `-2`, `-3` and so on. Errors and the texts of log lines have only
+   * names that were given.
+   * @default the key of its `Service`, or `host:port` of its only `endpoint`, or `pool`
    */
   readonly name?: string | undefined
   /** The only endpoint of a `Service`. The members of such a service take no key. @default none */
@@ -193,7 +195,9 @@ export type Recall = "Draining" | "Expired" | "Died" | "Evicted"
 
 /** The options with every default filled in and every duration in milliseconds. */
 export interface Settings {
-  readonly name: string | undefined
+  readonly name: string
+  /** Whether the program has given the name, by the option or by the key of a `Service`. */
+  readonly isNamed: boolean
   /** The caps may be changed while the pool runs. */
   maxPerEndpoint: number
   maxTotal: number
@@ -281,11 +285,15 @@ export const resizedCaps = (given: GivenCaps, now: Caps): Caps => {
 }
 
 /** Checks a name: line breaks in it could forge lines of a log. */
-const nameOf = (check: Check, name: string | undefined): string | undefined => {
+const nameOf = (check: Check, name: string | undefined): Pick<Settings, "name" | "isNamed"> => {
   const isValid = name === undefined || /^[^\p{Cc}\p{Zl}\p{Zp}]{1,200}$/u.test(name)
   check.require(isValid, "name", name, "have 1 to 200 characters, none of them a control character")
-  return name
+  return { name: name ?? "pool", isNamed: name !== undefined }
 }
+
+/** How the texts of log lines name a pool. */
+export const titleOf = ({ isNamed, name }: Pick<Settings, "name" | "isNamed">): string =>
+  isNamed ? `ConnectionPool ${name}` : "ConnectionPool"
 
 const fractionOf = (check: Check, value: number): number => {
   check.require(value >= 0 && value <= 1, "lifetimeJitter", value, "be a number from 0 to 1")
@@ -353,7 +361,7 @@ export const settingsOf = (options: GivenOptions): Settings => {
   const canCheck = keepalive === Infinity || options.connector.check !== undefined
   check.require(canCheck, "keepalive", options.keepalive, needsCheck)
   return {
-    name: nameOf(check, options.name),
+    ...nameOf(check, options.name),
     ...caps,
     minPerEndpoint: minimumOf(check, options.minPerEndpoint ?? 0, caps.maxPerEndpoint),
     concurrency: check.whole("concurrency", options.concurrency ?? 1, { min: 1, infinite: true }),

@@ -11,7 +11,6 @@ import * as Metric from "effect/Metric"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { InvalidOption } from "../internal/InvalidOption.ts"
 import { checkOptions } from "../internal/Options.ts"
 import { sleepUnref } from "../internal/Timer.ts"
 import { stats } from "./ConnectionPool.ts"
@@ -81,7 +80,7 @@ const metricsOf = (name: string) => {
  * **Details**
  *
  * `wait_time` has only the borrows that had to wait. A pool that is not recorded has no overhead. It throws `InvalidOption` on an
- * invalid `interval`, and if neither these options nor the pool have a name.
+ * invalid `interval`.
  *
  * **Example** (Counting the uses of a connection)
  *
@@ -118,7 +117,7 @@ export const record: {
   <K, A>(pool: ConnectionPool<K, A>, options?: Options): Effect.Effect<void, never, Scope.Scope>
   (options?: Options): <K, A>(pool: ConnectionPool<K, A>) => Effect.Effect<void, never, Scope.Scope>
 } = /*#__PURE__*/ dual((args) => isPool(args[0]), <K, A>(pool: ConnectionPool<K, A>, options: Options = {}) => {
-  const metrics = metricsOf(nameOf(pool, options))
+  const metrics = metricsOf(options.name ?? pool[TypeId].name)
   const interval = intervalOf(options.interval)
   const { core } = pool[TypeId]
   const write = ({ active, idle, maxTotal, minPerEndpoint, waiting }: Gauged) =>
@@ -156,13 +155,6 @@ export const record: {
     )
   })
 })
-
-/** The name for the metrics. It is required, because it distinguishes the pools of a program. */
-const nameOf = <K, A>(pool: ConnectionPool<K, A>, { name = pool[TypeId].name }: Options): string => {
-  if (name !== undefined) return name
-  const rule = "be given, because the pool has no name"
-  throw new InvalidOption({ module: "PoolTelemetry", option: "name", value: undefined, rule })
-}
 
 /** The values of the gauges. */
 type Gauged = Pick<Stats, "active" | "idle" | "maxTotal" | "minPerEndpoint" | "waiting">

@@ -2,7 +2,20 @@
  * A pool as a service: its members with and without keys, where its options come from, and its name.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Config, ConfigProvider, Context, Deferred, Effect, Exit, Fiber, Layer, Option, Tracer } from "effect"
+import {
+  Cause,
+  Config,
+  ConfigProvider,
+  Context,
+  Deferred,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  Metric,
+  Option,
+  Tracer
+} from "effect"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
 import * as Connector from "effect-sluice/Connector"
 import * as PoolTelemetry from "effect-sluice/PoolTelemetry"
@@ -304,13 +317,10 @@ describe("the name of a pool", () => {
         [["ConnectionPool.acquire", "orders", "db"], ["ConnectionPool.connect", "orders", "db"]]
       )
       yield* pool.pipe(PoolTelemetry.record())
-      const unnamed = yield* ConnectionPool.make({ connector })
-      const error = yield* invalidOption(Effect.suspend(() => PoolTelemetry.record(unnamed)))
-      assert.include(
-        error.message,
-        "PoolTelemetry: option name is undefined, but it must be given, because the pool has no name"
-      )
-    })).pipe(Effect.provideService(Tracer.Tracer, tracer))
+      yield* pool.pipe(PoolTelemetry.record({ name: "other" }))
+      const names = (yield* Metric.snapshot).map(({ attributes }) => attributes?.["db.client.connection.pool.name"])
+      assert.deepStrictEqual([...new Set(names)], ["orders", "other"])
+    })).pipe(Effect.provideService(Metric.MetricRegistry, new Map()), Effect.provideService(Tracer.Tracer, tracer))
   })
 })
 

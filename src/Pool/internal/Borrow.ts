@@ -17,7 +17,7 @@ import { labelOf } from "../../internal/SafeText.ts"
 import { timeoutOrElse } from "../../internal/Timeout.ts"
 import type { PoolError } from "../PoolError.ts"
 import type { Recall, Site } from "../PoolOptions.ts"
-import { poolClosed, spanAttributes } from "./Diagnostics.ts"
+import { annotateFailure, spanAttributes } from "./Diagnostics.ts"
 import { isInterrupted, mayYield } from "./EndpointPool.ts"
 import type { Hook, HookFailure } from "./HealthChecks.ts"
 import { inPlaceOf, leaseFibers } from "./Leases.ts"
@@ -27,7 +27,8 @@ import { Lease, type PooledConnection, type Probe } from "./PoolState.ts"
 /** A pool as a borrower sees it. */
 export interface PoolAccess<K, A> {
   readonly core: PoolCore<K, A>
-  readonly name: string | undefined
+  /** The name of the pool, which no other live pool has. */
+  readonly name: string
   /** Checks whether a connection that was idle for long still works. */
   readonly check: Probe<A> | undefined
   /** Makes a connection ready, each time before it is leased. */
@@ -84,8 +85,8 @@ const wait = <K, A, B, E, R>(
   onward: Effect.Effect<B, E, R>
 ): Effect.Effect<B, E | PoolError, R> => {
   if (lease.turn === "Due" || !isTraced(lease.context)) return waitThen(pool, lease, onward)
-  const span = Effect.withSpan(waitThen(pool, lease, Effect.void), "ConnectionPool.acquire", {
-    attributes: spanAttributes(pool.name, lease.owner.label),
+  const span = Effect.withSpan(annotateFailure(waitThen(pool, lease, Effect.void)), "ConnectionPool.acquire", {
+    attributes: spanAttributes(pool, lease.owner),
     // The stack has no line of the program here, and capturing it takes longer than the borrow.
     captureStackTrace: false
   })
@@ -225,7 +226,7 @@ export const use = <K, A, B, E, R>(
 ): Effect.Effect<B, E | PoolError, R> =>
   Effect.withFiber((fiber) => {
     const { core, limitsLeases } = pool
-    if (core.isOver) return Effect.fail(core.refuse(poolClosed(labelOf(key))))
+    if (core.isOver) return Effect.fail(core.refuseClosed(labelOf(key)))
     const lease = leaseFor(pool, fiber, key, origin, isStanding)
     const onward: Onward<A, B, E | PoolError, R> = limitsLeases && !isStanding
       ? (connection) => untilExpired(core, lease, f(connection))
@@ -276,7 +277,7 @@ export const get = <K, A>(
   Effect.uninterruptibleMask((restore) =>
     Effect.withFiber((fiber) => {
       const { core } = pool
-      if (core.isOver) return Effect.fail(core.refuse(poolClosed(labelOf(key))))
+      if (core.isOver) return Effect.fail(core.refuseClosed(labelOf(key)))
       const lease = leaseFor(pool, fiber, key, origin, isStanding)
       const end = (exit: Exit.Exit<unknown, unknown>) => Effect.sync(() => core.end(lease, exit))
       // The fiber outlives this effect, so it cannot show that the lease is lost. The finalizer can: nothing else ends the lease.

@@ -22,39 +22,45 @@ const grace = Duration.millis(500)
 export const patienceOf = (closeTimeout: Duration.Duration): Duration.Duration => Duration.sum(closeTimeout, grace)
 
 /** Reports a defect of a connector's function that no borrower can receive. */
-export const reportDefects = (what: string) => <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.tapCauseIf(
-    effect,
-    (cause) => Cause.hasDies(cause),
-    (cause) => report(`ConnectionPool: ${what} of a connector died`, cause)
-  )
+export const reportDefects =
+  (title: string, what: string) => <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.tapCauseIf(
+      effect,
+      (cause) => Cause.hasDies(cause),
+      (cause) => report(`${title}: ${what} of a connector died`, cause)
+    )
 
-const reportFailure = (label: string) => (cause: Cause.Cause<unknown>): Effect.Effect<void> =>
-  report(`ConnectionPool: closing a connection to ${label} has failed`, cause)
-
-const reportHung = (label: string, patience: Duration.Duration): Effect.Effect<void> =>
-  report(
-    `ConnectionPool: closing a connection to ${label} has not ended within ${Duration.format(patience)}. ` +
-      "It is left behind: its slot is free again, but its socket may still be open, which the monitor's ledger counts until the " +
-      "connector's finalizer ends."
-  )
-
-interface CloseOptions extends CloseTimeoutSource, Pick<CloseEvents, "leftBehind"> {
+/** What reports name. */
+interface Named {
+  /** The text of the pool. */
+  readonly title: string
   /** The endpoint's text. */
   readonly label: string
 }
 
+const reportFailure = ({ label, title }: Named) => (cause: Cause.Cause<unknown>): Effect.Effect<void> =>
+  report(`${title}: closing a connection to ${label} has failed`, cause)
+
+const reportHung = ({ label, title }: Named, patience: Duration.Duration): Effect.Effect<void> =>
+  report(
+    `${title}: closing a connection to ${label} has not ended within ${Duration.format(patience)}. ` +
+      "It is left behind: its slot is free again, but its socket may still be open, which the monitor's ledger counts until the " +
+      "connector's finalizer ends."
+  )
+
+interface CloseOptions extends CloseTimeoutSource, Named, Pick<CloseEvents, "leftBehind"> {}
+
 /** Waits for a fiber that closes a connection. A fiber that does not end in time is reported and counts as left behind. */
 const awaitClosed = (
   closing: Fiber.Fiber<unknown>,
-  { closeTimeout, label, leftBehind }: CloseOptions
+  { leftBehind, ...options }: CloseOptions
 ): Effect.Effect<boolean> => {
-  const patience = patienceOf(closeTimeout)
+  const patience = patienceOf(options.closeTimeout)
   return Effect.flatMap(awaitWithin(closing, patience), (exit) => {
     if (exit !== undefined) return Effect.succeed(true)
     const ended = leftBehind()
     closing.addObserver(ended)
-    return Effect.as(reportHung(label, patience), false)
+    return Effect.as(reportHung(options, patience), false)
   })
 }
 
@@ -67,7 +73,7 @@ export const closeWithin = <R>(
   options: CloseOptions
 ): Effect.Effect<void, never, R> => {
   const closing = close.pipe(
-    Effect.tapCause(reportFailure(options.label)),
+    Effect.tapCause(reportFailure(options)),
     Effect.provideService(CloseTimeout, options)
   )
   return Effect.flatMap(
@@ -84,19 +90,24 @@ export type Closer = <K, A>(connection: PooledConnection<K, A>, events: CloseEve
  * closed or the finalizer was left behind. A finalizer that was left behind keeps its entry in the ledger. Its slot and its permit
  * of the budget are freed, because they would be lost for ever.
  */
-export const closerIn = (context: Context.Context<never>, settings: CloseTimeoutSource): Closer => {
+export const closerIn = (
+  context: Context.Context<never>,
+  title: string,
+  settings: CloseTimeoutSource
+): Closer => {
   const fork = Effect.runForkWith(context)
   const forkClosing = Effect.runForkWith(Context.add(context, CloseTimeout, settings))
   return ({ owner, slot: { item: { scope }, ledgerEntry } }, { freed, leftBehind }) => {
+    const named = { title, label: owner.label }
     const closeAll = ledgerEntry.during(Effect.suspend(() => Scope.close(scope, Exit.void))).pipe(
       Effect.ensuring(ledgerEntry.close),
       Effect.ensuring(Effect.sync(freed)),
-      Effect.catchCause(reportFailure(owner.label))
+      Effect.catchCause(reportFailure(named))
     )
     const closing = forkClosing(closeAll, { uninterruptible: true })
     // Most finalizers only end a socket, and have ended by now.
     if (closing.pollUnsafe() !== undefined) return closing
-    const isClosed = awaitClosed(closing, { closeTimeout: settings.closeTimeout, label: owner.label, leftBehind })
+    const isClosed = awaitClosed(closing, { ...named, closeTimeout: settings.closeTimeout, leftBehind })
     return fork(
       Effect.flatMap(isClosed, (ended) => ended ? Effect.void : Effect.andThen(Effect.sync(freed), ledgerEntry.close))
     )

@@ -3,8 +3,10 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { errorTypeOf } from "../../internal/ErrorType.ts"
 import { spanNameIn } from "../../internal/OpenTracker.ts"
 import type { LeakFacts } from "../../Monitor/Leak.ts"
 import type { HeldLease } from "../../Monitor/Ledger.ts"
@@ -14,6 +16,8 @@ import * as Failure from "../../Retry/Failure.ts"
 import * as PoolError from "../PoolError.ts"
 import type { Settings } from "../PoolOptions.ts"
 import { type Stats, type Tally, totalsOf } from "../PoolStats.ts"
+import { failureIn } from "./DialPolicy.ts"
+import { addressOf } from "./KeyAddress.ts"
 import {
   type HeldSlots,
   type Lease,
@@ -64,11 +68,29 @@ export const statsOf = <K, A>(
   }
 }
 
-/** The attributes of a span of a pool and an endpoint. For a pool without a name, the endpoint's text is the name. */
-export const spanAttributes = (name: string | undefined, label: string): Record<string, string> => ({
-  "db.client.connection.pool.name": name ?? label,
-  "sluice.pool.endpoint": label
-})
+/** The attributes of a span of a pool and an endpoint. */
+export const spanAttributes = <K, A>(
+  { name }: Pick<Settings, "name">,
+  { key, label }: PoolEndpoint<K, A>
+): Record<string, string | number> => {
+  const address = addressOf(key)
+  return {
+    "db.client.connection.pool.name": name,
+    "sluice.pool.endpoint": label,
+    ...(address && { "server.address": address.host, "server.port": address.port })
+  }
+}
+
+/** Adds `error.type` to the span in which an effect fails. */
+export const annotateFailure = <B, E, R>(effect: Effect.Effect<B, E, R>): Effect.Effect<B, E, R> =>
+  Effect.tapCause(effect, (cause) =>
+    Cause.hasInterruptsOnly(cause)
+      ? Effect.void
+      : Effect.annotateCurrentSpan("error.type", errorTypeIn(Cause.squash(cause))))
+
+/** The cause of a pool's own error says less of a borrow than the tag of the error. */
+const errorTypeIn = (error: unknown): string =>
+  error instanceof PoolError.PoolError ? error.reason._tag : errorTypeOf(failureIn(error))
 
 export const spanOf = <K, A>(lease: Lease<K, A>): string | undefined => spanNameIn(lease.context)
 
@@ -147,7 +169,10 @@ export const timeoutContextOf = <K, A>(
   }
 }
 
-const failedWith = (reason: PoolError.PoolErrorReason): PoolError.PoolError => new PoolError.PoolError({ reason })
+type Named = Pick<Settings, "name" | "isNamed">
+
+const failedWith = (reason: PoolError.PoolErrorReason, { isNamed, name }: Named): PoolError.PoolError =>
+  new PoolError.PoolError(isNamed ? { reason, pool: name } : { reason })
 
 export const acquireTimeout = <K, A>(
   lease: Lease<K, A>,
@@ -166,18 +191,25 @@ export const acquireTimeout = <K, A>(
       pool: context.pool,
       holders: context.holders(stalled === "TotalCap" ? undefined : owner),
       cause: stalled === "Gate" ? context.obstacle(owner.label) : owner.lastFailure
-    })
+    }),
+    context.settings
   )
 }
 
-export const queueFull = <K, A>(endpoint: PoolEndpoint<K, A>, { maxWaiters }: Settings): PoolError.PoolError =>
-  failedWith(new PoolError.QueueFull({ key: endpoint.label, maxWaiters, endpoint: countsOf(endpoint) }))
+export const queueFull = <K, A>(endpoint: PoolEndpoint<K, A>, settings: Settings): PoolError.PoolError => {
+  const { maxWaiters } = settings
+  return failedWith(
+    new PoolError.QueueFull({ key: endpoint.label, maxWaiters, endpoint: countsOf(endpoint) }),
+    settings
+  )
+}
 
 /** `retryAfter` is in milliseconds. */
 export const endpointUnavailable = <K, A>(
   endpoint: PoolEndpoint<K, A>,
   now: number,
-  retryAfter: number
+  retryAfter: number,
+  pool: Named
 ): PoolError.PoolError => {
   const { last, failures, since } = endpoint.setbacks
   const cause = last ?? endpoint.lastFailure
@@ -190,41 +222,45 @@ export const endpointUnavailable = <K, A>(
       endpoint: countsOf(endpoint),
       isRetryable: cause === undefined || Failure.classify(cause).class !== "Fatal",
       cause
-    })
+    }),
+    pool
   )
 }
 
-export const poolClosed = (label: string): PoolError.PoolError => failedWith(new PoolError.PoolClosed({ key: label }))
+export const poolClosed = (label: string, pool: Named): PoolError.PoolError =>
+  failedWith(new PoolError.PoolClosed({ key: label }), pool)
 
-export const connectFailed = <K, A>(endpoint: PoolEndpoint<K, A>, cause: unknown): PoolError.PoolError =>
-  failedWith(new PoolError.ConnectFailed({ key: endpoint.label, cause }))
+export const connectFailed = <K, A>({ label }: PoolEndpoint<K, A>, cause: unknown, pool: Named): PoolError.PoolError =>
+  failedWith(new PoolError.ConnectFailed({ key: label, cause }), pool)
 
-export const poolSuspended = <K, A>(endpoint: PoolEndpoint<K, A>): PoolError.PoolError =>
-  failedWith(new PoolError.PoolSuspended({ key: endpoint.label }))
+export const poolSuspended = <K, A>({ label }: PoolEndpoint<K, A>, pool: Named): PoolError.PoolError =>
+  failedWith(new PoolError.PoolSuspended({ key: label }), pool)
 
 export const nestedAcquire = <K, A>(
   endpoint: PoolEndpoint<K, A>,
   held: HeldSlots,
-  { maxPerEndpoint, maxTotal }: Settings
+  settings: Settings
 ): PoolError.PoolError =>
   failedWith(
     new PoolError.NestedAcquire({
       key: endpoint.label,
       heldOfEndpoint: held.ofEndpoint,
       heldOfPool: held.ofPool,
-      maxPerEndpoint,
-      maxTotal
-    })
+      maxPerEndpoint: settings.maxPerEndpoint,
+      maxTotal: settings.maxTotal
+    }),
+    settings
   )
 
-export const leaseExpired = <K, A>(lease: Lease<K, A>, { maxLease }: Settings): PoolError.PoolError =>
+export const leaseExpired = <K, A>(lease: Lease<K, A>, settings: Settings): PoolError.PoolError =>
   failedWith(
     new PoolError.LeaseExpired({
       key: lease.owner.label,
-      maxLease: Duration.millis(maxLease),
+      maxLease: Duration.millis(settings.maxLease),
       span: spanOf(lease),
       site: lease.site?.text
-    })
+    }),
+    settings
   )
 
 /** The error of a borrow that may not wait, if so. */
@@ -234,8 +270,8 @@ export const refusal = <K, A>(
   mostWaiting: number,
   settings: Settings
 ): PoolError.PoolError | undefined => {
-  if (status === "Draining" || status === "Closed") return poolClosed(endpoint.label)
-  if (status === "Refusing") return poolSuspended(endpoint)
+  if (status === "Draining" || status === "Closed") return poolClosed(endpoint.label, settings)
+  if (status === "Refusing") return poolSuspended(endpoint, settings)
   return endpoint.queue.size >= mostWaiting ? queueFull(endpoint, settings) : undefined
 }
 
@@ -261,14 +297,14 @@ export const leakOf = <K, A>(
 /**
  * Warns of a nested borrow that may wait for itself, once for each place in the program. All borrows of unknown places share one.
  */
-export const nestedOnce = (fork: (effect: Effect.Effect<void>) => unknown) => {
+export const nestedOnce = (fork: (effect: Effect.Effect<void>) => unknown, title: string) => {
   const warned = new Set<string | undefined>()
   return <K, A>(lease: Lease<K, A>): void => {
     const place = lease.site?.text ?? spanOf(lease)
     if (warned.has(place)) return
     warned.add(place)
     fork(Effect.logWarning(
-      `ConnectionPool: ${
+      `${title}: ${
         borrowerOf(lease)
       } holds a connection and waits for another, to ${lease.owner.label}. If all borrowers ` +
         "do that, all of them wait until their deadlines. Pass the connection on instead of borrowing again, or raise the caps"
@@ -278,10 +314,10 @@ export const nestedOnce = (fork: (effect: Effect.Effect<void>) => unknown) => {
 
 type Counted = "connections" | "descriptors"
 
-/** The name and the cap of a pool, for a warning. */
+/** The title and the cap of a pool, for a warning. */
 export interface NamedPool {
-  /** Called only if there is a warning. */
-  readonly name: () => string
+  /** How a log line names the pool. Called only if there is a warning. */
+  readonly title: () => string
   readonly maxTotal: number
 }
 
@@ -296,16 +332,14 @@ const shortfall = (maxTotal: number, resource: Counted, usage: Usage, headroom: 
 }
 
 /** The warning for a pool whose cap is above what the gate admits, or `undefined`. */
-const warningOf = ({ maxTotal, name }: NamedPool, usage: Usage, headroom: number): string | undefined => {
+const warningOf = ({ maxTotal, title }: NamedPool, usage: Usage, headroom: number): string | undefined => {
   const limits = [
     ...shortfall(maxTotal, "connections", usage, 0),
     ...shortfall(maxTotal, "descriptors", usage, headroom)
   ]
   return limits.length === 0
     ? undefined
-    : `${["ConnectionPool", name()].join(" ").trim()}: maxTotal is ${maxTotal}, but ResourceMonitor admits at most ${
-      limits.join(" and ")
-    }: ` +
+    : `${title()}: maxTotal is ${maxTotal}, but ResourceMonitor admits at most ${limits.join(" and ")}: ` +
       "the pool cannot open as many connections as it may"
 }
 

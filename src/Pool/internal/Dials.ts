@@ -349,7 +349,7 @@ export class Dials<K, A> {
     else this.#parts.health.failed(endpoint, "Failure", DialPolicy.failureIn(error))
     const refusal = decision._tag === "Again"
       ? this.#parts.health.refusalOf(endpoint)
-      : Diagnostics.connectFailed(endpoint, decision.error)
+      : Diagnostics.connectFailed(endpoint, decision.error, settings)
     if (refusal === undefined) return undefined
     endpoint.series = undefined
     this.#parts.refuse(endpoint, refusal)

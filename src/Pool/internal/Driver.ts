@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
+import * as References from "effect/References"
 import * as Scheduler from "effect/Scheduler"
 import { AgeClock } from "../../internal/AgeClock.ts"
 import { timeoutOrElse } from "../../internal/Timeout.ts"
@@ -20,7 +21,7 @@ import { laterOn } from "../../internal/Timer.ts"
 import { report } from "../../internal/UnhandledLog.ts"
 import { ResourceMonitor } from "../../Monitor/Service.ts"
 import type { Connector } from "../../Resource/Connector.ts"
-import type { Options, Settings } from "../PoolOptions.ts"
+import { type Options, type Settings, titleOf } from "../PoolOptions.ts"
 import type { RegisteredPool } from "../PoolRegistry.ts"
 import type { PoolAccess } from "./Borrow.ts"
 import { type Closer, closerIn, reportDefects } from "./CloseConnection.ts"
@@ -54,6 +55,7 @@ export interface Driver<in out K, in out A> extends PoolAccess<K, A> {
  */
 const watchOf = <K, A, E, R>(
   { closed }: Connector<K, A, E, R>,
+  title: string,
   fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
 ): ((connection: A) => Fiber.Fiber<void>) | undefined => {
   if (closed === undefined) return undefined
@@ -62,26 +64,26 @@ const watchOf = <K, A, E, R>(
     Effect.suspend(() => {
       if (isReported) return Effect.never
       isReported = true
-      return Effect.andThen(report(closedHasFailed, cause), Effect.never)
+      return Effect.andThen(report(title + closedHasFailed, cause), Effect.never)
     })
   const isFailure = (cause: Cause.Cause<never>) => !Cause.hasInterruptsOnly(cause)
   return (connection) => fork(Effect.catchCauseIf(Effect.suspend(() => closed(connection)), isFailure, failed))
 }
 
-const closedHasFailed =
-  "ConnectionPool: closed of a connector has failed, so that the death of a connection is not noticed any " +
+const closedHasFailed = ": closed of a connector has failed, so that the death of a connection is not noticed any " +
   "more: only checks and its use find it. This is reported once for a pool"
 
 /** The connector's `isReusable`. If it throws, the state of the connection is unknown, so the connection is not leased again. */
 const reusableOf = <K, A, E, R>(
   { isReusable }: Connector<K, A, E, R>,
+  title: string,
   fork: (effect: Effect.Effect<unknown>) => unknown
 ): Connector<K, A>["isReusable"] =>
   isReusable && ((connection, exit) => {
     try {
       return isReusable(connection, exit)
     } catch (defect) {
-      fork(Effect.exit(reportDefects("isReusable")(Effect.die(defect))))
+      fork(Effect.exit(reportDefects(title, "isReusable")(Effect.die(defect))))
       return false
     }
   })
@@ -154,12 +156,21 @@ export class CommandRunner<K, A> {
   }
 }
 
+/** Adds the name of a pool to the log lines of its fibers. */
+const annotated = <R>(context: Context.Context<R>, { name }: Settings): Context.Context<R> =>
+  Context.add(context, References.CurrentLogAnnotations, {
+    ...Context.get(context, References.CurrentLogAnnotations),
+    "db.client.connection.pool.name": name
+  })
+
 /** Makes a pool: its core, and the functions that run the core's commands in the context of the pool. */
 export const makeDriver = <K, A, E, R>(
   options: Options<K, A, E, R>,
   settings: Settings,
-  context: Context.Context<R | ResourceMonitor>
+  given: Context.Context<R | ResourceMonitor>
 ): Driver<K, A> => {
+  const context = annotated(given, settings)
+  const title = titleOf(settings)
   const random = Context.get(context, Random.Random)
   const monitor = Context.get(context, ResourceMonitor)
   const { connector, hooks } = options
@@ -168,11 +179,16 @@ export const makeDriver = <K, A, E, R>(
   const forkOpening = Effect.runForkWith(openingContext(context, settings))
   const dispatcher = Context.get(context, Scheduler.Scheduler).makeDispatcher()
   const clock = new AgeClock(Context.get(context, Clock.Clock))
-  const hooking = { connectTimeout: settings.connectTimeout, context, reports: new HookReports(() => clock.now()) }
+  const hooking = {
+    connectTimeout: settings.connectTimeout,
+    context,
+    title,
+    reports: new HookReports(title, () => clock.now())
+  }
   const check = probeOf("check", connector.check, hooking)
   const reset = hookOf("afterReturn", hooks?.afterReturn, hooking)
   const slotHolders = new SlotHolders<K, A>()
-  const watch = watchOf(connector, fork)
+  const watch = watchOf(connector, title, fork)
   const runner = new CommandRunner<K, A>({
     slotHolders,
     fork,
@@ -182,13 +198,13 @@ export const makeDriver = <K, A, E, R>(
         dials: core.dials,
         afterOpen: hooks?.afterOpen
       })),
-    close: closerIn(context, settings),
+    close: closerIn(context, title, settings),
     check,
     reset: reset && ((...args) => Effect.map(reset(...args), (failure) => failure === undefined)),
     report: (lease, what, millis) => monitor.reportLeak(Diagnostics.leakOf(lease, what, millis, settings.name)),
-    warnNested: Diagnostics.nestedOnce(fork)
+    warnNested: Diagnostics.nestedOnce(fork, title)
   })
-  const commandDied = (defect: unknown) => void fork(report("ConnectionPool: a command has died", Cause.die(defect)))
+  const commandDied = (defect: unknown) => void fork(report(`${title}: a command has died`, Cause.die(defect)))
   const outbox = new Outbox<K, A>((command) => runner.run(command, core), commandDied)
   const core = new PoolCore<K, A>({
     settings,
@@ -201,7 +217,7 @@ export const makeDriver = <K, A, E, R>(
     makePool: (pool) => new EndpointPool(pool),
     outbox,
     noticesDeath: watch !== undefined,
-    isReusable: reusableOf(connector, fork),
+    isReusable: reusableOf(connector, title, fork),
     hasCheck: check !== undefined,
     makesReady: hooks?.beforeLend !== undefined,
     hasReset: reset !== undefined,
@@ -216,15 +232,20 @@ export const makeDriver = <K, A, E, R>(
     limitsLeases: settings.maxLease < Infinity,
     drain,
     only: options.endpoint === undefined ? undefined : { endpoint: options.endpoint },
-    registered: {
-      ...{ core, clock, settings, drain },
-      name: settings.name ?? "pool",
-      hasCheck: check !== undefined,
-      evictEndpoint: (label) => core.evictEndpoint(label),
-      endLease: (id) => core.endLease(id)
-    }
+    registered: registeredAs(core, { clock, settings, drain, hasCheck: check !== undefined })
   }
 }
+
+const registeredAs = <K, A>(
+  core: PoolCore<K, A>,
+  parts: Pick<RegisteredPool, "clock" | "settings" | "drain" | "hasCheck">
+): RegisteredPool => ({
+  ...parts,
+  core,
+  name: parts.settings.name,
+  evictEndpoint: (label) => core.evictEndpoint(label),
+  endLease: (id) => core.endLease(id)
+})
 
 /**
  * Makes the drain of a pool. It may be called several times, also concurrently. After its own deadline, each call closes the

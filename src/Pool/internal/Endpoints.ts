@@ -348,7 +348,7 @@ export class EndpointHealth<K, A> {
     const now = this.#env.clock.now()
     if (this.healthOf(endpoint, now) !== "Unavailable") return undefined
     const left = this.#retryAt(endpoint) - now
-    return Diagnostics.endpointUnavailable(endpoint, now, left > 0 ? left : this.#delay(1))
+    return Diagnostics.endpointUnavailable(endpoint, now, left > 0 ? left : this.#delay(1), this.#env.settings)
   }
 
   /** The health of an endpoint may have changed. */

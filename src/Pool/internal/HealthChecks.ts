@@ -76,11 +76,13 @@ const mostRemembered = 256
 
 /** Reports failures of hooks, which close connections and are seen by no borrower. `now` returns a time in milliseconds. */
 export class HookReports {
+  readonly #title: string
   readonly #now: () => number
   /** When each pair of a hook and an endpoint was last reported, the oldest report first. */
   readonly #last = new Map<string, number>()
 
-  constructor(now: () => number) {
+  constructor(title: string, now: () => number) {
+    this.#title = title
     this.#now = now
   }
 
@@ -88,7 +90,7 @@ export class HookReports {
     return Effect.suspend(() =>
       this.#isDue(`${name} ${label}`)
         ? report(
-          `ConnectionPool: hook ${name} has failed on a connection to ${label}, which is closed; further failures there are ` +
+          `${this.#title}: hook ${name} has failed on a connection to ${label}, which is closed; further failures there are ` +
             `not reported for ${Duration.format(Duration.millis(interval))}`,
           cause
         )
@@ -108,6 +110,8 @@ export class HookReports {
 }
 
 interface HookEnvironment<R> {
+  /** How log lines name the pool. */
+  readonly title: string
   readonly connectTimeout: Duration.Duration
   readonly context: Context.Context<R>
   readonly reports: HookReports
@@ -124,7 +128,7 @@ export const probeOf = <A, E, R>(
   environment: HookEnvironment<R>
 ): Probe<A> | undefined =>
   probe && ((connection, _, onBehalf) => {
-    const run = onBehalf(reportDefects(what)(Effect.suspend(() => probe(connection))))
+    const run = onBehalf(reportDefects(environment.title, what)(Effect.suspend(() => probe(connection))))
     return Effect.map(bounded(run, environment), (exit) => exit !== undefined && Exit.isSuccess(exit))
   })
 

@@ -8,12 +8,13 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import type * as Scope from "effect/Scope"
-import { scopeHooks } from "../../internal/ScopeHooks.ts"
+import { scopedValue } from "../../internal/ScopeHooks.ts"
 import { ResourceMonitor } from "../../Monitor/Service.ts"
-import type { Options, Settings } from "../PoolOptions.ts"
-import { PoolRegistry, processPools, type RegisteredPool, TypeId } from "../PoolRegistry.ts"
+import { type Options, type Settings, titleOf } from "../PoolOptions.ts"
+import { PoolRegistry, processPools, TypeId } from "../PoolRegistry.ts"
 import { warnAbove } from "./Diagnostics.ts"
 import { type Driver, makeDriver } from "./Driver.ts"
+import { type Address, addressOf } from "./KeyAddress.ts"
 
 /**
  * A pool of connections of type `A` for keys of type `K`. Keys are compared by value.
@@ -45,28 +46,58 @@ const underPressure = <K, A>(pool: ConnectionPool<K, A>) => ({
   run: Effect.suspend(() => Fiber.awaitAll(pool[TypeId].core.shrink().flatMap(({ closing }) => closing ?? [])))
 })
 
-/** Registers a pool until the scope ends: with the registry of its context, and with that of the process. */
-const announced = (pool: RegisteredPool): Effect.Effect<void, never, Scope.Scope> =>
-  Effect.flatMap(PoolRegistry, (registry) => {
-    let forget: ReadonlyArray<() => void>
-    const registries = [...new Set([registry, processPools])]
-    return scopeHooks(() => forget = registries.map((one) => one.add(pool)), () => forget.forEach((leave) => leave()))
-  })
+/** The name of a pool to which the program has given none, by its only endpoint. */
+const defaultName = ({ host, port }: Address): string => host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`
 
-/** Makes a pool. If the settings have no name, warnings name the pool by `describe`. */
+/** The name, with a number if another live pool of the process has it. */
+const uniqueName = (name: string): string => {
+  const taken = new Set(Array.from(processPools.all, (pool) => pool.name))
+  let unique = name
+  for (let number = 2; taken.has(unique); number++) unique = `${name}-${number}`
+  return unique
+}
+
+const named = ({ endpoint }: { readonly endpoint?: unknown }, settings: Settings): Settings => {
+  const address = settings.isNamed ? undefined : addressOf(endpoint)
+  return { ...settings, name: uniqueName(address === undefined ? settings.name : defaultName(address)) }
+}
+
+/**
+ * Makes a pool and registers it until the scope ends: with the registry of its context, and with that of the process. This is one
+ * step, so that no two pools get the same name.
+ */
+const registered = <K, A>(
+  registry: PoolRegistry,
+  make: () => ConnectionPool<K, A>
+): Effect.Effect<ConnectionPool<K, A>, never, Scope.Scope> => {
+  const registries = [...new Set([registry, processPools])]
+  const begin = () => {
+    const pool = make()
+    return { pool, forget: registries.map((one) => one.add(pool[TypeId].registered)) }
+  }
+  return Effect.map(scopedValue(begin, ({ forget }) => forget.forEach((leave) => leave())), ({ pool }) => pool)
+}
+
+/** Makes a pool. If the program has given it no name, warnings name it by `describe` as well. */
 export const makePool = <K, A, E, R>(
   options: Options<K, A, E, R>,
-  settings: Settings,
+  given: Settings,
   describe: () => string
 ): Effect.Effect<ConnectionPool<K, A>, never, R | ResourceMonitor | Scope.Scope> =>
   Effect.gen(function*() {
     const context = yield* Effect.context<R | ResourceMonitor>()
-    const pool = fromDriver(makeDriver(options, settings, context))
-    yield* announced(pool[TypeId].registered)
+    const pool = yield* registered(
+      yield* PoolRegistry,
+      () => fromDriver(makeDriver(options, named(options, given), context))
+    )
+    const { settings } = pool[TypeId].registered
     yield* Effect.flatMap(ResourceMonitor, (monitor) => monitor.trackLeases((most) => pool[TypeId].core.leases(most)))
     yield* Effect.addFinalizer(() => pool[TypeId].drain(settings.drainTimeout))
     const monitor = Context.get(context, ResourceMonitor)
     yield* monitor.onPressure(underPressure(pool))
-    yield* warnAbove({ name: () => settings.name ?? describe(), maxTotal: settings.maxTotal }, monitor)
+    const title = () => settings.isNamed ? titleOf(settings) : `${titleOf(settings)} ${describe()}`.trim()
+    yield* warnAbove({ title, maxTotal: settings.maxTotal }, monitor).pipe(
+      Effect.annotateLogs("db.client.connection.pool.name", settings.name)
+    )
     return pool
   })

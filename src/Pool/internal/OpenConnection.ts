@@ -23,9 +23,9 @@ import { attempt } from "../../Retry/internal/RetryLoop.ts"
 import * as RetryPolicy from "../../Retry/RetryPolicy.ts"
 import { ConnectionBudget, unlimited } from "../ConnectionBudget.ts"
 import { ConnectTimeout } from "../PoolError.ts"
-import type { Settings } from "../PoolOptions.ts"
+import { type Settings, titleOf } from "../PoolOptions.ts"
 import { closeWithin, patienceOf } from "./CloseConnection.ts"
-import { spanAttributes } from "./Diagnostics.ts"
+import { annotateFailure, spanAttributes } from "./Diagnostics.ts"
 import type { Dials } from "./Dials.ts"
 import type { OnBehalf, PendingDial } from "./PoolState.ts"
 
@@ -54,6 +54,7 @@ const closeAttempt = <K, A, E, R>({ dial, dials, settings }: OpenRequest<K, A, E
   const { endpoint, slot: { item, ledgerEntry } } = dial
   return closeWithin(ledgerEntry.during(Effect.suspend(() => Scope.close(item.scope, Exit.void))), {
     label: endpoint.label,
+    title: titleOf(settings),
     closeTimeout: settings.closeTimeout,
     leftBehind: () => dials.leftBehind(dial, "Close")
   })
@@ -67,12 +68,14 @@ const letGo = <K, A, E, R>(held: HeldAttempt<A>, request: OpenRequest<K, A, E, R
   return opened === undefined ? close : Effect.andThen(closeAttempt(request), close)
 }
 
-const connectLeftBehind = (label: string, patience: Duration.Duration, { leftBehindTimeout }: Settings) =>
+const connectLeftBehind = (label: string, patience: Duration.Duration, settings: Settings) =>
   report(
-    `ConnectionPool: opening a connection to ${label} was interrupted and has not ended within ${
+    `${titleOf(settings)}: opening a connection to ${label} was interrupted and has not ended within ${
       Duration.format(patience)
     }. ` +
-      `It is left behind: its slot is kept until it ends, for at most ${Duration.format(leftBehindTimeout)}, ` +
+      `It is left behind: its slot is kept until it ends, for at most ${
+        Duration.format(settings.leftBehindTimeout)
+      }, ` +
       "the monitor's ledger counts it until it ends, and what it still opens is closed at once. " +
       "Connector.fromPromise makes a connector whose connect ends when it is interrupted."
   )
@@ -161,10 +164,10 @@ const open = <K, A, E, R>(request: OpenRequest<K, A, E, R>, held: HeldAttempt<A>
   const parent = queue.first && Context.getOrUndefined(queue.first.context, Tracer.ParentSpan)
   return parent === undefined
     ? tried
-    : Effect.withSpan(tried, "ConnectionPool.connect", {
+    : Effect.withSpan(annotateFailure(tried), "ConnectionPool.connect", {
       parent,
       kind: "client",
-      attributes: spanAttributes(settings.name, label)
+      attributes: spanAttributes(settings, dial.endpoint)
     })
 }
 
@@ -225,21 +228,21 @@ export const openingContext = <R>(context: Context.Context<R>, settings: Setting
 /** How long a dial waits for the budget before an idle connection of another endpoint is closed for its permit. */
 const patienceWithBudget = Duration.millis(100)
 
-const hungBudget = (what: string, label: string, patience: Duration.Duration): string =>
-  `ConnectionPool: ${what} the budget's permit for ${label} has not ended within ${
+const hungBudget = (what: string, label: string, patience: Duration.Duration, settings: Settings): string =>
+  `${titleOf(settings)}: ${what} the budget's permit for ${label} has not ended within ${
     Duration.format(patience)
   } and is left behind`
 
-const returnPermit = (permit: Scope.Closeable, label: string, { closeTimeout }: Settings): Effect.Effect<void> =>
+const returnPermit = (permit: Scope.Closeable, label: string, settings: Settings): Effect.Effect<void> =>
   Effect.suspend(() => {
-    const patience = patienceOf(closeTimeout)
+    const patience = patienceOf(settings.closeTimeout)
     const giving = Effect.tapCause(
       Scope.close(permit, Exit.void),
-      (cause) => report(`ConnectionPool: giving back the budget's permit for ${label} has failed`, cause)
+      (cause) => report(`${titleOf(settings)}: giving back the budget's permit for ${label} has failed`, cause)
     )
     return Effect.flatMap(
       endsWithin(giving, patience),
-      (ended) => ended ? Effect.void : report(hungBudget("giving back", label, patience))
+      (ended) => ended ? Effect.void : report(hungBudget("giving back", label, patience, settings))
     )
   })
 
@@ -265,7 +268,7 @@ const permitted = <K, A, E, R>(
     const exit = yield* supervised(Effect.raceFirst(taking, asking), {
       within: Duration.infinity,
       patience,
-      leftBehind: () => report(hungBudget("taking", label, patience))
+      leftBehind: () => report(hungBudget("taking", label, patience, settings))
     })
     if (exit !== undefined && Exit.isFailure(exit)) return yield* Effect.failCause(exit.cause)
   })

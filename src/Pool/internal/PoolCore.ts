@@ -281,6 +281,11 @@ export class PoolCore<K, A> {
 
   readonly timeoutOf = (lease: Lease<K, A>) => this.refuse(this.#timeouts.errorOf(lease))
 
+  /** The error of a borrow of a pool that has ended. */
+  refuseClosed(label: string): PoolError {
+    return this.refuse(Diagnostics.poolClosed(label, this.#env.settings))
+  }
+
   /** Counts a borrow that fails with this error, and returns the error. */
   refuse(error: PoolError): PoolError {
     const { _tag, key } = error.reason
@@ -300,7 +305,7 @@ export class PoolCore<K, A> {
     const now = this.#clock.now()
     const healthOf = (endpoint: PoolEndpoint<K, A>) => this.#health.noted(endpoint, now)
     const { name } = this.#env.settings
-    return inspectionOf({ name: name ?? "pool", endpoints: this.#endpoints.all(), now, healthOf }, most)
+    return inspectionOf({ name, endpoints: this.#endpoints.all(), now, healthOf }, most)
   }
 
   /** Evicts the connections of the endpoints with this text. The result is `false` if there is none. */
@@ -371,7 +376,7 @@ export class PoolCore<K, A> {
   suspend(mode: "wait" | "fail"): void {
     if (this.isOver) return
     this.#status = mode === "wait" ? "Waiting" : "Refusing"
-    if (mode === "fail") this.#waiting.refuseAll(Diagnostics.poolSuspended)
+    if (mode === "fail") this.#waiting.refuseAll((endpoint) => Diagnostics.poolSuspended(endpoint, this.#env.settings))
     this.settle()
   }
 
@@ -397,7 +402,7 @@ export class PoolCore<K, A> {
   startDraining(): void {
     if (this.isOver) return
     this.#status = "Draining"
-    this.#waiting.refuseAll(({ label }) => Diagnostics.poolClosed(label))
+    this.#waiting.refuseAll(({ label }) => Diagnostics.poolClosed(label, this.#env.settings))
     this.dials.interruptAll()
     for (const connection of this.#store.idle()) this.#store.retire(connection, "drained")
     this.#recalls.check(this.#clock.now())
