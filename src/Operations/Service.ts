@@ -14,7 +14,8 @@ import type { Readiness, Snapshot } from "./Snapshot.ts"
  * - `Evict`: closes the idle connections now and the leased ones on their return, of one endpoint or of all.
  * - `Suspend`, `Resume`: has new borrowers wait, and ends that.
  * - `Drain`: ends the pool. It cannot be undone. The effect completes when the drain has begun.
- * - `EndLease`: ends one lease: its borrower fails with `LeaseExpired`, and its connection is closed.
+ * - `EndLease`: ends one lease: its connection is closed. In a pool with `maxLease`, its borrower fails with `LeaseExpired` at once. In any
+ *   other pool, it goes on until it uses the connection.
  *
  * @category models
  * @since 0.1.0

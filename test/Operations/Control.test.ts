@@ -88,6 +88,19 @@ describe("Operations.control", () => {
       yield* Fiber.join(second)
     }).pipe(withOperations()))
 
+  it.effect("closes the connection of a lease in a pool without maxLease, and gives its slot to the next borrower", () =>
+    Effect.gen(function*() {
+      const pool = yield* make({ maxPerEndpoint: 1 })
+      const latch = yield* Deferred.make<void>()
+      const [first, second] = [yield* fork(hold(pool, "a", latch)), yield* fork(use(pool, "a"))]
+      yield* TestClock.adjust("1 second")
+      const [holder] = (yield* Operations.snapshot()).pools[0]?.holders ?? []
+      yield* Operations.control({ _tag: "EndLease", pool: "orders", lease: holder?.id ?? -1 })
+      assert.strictEqual(yield* Fiber.join(second), 2)
+      yield* Deferred.succeed(latch, undefined)
+      yield* Fiber.join(first)
+    }).pipe(withOperations()))
+
   it.effect("fails for a name that is not there, without a line in the log", () => {
     const { layer, lines } = collect()
     return Effect.gen(function*() {

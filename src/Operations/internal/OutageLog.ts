@@ -31,6 +31,8 @@ export interface Impaired {
   readonly label: string
   readonly health: Health
   readonly waiting: number
+  /** The last error at the endpoint that the pool knows, also one of a request on a connection. */
+  readonly cause: unknown
 }
 
 /** What is known of a pool at one moment. */
@@ -163,8 +165,15 @@ interface Step {
   loggedNow: number
 }
 
-const begun = (step: Step, { label, waiting }: Impaired, before: Watched | undefined): Watched => {
-  const { at, failedAt } = step.look
+/** What has failed at an endpoint, with an error if there is any. */
+const failedAt = ({ look }: Step, { cause, label }: Impaired): Failed => {
+  const failed = look.failedAt(label)
+  return failed.cause === undefined ? { ...failed, cause } : failed
+}
+
+const begun = (step: Step, endpoint: Impaired, before: Watched | undefined): Watched => {
+  const { label, waiting } = endpoint
+  const { at } = step.look
   const isNewMinute = before === undefined || at - before.from >= minute && before.omitted.outages === 0
   const { from, logged, omitted } = isNewMinute ? { from: at, logged: 0, omitted: noOmitted } : before
   const omission = logged >= mostOfEndpoint
@@ -178,15 +187,16 @@ const begun = (step: Step, { label, waiting }: Impaired, before: Watched | undef
   if (omission !== undefined) return { outage: { since: at, omission }, from, logged, omitted }
   step.logged++
   step.loggedNow++
-  step.lines.push({ _tag: "Down", endpoint: label, waiting, failed: failedAt(label), for: 0 })
+  step.lines.push({ _tag: "Down", endpoint: label, waiting, failed: failedAt(step, endpoint), for: 0 })
   return { outage: { since: at, omission }, from, logged: logged + 1, omitted }
 }
 
 /** An outage that goes on. If it was taken for flapping, it may be too long for that by now. */
-const goesOn = (step: Step, { label, waiting }: Impaired, watched: Watched, outage: Outage): Watched => {
+const goesOn = (step: Step, endpoint: Impaired, watched: Watched, outage: Outage): Watched => {
+  const { label, waiting } = endpoint
   const age = step.look.at - outage.since
   if (outage.omission !== "Flapping" || age < flapping) return watched
-  step.lines.push({ _tag: "Down", endpoint: label, waiting, failed: step.look.failedAt(label), for: age })
+  step.lines.push({ _tag: "Down", endpoint: label, waiting, failed: failedAt(step, endpoint), for: age })
   return { ...watched, outage: { ...outage, omission: undefined } }
 }
 

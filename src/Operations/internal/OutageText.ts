@@ -17,8 +17,11 @@ const time = (millis: number): string =>
 
 const count = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? "" : "s"}`
 
+/** A server that accepts connections and is silent fails the requests on them, which are the borrowers' own. */
 const failures = ({ attempts, borrows }: Pick<Failed, "attempts" | "borrows">): string =>
-  `${count(attempts, "attempt")} to connect and ${count(borrows, "borrower")} failed`
+  attempts + borrows === 0
+    ? "requests on its connections failed"
+    : `${count(attempts, "attempt")} to connect and ${count(borrows, "borrower")} failed`
 
 const causeOf = ({ borrows, cause }: Failed): string => {
   if (cause !== undefined) return errorText(cause, 500)

@@ -37,13 +37,14 @@ const badness = { Healthy: 0, Degraded: 1, Unavailable: 2 } as const
 /** Endpoints that are not equal may have the same text: the worst one counts. */
 const impairedOf = (inspection: Inspection): ReadonlyArray<OutageLog.Impaired> => {
   const found = new Map<string, OutageLog.Impaired>()
-  for (const { counts, health, label } of inspection.endpoints) {
+  for (const { counts, health, label, lastFailure } of inspection.endpoints) {
     if (health === "Healthy") continue
     const other = found.get(label)
     found.set(label, {
       label,
       health: other !== undefined && badness[other.health] > badness[health] ? other.health : health,
-      waiting: counts.waiting + (other?.waiting ?? 0)
+      waiting: counts.waiting + (other?.waiting ?? 0),
+      cause: lastFailure?.cause ?? other?.cause
     })
   }
   return [...found.values()]

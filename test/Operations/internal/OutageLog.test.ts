@@ -17,7 +17,7 @@ class Script {
   look(after = 100, waiting = 2): ReadonlyArray<OutageLog.Line> {
     this.at += after
     const impaired = [...this.health].filter(([, health]) => health !== "Healthy")
-      .map(([label, health]) => ({ label, health, waiting }))
+      .map(([label, health]) => ({ label, health, waiting, cause: undefined }))
     const [state, lines] = OutageLog.step(this.state, {
       at: this.at,
       impaired,
