@@ -83,7 +83,7 @@ const poolDefaults = (): Record<keyof PoolOptions, unknown> => {
     connect: () => Promise.resolve(),
     destroy: () => {}
   })
-  const { failsWhenUnavailable, ...settings } = settingsOf({ connector })
+  const { failsWhenUnavailable, isNamed: _, ...settings } = settingsOf({ connector })
   return {
     ...settings,
     // Both are in the policy that the dialer steps.

@@ -44,7 +44,7 @@ export interface Options<K, A, E, R> {
    * The name of the pool in metrics, spans, log lines and errors: 1 to 200 characters, none of them a control character. If another
    * live pool of the process has the name already, it ends with `-2`, `-3` and so on. Errors and the texts of log lines have only
    * names that were given.
-   * @default the key of its `Service`, or `host:port` of its only `endpoint`, or `pool`
+   * @default pool, or the key of its `Service`, or `host:port` of its only `endpoint`
    */
   readonly name?: string | undefined
   /** The only endpoint of a `Service`. The members of such a service take no key. @default none */
