@@ -5,6 +5,7 @@
  */
 
 import { checkOptions } from "../internal/Options.ts"
+import { safeLabel, safeText } from "../internal/SafeText.ts"
 import type { OpeningSite, Resource } from "./Alert.ts"
 
 /**
@@ -147,8 +148,15 @@ const change = (counts: Map<string, number>, key: string, by: number): void => {
   else counts.delete(key)
 }
 
+/** A text in the form for logs and metrics. A text that is a key already has this form, and most texts are. */
+const known = (counts: ReadonlyMap<string, number>, text: string, safe: (text: string) => string): string =>
+  counts.has(text) ? text : safe(text)
+
+const knownSite = ({ sites }: Ledger, site: string | undefined): string | undefined =>
+  site === undefined ? undefined : known(sites, site, safeText)
+
 /**
- * Records that a connection is open, and the place that requested it.
+ * Records that a connection is open, and the place that requested it. The texts in the ledger have no secrets and no control characters.
  *
  * @category mutations
  * @since 0.1.0
@@ -156,9 +164,13 @@ const change = (counts: Map<string, number>, key: string, by: number): void => {
 export const recordOpen = (ledger: Ledger, label: string, site?: () => string | undefined): Entry => {
   const isCrowd = open(ledger) >= attributed
   const isAttributed = !isCrowd || ledger.opened % sampled === 0
-  const entry: Entry = { label, site: isAttributed ? site?.() : undefined, weight: isCrowd ? sampled : 1 }
+  const entry: Entry = {
+    label: known(ledger.labels, label, safeLabel),
+    site: isAttributed ? knownSite(ledger, site?.()) : undefined,
+    weight: isCrowd ? sampled : 1
+  }
   ledger.opened += 1
-  change(ledger.labels, label, 1)
+  change(ledger.labels, entry.label, 1)
   if (entry.site !== undefined) change(ledger.sites, entry.site, entry.weight)
   return entry
 }
@@ -199,7 +211,10 @@ export const topOpeners = (ledger: Ledger, count: number): ReadonlyArray<Opening
 export const topSites = (ledger: Ledger, count: number): ReadonlyArray<SiteCount> => {
   const leases = new Map<string, number>()
   for (const lender of ledger.lenders) {
-    for (const { site } of lender(maxLeases)) if (site !== undefined) change(leases, site, 1)
+    for (const lease of lender(maxLeases)) {
+      const site = lease.site !== undefined && leases.has(lease.site) ? lease.site : knownSite(ledger, lease.site)
+      if (site !== undefined) change(leases, site, 1)
+    }
   }
   return [...new Set([...ledger.sites.keys(), ...leases.keys()])]
     .map((site) => ({ site, open: ledger.sites.get(site) ?? 0, leases: leases.get(site) ?? 0 }))

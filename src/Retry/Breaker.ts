@@ -28,6 +28,7 @@ import { optionsFromConfig } from "../internal/ConfigOptions.ts"
 import { LabelMap } from "../internal/LabelMap.ts"
 import { monotonicMillis } from "../internal/MonotonicTime.ts"
 import { aboveZero, checkOptions, refusing } from "../internal/Options.ts"
+import { safeLabel } from "../internal/SafeText.ts"
 import { BreakerCircuit, type CircuitRules, type Phase } from "./internal/BreakerCircuit.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
@@ -150,6 +151,7 @@ export type State =
  * @since 0.1.0
  */
 export interface Change {
+  /** The label, without secrets and control characters, and cut to 200 characters. */
   readonly label: string
   readonly from: State["_tag"]
   readonly to: State["_tag"]
@@ -216,7 +218,7 @@ class CircuitMap implements Circuits {
     this.#circuits = new LabelMap(maxLabels, (label) => {
       const circuit: BreakerCircuit = new BreakerCircuit(rules, (from, to) => {
         // A dropped circuit does not report changes for the new circuit of its label.
-        if (this.all.get(label) === circuit) this.#announce({ label, from, to })
+        if (this.all.get(label) === circuit) this.#announce({ label: safeLabel(label), from, to })
       })
       return circuit
     })

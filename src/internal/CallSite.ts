@@ -5,6 +5,7 @@
  */
 import * as Context from "effect/Context"
 import * as References from "effect/References"
+import { safeText } from "./SafeText.ts"
 import { keepAlive, startTimer } from "./Timer.ts"
 
 /** A place in the program. Its text is formatted on first read, because most call sites are never read. */
@@ -18,6 +19,9 @@ export interface CallSite {
 interface Captured {
   readonly stack?: unknown
 }
+
+/** The names of functions, files and spans may contain input from peers. */
+const safePlace = (place: string | undefined): string | undefined => place === undefined ? undefined : safeText(place)
 
 /** The place of a call, from its stack. */
 class StackSite implements CallSite {
@@ -36,7 +40,7 @@ class StackSite implements CallSite {
       const { stack } = this.#captured
       this.#captured = undefined
       // With `Error.prepareStackTrace` a stack can be something other than text.
-      if (typeof stack === "string") this.#text = stack.split("\n")[1]?.trim().replace(/^at /, "")
+      if (typeof stack === "string") this.#text = safePlace(stack.split("\n")[1]?.trim().replace(/^at /, ""))
     }
     return this.#text
   }
@@ -53,7 +57,7 @@ const locationIn = (line: string): string => /\(([^()]+)\)$/.exec(line)?.[1] ?? 
 const placeOf = ({ name, stack }: References.StackFrame): string | undefined => {
   try {
     const line = stack()
-    return line === undefined ? undefined : `${name} (${locationIn(line)})`
+    return line === undefined ? undefined : safePlace(`${name} (${locationIn(line)})`)
   } catch {
     return undefined
   }

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import { type CallSite, takeEverySite } from "./CallSite.ts"
+import { safeText } from "./SafeText.ts"
 import { scopeHooks } from "./ScopeHooks.ts"
 
 /** An open connection or lease. */
@@ -49,7 +50,7 @@ export const trackerIn = (context: Context.Context<never>): OpenTracker | undefi
 /** The name of the span in a context. */
 export const spanNameIn = (context: Context.Context<never>): string | undefined => {
   const span = Context.getOrUndefined(context, Tracer.ParentSpan)
-  return span?._tag === "Span" ? span.name : undefined
+  return span?._tag === "Span" ? safeText(span.name) : undefined
 }
 
 /** Adds a connection to the tracker, if there is one, until the scope closes. */

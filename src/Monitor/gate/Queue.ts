@@ -11,6 +11,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import { monotonicMillis } from "../../internal/MonotonicTime.ts"
+import { safeLabel } from "../../internal/SafeText.ts"
 import { Alarm } from "../../internal/Timer.ts"
 import type { OpeningSite } from "../Alert.ts"
 import * as Ledger from "../Ledger.ts"
@@ -225,7 +226,7 @@ export class GateQueue {
     const { ahead = this.#aheadOf(request), waited = 0 } = queued
     return new ResourceExhausted({
       ...refusal,
-      label: request.label,
+      label: safeLabel(request.label),
       ahead,
       waited: Duration.millis(Math.round(waited)),
       retryAfter: Duration.millis(Math.max(lookMillis, leastMillis(ahead + 1))),

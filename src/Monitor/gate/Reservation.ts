@@ -11,6 +11,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import { monotonicMillis } from "../../internal/MonotonicTime.ts"
 import { checkOptions } from "../../internal/Options.ts"
+import { safeLabel } from "../../internal/SafeText.ts"
 import type { OpeningSite } from "../Alert.ts"
 import type { GateObserver, GateStats } from "../GateStats.ts"
 import * as Ledger from "../Ledger.ts"
@@ -232,7 +233,13 @@ export const make = (parts: Parts): Effect.Effect<Gate, never, Scope.Scope> =>
           const shortage = shortageOf(parts.capacity())
           if (shortage === undefined) return undefined
           const retryAfter = Duration.millis(lookMillis)
-          return new ResourceExhausted({ ...shortage, label, cause, retryAfter, topSites: topSites() })
+          return new ResourceExhausted({
+            ...shortage,
+            label: safeLabel(label),
+            cause,
+            retryAfter,
+            topSites: topSites()
+          })
         }),
       look: () => queue.look(),
       stats: () => ({ waiting: queue.waiting, admitted: ledger.admitted, refusals: { ...ledger.refusals } }),

@@ -16,7 +16,7 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
-import { errorText } from "../../internal/SafeText.ts"
+import { errorText, safeLabel } from "../../internal/SafeText.ts"
 import type { ResourceExhausted as NoRoom } from "../../Monitor/Service.ts"
 import { type Breaker, TypeId as breakerTypeId } from "../Breaker.ts"
 import * as Failures from "../Failure.ts"
@@ -420,7 +420,7 @@ export interface EndedSeries {
 const duration = (millis: number): Duration.Duration => Duration.millis(Math.round(millis))
 
 const summaryOf = (series: EndedSeries, attempts: number, retryAfter: number | undefined): RetrySummary => ({
-  label: series.label,
+  label: safeLabel(series.label),
   attempts,
   elapsed: duration(series.elapsed()),
   retryAfter: retryAfter === undefined ? undefined : duration(retryAfter),

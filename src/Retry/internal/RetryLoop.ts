@@ -18,6 +18,7 @@ import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import type * as Tracer from "effect/Tracer"
 import { millisOf, monotonicMillis } from "../../internal/MonotonicTime.ts"
+import { safeLabel } from "../../internal/SafeText.ts"
 import { timeoutOrElse } from "../../internal/Timeout.ts"
 import * as Monitor from "../../Monitor/Service.ts"
 import * as Failures from "../Failure.ts"
@@ -477,12 +478,11 @@ class RetryLoop<A, E, R, F> {
   /** Reports the end of the attempt to the observer and to the span. */
   #report(ending: Decision.Ending, code: string | undefined): void {
     const { clock, label, policy, progress } = this.#run
-    const attempt = progress.runs + 1
     const millis = this.#lived
-    policy.observer?.ended(ending, millis, attempt)
+    policy.observer?.ended(ending, millis, progress.runs + 1)
     this.#span?.event("retry.attempt", clock.currentTimeNanosUnsafe(), {
-      "retry.label": label,
-      "retry.attempt": attempt,
+      "retry.label": safeLabel(label),
+      "retry.attempt": progress.runs + 1,
       "retry.outcome": ending,
       "retry.duration_ms": millis,
       ...(code === undefined ? undefined : { "retry.code": code })
