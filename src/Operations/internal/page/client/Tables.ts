@@ -113,7 +113,7 @@ const failureTable = () =>
   table<Failure>({
     caption: "Failures of endpoints, the last first",
     className: "compact",
-    keyOf: ({ endpoint, message, pool, type }) => `${type} ${endpoint} ${pool} ${message}`,
+    keyOf: ({ endpoint, pool, type }) => `${type} ${endpoint} ${pool}`,
     columns: [
       { title: "Time", className: "number", cell: plain(({ at, now }) => time(at, now)) },
       { title: "Pool, endpoint", cell: pairView(({ endpoint, pool }) => [pool, endpoint]) },
