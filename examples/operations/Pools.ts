@@ -4,9 +4,9 @@
 import { Effect, Layer } from "effect"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
 import * as JsonRpcClient from "effect-sluice/JsonRpcClient"
-import { Servers } from "./Servers.ts"
+import { lookup, Servers } from "./Servers.ts"
 
-const connector = JsonRpcClient.connector({ requestTimeout: "4 seconds", connectTimeout: "2 seconds" })
+const connector = JsonRpcClient.connector({ requestTimeout: "4 seconds", connectTimeout: "2 seconds", lookup })
 
 /** Three servers, of which each has some of the orders. A lease of more than 10 seconds is reported, one of more than a minute ended. */
 export class Orders extends ConnectionPool.Service<Orders>()("operations/Orders", {
@@ -41,23 +41,24 @@ export const layer = Layer.mergeAll(Orders.layer, Search.layer, Mail.layer)
 const work = (millis: number) => (client: JsonRpcClient.JsonRpcClient) => client.request("work", { millis })
 
 export const findOrder = (id: number) =>
-  Effect.flatMap(Servers, ({ orders: [first, second, third] }) => {
-    const { endpoint } = id % 3 === 0 ? first : id % 3 === 1 ? second : third
-    return Orders.withConnection(endpoint, work(5 + id % 40))
-  })
+  Effect.flatMap(
+    Servers,
+    ({ orders: [first, second, third] }) =>
+      Orders.withConnection(id % 3 === 0 ? first : id % 3 === 1 ? second : third, work(5 + id % 40))
+  )
 
 /** Holds a connection for seconds, as reports do. */
 export const makeReport = Effect.flatMap(
   Servers,
-  ({ orders: [first] }) => Orders.withConnection(first.endpoint, work(3500))
+  ({ orders: [first] }) => Orders.withConnection(first, work(3500))
 )
 
 /** Never returns its connection: the work that it waits for has no end. */
 export const exportOrders = Effect.flatMap(
   Servers,
-  ({ orders: [, , third] }) => Orders.withConnection(third.endpoint, () => Effect.never)
+  ({ orders: [, , third] }) => Orders.withConnection(third, () => Effect.never)
 )
 
-export const findText = Effect.flatMap(Servers, ({ search }) => Search.withConnection(search.endpoint, work(60)))
+export const findText = Effect.flatMap(Servers, ({ search }) => Search.withConnection(search, work(60)))
 
-export const sendMail = Effect.flatMap(Servers, ({ mail }) => Mail.withConnection(mail.endpoint, work(150)))
+export const sendMail = Effect.flatMap(Servers, ({ mail }) => Mail.withConnection(mail, work(150)))

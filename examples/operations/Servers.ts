@@ -8,12 +8,15 @@ import { FaultProxy } from "effect-sluice/Testing"
 import * as Net from "node:net"
 import * as Readline from "node:readline"
 
-/** Where the servers are, and how to break them. */
+/** Where the servers are. */
 export class Servers extends Context.Service<Servers, {
-  readonly orders: readonly [FaultProxy.FaultProxy, FaultProxy.FaultProxy, FaultProxy.FaultProxy]
-  readonly search: FaultProxy.FaultProxy
-  readonly mail: FaultProxy.FaultProxy
+  readonly orders: readonly [Endpoint.Endpoint, Endpoint.Endpoint, Endpoint.Endpoint]
+  readonly search: Endpoint.Endpoint
+  readonly mail: Endpoint.Endpoint
 }>()("operations/Servers") {}
+
+/** All names of servers are names of this machine. */
+export const lookup: Net.LookupFunction = (_name, _options, done) => done(null, [{ address: "127.0.0.1", family: 4 }])
 
 /** Answers each request after as many milliseconds as the request says. */
 const answer = (socket: Net.Socket): void => {
@@ -33,7 +36,12 @@ const server: Effect.Effect<Endpoint.Endpoint, never, Scope.Scope> = Effect.acqu
   (made) => Effect.sync(() => made.close())
 ).pipe(Effect.map((made) => Endpoint.tcp("127.0.0.1", (made.address() as Net.AddressInfo).port)))
 
-const broken = Effect.flatMap(server, FaultProxy.make)
+/** A server behind a proxy, under a name. */
+const named = (name: string) =>
+  Effect.map(Effect.flatMap(server, FaultProxy.make), (proxy) => ({
+    proxy,
+    endpoint: Endpoint.tcp(name, proxy.endpoint.port)
+  }))
 
 /** A server that refuses connections for a time. It loses those that it has. */
 const outage = (proxy: FaultProxy.FaultProxy, seconds: number) =>
@@ -46,11 +54,17 @@ const outage = (proxy: FaultProxy.FaultProxy, seconds: number) =>
 const silence = (proxy: FaultProxy.FaultProxy, seconds: number) =>
   Effect.andThen(proxy.freeze, Effect.sleep(`${seconds} seconds`)).pipe(Effect.andThen(proxy.thaw))
 
+interface Proxies {
+  readonly orders: FaultProxy.FaultProxy
+  readonly search: FaultProxy.FaultProxy
+  readonly mail: FaultProxy.FaultProxy
+}
+
 /** Two minutes of trouble, again and again. */
-const schedule = ({ mail, orders, search }: Servers["Service"]) =>
+const schedule = ({ mail, orders, search }: Proxies) =>
   Effect.gen(function*() {
     yield* Effect.sleep("15 seconds")
-    yield* outage(orders[1], 20)
+    yield* outage(orders, 20)
     yield* Effect.sleep("15 seconds")
     yield* silence(search, 15)
     yield* Effect.sleep("15 seconds")
@@ -61,9 +75,13 @@ const schedule = ({ mail, orders, search }: Servers["Service"]) =>
 export const layer = Layer.effect(
   Servers,
   Effect.gen(function*() {
-    const [first, second, third, search, mail] = yield* Effect.all([broken, broken, broken, broken, broken])
-    const servers = Servers.of({ orders: [first, second, third], search, mail })
-    yield* Effect.forkScoped(schedule(servers))
-    return servers
+    const [first, second, third] = yield* Effect.all([named("orders-1"), named("orders-2"), named("orders-3")])
+    const [search, mail] = yield* Effect.all([named("search"), named("mail")])
+    yield* Effect.forkScoped(schedule({ orders: second.proxy, search: search.proxy, mail: mail.proxy }))
+    return Servers.of({
+      orders: [first.endpoint, second.endpoint, third.endpoint],
+      search: search.endpoint,
+      mail: mail.endpoint
+    })
   })
 )

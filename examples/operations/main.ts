@@ -43,7 +43,7 @@ const apiAddress = Layer.effectDiscard(
   )
 )
 
-/** The page starts first and ends last. One monitor is for all pools, and is found by `Operations` too. */
+/** The page starts first and ends last. With a limit of 250 descriptors, a burst of requests raises the level of the monitor. One monitor is for all pools, and is found by `Operations` too. */
 const program = Layer.mergeAll(Load.layer, apiAddress).pipe(
   Layer.provide(Api.layer),
   Layer.provide(Pools.layer),
@@ -51,7 +51,7 @@ const program = Layer.mergeAll(Load.layer, apiAddress).pipe(
   Layer.provide(welcome),
   Layer.provide(Page),
   Layer.provide(Operations.layerOptions({ interval: "1 second" })),
-  Layer.provide(ResourceMonitor.layer)
+  Layer.provide(ResourceMonitor.layerOptions({ maxDescriptors: 250 }))
 )
 
 Main.launch(program)

@@ -2,7 +2,7 @@
  * What needs attention in a snapshot, the worst first. It decides only; `Banner` shows it.
  */
 import type { Snapshot } from "../../../Snapshot.ts"
-import { duration, figure, plural } from "./Format.ts"
+import { duration, figure, plural, shortSite } from "./Format.ts"
 
 export type Pool = Snapshot["pools"][number]
 export type Endpoint = Pool["endpoints"][number]
@@ -80,7 +80,7 @@ const ofHealth = (pool: Pool, health: "Unavailable" | "Degraded"): Array<Finding
 const longestHolder = ({ holders: [holder] }: Pool): string | undefined =>
   holder === undefined || holder.isStanding
     ? undefined
-    : `longest holder: ${holder.span ?? holder.site ?? "unknown"}, ${duration(holder.age)}`
+    : `longest holder: ${holder.span ?? shortSite(holder.site ?? "unknown")}, ${duration(holder.age)}`
 
 /** A pool whose borrowers wait for each other. While an endpoint is down they wait for the endpoint, which is said already. */
 const isFull = ({ counts, endpoints, endpointsByHealth, maxPerEndpoint, maxTotal }: Pool): boolean =>

@@ -44,6 +44,10 @@ const dateTime = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeS
 export const time = (at: number, now: number): string =>
   Math.abs(now - at) < 12 * 3_600_000 ? clockTime.format(at) : dateTime.format(at)
 
+/** A call site without the folders that all call sites of a program have: `…/src/Orders.ts:41:18`. */
+export const shortSite = (site: string): string =>
+  site.replace(/(?:file:\/\/)?\/(?:[^/\s()]+\/)+(?=(?:[^/\s()]+\/){2}[^/\s()]+:\d+:\d+)/, "…/")
+
 /** `failedAttempts` and `died_idle` as words. */
 export const words = (name: string): string =>
   name.replaceAll("_", " ").replace(/(?<=[a-z])(?=[A-Z])/g, " ").toLowerCase()

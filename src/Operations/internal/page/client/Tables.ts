@@ -18,7 +18,7 @@ import {
   type View
 } from "./Dom.ts"
 import type { Monitor, Pool } from "./Findings.ts"
-import { count, duration, time } from "./Format.ts"
+import { count, duration, shortSite, time } from "./Format.ts"
 import type { Ask } from "./PoolCard.ts"
 
 type Holder = Pool["holders"][number] & { readonly pool: string }
@@ -38,21 +38,35 @@ const routeView = (): View<Holder> => {
   return {
     root: element("span", "", span.root, attributes.root),
     update: (holder) => {
-      span.update(holder.span ?? "no span")
+      span.update(holder.span ?? "–")
       attributes.update(attributeTexts(holder).join(", "))
       setHidden(attributes.root, attributeTexts(holder).length === 0)
     }
   }
 }
 
+/** A call site with the end of its path. The whole of it is its tooltip. */
+const siteView = <A>(siteOf: (item: A) => string | undefined) => (): View<A> => {
+  const { root, update } = outsideText()
+  return {
+    root,
+    update: (item) => {
+      const site = siteOf(item)
+      update(site === undefined ? "–" : shortSite(site))
+      setAttribute(root, "title", site)
+    }
+  }
+}
+
 /** A pool and one of its endpoints, one below the other. */
-const pairView = <A>(textsOf: (item: A) => readonly [string, string]) => (): View<A> => {
+const pairView = <A>(textsOf: (item: A) => readonly [string | undefined, string]) => (): View<A> => {
   const [pool, endpoint] = [outsideText("block"), outsideText("quiet block")]
   return {
     root: element("span", "", pool.root, endpoint.root),
     update: (item) => {
       const [first, second] = textsOf(item)
-      pool.update(first)
+      pool.update(first ?? "")
+      setHidden(pool.root, first === undefined)
       endpoint.update(second)
     }
   }
@@ -86,7 +100,7 @@ const holderTable = (ask: Ask) =>
         cell: plain(({ age, isStanding }) => isStanding ? `${duration(age)} (standing)` : duration(age))
       },
       { title: "Route", cell: routeView },
-      { title: "Call site", className: "code", cell: outside(({ site }) => site) },
+      { title: "Call site", className: "code", cell: siteView(({ site }) => site) },
       { title: "Pool, endpoint", cell: pairView(({ endpoint, pool }) => [pool, endpoint]) },
       { title: "Action", className: "action", cell: endView(ask) }
     ]
@@ -101,9 +115,9 @@ const leakTable = () =>
     columns: [
       { title: "Times", className: "number", cell: plain(({ count: times }) => count(times)) },
       { title: "What", cell: plain(({ verdict }) => verdicts[verdict]) },
-      { title: "Call site", className: "code", cell: outside(({ site }) => site) },
+      { title: "Call site", className: "code", cell: siteView(({ site }) => site) },
       { title: "Route", cell: outside(({ span }) => span) },
-      { title: "Pool, endpoint", cell: pairView(({ label, pool }) => [pool ?? "no pool", label]) },
+      { title: "Pool, endpoint", cell: pairView(({ label, pool }) => [pool, label]) },
       { title: "Longest", className: "number", cell: plain(({ longest }) => duration(longest)) },
       { title: "Last", className: "number", cell: plain(({ lastAt, now }) => time(lastAt, now)) }
     ]
@@ -130,7 +144,7 @@ const siteTable = () =>
     keyOf: ({ site }) => site,
     columns: [
       { title: "Open", className: "number", cell: plain(({ open }) => count(open)) },
-      { title: "Call site", className: "code", cell: outside(({ site }) => site) }
+      { title: "Call site", className: "code", cell: siteView(({ site }) => site) }
     ]
   })
 
@@ -184,7 +198,7 @@ export const make = (ask: Ask) => {
     failures(failed.filter((one) => matches(one.pool, one.endpoint, one.type, one.message)), failed.length)
     const leaked = (monitor?.leaks ?? []).map((leak) => ({ ...leak, now }))
     leaks(leaked.filter((one) => matches(one.pool, one.label, one.site, one.span, one.verdict)), leaked.length)
-    const places = monitor?.sites ?? []
+    const places = (monitor?.sites ?? []).filter(({ open }) => open > 0)
     sites(places.filter(({ site }) => matches(site)), places.length)
     setHidden(alertsAround, (monitor?.alerts.length ?? 0) === 0)
     alerts((monitor?.alerts ?? []).map((alert) => ({ ...alert, now })))
