@@ -105,7 +105,8 @@ const clock = Context.get(Context.empty(), Clock.Clock)
  *   `minPerEndpoint` above 0, some connections are never closed, so each request keeps the instance awake until its deadline.
  * - With a pool that you have made, only effects in `run` have a time limit and keep the instance awake.
  * - Without a `waitUntil`, the instance is not kept awake. On Vercel this is logged once.
- * - This was not tested on Vercel itself; it follows the documentation and `@vercel/functions`.
+ * - A route that the build tool of Vercel has built was tested, and not on Vercel itself; it follows the documentation and
+ *   `@vercel/functions`.
  *
  * **Example** (A route with a pool)
  *

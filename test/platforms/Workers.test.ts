@@ -3,7 +3,8 @@ import { Effect } from "effect"
 import * as Fs from "node:fs"
 import { createRequire } from "node:module"
 import * as Path from "node:path"
-import { eventually, make as makeServer } from "../support/TcpServer.ts"
+import { eventually } from "../support/TcpServer.ts"
+import { doubling } from "./support/Doubling.ts"
 import * as Project from "./support/Project.ts"
 
 /** The part of a runtime that these tests use. */
@@ -16,29 +17,23 @@ const tools = Project.toolsOf("workers")
 
 let project: Project.Project
 
-/** A JSON-RPC server that doubles numbers. */
-const doubling = makeServer((socket) => {
-  let received = ""
-  socket.on("data", (data) => {
-    const lines = (received + data.toString()).split("\n")
-    received = lines.pop() ?? ""
-    for (const { id, params } of lines.map((line) => JSON.parse(line))) {
-      socket.write(`${JSON.stringify({ jsonrpc: "2.0", id, result: params.n * 2 })}\n`)
-    }
-  })
-})
+const folder = (): string => Path.join(project.path, "my-worker")
 
 const bundle = (): string => {
   const wrangler = Path.join(tools, ".bin/wrangler")
+  const out = Path.join(folder(), "out")
   const env = { WRANGLER_SEND_METRICS: "false", CI: "true" }
-  Project.run(wrangler, ["deploy", "--dry-run", "--outdir", "out"], { cwd: project.path, env })
-  return Fs.readFileSync(Path.join(project.path, "out/worker.js"), "utf8")
+  Project.run(wrangler, ["deploy", "--config", "edge/wrangler.toml", "--dry-run", "--outdir", out], {
+    cwd: folder(),
+    env
+  })
+  return Fs.readFileSync(Path.join(out, "worker.js"), "utf8")
 }
 
 /** The real runtime with the worker of the example, as its configuration says. */
 const start = (script: string, endpoint: string): Runtime => {
   const { Miniflare } = createRequire(Path.join(tools, "wrangler/package.json"))("miniflare")
-  const configuration = Fs.readFileSync(Path.join(project.path, "wrangler.toml"), "utf8")
+  const configuration = Fs.readFileSync(Path.join(folder(), "edge/wrangler.toml"), "utf8")
   const compatibilityDate = /compatibility_date = "(.*)"/.exec(configuration)?.[1]
   return new Miniflare({
     modules: true,
@@ -51,16 +46,10 @@ const start = (script: string, endpoint: string): Runtime => {
 
 describe.skipIf(!Project.hasTools("workers"))("the worker of the example, built by wrangler and run by workerd", () => {
   beforeAll(() => {
-    project = Project.make(
-      {
-        "worker.ts": "examples/edge/worker.ts",
-        "wrangler.toml": "examples/edge/wrangler.toml",
-        "Agents.ts": "examples/agents/Agents.ts"
-      },
-      ["effect"],
-      (text) => text.replace("../agents/Agents.ts", "./Agents.ts")
-    )
-  })
+    project = Project.makeFolder()
+    Project.follow(project, "examples/edge/README.md", "my-worker")
+    Project.install(folder(), "effect@^4.1.0")
+  }, 120_000)
   afterAll(() => project.remove())
 
   it.live("answers every request, and closes the connection of each gracefully", () =>

@@ -4,7 +4,7 @@
 import { Effect, Layer } from "effect"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import * as Vercel from "effect-sluice/Vercel"
-import { Agents, layer } from "../../agents/Agents.ts"
+import { Agents, layer } from "./_agents.ts"
 
 /** A short idle time, because the last request holds the instance for it. */
 const agents = layer({ idleTimeout: "5 seconds" }).pipe(Layer.provide(ResourceMonitor.layer))

@@ -38,31 +38,49 @@ export interface Project {
   readonly remove: () => void
 }
 
-/**
- * Makes a project. `files` maps the paths in the project to those in this repository. The package is built for it alone, because
- * other tests build the same package at the same time.
- */
-export const make = (
-  files: Readonly<Record<string, string>>,
-  peers: ReadonlyArray<string>,
-  edit: (text: string) => string = (text) => text
-): Project => {
+/** Makes an empty folder for a project. */
+export const makeFolder = (): Project => {
   const path = Fs.mkdtempSync(Path.join(Os.tmpdir(), "sluice-platform-"))
-  const modules = Path.join(path, "node_modules")
-  for (const [target, source] of Object.entries(files)) {
-    Fs.mkdirSync(Path.dirname(Path.join(path, target)), { recursive: true })
-    Fs.writeFileSync(Path.join(path, target), edit(Fs.readFileSync(Path.join(root, source), "utf8")))
-  }
-  for (const peer of peers) {
-    Fs.mkdirSync(Path.dirname(Path.join(modules, peer)), { recursive: true })
-    Fs.symlinkSync(Path.join(root, "node_modules", peer), Path.join(modules, peer))
-  }
-  const own = Path.join(modules, "effect-sluice")
-  Fs.mkdirSync(own, { recursive: true })
-  Fs.copyFileSync(Path.join(root, "package.json"), Path.join(own, "package.json"))
-  run(Path.join(root, "node_modules/.bin/tsc"), ["-p", "tsconfig.build.json", "--outDir", Path.join(own, "dist")], {
-    cwd: root
-  })
-  Fs.writeFileSync(Path.join(path, "package.json"), JSON.stringify({ name: "app", private: true, type: "module" }))
   return { path, remove: () => Fs.rmSync(path, { recursive: true, force: true }) }
+}
+
+/**
+ * Makes a project as the README of an example says: runs its commands that make, copy and move files. `name` is the name of the project
+ * there.
+ */
+export const follow = ({ path }: Project, readme: string, name: string): void => {
+  const [, commands] = /```sh\n([^]*?)```/.exec(Fs.readFileSync(Path.join(root, readme), "utf8")) ?? []
+  for (const command of (commands ?? "").split("\n").filter((line) => /^(cp|mkdir|mv) /.test(line))) {
+    run("sh", ["-c", command.replaceAll(name, Path.join(path, name))], { cwd: root })
+  }
+}
+
+/**
+ * Builds and packs this package into a project. It is built apart from this repository, because other tests build it there at the same
+ * time. Returns the name of the tarball.
+ */
+const pack = (path: string): string => {
+  const own = Fs.mkdtempSync(Path.join(Os.tmpdir(), "sluice-pack-"))
+  try {
+    for (const name of ["package.json", "README.md", "LICENSE", "CHANGELOG.md"]) {
+      Fs.copyFileSync(Path.join(root, name), Path.join(own, name))
+    }
+    const outDir = Path.join(own, "dist")
+    run(Path.join(root, "node_modules/.bin/tsc"), ["-p", "tsconfig.build.json", "--outDir", outDir], { cwd: root })
+    run("npm", ["pack", "--ignore-scripts", "--pack-destination", path], { cwd: own })
+  } finally {
+    Fs.rmSync(own, { recursive: true, force: true })
+  }
+  const packed = Fs.readdirSync(path).find((name) => name.endsWith(".tgz"))
+  if (packed === undefined) throw new Error("npm pack has made no tarball")
+  return packed
+}
+
+/** Installs this package and its peers in a project, as a user does. */
+export const install = (path: string, ...peers: ReadonlyArray<string>): void => {
+  const file = Path.join(path, "package.json")
+  const manifest = Fs.existsSync(file) ? JSON.parse(Fs.readFileSync(file, "utf8")) : { name: "app", type: "module" }
+  const dependencies = { ...manifest.dependencies, "effect-sluice": `file:./${pack(path)}` }
+  Fs.writeFileSync(file, JSON.stringify({ private: true, ...manifest, dependencies }))
+  run("npm", ["install", "--no-audit", "--no-fund", "--ignore-scripts", ...peers], { cwd: path })
 }
