@@ -117,34 +117,105 @@ describe("RetryTelemetry.record", () => {
       assert.sameMembers(metrics.map((metric) => metric.attributes?.["retry.policy"]), ["orders", "reports"])
     }).pipe(own, Effect.provide(Gate.make().layer)))
 
-  it("refuses an empty name and an interval of 0", () => {
+  it("refuses an empty name", () => {
     assert.throws(
       () => RetryTelemetry.record(exact(), { name: "" }),
       /RetryTelemetry: option name is "", but it must not/
     )
-    const budget = RetryBudget.make()
-    assert.throws(() => RetryTelemetry.recordBudget(budget, { name: "a", interval: 0 }), /option interval is 0/)
+    assert.throws(() => RetryTelemetry.recordBudget(RetryBudget.make(), { name: "" }), /option name is ""/)
+    assert.throws(() => RetryTelemetry.recordBreaker(Breaker.make(), { name: "" }), /option name is ""/)
   })
 })
 
 describe("RetryTelemetry.recordBudget", () => {
-  it.effect("shows the balance now and then, of a keyed budget the lowest, until the scope ends", () =>
+  it.effect("shows the balance at each export, of a keyed budget the lowest, until the scope ends", () =>
     Effect.gen(function*() {
       const budget = RetryBudget.makeKeyed({ floor: "Infinity" })
       const policy = exact({ maxAttempts: 1, budget })
       yield* Effect.scoped(Effect.gen(function*() {
-        yield* RetryTelemetry.recordBudget(budget, { name: "all", interval: "1 second" })
+        yield* RetryTelemetry.recordBudget(budget, { name: "all" })
         assert.deepStrictEqual(yield* figures, { "budget.balance": 10 })
         for (const label of ["a", "b", "b"]) {
           yield* Effect.exit(RetryPolicy.retry(failing(["ECONNREFUSED"]), policy, { label }))
         }
-        yield* TestClock.adjust("1 second")
         assert.deepStrictEqual(yield* figures, { "budget.balance": 8 })
       }))
-      yield* Effect.exit(RetryPolicy.retry(failing(["ECONNREFUSED"]), policy, { label: "b" }))
-      yield* TestClock.adjust("10 seconds")
-      assert.deepStrictEqual(yield* figures, { "budget.balance": 8 })
+      assert.deepStrictEqual(yield* figures, {})
     }).pipe(own, Effect.provide(Gate.make().layer)))
+})
+
+describe("RetryTelemetry.recordBreaker", () => {
+  it.effect("shows how many circuits are not closed, and counts changes, until the scope ends", () =>
+    Effect.gen(function*() {
+      const breaker = Breaker.make({ consecutiveFailures: 1 })
+      const policy = exact({ maxAttempts: 1, breaker })
+      const call = (codes: ReadonlyArray<string>, label: string) =>
+        Effect.exit(RetryPolicy.retry(failing(codes), policy, { label }))
+      const circuits = Effect.map(Metric.snapshot, (metrics) =>
+        metrics.map((metric) => [
+          metric.id,
+          metric.attributes,
+          metric.type === "Gauge" ? metric.state.value : metric.type === "Counter" ? metric.state.count : undefined
+        ]))
+      const open = (value: number) => ["sluice.breaker.open", { "sluice.breaker": "orders", unit: "{circuit}" }, value]
+      const changes = (state: string, count: number) => [
+        "sluice.breaker.transitions",
+        { "sluice.breaker": "orders", "sluice.breaker.state": state, unit: "{transition}" },
+        count
+      ]
+      yield* Effect.scoped(Effect.gen(function*() {
+        yield* RetryTelemetry.recordBreaker(breaker, { name: "orders" })
+        assert.deepStrictEqual(yield* circuits, [open(0)])
+        yield* call(["ECONNREFUSED"], "a")
+        yield* call(["ECONNREFUSED"], "b")
+        assert.sameDeepMembers(yield* circuits, [open(2), changes("open", 2)])
+        yield* TestClock.adjust("10 seconds")
+        yield* call([], "a")
+        assert.sameDeepMembers(yield* circuits, [
+          open(1),
+          changes("open", 2),
+          changes("half_open", 1),
+          changes("closed", 1)
+        ])
+      }))
+      assert.deepStrictEqual(yield* circuits, [])
+      yield* call(["ECONNREFUSED"], "c")
+      assert.deepStrictEqual(yield* circuits, [])
+    }).pipe(own, Effect.provide(Gate.make().layer)))
+})
+
+describe("each metric of a retry", () => {
+  it.effect("has a unit and a description, no secret in its name, and the boundaries that OpenTelemetry advises", () =>
+    Effect.gen(function*() {
+      const name = "orders password=hunter2\n"
+      const breaker = Breaker.make({ consecutiveFailures: 2 })
+      const budget = RetryBudget.make()
+      const policy = yield* RetryTelemetry.record(exact({ maxAttempts: 2, breaker, budget }), { name })
+      yield* RetryTelemetry.recordBudget(budget, { name })
+      yield* RetryTelemetry.recordBreaker(breaker, { name })
+      const fiber = yield* start(Effect.exit(RetryPolicy.retry(failing(["ECONNREFUSED", "ECONNREFUSED"]), policy)))
+      yield* TestClock.adjust("10 seconds")
+      yield* Fiber.join(fiber)
+      const metrics = yield* Metric.snapshot
+      const units = Object.fromEntries(metrics.map(({ attributes, id }) => [id, attributes?.["unit"]]))
+      assert.deepStrictEqual(units, {
+        "sluice.retry.attempts": "{attempt}",
+        "sluice.retry.refusals": "{call}",
+        "sluice.retry.attempt.duration": "s",
+        "sluice.retry.delay": "s",
+        "sluice.retry.gate.wait": "s",
+        "sluice.retry.budget.balance": "{token}",
+        "sluice.breaker.open": "{circuit}",
+        "sluice.breaker.transitions": "{transition}"
+      })
+      for (const metric of metrics) {
+        assert.isNotEmpty(metric.description)
+        assert.notMatch(JSON.stringify(metric.attributes), /hunter2|\\n/)
+        if (metric.type !== "Histogram") continue
+        const bounds = metric.state.buckets.map(([bound]) => bound)
+        assert.deepStrictEqual(bounds, [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10])
+      }
+    }).pipe(Effect.scoped, own, Effect.provide(Gate.make().layer)))
 })
 
 describe("a span", () => {

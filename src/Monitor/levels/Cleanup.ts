@@ -187,6 +187,7 @@ export interface CleanupOptions {
 
 const failures = Metric.counter("sluice.monitor.cleanup.failures", {
   description: "Cleanup callbacks that failed, died or timed out in an automatic run",
+  attributes: { unit: "{callback}" },
   incremental: true
 })
 

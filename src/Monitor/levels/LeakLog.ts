@@ -28,7 +28,12 @@ const annotationsOf = ({ count, worst }: Reports<Leak>): Record<string, unknown>
   const verdict = { "sluice.verdict": verdictOf(worst), "sluice.count": count }
   if (worst._tag === "ForeignGrowth") return verdict
   const { age, label, pool, site, span } = worst
-  const texts = { "sluice.pool": pool, "sluice.endpoint": label, "sluice.site": site, "sluice.span": span }
+  const texts = {
+    "db.client.connection.pool.name": pool,
+    "sluice.endpoint": label,
+    "sluice.site": site,
+    "sluice.span": span
+  }
   const known = Object.entries(texts).filter(([, text]) => text !== undefined)
   return { ...verdict, ...Object.fromEntries(known), "sluice.longest": Duration.toSeconds(age) }
 }

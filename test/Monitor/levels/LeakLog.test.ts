@@ -58,7 +58,7 @@ describe("the log of leaks", () => {
           annotations: {
             "sluice.verdict": "held",
             "sluice.count": 100,
-            "sluice.pool": "orders",
+            "db.client.connection.pool.name": "orders",
             "sluice.endpoint": "db",
             "sluice.site": "load",
             "sluice.longest": 49
@@ -196,7 +196,7 @@ describe("the log of leaks", () => {
       assert.deepInclude(warnings[0]?.annotations, {
         "sluice.verdict": "held",
         "sluice.count": 100,
-        "sluice.pool": "orders",
+        "db.client.connection.pool.name": "orders",
         "sluice.endpoint": "db",
         "sluice.span": "GET /report"
       })
