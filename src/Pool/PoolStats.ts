@@ -105,25 +105,36 @@ export interface Stats extends Counts, Totals {
  * What a pool knows of an endpoint from its dials, its checks and its borrowers.
  *
  * - `Healthy`: nothing has gone wrong since the last success, or nothing is known of the endpoint.
- * - `Degraded`: something has gone wrong since the last success, or the endpoint is back and its queue is being served.
- * - `Unavailable`: the last dial has failed and every open connection is known to be dead, or there were enough setbacks since the last
- *   success. In addition, borrowers wait, a dial is under way, or the next attempt is not due. Otherwise the endpoint is `Degraded`.
+ * - `Degraded`: something has gone wrong since the last success, or borrowers wait after a failed dial although more connections could be
+ *   opened.
+ * - `Unavailable`: the last dial has failed and no connection shows that the endpoint is there, or there were enough setbacks since the
+ *   last success, or the endpoint is silent. In addition, borrowers wait, a dial is under way, or the next attempt is not due. Otherwise
+ *   the endpoint is `Degraded`.
  *
  * **Details**
  *
  * - A success is a check that passed, or a borrow that succeeded and left its connection reusable. A dial that succeeds counts only after a
  *   failed dial, because an endpoint that does not answer may still accept connections.
+ * - A connection that is known to be dead does not count, and neither does one that a borrower has held since before the first setback,
+ *   for longer than uses of the endpoint usually last: nothing is known of it before it is returned.
+ * - An endpoint is silent if borrowers wait and none of its connections has had an answer for 0.6 seconds, and for four times as long as
+ *   uses of it usually last (the mean in which long uses count more). With a single connection in use it is four times that. An answer is
+ *   a use that succeeded, or that failed and left its connection reusable. This is known after twenty answers. Standing leases are not
+ *   judged. So a server that is slow is not silent, unless it has become slow suddenly: then it is until its first answer, and once.
  * - Three of these setbacks are enough: failed dials, waits that ended at `acquireTimeout`, failed checks of connections that have served
  *   no borrower yet, and first uses of connections that failed with an error that `Failure.classify` knows.
  * - Ten of these setbacks are enough: first uses that were interrupted or failed with an unknown error, which may be an answer of the
  *   server, and waits that ended while the pool was at `maxTotal`.
+ * - A wait that ended does not count if the endpoint has answered another borrower meanwhile, or usually takes as long. At `maxTotal` it
+ *   does not count either if other endpoints have all connections.
  * - A failed check of a connection that has served a borrower makes an endpoint `Degraded` and never `Unavailable`, because a new
  *   connection may work.
  * - Failures for lack of descriptors or ports of this process do not count. Waits for the monitor's gate, for the budget or for `resume` do
  *   not count either.
  * - The next attempt is due when the next dial is, or after the first delay of `retry`. From then on the endpoint is not `Unavailable`, so
  *   a caller that avoids unavailable endpoints makes the attempt that finds out whether the endpoint is back.
- * - After an outage, an endpoint is `Healthy` as soon as a dial has succeeded and no borrower waits or the caps allow no more connections.
+ * - After an outage, an endpoint is `Healthy` as soon as a dial, a borrow or a check has succeeded and no borrower waits or the caps allow
+ *   no more connections. The failures of an endpoint that is not used are forgotten after a minute.
  *
  * @category models
  * @since 0.1.0

@@ -109,7 +109,8 @@ const prepared = <K, A, B, E, R>(
   const { beforeLend, check, core } = pool
   const { label } = lease.owner
   const onBehalf = inPlaceOf(lease.fiberId)
-  const checked = lease.mustCheck && check !== undefined ? check(value, label, onBehalf) : Effect.succeed(true)
+  const isChecked = lease.mustCheck && check !== undefined
+  const checked = isChecked ? check(value, label, onBehalf) : Effect.succeed(true)
   // Until the check has passed, the state of the connection is unknown. It stays unknown if this borrower is interrupted now.
   lease.mustCheck = true
   let isAlive = false
@@ -124,7 +125,7 @@ const prepared = <K, A, B, E, R>(
     orElse: () => Effect.succeed(false)
   })
   return Effect.flatMap(inTime, (works) => {
-    if (works && core.proved(lease)) return onward(inUse(pool, lease, value))
+    if (works && core.proved(lease, isChecked)) return onward(inUse(pool, lease, value))
     const refused = core.reject(lease, isAlive && !works, failure?.error)
     if (refused !== undefined) return Effect.fail(refused)
     return core.remaining(lease) > 0

@@ -198,8 +198,9 @@ export const afterFailedDial = (before: EndpointState, error: unknown): Endpoint
  * - `Failure`: no connection can be opened, or a new connection cannot be used.
  * - `Unclear`: either that, or the setback has nothing to do with the endpoint.
  * - `Stale`: a connection that has served a borrower is dead. A new connection may work.
+ * - `Silent`: borrowers wait, and no connection has had an answer for longer than `Silence` allows.
  */
-export type Evidence = "Failure" | "Unclear" | "Stale"
+export type Evidence = "Failure" | "Unclear" | "Stale" | "Silent"
 
 /** The setbacks of an endpoint since its last success. */
 export interface Setbacks {
@@ -218,10 +219,10 @@ export interface Setbacks {
 /** The setbacks of an endpoint that has had none since its last success. */
 export const noSetbacks: Setbacks = { suspicion: 0, failures: 0, since: 0, retryAt: 0, last: undefined }
 
-const weights = { Failure: 4, Unclear: 1 } as const
-
-/** Three setbacks of the kind `Failure`, or ten of the kind `Unclear`. */
+/** Three setbacks of the kind `Failure`, or ten of the kind `Unclear`, or one of the kind `Silent`. */
 const condemned = 10
+
+const weights = { Failure: 4, Unclear: 1, Silent: condemned } as const
 
 export const afterSetback = (
   before: Setbacks,
@@ -239,8 +240,10 @@ export const afterSetback = (
 export interface HealthFacts {
   readonly phase: EndpointState["phase"]
   readonly suspicion: number
-  /** A connection is open and not known to be dead. */
+  /** A connection is open, is not known to be dead, and is not just held by a borrower that has had it since before the setbacks. */
   readonly isConnected: boolean
+  /** A borrow or a check has succeeded since the last setback. */
+  readonly hasSucceeded: boolean
   readonly connecting: number
   readonly waiting: number
   /** Whether the caps leave room for another connection. */
@@ -251,10 +254,11 @@ export interface HealthFacts {
 
 /** The health that follows from these facts. */
 export const healthOf = (facts: HealthFacts): Health => {
-  const { connecting, hasRoom, isConnected, isTooEarly, phase, suspicion, waiting } = facts
+  const { connecting, hasRoom, hasSucceeded, isConnected, isTooEarly, phase, suspicion, waiting } = facts
   const isDown = phase === "Down"
   const isUseless = suspicion >= condemned || isDown && !isConnected
   if (isUseless && (connecting > 0 || waiting > 0 || isTooEarly)) return "Unavailable"
-  const isServing = phase === "Recovering" && waiting > 0 && hasRoom
-  return isDown || suspicion > 0 || isServing ? "Degraded" : "Healthy"
+  // Borrowers wait although more connections could be opened.
+  const isHeldUp = phase !== "Healthy" && waiting > 0 && hasRoom
+  return suspicion > 0 || isDown && !hasSucceeded || isHeldUp ? "Degraded" : "Healthy"
 }

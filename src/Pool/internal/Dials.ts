@@ -6,11 +6,12 @@
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 import { ConnectionDied, NotReady, type PoolError } from "../PoolError.ts"
-import { isOverCap, isStillWanted } from "./Admission.ts"
+import { hasFreeSlot, isOverCap, isStillWanted } from "./Admission.ts"
 import type { ConnectionStore } from "./ConnectionStore.ts"
 import * as Diagnostics from "./Diagnostics.ts"
 import * as DialPolicy from "./DialPolicy.ts"
-import type { EndpointHealth, SlotRelease } from "./Endpoints.ts"
+import type { EndpointHealth } from "./EndpointHealth.ts"
+import type { SlotRelease } from "./Endpoints.ts"
 import { victimFor } from "./Eviction.ts"
 import { drawLifetime } from "./Expiry.ts"
 import {
@@ -72,6 +73,8 @@ export class Dials<K, A> {
     else dials.add(dial)
     this.#env.outbox.push({ _tag: "Dial", dial })
     this.#parts.health.judged(endpoint)
+    // Whether more connections can be opened is a part of the health of the other endpoints.
+    if (!hasFreeSlot(this.#parts.store, this.#env.settings)) this.#env.observers.current?.judged()
   }
 
   /**

@@ -3,18 +3,28 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
+import * as Exit from "effect/Exit"
 import type { CloseReason } from "../CloseReason.ts"
 import type { PoolError } from "../PoolError.ts"
 import { hasFreeSlot, isExhausted, isOthersTurn, isOverCap, lacksMinimum, wantedBy } from "./Admission.ts"
 import type { ConnectionStore } from "./ConnectionStore.ts"
 import * as Diagnostics from "./Diagnostics.ts"
 import type { Dials } from "./Dials.ts"
-import type { EndpointHealth, Endpoints, SlotRelease } from "./Endpoints.ts"
+import type { EndpointHealth } from "./EndpointHealth.ts"
+import type { Endpoints, SlotRelease } from "./Endpoints.ts"
 import { victimFor } from "./Eviction.ts"
 import type { HealthChecks, Liveness } from "./HealthChecks.ts"
 import type { LeaseTracker } from "./Leases.ts"
 import type { CoreEnvironment, Lease, PooledConnection, PoolEndpoint } from "./PoolState.ts"
 import type { WaitQueue } from "./WaitQueue.ts"
+
+/** What a borrower got from the server in its use of a connection. `None`: the use was interrupted. */
+export type Answer = "Success" | "Failure" | "None"
+
+/** What the server did for a borrower that ended so, if its connection was left fit to be leased again. */
+export const answerOf = (exit: Exit.Exit<unknown, unknown>): Answer =>
+  Exit.isSuccess(exit) ? "Success" : Cause.hasInterruptsOnly(exit.cause) ? "None" : "Failure"
 
 /** The parts of a pool that serve borrowers. */
 export interface CycleParts<K, A> {
@@ -121,7 +131,7 @@ export class Timeouts<K, A> {
     lease.owner.timeouts++
     env.observers.current?.timedOut(lease.owner.label)
     const error = Diagnostics.acquireTimeout(lease, position, context)
-    if (lease.owner.connecting === 0 || dials.isDialing(lease.owner)) health.timedOut(lease.owner, error)
+    if (lease.owner.connecting === 0 || dials.isDialing(lease.owner)) health.timedOut(lease, error)
     return error
   }
 
@@ -160,11 +170,14 @@ export class LeaseCycle<K, A> {
     this.#env.wakeAt(this.#parts.leases.add(lease))
   }
 
-  #recycle(lease: Lease<K, A>, connection: PooledConnection<K, A>, succeeded: boolean): void {
+  #recycle(lease: Lease<K, A>, connection: PooledConnection<K, A>, answer: Answer): void {
     const now = this.#env.clock.now()
     this.endLease(lease, connection, now)
-    if (connection.state === "Closing") return this.#parts.slots.forgetIfEmpty(connection.owner)
-    if (lease.isInUse) this.#parts.liveness.returned(connection, succeeded, now)
+    if (connection.state === "Closing") {
+      this.#parts.slots.forgetIfEmpty(connection.owner)
+      return this.#parts.health.judged(connection.owner)
+    }
+    if (lease.isInUse) this.#returned(lease, connection, answer, now)
     else if (lease.turn !== "None") this.#parts.liveness.leftUnheard(connection)
     const reason = this.#closeReason(connection, now)
     if (reason !== undefined) return this.#parts.store.dismiss(connection, reason)
@@ -179,6 +192,13 @@ export class LeaseCycle<K, A> {
     else this.#serveNext(connection, now)
   }
 
+  #returned(lease: Lease<K, A>, connection: PooledConnection<K, A>, answer: Answer, now: number): void {
+    this.#parts.liveness.returned(connection, answer === "Success", now)
+    const { fitness, owner } = connection
+    const isAnswered = answer !== "None" && fitness !== "Unfit" && fitness !== "Dead"
+    if (isAnswered && !lease.isStanding) this.#parts.health.answered(owner, now, now - lease.borrowedAt)
+  }
+
   endLease(lease: Lease<K, A>, connection: PooledConnection<K, A>, now: number): void {
     this.#parts.leases.remove(lease)
     // The time of a standing lease is not use time, and would distort the metric.
@@ -187,12 +207,12 @@ export class LeaseCycle<K, A> {
   }
 
   /** Ends a lease. With `broken`, its connection is broken or in an unknown state for this reason, and is not leased again. */
-  release(lease: Lease<K, A>, broken: CloseReason | undefined, succeeded = false): void {
+  release(lease: Lease<K, A>, broken: CloseReason | undefined, answer: Answer = "None"): void {
     const { connection } = lease
     if (connection === undefined) return
     const { check } = connection
     if (broken !== undefined) this.#parts.store.worsen(connection, { fitness: "Unfit", reason: broken })
-    this.#recycle(lease, connection, succeeded)
+    this.#recycle(lease, connection, answer)
     if (check === "Borrower") this.dispatch(connection)
   }
 

@@ -1,20 +1,16 @@
 /**
- * The endpoints of a pool, which are created on first use and forgotten when empty, and their setbacks and health.
+ * The endpoints of a pool, which are created on first use and forgotten when empty, and the slots that they free.
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
-import * as Exit from "effect/Exit"
 import * as MutableHashMap from "effect/MutableHashMap"
 import * as Option from "effect/Option"
-import * as Failure from "../../Retry/Failure.ts"
-import type { Counts, PoolError } from "../PoolError.ts"
-import type { Health } from "../PoolStats.ts"
+import type { Counts } from "../PoolError.ts"
 import { hasFreeSlot } from "./Admission.ts"
 import type { ConnectionStore } from "./ConnectionStore.ts"
 import * as Diagnostics from "./Diagnostics.ts"
-import { afterSetback, type Evidence, healthOf, healthy, isLocal, noSetbacks, redialDelay } from "./DialPolicy.ts"
-import { type CoreEnvironment, isGone, type PooledConnection, PoolEndpoint, type Slot, slotsOf } from "./PoolState.ts"
+import { healthy, noSetbacks } from "./DialPolicy.ts"
+import { type CoreEnvironment, PoolEndpoint, type Slot, slotsOf } from "./PoolState.ts"
 
 /** How long the failures of an empty endpoint are remembered, in milliseconds. */
 const forgetAfter = 60_000
@@ -22,8 +18,11 @@ const forgetAfter = 60_000
 /** The most empty endpoints that are remembered. Keys may come from outside the program, and each takes a few kilobytes. */
 const mostRemembered = 256
 
+/** Whether an endpoint has no connection, and no borrower waits for one. A borrower may still hold a connection that was closed. */
+const isUnused = <K, A>(endpoint: PoolEndpoint<K, A>): boolean => slotsOf(endpoint) === 0 && endpoint.queue.size === 0
+
 const isEmpty = <K, A>(endpoint: PoolEndpoint<K, A>): boolean =>
-  slotsOf(endpoint) === 0 && endpoint.queue.size === 0 && endpoint.detached === 0 && endpoint.leftBehind === 0
+  isUnused(endpoint) && endpoint.detached === 0 && endpoint.leftBehind === 0
 
 /** Whether the state of an endpoint differs from that of a new endpoint. */
 const hasFailed = <K, A>({ dialAt, dialState, setbacks }: PoolEndpoint<K, A>): boolean =>
@@ -105,13 +104,14 @@ export class Endpoints<K, A> {
 
   /**
    * Forgets an endpoint if it is empty. An endpoint that has failed is remembered for a while, so that its next dial is still
-   * delayed. Returns when {@link forget} is due.
+   * delayed. The failures of an endpoint are forgotten after that time also if a borrower never returns a connection that is closed.
+   * Returns when {@link forget} is due.
    */
   leave(endpoint: PoolEndpoint<K, A>, now: number): number {
-    if (this.#minimum > 0 || endpoint.isForgotten || !isEmpty(endpoint)) return Infinity
+    if (this.#minimum > 0 || endpoint.isForgotten || !isUnused(endpoint)) return Infinity
     this.#empty.delete(endpoint)
     if (!hasFailed(endpoint)) {
-      this.#forget(endpoint)
+      if (isEmpty(endpoint)) this.#forget(endpoint)
       return Infinity
     }
     endpoint.emptySince = now
@@ -137,6 +137,7 @@ export class Endpoints<K, A> {
   /** Stops remembering the failures of an endpoint, and forgets it if it is still empty. */
   #drop(endpoint: PoolEndpoint<K, A>): void {
     this.#empty.delete(endpoint)
+    if (isUnused(endpoint)) endpoint.forgetFailures()
     if (isEmpty(endpoint)) this.#forget(endpoint)
   }
 
@@ -223,8 +224,10 @@ export class SlotRelease<K, A> {
   }
 
   free(endpoint: PoolEndpoint<K, A>, slot: Slot<K, A>): void {
+    const wasFull = !hasFreeSlot(this.#store, this.#env.settings)
     if (!this.#store.freeSlot(endpoint, slot)) return
-    this.#env.observers.current?.judged(endpoint.label)
+    // Whether more connections can be opened is a part of the health of an endpoint.
+    this.#env.observers.current?.judged(wasFull ? undefined : endpoint.label)
     this.#env.wakeAt(this.#endpoints.lost(endpoint))
     this.#env.dispatch()
     this.forgetIfEmpty(endpoint)
@@ -240,137 +243,5 @@ export class SlotRelease<K, A> {
   /** Forgets an endpoint if it is empty now. */
   forgetIfEmpty(endpoint: PoolEndpoint<K, A>): void {
     this.#env.wakeAt(this.#endpoints.leave(endpoint, this.#env.clock.now()))
-  }
-}
-
-/** The evidence of a failed first use. An error that `Failure.classify` does not know may be an answer of the server. */
-const evidenceOf = (cause: Cause.Cause<unknown>): Evidence =>
-  Cause.hasFails(cause) && Failure.classify(Cause.squash(cause)).class !== "Fatal" ? "Failure" : "Unclear"
-
-/** Keeps the setbacks of each endpoint since its last success, and decides its health by them. */
-export class EndpointHealth<K, A> {
-  readonly #env: CoreEnvironment<K, A>
-  readonly #store: ConnectionStore<K, A>
-  /** Endpoints whose health changes by itself when the next attempt is due. */
-  readonly #changing = new Set<PoolEndpoint<K, A>>()
-
-  constructor(env: CoreEnvironment<K, A>, store: ConnectionStore<K, A>) {
-    this.#env = env
-    this.#store = store
-  }
-
-  healthOf(endpoint: PoolEndpoint<K, A>, now: number): Health {
-    const { connecting, connections, dialState: { phase }, queue, setbacks } = endpoint
-    const { settings } = this.#env
-    return healthOf({
-      phase,
-      suspicion: setbacks.suspicion,
-      isConnected: connections.some((connection) => !isGone(connection)),
-      connecting,
-      waiting: queue.size,
-      hasRoom: slotsOf(endpoint) < settings.maxPerEndpoint && hasFreeSlot(this.#store, settings),
-      isTooEarly: now < this.#retryAt(endpoint)
-    })
-  }
-
-  /** An endpoint has a setback. */
-  failed(endpoint: PoolEndpoint<K, A>, evidence: Evidence, error: unknown): void {
-    const now = this.#env.clock.now()
-    const retryAt = now + this.#delay(this.#env.random())
-    endpoint.setbacks = afterSetback(endpoint.setbacks, evidence, { now, retryAt, error })
-    if (error !== undefined) endpoint.trouble = { cause: error, at: now }
-    this.delayed(endpoint)
-  }
-
-  /**
-   * The next attempt at an endpoint is delayed. The housekeeping runs when the next dial is due, or, without one, when the delay
-   * ends.
-   */
-  delayed(endpoint: PoolEndpoint<K, A>): void {
-    this.#changing.add(endpoint)
-    const { dialAt } = endpoint
-    this.#env.wakeAt(dialAt > this.#env.clock.now() ? dialAt : this.#retryAt(endpoint))
-    this.judged(endpoint)
-  }
-
-  /** The next moment at which the health of an endpoint changes by itself. */
-  nextChange(now: number): number {
-    let next = Infinity
-    for (const endpoint of this.#changing) {
-      const retryAt = this.#retryAt(endpoint)
-      if (retryAt <= now) this.#changing.delete(endpoint)
-      else next = Math.min(next, retryAt)
-    }
-    return next
-  }
-
-  /** A borrow, a check or a dial has succeeded at an endpoint. */
-  succeeded(endpoint: PoolEndpoint<K, A>): void {
-    if (endpoint.setbacks === noSetbacks) return
-    endpoint.setbacks = noSetbacks
-    this.judged(endpoint)
-  }
-
-  /** A borrower has joined or left the queue of an endpoint. The health of an endpoint with setbacks depends on its queue. */
-  queueChanged(endpoint: PoolEndpoint<K, A>): void {
-    const { dialState, setbacks } = endpoint
-    if (dialState.phase !== "Healthy" || setbacks !== noSetbacks) this.judged(endpoint)
-  }
-
-  /** A borrower has ended its use of a connection. */
-  used(connection: PooledConnection<K, A>, exit: Exit.Exit<unknown, unknown>, isSpoilt: boolean): void {
-    const { owner, trial } = connection
-    if (Exit.isSuccess(exit)) {
-      if (!isSpoilt) this.succeeded(owner)
-      return
-    }
-    // A connection that has died counts as a failed dial. A connection that the pool has closed says nothing of the endpoint.
-    if (trial !== "Over" && !isGone(connection)) this.failed(owner, evidenceOf(exit.cause), Cause.squash(exit.cause))
-  }
-
-  /** A connection has not passed its check, or could not be made ready. */
-  rejected({ owner, trial }: PooledConnection<K, A>): void {
-    this.failed(owner, trial === "Over" ? "Stale" : "Failure", undefined)
-  }
-
-  /** The time of a waiting borrower is over. While dials fail, this does not count, because the failed dials do. */
-  timedOut(endpoint: PoolEndpoint<K, A>, error: PoolError): void {
-    const { reason } = error
-    if (reason._tag !== "AcquireTimeout" || endpoint.dialState.phase === "Down") return
-    const { cause, stalledBy } = reason
-    if (stalledBy === "Suspended" || isLocal(cause)) return
-    this.failed(endpoint, stalledBy === "TotalCap" ? "Unclear" : "Failure", error)
-  }
-
-  /** The error of a borrow that would have to wait and fails at once instead, with `whenUnavailable: "fail"`. */
-  refusalOf(endpoint: PoolEndpoint<K, A>): PoolError | undefined {
-    if (!this.#env.settings.failsWhenUnavailable) return undefined
-    const now = this.#env.clock.now()
-    if (this.healthOf(endpoint, now) !== "Unavailable") return undefined
-    const left = this.#retryAt(endpoint) - now
-    return Diagnostics.endpointUnavailable(endpoint, now, left > 0 ? left : this.#delay(1), this.#env.settings)
-  }
-
-  /** The health of an endpoint may have changed. */
-  judged(endpoint: PoolEndpoint<K, A>): void {
-    this.noted(endpoint, this.#env.clock.now())
-    this.#env.observers.current?.judged(endpoint.label)
-  }
-
-  /** The health of an endpoint. It is noted since when the endpoint is not `Healthy`. */
-  noted(endpoint: PoolEndpoint<K, A>, now: number): Health {
-    const health = this.healthOf(endpoint, now)
-    if (health !== "Healthy") endpoint.impairedSince ??= now
-    else endpoint.impairedSince = endpoint.trouble = undefined
-    return health
-  }
-
-  /** The first delay of the policy, in milliseconds. */
-  #delay(u: number): number {
-    return redialDelay(this.#env.settings.retry, 1, u)
-  }
-
-  #retryAt({ dialAt, setbacks }: PoolEndpoint<K, A>): number {
-    return Math.max(dialAt, setbacks.retryAt)
   }
 }

@@ -19,8 +19,9 @@ import { mostWaiting, nextDialOf, wantedBy } from "./Admission.ts"
 import { ConnectionStore } from "./ConnectionStore.ts"
 import * as Diagnostics from "./Diagnostics.ts"
 import { Dials } from "./Dials.ts"
-import { Dispatcher, LeaseCycle, Timeouts } from "./Dispatch.ts"
-import { EndpointHealth, Endpoints, SlotRelease } from "./Endpoints.ts"
+import { answerOf, Dispatcher, LeaseCycle, Timeouts } from "./Dispatch.ts"
+import { EndpointHealth } from "./EndpointHealth.ts"
+import { Endpoints, SlotRelease } from "./Endpoints.ts"
 import { Recalls } from "./Eviction.ts"
 import { HealthChecks, Liveness, TurnWaits } from "./HealthChecks.ts"
 import { inspectionOf, numberOf } from "./Inspect.ts"
@@ -227,7 +228,7 @@ export class PoolCore<K, A> {
     const mayDial = connection !== undefined && connection.trial !== "Over" && this.dials.used(connection, exit)
     const held = lease.connection
     const isBroken = isSpoilt || lease.mustCheck && lease.turn === "None"
-    this.#cycle.release(lease, isBroken ? "unfit" : undefined, exit._tag === "Success")
+    this.#cycle.release(lease, isBroken ? "unfit" : undefined, answerOf(exit))
     if (isSpoilt) this.#recalls.check(this.#clock.now())
     if (mayDial && held !== undefined) this.#cycle.dispatch(held)
     // The commands of this step may begin further steps, which require that the item was returned.
@@ -245,14 +246,14 @@ export class PoolCore<K, A> {
   }
 
   /**
-   * The connection of a borrow has passed its check and is ready. Other borrowers may share it from now on. The result is `false`
-   * if the connection has died or was closed during the check.
+   * The connection of a borrow has passed its check, if it had one, and is ready. Other borrowers may share it from now on. The result
+   * is `false` if the connection has died or was closed during the check.
    */
-  proved(lease: Lease<K, A>): boolean {
+  proved(lease: Lease<K, A>, wasChecked: boolean): boolean {
     const { connection } = lease
     if (connection === undefined || isGone(connection)) return false
     lease.mustCheck = false
-    this.#health.succeeded(connection.owner)
+    if (wasChecked) this.#health.succeeded(connection.owner)
     const { check, trial } = connection
     this.dials.ready(connection)
     if (check !== "Borrower" && trial !== "Unready") return true
@@ -395,6 +396,8 @@ export class PoolCore<K, A> {
     this.#recalls.check(this.#clock.now())
     this.dials.reconsiderAll()
     this.#dispatcher.run()
+    // Whether more connections can be opened is a part of the health of an endpoint.
+    this.observers.current?.judged()
     this.settle()
   }
 
@@ -419,6 +422,7 @@ export class PoolCore<K, A> {
   shutDown(): void {
     this.#status = "Closed"
     this.#deadlines.stop()
+    this.#health.stop()
     this.#housekeeper.stop()
   }
 

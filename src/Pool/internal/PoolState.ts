@@ -24,6 +24,7 @@ import type { Settings } from "../PoolOptions.ts"
 import type { Observers, Tally } from "../PoolStats.ts"
 import { type EndpointState, healthy, noSetbacks, type Setbacks } from "./DialPolicy.ts"
 import type { EndpointPool, Item, Options } from "./EndpointPool.ts"
+import { UseTimes } from "./Silence.ts"
 
 /**
  * The status of a pool. A suspended pool is `Waiting` (new borrowers wait for `resume`) or `Refusing` (new borrowers fail). A pool
@@ -210,6 +211,12 @@ export class PoolEndpoint<K, A> {
   endsAfter = 0
   dialState: EndpointState = healthy
   setbacks: Setbacks = noSetbacks
+  /** A borrow or a check has succeeded since the last setback. Written by `EndpointHealth`. */
+  hasSucceeded = false
+  /** When the server has last answered a borrower, on the pool's age clock. Written by `EndpointHealth`. */
+  answeredAt = -1
+  /** How long uses last. Written by `EndpointHealth`. */
+  readonly uses = new UseTimes()
   /** What the last failed dial failed with. */
   lastFailure: unknown = undefined
   /** How many dials have failed. Written by `Dials`. */
@@ -234,6 +241,14 @@ export class PoolEndpoint<K, A> {
   constructor(key: K) {
     this.key = key
     this.label = labelOf(key)
+  }
+
+  /** The endpoint was not used for so long that its failures say nothing any more. */
+  forgetFailures(): void {
+    this.dialState = healthy
+    this.setbacks = noSetbacks
+    this.lastFailure = this.series = undefined
+    this.dialAt = 0
   }
 }
 

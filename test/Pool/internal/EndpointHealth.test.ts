@@ -14,6 +14,7 @@ import {
   healthOf,
   noSetbacks
 } from "../../../src/Pool/internal/DialPolicy.ts"
+import { TypeId } from "../../../src/Pool/PoolRegistry.ts"
 import * as Scripted from "../../support/ScriptedConnector.ts"
 import * as TcpServer from "../../support/TcpServer.ts"
 
@@ -109,6 +110,7 @@ describe("the health of an endpoint, by what is known of it", () => {
     phase: "Healthy",
     suspicion: 0,
     isConnected: true,
+    hasSucceeded: false,
     connecting: 0,
     waiting: 0,
     hasRoom: true,
@@ -126,6 +128,17 @@ describe("the health of an endpoint, by what is known of it", () => {
     ["a failed dial, and none", { phase: "Down", isConnected: false, isTooEarly: true }, "Unavailable"],
     ["a failed dial, none, and time for another", { phase: "Down", isConnected: false }, "Degraded"],
     ["many failed dials, and a connection", { phase: "Down", suspicion: 12, isTooEarly: true }, "Unavailable"],
+    ["a failed dial, and a success on another connection", { phase: "Down", hasSucceeded: true }, "Healthy"],
+    [
+      "a failed dial, a success, and borrowers that wait",
+      { phase: "Down", hasSucceeded: true, waiting: 1 },
+      "Degraded"
+    ],
+    [
+      "a failed dial, a success, and no room",
+      { phase: "Down", hasSucceeded: true, waiting: 9, hasRoom: false },
+      "Healthy"
+    ],
     ["a queue after an outage", { phase: "Recovering", waiting: 1 }, "Degraded"],
     ["a queue after an outage, and no room", { phase: "Recovering", waiting: 10, hasRoom: false }, "Healthy"],
     ["an outage that is over", { phase: "Recovering" }, "Healthy"]
@@ -311,5 +324,103 @@ describe("the health of an endpoint after an outage", () => {
       // What died had been of use to no borrower, so that the next dial waits as after a failure.
       while (refused.pollUnsafe() === undefined) yield* Effect.andThen(TestClock.adjust("100 millis"), settle)
       assert.strictEqual(yield* ConnectionPool.health(pool, "db"), "Unavailable")
+    }).pipe(Effect.provide(ResourceMonitor.layer)))
+})
+
+describe("an endpoint with a connection that a borrower never returns", () => {
+  it.effect("is Unavailable with the first failed dial, if the connection may be dead and nothing reports that", () =>
+    Effect.gen(function*() {
+      let code: string | undefined
+      const { connector } = Scripted.make({
+        open: () => code === undefined ? Effect.yieldNow : Effect.fail(new Scripted.ScriptedFailure(code))
+      })
+      const { closed: _, ...blind } = connector
+      const pool = yield* ConnectionPool.make({ connector: blind, retry, maxConnections: 2, drainTimeout: 0 })
+      yield* fork(ConnectionPool.use(pool, "db", () => Effect.never))
+      yield* settle
+      yield* TestClock.adjust("1 minute")
+      code = "ECONNREFUSED"
+      yield* Effect.flip(ConnectionPool.use(pool, "db", id))
+      assert.strictEqual(yield* ConnectionPool.health(pool, "db"), "Unavailable")
+    }).pipe(Effect.provide(ResourceMonitor.layer)))
+
+  it.effect("forgets its failures a minute after its last use, although the lease does not end", () =>
+    Effect.gen(function*() {
+      let code: string | undefined
+      const { kill, ledger, pool } = yield* scripted(() => code)
+      yield* fork(ConnectionPool.use(pool, "db", () => Effect.never))
+      yield* settle
+      yield* Effect.forEach([...ledger.live], kill)
+      yield* settle
+      yield* TestClock.adjust("1 second")
+      code = "ECONNREFUSED"
+      yield* Effect.flip(ConnectionPool.use(pool, "db", id))
+      yield* TestClock.adjust("59 seconds")
+      yield* settle
+      assert.strictEqual(yield* ConnectionPool.health(pool, "db"), "Degraded")
+      yield* TestClock.adjust("2 seconds")
+      yield* settle
+      assert.strictEqual(yield* ConnectionPool.health(pool, "db"), "Healthy")
+    }).pipe(Effect.provide(ResourceMonitor.layer)))
+
+  it.effect("has an event when that lease ends", () =>
+    Effect.gen(function*() {
+      const { kill, ledger, pool } = yield* scripted(() => undefined)
+      const holder = yield* fork(ConnectionPool.use(pool, "db", () => Effect.never))
+      yield* settle
+      yield* Effect.forEach([...ledger.live], kill)
+      yield* settle
+      const judged: Array<string | undefined> = []
+      pool[TypeId].core.observers.add({ judged: (label) => judged.push(label) })
+      yield* Fiber.interrupt(holder)
+      assert.include(judged, "db")
+    }).pipe(Effect.provide(ResourceMonitor.layer)))
+})
+
+describe("an endpoint of which a dial has failed", () => {
+  it.effect("is Healthy when another connection serves and no borrower waits", () =>
+    Effect.gen(function*() {
+      let code: string | undefined
+      const { pool } = yield* scripted(() => code)
+      const seen: Array<ConnectionPool.Health> = []
+      yield* fork(Stream.runForEach(PoolTelemetry.health(pool, "db"), (health) => Effect.sync(() => seen.push(health))))
+      const gate = yield* Deferred.make<void>()
+      const holder = yield* fork(ConnectionPool.use(pool, "db", () => Deferred.await(gate)))
+      yield* settle
+      code = "ECONNREFUSED"
+      yield* Effect.flip(ConnectionPool.use(pool, "db", id))
+      yield* TestClock.adjust("1 minute")
+      yield* settle
+      assert.strictEqual(seen.at(-1), "Degraded")
+      yield* Deferred.succeed(gate, undefined)
+      yield* Fiber.join(holder)
+      yield* settle
+      assert.strictEqual(seen.at(-1), "Healthy")
+    }).pipe(Effect.provide(ResourceMonitor.layer)))
+
+  it.effect("is Healthy when another connection serves and the pool is full, and has an event when it becomes so", () =>
+    Effect.gen(function*() {
+      let code: string | undefined
+      const { pool } = yield* scripted(() => code)
+      const seen: Array<ConnectionPool.Health> = []
+      yield* fork(Stream.runForEach(PoolTelemetry.health(pool, "db"), (health) => Effect.sync(() => seen.push(health))))
+      yield* fork(ConnectionPool.use(pool, "db", () => Effect.sleep("20 seconds")))
+      yield* settle
+      code = "ECONNREFUSED"
+      yield* Effect.flip(ConnectionPool.use(pool, "db", id))
+      code = undefined
+      // The other slot of the pool goes to another endpoint.
+      yield* fork(ConnectionPool.use(pool, "other", () => Effect.never))
+      yield* settle
+      for (let waiter = 0; waiter < 3; waiter++) {
+        yield* fork(Effect.exit(ConnectionPool.use(pool, "db", () => Effect.sleep("1 minute"))))
+      }
+      yield* settle
+      assert.notStrictEqual(seen.at(-1), "Healthy")
+      yield* TestClock.adjust("19900 millis")
+      yield* TestClock.adjust("200 millis")
+      yield* settle
+      assert.isAtLeast((yield* ConnectionPool.stats(pool)).waiting, 1)
+      assert.strictEqual(seen.at(-1), "Healthy")
     }).pipe(Effect.provide(ResourceMonitor.layer)))
 })

@@ -388,7 +388,7 @@ export class World {
     const { lease } = borrower
     if (lease === undefined) return
     borrower.isChecking = false
-    if (works && this.core.proved(lease)) return this.#begin(borrower, lease)
+    if (works && this.core.proved(lease, true)) return this.#begin(borrower, lease)
     const refusal = this.core.reject(lease, false)
     if (refusal !== undefined) return this.#refuse(borrower, refusal)
     if (this.core.remaining(lease) > 0) this.#wait(borrower, lease)
