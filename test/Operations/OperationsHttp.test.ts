@@ -286,7 +286,7 @@ describe("the control endpoints", () => {
       const text = lines.join("\n")
       assert.notInclude(text, token)
       assert.match(text, /level=INFO .*"control: Suspend".* client\.address=127\.0\.0\.1/)
-      assert.match(text, /level=WARN .*refused POST \/pools\/db\/suspend\?x=\S+ from 127\.0\.0\.1: .*\(401\)/)
+      assert.match(text, /level=WARN .*refused POST \/pools\/:pool\/suspend from 127\.0\.0\.1: .*\(401\)/)
       assert.match(text, /level=WARN .*this is not the token \(401\)/)
       assert.match(text, /level=WARN .*a page of another origin may not ask for this \(403\)/)
     }))

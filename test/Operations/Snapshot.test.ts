@@ -7,6 +7,7 @@ import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import { ScriptedConnector } from "effect-sluice/Testing"
 import { TestClock } from "effect/testing"
 import { fork, hold, settle } from "../support/Pools.ts"
+import { disguised, hostile, markup, secrets } from "./Hostile.ts"
 import { collect, withOperations } from "./Program.ts"
 
 const json = (required?: ReadonlyArray<string>) =>
@@ -158,35 +159,6 @@ describe("Operations.snapshot", () => {
       assert.notInclude(yield* json(), "orders")
     }).pipe(withOperations()))
 })
-
-/** Texts that nobody must see or be fooled by. Each is a part of a key, of an error, of a span or of a place. */
-const secrets = [
-  "hunter2",
-  "s3cr3t",
-  "AKIAIOSFODNN7EXAMPLE",
-  "eyJhbGciOiJIUzI1NiJ9.payload.sig",
-  "MIIEvQIBADANBgkqhkiG9w0",
-  "correct horse battery staple"
-]
-
-const disguised = [
-  "postgres://app:hunter2@db:5432/orders",
-  "password=s3cr3t",
-  "aws_secret_access_key=AKIAIOSFODNN7EXAMPLE",
-  "Authorization: Bearer eyJhbGciOiJIUzI1NiJ9.payload.sig",
-  "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0\n-----END PRIVATE KEY-----",
-  "ALTER USER app PASSWORD 'correct horse battery staple'"
-]
-
-const markup =
-  `</script><img src=x onerror="alert('1')"> & \u001b[31mred\u001b[0m\r\nlevel=ERROR forged=line\u2028\u202e`
-
-const hostile = [
-  ...disguised,
-  ...disguised.map((text) => `${text} ${markup}`),
-  markup,
-  `${markup}${"x".repeat(10_000)}`
-]
 
 describe("hostile texts", () => {
   it.effect("are in no JSON, no log and no metric with their secrets or control characters", () => {

@@ -4,11 +4,10 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import type * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpRouter from "effect/http/HttpRouter"
 import { HttpServerRequest, type ParsedSearchParams } from "effect/http/HttpServerRequest"
 import type { HttpServerResponse } from "effect/http/HttpServerResponse"
 import * as Option from "effect/Option"
-import { safeText } from "../../../internal/SafeText.ts"
 import { makeGuard } from "./Guard.ts"
 import * as Responses from "./Responses.ts"
 import type { RouteSettings } from "./Settings.ts"
@@ -52,11 +51,8 @@ const makeRefusedLog = () => {
     })
 }
 
-/** The host and the path of the URL of a request, which may be absolute. A request of the Fetch API has its host there alone. */
-const partsOf = (url: string): readonly [host: string | undefined, path: string] => {
-  const [, host, path] = /^(?:https?:\/\/([^/?#]+))?(.*)$/is.exec(url) ?? []
-  return [host, path ?? url]
-}
+/** The host of an absolute URL. A request of the Fetch API has its host there alone. */
+const hostIn = (url: string): string | undefined => /^https?:\/\/([^/?#]+)/i.exec(url)?.[1]
 
 const addressOf = (request: HttpServerRequest): string => Option.getOrElse(request.remoteAddress, () => "unknown")
 
@@ -65,15 +61,15 @@ export const makeGuarded = (settings: RouteSettings): Guarded => {
   const guard = makeGuard(settings)
   const log = makeRefusedLog()
   return (answer, needsToken) =>
-    Effect.flatMap(HttpServerRequest, (request) => {
-      const [ownHost, path] = partsOf(request.originalUrl)
-      const { authorization, host = ownHost, origin } = request.headers
+    Effect.gen(function*() {
+      const request = yield* HttpServerRequest
+      const { authorization, host = hostIn(request.originalUrl), origin } = request.headers
       const refusal = guard({ authorization, host, origin }, needsToken)
       const address = addressOf(request)
-      if (refusal === undefined) return Effect.annotateLogs(answer, { "client.address": address })
-      const line = `refused ${request.method} ${
-        safeText(path, 200)
-      } from ${address}: ${refusal.message} (${refusal.status})`
-      return Effect.as(log(line), Responses.failed(refusal))
+      if (refusal === undefined) return yield* Effect.annotateLogs(answer, { "client.address": address })
+      // The pattern of the route, and not the path: the text of a caller who may not ask for anything has no place in the log.
+      const { route } = yield* HttpRouter.RouteContext
+      yield* log(`refused ${request.method} ${route.path} from ${address}: ${refusal.message} (${refusal.status})`)
+      return Responses.failed(refusal)
     })
 }
