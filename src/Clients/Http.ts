@@ -18,9 +18,9 @@ import type * as Scope from "effect/Scope"
 import { FiberSite } from "../internal/CallSite.ts"
 import { fromConfig } from "../internal/ConfigFailure.ts"
 import { InvalidOption } from "../internal/InvalidOption.ts"
-import { spanNameIn } from "../internal/OpenTracker.ts"
 import { aboveZero, checkOptions, type OptionCheck } from "../internal/Options.ts"
 import { loadPeer } from "../internal/Peer.ts"
+import { requesterIn } from "../internal/Requester.ts"
 import { ResourceMonitor } from "../Monitor/Service.ts"
 import * as ConnectionPool from "../Pool/ConnectionPool.ts"
 import type { Endpoint } from "../Resource/Endpoint.ts"
@@ -172,7 +172,7 @@ const reportUnread = (monitor: ResourceMonitor["Service"]): Exchanges["reportUnr
     kind: "Lease",
     label: `${origin} (a body that was not read)`,
     site: new FiberSite(context).text,
-    span: spanNameIn(context),
+    span: requesterIn(context),
     age
   }))
 

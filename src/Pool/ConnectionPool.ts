@@ -37,9 +37,11 @@ import type { ResourceMonitor } from "../Monitor/Service.ts"
 import * as Borrow from "./internal/Borrow.ts"
 import { type ConnectionPool, isPool, makePool } from "./internal/MakePool.ts"
 import type { PoolError } from "./PoolError.ts"
+import type { Inspection } from "./PoolInspection.ts"
 import {
   type BorrowOptions,
   type GivenCaps,
+  mostOf,
   type Options,
   type Recall,
   resizedCaps,
@@ -50,6 +52,7 @@ import type { Health, Stats } from "./PoolStats.ts"
 
 export type { CallSite } from "../internal/CallSite.ts"
 export { InvalidOption } from "../internal/InvalidOption.ts"
+export type { CloseReason } from "./CloseReason.ts"
 export type { ConnectionPool } from "./internal/MakePool.ts"
 export {
   AcquireTimeout,
@@ -69,6 +72,7 @@ export {
   QueueFull,
   type StalledBy
 } from "./PoolError.ts"
+export type { InspectedEndpoint, InspectedHolder, Inspection } from "./PoolInspection.ts"
 export {
   type BorrowOptions,
   defaults,
@@ -401,4 +405,46 @@ export const health: {
 } = /*#__PURE__*/ dual(
   2,
   <K, A>(self: ConnectionPool<K, A>, key: K): Effect.Effect<Health> => Effect.sync(() => self[TypeId].core.health(key))
+)
+
+/**
+ * What a pool shows to an operator: its endpoints, those that need attention first, and who holds its connections, the longest
+ * holders first. At most `most` of each are shown, a whole number; the default is 20. It dies with `InvalidOption` on another value.
+ *
+ * **Details**
+ *
+ * Nothing is computed before it is asked for. All texts are without secrets and control characters, and bounded in length. The
+ * causes of failures are the errors of the connector, as they are.
+ *
+ * **Example** (Who holds a connection)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import * as ConnectionPool from "effect-sluice/ConnectionPool"
+ * import * as Connector from "effect-sluice/Connector"
+ * import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+ *
+ * const connector = Connector.make({ open: (name: string) => Effect.succeed({ name }) })
+ *
+ * const program = Effect.gen(function*() {
+ *   const pool = yield* ConnectionPool.make({ connector, name: "orders" })
+ *   yield* ConnectionPool.get(pool, "db").pipe(Effect.withSpan("import", { attributes: { table: "orders" } }))
+ *   const { endpoints, holders, name } = yield* ConnectionPool.inspect(pool)
+ *   return [name, ...endpoints.map(({ health }) => health), ...holders.map(({ attributes, span }) => [span, attributes])]
+ * }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layer))
+ *
+ * await Effect.runPromise(program) // => ["orders", "Healthy", ["import", { table: "orders" }]]
+ * ```
+ *
+ * @see {@link stats} for counts alone
+ * @category getters
+ * @since 0.1.0
+ */
+export const inspect: {
+  <K, A>(self: ConnectionPool<K, A>, most?: number): Effect.Effect<Inspection>
+  (most?: number): <K, A>(self: ConnectionPool<K, A>) => Effect.Effect<Inspection>
+} = /*#__PURE__*/ dual(
+  (args) => isPool(args[0]),
+  <K, A>(self: ConnectionPool<K, A>, most?: number): Effect.Effect<Inspection> =>
+    Effect.sync(() => self[TypeId].core.inspect(mostOf(most)))
 )

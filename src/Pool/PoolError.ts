@@ -39,7 +39,7 @@ export interface Counts {
  * @since 0.1.0
  */
 export interface Holder {
-  /** Name of the span in which the connection was borrowed, if there was one. */
+  /** The route of the request (`GET /report`), or the name of the span, in which the connection was borrowed, if there was one. */
   readonly span: string | undefined
   /** The place in the program that has borrowed the connection, if it is known. */
   readonly site: string | undefined
@@ -65,7 +65,9 @@ const formatCounts = (counts: Counts): string =>
   }waiting=${counts.waiting}`
 
 const formatHolder = ({ age, isStanding, site, span }: Holder): string =>
-  `${span ?? site ?? "a borrower without a span"} for ${Duration.format(age)}${isStanding ? " (standing)" : ""}`
+  `${[span, site].filter((part) => part !== undefined).join(" at ") || "a borrower without a span"} for ${
+    Duration.format(age)
+  }${isStanding ? " (standing)" : ""}`
 
 const formatHolders = (holders: ReadonlyArray<Holder>): string =>
   holders.length === 0

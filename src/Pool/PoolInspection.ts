@@ -45,7 +45,10 @@ export interface InspectedHolder extends Holder {
   readonly id: number
   /** The endpoint's text. */
   readonly endpoint: string
-  /** The attributes of the span, as texts. */
+  /**
+   * Attributes of the span, as texts without secrets: at most 16, each of at most 200 characters. If it serves a request, they begin
+   * with `http.request.method` and `http.route`, and have the name of an inner span as `span.name`.
+   */
   readonly attributes: Readonly<Record<string, string>>
 }
 

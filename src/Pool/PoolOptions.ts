@@ -284,6 +284,9 @@ export const resizedCaps = (given: GivenCaps, now: Caps): Caps => {
   return capsOf(check, { maxPerEndpoint: caps.maxPerEndpoint, maxTotal }, now)
 }
 
+/** The most endpoints and holders that an inspection shows; throws `InvalidOption` on an invalid value. */
+export const mostOf = (most = 20): number => checkOptions("ConnectionPool.inspect").whole("most", most, { min: 0 })
+
 /** Checks a name: line breaks in it could forge lines of a log. */
 const nameOf = (check: Check, name: string | undefined): Pick<Settings, "name" | "isNamed"> => {
   const isValid = name === undefined || /^[^\p{Cc}\p{Zl}\p{Zp}]{1,200}$/u.test(name)

@@ -18,10 +18,12 @@ import * as RetryPolicy from "../Retry/RetryPolicy.ts"
 import * as Borrow from "./internal/Borrow.ts"
 import { type ConnectionPool, makePool } from "./internal/MakePool.ts"
 import type { PoolError } from "./PoolError.ts"
+import type { Inspection } from "./PoolInspection.ts"
 import {
   type BorrowOptions,
   type GivenOptions,
   type Hooks,
+  mostOf,
   type Options,
   type Recall,
   type Settings,
@@ -93,6 +95,8 @@ interface Members<in out Self, in out K, in out A, out E, out R, out HR> extends
   ) => Layer.Layer<Self, E, R2 | HR | ResourceMonitor>
   /** `ConnectionPool.stats` of the service. */
   readonly stats: Effect.Effect<Stats, never, Self>
+  /** `ConnectionPool.inspect` of the service. */
+  readonly inspect: (most?: number) => Effect.Effect<Inspection, never, Self>
   /** `ConnectionPool.invalidate` on the service. */
   readonly invalidate: (connection: A) => Effect.Effect<void, never, Self>
   /** `ConnectionPool.recalled` on the service. */
@@ -233,6 +237,7 @@ const membersOf = <Self, K, A>(service: Context.Service<Self, ConnectionPool<K, 
     health: (key?: K) => onPool((pool) => Effect.sync(() => pool[PoolTypeId].core.health(keyOf(pool, key)))),
     evict: (key?: K) => onPool((pool) => Effect.sync(() => pool[PoolTypeId].core.evict(key))),
     stats: onPool((pool) => Effect.sync(() => pool[PoolTypeId].core.stats())),
+    inspect: (most?: number) => onPool((pool) => Effect.sync(() => pool[PoolTypeId].core.inspect(mostOf(most)))),
     invalidate: (connection: A) => onPool((pool) => Effect.sync(() => pool[PoolTypeId].core.invalidate(connection))),
     recalled: (connection: A) => onPool((pool) => Borrow.recalled(pool[PoolTypeId], connection)),
     drain: (deadline: Duration.Input) => onPool((pool) => pool[PoolTypeId].drain(Duration.toMillis(deadline)))

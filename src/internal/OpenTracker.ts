@@ -6,9 +6,8 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import * as Tracer from "effect/Tracer"
 import { type CallSite, takeEverySite } from "./CallSite.ts"
-import { safeText } from "./SafeText.ts"
+import { requesterIn } from "./Requester.ts"
 import { scopeHooks } from "./ScopeHooks.ts"
 
 /** An open connection or lease. */
@@ -17,7 +16,7 @@ export interface Opened {
   /** The endpoint's text. */
   readonly label: string
   readonly site: CallSite | undefined
-  /** The name of the span in which it was requested. */
+  /** The route of the request, or the name of the span, in which it was requested. */
   readonly span: string | undefined
 }
 
@@ -47,17 +46,11 @@ export const expectTracker = (): void => {
 export const trackerIn = (context: Context.Context<never>): OpenTracker | undefined =>
   mayHaveTracker ? Context.get(context, OpenTracker) : undefined
 
-/** The name of the span in a context. */
-export const spanNameIn = (context: Context.Context<never>): string | undefined => {
-  const span = Context.getOrUndefined(context, Tracer.ParentSpan)
-  return span?._tag === "Span" ? safeText(span.name) : undefined
-}
-
 /** Adds a connection to the tracker, if there is one, until the scope closes. */
 export const trackOpen = (connection: Pick<Opened, "label" | "site">): Effect.Effect<void, never, Scope.Scope> =>
   Effect.contextWith((context: Context.Context<never>) => {
     const tracker = trackerIn(context)
     if (tracker === undefined) return Effect.void
-    const opened: Opened = { ...connection, kind: "Connection", span: spanNameIn(context) }
+    const opened: Opened = { ...connection, kind: "Connection", span: requesterIn(context) }
     return scopeHooks(() => tracker.add(opened), () => tracker.delete(opened))
   })

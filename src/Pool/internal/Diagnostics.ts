@@ -7,7 +7,7 @@ import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { errorTypeOf } from "../../internal/ErrorType.ts"
-import { spanNameIn } from "../../internal/OpenTracker.ts"
+import { requesterIn } from "../../internal/Requester.ts"
 import type { LeakFacts } from "../../Monitor/Leak.ts"
 import type { HeldLease } from "../../Monitor/Ledger.ts"
 import type { Usage } from "../../Monitor/ResourceMonitor.ts"
@@ -92,7 +92,8 @@ export const annotateFailure = <B, E, R>(effect: Effect.Effect<B, E, R>): Effect
 const errorTypeIn = (error: unknown): string =>
   error instanceof PoolError.PoolError ? error.reason._tag : errorTypeOf(failureIn(error))
 
-export const spanOf = <K, A>(lease: Lease<K, A>): string | undefined => spanNameIn(lease.context)
+/** The route of the request, or the span, in which a lease began. */
+export const spanOf = <K, A>(lease: Lease<K, A>): string | undefined => requesterIn(lease.context)
 
 /** The leases that are held, at most `most` of them, for the monitor's ledger. */
 export const heldLeases = function*<K, A>(

@@ -4,6 +4,8 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
+import { attributesIn } from "../../internal/Requester.ts"
+import { safeText } from "../../internal/SafeText.ts"
 import type { InspectedEndpoint, InspectedHolder, Inspection } from "../PoolInspection.ts"
 import type { Health } from "../PoolStats.ts"
 import { countsOf, spanOf } from "./Diagnostics.ts"
@@ -55,8 +57,8 @@ const holderOf = <K, A>(lease: Lease<K, A>, now: number): InspectedHolder => ({
   id: numberOf(lease),
   endpoint: lease.owner.label,
   span: spanOf(lease),
-  attributes: {},
-  site: lease.site?.text,
+  attributes: attributesIn(lease.context),
+  site: lease.site?.text === undefined ? undefined : safeText(lease.site.text),
   age: Duration.millis(Math.round(now - lease.borrowedAt)),
   isStanding: lease.isStanding
 })

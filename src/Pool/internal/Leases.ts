@@ -3,11 +3,10 @@
  *
  * @since 0.1.0
  */
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Tracer from "effect/Tracer"
 import { addGuard, removeGuard } from "../../internal/GcGuard.ts"
-import { type Opened, type OpenTracker, spanNameIn, trackerIn } from "../../internal/OpenTracker.ts"
+import { type Opened, type OpenTracker, trackerIn } from "../../internal/OpenTracker.ts"
+import { requesterIn, requesterOnly } from "../../internal/Requester.ts"
 import type { PoolError } from "../PoolError.ts"
 import type { ConnectionStore } from "./ConnectionStore.ts"
 import * as Diagnostics from "./Diagnostics.ts"
@@ -23,7 +22,7 @@ import {
 
 /** Adds a lease to the tracker of what is open. The returned function removes the lease. */
 const note = <K, A>(tracker: OpenTracker, { context, owner, site }: Lease<K, A>): () => void => {
-  const opened: Opened = { kind: "Lease", label: owner.label, site, span: spanNameIn(context) }
+  const opened: Opened = { kind: "Lease", label: owner.label, site, span: requesterIn(context) }
   tracker.add(opened)
   return () => tracker.delete(opened)
 }
@@ -201,15 +200,6 @@ export class LeakDetection<K, A> {
 const young = 1000
 
 /**
- * A context with the span alone, which names the borrower in reports. The rest of the borrower's context may refer to the scope
- * whose garbage collection has to be noticed.
- */
-const spanOnly = (context: Context.Context<never>): Context.Context<never> => {
-  const span = Context.getOrUndefined(context, Tracer.ParentSpan)
-  return span === undefined ? Context.empty() : Context.makeUnsafe(new Map([[Tracer.ParentSpan.key, span]]))
-}
-
-/**
  * Notices leases whose holders were garbage-collected before they ended.
  *
  * **Details**
@@ -271,7 +261,7 @@ export class AbandonedLeases<K, A> {
     lease.gcGuard = { onCollected: () => this.#lost(lease) }
     lease.fiber = undefined
     lease.finalizer = undefined
-    lease.context = spanOnly(lease.context)
+    lease.context = requesterOnly(lease.context)
     lease.site?.release()
     addGuard(holder, lease.gcGuard)
   }

@@ -272,7 +272,7 @@ export class Lease<K, A> {
   fiber: Fiber.Fiber<unknown, unknown> | undefined
   /** The finalizer that ends the lease with a scope. It is `undefined` after the lease was guarded. */
   finalizer: object | undefined = undefined
-  /** The borrower's context, whose span names the borrower. After the lease was guarded, the context has the span alone. */
+  /** The borrower's context, which names the borrower. After the lease was guarded, the context has nothing but that. */
   context: Context.Context<never>
   /** The place in the program that began the borrow. It is `undefined` if borrows are so frequent that some places are left out. */
   readonly site: CallSite | undefined

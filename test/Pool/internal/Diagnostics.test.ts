@@ -22,7 +22,7 @@ describe("AcquireTimeout", () => {
       yield* Deferred.succeed(latch, undefined)
       yield* Fiber.join(holder)
       assert.strictEqual(reason._tag === "AcquireTimeout" && reason.stalledBy, "TotalCap")
-      assert.include(message, "held longest by nightly report for 1s")
+      assert.match(message, /held longest by nightly report( at hold \(.*:\d+:\d+\))? for 1s/)
     })))
 
   it.effect("names the place in the program of a holder without a span", () =>

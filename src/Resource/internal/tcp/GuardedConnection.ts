@@ -13,7 +13,7 @@ import * as Scope from "effect/Scope"
 import type { CallSite } from "../../../internal/CallSite.ts"
 import { closeOnFailure } from "../../../internal/CloseOnFailure.ts"
 import { addGuard, type GcGuard, removeGuard } from "../../../internal/GcGuard.ts"
-import { spanNameIn } from "../../../internal/OpenTracker.ts"
+import { requesterIn } from "../../../internal/Requester.ts"
 import { report as log } from "../../../internal/UnhandledLog.ts"
 import type { Origin } from "../../../Monitor/Leak.ts"
 import { ResourceMonitor } from "../../../Monitor/Service.ts"
@@ -71,7 +71,7 @@ const guardOf = (
   context: Context.Context<never>,
   { label, site }: OpenRequest
 ): GcGuard => {
-  const span = spanNameIn(context)
+  const span = requesterIn(context)
   const clock = Context.get(context, Clock.Clock)
   const since = clock.currentTimeMillisUnsafe()
   const run = Effect.runForkWith(reporting(context))
