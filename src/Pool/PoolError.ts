@@ -226,15 +226,18 @@ export class NestedAcquire extends TaggedError("NestedAcquire")<{
 }
 
 /**
- * The lease was held for longer than `maxLease`: the borrower's effect was interrupted and its connection closed.
+ * The lease was held for longer than `maxLease`, or an operator has ended it. Its connection was closed. In a pool with `maxLease`
+ * the borrower's effect was interrupted. In any other pool it has failed when it used the closed connection: its cause has that
+ * failure, and this one after it.
  *
  * @category errors
  * @since 0.1.0
  */
 export class LeaseExpired extends TaggedError("LeaseExpired")<{
   readonly key: string
-  readonly maxLease: Duration.Duration
-  /** Name of the span in which the connection was borrowed, if there was one. */
+  /** The limit of the pool that was exceeded. `undefined`: an operator has ended the lease. */
+  readonly maxLease: Duration.Duration | undefined
+  /** The route of the request (`GET /report`), or the name of the span in which the connection was borrowed, if there was one. */
   readonly span: string | undefined
   /** The place in the program that has borrowed the connection, if it is known. */
   readonly site: string | undefined
@@ -242,10 +245,11 @@ export class LeaseExpired extends TaggedError("LeaseExpired")<{
   readonly isRetryable = false
   override get message(): string {
     const by = [this.span, this.site].filter((part) => part !== undefined).join(" ")
-    return safeMessage(
-      `a connection to ${this.key} was held for longer than maxLease, which is ${Duration.format(this.maxLease)}` +
-        (by === "" ? "" : `, by ${by}`)
-    )
+    const { key, maxLease } = this
+    const what = maxLease === undefined
+      ? `an operator has ended the lease of a connection to ${key}`
+      : `a connection to ${key} was held for longer than maxLease, which is ${Duration.format(maxLease)}`
+    return safeMessage(what + (by === "" ? "" : `, ${maxLease === undefined ? "held " : ""}by ${by}`))
   }
 }
 

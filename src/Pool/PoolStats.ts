@@ -27,6 +27,8 @@ const noTotals = {
   leaksReported: 0,
   /** Leases that were ended because they were held for longer than `maxLease`. */
   leasesExpired: 0,
+  /** Leases that an operator has ended. */
+  leasesEnded: 0,
   /** Leases whose borrowers were garbage-collected without giving them back. Their connections were closed. */
   leasesLost: 0
 }

@@ -16,3 +16,7 @@ export const isCleanExit = (exit: Exit.Exit<unknown, unknown>): boolean =>
 /** The default of a connector's `isReusable`. */
 export const defaultIsReusable = (_: unknown, exit?: Exit.Exit<unknown, unknown>): boolean =>
   exit === undefined || isCleanExit(exit)
+
+/** Whether a borrow has failed by itself. One that was only interrupted has not. */
+export const hasFailed = (exit: Exit.Exit<unknown, unknown>): boolean =>
+  Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)

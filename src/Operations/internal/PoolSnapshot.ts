@@ -124,6 +124,7 @@ const totals = [
   "closesLeftBehind",
   "leaksReported",
   "leasesExpired",
+  "leasesEnded",
   "leasesLost"
 ] as const
 

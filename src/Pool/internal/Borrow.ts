@@ -262,7 +262,7 @@ const useInSteps = <K, A, B, E, R>(
 ): Effect.Effect<B, E | PoolError, R> =>
   Effect.onExitPrimitive(inSteps(pool, lease, onward), (exit) => {
     pool.core.end(lease, exit)
-    return undefined
+    return lease.ended && pool.core.failureOf(lease.ended, exit)
   })
 
 /**

@@ -3,8 +3,10 @@
  *
  * @since 0.1.0
  */
+import type * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type { CloseReason } from "../CloseReason.ts"
+import type { PoolError } from "../PoolError.ts"
 import type { Settings } from "../PoolOptions.ts"
 import type { Tally } from "../PoolStats.ts"
 import { isOverCap } from "./Admission.ts"
@@ -49,7 +51,7 @@ export class ConnectionStore<K, A> {
   /** `released` ends the borrow of a lease. */
   constructor(
     env: CoreEnvironment<K, A>,
-    released: (lease: Lease<K, A>, exit: Exit.Exit<unknown, unknown>) => void
+    released: (lease: Lease<K, A>, exit: Exit.Exit<unknown, unknown>) => Effect.Effect<void, PoolError> | undefined
   ) {
     const { settings, tally } = env
     this.#env = env
@@ -204,8 +206,8 @@ export class ConnectionStore<K, A> {
   }
 
   /** Whether a connection may be used as far as the pool and the connector know. */
-  isFit({ fitness, value }: PooledConnection<K, A>): boolean {
-    return (fitness === "Fit" || fitness === "Outgoing") && this.#env.isReusable?.(value) !== false
+  isFit({ doom, value }: PooledConnection<K, A>): boolean {
+    return (doom === undefined || doom.fitness === "Outgoing") && this.#env.isReusable?.(value) !== false
   }
 
   /** Closes the idle connections that are too old. Returns when the next one will be too old. */
@@ -289,7 +291,7 @@ export class ConnectionStore<K, A> {
 
   /** Whether a connection can be leased to one more borrower. */
   hasRoom(connection: PooledConnection<K, A>): boolean {
-    return connection.fitness === "Fit" && connection.check === "None" && connection.state !== "Closing" &&
+    return connection.doom === undefined && connection.check === "None" && connection.state !== "Closing" &&
       connection.reservations === 0 && connection.leases.length < this.#settings.concurrency
   }
 
@@ -459,9 +461,9 @@ export class ConnectionStore<K, A> {
     if (this.#settings.concurrency > 1 && connection.slot.state === "Open") this.#keepRoom(connection)
   }
 
-  #keepRoom({ check, fitness, leases, owner, reservations, slot, state }: PooledConnection<K, A>): void {
+  #keepRoom({ check, doom, leases, owner, reservations, slot, state }: PooledConnection<K, A>): void {
     const isKept = state === "Leased" && (leases.length === 0 || reservations > 0)
-    if (fitness !== "Fit" || check !== "None" || isKept) owner.pool?.reserve(slot.item)
+    if (doom !== undefined || check !== "None" || isKept) owner.pool?.reserve(slot.item)
     else owner.pool?.unreserve(slot.item)
   }
 }

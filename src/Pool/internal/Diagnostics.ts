@@ -253,11 +253,12 @@ export const nestedAcquire = <K, A>(
     settings
   )
 
-export const leaseExpired = <K, A>(lease: Lease<K, A>, settings: Settings): PoolError.PoolError =>
+/** Without `maxLease`, an operator has ended the lease. */
+export const leaseExpired = <K, A>(lease: Lease<K, A>, settings: Settings, maxLease?: number): PoolError.PoolError =>
   failedWith(
     new PoolError.LeaseExpired({
       key: lease.owner.label,
-      maxLease: Duration.millis(settings.maxLease),
+      maxLease: maxLease === undefined ? undefined : Duration.millis(maxLease),
       span: spanOf(lease),
       site: lease.site?.text
     }),

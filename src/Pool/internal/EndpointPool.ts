@@ -21,7 +21,8 @@ import * as Pool from "effect/Pool"
 import * as Scheduler from "effect/Scheduler"
 import * as Scope from "effect/Scope"
 
-type Release<H> = (holder: H, exit: Exit.Exit<unknown, unknown>) => void
+/** Ends the borrow of a holder. The result is an effect with which the borrow fails, if so. */
+type Release<H> = (holder: H, exit: Exit.Exit<unknown, unknown>) => Effect.Effect<void, unknown> | undefined
 
 /** The strategy of Effect's Pools. All endpoints share one. It runs no fiber, because `PoolCore` closes old connections. */
 export interface Strategy<H, C> extends Pool.Strategy<Item<H, C>, never> {
@@ -92,9 +93,9 @@ export class Item<H, C = unknown> {
     own.finalizer = Effect.suspend(() => this.isRemoved ? Effect.void : finalizer)
     const end = (holder: H | undefined, exit: Exit.Exit<unknown, unknown>) => {
       if (holder === undefined) return this.back
-      released(holder, exit)
-      // `Pool.use` accepts `undefined` here, which its type does not say, and runs three operations less.
-      return undefined as unknown as Effect.Effect<void>
+      // `Pool.use` accepts `undefined` here, which its type does not say, and runs three operations less. The failure of an effect is
+      // that of the borrow, and is in the type of the borrow.
+      return released(holder, exit) as Effect.Effect<void>
     }
     // Each lease of a shared item gets its own closure, which has its holder.
     const releaseOfOne = () => {

@@ -171,19 +171,32 @@ export class LeakDetection<K, A> {
     }
   }
 
-  /** Ends a lease before it is due. */
-  endNow(lease: Lease<K, A>): void {
-    if (lease.watchedSince !== Infinity) this.#forget(lease)
-    this.#end(lease)
+  #end(lease: Lease<K, A>): void {
+    const { settings, tally } = this.#env
+    tally.leasesExpired++
+    this.#expire(lease, Diagnostics.leaseExpired(lease, settings, settings.maxLease))
+    if (lease.connection !== undefined) this.#store.retire(lease.connection, "lease_ended")
   }
 
-  #end(lease: Lease<K, A>): void {
-    const { outbox, settings, tally } = this.#env
-    const { connection } = lease
-    tally.leasesExpired++
-    // The borrower has to fail with `LeaseExpired`, and not with the end of its connection, so this command is the first.
-    outbox.push({ _tag: "Expire", lease, error: Diagnostics.leaseExpired(lease, settings) })
-    if (connection !== undefined) this.#store.retire(connection, "lease_ended")
+  /**
+   * An operator ends a lease. If the borrower's effect can be ended alone, the other borrowers of a shared connection keep it.
+   * Otherwise the connection is closed under all of them, and the borrower fails when it uses the connection.
+   */
+  endNow(lease: Lease<K, A>): void {
+    const { connection, expire, isInUse, watchedSince } = lease
+    this.#env.tally.leasesEnded++
+    if (watchedSince !== Infinity) this.#forget(lease)
+    const error = Diagnostics.leaseExpired(lease, this.#env.settings)
+    if (expire !== undefined) this.#expire(lease, error)
+    else if (isInUse) lease.ended = error
+    if (connection === undefined) return
+    if (expire === undefined || connection.leases.length === 1) this.#store.retire(connection, "lease_ended")
+    else this.#store.discard(connection, { fitness: "Outgoing", reason: "lease_ended" })
+  }
+
+  /** The borrower has to fail with this error, and not with the end of its connection, so this command is the first. */
+  #expire(lease: Lease<K, A>, error: PoolError): void {
+    this.#env.outbox.push({ _tag: "Expire", lease, error })
   }
 
   #report(lease: Lease<K, A>, what: "Held" | "Returned", millis: number): void {

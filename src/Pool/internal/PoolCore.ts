@@ -6,9 +6,10 @@
  *
  * @since 0.1.0
  */
+import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type { AgeClock } from "../../internal/AgeClock.ts"
-import { defaultIsReusable } from "../../internal/BorrowExit.ts"
+import { defaultIsReusable, hasFailed } from "../../internal/BorrowExit.ts"
 import { Alarm } from "../../internal/Timer.ts"
 import type { HeldLease } from "../../Monitor/Ledger.ts"
 import { ConnectionDied, type PoolError } from "../PoolError.ts"
@@ -36,7 +37,8 @@ import {
   type PendingDial,
   type PooledConnection,
   type PoolEndpoint,
-  type Status
+  type Status,
+  waitOf
 } from "./PoolState.ts"
 import { Deadlines, ResumeQueue, WaitQueue } from "./WaitQueue.ts"
 
@@ -80,7 +82,7 @@ export class PoolCore<K, A> {
     const endpoints = this.#endpoints = new Endpoints(settings.minPerEndpoint)
     const store = this.#store = new ConnectionStore(
       env,
-      (lease, exit) => this.end(lease, exit)
+      (lease, exit) => (this.end(lease, exit), lease.ended && this.failureOf(lease.ended, exit))
     )
     const slots = this.#slots = new SlotRelease(env, endpoints, store)
     const health = this.#health = new EndpointHealth(env, store)
@@ -236,11 +238,15 @@ export class PoolCore<K, A> {
     this.settle()
   }
 
+  /** The failure of a borrow whose lease was ended with this error, besides that of its exit. */
+  failureOf(ended: PoolError, exit: Exit.Exit<unknown, unknown>): Effect.Effect<never, PoolError> | undefined {
+    return hasFailed(exit) ? Effect.fail(this.refuse(ended)) : undefined
+  }
+
   /** A borrower begins to use its connection. */
   begun(lease: Lease<K, A>): void {
     lease.isInUse = true
-    const { borrowedAt, waitingSince } = lease
-    this.observers.current?.waited(waitingSince < 0 ? 0 : Math.max(borrowedAt - waitingSince, 0))
+    this.observers.current?.waited(waitOf(lease))
     // Avoids a clock read unless leases are watched.
     if (this.#leases.isWatching) this.#housekeeper.at(this.#leases.startUse(lease, this.#clock.now()))
   }
@@ -318,14 +324,10 @@ export class PoolCore<K, A> {
 
   /** Ends the lease with this number of {@link inspect}. The result is `false` if there is none. */
   endLease(id: number): boolean {
-    for (const { leases } of this.#store.all()) {
-      const lease = leases.find((one) => numberOf(one) === id)
-      if (lease === undefined) continue
-      this.#leases.endLease(lease)
-      this.settle()
-      return true
-    }
-    return false
+    const lease = this.#store.all().flatMap(({ leases }) => leases).find((one) => numberOf(one) === id)
+    if (lease !== undefined) this.#leases.endLease(lease)
+    this.settle()
+    return lease !== undefined
   }
 
   /** The leases that are held, at most this number of them. */

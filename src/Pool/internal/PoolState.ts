@@ -307,6 +307,8 @@ export class Lease<K, A> {
   gcGuard: GcGuard | undefined = undefined
   /** Resumes the waiting fiber, once: with the failure of the wait, or with `undefined` when the lease has a connection. */
   resume: ((failure: PoolError | undefined) => void) | undefined = undefined
+  /** An operator has ended the lease, while the borrower used the connection. The borrow fails with this error too, if it fails. */
+  ended: PoolError | undefined = undefined
   /** Ends the borrower's effect, if the duration of leases is limited. */
   expire: ((error: PoolError) => void) | undefined = undefined
   /** The neighbours in a {@link LeaseQueue}. */
@@ -329,6 +331,10 @@ export class Lease<K, A> {
     this.site = site
   }
 }
+
+/** How long a borrow has waited in its queue, in milliseconds. */
+export const waitOf = <K, A>({ borrowedAt, waitingSince }: Lease<K, A>): number =>
+  waitingSince < 0 ? 0 : Math.max(borrowedAt - waitingSince, 0)
 
 /** The order of leases that return to the front of a queue: by deadline, and those with the same deadline by arrival. */
 const isBefore = <K, A>(a: Lease<K, A>, b: Lease<K, A>): boolean =>
@@ -484,7 +490,7 @@ export type Command<K, A> =
   | { readonly _tag: "Close"; readonly connection: PooledConnection<K, A> }
   /** Checks or resets a connection that no borrower has. `checked` follows. */
   | { readonly _tag: "Check"; readonly connection: PooledConnection<K, A>; readonly probe: "KeepAlive" | "Reset" }
-  /** Ends the effect of a borrower whose lease has lasted for too long. */
+  /** Ends the effect of a borrower whose lease has lasted for too long, or was ended by an operator. */
   | { readonly _tag: "Expire"; readonly lease: Lease<K, A>; readonly error: PoolError }
   /** Reports a lease that is held for too long, was returned after such a report, or was lost to the garbage collector. */
   | {

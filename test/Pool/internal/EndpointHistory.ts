@@ -92,7 +92,10 @@ class History {
       clock: Effect.runSync(Clock.Clock),
       strategy: makeStrategy({
         isShared: concurrency > 1,
-        released: (holder) => this.#end(holder),
+        released: (holder) => {
+          this.#end(holder)
+          return undefined
+        },
         expiresAt: () => Infinity
       })
     })
