@@ -118,7 +118,7 @@ const recentOf = <A>(method: string, { recent }: Broadcast<A>) => {
 const makeMonitor = (
   parts: Parts,
   { cleanup, hub, level, look }: LevelTracker.LevelTracker,
-  { gate, stalls }: { readonly gate: Gate.Gate; readonly stalls: Stalls.StallRecord },
+  { eventLoop, gate }: { readonly eventLoop: Shape["eventLoop"]; readonly gate: Gate.Gate },
   { cost, descriptorBreakdown, sampleNow, zombies }: Pick<
     Sampler.Sampler,
     "cost" | "descriptorBreakdown" | "sampleNow" | "zombies"
@@ -143,7 +143,7 @@ const makeMonitor = (
     shortage: gate.shortage,
     gate: Effect.sync(gate.stats),
     observeGate: gate.observe,
-    eventLoop: Effect.sync(stalls.stalls),
+    eventLoop,
     track: trackOf(ledger, gate),
     onPressure: (callback) => cleanup.register(callback),
     cleanup: Effect.suspend(() => cleanup.demand()),
@@ -220,6 +220,12 @@ const start = Effect.fnUntraced(function*(parts: Parts, probes: Probes.Probes, v
   const tracker = yield* track(parts, Effect.suspend(() => sampler?.descriptorBreakdown ?? notSampled))
   const gate = yield* gateOf(parts, tracker, validFor)
   const stalls = yield* Stalls.makeRecord
+  // The loop of the process has nothing to do with the clock and the readings of a test.
+  const watch = (yield* isReal) ? yield* Stalls.watch(probes.reader, stalls) : Stalls.blind
+  const eventLoop = Effect.sync(() => {
+    watch.check()
+    return stalls.stalls()
+  })
   sampler = yield* Sampler.make({
     probes,
     connections: () => parts.ledger.labels,
@@ -229,13 +235,11 @@ const start = Effect.fnUntraced(function*(parts: Parts, probes: Probes.Probes, v
       gate.look()
     },
     secondsToLimit: tracker.secondsToLimit,
+    longestDelay: watch.longestDelay,
     isUnderPressure: () => isAtLeast(tracker.level(), "Critical")
   })
   yield* every(parts.options.maintenanceInterval, Effect.suspend(() => tracker.cleanup.maintain()))
-  const clock = yield* Effect.clockWith(Effect.succeed)
-  // A clock of a test is never late.
-  if (yield* isReal) yield* Stalls.watch(probes.reader, clock, stalls)
-  return makeMonitor(parts, tracker, { gate, stalls }, sampler)
+  return makeMonitor(parts, tracker, { gate, eventLoop }, sampler)
 })
 
 const partsOf = (gauges: Probes.Gauges, ledger: Ledger.Ledger, options: Resolved) =>
@@ -556,7 +560,7 @@ export const layerTest: Layer.Layer<ResourceMonitor | TestMonitor> = /*#__PURE__
     const tracker = yield* track(parts, sampler.descriptorBreakdown)
     const gate = yield* gateOf(parts, tracker)
     const stalls = yield* Stalls.makeRecord
-    const monitor = makeMonitor(parts, tracker, { gate, stalls }, sampler)
+    const monitor = makeMonitor(parts, tracker, { gate, eventLoop: Effect.sync(stalls.stalls) }, sampler)
     yield* announced(monitor, false)
     return Context.make(ResourceMonitor, monitor).pipe(
       Context.add(TestMonitor, handle(tracker, gate, stalls))

@@ -274,9 +274,9 @@ export class ResourceMonitor extends Context.Service<ResourceMonitor, {
    */
   readonly observeGate: (observer: Partial<GateObserver>) => () => void
   /**
-   * How often the event loop did not turn for more than a second since the monitor was made, because of synchronous work. It is checked
-   * four times a second. The first stall is logged as a warning, and the number of further ones at most once a minute. The time in
-   * which the process is suspended does not count. A stall that goes on is found at its end.
+   * How often the event loop did not turn for more than a second since the monitor was made, because of synchronous work. It is
+   * measured four times a second. Stalls within one tick of the monitor, at most five seconds, count as one. The first stall is logged as a
+   * warning, and the number of further ones at most once a minute. The time in which the process is suspended does not count.
    */
   readonly eventLoop: Effect.Effect<EventLoopStalls>
   /** Records an open connection in the ledger until the scope closes. `track.unsafe` needs no scope. */

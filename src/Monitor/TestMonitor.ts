@@ -160,7 +160,7 @@ export const make = (ledger: Ledger.Ledger, clock: Clock.Clock) => {
       admitted: Effect.sync(() => ledger.admitted),
       refused: Effect.sync(() => Ledger.refused(ledger)),
       waiting: Effect.sync(() => gate.stats().waiting),
-      stall: (duration) => stalls.record(Duration.toMillis(duration))
+      stall: (duration) => Effect.suspend(() => stalls.note(Duration.toMillis(duration)))
     })
   const gauges: Gauges = {
     descriptors: (now) => ({ ...gauge("descriptors", "descriptorLimit", now), own: 0, reserve: 0 }),

@@ -208,8 +208,8 @@ export interface Figures extends FastFigures, SlowFigures {
   /** Open connections of this library by label, from its ledger. Exact. */
   readonly connections: ReadonlyMap<string, number>
   /**
-   * How late the monitor's timer fired at the end of the last window, in milliseconds. It estimates the event loop's delay from
-   * one sample in each window. A delay that ends before the timer is due appears only in `loopUtilization`.
+   * How late the event loop turned at most in the last window, in milliseconds. An estimate, from four samples a second: a shorter delay
+   * between two samples appears only in `loopUtilization`.
    */
   readonly loopDelay: Reading
   /**

@@ -3,47 +3,53 @@
  *
  * @since 0.1.0
  */
-import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { monitorEventLoopDelay } from "node:perf_hooks"
 import { makeBoundedLog } from "../../internal/BoundedLog.ts"
-import { monotonicMillis } from "../../internal/MonotonicTime.ts"
 import { quietly } from "../../internal/SafeRead.ts"
 import { scopedValue } from "../../internal/ScopeHooks.ts"
-import { Alarm } from "../../internal/Timer.ts"
 import type { EventLoopStalls } from "../GateStats.ts"
 import type { ProcReader } from "./Procfs.ts"
 
 /** A stall is longer than this, in milliseconds. */
 const shortestStall = 1000
 
-/** The time between two checks in milliseconds. The length of a stall may be wrong by this much if the loop was busy before. */
-export const checkedEvery = 250
+/**
+ * The time between two turns that the runtime measures, in milliseconds. The runtime does it without JavaScript, which takes a fifth of the
+ * processor time. The length of a stall may be wrong by this much if the loop was busy before.
+ */
+export const resolution = 250
 
-/** What a check has found, in milliseconds. */
+/** A shorter delay is not remembered for the next tick of the monitor, in milliseconds. */
+const notable = 20
+
+/** What is known of the loop since the last check, in milliseconds. */
 export interface LoopCheck {
-  /** How long the loop was busy since the last check; `undefined` if the runtime does not say. */
+  /** How long the loop was busy; `undefined` if the runtime does not say. */
   readonly active: number | undefined
-  /** How late this check is. */
-  readonly late: number
+  /** The longest time between two turns that were measured, {@link resolution} if the loop was never late. */
+  readonly longest: number
 }
 
+const wasSuspended = ({ active = Infinity, longest }: LoopCheck): boolean => active < longest - resolution
+
 /**
- * The length of a stall that has just ended, in milliseconds; `undefined` if there was none.
+ * The length of a stall, in milliseconds; `undefined` if there was none.
  *
  * **Details**
  *
- * The stall began at most {@link checkedEvery} before the check was due, and the loop was busy in all of it. If the loop was idle, the process
- * was suspended.
+ * The stall began at most {@link resolution} after the turn before it, and the loop was busy in all of it. If the loop was idle for longer
+ * than that, the process was suspended.
  *
  * @category combinators
  * @since 0.1.0
  */
-export const stallOf = ({ active, late }: LoopCheck): number | undefined => {
-  if (late <= shortestStall - checkedEvery) return undefined
-  const length = active === undefined ? late : Math.min(active, late + checkedEvery)
-  return length > shortestStall ? length : undefined
+export const stallOf = (check: LoopCheck): number | undefined => {
+  const { active = Infinity, longest } = check
+  const length = Math.min(active, longest)
+  return !wasSuspended(check) && length > shortestStall ? length : undefined
 }
 
 const seconds = (millis: number): string => `${(millis / 1000).toFixed(1)} s`
@@ -59,8 +65,8 @@ const logInterval = Duration.minutes(1)
 /** The stalls of one monitor. */
 export interface StallRecord {
   readonly stalls: () => EventLoopStalls
-  /** Counts a stall of this many milliseconds, and logs it as a warning. */
-  readonly record: (millis: number) => Effect.Effect<void>
+  /** Counts a stall of this many milliseconds now. The effect logs it as a warning. */
+  readonly note: (millis: number) => Effect.Effect<void>
 }
 
 /**
@@ -84,13 +90,23 @@ export const makeRecord: Effect.Effect<StallRecord, never, Scope.Scope> = /*#__P
   })
   return {
     stalls: () => stalls,
-    record: (millis) =>
-      Effect.suspend(() => {
-        stalls = { count: stalls.count + 1, longest: Math.max(stalls.longest, millis) }
-        return log("loop", "loop", millis)
-      })
+    note: (millis) => {
+      stalls = { count: stalls.count + 1, longest: Math.max(stalls.longest, millis) }
+      return log("loop", "loop", millis)
+    }
   }
 })
+
+/** A watched event loop. */
+export interface LoopWatch {
+  /** Notes a stall since the last check. */
+  readonly check: () => void
+  /** How late a turn was at most since the last call, in milliseconds. */
+  readonly longestDelay: () => number
+}
+
+/** The watch of a loop that cannot be measured. */
+export const blind: LoopWatch = { check: () => {}, longestDelay: () => 0 }
 
 /** The busy time of the loop. `undefined` if the runtime counts none. */
 const activeOf = (reader: ProcReader): number | undefined => {
@@ -98,31 +114,51 @@ const activeOf = (reader: ProcReader): number | undefined => {
   return loop !== undefined && loop.active + loop.idle > 0 ? loop.active : undefined
 }
 
+/** Starts to measure. `undefined` on a runtime that cannot. */
+const measured = scopedValue(
+  () =>
+    quietly(() => {
+      const turns = monitorEventLoopDelay({ resolution })
+      turns.enable()
+      return turns
+    }),
+  (turns) => turns?.disable()
+)
+
 /**
- * Checks the event loop until the scope ends, with a timer that does not keep the process alive.
+ * Watches the event loop until the scope ends, without keeping the process alive. Stalls between two checks count as one.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const watch = (
-  reader: ProcReader,
-  clock: Clock.Clock,
-  { record }: StallRecord
-): Effect.Effect<void, never, Scope.Scope> =>
+export const watch = (reader: ProcReader, { note }: StallRecord): Effect.Effect<LoopWatch, never, Scope.Scope> =>
   Effect.gen(function*() {
+    const turns = yield* measured
+    if (turns === undefined) return blind
     const fork = Effect.runForkWith(yield* Effect.context<never>())
-    const now = () => monotonicMillis(clock)
-    let due = now() + checkedEvery
     let before = activeOf(reader)
-    const onDue = () => {
-      const active = activeOf(reader)
-      const at = now()
-      const busy = active === undefined || before === undefined ? undefined : active - before
-      const stall = stallOf({ active: busy, late: at - due })
-      before = active
-      if (stall !== undefined) fork(record(stall))
-      return due = at + checkedEvery
+    let late = 0
+    const check = () => {
+      // Without a turn so far there is no longest time.
+      const longest = turns.count === 0 ? 0 : turns.max / 1e6
+      const now = activeOf(reader)
+      const active = now === undefined || before === undefined ? undefined : now - before
+      before = now
+      const stall = stallOf({ active, longest })
+      if (stall !== undefined) fork(note(stall))
+      if (!wasSuspended({ active, longest })) late = Math.max(late, longest - resolution)
+      return longest
     }
-    const alarm = yield* scopedValue(() => new Alarm({ clock, fork, now, onDue }), (alarm) => alarm.stop())
-    alarm.at(due)
+    // After a reset, the time up to the next turn is not measured. So it is reset only after something that would be seen again.
+    return {
+      check: () => {
+        if (check() > shortestStall) turns.reset()
+      },
+      longestDelay: () => {
+        if (check() - resolution > notable) turns.reset()
+        const longest = late
+        late = 0
+        return longest
+      }
+    }
   })

@@ -32,6 +32,8 @@ export interface LoopWindow {
   readonly idle: number
   /** How late the timer fired. */
   readonly late: number
+  /** How late a turn was at most, if it was measured. */
+  readonly longest?: number | undefined
 }
 
 /**
@@ -66,10 +68,10 @@ export const loopFigures = (window: LoopWindow, now: number): LoopFigures => {
     const frozen = Reading.unknown("Stale", "the process stood still")
     return { loopDelay: frozen, loopUtilization: frozen }
   }
-  const { active, idle, late } = window
+  const { active, idle, late, longest = 0 } = window
   const length = active + idle
   return {
-    loopDelay: Reading.known(Math.max(late, 0), now, "timer", false),
+    loopDelay: Reading.known(Math.max(late, longest, 0), now, "timer", false),
     loopUtilization: length > 0 && active >= 0 && idle >= 0
       ? Reading.known(active / length, now, "eventLoopUtilization")
       : Reading.unknown("Missing", "eventLoopUtilization")
@@ -189,6 +191,8 @@ export interface SamplerOptions {
   readonly onSample: (sample: Sample) => void
   /** Seconds until a limit is reached at the present growth, or `Infinity`. Called after each sample. */
   readonly secondsToLimit?: (() => number) | undefined
+  /** How late a turn of the event loop was at most since the last call, in milliseconds. Called at each tick. */
+  readonly longestDelay?: (() => number) | undefined
   /** Whether to take a breakdown of the descriptors. Called at each slow tick. */
   readonly isUnderPressure?: (() => boolean) | undefined
   /**
@@ -336,8 +340,14 @@ class Ticker {
 
   #closeWindow(): void {
     const before = this.#loopBefore
+    const longest = this.#guarded(() => this.#parts.options.longestDelay?.())
     const { active, idle } = this.#loopBefore = this.#readLoop()
-    const window = { active: active - before.active, idle: idle - before.idle, late: this.#monotonic() - this.#due }
+    const window = {
+      active: active - before.active,
+      idle: idle - before.idle,
+      late: this.#monotonic() - this.#due,
+      longest
+    }
     this.#loop = loopFigures(window, this.#parts.clock.currentTimeMillisUnsafe())
   }
 
