@@ -8,12 +8,14 @@
  */
 import * as Command from "effect/cli/Command"
 import * as CommandLine from "./CommandLine.ts"
+import { pools } from "./pools/Command.ts"
 import { probe } from "./probe/Command.ts"
+import { top } from "./top/Command.ts"
 import { watch } from "./watch/Command.ts"
 
 const sluice = Command.make("sluice").pipe(
   Command.withDescription("Connections that open, close, on every exit path"),
-  Command.withSubcommands([probe, watch])
+  Command.withSubcommands([probe, watch, pools, top])
 )
 
 /** Runs the command with the arguments of the process. */

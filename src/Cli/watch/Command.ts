@@ -24,7 +24,8 @@ const mostPids = 2 ** 22
 
 const mostOf = 1_000_000_000
 
-const whole = (name: string, most: number): Flag.Flag<number> =>
+/** A flag with a whole number from 1 to `most`. */
+export const whole = (name: string, most: number): Flag.Flag<number> =>
   Flag.Int(name).pipe(Flag.filter((n) => n >= 1 && n <= most, () => `a whole number from 1 to ${most}`))
 
 const units: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000 }
@@ -41,14 +42,17 @@ export const parseInterval = (text: string): number | undefined => {
   return millis >= shortestInterval && millis <= longestInterval ? millis : undefined
 }
 
+/** The flag for the time from one look to the next, in milliseconds. */
+export const interval = Flag.String("interval").pipe(
+  Flag.filterMap((text) => Option.fromUndefinedOr(parseInterval(text)), () => intervalRule),
+  Flag.withDefault(1000),
+  Flag.withMetavar("time"),
+  Flag.withDescription("The time from one look to the next (default 1s)")
+)
+
 const config = {
   pid: whole("pid", mostPids).pipe(Flag.withMetavar("n"), Flag.withDescription("The process to watch")),
-  interval: Flag.String("interval").pipe(
-    Flag.filterMap((text) => Option.fromUndefinedOr(parseInterval(text)), () => intervalRule),
-    Flag.withDefault(1000),
-    Flag.withMetavar("time"),
-    Flag.withDescription("The time from one look to the next (default 1s)")
-  ),
+  interval,
   count: whole("count", mostOf).pipe(
     Flag.withMetavar("n"),
     Flag.withDescription("End after so many looks (default: when the process ends)"),
