@@ -190,7 +190,7 @@ export class ConnectionStore<K, A> {
       next = endpoint.pool?.next?.connection
     ) {
       if (next.state === "Idle" ? this.isFresh(next, now) : !this.isExpired(next, now)) return next
-      this.discard(next, { fitness: "Outgoing", reason: this.#staleReason(next, now) })
+      this.discard(next, { fitness: "Outgoing", reason: this.staleReason(next, now) })
     }
     return undefined
   }
@@ -219,17 +219,12 @@ export class ConnectionStore<K, A> {
 
   /** Closes an idle connection that is too old or not reusable. */
   retireStale(connection: PooledConnection<K, A>, now: number): void {
-    this.retire(connection, this.#staleReason(connection, now))
+    this.retire(connection, this.staleReason(connection, now))
   }
 
-  /** The reason to close an idle connection that is not fresh. */
-  #staleReason(connection: PooledConnection<K, A>, now: number): CloseReason {
-    return this.expiryReason(connection, now) ?? "unfit"
-  }
-
-  /** The reason to close a connection that is too old, if it is. */
-  expiryReason(connection: PooledConnection<K, A>, now: number): "lifetime" | "idle" | undefined {
-    if (!this.isExpired(connection, now)) return undefined
+  /** The reason to close a connection that is too old, or an idle one that is not fresh. */
+  staleReason(connection: PooledConnection<K, A>, now: number): CloseReason {
+    if (!this.isExpired(connection, now)) return "unfit"
     return now >= connection.openedAt + connection.lifetime ? "lifetime" : "idle"
   }
 

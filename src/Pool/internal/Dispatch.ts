@@ -227,7 +227,7 @@ export class LeaseCycle<K, A> {
     if (connection.doom !== undefined) return connection.doom.reason
     if (this.#env.isOver()) return "drained"
     if (isOverCap(connection.owner, this.#parts.store, this.#env.settings)) return "evicted"
-    return this.#parts.store.expiryReason(connection, now)
+    return this.#parts.store.isExpired(connection, now) ? this.#parts.store.staleReason(connection, now) : undefined
   }
 
   /** Leases a connection to the borrowers that wait for its endpoint, or makes it idle, or closes it. */
