@@ -76,6 +76,13 @@ describe("a service with one endpoint", () => {
       assert.match(site?.site ?? "", /PoolService\.test\.ts:\d+/)
       assert.notInclude(site?.site, "wrapper")
       yield* Orders.evict()
+      const helper = (): Effect.Effect<string | undefined, ConnectionPool.PoolError, Orders> =>
+        Orders.withConnection(() => Effect.map(Orders.inspect(), ({ holders: [holder] }) => holder?.site), {
+          site: helper
+        })
+      const handler = () => helper()
+      assert.match((yield* handler()) ?? "", /^handler \(.*PoolService\.test\.ts:\d+:\d+\)$/)
+      yield* Orders.evict()
       const caller = () => Effect.scoped(Effect.andThen(Orders.connection(), monitor.topSites(1)))
       assert.include((yield* caller())[0]?.site, "caller")
     }).pipe(Effect.provide(Layer.fresh(Layer.provideMerge(Orders.layer, ResourceMonitor.layerUnlimited)))))
