@@ -338,6 +338,7 @@ const stalls: Record<ConnectionPool.StalledBy, true> = {
   TotalCap: true,
   Connecting: true,
   Gate: true,
+  Budget: true,
   Checking: true,
   Suspended: true,
   LeftBehind: true

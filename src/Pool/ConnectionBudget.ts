@@ -11,6 +11,43 @@ import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import { optionsFromConfig } from "../internal/ConfigOptions.ts"
 import { checkOptions, refusing } from "../internal/Options.ts"
+import { errorText, safeMessage } from "../internal/SafeText.ts"
+import { TaggedError } from "../internal/TaggedError.ts"
+
+/**
+ * The right to have one connection.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Permit {
+  /**
+   * Identifies the permit to the server, so that its holder can be found there. A later permit has a greater token. A connector reads
+   * it from {@link CurrentPermit}.
+   */
+  readonly token?: string | undefined
+  /**
+   * Completes when the permit has been lost, so that another connection may be opened with it. The pool then closes the connection at
+   * once, also one that is leased. By default a permit is never lost.
+   */
+  readonly lost?: Effect.Effect<void> | undefined
+}
+
+/**
+ * A request for a permit.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface PermitRequest {
+  /** The endpoint's text. */
+  readonly label: string
+  /**
+   * How many milliseconds are left to the borrower that has waited longest for the connection. `Infinity` if none waits, because the
+   * connection is opened for a minimum.
+   */
+  readonly timeLeft: () => number
+}
 
 /**
  * Permits for connections, besides the caps of a pool. A pool takes one permit before each dial, and gives it back when the socket
@@ -20,9 +57,47 @@ import { checkOptions, refusing } from "../internal/Options.ts"
  * @since 0.1.0
  */
 export interface ConnectionBudget {
-  /** Takes one permit until the scope ends. If there is none, it waits for one. The label is the endpoint's text. */
-  readonly take: (label: string) => Effect.Effect<void, never, Scope.Scope>
+  /**
+   * Takes one permit until the scope ends. If there is none, it waits for one. A failure is no failure of the endpoint: the pool asks
+   * again after a delay, until the borrowers that wait run out of time.
+   */
+  readonly take: (request: PermitRequest) => Effect.Effect<Permit, BudgetError, Scope.Scope>
 }
+
+/**
+ * A budget cannot say whether there is a permit, most often because its store does not answer.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class BudgetError extends TaggedError("BudgetError")<{
+  /** The name of the budget. */
+  readonly budget: string
+  /** What went wrong. */
+  readonly detail: string
+  readonly cause?: unknown
+}> {
+  readonly isRetryable = true
+  override get message(): string {
+    const cause = this.cause === undefined ? "" : `: ${errorText(this.cause)}`
+    return safeMessage(`no permit of the budget ${this.budget}: ${this.detail}${cause}`)
+  }
+}
+
+/** A permit that is never lost. */
+const plain: Permit = {}
+
+/**
+ * The permit of the connection that is being opened. A connector may read it while it opens a connection, and only then. Without a
+ * budget it is `undefined`.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const CurrentPermit: Context.Reference<Permit | undefined> = Context.Reference<Permit | undefined>(
+  "effect-sluice/Pool/CurrentPermit",
+  { defaultValue: () => undefined }
+)
 
 /**
  * Makes a budget for all pools of this process that are made with it. `connections` is the number of permits: a whole number of at
@@ -58,11 +133,11 @@ export interface ConnectionBudget {
  */
 export const makeInMemory = (connections: number): ConnectionBudget => {
   const permits = Semaphore.makeUnsafe(checkOptions("ConnectionBudget").whole("connections", connections, { min: 1 }))
-  return { take: () => permits.takeScoped(1) }
+  return { take: () => Effect.as(permits.takeScoped(1), plain) }
 }
 
 /** The default, which always has a permit. */
-export const unlimited: ConnectionBudget = { take: () => Effect.void }
+export const unlimited: ConnectionBudget = { take: () => Effect.succeed(plain) }
 
 /**
  * The budget of the pools that are made in this context. By default it is unlimited, so that only the caps of each pool count.

@@ -50,13 +50,21 @@ export interface Holder {
 
 /**
  * What a borrower was waiting for: a slot of its own endpoint, a slot of the pool, a dial that is under way or comes after
- * a delay, room at the monitor's gate, the check of the connection that it was given, `resume`, or a slot that is kept for a
+ * a delay, room at the monitor's gate, a permit of the budget, the check of the connection that it was given, `resume`, or a slot that is kept for a
  * connect that was left behind.
  *
  * @category models
  * @since 0.1.0
  */
-export type StalledBy = "EndpointCap" | "TotalCap" | "Connecting" | "Gate" | "Checking" | "Suspended" | "LeftBehind"
+export type StalledBy =
+  | "EndpointCap"
+  | "TotalCap"
+  | "Connecting"
+  | "Gate"
+  | "Budget"
+  | "Checking"
+  | "Suspended"
+  | "LeftBehind"
 
 const formatCounts = (counts: Counts): string =>
   `total=${counts.total}, active=${counts.active}, idle=${counts.idle}, connecting=${counts.connecting}, ` +
@@ -79,6 +87,7 @@ const stalls: Record<StalledBy, string> = {
   TotalCap: "the pool is full",
   Connecting: "no connection has been established yet",
   Gate: "the monitor's gate has no room to open one",
+  Budget: "the budget of connections has given no permit",
   Checking: "the check of its connection has not passed",
   Suspended: "the pool is suspended",
   LeftBehind: "connects that were given up and have not ended keep slots"

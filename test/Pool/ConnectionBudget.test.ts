@@ -18,7 +18,7 @@ describe("a budget that hangs", () => {
   it.effect("a release that hangs after a failed dial keeps neither the borrowers in the dark nor the slot", () =>
     test(Effect.gen(function*() {
       const over = yield* Deferred.make<void>()
-      const budget = { take: () => Effect.addFinalizer(() => Deferred.await(over)) }
+      const budget = { take: () => Effect.as(Effect.addFinalizer(() => Deferred.await(over)), {}) }
       const { connector } = Scripted.make({ open: () => Effect.fail(new Scripted.ScriptedFailure("ECONNREFUSED")) })
       const pool = yield* ConnectionPool.make({ connector, maxTotal: 1, retry: once }).pipe(
         Effect.provideService(ConnectionBudget.ConnectionBudget, budget)
@@ -38,7 +38,7 @@ describe("a budget that hangs", () => {
   it.effect("a take that cannot be interrupted does not hold up the drain", () =>
     test(Effect.gen(function*() {
       const over = yield* Deferred.make<void>()
-      const budget = { take: () => Effect.uninterruptible(Deferred.await(over)) }
+      const budget = { take: () => Effect.as(Effect.uninterruptible(Deferred.await(over)), {}) }
       const { connector } = Scripted.make()
       const pool = yield* ConnectionPool.make({ connector, retry: once }).pipe(
         Effect.provideService(ConnectionBudget.ConnectionBudget, budget)
@@ -81,7 +81,13 @@ describe("a permit", () => {
   it.effect("is not taken for the pool's connection, so that what a budget opens for it goes into the ledger", () =>
     Effect.gen(function*() {
       const seen: Array<boolean> = []
-      const budget = { take: () => Effect.map(TrackedByPool, (tracked) => void seen.push(tracked)) }
+      const budget = {
+        take: () =>
+          Effect.map(TrackedByPool, (tracked) => {
+            seen.push(tracked)
+            return {}
+          })
+      }
       const { connector } = Scripted.make()
       const pool = yield* ConnectionPool.make({ connector }).pipe(
         Effect.provideService(ConnectionBudget.ConnectionBudget, budget)
@@ -109,7 +115,9 @@ const moved = (connector: ReturnType<typeof Scripted.make>["connector"]) =>
 describe("a budget that refuses", () => {
   it.effect("a dial that waits for the budget gives its slot to others when nobody wants it any more", () =>
     test(Effect.gen(function*() {
-      const budget = { take: (label: string) => label === "a" ? Effect.never : Effect.void }
+      const budget = {
+        take: ({ label }: ConnectionBudget.PermitRequest) => label === "a" ? Effect.never : Effect.succeed({})
+      }
       const { connector } = Scripted.make()
       const pool = yield* ConnectionPool.make({ connector, maxTotal: 1, acquireTimeout: "1 second" }).pipe(
         Effect.provideService(ConnectionBudget.ConnectionBudget, budget)
@@ -178,4 +186,123 @@ describe("a budget that refuses", () => {
       assert.strictEqual((yield* Fiber.join(first)).reason._tag, "AcquireTimeout")
       assert.strictEqual(yield* ConnectionPool.use(pool, "b", id), 1)
     }).pipe(Effect.provide(ResourceMonitor.layerUnlimited)))
+})
+
+const taking = (take: ConnectionBudget.ConnectionBudget["take"]) =>
+  Effect.provideService(ConnectionBudget.ConnectionBudget, { take })
+
+describe("a budget that fails", () => {
+  it.effect("is asked again until the borrower runs out of time, costs no attempt, and is named by the error", () =>
+    test(Effect.gen(function*() {
+      const left: Array<number> = []
+      const failure = new ConnectionBudget.BudgetError({ budget: "fleet", detail: "the store does not answer" })
+      const { connector } = Scripted.make()
+      const pool = yield* ConnectionPool.make({ connector, retry: once, acquireTimeout: "10 seconds" }).pipe(
+        taking(({ timeLeft }) =>
+          Effect.suspend(() => {
+            left.push(timeLeft())
+            return Effect.fail(failure)
+          })
+        )
+      )
+      const borrower = yield* fork(Effect.flip(ConnectionPool.use(pool, "a", id)))
+      yield* settle
+      yield* TestClock.adjust("11 seconds")
+      const { reason } = yield* Fiber.join(borrower)
+      assert(reason._tag === "AcquireTimeout")
+      assert.deepInclude(reason, { stalledBy: "Budget", cause: failure })
+      assert.include(reason.message, "the budget of connections has given no permit")
+      assert.include(reason.message, "no permit of the budget fleet: the store does not answer")
+      assert.isAbove(left.length, 2)
+      assert.strictEqual(left[0], 10_000)
+      assert.deepStrictEqual(left, left.toSorted((one, other) => other - one))
+    })))
+
+  it.effect("says nothing of the endpoint", () =>
+    test(Effect.gen(function*() {
+      let isAway = true
+      const failure = new ConnectionBudget.BudgetError({ budget: "fleet", detail: "the store does not answer" })
+      const { connector } = Scripted.make()
+      const pool = yield* ConnectionPool.make({ connector, retry: once }).pipe(
+        taking(() => isAway ? Effect.fail(failure) : Effect.succeed({}))
+      )
+      const borrower = yield* fork(ConnectionPool.use(pool, "a", id))
+      yield* settle
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual(yield* ConnectionPool.health(pool, "a"), "Healthy")
+      isAway = false
+      yield* TestClock.adjust("20 seconds")
+      assert.strictEqual(yield* Fiber.join(borrower), 1)
+    })))
+
+  it.effect("names itself while it has a borrower wait", () =>
+    test(Effect.gen(function*() {
+      const { connector } = Scripted.make()
+      const pool = yield* ConnectionPool.make({ connector, acquireTimeout: "1 second" }).pipe(
+        taking(() => Effect.never)
+      )
+      const borrower = yield* fork(Effect.flip(ConnectionPool.use(pool, "a", id)))
+      yield* settle
+      yield* TestClock.adjust("2 seconds")
+      const { reason } = yield* Fiber.join(borrower)
+      assert(reason._tag === "AcquireTimeout")
+      assert.strictEqual(reason.stalledBy, "Budget")
+    })))
+})
+
+describe("a permit that is lost", () => {
+  it.effect("closes its connection while it is idle, and the next borrow takes another permit", () =>
+    test(Effect.gen(function*() {
+      const lost = yield* Deferred.make<void>()
+      let taken = 0
+      const { connector, ledger } = Scripted.make()
+      const pool = yield* ConnectionPool.make({ connector }).pipe(
+        taking(() => Effect.sync(() => ++taken === 1 ? { lost: Deferred.await(lost) } : {}))
+      )
+      assert.strictEqual(yield* ConnectionPool.use(pool, "a", id), 1)
+      yield* TestClock.adjust("2 seconds")
+      yield* Deferred.succeed(lost, undefined)
+      yield* settle
+      assert.strictEqual(ledger.closed, 1)
+      assert.strictEqual(yield* ConnectionPool.use(pool, "a", id), 2)
+      assert.strictEqual(taken, 2)
+    })))
+
+  it.effect("closes its connection also while a borrower has it", () =>
+    test(Effect.gen(function*() {
+      const lost = yield* Deferred.make<void>()
+      const { connector, ledger } = Scripted.make()
+      const pool = yield* ConnectionPool.make({ connector }).pipe(
+        taking(() => Effect.succeed({ lost: Deferred.await(lost) }))
+      )
+      const holder = yield* fork(ConnectionPool.use(pool, "a", () => Effect.never))
+      yield* settle
+      yield* TestClock.adjust("2 seconds")
+      yield* Deferred.succeed(lost, undefined)
+      yield* settle
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(ledger.closed, 1)
+      yield* Fiber.interrupt(holder)
+    })))
+
+  it.effect("has a token that the connector reads while it opens a connection", () =>
+    test(Effect.gen(function*() {
+      const seen: Array<string | undefined> = []
+      const { connector } = Scripted.make()
+      const reading = {
+        ...connector,
+        open: (key: string) =>
+          Effect.flatMap(ConnectionBudget.CurrentPermit, (permit) => {
+            seen.push(permit?.token)
+            return connector.open(key)
+          })
+      }
+      const pool = yield* ConnectionPool.make({ connector: reading }).pipe(
+        taking(() => Effect.succeed({ token: "17" }))
+      )
+      yield* ConnectionPool.use(pool, "a", id)
+      const without = yield* ConnectionPool.make({ connector: reading })
+      yield* ConnectionPool.use(without, "a", id)
+      assert.deepStrictEqual(seen, ["17", undefined])
+    })))
 })

@@ -49,7 +49,7 @@ describe("a cap that was lowered", () => {
       yield* permits.take(2)
       const { connector, ledger } = Scripted.make()
       const pool = yield* ConnectionPool.make({ connector, maxPerEndpoint: 2, maxTotal: 4 }).pipe(
-        Effect.provideService(ConnectionBudget.ConnectionBudget, { take: () => permits.takeScoped(1) })
+        Effect.provideService(ConnectionBudget.ConnectionBudget, { take: () => Effect.as(permits.takeScoped(1), {}) })
       )
       const latch = yield* Deferred.make<void>()
       for (const key of ["a", "a", "b", "b"]) yield* fork(hold(pool, key, latch))
@@ -71,7 +71,7 @@ describe("a cap that was lowered", () => {
       const { connector, ledger } = Scripted.make()
       const [taken, go] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
       let asked = 0
-      const budget = { take: () => ++asked === 1 ? Effect.void : Deferred.await(go) }
+      const budget = { take: () => Effect.as(++asked === 1 ? Effect.void : Deferred.await(go), {}) }
       const pool = yield* ConnectionPool.make({ connector, maxPerEndpoint: 2, maxTotal: 2 }).pipe(
         Effect.provideService(ConnectionBudget.ConnectionBudget, budget)
       )

@@ -180,7 +180,7 @@ describe("the dialer", () => {
       const { observer, told } = observing()
       const permit = yield* Deferred.make<void>()
       let asked = 0
-      const budget = { take: () => ++asked === 1 ? Effect.void : Deferred.await(permit) }
+      const budget = { take: () => Effect.as(++asked === 1 ? Effect.void : Deferred.await(permit), {}) }
       const retry = RetryPolicy.make({ observer })
       const pool = yield* ConnectionPool.make({ connector, retry, maxPerEndpoint: 2 }).pipe(
         Effect.provideService(ConnectionBudget.ConnectionBudget, budget)

@@ -12,7 +12,7 @@ import { fork, id, settle, test } from "../support/Pools.ts"
 import * as Scripted from "../support/ScriptedConnector.ts"
 
 const slow = Effect.provideService(ConnectionBudget.ConnectionBudget, {
-  take: () => Effect.addFinalizer(() => Effect.sleep("1 second"))
+  take: () => Effect.as(Effect.addFinalizer(() => Effect.sleep("1 second")), {})
 })
 
 const once = RetryPolicy.make({ maxAttempts: 1 })

@@ -19,7 +19,9 @@ const permitsOf = ({ take }: ConnectionBudget.ConnectionBudget) =>
   Effect.gen(function*() {
     let count = 0
     // A permit that is there is taken at once.
-    while (Option.isSome(yield* Effect.timeoutOption(take("db"), "50 millis"))) count++
+    while (
+      Option.isSome(yield* Effect.timeoutOption(take({ label: "db", timeLeft: () => Infinity }), "50 millis"))
+    ) count++
     return count
   }).pipe(Effect.scoped)
 

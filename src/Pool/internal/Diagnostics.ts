@@ -13,6 +13,7 @@ import type { HeldLease } from "../../Monitor/Ledger.ts"
 import type { Usage } from "../../Monitor/ResourceMonitor.ts"
 import type { ResourceMonitor } from "../../Monitor/Service.ts"
 import * as Failure from "../../Retry/Failure.ts"
+import { BudgetError } from "../ConnectionBudget.ts"
 import * as PoolError from "../PoolError.ts"
 import type { Settings } from "../PoolOptions.ts"
 import { type Stats, type Tally, totalsOf } from "../PoolStats.ts"
@@ -21,6 +22,7 @@ import { addressOf } from "./KeyAddress.ts"
 import {
   type HeldSlots,
   type Lease,
+  type PendingDial,
   type PooledConnection,
   type PoolEndpoint,
   slotsOf,
@@ -127,12 +129,15 @@ export const longestHolders = <K, A>(
 
 const stalledBy = <K, A>(lease: Lease<K, A>, context: TimeoutContext<K, A>): PoolError.StalledBy => {
   const endpoint = lease.owner
-  const { isDialing, isSuspended, obstacle, settings } = context
+  const { isSuspended, obstacle, phaseOf, settings } = context
   if (isSuspended) return "Suspended"
   if (!lease.isWaiting) return "Checking"
   if (endpoint.connecting > 0) {
-    return isDialing(endpoint) || obstacle(endpoint.label) === undefined ? "Connecting" : "Gate"
+    const phase = phaseOf(endpoint)
+    if (phase === "AtBudget") return "Budget"
+    return phase === "Connecting" || obstacle(endpoint.label) === undefined ? "Connecting" : "Gate"
   }
+  if (endpoint.lastFailure instanceof BudgetError) return "Budget"
   const isFull = slotsOf(endpoint) >= settings.maxPerEndpoint
   if (isFull && endpoint.kept > 0) return "LeftBehind"
   if (endpoint.dialState.phase === "Down") return "Connecting"
@@ -148,8 +153,8 @@ export interface TimeoutContext<K, A> {
   readonly isSuspended: boolean
   /** The reason for which the monitor's gate admits no dial, if there is one. */
   readonly obstacle: (label: string) => unknown
-  /** Whether a dial of an endpoint is connecting, after the gate. */
-  readonly isDialing: (endpoint: PoolEndpoint<K, A>) => boolean
+  /** The furthest phase of the dials of an endpoint. */
+  readonly phaseOf: (endpoint: PoolEndpoint<K, A>) => PendingDial<K, A>["phase"] | undefined
   /** The borrowers that have held connections for the longest: those of an endpoint, or of the pool. */
   readonly holders: (endpoint: PoolEndpoint<K, A> | undefined) => ReadonlyArray<PoolError.Holder>
 }

@@ -62,7 +62,7 @@ export class Dials<K, A> {
       endpoint,
       slot,
       isStarted: false,
-      isDialing: false,
+      phase: "AtGate",
       isAbandoned: false,
       isRedundant: false,
       hasTakenPermit: false,
@@ -176,7 +176,7 @@ export class Dials<K, A> {
    */
   reconsider(endpoint: PoolEndpoint<K, A>): void {
     for (const dial of this.#pending.get(endpoint) ?? []) {
-      if (dial.isDialing || dial.isAbandoned || this.isWanted(endpoint)) continue
+      if (dial.phase === "Connecting" || dial.isAbandoned || this.isWanted(endpoint)) continue
       dial.isAbandoned = true
       // Other dials must not count on this one.
       endpoint.redundant++
@@ -184,10 +184,10 @@ export class Dials<K, A> {
     }
   }
 
-  /** Whether a dial of an endpoint is connecting. A dial that waits at the gate or for the budget is not. */
-  isDialing(endpoint: PoolEndpoint<K, A>): boolean {
-    for (const { isDialing } of this.#pending.get(endpoint) ?? []) if (isDialing) return true
-    return false
+  /** The phase that a dial of an endpoint has reached: the furthest one of its dials. Without a dial it is `undefined`. */
+  phaseOf(endpoint: PoolEndpoint<K, A>): PendingDial<K, A>["phase"] | undefined {
+    const phases = Array.from(this.#pending.get(endpoint) ?? [], ({ phase }) => phase)
+    return (["Connecting", "AtBudget", "AtGate"] as const).find((phase) => phases.includes(phase))
   }
 
   interruptAll(): void {

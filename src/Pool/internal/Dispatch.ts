@@ -131,7 +131,7 @@ export class Timeouts<K, A> {
     lease.owner.timeouts++
     env.observers.current?.timedOut(lease.owner.label)
     const error = Diagnostics.acquireTimeout(lease, position, context)
-    if (lease.owner.connecting === 0 || dials.isDialing(lease.owner)) health.timedOut(lease, error)
+    if (lease.owner.connecting === 0 || dials.phaseOf(lease.owner) === "Connecting") health.timedOut(lease, error)
     return error
   }
 
@@ -143,9 +143,9 @@ export class Timeouts<K, A> {
 
   #context(): Diagnostics.TimeoutContext<K, A> {
     const { dials, endpoints, env: { clock, obstacle, settings }, store } = this.#parts
-    const isDialing = (endpoint: PoolEndpoint<K, A>) => dials.isDialing(endpoint)
+    const phaseOf = (endpoint: PoolEndpoint<K, A>) => dials.phaseOf(endpoint)
     const [now, pool] = [clock.now(), endpoints.counts()]
-    const facts = { settings, pool, now, isSuspended: this.#isSuspended(), obstacle, isDialing }
+    const facts = { settings, pool, now, isSuspended: this.#isSuspended(), obstacle, phaseOf }
     return Diagnostics.timeoutContextOf(facts, () => store.all())
   }
 }

@@ -29,7 +29,7 @@ import * as Diagnostics from "./Diagnostics.ts"
 import { EndpointPool } from "./EndpointPool.ts"
 import { hookOf, HookReports, probeOf } from "./HealthChecks.ts"
 import { SlotHolders } from "./Leases.ts"
-import { openConnection, openingContext } from "./OpenConnection.ts"
+import { openConnection, openingContext, type OpenRequest } from "./OpenConnection.ts"
 import { PoolCore } from "./PoolCore.ts"
 import {
   type Command,
@@ -57,8 +57,8 @@ const watchOf = <K, A, E, R>(
   { closed }: Connector<K, A, E, R>,
   title: string,
   fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
-): ((connection: A) => Fiber.Fiber<void>) | undefined => {
-  if (closed === undefined) return undefined
+): OpenRequest<never, A, never, never>["watch"] => {
+  if (closed === undefined) return (_, lost) => lost === undefined ? undefined : fork(lost)
   let isReported = false
   const failed = (cause: Cause.Cause<unknown>) =>
     Effect.suspend(() => {
@@ -67,7 +67,10 @@ const watchOf = <K, A, E, R>(
       return Effect.andThen(report(title + closedHasFailed, cause), Effect.never)
     })
   const isFailure = (cause: Cause.Cause<never>) => !Cause.hasInterruptsOnly(cause)
-  return (connection) => fork(Effect.catchCauseIf(Effect.suspend(() => closed(connection)), isFailure, failed))
+  return (connection, lost) => {
+    const died = Effect.catchCauseIf(Effect.suspend(() => closed(connection)), isFailure, failed)
+    return fork(lost === undefined ? died : Effect.raceFirst(died, lost))
+  }
 }
 
 const closedHasFailed = ": closed of a connector has failed, so that the death of a connection is not noticed any " +
@@ -194,8 +197,8 @@ export const makeDriver = <K, A, E, R>(
     fork,
     open: (dial, onBehalf) =>
       forkOpening(openConnection({
-        ...{ settings, connector, dial, watch, onBehalf },
-        dials: core.dials,
+        ...{ settings, connector, dial, watch, onBehalf, dials: core.dials },
+        remaining: (lease) => core.remaining(lease),
         afterOpen: hooks?.afterOpen
       })),
     close: closerIn(context, title, settings),
@@ -216,7 +219,7 @@ export const makeDriver = <K, A, E, R>(
     outOfReach: (lease) => slotHolders.outOfReach(lease),
     makePool: (pool) => new EndpointPool(pool),
     outbox,
-    noticesDeath: watch !== undefined,
+    noticesDeath: connector.closed !== undefined,
     isReusable: reusableOf(connector, title, fork),
     hasCheck: check !== undefined,
     makesReady: hooks?.beforeLend !== undefined,

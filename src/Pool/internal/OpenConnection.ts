@@ -21,13 +21,13 @@ import { ResourceMonitor } from "../../Monitor/Service.ts"
 import type { Connector } from "../../Resource/Connector.ts"
 import { attempt } from "../../Retry/internal/RetryLoop.ts"
 import * as RetryPolicy from "../../Retry/RetryPolicy.ts"
-import { ConnectionBudget, unlimited } from "../ConnectionBudget.ts"
+import { type BudgetError, ConnectionBudget, CurrentPermit, type Permit, unlimited } from "../ConnectionBudget.ts"
 import { ConnectTimeout } from "../PoolError.ts"
 import { type Settings, titleOf } from "../PoolOptions.ts"
 import { closeWithin, patienceOf } from "./CloseConnection.ts"
 import { annotateFailure, spanAttributes } from "./Diagnostics.ts"
 import type { Dials } from "./Dials.ts"
-import type { OnBehalf, PendingDial } from "./PoolState.ts"
+import type { Lease, OnBehalf, PendingDial } from "./PoolState.ts"
 
 /** The arguments of opening one connection. */
 export interface OpenRequest<K, A, E, R> {
@@ -36,8 +36,10 @@ export interface OpenRequest<K, A, E, R> {
   readonly afterOpen: ((connection: A) => Effect.Effect<void, E, R>) | undefined
   readonly dials: Dials<K, A>
   readonly dial: PendingDial<K, A>
-  /** Starts a fiber that ends when the connection has died, if the connector notices that. */
-  readonly watch: ((connection: A) => Fiber.Fiber<void>) | undefined
+  /** Starts a fiber that ends when the connection has died or its permit is lost, if either can be noticed. */
+  readonly watch: (connection: A, lost: Permit["lost"]) => Fiber.Fiber<void> | undefined
+  /** How many milliseconds are left to a borrower that waits. */
+  readonly remaining: (lease: Lease<K, A>) => number
   /** Runs an effect of the connector, so that a borrow in it is known to hold a slot. */
   readonly onBehalf: OnBehalf
 }
@@ -45,6 +47,7 @@ export interface OpenRequest<K, A, E, R> {
 /** The connection of an attempt, until the pool takes it over. */
 interface HeldAttempt<A> {
   opened: { readonly value: A } | undefined
+  permit: Permit | undefined
   /** The connect that did not end when it was interrupted. It keeps the slot and the permit of the attempt. */
   leftBehind: Fiber.Fiber<unknown, unknown> | undefined
 }
@@ -132,13 +135,13 @@ const recorded = <K, A, E, R>(request: OpenRequest<K, A, E, R>, held: HeldAttemp
     )
   const connecting = Effect.suspend(() => {
     // From here on, the dial is not interrupted when its borrower leaves.
-    dial.isDialing = true
-    return connect(request, held)
+    dial.phase = "Connecting"
+    return Effect.provideService(connect(request, held), CurrentPermit, held.permit)
   })
   const noted = ifWanted(Effect.suspend(() => Effect.andThen(noteDown(dial), connecting)))
   return ifWanted(Effect.flatMap(
     ConnectionBudget,
-    (budget) => budget === unlimited ? noted : Effect.andThen(permitted(budget, request), noted)
+    (budget) => budget === unlimited ? noted : Effect.andThen(permitted(budget, request, held), noted)
   ))
 }
 
@@ -194,13 +197,15 @@ export const openConnection = <K, A, E, R>(
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
       const { dial, dials, settings, watch } = request
-      const held: HeldAttempt<A> = { opened: undefined, leftBehind: undefined }
+      const held: HeldAttempt<A> = { opened: undefined, leftBehind: undefined, permit: undefined }
       const exit = yield* Effect.exit(restore(open(request, held)))
       const opened = Exit.isSuccess(exit) ? exit.value : undefined
       const outcome: Exit.Exit<unknown, unknown> = opened === undefined
         ? exit
         : yield* Effect.exit(
-          Effect.sync(() => dials.opened(dial, { value: opened.value, watcher: watch?.(opened.value) }))
+          Effect.sync(() =>
+            dials.opened(dial, { value: opened.value, watcher: watch(opened.value, held.permit?.lost) })
+          )
         )
       if (opened !== undefined && Exit.isSuccess(outcome)) return
       // The failure of a dial that is not needed any more is not reported here, because another dial goes on.
@@ -252,10 +257,13 @@ const returnPermit = (permit: Scope.Closeable, label: string, settings: Settings
  */
 const permitted = <K, A, E, R>(
   budget: ConnectionBudget,
-  { dial, dials, settings }: OpenRequest<K, A, E, R>
-): Effect.Effect<void> =>
+  { dial, dials, remaining, settings }: OpenRequest<K, A, E, R>,
+  held: HeldAttempt<A>
+): Effect.Effect<void, BudgetError> =>
   Effect.gen(function*() {
-    const { endpoint: { label }, slot: { ledgerEntry } } = dial
+    dial.phase = "AtBudget"
+    const { endpoint: { label, queue }, slot: { ledgerEntry } } = dial
+    const timeLeft = () => queue.first === undefined ? Infinity : remaining(queue.first)
     const scope = Scope.makeUnsafe()
     const patience = patienceOf(settings.closeTimeout)
     yield* Scope.addFinalizer(ledgerEntry.slot, returnPermit(scope, label, settings))
@@ -264,11 +272,13 @@ const permitted = <K, A, E, R>(
       Effect.andThen(Effect.sleep(patienceWithBudget), Effect.sync(() => dials.crowded(dial)))
     )
     // A connection that the budget opens for itself is not one of the pool.
-    const taking = Effect.provideService(Scope.provide(budget.take(label), scope), TrackedByPool, false)
+    const taking = Effect.provideService(Scope.provide(budget.take({ label, timeLeft }), scope), TrackedByPool, false)
     const exit = yield* supervised(Effect.raceFirst(taking, asking), {
       within: Duration.infinity,
       patience,
       leftBehind: () => report(hungBudget("taking", label, patience, settings))
     })
-    if (exit !== undefined && Exit.isFailure(exit)) return yield* Effect.failCause(exit.cause)
+    if (exit === undefined) return
+    if (Exit.isFailure(exit)) return yield* Effect.failCause(exit.cause)
+    held.permit = exit.value
   })

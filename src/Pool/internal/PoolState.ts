@@ -466,8 +466,8 @@ export interface PendingDial<K, A> {
   readonly slot: Slot<K, A>
   /** The fiber has started. */
   isStarted: boolean
-  /** The connect has begun. Before that, the dial waits at the monitor's gate or for the budget. */
-  isDialing: boolean
+  /** What the dial waits for: the monitor's gate, then a permit of the budget, then the connect. Set by the driver. */
+  phase: "AtGate" | "AtBudget" | "Connecting"
   /** No borrower and no minimum needs the connection. */
   isAbandoned: boolean
   /** The attempt has failed while another dial of the endpoint goes on. */

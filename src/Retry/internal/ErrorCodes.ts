@@ -223,7 +223,7 @@ export const tags: Table = table({
     "RootNodesUnavailableError IllegalOperationError NoResponders " +
     "MongoWaitQueueTimeoutError",
   Transient: "WatchError MaxCommandRedirectionsError",
-  LocalExhausted: "ResourceExhausted",
+  LocalExhausted: "ResourceExhausted BudgetError",
   RemoteSaturated: "RateLimitExceeded RateLimitError CircuitOpen CircuitHalfOpen",
   Ambiguous: "TimeoutError DeadlineExceeded SocketReadError SocketWriteError ConnectionError TransportError " +
     "ConnectionClosed ReadFailed ReadTimeout WriteFailed RequestTimeout ConnectionLost " +

@@ -12,7 +12,7 @@ import * as Scripted from "../../support/ScriptedConnector.ts"
 
 /** Has the dial of "a" wait for a permit for as long as somebody wants it. */
 const withoutPermits = Effect.provideService(ConnectionBudget.ConnectionBudget, {
-  take: (label) => label === "a" ? Effect.never : Effect.void
+  take: ({ label }) => label === "a" ? Effect.never : Effect.succeed({})
 })
 
 describe("borrowers whose time is up at once", () => {

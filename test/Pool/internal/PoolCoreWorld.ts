@@ -428,7 +428,7 @@ export class World {
     const state = this.rules.hasGate ? "At gate" : "Dialing"
     const number = this.#dialed++
     this.dials.set(number, { number, pending, fiber, state, ended: () => {} })
-    if (!this.rules.hasGate) pending.isDialing = true
+    if (!this.rules.hasGate) pending.phase = "Connecting"
     return fiber.fiber
   }
 
@@ -450,7 +450,7 @@ export class World {
       case "begin dial":
         if (!dials.isWanted(pending.endpoint)) return this.#endDial(dial)
         dial.state = "Dialing"
-        pending.isDialing = true
+        pending.phase = "Connecting"
         return
       case "open":
         return this.#opened(dial)

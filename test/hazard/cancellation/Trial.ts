@@ -97,7 +97,7 @@ export class Trial {
   constructor(trial: Case, services: Context.Context<ResourceMonitor.ResourceMonitor>) {
     this.#case = trial
     this.#world.opsBeforeYield = trial.maxOps
-    const budget = { take: () => this.#permit }
+    const budget = { take: () => Effect.as(this.#permit, {}) }
     this.#fork = Effect.runForkWith(
       Context.add(this.#world.services(services), ConnectionBudget.ConnectionBudget, budget)
     )
