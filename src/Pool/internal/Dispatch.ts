@@ -177,8 +177,11 @@ export class LeaseCycle<K, A> {
       this.#parts.slots.forgetIfEmpty(connection.owner)
       return this.#parts.health.judged(connection.owner)
     }
-    if (lease.isInUse) this.#returned(lease, connection, answer, now)
-    else if (lease.turn !== "None") this.#parts.liveness.leftUnheard(connection)
+    if (lease.isInUse) {
+      this.#parts.liveness.returned(connection, answer === "Success", now)
+      const isAnswered = answer !== "None" && (connection.doom === undefined || connection.fitness === "Outgoing")
+      if (isAnswered && !lease.isStanding) this.#parts.health.answered(connection.owner, now, now - lease.borrowedAt)
+    } else if (lease.turn !== "None") this.#parts.liveness.leftUnheard(connection)
     const reason = this.#closeReason(connection, now)
     if (reason !== undefined) return this.#parts.store.dismiss(connection, reason)
     if (
@@ -190,13 +193,6 @@ export class LeaseCycle<K, A> {
     }
     if (this.#env.hasReset && connection.leases.length === 0) this.#parts.checks.reset(connection)
     else this.#serveNext(connection, now)
-  }
-
-  #returned(lease: Lease<K, A>, connection: PooledConnection<K, A>, answer: Answer, now: number): void {
-    this.#parts.liveness.returned(connection, answer === "Success", now)
-    const { fitness, owner } = connection
-    const isAnswered = answer !== "None" && fitness !== "Unfit" && fitness !== "Dead"
-    if (isAnswered && !lease.isStanding) this.#parts.health.answered(owner, now, now - lease.borrowedAt)
   }
 
   endLease(lease: Lease<K, A>, connection: PooledConnection<K, A>, now: number): void {

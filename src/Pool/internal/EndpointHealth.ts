@@ -106,8 +106,7 @@ export class EndpointHealth<K, A> {
 
   /** A borrow, a check or a dial has succeeded at an endpoint. */
   succeeded(endpoint: PoolEndpoint<K, A>): void {
-    const { dialState: { phase }, hasSucceeded, setbacks } = endpoint
-    if (setbacks === noSetbacks && (hasSucceeded || phase === "Healthy")) return
+    if (endpoint.hasSucceeded && endpoint.setbacks === noSetbacks) return
     endpoint.setbacks = noSetbacks
     endpoint.hasSucceeded = true
     this.judged(endpoint)
@@ -122,7 +121,7 @@ export class EndpointHealth<K, A> {
   /** A borrower has joined or left the queue of an endpoint. The health of an endpoint with setbacks depends on its queue. */
   queueChanged(endpoint: PoolEndpoint<K, A>): void {
     const { dialState, queue, setbacks } = endpoint
-    if (queue.size > 0) this.#silence.add(endpoint)
+    if (queue.size > 0 && !endpoint.isWatched) this.#silence.add(endpoint)
     if (dialState.phase !== "Healthy" || setbacks !== noSetbacks) this.judged(endpoint)
   }
 
@@ -209,9 +208,9 @@ class SilenceWatch<K, A> {
     this.#alarm = new Alarm({ clock: clock.clock, fork, now, onDue: () => outbox.step(() => this.#look()) })
   }
 
-  /** A borrower waits. */
+  /** A borrower waits for an endpoint that is not watched. */
   add(endpoint: PoolEndpoint<K, A>): void {
-    if (this.#watches.has(endpoint)) return
+    endpoint.isWatched = true
     const now = this.#env.clock.now()
     this.#watches.set(endpoint, Silence.watchFrom(now))
     this.#alarm.at(now + Silence.lookEvery)
@@ -225,8 +224,11 @@ class SilenceWatch<K, A> {
   #look(): number {
     const now = this.#env.clock.now()
     for (const [endpoint, watch] of this.#watches) {
-      if (endpoint.queue.size === 0) this.#watches.delete(endpoint)
-      else this.#watches.set(endpoint, this.#after(endpoint, watch, now))
+      if (endpoint.queue.size > 0) this.#watches.set(endpoint, this.#after(endpoint, watch, now))
+      else {
+        this.#watches.delete(endpoint)
+        endpoint.isWatched = false
+      }
     }
     return this.#watches.size === 0 ? Infinity : now + Silence.lookEvery
   }

@@ -211,8 +211,10 @@ export class PoolEndpoint<K, A> {
   endsAfter = 0
   dialState: EndpointState = healthy
   setbacks: Setbacks = noSetbacks
-  /** A borrow or a check has succeeded since the last setback. Written by `EndpointHealth`. */
-  hasSucceeded = false
+  /** A borrow or a check has succeeded since the last setback, if there was one. Written by `EndpointHealth`. */
+  hasSucceeded = true
+  /** Borrowers wait, and it is watched whether the server answers. Written by `EndpointHealth`. */
+  isWatched = false
   /** When the server has last answered a borrower, on the pool's age clock. Written by `EndpointHealth`. */
   answeredAt = -1
   /** How long uses last. Written by `EndpointHealth`. */

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { run } from "../running.ts"
+import { eventually } from "../../support/TcpServer.ts"
+import { hasTerminals, run, startOnTerminal } from "../running.ts"
 import * as Program from "./program.ts"
 
 const works: Program.Program["answer"] = ({ method }) =>
@@ -59,6 +60,27 @@ describe("sluice pools", () => {
       }),
     60_000
   )
+
+  it.live.skipIf(!hasTerminals)("asks before a drain on a terminal", () =>
+    Effect.gen(function*() {
+      const program = yield* Program.serve(works)
+      const answered = (key: string) =>
+        Effect.scoped(Effect.gen(function*() {
+          const running = yield* startOnTerminal(["pools", program.url, "drain", "orders", "--token", "sesame"])
+          yield* eventually(() => running.stdout().includes("Drain pool orders?"), 20_000)
+          running.child.stdin.write(key)
+          return yield* running.outcome
+        }))
+      const denied = yield* answered("n")
+      assert.strictEqual(denied.status, 1)
+      assert.include(denied.stdout, "sluice pools: pool orders is not drained")
+      assert.strictEqual((yield* answered("\u0003")).status, 130)
+      assert.deepStrictEqual(program.asked, [])
+      const confirmed = yield* answered("y")
+      assert.strictEqual(confirmed.status, 0)
+      assert.include(confirmed.stdout, "pool orders: it is drained, and ends")
+      assert.strictEqual(program.asked[0]?.path, "/pools/orders/drain")
+    }), 60_000)
 
   it.live("refuses an invalid call in one line, and asks for nothing", () =>
     Effect.gen(function*() {
