@@ -3,18 +3,18 @@
  *
  * @since 0.1.0
  */
-import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
-import * as Metric from "effect/Metric"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { checkOptions } from "../internal/Options.ts"
+import { scopedValue } from "../internal/ScopeHooks.ts"
 import { sleepUnref } from "../internal/Timer.ts"
 import { stats } from "./ConnectionPool.ts"
 import { type ConnectionPool, isPool } from "./internal/MakePool.ts"
+import { recordPool } from "./PoolRecorder.ts"
 import { TypeId } from "./PoolRegistry.ts"
 import type { Health, Stats } from "./PoolStats.ts"
 
@@ -31,56 +31,20 @@ export interface Options {
   readonly interval?: Duration.Input | undefined
 }
 
-// From a tenth of a millisecond to about a minute, in seconds.
-const boundaries = Metric.exponentialBoundaries({ start: 0.0001, factor: 2, count: 20 })
-
-const metricsOf = (name: string) => {
-  const attributes = { "db.client.connection.pool.name": name }
-  const gauge = (id: string, description: string, extra: Record<string, string> = {}) =>
-    Metric.gauge(`db.client.connection.${id}`, { description, attributes: { ...attributes, ...extra } })
-  // Effect's exporters take the unit from this attribute, and export it as such.
-  const seconds = (id: string, description: string) =>
-    Metric.histogram(`db.client.connection.${id}`, {
-      description,
-      attributes: { ...attributes, unit: "s" },
-      boundaries
-    })
-  const leftBehind = (operation: string) =>
-    Metric.counter("sluice.pool.left_behind", {
-      description: "Connects and closes that did not end when they were given up",
-      attributes: { ...attributes, "sluice.pool.operation": operation },
-      incremental: true
-    })
-  const state = "db.client.connection.state"
-  return {
-    idle: gauge("count", "Connections in this state", { [state]: "idle" }),
-    used: gauge("count", "Connections in this state", { [state]: "used" }),
-    idleMin: gauge("idle.min", "Idle connections that are kept for each endpoint"),
-    idleMax: gauge("idle.max", "Most idle connections"),
-    max: gauge("max", "Most connections"),
-    pending: gauge("pending_requests", "Borrowers that wait"),
-    timedOut: Metric.counter("db.client.connection.timeouts", {
-      description: "Borrows that ran out of time",
-      attributes,
-      incremental: true
-    }),
-    leftBehind: { connect: leftBehind("connect"), close: leftBehind("close") },
-    createTime: seconds("create_time", "Time to open a connection, in seconds"),
-    waitTime: seconds("wait_time", "Time that a borrower waited, in seconds"),
-    useTime: seconds("use_time", "Time that a connection was leased, in seconds")
-  }
-}
-
 /**
- * Records a pool in Effect's metrics until the scope ends, under the names and units of OpenTelemetry's conventions for
- * database client connections: `db.client.connection.count` (by `db.client.connection.state`), `.idle.min`, `.idle.max`,
- * `.max`, `.pending_requests`, `.timeouts`, `.create_time`, `.wait_time` and `.use_time`, the times in seconds. In addition,
- * `sluice.pool.left_behind` counts connects and closes that were left behind, by `sluice.pool.operation`: `connect` or `close`.
+ * Records a pool in Effect's metrics until the scope ends, under the names and units of OpenTelemetry's conventions for database client
+ * connections, and under names of this library where there is no convention. `docs/operations/metrics.md` lists all of them.
+ *
+ * **When to use**
+ *
+ * Use to record one pool. `Operations.layer` records all pools of a program. Both can record a pool under the same name: nothing is
+ * counted twice.
  *
  * **Details**
  *
- * `wait_time` has only the borrows that had to wait. A pool that is not recorded has no overhead. It throws `InvalidOption` on an
- * invalid `interval`.
+ * Durations, failed attempts and refusals are recorded as they happen. The other counts are read in each interval and at the end of the
+ * pool. The series are removed when the scope ends. A pool that is not recorded has no overhead. It throws `InvalidOption` on an invalid
+ * `interval`.
  *
  * **Example** (Counting the uses of a connection)
  *
@@ -117,49 +81,21 @@ export const record: {
   <K, A>(pool: ConnectionPool<K, A>, options?: Options): Effect.Effect<void, never, Scope.Scope>
   (options?: Options): <K, A>(pool: ConnectionPool<K, A>) => Effect.Effect<void, never, Scope.Scope>
 } = /*#__PURE__*/ dual((args) => isPool(args[0]), <K, A>(pool: ConnectionPool<K, A>, options: Options = {}) => {
-  const metrics = metricsOf(options.name ?? pool[TypeId].name)
+  const name = options.name ?? pool[TypeId].name
   const interval = intervalOf(options.interval)
-  const { core } = pool[TypeId]
-  const write = ({ active, idle, maxTotal, minPerEndpoint, waiting }: Gauged) =>
-    Effect.contextWith((context: Context.Context<never>) =>
-      Effect.sync(() => {
-        metrics.idle.updateUnsafe(idle, context)
-        metrics.used.updateUnsafe(active, context)
-        metrics.idleMin.updateUnsafe(minPerEndpoint, context)
-        metrics.idleMax.updateUnsafe(maxTotal, context)
-        metrics.max.updateUnsafe(maxTotal, context)
-        metrics.pending.updateUnsafe(waiting, context)
-      })
-    )
-  const readCounts = Effect.suspend(() => write(core.stats()))
   return Effect.gen(function*() {
     const context = yield* Effect.context<never>()
-    yield* Effect.acquireRelease(
-      Effect.sync(() =>
-        core.observers.add({
-          opened: (millis) => metrics.createTime.updateUnsafe(millis / 1000, context),
-          waited: (millis) => metrics.waitTime.updateUnsafe(millis / 1000, context),
-          used: (millis) => metrics.useTime.updateUnsafe(millis / 1000, context),
-          timedOut: () => metrics.timedOut.updateUnsafe(1, context),
-          leftBehind: (what) => metrics.leftBehind[what].updateUnsafe(1, context)
-        })
-      ),
-      (stop) => Effect.sync(stop)
+    const recorder = yield* scopedValue(
+      () => recordPool(pool[TypeId].registered, name, context),
+      ({ end }) => end()
     )
-    // The gauges are set to 0 at the end, because they would otherwise keep their last values.
-    yield* Effect.addFinalizer(() => write(noCounts))
-    yield* readCounts.pipe(
+    yield* Effect.sync(recorder.read).pipe(
       Effect.andThen(sleepUnref(interval)),
       Effect.forever,
       Effect.forkScoped({ startImmediately: true })
     )
   })
 })
-
-/** The values of the gauges. */
-type Gauged = Pick<Stats, "active" | "idle" | "maxTotal" | "minPerEndpoint" | "waiting">
-
-const noCounts: Gauged = { active: 0, idle: 0, maxTotal: 0, minPerEndpoint: 0, waiting: 0 }
 
 const intervalOf = (interval: Duration.Input | undefined): number =>
   Math.ceil(Duration.toMillis(

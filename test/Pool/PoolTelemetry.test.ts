@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Metric, Scope, Stream } from "effect"
+import { Deferred, Effect, Exit, Fiber, Metric, Predicate, Scope, Stream } from "effect"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
 import * as PoolTelemetry from "effect-sluice/PoolTelemetry"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
@@ -16,13 +16,14 @@ const test = <A, E>(effect: Effect.Effect<A, E, Scope.Scope | ResourceMonitor.Re
     Effect.provideService(Metric.MetricRegistry, new Map())
   )
 
-/** What the metrics of a pool say, by their names, and by the state where there is one. */
+/** What the metrics with OpenTelemetry's names say of a pool, by their names, and by the state where there is one. */
 const recorded = (pool: string) =>
   Effect.map(Metric.snapshot, (all) => {
     const values = new Map<string, unknown>()
     for (const metric of all) {
       const attributes = new Map(Object.entries(metric.attributes ?? {}))
       if (attributes.get("db.client.connection.pool.name") !== pool) continue
+      if (!metric.id.startsWith("db.client.connection.")) continue
       const state = attributes.get("db.client.connection.state")
       const name = metric.id.replace("db.client.connection.", "") + (state === undefined ? "" : ` ${state}`)
       const { count, max, min, sum, value } = metric.state as unknown as Record<string, number>
@@ -60,8 +61,10 @@ describe("PoolTelemetry", () => {
         "idle.max": 3,
         max: 3,
         pending_requests: 1,
+        timeouts: 0,
         create_time: { count: 1, min: 0.25, max: 0.25, sum: 0.25 },
-        wait_time: { count: 1, min: 0.25, max: 0.25, sum: 0.25 }
+        wait_time: { count: 1, min: 0.25, max: 0.25, sum: 0.25 },
+        use_time: { count: 0, min: Number.MAX_VALUE, max: -Number.MAX_VALUE, sum: 0 }
       })
       yield* TestClock.adjust("3250 millis")
       yield* settle
@@ -79,32 +82,43 @@ describe("PoolTelemetry", () => {
       yield* TestClock.adjust("10 seconds")
       yield* settle
       assert.deepInclude(yield* ConnectionPool.stats(pool), { active: 1 })
-      const counts = {
-        "count idle": 0,
-        "count used": 0,
-        "idle.max": 0,
-        "idle.min": 0,
-        max: 0,
-        pending_requests: 0
-      }
-      assert.deepStrictEqual(yield* recorded("orders"), { ...later, ...counts })
+      assert.deepStrictEqual(yield* recorded("orders"), {})
       yield* Fiber.interrupt(unseen)
     })))
 
-  it.effect("two records of a pool are told the same, and each ends by itself", () =>
+  const uses = (pool: string) =>
+    Effect.map(recorded(pool), ({ use_time: times }) => Predicate.hasProperty(times, "count") ? times.count : undefined)
+
+  const use = <A>(pool: ConnectionPool.ConnectionPool<string, A>) => ConnectionPool.use(pool, "db", () => Effect.void)
+
+  it.effect("two records of a pool under two names are told the same, and each ends by itself", () =>
     test(Effect.gen(function*() {
-      const { connector } = Scripted.make()
-      const pool = yield* ConnectionPool.make({ connector })
+      const pool = yield* ConnectionPool.make({ connector: Scripted.make().connector })
       const scopes = [yield* Scope.make(), yield* Scope.make()]
       for (const [index, scope] of scopes.entries()) {
         yield* Scope.provide(PoolTelemetry.record(pool, { name: `pool ${index}` }), scope)
       }
-      const use = ConnectionPool.use(pool, "db", () => Effect.void)
-      yield* use
+      yield* use(pool)
+      assert.deepStrictEqual([yield* uses("pool 0"), yield* uses("pool 1")], [1, 1])
       yield* Effect.forEach(scopes.slice(0, 1), (scope) => Scope.close(scope, Exit.void))
-      yield* use
-      const uses = (pool: string) => Effect.map(recorded(pool), (_) => (_["use_time"] as { count: number }).count)
-      assert.deepStrictEqual([yield* uses("pool 0"), yield* uses("pool 1")], [1, 2])
+      yield* use(pool)
+      assert.deepStrictEqual([yield* uses("pool 0"), yield* uses("pool 1")], [undefined, 2])
+    })))
+
+  it.effect("two records of a pool under one name count once, until the last of them ends", () =>
+    test(Effect.gen(function*() {
+      const pool = yield* ConnectionPool.make({ connector: Scripted.make().connector })
+      const [first, second] = [yield* Scope.make(), yield* Scope.make()]
+      yield* Scope.provide(PoolTelemetry.record(pool, { name: "orders" }), first)
+      yield* use(pool)
+      yield* Scope.provide(PoolTelemetry.record(pool, { name: "orders" }), second)
+      yield* use(pool)
+      assert.strictEqual(yield* uses("orders"), 2)
+      yield* Scope.close(first, Exit.void)
+      yield* use(pool)
+      assert.strictEqual(yield* uses("orders"), 3)
+      yield* Scope.close(second, Exit.void)
+      assert.strictEqual(yield* uses("orders"), undefined)
     })))
 
   it.effect("changes are the stats now, and then every interval", () =>

@@ -4,8 +4,8 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
+import { errorTypeOf } from "../../internal/ErrorType.ts"
 import { errorText, safeMessage, safeText } from "../../internal/SafeText.ts"
-import { errorType } from "./ErrorType.ts"
 import type { LogLine } from "./LogLine.ts"
 import type { Failed, Line } from "./OutageLog.ts"
 
@@ -74,7 +74,7 @@ const detailsOf = (line: Line): Readonly<Record<string, string | number>> => {
       const { cause } = line.failed
       return {
         "sluice.waiting": line.waiting,
-        ...(cause === undefined ? {} : { "error.type": errorType(cause) })
+        ...(cause === undefined ? {} : { "error.type": errorTypeOf(cause) })
       }
     }
     case "Back":

@@ -4,8 +4,8 @@
  *
  * @since 0.1.0
  */
+import { errorTypeOf } from "../../internal/ErrorType.ts"
 import type { Observer, RefusalReason } from "../../Pool/PoolStats.ts"
-import { errorType } from "./ErrorType.ts"
 import type { Failed } from "./OutageLog.ts"
 
 /** Failures of one kind at one endpoint. */
@@ -82,7 +82,7 @@ export class PoolRecord {
         const counted = this.#countOf(label)
         counted.attempts++
         counted.cause = cause
-        this.#remember(label, errorType(cause), cause)
+        this.#remember(label, errorTypeOf(cause), cause)
         onChange()
       },
       timedOut: (label) => {

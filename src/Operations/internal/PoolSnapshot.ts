@@ -4,12 +4,12 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
+import { errorTypeOf } from "../../internal/ErrorType.ts"
 import { errorText, safeText } from "../../internal/SafeText.ts"
 import type { InspectedEndpoint, InspectedHolder, Inspection } from "../../Pool/PoolInspection.ts"
 import type { RegisteredPool } from "../../Pool/PoolRegistry.ts"
 import type { Stats } from "../../Pool/PoolStats.ts"
 import type { Counts, Endpoint, Failure, Holder, Pool } from "../Snapshot.ts"
-import { errorType } from "./ErrorType.ts"
 import type { PoolRecord, RecordedFailure } from "./PoolRecord.ts"
 import type { PoolFacts } from "./Readiness.ts"
 
@@ -67,7 +67,7 @@ const lastFailureOf = ({ label, lastFailure }: InspectedEndpoint, at: number): t
   lastFailure === undefined ? undefined : {
     at: at - Math.round(Duration.toMillis(lastFailure.age)),
     endpoint: safeText(label, longestName),
-    type: errorType(lastFailure.cause),
+    type: errorTypeOf(lastFailure.cause),
     message: messageOf(lastFailure.cause),
     count: 1
   }

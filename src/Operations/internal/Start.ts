@@ -12,6 +12,7 @@ import { logLevels } from "./LevelLog.ts"
 import { observe, type Observed } from "./Observed.ts"
 import type { Resolved } from "./OperationsOptions.ts"
 import { type Monitor, sourcesOf, watchMonitor, watchPools } from "./PoolWatch.ts"
+import { recordMetrics } from "./RecordMetrics.ts"
 import { watchPool } from "./WatchOutages.ts"
 
 const followMonitor = (observed: Observed, { logs }: Resolved) => (monitor: Monitor) => {
@@ -30,6 +31,7 @@ export const start = (options: Resolved): Effect.Effect<Operations["Service"], n
       (pool) => watchPool(pool, observed.record(pool), { isAlive: () => observed.isAlive(pool), logs: options.logs })
     )
     yield* watchMonitor(sources, followMonitor(observed, options))
+    if (options.metrics) yield* recordMetrics(sources, options)
     return Operations.of({
       snapshot: (required) => observed.snapshot(required),
       readiness: (required) => observed.readiness(required),

@@ -1,0 +1,123 @@
+/**
+ * docs/operations/metrics.md lists the metrics as they are defined and recorded.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Deferred, Effect, Fiber, Layer, Metric } from "effect"
+import * as Breaker from "effect-sluice/Breaker"
+import * as ConnectionPool from "effect-sluice/ConnectionPool"
+import * as Operations from "effect-sluice/Operations"
+import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+import * as RetryPolicy from "effect-sluice/RetryPolicy"
+import { TestClock } from "effect/testing"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { type MetricDefinition, SeriesSet } from "../../src/internal/MetricSeries.ts"
+import { prometheusText } from "../../src/Operations/internal/http/PrometheusText.ts"
+import { breakerMetrics, monitorMetrics, runtimeMetrics } from "../../src/Operations/internal/MonitorMetrics.ts"
+import { poolMetrics, poolName } from "../../src/Pool/PoolMetrics.ts"
+import { fork, hold, settle } from "../support/Pools.ts"
+import * as Scripted from "../support/ScriptedConnector.ts"
+import { withOwnMetrics } from "./support.ts"
+
+const page = Fs.readFileSync(Path.resolve(import.meta.dirname, "../../docs/operations/metrics.md"), "utf8")
+
+interface Row {
+  readonly prometheus: string
+  readonly kind: string
+  readonly unit: string
+  readonly labels: ReadonlyArray<string>
+  readonly meaning: string
+}
+
+const plain = (cell = ""): string => cell.trim().replaceAll("`", "")
+
+/** The rows of the page, by the name of the metric. */
+const rows: ReadonlyMap<string, Row> = new Map(
+  page.split("\n").filter((line) => line.startsWith("| `")).map((line) => {
+    const [, id, prometheus = "", kind = "", unit = "", labels = "", meaning = ""] = line.split("|").map(plain)
+    return [id ?? "", { prometheus, kind, unit, labels: labels.split(", ").filter((label) => label !== ""), meaning }]
+  })
+)
+
+const definitions: ReadonlyArray<MetricDefinition> = [
+  ...Object.values(poolMetrics),
+  ...Object.values(breakerMetrics),
+  ...Object.values(monitorMetrics),
+  ...Object.values(runtimeMetrics)
+]
+
+/** The name of a metric on `/metrics`. */
+const prometheusNameOf = (definition: MetricDefinition): string | undefined => {
+  const context = Context.make(Metric.MetricRegistry, new Map())
+  const set = new SeriesSet(context)
+  if (definition.kind === "gauge") set.gauge(definition).set(1)
+  else if (definition.kind === "counter") set.counter(definition)
+  else set.histogram(definition)
+  return /^# TYPE (\S+)/m.exec(prometheusText(Metric.snapshotUnsafe(context)))?.[1]
+}
+
+describe("the page of the metrics", () => {
+  it("lists those that are defined, and no others", () => {
+    assert.sameMembers([...rows.keys()], definitions.map(({ id }) => id))
+  })
+
+  for (const definition of definitions) {
+    it(`describes ${definition.id} as it is defined`, () => {
+      assert.deepStrictEqual(rows.get(definition.id), {
+        prometheus: prometheusNameOf(definition) ?? "",
+        kind: definition.kind,
+        unit: definition.unit,
+        labels: definition.attributes.filter((name) => name !== poolName),
+        meaning: definition.description
+      })
+    })
+  }
+})
+
+/** The metrics that a program records after a borrow, a leak, an outage and a refusal, with the labels of all their series. */
+const recorded = Effect.gen(function*() {
+  let isDown = false
+  const scripted = Scripted.make({
+    open: () => isDown ? Effect.fail(new Scripted.ScriptedFailure("ECONNREFUSED")) : Effect.void
+  })
+  const pool = yield* ConnectionPool.make({
+    name: "page",
+    connector: scripted.connector,
+    retry: RetryPolicy.make({ ...RetryPolicy.tcpConnection, breaker: Breaker.make() })
+  })
+  const latch = yield* Deferred.make<void>()
+  const holder = yield* fork(hold(pool, "a", latch))
+  isDown = true
+  const failing = yield* fork(Effect.exit(ConnectionPool.use(pool, "b", () => Effect.void)))
+  yield* settle
+  // The monitor has figures of the event loop after two readings.
+  for (let reading = 0; reading < 3; reading++) yield* Effect.andThen(TestClock.adjust("5 seconds"), settle)
+  const labels = new Map<string, Set<string>>()
+  for (const { attributes, id } of yield* Metric.snapshot) {
+    const known = labels.get(id) ?? new Set()
+    labels.set(id, known)
+    for (const name of Object.keys(attributes ?? {})) if (name !== "unit" && name !== poolName) known.add(name)
+  }
+  yield* Deferred.succeed(latch, undefined)
+  yield* Fiber.join(holder)
+  yield* Fiber.interrupt(failing)
+  return labels
+})
+
+describe("the metrics that a program records", () => {
+  it.effect("are those of the page, with its labels", () =>
+    Effect.gen(function*() {
+      const labels = yield* recorded
+      for (const [id, names] of labels) {
+        for (const name of names) assert.include(rows.get(id)?.labels ?? [], name, id)
+      }
+      // A kernel without pressure stall information has no such figures.
+      const optional = Fs.existsSync("/proc/pressure/cpu") ? [] : [monitorMetrics.pressure.id]
+      const missing = [...rows.keys()].filter((id) => !labels.has(id) && !optional.includes(id))
+      assert.deepStrictEqual(missing, [])
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(Layer.provideMerge(Operations.layerOptions({ logs: false }), Layer.fresh(ResourceMonitor.layer))),
+      withOwnMetrics
+    ))
+})
