@@ -167,7 +167,7 @@ class EndpointSeries {
       past.delete(key)
       this.#present.set(key, gauges)
       const all = [first, ...others]
-      // An endpoint that is down is only degraded while nobody asks for it.
+      // An endpoint that is down is only degraded while no borrower asks for it.
       if (all.some(({ health }) => health === "Unavailable")) gauges.isDown = true
       else if (all.every(({ health }) => health === "Healthy")) gauges.isDown = false
       gauges.up.set(gauges.isDown ? 0 : 1)

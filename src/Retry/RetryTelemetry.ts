@@ -167,7 +167,8 @@ export const recordBudget = (
     () => budget[budgetTypeId].lowest()
   )
 
-const stateNames: Record<State["_tag"], string> = { Closed: "closed", Open: "open", HalfOpen: "half_open" }
+/** The values of the attribute `sluice.breaker.state`. */
+export const stateNames: Record<State["_tag"], string> = { Closed: "closed", Open: "open", HalfOpen: "half_open" }
 
 const openCircuits = (breaker: Breaker): number => {
   let open = 0

@@ -14,6 +14,7 @@ import {
 import type { PoolRecorder } from "../../Pool/PoolRecorder.ts"
 import type { RegisteredPool } from "../../Pool/PoolRegistry.ts"
 import { type Breaker, type Change, TypeId } from "../../Retry/Breaker.ts"
+import { stateNames } from "../../Retry/RetryTelemetry.ts"
 import { attribute, breakerMetrics } from "./MonitorMetrics.ts"
 
 const states: ReadonlyArray<Change["to"]> = ["Closed", "Open", "HalfOpen"]
@@ -32,7 +33,7 @@ class BreakerSeries {
     const set = this.#set = new SeriesSet(context, { [attribute.breaker]: name })
     this.#open = set.gauge(breakerMetrics.open)
     this.#transitions = new Map(
-      states.map((state) => [state, set.counter(breakerMetrics.transitions, { [attribute.state]: state })])
+      states.map((state) => [state, set.counter(breakerMetrics.transitions, { [attribute.state]: stateNames[state] })])
     )
   }
 

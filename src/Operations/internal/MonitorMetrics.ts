@@ -79,12 +79,18 @@ export const runtimeMetrics = {
 
 /** The metrics of the breakers that pools have in their retry policies. */
 export const breakerMetrics = {
-  open: metric("gauge", "sluice.breaker.open", "{circuit}", "Circuits that are open or half open", attribute.breaker),
+  open: metric(
+    "gauge",
+    "sluice.breaker.open",
+    "{circuit}",
+    "Circuits of a breaker that are open or half open",
+    attribute.breaker
+  ),
   transitions: metric(
     "counter",
     "sluice.breaker.transitions",
     "{transition}",
-    "Circuits that went to this state",
+    "Changes of the circuits of a breaker",
     attribute.breaker,
     attribute.state
   )

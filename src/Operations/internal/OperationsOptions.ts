@@ -33,7 +33,7 @@ export interface Options {
    * @default true
    */
   readonly runtimeMetrics?: boolean | undefined
-  /** Whether outages, levels and leaks are logged. @default true */
+  /** Whether outages and changes of level are logged. The monitor logs leaks itself. @default true */
   readonly logs?: boolean | undefined
   /** The names of the pools without which the program is not ready. @default [] */
   readonly required?: ReadonlyArray<string> | undefined
