@@ -21,10 +21,15 @@ export interface Alert {
 
 const pool = "{{ $labels.db_client_connection_pool_name }}"
 
-const someEndpointIsDown = `sluice_pool_endpoints{sluice_endpoint_health="Unavailable"} > 0`
+/**
+ * An endpoint that is down is `Unavailable` while borrowers wait for it or the next attempt is not due, and otherwise `Degraded`. So a
+ * single sample does not say whether one is down.
+ */
+const wasDown = (range: string): string =>
+  `max_over_time(sluice_pool_endpoints{sluice_endpoint_health="Unavailable"}[${range}]) > 0`
 
 /** Stands behind an expression about pools, and excludes those with an endpoint that is down: `EndpointDown` reports them. */
-const unlessDown = `unless ignoring (sluice_endpoint_health)\n  ${someEndpointIsDown}`
+const unlessDown = `unless ignoring (sluice_endpoint_health)\n  ${wasDown("2m")}`
 
 const descriptors = (metric: string): string => `${metric}{sluice_resource="descriptors"}`
 
@@ -34,13 +39,18 @@ const shareOfDescriptors = `${descriptors("sluice_monitor_used")} / ${descriptor
 export const alerts: ReadonlyArray<Alert> = [
   {
     name: "EndpointDown",
-    expr: someEndpointIsDown,
-    for: "1m",
+    // Without traffic after a short outage, nothing finds out whether the endpoint is back: that is not enough.
+    expr: `sum without (sluice_endpoint_health) (
+  sluice_pool_endpoints{sluice_endpoint_health=~"Degraded|Unavailable"}
+) > 0
+and ignoring (sluice_endpoint_health)
+  ${wasDown("1m")}`,
+    for: "2m",
     keepFiringFor: "2m",
     severity: "critical",
-    summary: `${pool}: {{ $value }} endpoint(s) down`,
+    summary: `${pool}: {{ $value }} endpoint(s) down or failing`,
     description:
-      `The pool ${pool} of {{ $labels.job }} at {{ $labels.instance }} has had endpoints that it cannot reach for a minute.`
+      `The pool ${pool} of {{ $labels.job }} at {{ $labels.instance }} has had endpoints for two minutes that it cannot reach.`
   },
   {
     name: "BorrowersTimeOut",
@@ -125,6 +135,6 @@ and
     severity: "critical",
     summary: "{{ $labels.instance }}: the monitor is at level {{ $value }}",
     description:
-      "The monitor of {{ $labels.job }} at {{ $labels.instance }} has been at Critical (2) or Exhausted (3) for 3 minutes. From Critical on fewer connections are opened; at Exhausted none."
+      "The monitor of {{ $labels.job }} at {{ $labels.instance }} has been at Critical (2) or Exhausted (3) for 3 minutes. From Critical on retries are refused; at Exhausted no connection is opened."
   }
 ]

@@ -61,7 +61,7 @@ const isDown: Row = {
     {
       title: "Endpoints by health",
       description:
-        "All endpoints. Degraded: something has gone wrong since the last success, or the queue is being served.",
+        "Unavailable: it is down, and borrowers wait for it or the next attempt is not due. Degraded: it has failed since its last success.",
       type: "timeseries",
       unit: "short",
       width: 8,
@@ -114,12 +114,12 @@ const isDown: Row = {
       ]
     },
     {
-      title: "Open circuit breakers",
-      description: "Breakers of retry policies. 1: open or half open on at least one instance.",
+      title: "Open circuits",
+      description: "Of the breakers in the retry policies of pools: how many circuits are open or half open.",
       type: "timeseries",
       unit: "short",
       width: 8,
-      targets: [line(`max by (sluice_breaker) (sluice_breaker_open{${ofProcess}})`, "{{sluice_breaker}}")]
+      targets: [line(`sum by (sluice_breaker) (sluice_breaker_open{${ofProcess}})`, "{{sluice_breaker}}")]
     }
   ]
 }
@@ -301,7 +301,7 @@ const theProcess: Row = {
   panels: [
     {
       title: "Level",
-      description: "Of the monitor. From Critical on, fewer connections are opened; at Exhausted none.",
+      description: "Of the monitor. From Critical on, retries are refused; at Exhausted no connection is opened.",
       type: "state-timeline",
       unit: "short",
       width: 8,
@@ -337,7 +337,7 @@ const theProcess: Row = {
       width: 8,
       targets: [
         line(`max by (instance) (process_memory_usage_bytes{${ofProcess}})`, "{{instance}} resident"),
-        line(`max by (instance) (v8js_memory_heap_used_bytes{${ofProcess}})`, "{{instance}} heap")
+        line(`sum by (instance) (v8js_memory_heap_used_bytes{${ofProcess}})`, "{{instance}} heap")
       ]
     },
     {
@@ -364,8 +364,9 @@ const theProcess: Row = {
       ]
     },
     {
-      title: "Descriptors, threads, zombies",
-      description: "As the kernel counts them.",
+      title: "Descriptors, threads, zombies, stalls",
+      description:
+        "As the kernel counts them. A stall is a time of more than a second in which the event loop did not turn.",
       type: "timeseries",
       unit: "short",
       width: 8,
@@ -375,7 +376,11 @@ const theProcess: Row = {
           "{{instance}} descriptors"
         ),
         line(`max by (instance) (process_thread_count{${ofProcess}})`, "{{instance}} threads"),
-        line(`max by (instance) (sluice_monitor_zombies{${ofProcess}})`, "{{instance}} zombies")
+        line(`max by (instance) (sluice_monitor_zombies{${ofProcess}})`, "{{instance}} zombies"),
+        line(
+          `sum by (instance) (increase(sluice_monitor_eventloop_stalls_total{${ofProcess}}[$__rate_interval]))`,
+          "{{instance}} stalls"
+        )
       ]
     }
   ]

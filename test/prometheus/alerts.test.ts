@@ -20,6 +20,7 @@ const metric = (name: string, labels: Readonly<Record<string, string>>) => (valu
 })
 
 const down = metric("sluice_pool_endpoints", { ...ofPool, sluice_endpoint_health: "Unavailable" })
+const degraded = metric("sluice_pool_endpoints", { ...ofPool, sluice_endpoint_health: "Degraded" })
 const timeouts = metric("db_client_connection_timeouts_total", ofPool)
 const leases = metric("sluice_pool_leases_total", ofPool)
 const waiting = metric("db_client_connection_pending_requests", ofPool)
@@ -42,15 +43,26 @@ const gap = (before: string, after: string) => `${before} stale _x2 ${after}`
 
 const cases: Readonly<Record<string, ReadonlyArray<Case>>> = {
   EndpointDown: [
-    { name: "one endpoint is down for minutes", series: [down("0x8 1x16 0x40")], fires: [4, 5, 6, 7, 8], until: 12 },
+    { name: "one endpoint is down for minutes", series: [down("0x8 1x16 0x40")], fires: [5, 6, 7, 8], until: 12 },
+    {
+      name: "an endpoint is down, and only one request a minute tries it",
+      series: [down("0 0 1 0 0 0 1 0 0 0 1 0 0 0 1 0 0 0 1 0 0 0 1 0 0"), degraded("1x24")],
+      fires: [3, 4, 5, 6],
+      until: 6
+    },
     { name: "an endpoint is down for less than a minute", series: [down("0x8 1x2 0x40")], until: 8 },
-    { name: "no endpoint is down", series: [down("0x40")], until: 8 },
+    {
+      name: "an endpoint is down for less than a minute, and then there are no requests",
+      series: [down("0x8 1x2 0x40"), degraded("0x11 1x40")],
+      until: 12
+    },
+    { name: "no endpoint is down", series: [down("0x40"), degraded("1x40")], until: 8 },
     { name: "scrapes fail while no endpoint is down", series: [down(gap("0x8", "0x40"))], until: 8 },
     {
       name: "scrapes fail while an endpoint is down",
-      series: [down(gap("1x16", "1x16"))],
-      fires: [1, 2, 3, 4, 5, 6, 7, 8],
-      until: 8
+      series: [down(gap("1x16", "1x24"))],
+      fires: [2, 3, 4, 5, 6, 7, 8, 9],
+      until: 9
     },
     { name: "a pool ends some seconds after its endpoint went down", series: [down("0x8 1x2 stale")], until: 8 },
     { name: "a program starts before its server", series: [down("_x4 1x2 0x40")], until: 8 }

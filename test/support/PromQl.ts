@@ -49,9 +49,10 @@ export const parse = (expr: string): Query => {
     if (!isName(name) || operators.has(name)) continue
     const next = tokens[index + 1]
     if (clauses.has(name)) {
-      const listed = within(tokens, index + 1, ")")
+      // `group_left` may have no list.
+      const listed = next === "(" ? within(tokens, index + 1, ")") : []
       labels.push(...listed.filter(isName))
-      index += listed.length + 2
+      if (next === "(") index += listed.length + 2
     } else if (next === "{") {
       const matchers = within(tokens, index + 1, "}")
       selectors.push({ metric: name, matchers: matchersIn(matchers) })
