@@ -39,10 +39,11 @@ const App = Retirement.pipe(
 )
 
 const statusOf = (url: string) =>
+  // oxlint-disable-next-line effecttsgo/global-fetch-in-effect
   Effect.tryPromise(() => fetch(url, { headers: { connection: "close" } })).pipe(
     Effect.tap((response) => Effect.promise(() => response.text())),
     Effect.map(({ status }) => status),
-    Effect.catch(() => Effect.succeed("no answer" as const))
+    Effect.orElseSucceed(() => "no answer" as const)
   )
 
 describe("a program that retires", () => {

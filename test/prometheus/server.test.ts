@@ -98,7 +98,8 @@ describeWithPrometheus()("Prometheus", () => {
   let prometheus = ""
 
   const query = async (expr: string): Promise<Answer> => {
-    const url = `${prometheus}/api/v1/query?${new URLSearchParams({ query: expr })}`
+    const url = `${prometheus}/api/v1/query?${new URLSearchParams({ query: expr }).toString()}`
+    // oxlint-disable-next-line effecttsgo/global-fetch
     return await (await fetch(url)).json() as Answer
   }
 
@@ -135,6 +136,7 @@ describeWithPrometheus()("Prometheus", () => {
   })
 
   it("evaluates the alerts, and some of them are pending or fire", async () => {
+    // oxlint-disable-next-line effecttsgo/global-fetch
     const { data } = await (await fetch(`${prometheus}/api/v1/rules`)).json() as {
       data: {
         groups: ReadonlyArray<
@@ -158,6 +160,7 @@ describeWithPrometheus()("Prometheus", () => {
   )
 
   it("finds nothing wrong with the page of metrics, except for OpenTelemetry's names of counts", async () => {
+    // oxlint-disable-next-line effecttsgo/global-fetch
     const response = await fetch(`${program}metrics`)
     assert.strictEqual(response.headers.get("content-type"), "text/plain; version=0.0.4; charset=utf-8")
     const { output } = promtool(["check", "metrics"], await response.text())

@@ -63,7 +63,7 @@ export const make = Effect.gen(function*() {
   const breaker = Breaker.make({ consecutiveFailures: 1, openTime: "10 seconds" })
   const reports = yield* ConnectionPool.make({
     name: "reports",
-    connector: Connector.make({ open: (_: string): Effect.Effect<object, Error> => Effect.fail(refused) }),
+    connector: Connector.make({ open: (): Effect.Effect<object, Error> => Effect.fail(refused) }),
     acquireTimeout: "100 millis",
     retry: RetryPolicy.make({ initialDelay: "10 millis", maxAttempts: 2, idempotent: true, breaker })
   })
