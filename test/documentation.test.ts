@@ -237,6 +237,17 @@ describe("the options of an HTTP client", () => {
   })
 })
 
+describe("the options of the server of operations", () => {
+  it("are those of docs/operations/http.md, with the defaults of their doc comments", () => {
+    const settings = "src/Operations/internal/http/Settings.ts"
+    const documented = new Map(
+      ["ProbeOptions", "RouteOptions", "ServerOptions"].flatMap((name) => [...defaultsIn(settings, name)])
+    )
+    const cells = column(tablesOf("docs/operations/http.md", "option"), "default")
+    assert.deepStrictEqual(Object.fromEntries(cells), Object.fromEntries(documented))
+  })
+})
+
 describe("the options of a TCP connection", () => {
   const tables = tablesOf("docs/tcp.md", "option")
   const documented = new Map([

@@ -93,6 +93,7 @@ describe("hostile texts over HTTP", () => {
       for (const line of metrics.body.trim().split("\n")) {
         assert.match(line, /^(# (HELP|TYPE) \w+ [^\n]*|\w+(\{(\w+="(\\.|[^"\\])*",?)+\})? (-?[\d.e+-]+|NaN|\+Inf))$/)
       }
+      assert.include(metrics.body, "sluice_pool_endpoint_up{")
       const logs = JSON.stringify(lines)
       for (const secret of [...secrets, Redacted.value(token)]) assert.notInclude(logs, secret)
       assert.isAbove(lines.filter(({ text }) => text.startsWith("refused POST")).length, 5)
