@@ -11,6 +11,9 @@ import * as Connector from "effect-sluice/Connector"
 import * as Operations from "effect-sluice/Operations"
 import * as OperationsHttp from "effect-sluice/OperationsHttp"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServer from "effect/http/HttpServer"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
@@ -41,12 +44,13 @@ const App = HttpRouter.serve(Api, { disableLogger: true, disableListenLog: true 
   Layer.provideMerge(ResourceMonitor.layer)
 )
 
-const send = async (url: string, init?: RequestInit) => {
-  const response = await fetch(url, init)
-  return { status: response.status, retryAfter: response.headers.get("retry-after"), body: await response.text() }
-}
+/** What a server answers to a request. */
+const ask = Effect.fnUntraced(function*(request: HttpClientRequest.HttpClientRequest) {
+  const { headers, status, text } = yield* HttpClient.execute(request)
+  return { status, retryAfter: headers["retry-after"], body: yield* text }
+})
 
-const ask = (url: string, init?: RequestInit) => Effect.promise(() => send(url, init))
+const get = (url: string) => ask(HttpClientRequest.get(url))
 
 const program = Effect.gen(function*() {
   const api = yield* HttpServer.addressFormattedWith(Effect.succeed)
@@ -56,21 +60,22 @@ const program = Effect.gen(function*() {
   const holder = yield* Effect.forkChild(Orders.withConnection("db", () => saturated.await), {
     startImmediately: true
   })
-  const refused = yield* ask(`${api}/report`)
+  const refused = yield* get(`${api}/report`)
   yield* Console.log(`saturated: ${refused.status}, Retry-After: ${refused.retryAfter}`)
   yield* saturated.open
   yield* Fiber.join(holder)
-  yield* Console.log(`again: ${(yield* ask(`${api}/report`)).status}`)
+  yield* Console.log(`again: ${(yield* get(`${api}/report`)).status}`)
 
-  const control = { method: "POST", headers: { authorization: `Bearer ${token}` } }
-  yield* Console.log(`without the token: ${(yield* ask(`${url}pools/orders/suspend`, { method: "POST" })).status}`)
-  yield* Console.log(`suspend: ${(yield* ask(`${url}pools/orders/suspend`, control)).status}`)
-  const suspended = yield* ask(`${url}readyz`)
+  const control = (name: string) => HttpClientRequest.post(`${url}pools/orders/${name}`)
+  const allowed = (name: string) => HttpClientRequest.bearerToken(control(name), token)
+  yield* Console.log(`without the token: ${(yield* ask(control("suspend"))).status}`)
+  yield* Console.log(`suspend: ${(yield* ask(allowed("suspend"))).status}`)
+  const suspended = yield* get(`${url}readyz`)
   yield* Console.log(`not ready: ${suspended.status} ${suspended.body}`)
-  yield* Console.log(`resume: ${(yield* ask(`${url}pools/orders/resume`, control)).status}`)
+  yield* Console.log(`resume: ${(yield* ask(allowed("resume"))).status}`)
 
-  const { body } = yield* ask(`${url}metrics`)
+  const { body } = yield* get(`${url}metrics`)
   yield* Console.log(body.split("\n").filter((line) => line.includes("use_time_seconds_count")).join("\n"))
-}).pipe(Effect.provide(App))
+}).pipe(Effect.provide(Layer.merge(App, FetchHttpClient.layer)))
 
 await Effect.runPromise(program)
