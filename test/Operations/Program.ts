@@ -1,7 +1,7 @@
 /**
  * A program with `Operations` whose pools and monitor no other program of the process sees, and what it logs.
  */
-import { Effect, Layer, Logger, References } from "effect"
+import { Effect, Layer, Logger, References, Schema } from "effect"
 import * as Operations from "effect-sluice/Operations"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import { LiveList } from "../../src/internal/LiveList.ts"
@@ -47,3 +47,10 @@ export const withOperations = (options?: Operations.Options) => <A, E, R>(effect
 /** The tags of the reasons for which a program is not ready. */
 export const reasons = (required?: ReadonlyArray<string>) =>
   Effect.map(Operations.readiness(required), ({ reasons }) => reasons.map(({ reason }) => reason))
+
+/** The JSON of a snapshot. */
+export const json = (required?: ReadonlyArray<string>) =>
+  Effect.flatMap(
+    Operations.snapshot(required),
+    (snapshot) => Effect.map(Schema.encodeEffect(Operations.Snapshot)(snapshot), (encoded) => JSON.stringify(encoded))
+  )

@@ -149,6 +149,24 @@ describe("Operations.readiness", () => {
     }).pipe(withOperations({ required: ["orders"] }))
   })
 
+  it.effect("a pool that was busy and is stalled is not ready within 2 s", () => {
+    const scripted = ScriptedConnector.make()
+    return Effect.gen(function*() {
+      const orders = yield* pool(scripted, { acquireTimeout: "1 minute" })
+      let stalls = false
+      const request = ConnectionPool.use(orders, "db", () => Effect.sleep(stalls ? "5 seconds" : "100 millis"))
+      const fibers = [yield* fork(Effect.forever(request)), yield* fork(Effect.forever(request))]
+      for (let second = 0; second < 13; second++) {
+        yield* TestClock.adjust("1 second")
+        assert.deepStrictEqual(yield* reasons(), [])
+      }
+      stalls = true
+      yield* TestClock.adjust("2 seconds")
+      assert.deepStrictEqual(yield* reasons(), ["PoolStalled"])
+      yield* Effect.forEach(fibers, Fiber.interrupt)
+    }).pipe(withOperations({ required: ["orders"] }))
+  })
+
   it.effect("a pool whose borrowers run out of time sooner than that is stalled too, and not for ever", () => {
     const scripted = ScriptedConnector.make()
     return Effect.gen(function*() {

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Duration, Effect, Exit, Fiber, Metric, Schema } from "effect"
+import { Deferred, Duration, Effect, Fiber, Metric } from "effect"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
 import * as Connector from "effect-sluice/Connector"
 import * as Operations from "effect-sluice/Operations"
@@ -8,13 +8,7 @@ import { ScriptedConnector } from "effect-sluice/Testing"
 import { TestClock } from "effect/testing"
 import { fork, hold, settle } from "../support/Pools.ts"
 import { disguised, hostile, markup, secrets } from "./Hostile.ts"
-import { collect, withOperations } from "./Program.ts"
-
-const json = (required?: ReadonlyArray<string>) =>
-  Effect.flatMap(
-    Operations.snapshot(required),
-    (snapshot) => Effect.map(Schema.encodeEffect(Operations.Snapshot)(snapshot), (encoded) => JSON.stringify(encoded))
-  )
+import { collect, json, withOperations } from "./Program.ts"
 
 const borrow = (pool: ConnectionPool.ConnectionPool<string, ScriptedConnector.Scripted>, key: string) =>
   ConnectionPool.use(pool, key, () => Effect.void)
@@ -219,53 +213,5 @@ describe("hostile texts", () => {
         for (const value of Object.values(annotations)) assert.isAtMost(String(value).length, 1010)
       }
     }).pipe(withOperations(), Effect.provide(layer), Effect.provideService(Metric.MetricRegistry, new Map()))
-  })
-})
-
-describe("ten thousand endpoints", () => {
-  it.effect("make a snapshot of less than 100 kB, with those that are down", () => {
-    const label = (key: number | string) => `database-number-${key}.a-rather-long-name.example.internal:5432`
-    const failed = (key: string) => Effect.fail({ message: `connect to ${key} failed: ${"because ".repeat(200)}` })
-    const connector = Connector.make({
-      open: (key: string) => key.includes("number-down") ? failed(key) : Effect.succeed({ key })
-    })
-    return Effect.gen(function*() {
-      const monitor = yield* ResourceMonitor.TestMonitor
-      yield* monitor.set({ descriptorLimit: 1_000_000, connectionLimit: 1_000_000 })
-      const pool = yield* ConnectionPool.make({
-        name: "orders",
-        connector,
-        maxPerEndpoint: 1,
-        maxTotal: 20_000,
-        idleTimeout: "1 hour"
-      })
-      const latch = yield* Deferred.make<void>()
-      const holders: Array<Fiber.Fiber<unknown>> = []
-      for (let key = 0; key < 10_000; key++) {
-        const use = ConnectionPool.use(pool, label(key), () => key < 100 ? Deferred.await(latch) : Effect.void).pipe(
-          Effect.withSpan(`GET /a/rather/long/route/${key}`, {
-            attributes: { "http.route": "/a/rather/long/route/:key" }
-          })
-        )
-        if (key < 100) holders.push(yield* fork(Effect.exit(use)))
-        else yield* use
-      }
-      for (let key = 0; key < 30; key++) {
-        holders.push(yield* fork(Effect.exit(ConnectionPool.use(pool, label(`down-${key}`), () => Effect.void))))
-      }
-      yield* settle
-      const snapshot = yield* Operations.snapshot()
-      const [shown] = snapshot.pools
-      assert.isAtLeast(shown?.counts.total ?? 0, 10_000)
-      assert.lengthOf(shown?.endpoints ?? [], 20)
-      for (const endpoint of shown?.endpoints ?? []) assert.strictEqual(endpoint.health, "Unavailable")
-      assert.lengthOf(shown?.holders ?? [], 20)
-      const text = yield* json()
-      assert.isBelow(text.length, 100_000)
-      yield* Deferred.succeed(latch, undefined)
-      yield* TestClock.adjust("1 minute")
-      yield* Effect.forEach(holders, Fiber.await)
-      assert.isTrue(Exit.isSuccess(yield* Effect.exit(ConnectionPool.drain(pool, 0))))
-    }).pipe(withOperations())
   })
 })
