@@ -158,7 +158,7 @@ describe("the log of outages", () => {
 
   it.effect("has the address of an endpoint, and can be switched off", () => {
     const { layer, lines } = collect()
-    const connector = Connector.make({ open: (_: Endpoint.Endpoint) => refused })
+    const connector = Connector.make({ open: (): typeof refused => refused })
     const outage = Effect.gen(function*() {
       const pool = yield* ConnectionPool.make({ name: "orders", connector, acquireTimeout: "1 second" })
       const use = ConnectionPool.use(pool, Endpoint.tcp("db.internal", 5432), () => Effect.void)
