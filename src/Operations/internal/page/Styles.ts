@@ -118,7 +118,7 @@ dialog h2, #dialog-expected { max-height: 9rem; overflow: auto; } #dialog-expect
 const tables = `
 table { width: 100%; border-collapse: collapse; }
 .code .text { font-family: ui-monospace, monospace; font-size: .87rem; }
-@media (max-width: 719px) {
+@media (max-width: 779px) {
   table, tbody, tr, td { display: block; } thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   tr { padding: .55rem 0; border-top: 1px solid var(--line); } tbody tr:first-child { border-top: 0; }
   td { display: grid; grid-template-columns: 6.5rem minmax(0, 1fr); gap: .5rem; padding: .1rem 0; }
@@ -127,11 +127,11 @@ table { width: 100%; border-collapse: collapse; }
   .compact td { display: block; } .compact td::before { content: none; } .compact td.number { font-weight: 600; }
   td.action { position: absolute; top: .45rem; right: 0; display: block; } td.action::before { content: none; }
 }
-@media (min-width: 720px) {
+@media (min-width: 780px) {
   th { text-align: left; font-size: .82rem; color: var(--quiet); font-weight: 600; padding: .2rem .6rem .3rem 0; white-space: nowrap; }
   td { vertical-align: top; padding: .35rem .6rem .35rem 0; border-top: 1px solid var(--line); }
   td.number, th.number { white-space: nowrap; } td.action, th.action { width: 1%; padding-right: 0; text-align: right; }
-  td:not(.number, .action) { min-width: 7.5rem; }
+  td:not(.number, .action) { min-width: 6rem; }
   td button { min-height: 1.9rem; padding: .1rem .6rem; }
   #filters { grid-template-columns: minmax(0, 1fr) auto; } #filters > label:first-child { grid-column: 1 / -1; }
 }

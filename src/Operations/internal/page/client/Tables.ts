@@ -113,13 +113,16 @@ const leakTable = () =>
     caption: "Leaks by call site",
     keyOf: ({ label, pool, site, span, verdict }) => `${verdict} ${site} ${span} ${pool} ${label}`,
     columns: [
-      { title: "Times", className: "number", cell: plain(({ count: times }) => count(times)) },
-      { title: "What", cell: plain(({ verdict }) => verdicts[verdict]) },
+      {
+        title: "What",
+        className: "strong",
+        cell: plain(({ count: times, verdict }) => `${count(times)} × ${verdicts[verdict]}`)
+      },
       { title: "Call site", className: "code", cell: siteView(({ site }) => site) },
       { title: "Route", cell: outside(({ span }) => span) },
       { title: "Pool, endpoint", cell: pairView(({ label, pool }) => [pool, label]) },
       { title: "Longest", className: "number", cell: plain(({ longest }) => duration(longest)) },
-      { title: "Last", className: "number", cell: plain(({ lastAt, now }) => time(lastAt, now)) }
+      { title: "Last", cell: plain(({ lastAt, now }) => time(lastAt, now)) }
     ]
   })
 

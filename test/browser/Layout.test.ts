@@ -1,0 +1,178 @@
+/**
+ * How the status page looks with snapshots of many states, in the sizes of a phone, a tablet and a desk.
+ */
+import { assert, it } from "@effect/vitest"
+import { Effect } from "effect"
+import * as Http from "node:http"
+import type { AddressInfo } from "node:net"
+import { pageHtml } from "../../src/Operations/internal/page/Page.ts"
+import * as Browser from "./Browser.ts"
+import * as Snapshots from "./Snapshots.ts"
+
+type State = keyof typeof Snapshots
+
+const policy = (nonce: string): string =>
+  `default-src 'none'; script-src 'nonce-${nonce}'; style-src 'nonce-${nonce}'; img-src data:; connect-src 'self'; ` +
+  "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+/** Serves the page and the snapshot of a state, which the address of the page names. */
+const server = Effect.acquireRelease(
+  Effect.callback<Http.Server>((resume) => {
+    const made = Http.createServer((request, response) => {
+      const [, state = "", file] = (request.url ?? "").split("/")
+      if (file === "pools.json") {
+        response.setHeader("content-type", "application/json")
+        const [, take] = Object.entries(Snapshots).find(([name]) => name === state) ?? []
+        response.end(JSON.stringify(take?.(Date.now())))
+      } else {
+        response.setHeader("content-type", "text/html; charset=utf-8")
+        response.setHeader("content-security-policy", policy("once"))
+        response.end(pageHtml("once"))
+      }
+    })
+    made.listen(0, "127.0.0.1", () => resume(Effect.succeed(made)))
+  }),
+  (made) =>
+    Effect.promise(() =>
+      new Promise<void>((resolve) => {
+        made.close(() => resolve())
+        made.closeAllConnections()
+      })
+    )
+).pipe(Effect.map((made) => `http://127.0.0.1:${(made.address() as AddressInfo).port}`))
+
+const sizes = [{ width: 320, height: 640 }, { width: 720, height: 900 }, { width: 390, height: 844 }, {
+  width: 780,
+  height: 900
+}, {
+  width: 820,
+  height: 1180
+}, {
+  width: 1440,
+  height: 900
+}]
+
+const states = Object.keys(Snapshots) as ReadonlyArray<State>
+
+const show = ({ page }: Browser.Opened, url: string, state: State) =>
+  Effect.promise(() => page.goto(`${url}/${state}/`)).pipe(
+    Effect.andThen(Effect.promise(() => page.waitForFunction(`document.body.dataset.state === "live"`)))
+  )
+
+/** Elements that reach beyond the right edge of the page, but for those that are hidden from sight on purpose. */
+const outside = `[
+  document.documentElement.scrollWidth - innerWidth,
+  Array.from(document.querySelectorAll("main *, header *"))
+    .filter((one) => one.getBoundingClientRect().right > innerWidth + 1 && one.closest(".unseen, .long, thead") === null)
+    .map((one) => one.tagName + "." + one.className)
+]`
+
+/** Texts whose contrast to the ground behind them is under 4.5 (WCAG AA), each with its ratio. */
+const faint = `(() => {
+  const channels = (text) => (text.match(/[\\d.]+/g) ?? []).map(Number)
+  const ground = (node) => {
+    for (let at = node; at !== null; at = at.parentElement) {
+      const [r, g, b, a = 1] = channels(getComputedStyle(at).backgroundColor)
+      if (a === 1) return [r, g, b]
+    }
+    return [255, 255, 255]
+  }
+  const light = (parts) => {
+    const [r, g, b] = parts.map((part) => part / 255).map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b
+  }
+  const ratio = (one, other) => (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05)
+  return Array.from(document.querySelectorAll("body *"))
+    .filter((one) => one.checkVisibility() && Array.from(one.childNodes).some((node) => node.nodeType === 3 && node.data.trim() !== ""))
+    .map((one) => [one, ratio(light(channels(getComputedStyle(one).color).slice(0, 3)), light(ground(one)))])
+    .filter(([, value]) => value < 4.5)
+    .map(([one, value]) => one.tagName + "." + one.className + " " + value.toFixed(2))
+})()`
+
+Browser.describeWithBrowser()("the layout of the status page", () => {
+  it.live.each(states)("has nothing beyond the edge of the screen in any size: %s", (state) =>
+    Effect.gen(function*() {
+      const [url, browser] = [yield* server, yield* Browser.page]
+      for (const size of sizes) {
+        yield* Effect.promise(() => browser.page.setViewport(size))
+        yield* show(browser, url, state)
+        assert.deepStrictEqual(yield* Effect.promise(() => browser.page.evaluate(outside)), [0, []], `${size.width}`)
+      }
+      assert.deepStrictEqual(browser.complaints, [])
+    }), 60_000)
+
+  it.live.each(["light", "dark"])(
+    "has a contrast of at least 4.5 in every text: %s",
+    (value) =>
+      Effect.gen(function*() {
+        const [url, browser] = [yield* server, yield* Browser.page]
+        yield* Effect.promise(() => browser.page.emulateMediaFeatures([{ name: "prefers-color-scheme", value }]))
+        for (const state of ["down", "saturated", "exhausted"] as const) {
+          yield* show(browser, url, state)
+          assert.deepStrictEqual(yield* Effect.promise(() => browser.page.evaluate(faint)), [], state)
+        }
+      }),
+    60_000
+  )
+
+  it.live(
+    "shows markup of a peer as text, and cuts long texts until they have the focus",
+    () =>
+      Effect.gen(function*() {
+        const [url, browser] = [yield* server, yield* Browser.page]
+        const evaluate = (script: string) => Effect.promise(() => browser.page.evaluate(script))
+        yield* show(browser, url, "hostile")
+        assert.strictEqual(
+          yield* evaluate(`document.querySelectorAll("main img, main script, main b[style]").length`),
+          0
+        )
+        assert.include(String(yield* evaluate(`document.querySelector(".pool h3").textContent`)), "<img src=x onerror=")
+        assert.notStrictEqual(yield* evaluate("document.title"), "taken")
+        const height = `document.querySelector("#failures .long").clientHeight`
+        const cut = Number(yield* evaluate(height))
+        yield* evaluate(`document.querySelector("#failures .long").focus()`)
+        assert.isAbove(Number(yield* evaluate(height)), cut)
+        assert.deepStrictEqual(browser.complaints, [])
+      }),
+    60_000
+  )
+
+  it.live("lists the first rows of a long list, and all of them on request", () =>
+    Effect.gen(function*() {
+      const [url, browser] = [yield* server, yield* Browser.page]
+      const evaluate = (script: string) => Effect.promise(() => browser.page.evaluate(script))
+      yield* show(browser, url, "many")
+      assert.strictEqual(yield* evaluate(`document.getElementById("summary").textContent`), "10,000 outages")
+      assert.strictEqual(yield* evaluate(`document.querySelectorAll("#holders tbody tr").length`), 25)
+      yield* evaluate(`document.querySelector("#holders .more").click()`)
+      assert.strictEqual(yield* evaluate(`document.querySelectorAll("#holders tbody tr").length`), 95)
+      assert.strictEqual(yield* evaluate(`document.querySelectorAll(".pool").length`), 20)
+      yield* Effect.promise(() => browser.page.click("#troubled"))
+      assert.strictEqual(yield* evaluate(`document.querySelectorAll(".pool").length`), 1)
+    }), 60_000)
+
+  it.live(
+    "is used with the keyboard alone: each control has a name, and the dialog returns the focus",
+    () =>
+      Effect.gen(function*() {
+        const [url, browser] = [yield* server, yield* Browser.page]
+        const evaluate = (script: string) => Effect.promise(() => browser.page.evaluate(script))
+        const press = (key: string) => Effect.promise(() => browser.page.keyboard.press(key))
+        yield* show(browser, url, "healthy")
+        const unnamed = `Array.from(document.querySelectorAll("button, input, a, summary"))
+        .filter((one) => (one.getAttribute("aria-label") ?? one.labels?.[0]?.textContent ?? one.textContent).trim() === "")
+        .map((one) => one.id || one.outerHTML)`
+        assert.deepStrictEqual(yield* evaluate(unnamed), [])
+        yield* press("Tab")
+        assert.strictEqual(yield* evaluate("document.activeElement.textContent"), "Skip to the content")
+        yield* Effect.promise(() => browser.page.focus(`[aria-label="drain pool cache"]`))
+        yield* press("Enter")
+        assert.isTrue(yield* evaluate(`document.getElementById("dialog").open`))
+        assert.strictEqual(yield* evaluate("document.activeElement.id"), "dialog-name")
+        yield* press("Escape")
+        assert.isFalse(yield* evaluate(`document.getElementById("dialog").open`))
+        assert.strictEqual(yield* evaluate(`document.activeElement.getAttribute("aria-label")`), "drain pool cache")
+      }),
+    60_000
+  )
+})
