@@ -33,8 +33,10 @@
 import * as Effect from "effect/Effect"
 import type { Client, ClientConfig } from "pg"
 import { loadPeer } from "../internal/Peer.ts"
+import { CurrentPermit } from "../Pool/ConnectionBudget.ts"
 import * as Connector from "../Resource/Connector.ts"
 import type { Endpoint } from "../Resource/Endpoint.ts"
+import { withToken } from "./internal/ApplicationName.ts"
 import { evaluate, type Password } from "./internal/Password.ts"
 import { addressOf } from "./internal/PgAddress.ts"
 import { follow, isIdle } from "./internal/PgSession.ts"
@@ -57,16 +59,35 @@ export interface Options<E = never, R = never>
 
 type Pg = typeof import("pg")
 
+/** The parameters that are not in the types of `pg`. */
+interface NameParameters {
+  readonly application_name?: string | undefined
+  readonly fallback_application_name?: string | undefined
+}
+
 interface Dial {
   readonly Client: Pg["Client"]
   readonly config: ClientConfig
   readonly endpoint: Endpoint
+  /** Of the permit of a budget. */
+  readonly token: string | undefined
+}
+
+/** `pg` reads the name from the options, the connection string or `PGAPPNAME`, so the token is added to what it has read. */
+const named = (client: Client, token: string | undefined): Client => {
+  const { connectionParameters } = client as unknown as { readonly connectionParameters: NameParameters }
+  if (token === undefined) return client
+  const { application_name, fallback_application_name } = connectionParameters
+  Object.assign(connectionParameters, {
+    application_name: withToken(application_name || fallback_application_name || undefined, token)
+  })
+  return client
 }
 
 const clients = Connector.fromPromise({
-  create: ({ Client, config, endpoint }: Dial) =>
+  create: ({ Client, config, endpoint, token }: Dial) =>
     // A connection string has an address too, so the one of the endpoint is set afterwards.
-    follow(Object.assign(new Client(config), addressOf(endpoint))),
+    follow(named(Object.assign(new Client(config), addressOf(endpoint)), token)),
   connect: (client) => client.connect(),
   close: (client) => client.end(),
   // `end` waits for the server.
@@ -109,12 +130,13 @@ export const connector = <E = never, R = never>(
   const open = (endpoint: Endpoint) =>
     Effect.gen(function*() {
       const { Client } = yield* driver
+      const token = (yield* CurrentPermit)?.token
       if (typeof password === "function") {
-        return yield* clients.open({ Client, config: { ...config, password }, endpoint })
+        return yield* clients.open({ Client, config: { ...config, password }, endpoint, token })
       }
       const evaluated = yield* evaluate(password)
       const login = evaluated === undefined ? config : { ...config, password: evaluated }
-      return yield* clients.open({ Client, config: login, endpoint })
+      return yield* clients.open({ Client, config: login, endpoint, token })
     })
   return Connector.make({ ...clients, open })
 }

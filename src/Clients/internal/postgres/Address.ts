@@ -22,6 +22,7 @@ export interface UrlParts {
   readonly username: string | undefined
   /** In seconds; 0 is for no limit. */
   readonly connectTimeout: number | undefined
+  readonly applicationName: string | undefined
 }
 
 const nonEmpty = (text: string | null): string | undefined => text === null || text === "" ? undefined : text
@@ -41,7 +42,8 @@ export const partsOf = (options: AddressOptions): UrlParts => {
   return {
     database: query("dbname") ?? nonEmpty(decodedPart(url?.pathname.slice(1) ?? "")),
     username: query("user") ?? nonEmpty(decodedPart(url?.username ?? "")),
-    connectTimeout: timeout === undefined ? undefined : Number(timeout)
+    connectTimeout: timeout === undefined ? undefined : Number(timeout),
+    applicationName: query("application_name")
   }
 }
 

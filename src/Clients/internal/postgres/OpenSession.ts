@@ -10,9 +10,11 @@ import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Duplex } from "node:stream"
+import { CurrentPermit } from "../../../Pool/ConnectionBudget.ts"
 import type { Endpoint } from "../../../Resource/Endpoint.ts"
 import * as RawSocket from "../../../Resource/RawSocket.ts"
 import type { TcpConnectionError } from "../../../Resource/TcpConnection.ts"
+import { withToken } from "../ApplicationName.ts"
 import { CancelSockets } from "./CancelSockets.ts"
 import { type Options, requireUsername, type Settings } from "./Options.ts"
 import { limited, Session, type SessionState } from "./Session.ts"
@@ -60,11 +62,18 @@ const streamOf = (socket: RawSocket.RawSocket, cancels: CancelSockets, state: Se
 
 /** The parameters of the session. The address in them is only used as the name of the server in TLS. */
 const configOf = (
-  { connectTimeout, options, startupParameters }: Settings,
+  { connectTimeout, options, startupParameters, url }: Settings,
   endpoint: Endpoint,
-  password: Redacted.Redacted | undefined
+  password: Redacted.Redacted | undefined,
+  token: string | undefined
 ): PgConnection.Config => ({
   ...options,
+  ...(token !== undefined && {
+    applicationName: withToken(
+      options.applicationName ?? startupParameters["application_name"] ?? url.applicationName,
+      token
+    )
+  }),
   ...(endpoint._tag === "TcpEndpoint" ? { host: endpoint.host, port: endpoint.port } : {}),
   password,
   connectTimeout,
@@ -86,6 +95,7 @@ export const openWith = (settings: Settings) => {
     Effect.gen(function*() {
       requireUsername(settings)
       const password = yield* passwordOf(options)
+      const permit = yield* CurrentPermit
       const socket = yield* dial(endpoint)
       const fork = Effect.runForkWith(yield* Effect.context<never>())
       const cancels = new CancelSockets(endpoint, socket, fork)
@@ -95,7 +105,10 @@ export const openWith = (settings: Settings) => {
         if (!stream.isTaken()) socket.raw.destroy()
         return cancels.end
       })
-      const base = yield* PgConnection.make({ ...configOf(settings, endpoint, password), stream: stream.next })
+      const base = yield* PgConnection.make({
+        ...configOf(settings, endpoint, password, permit?.token),
+        stream: stream.next
+      })
       yield* Effect.addFinalizer(() =>
         Effect.sync(() => {
           if (state.isBusy && !state.isDead()) fork(base.interrupt)

@@ -1,0 +1,169 @@
+/**
+ * A budget of connections that many processes share, kept in Redis. It needs the package `redis`, version 6.
+ *
+ * **Details**
+ *
+ * - A permit is the right to hold one open connection. A pool takes it before each dial and gives it back when the socket is gone: one
+ *   round trip for each connection that is opened, and none for a borrow.
+ * - Those that wait get permits in the order in which they came. The script that gives a permit back hands it to the next.
+ * - A permit is a lease. If its holder dies, the store gives it to another when the lease is over. Only the clock of the store counts.
+ * - A connection whose lease could not be renewed is closed, also one that is leased by the pool.
+ * - The token of a permit is part of the `application_name` of a session that `Postgres` or `NodePostgres` opens.
+ *
+ * **Example** (At most 50 sessions of all processes)
+ *
+ * ```ts no-run
+ * import { Effect, Layer, Redacted } from "effect"
+ * import * as Postgres from "effect-sluice/Postgres"
+ * import * as RedisBudget from "effect-sluice/RedisBudget"
+ * import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+ * import { SqlClient } from "effect/sql/SqlClient"
+ *
+ * const Budget = RedisBudget.layer({ url: "redis://127.0.0.1:6379", key: "orders", connections: 50 })
+ *
+ * const Database = Postgres.layer({
+ *   url: Redacted.make("postgres://app@127.0.0.1/orders"),
+ *   guardRails: { idleSession: "30 seconds", statement: "20 seconds" }
+ * }).pipe(Layer.provide(Budget), Layer.provide(ResourceMonitor.layer))
+ *
+ * const count = Effect.flatMap(SqlClient, (sql) => sql`select count(*) from orders`)
+ *
+ * await Effect.runPromise(Effect.provide(count, Database))
+ * ```
+ *
+ * @since 0.1.0
+ */
+import type * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import { optionsFromConfig } from "../internal/ConfigOptions.ts"
+import { checkOptions, refusing } from "../internal/Options.ts"
+import type { ResourceMonitor } from "../Monitor/Service.ts"
+import * as ConnectionBudget from "../Pool/ConnectionBudget.ts"
+import { asOwnOptions } from "./internal/OwnOptions.ts"
+import { makeBudget } from "./internal/redisbudget/Budget.ts"
+import { type Options, type Settings, settingsOf } from "./internal/redisbudget/Options.ts"
+import type { Snapshot } from "./internal/redisbudget/Reply.ts"
+import { makeStore } from "./internal/redisbudget/Store.ts"
+import * as Redis from "./Redis.ts"
+
+export { InvalidOption } from "../internal/InvalidOption.ts"
+export type { OnStoreError, Options, Wake } from "./internal/redisbudget/Options.ts"
+export type { Holder, Snapshot, Waiter } from "./internal/redisbudget/Reply.ts"
+
+/**
+ * A request for several permits at once.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ManyRequest extends ConnectionBudget.PermitRequest {
+  /** A whole number of at least 1. More than the limit fails with `BudgetError`. */
+  readonly permits: number
+}
+
+/**
+ * A budget at Redis, with what an operator needs.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RedisBudget extends ConnectionBudget.ConnectionBudget {
+  /**
+   * Takes several permits at once until the scope ends: all or none. They have one token and one lease. Requests behind it in the queue wait
+   * until it is served, also if they want less.
+   */
+  readonly takeMany: (
+    request: ManyRequest
+  ) => Effect.Effect<ConnectionBudget.Permit, ConnectionBudget.BudgetError, Scope.Scope>
+  /** Who holds permits, and who waits. */
+  readonly inspect: Effect.Effect<Snapshot, ConnectionBudget.BudgetError>
+  /**
+   * Sets the limit of all processes at the store, a whole number of at least 0; `undefined` removes it, so that `connections` applies. Returns
+   * the new limit. A lower limit takes nothing from those that hold permits: no permit is given until enough have come back.
+   */
+  readonly setLimit: (limit: number | undefined) => Effect.Effect<number, ConnectionBudget.BudgetError>
+  /** Ends permits whose lease is over, which every request does as well. Returns how many. */
+  readonly reap: Effect.Effect<number, ConnectionBudget.BudgetError>
+}
+
+const makeFrom = (settings: Settings): Effect.Effect<RedisBudget, never, ResourceMonitor | Scope.Scope> =>
+  Effect.gen(function*() {
+    // The connections to the store need no permit.
+    const redis = yield* Effect.provideService(
+      Redis.make(settings.store),
+      ConnectionBudget.ConnectionBudget,
+      ConnectionBudget.unlimited
+    ).pipe(asOwnOptions("RedisBudget"))
+    const store = makeStore(redis, settings)
+    const budget = yield* makeBudget(settings, store, redis.subscribe)
+    const check = checkOptions("RedisBudget")
+    const known = (limit: number) => Effect.sync(() => budget.limitIs(limit))
+    return {
+      take: (request) => budget.take(request, 1),
+      takeMany: (request) =>
+        Effect.suspend(() => budget.take(request, check.whole("permits", request.permits, { min: 1 }))),
+      inspect: Effect.tap(store.inspect, ({ limit }) => known(limit)),
+      setLimit: (limit) =>
+        Effect.suspend(() => {
+          if (limit !== undefined) check.whole("limit", limit, { min: 0, max: 1_000_000 })
+          return Effect.tap(store.setLimit(limit), known)
+        }),
+      reap: store.reap
+    } satisfies RedisBudget
+  })
+
+/**
+ * Makes a budget for the pools that are made with it. It lives until the scope ends, which has to be after the end of those pools. Its
+ * connection is opened by the first request.
+ *
+ * **Details**
+ *
+ * It dies with `InvalidOption` on invalid options, and if `redis` is not installed.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options: Options): Effect.Effect<RedisBudget, never, ResourceMonitor | Scope.Scope> =>
+  Effect.flatMap(Effect.sync(() => settingsOf(options)), makeFrom)
+
+const asContext = Effect.map((budget: RedisBudget) => Context.make(ConnectionBudget.ConnectionBudget, budget))
+
+/**
+ * The budget of the pools whose layers are provided with this layer.
+ *
+ * @see {@link make} for what it does
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options): Layer.Layer<never, never, ResourceMonitor> =>
+  Layer.effectContext(asContext(make(options)))
+
+/**
+ * {@link layer} with options from `Config`. It fails with `ConfigError` when a value is missing, cannot be parsed, or is invalid.
+ *
+ * **Example** (The store and the limit from the environment)
+ *
+ * ```ts
+ * import { Config, Layer } from "effect"
+ * import * as RedisBudget from "effect-sluice/RedisBudget"
+ * import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+ *
+ * const Budget = RedisBudget.layerConfig({
+ *   url: Config.Redacted("REDIS_URL"),
+ *   key: Config.succeed("orders"),
+ *   connections: Config.Int("DATABASE_SESSIONS")
+ * }).pipe(Layer.provide(ResourceMonitor.layer))
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig = (config: Config.Wrap<Options>): Layer.Layer<never, Config.ConfigError, ResourceMonitor> =>
+  Layer.effectContext(
+    asContext(
+      Effect.flatMap(optionsFromConfig(config, (options: Options) => refusing(() => settingsOf(options))), makeFrom)
+    )
+  )

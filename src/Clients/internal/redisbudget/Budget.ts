@@ -1,0 +1,290 @@
+/**
+ * A budget whose permits are kept at a store.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
+import type { Redis } from "effect/persistence/Redis"
+import * as Result from "effect/Result"
+import type * as Scope from "effect/Scope"
+import * as Crypto from "node:crypto"
+import { AgeClock } from "../../../internal/AgeClock.ts"
+import { HolderId } from "../../../internal/HolderId.ts"
+import { sleepUnref } from "../../../internal/Timer.ts"
+import { BudgetError, type Permit, type PermitRequest } from "../../../Pool/ConnectionBudget.ts"
+import { leaseMillis, type Settings } from "./Options.ts"
+import { type Granted, type Held, isAllowed, Permits } from "./Permits.ts"
+import type { Reply } from "./Reply.ts"
+import { channelOf } from "./Scripts.ts"
+import type { Store } from "./Store.ts"
+import { Wake } from "./Wake.ts"
+
+/** For so many milliseconds after a failure the store is not asked, so that a crowd of requests does not wait for it one by one. */
+const pause = 1000
+
+/** For so many milliseconds a place in the queue is kept. A request says three times in this time that it still waits. */
+const keeps = { subscribe: 6000, poll: 3000 }
+
+/** Most ids of one call, and most ids that are remembered for a store that is away. */
+const batch = 500
+
+/** A request for permits, from its first call to the end of its scope. */
+interface Taking {
+  readonly label: string
+  readonly weight: number
+  readonly lease: number
+  readonly holder: string
+  /** A new random text for each request: a process that was copied counts on in the same way as its original. */
+  id: string
+  isNew: boolean
+  held: Held | undefined
+}
+
+const newId = (): string => Crypto.randomUUID({ disableEntropyCache: true })
+
+/** The permits of this process, the calls for them, and their renewal. */
+export class Budget {
+  readonly #settings: Settings
+  readonly #store: Store
+  readonly #clock: AgeClock
+  readonly #fork: (effect: Effect.Effect<void>) => void
+  readonly #wake: Wake
+  readonly #permits = new Permits()
+  /** Ids that the store may have a permit or a place for, which no request wants. */
+  readonly #stale = new Set<string>()
+  /** Until then the store is not asked. */
+  #awayUntil = -Infinity
+  #failure: BudgetError | undefined
+  #limit: number
+  #isKeeping = false
+
+  constructor(
+    settings: Settings,
+    store: Store,
+    subscribe: Redis["Service"]["subscribe"],
+    clock: Clock.Clock,
+    fork: (effect: Effect.Effect<void>) => void
+  ) {
+    this.#settings = settings
+    this.#store = store
+    this.#clock = new AgeClock(clock)
+    this.#fork = fork
+    this.#limit = settings.connections
+    this.#wake = new Wake({ subscribe, fork, patience: settings.storeTimeout })
+  }
+
+  /** Takes `weight` permits at once until the scope ends. */
+  take({ label }: PermitRequest, weight: number): Effect.Effect<Permit, BudgetError, Scope.Scope> {
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.gen({ self: this }, function*() {
+        const lease = yield* leaseMillis(this.#settings.lease)
+        const holder = yield* HolderId
+        const taking: Taking = { label, weight, lease, holder, id: newId(), isNew: true, held: undefined }
+        yield* Effect.addFinalizer(() => this.#giveBack(taking))
+        return yield* restore(this.#obtain(taking))
+      })
+    )
+  }
+
+  /** A limit that a call has returned. */
+  limitIs(limit: number): void {
+    this.#limit = limit
+  }
+
+  /** Asks the store, unless it has just failed. */
+  #ask<A>(call: Effect.Effect<A, BudgetError>): Effect.Effect<A, BudgetError> {
+    return Effect.suspend(() => {
+      if (this.#failure !== undefined && this.#clock.synchronize() < this.#awayUntil) return Effect.fail(this.#failure)
+      return Effect.tapError(Effect.tap(call, () => this.#isBack), (error) =>
+        Effect.sync(() => {
+          this.#failure = error
+          this.#awayUntil = this.#clock.synchronize() + pause
+        }))
+    })
+  }
+
+  readonly #isBack: Effect.Effect<void> = Effect.sync(() => {
+    this.#failure = undefined
+    if (this.#stale.size === 0) return
+    const ids = [...this.#stale].slice(0, batch)
+    for (const id of ids) this.#stale.delete(id)
+    this.#fork(this.#release(ids))
+  })
+
+  /** Gives ids back. If the store does not answer, they are given back later, or their leases end. */
+  #release(ids: ReadonlyArray<string>): Effect.Effect<void> {
+    return Effect.catch(Effect.asVoid(this.#ask(this.#store.release(ids))), () =>
+      Effect.sync(() => {
+        for (const id of ids) if (this.#stale.size < batch) this.#stale.add(id)
+      }))
+  }
+
+  #giveBack(taking: Taking): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.#wake.forget(taking.id)
+      const id = taking.held === undefined ? taking.id : taking.held.id
+      if (taking.held !== undefined) this.#permits.remove(taking.held)
+      // A request that was never sent has nothing at the store. One that was sent may have, also if it was not answered.
+      if (id === undefined || (taking.isNew && taking.held === undefined)) return Effect.void
+      return this.#release([id])
+    })
+  }
+
+  #hold(taking: Taking, granted: Granted, token?: string): Permit {
+    const held = this.#permits.add({ label: taking.label, weight: taking.weight, ...granted })
+    taking.held = held
+    if (!this.#isKeeping) {
+      this.#isKeeping = true
+      this.#fork(this.#keep)
+    }
+    return { token, lost: Deferred.await(held.lost) }
+  }
+
+  /** Asks until there is a permit. */
+  #obtain(taking: Taking): Effect.Effect<Permit, BudgetError> {
+    return Effect.gen({ self: this }, function*() {
+      const { key, wake } = this.#settings
+      const isSubscribed = wake === "subscribe" && this.#failure === undefined
+      const channel = isSubscribed ? yield* this.#wake.ready(channelOf(key, taking.holder)) : undefined
+      while (true) {
+        const told = channel === undefined ? undefined : this.#wake.expect(taking.id)
+        const sentAt = this.#clock.synchronize()
+        const answer = yield* Effect.result(this.#ask(this.#acquire(taking, channel)))
+        if (Result.isFailure(answer)) return yield* this.#withoutStore(taking, answer.failure)
+        const reply = answer.success
+        if (reply._tag === "Waiting") {
+          const waking = told === undefined ? Effect.never : Deferred.await(told)
+          const next = yield* Effect.raceFirst(waking, Effect.sleep(reply.delay))
+          // The server has answered after `sentAt`, so a lease that began later than its answer began here after `sentAt` by as much.
+          const permit = next && this.#granted(taking, next, sentAt + next.at - reply.at)
+          if (permit !== undefined) return permit
+          if (next?._tag === "Refused") return yield* this.#refused(taking, next.limit)
+          continue
+        }
+        if (reply._tag === "Refused") return yield* this.#refused(taking, reply.limit)
+        const permit = this.#granted(taking, reply, sentAt)
+        if (permit !== undefined) return permit
+        taking.isNew = true
+        this.#wake.forget(taking.id)
+        taking.id = newId()
+      }
+    })
+  }
+
+  /** The call. From here on the store may know the id. */
+  #acquire(taking: Taking, channel: string | undefined) {
+    return Effect.suspend(() => {
+      const { holder, id, isNew, label, lease, weight } = taking
+      taking.isNew = false
+      const keep = channel === undefined ? keeps.poll : keeps.subscribe
+      return this.#store.acquire({ id, weight, lease, keep, channel, holder, isNew, label })
+    })
+  }
+
+  /** A lease that is over before it is known is asked for again. */
+  #granted(taking: Taking, reply: Reply, since: number): Permit | undefined {
+    if (reply._tag !== "Granted") return undefined
+    const isOver = this.#clock.synchronize() >= since + reply.lease
+    return isOver ? undefined : this.#hold(taking, { id: taking.id, since, lease: reply.lease }, reply.token)
+  }
+
+  #refused({ weight }: Taking, limit: number) {
+    this.#limit = limit
+    const detail = `${weight} at once are more than its limit, which is ${limit}`
+    return new BudgetError({ budget: this.#settings.key, detail })
+  }
+
+  /** Decides by `onStoreError`. */
+  #withoutStore(taking: Taking, error: BudgetError): Effect.Effect<Permit, BudgetError> {
+    return Effect.suspend(() => {
+      if (!this.#mayHave(this.#permits.weight + taking.weight)) return Effect.fail(error)
+      if (!taking.isNew && this.#stale.size < batch) this.#stale.add(taking.id)
+      const since = this.#clock.synchronize()
+      return Effect.succeed(this.#hold(taking, { id: undefined, since, lease: taking.lease }))
+    })
+  }
+
+  #mayHave(permits: number): boolean {
+    const { maxInstances, onStoreError } = this.#settings
+    return isAllowed({ onStoreError, maxInstances, limit: this.#limit }, permits)
+  }
+
+  /** Renews leases and ends permits, for as long as there are any. */
+  readonly #keep: Effect.Effect<void> = Effect.suspend(() => {
+    const { lease } = this.#settings
+    const every = lease._tag === "Warm" ? Math.min(1000, lease.millis / 12) : 250
+    const step = Effect.andThen(sleepUnref(every), this.#step(lease._tag === "Warm"))
+    return Effect.ensuring(
+      Effect.repeat(Effect.asVoid(step), { while: () => !this.#permits.isEmpty }),
+      Effect.sync(() => {
+        this.#isKeeping = false
+      })
+    )
+  })
+
+  #step(isRenewed: boolean): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function*() {
+      this.#expire(isRenewed)
+      const now = this.#clock.synchronize()
+      const renewing = this.#permits.due("Renew", now, isRenewed).slice(0, batch)
+      if (renewing.length > 0) yield* this.#renew(renewing, now)
+      for (const held of this.#permits.due("Adopt", now, isRenewed)) yield* this.#adopt(held)
+      this.#expire(isRenewed)
+    })
+  }
+
+  /** Ends the permits whose leases are over. Without a store, those stay that `onStoreError` allows. */
+  #expire(isRenewed: boolean): void {
+    const now = this.#clock.synchronize()
+    for (const held of this.#permits.due("Expire", now, isRenewed)) {
+      const isKept = isRenewed && this.#failure !== undefined && this.#mayHave(this.#permits.weight)
+      if (isKept) this.#permits.set(held, { id: undefined, since: now, lease: held.lease })
+      else this.#permits.lose(held)
+    }
+  }
+
+  #renew(all: ReadonlyArray<Held>, sentAt: number): Effect.Effect<void> {
+    const lease = all[0]?.lease ?? 0
+    const ids = all.flatMap(({ id }) => id ?? [])
+    return Effect.matchEffect(this.#ask(this.#store.renew(lease, ids)), {
+      onFailure: () => Effect.void,
+      onSuccess: (isHeld) =>
+        Effect.sync(() => {
+          for (const [index, held] of all.entries()) {
+            if (isHeld[index] === true) this.#permits.set(held, { id: held.id, since: sentAt, lease })
+            else this.#permits.lose(held)
+          }
+        })
+    })
+  }
+
+  /** Gets a lease for a permit that has none, when the store is back. If the store has none to give, the permit is lost. */
+  #adopt(held: Held): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function*() {
+      const { label, lease, weight } = held
+      const [id, holder, since] = [newId(), yield* HolderId, this.#clock.synchronize()]
+      const call = this.#store.acquire({ id, weight, lease, keep: 0, channel: undefined, holder, isNew: true, label })
+      const answer = yield* Effect.result(this.#ask(call))
+      if (Result.isFailure(answer)) {
+        this.#stale.add(id)
+        this.#permits.set(held, { id: undefined, since, lease })
+      } else if (answer.success._tag !== "Granted") this.#permits.lose(held)
+      else if (!this.#permits.has(held)) yield* this.#release([id])
+      else this.#permits.set(held, { id, since, lease })
+    })
+  }
+}
+
+/** Makes a budget, whose background work ends with the scope. */
+export const makeBudget = (
+  settings: Settings,
+  store: Store,
+  subscribe: Redis["Service"]["subscribe"]
+): Effect.Effect<Budget, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const fork = yield* FiberSet.makeRuntime<never, void, never>()
+    return new Budget(settings, store, subscribe, yield* Clock.Clock, fork)
+  })

@@ -1,0 +1,165 @@
+/**
+ * The options of a budget at Redis, checked and with their defaults.
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { aboveZero, checkOptions, type OptionCheck } from "../../../internal/Options.ts"
+import * as RedisSettings from "../redis/Settings.ts"
+
+/**
+ * What a budget does while its store does not answer:
+ *
+ * - `"share"`: the process may have `max(1, floor(limit / maxInstances))` permits, those that it has included.
+ * - `"fail"`: no permit is given. Borrowers wait until they run out of time.
+ * - `"allow"`: each connection may be opened, so that only the server's own limit holds.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type OnStoreError = "share" | "fail" | "allow"
+
+/**
+ * How a process that waits learns of its permit:
+ *
+ * - `"subscribe"`: by a message on a second connection, which all permits of the process share. For processes that live long.
+ * - `"poll"`: it asks again, the sooner the shorter the queue before it is. It takes more scripts and no second connection. For functions, which
+ *   miss messages while they are frozen.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Wake = "subscribe" | "poll"
+
+/** Options with which the connection to the store is opened. */
+type StoreOptions =
+  | "url"
+  | "host"
+  | "port"
+  | "path"
+  | "tls"
+  | "username"
+  | "password"
+  | "database"
+  | "clientName"
+  | "clientOptions"
+
+/**
+ * The options of a budget.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options extends Pick<RedisSettings.Options, StoreOptions> {
+  /** The name of the budget at the store: the same in all processes that share it, and another for each server. Without braces. */
+  readonly key: string
+  /** Most connections of all processes together, unless an operator has set another limit; a whole number of at least 1. */
+  readonly connections: number
+  /**
+   * How long a permit lasts unless it is renewed: from 1 second to 1 day. A process renews its permits when a third has passed. It has to be
+   * longer than the server lets a connection of a frozen process live. @default 60 seconds
+   */
+  readonly lease?: Duration.Input | undefined
+  /**
+   * For functions: how much time the present invocation has left. The lease of a permit is this time and one second, and is never renewed,
+   * because the platform ends the process by then. @default none, so that `lease` counts
+   */
+  readonly invocation?: Effect.Effect<Duration.Input> | undefined
+  /** What happens while the store does not answer. @default "share" */
+  readonly onStoreError?: OnStoreError | undefined
+  /** Most processes that share the budget, for `"share"`; a whole number of at least 1. @default `connections` */
+  readonly maxInstances?: number | undefined
+  /** How long a call of the store may take, the opening of its connection included; above 0. @default 100 millis */
+  readonly storeTimeout?: Duration.Input | undefined
+  /** How a process that waits learns of its permit. @default "subscribe", or "poll" with `invocation` */
+  readonly wake?: Wake | undefined
+}
+
+/** How long the permits of a budget last. */
+export type Lease =
+  | { readonly _tag: "Warm"; readonly millis: number }
+  | { readonly _tag: "Invocation"; readonly remaining: Effect.Effect<Duration.Input> }
+
+/** The options with their defaults. */
+export interface Settings {
+  readonly key: string
+  readonly connections: number
+  readonly lease: Lease
+  readonly onStoreError: OnStoreError
+  readonly maxInstances: number
+  readonly storeTimeout: number
+  readonly wake: Wake
+  readonly store: RedisSettings.Options
+}
+
+const module = "RedisBudget"
+
+const oneOf = <A extends string>({ require }: OptionCheck, option: string, value: A, all: ReadonlyArray<A>): A => {
+  require(all.includes(value), option, value, `be ${all.map((each) => `"${each}"`).join(" or ")}`)
+  return value
+}
+
+const leaseOf = (check: OptionCheck, { invocation, lease }: Options): Lease => {
+  if (invocation !== undefined) {
+    check.require(lease === undefined, "lease", lease, "be left out if invocation is given")
+    check.require(Effect.isEffect(invocation), "invocation", invocation, "be an Effect of a duration")
+    return { _tag: "Invocation", remaining: invocation }
+  }
+  const millis = check.millis("lease", lease ?? "60 seconds", { min: 1000 })
+  check.require(millis <= 86_400_000, "lease", lease, "be at most 1 day")
+  return { _tag: "Warm", millis: Math.round(millis) }
+}
+
+const storeOf = (options: Options, storeTimeout: number): RedisSettings.Options => ({
+  url: options.url,
+  host: options.host,
+  port: options.port,
+  path: options.path,
+  tls: options.tls,
+  username: options.username,
+  password: options.password,
+  database: options.database,
+  clientName: options.clientName,
+  clientOptions: options.clientOptions,
+  commandTimeout: storeTimeout,
+  connectTimeout: Math.max(storeTimeout, 1000),
+  acquireTimeout: storeTimeout,
+  // The budget asks again by itself, and has to know at once when the store is back.
+  maxRedialDelay: Math.max(storeTimeout, 250)
+})
+
+/** Checks options and applies their defaults. Throws `InvalidOption`. */
+export const settingsOf = (options: Options): Settings => {
+  const check = checkOptions(module)
+  const { key } = options
+  check.require(typeof key === "string" && /^[^\s{}]+$/.test(key), "key", key, "be a text without braces and spaces")
+  const connections = check.whole("connections", options.connections, { min: 1, max: 1_000_000 })
+  const storeTimeout = check.millis("storeTimeout", options.storeTimeout ?? "100 millis", aboveZero)
+  const lease = leaseOf(check, options)
+  const store = storeOf(options, storeTimeout)
+  // It throws where the store's own options are invalid.
+  RedisSettings.settingsOf(store)
+  return {
+    key,
+    connections,
+    lease,
+    onStoreError: oneOf(check, "onStoreError", options.onStoreError ?? "share", ["share", "fail", "allow"]),
+    maxInstances: check.whole("maxInstances", options.maxInstances ?? connections, { min: 1 }),
+    storeTimeout,
+    wake: oneOf(check, "wake", options.wake ?? (lease._tag === "Invocation" ? "poll" : "subscribe"), [
+      "subscribe",
+      "poll"
+    ]),
+    store
+  }
+}
+
+/** The lease of a permit that is taken now, in whole milliseconds. */
+export const leaseMillis = (lease: Lease): Effect.Effect<number> =>
+  lease._tag === "Warm"
+    ? Effect.succeed(lease.millis)
+    : Effect.map(lease.remaining, (left) => {
+      const millis = Duration.toMillis(Duration.fromInputUnsafe(left))
+      return Math.min(Math.max(Math.ceil(millis), 0) + 1000, 86_400_000)
+    })

@@ -1,0 +1,110 @@
+/**
+ * The permits that a process holds, and the rules for their leases.
+ *
+ * @since 0.1.0
+ */
+import * as Deferred from "effect/Deferred"
+import * as Exit from "effect/Exit"
+import type { OnStoreError } from "./Options.ts"
+
+/** A permit that a process holds. Only {@link Permits} changes it. */
+export interface Held {
+  readonly weight: number
+  readonly label: string
+  readonly lost: Deferred.Deferred<void>
+  /** The id at the store. It is undefined for a permit that was given while the store was away. */
+  readonly id: string | undefined
+  /** The time at which the lease was asked for the last time, on the clock of the process. */
+  readonly since: number
+  /** The length of the lease in milliseconds. */
+  readonly lease: number
+}
+
+/** A lease as the store has given it. `since` is a time at which it had not begun, so that its end is never expected too late. */
+export type Granted = Pick<Held, "id" | "since" | "lease">
+
+/** Clocks run at slightly different rates, and closing a connection takes time: a lease ends so much earlier here than at the store. */
+const marginOf = (lease: number): number => Math.min(1000, lease * 0.05)
+
+/** When a lease ends for this process. */
+export const deadlineOf = ({ id, lease, since }: Granted): number =>
+  id === undefined ? Infinity : since + lease - marginOf(lease)
+
+/** What has to be done with a permit at a time. */
+export type Due = "Nothing" | "Renew" | "Adopt" | "Expire"
+
+/** A lease that is not over is renewed when a third of it has passed. A permit without a lease asks for one. */
+export const dueOf = (held: Granted, now: number, isRenewed: boolean): Due => {
+  if (held.id === undefined) return now - held.since >= Math.min(held.lease / 3, 1000) ? "Adopt" : "Nothing"
+  if (now >= deadlineOf(held)) return "Expire"
+  return isRenewed && now - held.since >= held.lease / 3 ? "Renew" : "Nothing"
+}
+
+/** What decides while the store does not answer. */
+export interface Away {
+  readonly onStoreError: OnStoreError
+  /** The last known limit. */
+  readonly limit: number
+  readonly maxInstances: number
+}
+
+/** Whether a process may have so many permits while the store does not answer. */
+export const isAllowed = ({ limit, maxInstances, onStoreError }: Away, permits: number): boolean => {
+  switch (onStoreError) {
+    case "allow":
+      return true
+    case "fail":
+      return false
+    case "share":
+      return permits <= Math.max(1, Math.floor(limit / maxInstances))
+  }
+}
+
+/** The permits of a process. */
+export class Permits {
+  readonly #held = new Set<Held>()
+  #weight = 0
+
+  /** The permits that are held, by their weights. */
+  get weight(): number {
+    return this.#weight
+  }
+
+  get isEmpty(): boolean {
+    return this.#held.size === 0
+  }
+
+  /** Whether it is neither given back nor lost. */
+  has(held: Held): boolean {
+    return this.#held.has(held)
+  }
+
+  add(permit: Omit<Held, "lost">): Held {
+    const held = { ...permit, lost: Deferred.makeUnsafe<void>() }
+    this.#held.add(held)
+    this.#weight += held.weight
+    return held
+  }
+
+  /** `false` if it was lost before. */
+  remove(held: Held): boolean {
+    if (!this.#held.delete(held)) return false
+    this.#weight -= held.weight
+    return true
+  }
+
+  /** Another connection may be opened with this permit from now on. */
+  lose(held: Held): void {
+    if (this.remove(held)) Deferred.doneUnsafe(held.lost, Exit.void)
+  }
+
+  /** The lease was renewed, or the permit has got one, or has to go without. */
+  set(held: Held, granted: Granted): void {
+    Object.assign(held, granted)
+  }
+
+  /** The permits for which this has to be done. */
+  due(what: Due, now: number, isRenewed: boolean): ReadonlyArray<Held> {
+    return [...this.#held].filter((held) => dueOf(held, now, isRenewed) === what)
+  }
+}

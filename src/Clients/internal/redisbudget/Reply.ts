@@ -1,0 +1,145 @@
+/**
+ * The answers of the scripts, as values.
+ *
+ * @since 0.1.0
+ */
+
+/** What a request for a permit is answered. Times are milliseconds of the server's clock. */
+export type Reply =
+  | { readonly _tag: "Granted"; readonly at: number; readonly lease: number; readonly token: string }
+  | { readonly _tag: "Waiting"; readonly at: number; readonly position: number; readonly delay: number }
+  | { readonly _tag: "Refused"; readonly at: number; readonly limit: number }
+  | { readonly _tag: "Conflict"; readonly at: number }
+
+/** Tokens are long numbers; in base 36 they leave more of the 63 bytes of a session's name. */
+const tokenOf = (fence: string): string => Number(fence).toString(36)
+
+/** Reads the answer of the script `acquire`. */
+export const replyOf = (answer: ReadonlyArray<string | number>): Reply => {
+  const [tag, time, one, two] = answer
+  const at = Number(time)
+  switch (tag) {
+    case "granted":
+      return { _tag: "Granted", at, lease: Number(one), token: tokenOf(String(two)) }
+    case "waiting":
+      return { _tag: "Waiting", at, position: Number(one), delay: Number(two) }
+    case "refused":
+      return { _tag: "Refused", at, limit: Number(one) }
+    default:
+      return { _tag: "Conflict", at }
+  }
+}
+
+/** A message that a process gets on its channel. */
+export interface Told {
+  readonly id: string
+  readonly reply: Reply
+}
+
+/** Reads a message: "id granted time lease fence", or "id refused limit". */
+export const toldOf = (message: string): Told | undefined => {
+  const [id, tag, ...rest] = message.split(" ")
+  if (id === undefined || (tag !== "granted" && tag !== "refused")) return undefined
+  const reply = tag === "refused" ? replyOf([tag, 0, ...rest]) : replyOf([tag, ...rest])
+  return { id, reply }
+}
+
+/**
+ * A permit at the store.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Holder {
+  readonly id: string
+  /** The process, by its holder id. */
+  readonly process: string
+  /** The endpoint of the connection. */
+  readonly label: string
+  readonly weight: number
+  /** As it is in the name of the session at the server. */
+  readonly token: string
+  /** Milliseconds since the permit was given. */
+  readonly heldFor: number
+  /** Milliseconds until the lease ends, unless it is renewed. At most 0 if it has ended, and no request has come since. */
+  readonly expiresIn: number
+}
+
+/**
+ * A request that waits for a permit.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Waiter {
+  readonly id: string
+  readonly process: string
+  readonly label: string
+  readonly weight: number
+}
+
+/**
+ * The state of a budget at its store.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Snapshot {
+  readonly limit: number
+  /** Whether an operator has set the limit. Otherwise it is the `connections` of the process that asks. */
+  readonly isLimitSet: boolean
+  /** The permits that are held, by their weights. */
+  readonly used: number
+  readonly held: number
+  readonly waiting: number
+  /** The holders, those first whose lease ends first; at most 1000. */
+  readonly holders: ReadonlyArray<Holder>
+  /** Those that wait, in their order; at most 1000. */
+  readonly waiters: ReadonlyArray<Waiter>
+}
+
+type Row = readonly [id: string, record: string, expiry: string]
+
+const holderOf = (now: number) => ([id, record, expiry]: Row): Holder => {
+  const [weight, fence, since, process, ...label] = record.split(" ")
+  return {
+    id,
+    process: process ?? "",
+    label: label.join(" "),
+    weight: Number(weight),
+    token: tokenOf(fence ?? ""),
+    heldFor: now - Number(since),
+    expiresIn: Number(expiry) - now
+  }
+}
+
+const waiterOf = ([id, record]: Row): Waiter => {
+  const [weight, _lease, _seen, process, _channel, ...label] = record.split(" ")
+  return { id, process: process ?? "", label: label.join(" "), weight: Number(weight) }
+}
+
+/** The answer of the script `inspect`. */
+export type InspectAnswer = readonly [
+  now: number,
+  limit: number,
+  isLimitSet: number,
+  used: number,
+  held: number,
+  waiting: number,
+  holders: ReadonlyArray<Row>,
+  waiters: ReadonlyArray<Row>
+]
+
+/** Reads the answer of the script `inspect`. */
+export const snapshotOf = (answer: InspectAnswer): Snapshot => {
+  const [now, limit, isLimitSet, used, held, waiting, holders, waiters] = answer
+  return {
+    limit,
+    isLimitSet: isLimitSet === 1,
+    used,
+    held,
+    waiting,
+    holders: holders.map(holderOf(now)),
+    waiters: waiters.map(waiterOf)
+  }
+}

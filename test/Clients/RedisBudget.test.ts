@@ -1,0 +1,277 @@
+/**
+ * A budget that several processes share, each of which is a client of its own here.
+ */
+import { assert, it } from "@effect/vitest"
+import { Config, ConfigProvider, Deferred, Effect, Exit, Fiber, Layer } from "effect"
+import * as ConnectionBudget from "effect-sluice/ConnectionBudget"
+import * as ConnectionPool from "effect-sluice/ConnectionPool"
+import * as Endpoint from "effect-sluice/Endpoint"
+import * as NodePostgres from "effect-sluice/NodePostgres"
+import * as Postgres from "effect-sluice/Postgres"
+import * as RedisBudget from "effect-sluice/RedisBudget"
+import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+import { SqlClient } from "effect/sql/SqlClient"
+import { HolderId } from "../../src/internal/HolderId.ts"
+import { budget, evals, observe, take } from "../support/Budgets.ts"
+import { describeWith, ports } from "../support/LiveServers.ts"
+import { uniqueName } from "../support/RedisClients.ts"
+
+const withRedis = await describeWith("Redis")
+const withBoth = await describeWith("Redis", "PostgreSQL")
+
+const fork = <A, E>(effect: Effect.Effect<A, E>) => Effect.forkChild(effect, { startImmediately: true })
+
+/** Removes the keys of a budget at the end. */
+const fresh = Effect.gen(function*() {
+  const key = uniqueName()
+  const client = yield* observe(ports.Redis)
+  const names = ["state", "held", "info", "queue", "wait"].map((name) => `{${key}}:${name}`)
+  yield* Effect.addFinalizer(() => Effect.promise(() => client.del(names)))
+  return { key, client }
+})
+
+/** Waits until the store says so. */
+const until = (
+  from: RedisBudget.RedisBudget,
+  holds: (snapshot: RedisBudget.Snapshot) => boolean
+): Effect.Effect<RedisBudget.Snapshot> =>
+  Effect.orDie(Effect.repeat(Effect.tap(from.inspect, () => Effect.sleep("5 millis")), { until: holds }))
+
+withRedis("RedisBudget", () => {
+  it.live("gives at most as many permits as the limit to all processes, and the next one when one comes back", () =>
+    Effect.gen(function*() {
+      const { key } = yield* fresh
+      const [one, two] = [yield* budget({ key, connections: 2 }), yield* budget({ key, connections: 2 })]
+      const first = yield* take(one)
+      const second = yield* take(two)
+      const third = yield* fork(take(two))
+      const snapshot = yield* until(one, ({ waiting }) => waiting === 1)
+      assert.deepInclude(snapshot, { limit: 2, isLimitSet: false, used: 2, held: 2, waiting: 1 })
+      assert.sameMembers(snapshot.holders.map(({ token }) => token), [first.permit.token, second.permit.token])
+      assert.strictEqual(snapshot.holders[0]?.label, "db:5432")
+      yield* first.giveBack
+      const { giveBack, permit } = yield* Fiber.join(third)
+      assert.isAbove(parseInt(permit.token ?? "", 36), parseInt(second.permit.token ?? "", 36))
+      yield* Effect.all([second.giveBack, giveBack])
+      assert.deepInclude(yield* one.inspect, { used: 0, held: 0, waiting: 0 })
+    }))
+
+  for (const wake of ["subscribe", "poll"] as const) {
+    it.live(`serves in the order of arrival, over several processes (${wake})`, () =>
+      Effect.gen(function*() {
+        const { key } = yield* fresh
+        const all = yield* Effect.replicateEffect(budget({ key, connections: 1, wake }), 3)
+        const first = yield* take(all[0] ?? assert.fail())
+        const order: Array<number> = []
+        const waiters: Array<Fiber.Fiber<unknown, ConnectionBudget.BudgetError>> = []
+        for (let index = 0; index < 9; index++) {
+          const from = all[index % 3] ?? assert.fail()
+          waiters.push(
+            yield* fork(
+              Effect.flatMap(take(from), ({ giveBack }) => {
+                order.push(index)
+                return giveBack
+              })
+            )
+          )
+          yield* until(from, ({ waiting }) => waiting === index + 1)
+        }
+        yield* first.giveBack
+        yield* Fiber.joinAll(waiters)
+        assert.deepStrictEqual(order, [0, 1, 2, 3, 4, 5, 6, 7, 8])
+      }))
+  }
+
+  it.live("asks once when a connection is opened, once when it is closed, and never for a borrow", () =>
+    Effect.gen(function*() {
+      const { key } = yield* fresh
+      const own = yield* budget({ key, connections: 2, wake: "poll" })
+      let asked = 0
+      const counting: ConnectionBudget.ConnectionBudget = {
+        take: (request) => Effect.tap(own.take(request), () => Effect.sync(() => asked++))
+      }
+      yield* Effect.gen(function*() {
+        const pool = yield* ConnectionPool.make({
+          connector: { open: () => Effect.succeed({}), isReusable: () => true } as never
+        })
+        for (let index = 0; index < 20; index++) yield* ConnectionPool.use(pool, "a", () => Effect.void)
+        assert.strictEqual((yield* own.inspect).used, 1)
+      }).pipe(
+        Effect.scoped,
+        Effect.provideService(ConnectionBudget.ConnectionBudget, counting),
+        Effect.provide(ResourceMonitor.layerUnlimited)
+      )
+      assert.strictEqual(asked, 1)
+      assert.strictEqual((yield* own.inspect).used, 0)
+    }))
+
+  it.live("forgets a waiter that is interrupted, and gives its place to the next", () =>
+    Effect.gen(function*() {
+      const { key } = yield* fresh
+      const own = yield* budget({ key, connections: 1 })
+      const first = yield* take(own)
+      const gone = yield* fork(take(own))
+      yield* until(own, ({ waiting }) => waiting === 1)
+      const next = yield* fork(take(own))
+      yield* until(own, ({ waiting }) => waiting === 2)
+      yield* Fiber.interrupt(gone)
+      yield* until(own, ({ waiting }) => waiting === 1)
+      yield* first.giveBack
+      yield* (yield* Fiber.join(next)).giveBack
+    }))
+
+  it.live("takes several permits at once, which smaller requests do not pass, and refuses more than there are", () =>
+    Effect.gen(function*() {
+      const { key } = yield* fresh
+      const own = yield* budget({ key, connections: 3 })
+      const request = { label: "db", timeLeft: () => Infinity }
+      const first = yield* take(own)
+      const second = yield* take(own)
+      const many = yield* fork(Effect.scoped(Effect.as(own.takeMany({ ...request, permits: 3 }), "many")))
+      yield* until(own, ({ waiting }) => waiting === 1)
+      const small = yield* fork(take(own))
+      yield* until(own, ({ used, waiting }) => waiting === 2 && used === 2)
+      yield* first.giveBack
+      assert.deepInclude(yield* own.inspect, { used: 1, waiting: 2 })
+      yield* second.giveBack
+      assert.strictEqual(yield* Fiber.join(many), "many")
+      yield* (yield* Fiber.join(small)).giveBack
+      const error = yield* Effect.flip(Effect.scoped(own.takeMany({ ...request, permits: 4 })))
+      assert.include(error.message, "4 at once are more than its limit, which is 3")
+    }))
+
+  it.live("takes nothing from holders when the limit is lowered, and serves those that wait when it is raised", () =>
+    Effect.gen(function*() {
+      const { key } = yield* fresh
+      const own = yield* budget({ key, connections: 3 })
+      const held = yield* Effect.replicateEffect(take(own), 3)
+      assert.strictEqual(yield* own.setLimit(1), 1)
+      const waiting = yield* fork(take(own))
+      yield* until(own, (snapshot) => snapshot.waiting === 1)
+      yield* held[0]?.giveBack ?? Effect.void
+      yield* held[1]?.giveBack ?? Effect.void
+      assert.deepInclude(yield* own.inspect, { limit: 1, isLimitSet: true, used: 1, waiting: 1 })
+      yield* own.setLimit(2)
+      yield* (yield* Fiber.join(waiting)).giveBack
+      assert.strictEqual(yield* own.setLimit(undefined), 3)
+    }))
+
+  it.live("gives the permit of a holder that has died to the next when its lease is over", () =>
+    Effect.gen(function*() {
+      const { client, key } = yield* fresh
+      const own = yield* budget({ key, connections: 1, invocation: Effect.succeed("500 millis") })
+      // A holder that is not there any more: its id is in no process.
+      const dead = yield* take(own)
+      const began = performance.now()
+      const { giveBack } = yield* take(yield* budget({ key, connections: 1 }))
+      assert.isAtLeast(performance.now() - began, 1200)
+      assert.isAtMost(performance.now() - began, 4000)
+      // The lease has ended for its holder before that.
+      yield* dead.permit.lost ?? Effect.void
+      yield* Effect.all([dead.giveBack, giveBack])
+      assert.strictEqual(yield* Effect.promise(() => client.zCard(`{${key}}:held`)), 0)
+    }))
+
+  it.live("renews leases, and says that one is lost which the store has given away", () =>
+    Effect.gen(function*() {
+      const { client, key } = yield* fresh
+      const own = yield* budget({ key, connections: 1, lease: "1 second" })
+      const { giveBack, permit } = yield* take(own)
+      const lost = yield* Deferred.make<void>()
+      yield* fork(Effect.andThen(permit.lost ?? Effect.never, Deferred.succeed(lost, undefined)))
+      yield* Effect.sleep("2500 millis")
+      assert.isFalse(Deferred.isDoneUnsafe(lost))
+      assert.strictEqual((yield* own.inspect).holders[0]?.token, permit.token)
+      const [holder] = (yield* own.inspect).holders
+      yield* Effect.promise(() => client.zRem(`{${key}}:held`, holder?.id ?? ""))
+      yield* Deferred.await(lost)
+      yield* giveBack
+    }))
+
+  it.live("gives each of two processes with the same holder id its own permits", () =>
+    Effect.gen(function*() {
+      const { key } = yield* fresh
+      const cloned = Effect.provideService(HolderId, "same/0")
+      const [one, two] = [yield* budget({ key, connections: 2 }), yield* budget({ key, connections: 2 })]
+      const held = [yield* cloned(take(one)), yield* cloned(take(two))]
+      assert.strictEqual(new Set(held.map(({ permit }) => permit.token)).size, 2)
+      const waiting = [yield* fork(cloned(take(one))), yield* fork(cloned(take(two)))]
+      yield* until(one, (snapshot) => snapshot.waiting === 2)
+      for (const { giveBack } of held) yield* giveBack
+      const next = yield* Fiber.joinAll(waiting)
+      assert.strictEqual(new Set(next.map(({ permit }) => permit.token)).size, 2)
+      assert.strictEqual((yield* one.inspect).used, 2)
+      for (const { giveBack } of next) yield* giveBack
+    }))
+
+  it.live("needs two scripts for a connection", () =>
+    Effect.gen(function*() {
+      const { client, key } = yield* fresh
+      const own = yield* budget({ key, connections: 1 })
+      yield* (yield* take(own)).giveBack
+      // Other tests use the server too, so the least of several differences counts.
+      const costs: Array<number> = []
+      for (let index = 0; index < 10; index++) {
+        const before = yield* evals(client)
+        yield* (yield* take(own)).giveBack
+        costs.push((yield* evals(client)) - before)
+      }
+      assert.strictEqual(Math.min(...costs), 2)
+    }))
+
+  it.effect("refuses options that make no sense", () =>
+    Effect.gen(function*() {
+      const bad: ReadonlyArray<readonly [string, Partial<RedisBudget.Options>]> = [
+        ["key", { key: "a {b}" }],
+        ["connections", { connections: 0 }],
+        ["lease", { lease: "1 millis" }],
+        ["lease", { lease: "5 seconds", invocation: Effect.succeed("1 second") }],
+        ["maxInstances", { maxInstances: 0 }],
+        ["storeTimeout", { storeTimeout: 0 }],
+        ["onStoreError", { onStoreError: "wait" as never }],
+        ["wake", { wake: "never" as never }]
+      ]
+      for (const [option, options] of bad) {
+        const exit = yield* Effect.exit(Effect.scoped(budget({ key: "a", connections: 1, ...options })))
+        assert.include(String(Exit.isFailure(exit) && exit.cause), `RedisBudget: option ${option} `)
+      }
+      const layer = RedisBudget.layerConfig({ key: Config.succeed("a"), connections: Config.Int("CONNECTIONS") }).pipe(
+        Layer.provide([
+          ResourceMonitor.layerUnlimited,
+          ConfigProvider.layer(ConfigProvider.fromUnknown({ CONNECTIONS: "0" }))
+        ])
+      )
+      const error = yield* Effect.flip(Effect.scoped(Layer.build(layer)))
+      assert.include(error.message, "RedisBudget: option connections is 0")
+    }))
+})
+
+withBoth("the token of a permit", () => {
+  it.live("is in the name of the session, of both clients of PostgreSQL, and in none without a budget", () =>
+    Effect.gen(function*() {
+      const { key } = yield* fresh
+      const own = yield* budget({ key, connections: 2 })
+      const name = (sql: SqlClient) => sql<{ name: string }>`select current_setting('application_name') as name`
+      const connection = { host: "127.0.0.1", username: "postgres", database: "postgres", applicationName: "shop" }
+      const asked = Effect.flatMap(SqlClient, name).pipe(
+        Effect.provide(Layer.provide(Layer.fresh(Postgres.layer(connection)), ResourceMonitor.layerUnlimited))
+      )
+      const within = Effect.provideService(ConnectionBudget.ConnectionBudget, own)
+      assert.match((yield* within(asked))[0]?.name ?? "", /^shop \[sluice:[0-9a-z]{10}\]$/)
+      assert.strictEqual((yield* asked)[0]?.name, "shop")
+      const byPg = Effect.gen(function*() {
+        const pool = yield* ConnectionPool.make({
+          connector: NodePostgres.connector({
+            connectionString: "postgres://postgres@x/postgres?application_name=shop"
+          })
+        })
+        return yield* ConnectionPool.use(
+          pool,
+          Endpoint.tcp("127.0.0.1", 5432),
+          (client) => Effect.tryPromise(() => client.query("select current_setting('application_name') as name"))
+        )
+      }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layerUnlimited))
+      assert.match((yield* within(byPg)).rows[0].name, /^shop \[sluice:[0-9a-z]{10}\]$/)
+      assert.strictEqual((yield* byPg).rows[0].name, "shop")
+    }))
+})
