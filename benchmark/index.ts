@@ -3,6 +3,8 @@
  * same as JSON, and `--only timeouts,bare,keyed,retry,storm,loads,outages,queueing,recovery,monitor,import` leaves tables out. A missed
  * target is said, and is no failure.
  *
+ * `--only operations` measures what `Operations` adds to a borrow, and what a look at ten thousand endpoints costs.
+ *
  * `--only http,postgres,redis` compares clients with their peers, and is not among the tables that are printed by default. `postgres` and
  * `redis` need a server.
  *
@@ -20,6 +22,7 @@ import { redis } from "./clients/redis.ts"
 import { importing } from "./import.ts"
 import { keyed } from "./keyed.ts"
 import { monitor } from "./monitor.ts"
+import { operations } from "./operations.ts"
 import { queueing } from "./queueing.ts"
 import { recovery } from "./recovery.ts"
 import { render, type Table } from "./report.ts"
@@ -57,6 +60,7 @@ const sections: Record<string, () => Promise<Table>> = {
   recovery: () => recovery(rounds.measured),
   monitor: () => monitor(flags.quick ? 5 : 30),
   import: () => importing(rounds.measured),
+  operations: () => operations(rounds, scale),
   http: () => http(rounds, flags.quick ? 30 : 150),
   postgres: () => postgres(rounds, flags.quick ? 100 : 400),
   redis: () => redis(rounds, flags.quick ? 100 : 400),

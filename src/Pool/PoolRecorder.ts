@@ -21,7 +21,7 @@ import type { PoolErrorReason } from "./PoolError.ts"
 import type { InspectedEndpoint, Inspection } from "./PoolInspection.ts"
 import { attribute, poolMetrics, poolName } from "./PoolMetrics.ts"
 import type { RegisteredPool } from "./PoolRegistry.ts"
-import type { Health, Stats } from "./PoolStats.ts"
+import type { Health, Summary } from "./PoolStats.ts"
 
 /** The most endpoints of a pool that have series of their own. */
 export const mostEndpoints = 20
@@ -66,7 +66,7 @@ const seconds = (duration: Duration.Duration | undefined): number =>
   duration === undefined ? 0 : Duration.toSeconds(duration)
 
 /** The totals of a pool that are counters, by the names of their series. */
-const totalsOf = (stats: Stats): ReadonlyMap<string, number> =>
+const totalsOf = (stats: Summary): ReadonlyMap<string, number> =>
   new Map([
     ["timeouts", stats.timeouts],
     ["opened", stats.opened],
@@ -97,7 +97,7 @@ const totalSeries = (set: SeriesSet): ReadonlyMap<string, CounterSeries> =>
 class PoolGauges {
   readonly #idle: GaugeSeries
   readonly #used: GaugeSeries
-  readonly #single: ReadonlyArray<readonly [GaugeSeries, (stats: Stats, inspection: Inspection) => number]>
+  readonly #single: ReadonlyArray<readonly [GaugeSeries, (stats: Summary, inspection: Inspection) => number]>
   readonly #endpoints: ReadonlyMap<string, GaugeSeries>
 
   constructor(set: SeriesSet) {
@@ -116,7 +116,7 @@ class PoolGauges {
     this.#endpoints = byValue(healths, (health) => set.gauge(poolMetrics.endpoints, { [attribute.health]: health }))
   }
 
-  set(stats: Stats, inspection: Inspection): void {
+  set(stats: Summary, inspection: Inspection): void {
     this.#idle.set(stats.idle)
     this.#used.set(stats.active)
     for (const [series, value] of this.#single) series.set(value(stats, inspection))
@@ -243,7 +243,7 @@ class NamedSeries {
   read(pool: RegisteredPool): void {
     const recorded = this.#pools.get(pool)
     if (recorded === undefined) return
-    const stats = pool.core.stats()
+    const stats = pool.core.summary()
     const inspection = pool.core.inspect(mostEndpoints)
     const totals = totalsOf(stats)
     for (const [name, total] of totals) this.#totals.get(name)?.add(total - (recorded.counted.get(name) ?? 0))

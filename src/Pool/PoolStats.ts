@@ -103,6 +103,9 @@ export interface Stats extends Counts, Totals {
   readonly endpoints: ReadonlyMap<string, Counts>
 }
 
+/** A snapshot of a pool without the counts of its endpoints, of which there may be very many. */
+export interface Summary extends Omit<Stats, "endpoints"> {}
+
 /**
  * What a pool knows of an endpoint from its dials, its checks and its borrowers.
  *
@@ -167,44 +170,47 @@ export interface Observer {
 
 const ignore = () => {}
 
-const silent: Observer = {
-  opened: ignore,
-  waited: ignore,
-  used: ignore,
-  timedOut: ignore,
-  leftBehind: ignore,
-  judged: ignore,
-  failed: ignore,
-  closed: ignore,
-  refused: ignore
+/** Calls all of these functions. A borrow has two events, so there is no loop for the usual one or two observers. */
+const together = <A, B>(all: ReadonlyArray<(one: A, other: B) => void>): (one: A, other?: B) => void => {
+  const [first = ignore, second, ...others] = all
+  // A function of one argument ignores the other one.
+  const begin = first as (one: A, other?: B) => void
+  if (second === undefined) return begin
+  const rest = together([second, ...others])
+  return (one, other) => {
+    begin(one, other)
+    rest(one, other)
+  }
 }
 
-const combined = (all: ReadonlyArray<Observer>): Observer => ({
-  opened: (millis) => all.forEach((one) => one.opened(millis)),
-  waited: (millis) => all.forEach((one) => one.waited(millis)),
-  used: (millis) => all.forEach((one) => one.used(millis)),
-  timedOut: (label) => all.forEach((one) => one.timedOut(label)),
-  leftBehind: (what) => all.forEach((one) => one.leftBehind(what)),
-  judged: (label) => all.forEach((one) => one.judged(label)),
-  failed: (label, cause) => all.forEach((one) => one.failed(label, cause)),
-  closed: (reason, millis) => all.forEach((one) => one.closed(reason, millis)),
-  refused: (reason, label) => all.forEach((one) => one.refused(reason, label))
+/** An event goes only to the observers that observe it. */
+const combined = (all: ReadonlyArray<Partial<Observer>>): Observer => ({
+  opened: together(all.flatMap(({ opened = [] }) => opened)),
+  waited: together(all.flatMap(({ waited = [] }) => waited)),
+  used: together(all.flatMap(({ used = [] }) => used)),
+  timedOut: together(all.flatMap(({ timedOut = [] }) => timedOut)),
+  leftBehind: together(all.flatMap(({ leftBehind = [] }) => leftBehind)),
+  judged: together(all.flatMap(({ judged = [] }) => judged)),
+  failed: together(all.flatMap(({ failed = [] }) => failed)),
+  closed: together(all.flatMap(({ closed = [] }) => closed)),
+  refused: together(all.flatMap(({ refused = [] }) => refused))
 })
 
 /** The observers of a pool, combined into one. Without observers it is `undefined`, so that events cost nothing. */
 export class Observers {
-  #all: ReadonlyArray<Observer> = []
+  #all: ReadonlyArray<Partial<Observer>> = []
   current: Observer | undefined
 
   /** Adds an observer of some events. The returned function removes it. */
   add(observer: Partial<Observer>): () => void {
-    const whole = { ...silent, ...observer }
-    this.#set([...this.#all, whole])
-    return () => this.#set(this.#all.filter((other) => other !== whole))
+    // A copy, so that the same observer can be added twice.
+    const own = { ...observer }
+    this.#set([...this.#all, own])
+    return () => this.#set(this.#all.filter((other) => other !== own))
   }
 
-  #set(all: ReadonlyArray<Observer>): void {
+  #set(all: ReadonlyArray<Partial<Observer>>): void {
     this.#all = all
-    this.current = all.length <= 1 ? all[0] : combined(all)
+    this.current = all.length === 0 ? undefined : combined(all)
   }
 }

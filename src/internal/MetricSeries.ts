@@ -46,21 +46,29 @@ export interface GaugeSeries {
 /** Counts durations in seconds by the boundaries. */
 export class HistogramSeries {
   readonly #counts = new Float64Array(durationBoundaries.length + 1)
+  #zeros = 0
   #count = 0
   #sum = 0
   #min = Number.MAX_VALUE
   #max = -Number.MAX_VALUE
 
   get state(): Metric.HistogramState {
-    let sum = 0
+    let sum = this.#zeros
     const buckets = durationBoundaries.map((boundary, index): [number, number] => {
       sum += this.#counts[index] ?? 0
       return [boundary, sum]
     })
-    return { buckets, count: this.#count, min: this.#min, max: this.#max, sum: this.#sum }
+    const min = this.#zeros > 0 ? Math.min(this.#min, 0) : this.#min
+    const max = this.#zeros > 0 ? Math.max(this.#max, 0) : this.#max
+    return { buckets, count: this.#count + this.#zeros, min, max, sum: this.#sum }
   }
 
   record(value: number): void {
+    // Most borrows do not wait.
+    if (value === 0) {
+      this.#zeros++
+      return
+    }
     // Most values are in one of the first buckets.
     let index = 0
     while (value > (durationBoundaries[index] ?? Infinity)) index++

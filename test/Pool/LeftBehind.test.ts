@@ -137,7 +137,7 @@ describe("a connect that was left behind", () => {
         metric.attributes?.["sluice.pool.operation"],
         metric.type === "Counter" ? metric.state.count : undefined
       ])
-      assert.deepStrictEqual(counted, [["connect", 1]])
+      assert.deepStrictEqual(counted, [["connect", 1], ["close", 0]])
       yield* answerAll
     })).pipe(Effect.provide(layer), Effect.provideService(Metric.MetricRegistry, new Map()))
   })

@@ -65,7 +65,7 @@ export class Observed {
   readonly remember: Effect.Effect<void> = Effect.suspend(() => {
     const pools = new Map<string, History.PoolPoint>()
     for (const { core, name } of this.#sources.pools.all) {
-      const { active, waiting } = core.stats()
+      const { active, waiting } = core.summary()
       pools.set(name, { active, waiting })
     }
     const monitor = monitorOf(this.#sources)

@@ -59,8 +59,9 @@ export class PoolRecord {
   readonly #failures = new Map<string, RecordedFailure>()
   /** Borrows that have got a connection. */
   #served = 0
-  /** When a borrower ran out of time last, if no borrow has got a connection since. */
+  /** When a borrower ran out of time last, and the number of borrows then. */
   #timedOutAt = -Infinity
+  #servedAtTimeout = 0
   /** The number of borrows when it was last looked at, and when it was different for the last time. */
   #servedBefore = 0
   #progressAt: number
@@ -75,7 +76,6 @@ export class PoolRecord {
     return {
       waited: () => {
         this.#served++
-        this.#timedOutAt = -Infinity
       },
       judged: onChange,
       failed: (label, cause) => {
@@ -87,6 +87,7 @@ export class PoolRecord {
       },
       timedOut: (label) => {
         this.#timedOutAt = this.#time.monotonic()
+        this.#servedAtTimeout = this.#served
         this.#remember(label, timeoutType, undefined)
       },
       refused: (reason, label) => {
@@ -125,7 +126,7 @@ export class PoolRecord {
    * How many milliseconds ago a borrower ran out of time. It is `Infinity` if there was none since a borrow has got a connection.
    */
   sinceTimeout(): number {
-    return this.#time.monotonic() - this.#timedOutAt
+    return this.#served === this.#servedAtTimeout ? this.#time.monotonic() - this.#timedOutAt : Infinity
   }
 
   #countOf(label: string): Counted {

@@ -8,7 +8,7 @@ import { errorTypeOf } from "../../internal/ErrorType.ts"
 import { errorText, safeText } from "../../internal/SafeText.ts"
 import type { InspectedEndpoint, InspectedHolder, Inspection } from "../../Pool/PoolInspection.ts"
 import type { RegisteredPool } from "../../Pool/PoolRegistry.ts"
-import type { Stats } from "../../Pool/PoolStats.ts"
+import type { Summary } from "../../Pool/PoolStats.ts"
 import type { Counts, Endpoint, Failure, Holder, Pool } from "../Snapshot.ts"
 import type { PoolRecord, RecordedFailure } from "./PoolRecord.ts"
 import type { PoolFacts } from "./Readiness.ts"
@@ -128,7 +128,8 @@ const totals = [
   "leasesLost"
 ] as const
 
-const totalsOf = (stats: Stats): Record<string, number> => Object.fromEntries(totals.map((name) => [name, stats[name]]))
+const totalsOf = (stats: Summary): Record<string, number> =>
+  Object.fromEntries(totals.map((name) => [name, stats[name]]))
 
 const healthOf = ({ endpointsByHealth: { Degraded, Unavailable } }: Inspection) =>
   Unavailable > 0 ? "Unavailable" : Degraded > 0 ? "Degraded" : "Healthy"
@@ -147,7 +148,7 @@ export interface Shown {
 /** A pool as it is at this moment. */
 export const poolSnapshot = ({ at, isRequired, most, pool, record }: Shown): typeof Pool.Type => {
   const inspection = pool.core.inspect(most)
-  const stats = pool.core.stats()
+  const stats = pool.core.summary()
   return {
     name: safeText(pool.name, longestName),
     status: pool.core.isOver ? "Draining" : stats.isSuspended ? "Suspended" : "Open",
@@ -170,7 +171,7 @@ export const poolSnapshot = ({ at, isRequired, most, pool, record }: Shown): typ
 /** What decides whether a pool is ready. */
 export const poolFacts = (pool: RegisteredPool, record: PoolRecord | undefined): PoolFacts => {
   const { endpoints, endpointsByHealth, oldestWait } = pool.core.inspect(1)
-  const { isSuspended, waiting } = pool.core.stats()
+  const { isSuspended, waiting } = pool.core.summary()
   const [worst] = endpoints
   const cause = worst?.lastFailure?.cause ?? (worst && record?.failedAt(worst.label).cause)
   return {

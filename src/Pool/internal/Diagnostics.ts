@@ -16,7 +16,7 @@ import * as Failure from "../../Retry/Failure.ts"
 import { BudgetError } from "../ConnectionBudget.ts"
 import * as PoolError from "../PoolError.ts"
 import type { Settings } from "../PoolOptions.ts"
-import { type Stats, type Tally, totalsOf } from "../PoolStats.ts"
+import { type Stats, type Summary, type Tally, totalsOf } from "../PoolStats.ts"
 import { failureIn } from "./DialPolicy.ts"
 import { addressOf } from "./KeyAddress.ts"
 import {
@@ -47,27 +47,49 @@ export const sumOf = (all: Iterable<PoolError.Counts>): PoolError.Counts => {
   return sum
 }
 
-/** The snapshot of a pool with these endpoints. */
-export const statsOf = <K, A>(
+/** The sums of the counts of these endpoints, without an object for each of them. */
+export const sumOfEndpoints = <K, A>(endpoints: ReadonlyArray<PoolEndpoint<K, A>>): PoolError.Counts => {
+  const sum = { total: 0, active: 0, idle: 0, connecting: 0, closing: 0, leftBehind: 0, waiting: 0 }
+  for (const endpoint of endpoints) {
+    sum.total += slotsOf(endpoint)
+    sum.active += endpoint.connections.length - endpoint.idle
+    sum.idle += endpoint.idle
+    sum.connecting += endpoint.connecting
+    sum.closing += endpoint.closing + endpoint.kept
+    sum.leftBehind += endpoint.leftBehind
+    sum.waiting += endpoint.queue.size
+  }
+  return sum
+}
+
+interface Known {
+  readonly tally: Tally
+  readonly settings: Settings
+}
+
+/** A snapshot of a pool without those of its endpoints, of which there may be very many. */
+export const summaryOf = <K, A>(
   endpoints: ReadonlyArray<PoolEndpoint<K, A>>,
-  { settings, tally }: { readonly tally: Tally; readonly settings: Settings },
+  { settings, tally }: Known,
   status: Status
-): Stats => {
+): Summary => ({
+  ...sumOfEndpoints(endpoints),
+  ...totalsOf(tally),
+  maxPerEndpoint: settings.maxPerEndpoint,
+  maxTotal: settings.maxTotal,
+  minPerEndpoint: settings.minPerEndpoint,
+  isSuspended: status === "Waiting" || status === "Refusing"
+})
+
+/** The snapshot of a pool with these endpoints. */
+export const statsOf = <K, A>(endpoints: ReadonlyArray<PoolEndpoint<K, A>>, known: Known, status: Status): Stats => {
   const counts = new Map<string, PoolError.Counts>()
   for (const endpoint of endpoints) {
     // Keys that are not equal may have the same text.
     const others = counts.get(endpoint.label)
     counts.set(endpoint.label, others === undefined ? countsOf(endpoint) : sumOf([others, countsOf(endpoint)]))
   }
-  return {
-    ...sumOf(counts.values()),
-    ...totalsOf(tally),
-    maxPerEndpoint: settings.maxPerEndpoint,
-    maxTotal: settings.maxTotal,
-    minPerEndpoint: settings.minPerEndpoint,
-    isSuspended: status === "Waiting" || status === "Refusing",
-    endpoints: counts
-  }
+  return { ...summaryOf(endpoints, known, status), endpoints: counts }
 }
 
 /** The attributes of a span of a pool and an endpoint. */

@@ -99,7 +99,7 @@ export class Endpoints<K, A> {
   }
 
   counts(): Counts {
-    return Diagnostics.sumOf(this.all().map(Diagnostics.countsOf))
+    return Diagnostics.sumOfEndpoints(this.all())
   }
 
   /**

@@ -63,27 +63,65 @@ const holderOf = <K, A>(lease: Lease<K, A>, now: number): InspectedHolder => ({
   isStanding: lease.isStanding
 })
 
-/** Shows at most `most` endpoints and at most `most` holders. */
+/** Keeps the first items by an order, at most a number of them, without sorting all others. */
+class First<T> {
+  readonly all: Array<T> = []
+  readonly #most: number
+  readonly #compare: (one: T, other: T) => number
+
+  constructor(most: number, compare: (one: T, other: T) => number) {
+    this.#most = most
+    this.#compare = compare
+  }
+
+  add(item: T): void {
+    const { all } = this
+    const last = all.at(-1)
+    if (all.length >= this.#most && (last === undefined || this.#compare(item, last) >= 0)) return
+    let index = all.length
+    for (let before = all[index - 1]; before !== undefined; before = all[index - 1]) {
+      if (this.#compare(item, before) >= 0) break
+      index--
+    }
+    all.splice(index, 0, item)
+    if (all.length > this.#most) all.pop()
+  }
+}
+
+interface Judged<K, A> {
+  readonly endpoint: PoolEndpoint<K, A>
+  readonly health: Health
+}
+
+const worstFirst = <K, A>(one: Judged<K, A>, other: Judged<K, A>): number =>
+  badness[other.health] - badness[one.health] || other.endpoint.queue.size - one.endpoint.queue.size ||
+  other.endpoint.connections.length - one.endpoint.connections.length
+
+const oldestFirst = <K, A>(one: Lease<K, A>, other: Lease<K, A>): number =>
+  Number(one.isStanding) - Number(other.isStanding) || one.borrowedAt - other.borrowedAt
+
+/** Shows at most `most` endpoints and at most `most` holders. It looks once at each endpoint and each connection. */
 export const inspectionOf = <K, A>({ endpoints, healthOf, name, now }: Inspected<K, A>, most: number): Inspection => {
   const endpointsByHealth = { Healthy: 0, Degraded: 0, Unavailable: 0 }
-  const judged = endpoints.map((endpoint) => ({ endpoint, health: healthOf(endpoint) }))
-  for (const { health } of judged) endpointsByHealth[health]++
-  const worst = judged.toSorted((one, other) =>
-    badness[other.health] - badness[one.health] || other.endpoint.queue.size - one.endpoint.queue.size ||
-    other.endpoint.connections.length - one.endpoint.connections.length
-  )
-  const leases = endpoints.flatMap(({ connections }) => connections.flatMap((connection) => connection.leases)).sort((
-    one,
-    other
-  ) => Number(one.isStanding) - Number(other.isStanding) || one.borrowedAt - other.borrowedAt)
-  const oldest = leases[0]
-  const waits = endpoints.map((endpoint) => oldestWaitOf(endpoint, now)).filter((wait) => wait !== undefined)
+  const worst = new First<Judged<K, A>>(most, worstFirst)
+  // One more than none, because the oldest lease is shown in any case.
+  const holders = new First<Lease<K, A>>(Math.max(most, 1), oldestFirst)
+  let oldestWait: number | undefined
+  for (const endpoint of endpoints) {
+    const health = healthOf(endpoint)
+    endpointsByHealth[health]++
+    worst.add({ endpoint, health })
+    for (const { leases } of endpoint.connections) for (const lease of leases) holders.add(lease)
+    const wait = oldestWaitOf(endpoint, now)
+    if (wait !== undefined) oldestWait = Math.max(wait, oldestWait ?? 0)
+  }
+  const [oldest] = holders.all
   return {
     name,
     endpointsByHealth,
-    endpoints: worst.slice(0, most).map(({ endpoint, health }) => endpointOf(endpoint, health, now)),
-    holders: leases.slice(0, most).map((lease) => holderOf(lease, now)),
-    oldestWait: waits.length === 0 ? undefined : durationOf(Math.max(...waits)),
+    endpoints: worst.all.map(({ endpoint, health }) => endpointOf(endpoint, health, now)),
+    holders: holders.all.slice(0, most).map((lease) => holderOf(lease, now)),
+    oldestWait: durationOf(oldestWait),
     oldestLease: oldest === undefined || oldest.isStanding ? undefined : durationOf(now - oldest.borrowedAt)
   }
 }

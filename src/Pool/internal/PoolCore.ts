@@ -15,7 +15,7 @@ import type { HeldLease } from "../../Monitor/Ledger.ts"
 import { ConnectionDied, type PoolError } from "../PoolError.ts"
 import type { Inspection } from "../PoolInspection.ts"
 import type { Recall } from "../PoolOptions.ts"
-import { emptyTally, type Health, Observers, type Stats } from "../PoolStats.ts"
+import { emptyTally, type Health, Observers, type Stats, type Summary } from "../PoolStats.ts"
 import { mostWaiting, nextDialOf, wantedBy } from "./Admission.ts"
 import { ConnectionStore } from "./ConnectionStore.ts"
 import * as Diagnostics from "./Diagnostics.ts"
@@ -303,9 +303,9 @@ export class PoolCore<K, A> {
 
   // ---- operating -----------------------------------------------------------------------------------------------------
 
-  stats(): Stats {
-    return Diagnostics.statsOf(this.#endpoints.all(), this.#env, this.#status)
-  }
+  readonly stats = (): Stats => Diagnostics.statsOf(this.#endpoints.all(), this.#env, this.#status)
+
+  readonly summary = (): Summary => Diagnostics.summaryOf(this.#endpoints.all(), this.#env, this.#status)
 
   /** What an operator sees: at most this number of endpoints and of holders. */
   inspect(most: number): Inspection {

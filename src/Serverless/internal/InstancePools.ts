@@ -18,7 +18,7 @@ export class InstancePools extends LiveList<PoolRegistry.RegisteredPool> {
   /** Connections of all pools, in any state. */
   get connections(): number {
     let total = 0
-    for (const pool of this.all) total += pool.core.stats().total
+    for (const pool of this.all) total += pool.core.summary().total
     return total
   }
 
