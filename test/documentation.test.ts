@@ -13,6 +13,7 @@ import * as TcpConnection from "effect-sluice/TcpConnection"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import manifest from "../package.json" with { type: "json" }
+import { NotReady } from "../src/Operations/Snapshot.ts"
 import { settingsOf } from "../src/Pool/PoolOptions.ts"
 
 const text = (name: string): string => Fs.readFileSync(Path.resolve(import.meta.dirname, "..", name), "utf8")
@@ -367,6 +368,11 @@ describe("the reasons of errors", () => {
     }
     assert.sameMembers([...namesIn(tablesOf("docs/pool.md", "failure"))], failuresOfOpening)
     assert.sameMembers([...namesIn(tablesOf("docs/pool.md", "stalledBy"))], Object.keys(stalls))
+  })
+
+  it("of a program that is not ready are those of docs/operations/readiness.md", () => {
+    const inGuide = [...namesIn(tablesOf("docs/operations/readiness.md", "reason"))]
+    assert.sameMembers(inGuide, [...NotReady.fields.reason.literals])
   })
 
   it("of a retry are those of README.md and docs/retry.md", () => {
