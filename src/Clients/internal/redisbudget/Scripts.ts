@@ -110,9 +110,12 @@ end
 const acquire = `
 local id, weight, lease, keep, channel, holder, isNew, label =
   ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8] == '1', ARGV[9]
-sweep(64)
-local record = redis.call('HGET', info, id)
 local place = redis.call('ZSCORE', queue, id)
+local entry = weight .. ' ' .. lease .. ' ' .. number(now + keep) .. ' ' .. holder .. ' '
+-- It lives. Without a channel it is not sent a message about what this answer says.
+if place and not isNew then redis.call('HSET', wait, id, entry .. '- ' .. label) end
+if sweep(64) > 0 then serve() end
+local record = redis.call('HGET', info, id)
 -- A copy of a process may use the same id. Two holders would have one permit then.
 if isNew and (record or place) then
   save()
@@ -134,7 +137,7 @@ if keep > 0 then
     seq = seq + 1
     redis.call('ZADD', queue, number(seq), id)
   end
-  redis.call('HSET', wait, id, weight .. ' ' .. lease .. ' ' .. number(now + keep) .. ' ' .. holder .. ' - ' .. label)
+  redis.call('HSET', wait, id, entry .. '- ' .. label)
   serve()
 elseif used + weight <= limit and redis.call('ZCARD', queue) == 0 then
   grant(id, weight, lease, holder, label)
@@ -148,8 +151,7 @@ if record then
 end
 save()
 if keep == 0 then return { 'waiting', now, 0, 0 } end
-redis.call('HSET', wait, id,
-  weight .. ' ' .. lease .. ' ' .. number(now + keep) .. ' ' .. holder .. ' ' .. channel .. ' ' .. label)
+redis.call('HSET', wait, id, entry .. channel .. ' ' .. label)
 local position = redis.call('ZRANK', queue, id)
 -- One that is informed when it gets a permit only has to show that it lives. Of all others, the first ask most often.
 local delay = channel == '-' and math.max(position * gap * 0.9, 10) or keep / 3

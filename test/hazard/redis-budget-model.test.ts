@@ -1,0 +1,62 @@
+/**
+ * Random histories of a budget: of its model, and of the real scripts beside it.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { keysOf, scriptsWith } from "../../src/Clients/internal/redisbudget/Scripts.ts"
+import { history } from "../support/BudgetHistory.ts"
+import { observe } from "../support/Budgets.ts"
+import { seeded } from "../support/random.ts"
+import * as Servers from "../support/Servers.ts"
+
+const real = Servers.needs("redis-server")
+
+describe("random histories with crashes, late messages, wrong clocks and changed limits", () => {
+  it("violate nothing, 10 000 of them", () => {
+    let [grants, crashes] = [0, 0]
+    for (let seed = 1; seed <= 10_000; seed++) {
+      const result = history(seeded(seed), 60)
+      assert.deepStrictEqual(result.violations, [], `seed ${seed}`)
+      grants += result.grants
+      crashes += result.crashes
+    }
+    process.stdout.write(`${JSON.stringify({ histories: 10_000, grants, crashes })}\n`)
+    assert.isAbove(grants, 50_000)
+    assert.isAbove(crashes, 10_000)
+  }, 120_000)
+
+  real("are the same at the real scripts, 400 of them", () =>
+    Effect.gen(function*() {
+      const server = yield* Servers.redis()
+      const client = yield* observe(server.port)
+      const listener = yield* observe(server.port)
+      yield* Effect.promise(() => listener.subscribe(["{m}:wake:0", "{m}:wake:1"], () => {}))
+      // The time of a script is the one of the history.
+      const scripts = scriptsWith(`local micros = tonumber(redis.call('GET', 'now')) * 1000\n`)
+      const keys = keysOf("m")
+      let compared = 0
+      for (let seed = 1; seed <= 400; seed++) {
+        yield* Effect.promise(() => client.flushAll())
+        for (const { args, expected, name, now, used, waiting } of history(seeded(seed), 60).steps) {
+          const answer = yield* Effect.promise(async () => {
+            await client.set("now", String(now))
+            return client.eval(scripts[name].lua, { keys: [...keys], arguments: args.map(String) })
+          })
+          const at = `seed ${seed}, ${name} ${args.join(" ")}`
+          if (name === "acquire" && Array.isArray(answer)) {
+            const [tag, time, ...rest] = answer
+            assert.strictEqual(time, now, at)
+            const values = tag === "waiting" ? rest.slice(0, 1) : rest
+            assert.deepStrictEqual([tag, ...values.map(Number)], expected, at)
+          } else assert.deepStrictEqual(answer, expected, at)
+          const [atStore, queue] = yield* Effect.promise(() =>
+            Promise.all([client.hGet("{m}:state", "used"), client.zRange("{m}:queue", 0, -1)])
+          )
+          assert.strictEqual(Number(atStore ?? 0), used, at)
+          assert.deepStrictEqual(queue, waiting, at)
+          compared++
+        }
+      }
+      process.stdout.write(`${JSON.stringify({ compared })}\n`)
+    }), 120_000)
+})
