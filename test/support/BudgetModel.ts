@@ -21,8 +21,11 @@ export interface Message {
   readonly text: string
 }
 
-export type Answer = readonly [tag: "granted", lease: number, token: number] | readonly [tag: "waiting", position: number]
-  | readonly [tag: "refused", limit: number] | readonly [tag: "conflict"]
+export type Answer =
+  | readonly [tag: "granted", lease: number, token: number]
+  | readonly [tag: "waiting", position: number]
+  | readonly [tag: "refused", limit: number]
+  | readonly [tag: "conflict"]
 
 export interface Ask {
   readonly id: string

@@ -108,11 +108,15 @@ export class Budget {
 
   readonly #isBack: Effect.Effect<void> = Effect.sync(() => {
     this.#failure = undefined
-    if (this.#stale.size === 0) return
-    const ids = [...this.#stale].slice(0, batch)
-    for (const id of ids) this.#stale.delete(id)
-    this.#fork(this.#release(ids))
+    const ids = this.#takeStale()
+    if (ids.length > 0) this.#fork(this.#release(ids))
   })
+
+  #takeStale(): ReadonlyArray<string> {
+    const ids = [...this.#stale]
+    this.#stale.clear()
+    return ids
+  }
 
   /** Gives ids back. If the store does not answer, they are given back later, or their leases end. */
   #release(ids: ReadonlyArray<string>): Effect.Effect<void> {
@@ -228,6 +232,7 @@ export class Budget {
   #step(isRenewed: boolean): Effect.Effect<void> {
     return Effect.gen({ self: this }, function*() {
       this.#expire(isRenewed)
+      if (this.#stale.size > 0) yield* this.#release(this.#takeStale())
       const now = this.#clock.synchronize()
       const renewing = this.#permits.due("Renew", now, isRenewed).slice(0, batch)
       if (renewing.length > 0) yield* this.#renew(renewing, now)
