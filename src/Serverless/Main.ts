@@ -22,7 +22,7 @@ export { InvalidOption } from "../internal/InvalidOption.ts"
 export interface Options {
   /**
    * How long closing everything may take after the program ends for any reason; above 0. The process ends by then even if
-   * something hangs. @default 5 seconds
+   * something hangs. @default 5 seconds for `run`, and 25 seconds for `launch`, because Kubernetes gives 30
    */
   readonly cleanupTimeout?: Duration.Input | undefined
   /** Do not print the program's failure on stderr. What was left open is still printed. @default false */
@@ -47,24 +47,27 @@ interface AnyOptions<R, E> extends Options {
 const start = <A, E, R, E2>(
   program: Effect.Effect<A, E, R | Scope.Scope>,
   layer: Layer.Layer<R, E2>,
-  options: Options
+  options: Options,
+  cleanupTimeout: Duration.Input
 ): void => {
   const check = checkOptions("Main")
   new MainProgram(program, layer, {
-    window: check.millis("cleanupTimeout", options.cleanupTimeout ?? "5 seconds", aboveZero),
+    window: check.millis("cleanupTimeout", options.cleanupTimeout ?? cleanupTimeout, aboveZero),
     statuses: signalStatuses,
     isSilent: options.disableErrorReporting === true
   }).start()
 }
 
 /**
- * Runs an effect as the program of this process. Call it once, in the main thread.
+ * Runs an effect as the program of this process. Call it once, in the main thread: a second call and a call in a worker thread throw.
  *
  * **Details**
  *
  * The first event of the list below ends the program: running fibers are interrupted, and everything is closed in the order of
- * its dependencies. After half of `cleanupTimeout`, all pools and scopes that are still open are closed at the same time. After
- * the whole `cleanupTimeout` the process ends, and stderr lists what was left open. The exit status is
+ * its dependencies. Requests that are under way in HTTP servers may finish meanwhile, and their pools stay open for them. Each
+ * response is the last one of its connection. Before the end of `cleanupTimeout` (half of it, at most 2.5 seconds), all pools and
+ * scopes that are still open are closed at the same time. After the whole `cleanupTimeout` the process ends, and stderr lists what was
+ * left open. The exit status is
  *
  * - 0 when the program succeeds, or the `process.exitCode` that it has set;
  * - 1 when it fails or dies, or the `Runtime.errorExitCode` of its error, and 130 when it interrupts itself;
@@ -118,10 +121,11 @@ export const run: {
   <A, E>(program: Effect.Effect<A, E, Scope.Scope>, options?: Options): void
 } = <A, E, R, E2>(program: Effect.Effect<A, E, R | Scope.Scope>, options?: AnyOptions<R, E2>): void =>
   // By the overloads, a program without a layer has no requirements.
-  start(program, options?.layer ?? (Layer.empty as Layer.Layer<never> as Layer.Layer<R>), options ?? {})
+  start(program, options?.layer ?? (Layer.empty as Layer.Layer<never> as Layer.Layer<R>), options ?? {}, "5 seconds")
 
 /**
- * Runs a layer as the program of this process until something ends it: a server and its services.
+ * Runs a layer as the program of this process until something ends it: a server and its services. Requests that are under way when a
+ * signal comes may finish, for 22.5 seconds by default.
  *
  * **Example** (A server)
  *
@@ -143,4 +147,4 @@ export const run: {
  * @since 0.1.0
  */
 export const launch = <R, E>(layer: Layer.Layer<R, E>, options: Options = {}): void =>
-  start(Effect.never, layer, options)
+  start(Effect.never, layer, options, "25 seconds")

@@ -12,11 +12,13 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as Fs from "node:fs"
+import { isMainThread } from "node:worker_threads"
 import { CloseTimeout } from "../../internal/CloseTimeout.ts"
 import { awaitWithin, endsWithin } from "../../internal/Timeout.ts"
 import { PoolRegistry } from "../../Pool/PoolRegistry.ts"
 import { momentOf } from "./FreezeDetector.ts"
 import { InstancePools } from "./InstancePools.ts"
+import { KeepAlive } from "./KeepAlive.ts"
 import {
   type Ending,
   type EndingSignal,
@@ -85,8 +87,15 @@ const writeError = (text: string): void => {
 /** The result of closing everything. `Failed`: everything is closed, but a finalizer has failed, which was reported. */
 type Closing = "Closed" | "Failed" | "Open"
 
+/** Two programs in one process would end each other's pools and signals. */
+let hasStarted = false
+
+const refused = (how: string): Error =>
+  new Error(`Main: a program (Main.run, Main.launch, CloudRun.run, CloudRun.launch) cannot be ${how}`)
+
 export class MainProgram<A, E, R, E2> {
   readonly #pools = new InstancePools()
+  readonly #keepAlive = new KeepAlive()
   readonly #scope = Scope.makeUnsafe()
   readonly #settings: MainSettings
   readonly #budget: MainBudget
@@ -115,6 +124,10 @@ export class MainProgram<A, E, R, E2> {
   }
 
   start(): void {
+    if (!isMainThread) throw refused("run in a worker thread, which gets no signals. Run it in the main thread")
+    if (hasStarted) throw refused("run a second time in this process. Combine the programs into one")
+    hasStarted = true
+    this.#keepAlive.start()
     process.on("SIGINT", this.#onSignal).on("SIGTERM", this.#onSignal)
     process.on("uncaughtException", this.#onUncaught)
     process.on("beforeExit", this.#onEmptyLoop)
@@ -159,18 +172,20 @@ export class MainProgram<A, E, R, E2> {
     if (this.#status === 0) this.#status = status
     if (this.#ending !== undefined) return
     this.#ending = ending
+    this.#keepAlive.end()
     Effect.runForkWith(this.#context)(this.#close())
   }
 
   /** Closes everything in the order of its dependencies. If that takes too long, closes all that is left at the same time. */
   #close(): Effect.Effect<void> {
-    const { close, drain, inOrder, together, total } = this.#budget
+    const { close, closeTogether, drain, inOrder, together, total } = this.#budget
     return Effect.gen({ self: this }, function*() {
       const start = momentOf(this.#clock).monotonic
       this.#hurry({ drainTimeout: drain, closeTimeout: close })
       const closing = yield* Effect.forkDetach(Effect.uninterruptible(this.#closeInOrder), { startImmediately: true })
       let exit = yield* awaitWithin(closing, Duration.millis(inOrder))
       if (exit === undefined) {
+        this.#hurry({ drainTimeout: 0, closeTimeout: closeTogether })
         yield* endsWithin(this.#closeTogether, Duration.millis(together))
         const left = Math.max(start + total - momentOf(this.#clock).monotonic, 0)
         exit = yield* awaitWithin(closing, Duration.millis(left))
@@ -218,6 +233,7 @@ export class MainProgram<A, E, R, E2> {
     process.off("uncaughtException", this.#onUncaught)
     process.off("beforeExit", this.#onEmptyLoop)
     process.off("exit", this.#onExit)
+    this.#keepAlive.stop()
     // After success, the `process.exitCode` that the program has set stays.
     if (closing === "Closed" && this.#status === 0) return
     try {

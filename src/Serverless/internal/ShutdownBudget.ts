@@ -56,13 +56,23 @@ export interface MainBudget {
   /** A pool waits for its borrowers for `drain`, and closes a connection within `close`. */
   readonly drain: number
   readonly close: number
+  /** A connection closes within this time when everything closes at the same time. */
+  readonly closeTogether: number
   readonly total: number
 }
 
-export const mainBudget = (window: number): MainBudget => ({
-  inOrder: window * 0.5,
-  together: window * 0.4,
-  drain: window * 0.25,
-  close: window * 0.3,
-  total: window
-})
+/** Closing everything at the same time takes no longer in a longer window. The rest of the window is for requests that are under way. */
+const longest = { together: 2000, rest: 500 }
+
+export const mainBudget = (window: number): MainBudget => {
+  const together = Math.min(window * 0.4, longest.together)
+  const rest = Math.min(window * 0.1, longest.rest)
+  return {
+    inOrder: window - together - rest,
+    together,
+    drain: window * 0.25,
+    close: window * 0.3,
+    closeTogether: together * 0.75,
+    total: window
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * Ends the keep-alive of HTTP servers when a program ends. A server that closes waits for its connections, and Node keeps the connection
+ * of a request that was under way open for the next request, for the server's `keepAliveTimeout`.
+ *
+ * It works for every server of `node:http` in the process, Effect's included, because Node announces requests by its diagnostics channels.
+ *
+ * @since 0.1.0
+ */
+import * as DiagnosticsChannel from "node:diagnostics_channel"
+import type * as Http from "node:http"
+
+/** What Node announces when a request begins, and when its response was sent. */
+interface Announced {
+  readonly response: Http.ServerResponse
+  readonly server: Http.Server
+}
+
+// Node documents what these channels announce.
+const announced = (message: unknown): Announced => message as Announced
+
+const requestStart = "http.server.request.start"
+
+/** Asks the client not to send a further request on the connection, unless the head of the response has been sent. */
+const lastOf = (response: Http.ServerResponse): void => {
+  if (!response.headersSent) response.setHeader("connection", "close")
+}
+
+/** The requests that are under way in the HTTP servers of this process. */
+export class KeepAlive {
+  readonly #underWay = new Map<Http.ServerResponse, Http.Server>()
+  #isOver = false
+
+  readonly #began = (message: unknown): void => {
+    const { response, server } = announced(message)
+    this.#underWay.set(response, server)
+    response.once("close", () => {
+      this.#underWay.delete(response)
+      // The head of the response may have been sent before the end of the program. Then its connection is idle after this turn.
+      // oxlint-disable-next-line effecttsgo/global-timers
+      if (this.#isOver) setImmediate(() => server.closeIdleConnections())
+    })
+    if (this.#isOver) lastOf(response)
+  }
+
+  start(): void {
+    DiagnosticsChannel.subscribe(requestStart, this.#began)
+  }
+
+  /** From now on each response is the last one of its connection. */
+  end(): void {
+    this.#isOver = true
+    for (const response of this.#underWay.keys()) lastOf(response)
+  }
+
+  stop(): void {
+    DiagnosticsChannel.unsubscribe(requestStart, this.#began)
+  }
+}
