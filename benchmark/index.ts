@@ -8,6 +8,8 @@
  * `--only http,postgres,redis` compares clients with their peers, and is not among the tables that are printed by default. `postgres` and
  * `redis` need a server.
  *
+ * `--only budget` compares the budget at Redis with semaphores of other packages and with PgBouncer. `benchmark/budget.ts` says what it needs.
+ *
  * `--only before-after --control PATH` compares with another copy of the library, a checkout or an installed package, which
  * `node benchmark/control.ts COMMIT` makes of a commit. It prints the tables `borrows`, `dials` and `endpoints`, of which
  * `--only before-after-dials` and so on prints one. `--rounds 1` takes so many rounds in the place of eleven.
@@ -16,6 +18,7 @@ import { cpus } from "node:os"
 import { parseArgs } from "node:util"
 import { beforeAfter, type PartName } from "./before-after.ts"
 import { withoutTimeouts, withTimeouts } from "./borrowing.ts"
+import { budget } from "./budget.ts"
 import { http } from "./clients/http.ts"
 import { postgres } from "./clients/postgres.ts"
 import { redis } from "./clients/redis.ts"
@@ -64,6 +67,7 @@ const sections: Record<string, () => Promise<Table>> = {
   http: () => http(rounds, flags.quick ? 30 : 150),
   postgres: () => postgres(rounds, flags.quick ? 100 : 400),
   redis: () => redis(rounds, flags.quick ? 100 : 400),
+  budget: () => budget(flags.quick ? 1 : 5),
   "before-after-borrows": () => against("borrows"),
   "before-after-dials": () => against("dials"),
   "before-after-endpoints": () => against("endpoints")

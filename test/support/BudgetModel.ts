@@ -143,7 +143,7 @@ export class BudgetModel {
   #serve(): void {
     for (const id of this.waiting.slice(0, 128)) {
       const place = this.queue.get(id)
-      if (place === undefined) return
+      if (place === undefined || this.used >= this.limit) return
       const { channel, lease, seen, weight } = place
       if (seen >= this.now && weight <= this.limit && this.used + weight > this.limit) return
       this.queue.delete(id)

@@ -32,13 +32,22 @@ local used = tonumber(fields[2] or 0)
 local fence = tonumber(fields[3] or 0)
 local seq = tonumber(fields[4] or 0)
 local freed = tonumber(fields[5] or now)
-local gap = tonumber(fields[6] or 20)
+local gap = tonumber(fields[6] or 1)
 
 local function number(value) return string.format('%.0f', value) end
 
+-- What has changed is written once, at the end.
+local before = { used = used, fence = fence, seq = seq, freed = tonumber(fields[5]) }
 local function save()
-  redis.call('HSET', state, 'used', number(used), 'fence', number(fence), 'seq', number(seq),
-    'freed', number(freed), 'gap', string.format('%.3f', gap))
+  local changed = {}
+  if used ~= before.used then changed[#changed + 1] = 'used'; changed[#changed + 1] = number(used) end
+  if fence ~= before.fence then changed[#changed + 1] = 'fence'; changed[#changed + 1] = number(fence) end
+  if seq ~= before.seq then changed[#changed + 1] = 'seq'; changed[#changed + 1] = number(seq) end
+  if freed ~= before.freed then
+    changed[#changed + 1] = 'freed'; changed[#changed + 1] = number(freed)
+    changed[#changed + 1] = 'gap'; changed[#changed + 1] = string.format('%.3f', gap)
+  end
+  if #changed > 0 then redis.call('HSET', state, unpack(changed)) end
 end
 
 -- Ends a permit. It is no error if there is none.
@@ -75,6 +84,7 @@ end
 -- Gives permits to those that wait, in their order. No request passes the first one.
 local function serve()
   for _ = 1, 128 do
+    if used >= limit then return end
     local id = redis.call('ZRANGE', queue, 0, 0)[1]
     if not id then return end
     local weight, lease, seen, holder, channel, label =
@@ -132,29 +142,33 @@ if weight > limit then
   save()
   return { 'refused', now, limit }
 end
-if keep > 0 then
-  if not place then
-    seq = seq + 1
-    redis.call('ZADD', queue, number(seq), id)
-  end
+if keep == 0 then
+  local isFree = used + weight <= limit and redis.call('ZCARD', queue) == 0
+  local token = isFree and grant(id, weight, lease, holder, label)
+  save()
+  if isFree then return { 'granted', now, lease, token } end
+  return { 'waiting', now, 0, 0 }
+end
+if not place then
+  seq = seq + 1
+  redis.call('ZADD', queue, number(seq), id)
+end
+if used < limit then
   redis.call('HSET', wait, id, entry .. '- ' .. label)
   serve()
-elseif used + weight <= limit and redis.call('ZCARD', queue) == 0 then
-  grant(id, weight, lease, holder, label)
-end
-record = redis.call('HGET', info, id)
-if record then
-  -- This answer informs it, so it need not ask again.
-  redis.call('ZADD', held, number(now + lease), id)
-  save()
-  return { 'granted', now, lease, string.match(record, '^%d+ (%d+)') }
+  record = redis.call('HGET', info, id)
+  if record then
+    -- This answer informs it, so it need not ask again.
+    redis.call('ZADD', held, number(now + lease), id)
+    save()
+    return { 'granted', now, lease, string.match(record, '^%d+ (%d+)') }
+  end
 end
 save()
-if keep == 0 then return { 'waiting', now, 0, 0 } end
 redis.call('HSET', wait, id, entry .. channel .. ' ' .. label)
 local position = redis.call('ZRANK', queue, id)
 -- One that is informed when it gets a permit only has to show that it lives. Of all others, the first ask most often.
-local delay = channel == '-' and math.max(position * gap * 0.9, 10) or keep / 3
+local delay = channel == '-' and math.max(position * math.max(gap, (now - freed) / 20) * 0.3, 10) or keep / 3
 if position < 4 then
   local first = redis.call('ZRANGE', held, 0, 0, 'WITHSCORES')[2]
   if first then delay = math.min(delay, math.max(tonumber(first) - now + 1, 10)) end
@@ -166,10 +180,11 @@ return { 'waiting', now, position, math.floor(math.min(delay, keep / 3)) }
 const release = `
 local count = 0
 for index = 2, #ARGV do
-  leave(ARGV[index])
-  if drop(ARGV[index]) then
+  if not drop(ARGV[index]) then
+    leave(ARGV[index])
+  else
     count = count + 1
-    gap = 0.9 * gap + 0.1 * math.min(now - freed, 1000)
+    gap = 0.95 * gap + 0.05 * math.min(now - freed, 1000)
     freed = now
   end
 end
