@@ -148,7 +148,7 @@ export const budget = async (runs: number): Promise<Table> => {
   if (ours === undefined) throw new Error("no result")
   return {
     title:
-      `${size.contenders} contenders for ${size.permits} permits, ${size.rounds} times for ${size.hold} ms: ideally ${ideal} ms`,
+      `${size.contenders} contenders for ${size.permits} permits, ${size.rounds} times for ${size.hold} ms: ideally ${ideal} ms, fastest of ${runs}`,
     columns: ["engine", "ms", "of ideal", "most at once", "scripts per cycle", "wait p50 ms", "p99 ms", "p99/p50"],
     rows: [...best].map(([name, result]) => row(name, result)),
     targets: [
