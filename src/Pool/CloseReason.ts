@@ -10,7 +10,7 @@
  * - `idle`: it was idle for longer than `idleTimeout`, or pressure on the process has closed it.
  * - `lifetime`: it was open for longer than `maxLifetime`.
  * - `evicted`: `evict`, `invalidate` or a lowered cap.
- * - `evicted_for_other`: another endpoint needed its slot or its permit.
+ * - `evicted_for_other`: another endpoint needed its slot or its permit, or its server has refused another connection for lack of room.
  * - `died_idle`, `died_leased`: it has died by itself, before a borrower used it or while one did.
  * - `unfit`: its borrower left it in a state in which it cannot be leased again, or its connector has found such a state.
  * - `check_failed`: a check or a hook has failed.

@@ -93,6 +93,10 @@ const stalls: Record<StalledBy, string> = {
   LeftBehind: "connects that were given up and have not ended keep slots"
 }
 
+const remedies =
+  ". The server has no room for another connection: close connections between invocations, run fewer instances or smaller pools, " +
+  "or share a pooler or a budget (RedisBudget)"
+
 /**
  * The borrower got no connection within `acquireTimeout`. The `cause` is the last connect failure of the endpoint, if there was
  * one. If `stalledBy` is `Gate`, the `cause` is the refusal of the gate.
@@ -111,6 +115,8 @@ export class AcquireTimeout extends TaggedError("AcquireTimeout")<{
   readonly pool: Counts
   /** The longest holders of connections of this endpoint, at most three. */
   readonly holders: ReadonlyArray<Holder>
+  /** The server has refused the last connection because it has no room for another one. */
+  readonly isServerFull: boolean
   readonly cause: unknown
 }> {
   readonly isRetryable = true
@@ -122,7 +128,7 @@ export class AcquireTimeout extends TaggedError("AcquireTimeout")<{
         `(place ${this.position} in the queue; endpoint: ${formatCounts(this.endpoint)}; pool: ${
           formatCounts(this.pool)
         })` +
-        `${formatHolders(this.holders)}${last}`
+        `${formatHolders(this.holders)}${last}${this.isServerFull ? remedies : ""}`
     )
   }
 }

@@ -94,8 +94,9 @@ describe("the dialer", () => {
   ]
   const answers: ReadonlyArray<readonly [code: string, retryAfter: "2 seconds" | undefined]> = [
     ["ECONNREFUSED", undefined],
-    ["53300", undefined],
-    ["53300", "2 seconds"],
+    // The server is busy, but not full.
+    ["57P03", undefined],
+    ["57P03", "2 seconds"],
     ["EACCES", undefined]
   ]
   for (const [name, retry, maxRedialDelay] of policies) {
@@ -117,6 +118,21 @@ describe("the dialer", () => {
         })).pipe(Effect.provideService(Random.Random, constant(0.37))))
     }
   }
+
+  it.effect("has no last attempt after 53300, whose delays are those of the policy", () =>
+    test(Effect.gen(function*() {
+      const { connector, dials } = refusing("53300")
+      const retry = RetryPolicy.make({ initialDelay: 100, jitter: 0, factor: 2, maxAttempts: 2, maxDelay: 400 })
+      const pool = yield* ConnectionPool.make({ connector, retry, acquireTimeout: 3000 })
+      const { reason } = yield* failing(pool)
+      assert.strictEqual(reason._tag, "AcquireTimeout")
+      const [first, second, third, fourth, fifth] = gaps(dials)
+      for (
+        const [gap = 0, wanted] of [[first, 100], [second, 200], [third, 400], [fourth, 400], [fifth, 400]] as const
+      ) {
+        assert.isTrue(gap >= wanted && gap <= wanted + 11, `${gap} ms in the place of ${wanted} ms`)
+      }
+    })))
 
   it.effect("pays for each attempt after the first from the budget of its policy, which a success fills again", () =>
     test(Effect.gen(function*() {

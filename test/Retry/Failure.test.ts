@@ -204,6 +204,7 @@ const acquireTimeout = (cause: unknown) =>
     endpoint: none,
     pool: none,
     holders: [],
+    isServerFull: false,
     cause
   })
 

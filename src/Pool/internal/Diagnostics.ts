@@ -17,7 +17,7 @@ import { BudgetError } from "../ConnectionBudget.ts"
 import * as PoolError from "../PoolError.ts"
 import type { Settings } from "../PoolOptions.ts"
 import { type Stats, type Summary, type Tally, totalsOf } from "../PoolStats.ts"
-import { failureIn } from "./DialPolicy.ts"
+import { failureIn, isFull } from "./DialPolicy.ts"
 import { addressOf } from "./KeyAddress.ts"
 import {
   type HeldSlots,
@@ -218,6 +218,7 @@ export const acquireTimeout = <K, A>(
       endpoint: countsOf(owner),
       pool: context.pool,
       holders: context.holders(stalled === "TotalCap" ? undefined : owner),
+      isServerFull: stalled === "Connecting" && owner.lastFailure !== undefined && isFull(owner.lastFailure),
       cause: stalled === "Gate" ? context.obstacle(owner.label) : owner.lastFailure
     }),
     context.settings

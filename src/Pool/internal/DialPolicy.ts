@@ -119,12 +119,13 @@ export interface FailedDial {
 }
 
 /**
- * `Again`: dial again after `delay` milliseconds for the waiting borrowers. `GiveUp`: fail these borrowers, and dial for later
+ * `Again`: dial again after `delay` milliseconds for the waiting borrowers. `Wait`: the same, and the attempt does not count. `GiveUp`: fail these borrowers, and dial for later
  * borrowers after `delay`. All borrowers share one attempt, so an endpoint that is down is dialed once per delay and not once per
  * borrower.
  */
 export type RedialDecision =
   | { readonly _tag: "Again"; readonly delay: number; readonly series: Decision.Series }
+  | { readonly _tag: "Wait"; readonly delay: number }
   | { readonly _tag: "GiveUp"; readonly delay: number; readonly error: unknown }
 
 type Unusable = ConnectionDied | NotReady
@@ -147,6 +148,18 @@ const failureOf = (error: unknown): Failure.Failure => {
 /** Whether an attempt failed for a local reason, such as a lack of descriptors. */
 export const isLocal = (error: unknown): boolean => failureOf(error).class === "LocalExhausted"
 
+/**
+ * Whether the server has refused a connection because it has no room for another one: PostgreSQL's 53300, MySQL's 1040, Redis' limit of
+ * clients. A breaker that is open is no such answer.
+ */
+export const isFull = (error: unknown): boolean => {
+  const failure = failureOf(error)
+  return failure.class === "RemoteSaturated" && Decision.isRemote(failure)
+}
+
+/** After such a refusal a pool keeps no idle connections for this long, in milliseconds, because others may wait for room. */
+export const refusalLasts = 30_000
+
 /** The delay before the next dial in milliseconds, after this number of failures. */
 export const redialDelay = (policy: RetryPolicy.RetryPolicy, failures: number, u: number): number =>
   Duration.toMillis(RetryPolicy.delay(policy, Math.max(failures, 1), u))
@@ -168,6 +181,8 @@ export const decideRedial = (failed: FailedDial): RedialDecision => {
   const { error, failures, label, now, policy, random, series } = failed
   const attempt = isUnusable(error) ? unusable(policy, error) : error
   if (!(attempt instanceof AttemptFailed)) return giveUp(failed)
+  // A server that is full is waited for until the borrowers run out of time. It costs no attempt, and no token of the budget.
+  if (isFull(attempt)) return { _tag: "Wait", delay: giveUp(failed).delay }
   const before = series ?? Decision.begin(now - attempt.lived, random())
   const { failure, lived } = attempt
   const failedAttempt = { error: attempt.error, failure, lived, now, failures: Math.max(failures, 1) }

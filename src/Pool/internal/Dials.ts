@@ -346,11 +346,12 @@ export class Dials<K, A> {
       now: clock.monotonic(),
       random
     })
-    endpoint.series = decision._tag === "Again" ? decision.series : undefined
+    if (decision._tag !== "Wait") endpoint.series = decision._tag === "Again" ? decision.series : undefined
+    else endpoint.refusedUntil = now + DialPolicy.refusalLasts
     endpoint.dialAt = now + decision.delay
     if (DialPolicy.isLocal(error)) this.#parts.health.delayed(endpoint)
     else this.#parts.health.failed(endpoint, "Failure", DialPolicy.failureIn(error))
-    const refusal = decision._tag === "Again"
+    const refusal = decision._tag !== "GiveUp"
       ? this.#parts.health.refusalOf(endpoint)
       : Diagnostics.connectFailed(endpoint, decision.error, settings)
     if (refusal === undefined) return undefined

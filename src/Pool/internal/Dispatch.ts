@@ -222,7 +222,11 @@ export class LeaseCycle<K, A> {
   #closeReason(connection: PooledConnection<K, A>, now: number): CloseReason | undefined {
     if (connection.doom !== undefined) return connection.doom.reason
     if (this.#env.isOver()) return "drained"
-    if (isOverCap(connection.owner, this.#parts.store, this.#env.settings)) return "evicted"
+    const { owner } = connection
+    const { settings } = this.#env
+    if (isOverCap(owner, this.#parts.store, settings)) return "evicted"
+    const isSpare = owner.queue.size === 0 && owner.connections.length > settings.minPerEndpoint
+    if (owner.refusedUntil > now && isSpare) return "evicted_for_other"
     return this.#parts.store.isExpired(connection, now) ? this.#parts.store.staleReason(connection, now) : undefined
   }
 

@@ -231,6 +231,8 @@ export class PoolEndpoint<K, A> {
   trouble: { readonly cause: unknown; readonly at: number } | undefined = undefined
   /** The dials that have failed in a row and were not reported to borrowers, if there are any. */
   series: Series | undefined = undefined
+  /** Until when no idle connection is kept, because the server has refused one for lack of room, on the pool's age clock. */
+  refusedUntil = 0
   /** When the last dial failed, on the pool's age clock. */
   failedAt = -Infinity
   /** When the next dial may begin, on the pool's age clock. */
