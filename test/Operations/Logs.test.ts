@@ -185,7 +185,7 @@ describe("the log of outages", () => {
         connector: scripted.connector,
         maxTotal: 1000,
         maxPerEndpoint: 1,
-        retry: RetryPolicy.make({ maxAttempts: 1000, initialDelay: "100 millis", maxDelay: "100 millis" })
+        retry: RetryPolicy.make({ maxAttempts: 1000, initialDelay: "1 second", maxDelay: "1 second" })
       })
       const keys = Array.from({ length: 1000 }, (_, key) => `db-${key}`)
       for (const key of keys) yield* ConnectionPool.use(pool, key, () => Effect.void)

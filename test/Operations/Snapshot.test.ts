@@ -92,6 +92,7 @@ describe("Operations.snapshot", () => {
           _tag: "Held",
           kind: "Lease",
           label: "db",
+          pool: "orders",
           site: "load (app.ts:1:1)",
           span: "GET /",
           age: Duration.seconds(leak)
@@ -108,6 +109,7 @@ describe("Operations.snapshot", () => {
       assert.lengthOf(shown?.alerts ?? [], 1)
       assert.deepStrictEqual(shown?.leaks, [{
         label: "db",
+        pool: "orders",
         site: "load (app.ts:1:1)",
         span: "GET /",
         verdict: "held",

@@ -30,20 +30,21 @@ interface Counted {
 
 /** The leaks of one monitor. */
 export class LeakRecord {
-  /** By verdict, endpoint, place and span: the one whose last report is the oldest comes first. */
+  /** By verdict, pool, endpoint, place and span: the one whose last report is the oldest comes first. */
   readonly #all = new Map<string, Counted>()
 
   add(leak: Leak, at: number): void {
     // A lease that came back was no leak. Descriptors that are not this library's have no place.
     if (leak._tag === "Returned" || leak._tag === "ForeignGrowth") return
-    const { age, label, site, span } = leak
-    const id = [leak._tag, label, site, span].join(" ")
+    const { age, label, pool, site, span } = leak
+    const id = [leak._tag, pool, label, site, span].join(" ")
     const before = this.#all.get(id)
     this.#all.delete(id)
     this.#all.set(id, {
       shown: before?.shown ?? {
         label: safeText(label, 200),
         verdict: verdicts[leak._tag],
+        ...(pool === undefined ? {} : { pool: safeText(pool, 200) }),
         ...(site === undefined ? {} : { site: safeText(site, 300) }),
         ...(span === undefined ? {} : { span: safeText(span, 200) })
       },
