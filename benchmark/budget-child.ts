@@ -49,6 +49,7 @@ const ours = (wake: RedisBudget.Wake) =>
     const budget = yield* RedisBudget.make({ ...options, storeTimeout: "5 seconds", onStoreError: "fail" })
     const request = { label: "db", timeLeft: () => Infinity }
     const withPermit: WithPermit = (use) =>
+      // oxlint-disable-next-line effecttsgo/run-effect-inside-effect
       Effect.runPromise(Effect.scoped(Effect.andThen(budget.take(request), Effect.promise(use))))
     yield* Effect.promise(() => withPermit(async () => {}))
     const client = yield* Effect.promise(() => createClient({ socket: { port: Number(port) } }).connect())

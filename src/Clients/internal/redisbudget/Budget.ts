@@ -161,6 +161,7 @@ export class Budget {
         const reply = answer.success
         if (reply._tag === "Waiting") {
           const waking = told === undefined ? Effect.never : Deferred.await(told)
+          // oxlint-disable-next-line effecttsgo/race-first-with-sleep-to-timeout
           const next = yield* Effect.raceFirst(waking, Effect.sleep(reply.delay))
           // The server has answered after `sentAt`, so a lease that began later than its answer began here after `sentAt` by as much.
           const permit = next && this.#granted(taking, next, sentAt + next.at - reply.at)
