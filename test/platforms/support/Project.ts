@@ -14,7 +14,9 @@ export const toolsOf = (platform: string): string => Path.join(root, "test/platf
 /** Whether the tools of a platform are installed. In CI they have to be. */
 export const hasTools = (platform: string): boolean => {
   if (process.env["CI"] === "true" || Fs.existsSync(toolsOf(platform))) return true
-  process.stderr.write(`skipped: npm ci --prefix test/platforms/${platform} installs what these tests need\n`)
+  process.stderr.write(
+    `skipped: npm install --no-save --prefix test/platforms/${platform} installs what these tests need\n`
+  )
   return false
 }
 
