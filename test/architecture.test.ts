@@ -18,7 +18,7 @@ const arrows: Record<string, ReadonlyArray<string>> = {
   Serverless: ["Pool", "Retry", "Resource", "Monitor", "internal"],
   Testing: ["Pool", "Retry", "Resource", "Monitor", "internal"],
   Operations: ["Pool", "Retry", "Resource", "Monitor", "internal"],
-  Cli: ["Operations", "Settings", "Pool", "Retry", "Resource", "Monitor", "internal"]
+  Cli: ["Operations", "Clients", "Settings", "Pool", "Retry", "Resource", "Monitor", "internal"]
 }
 const folders = Object.keys(arrows)
 

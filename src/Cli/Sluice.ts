@@ -8,6 +8,7 @@
  */
 import * as Command from "effect/cli/Command"
 import * as CommandLine from "./CommandLine.ts"
+import { fleet } from "./fleet/Command.ts"
 import { pools } from "./pools/Command.ts"
 import { probe } from "./probe/Command.ts"
 import { top } from "./top/Command.ts"
@@ -15,7 +16,7 @@ import { watch } from "./watch/Command.ts"
 
 const sluice = Command.make("sluice").pipe(
   Command.withDescription("Connections that open, close, on every exit path"),
-  Command.withSubcommands([probe, watch, pools, top])
+  Command.withSubcommands([probe, watch, pools, top, fleet])
 )
 
 /** Runs the command with the arguments of the process. */

@@ -1,0 +1,99 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber } from "effect"
+import * as RedisBudget from "effect-sluice/RedisBudget"
+import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+import * as View from "../../../src/Cli/fleet/View.ts"
+import { describeWith } from "../../support/LiveServers.ts"
+import { run as runCommand } from "../running.ts"
+
+const run = (args: ReadonlyArray<string>, env: Readonly<Record<string, string>> = {}) =>
+  runCommand(["fleet", ...args], env)
+
+const url = "redis://127.0.0.1:6379"
+
+const keyOf = (name: string) => `test-fleet-${process.pid}-${name}`
+
+describe("the view of a budget", () => {
+  it("has a line for each holder and for each waiter, and says how many are left out", () => {
+    const budget: View.Budget = {
+      limit: 2,
+      isLimitSet: true,
+      used: 2,
+      held: 3,
+      waiting: 1,
+      holders: [
+        { process: "a", label: "db:5432", weight: 1, token: "1f", heldFor: 61_240, expiresIn: 3000 },
+        { process: "b\u001b[2J", label: "db:5432", weight: 1, token: "20", heldFor: 500, expiresIn: -1 }
+      ],
+      waiters: [{ process: "c", label: "db:5432", weight: 1 }]
+    }
+    assert.deepStrictEqual(View.linesOf("orders", budget), [
+      "orders: 2 permits in use of 2, 1 waiting",
+      "",
+      "held for     lease ends  permits  token  endpoint  process",
+      "1m 1s 200ms  in 3s       1        1f     db:5432   a",
+      "500ms        over        1        20     db:5432   b\\x1b[2J",
+      "... and 1 more",
+      "",
+      "place  permits  endpoint  process",
+      "1      1        db:5432   c"
+    ])
+  })
+})
+
+const describeWithRedis = await describeWith("Redis")
+
+describeWithRedis("sluice fleet", () => {
+  it.live("shows who holds what and who waits, sets a limit and reaps", () =>
+    Effect.gen(function*() {
+      const key = keyOf("orders")
+      const budget = yield* RedisBudget.make({ url, key, connections: 1 })
+      yield* budget.setLimit(1)
+      const taken = yield* Effect.forkChild(
+        Effect.scoped(Effect.andThen(budget.take({ label: "db:5432", timeLeft: () => 60_000 }), Effect.never)),
+        { startImmediately: true }
+      )
+      yield* Effect.sleep("300 millis")
+      const waiting = yield* Effect.forkChild(
+        Effect.scoped(budget.take({ label: "db:5433", timeLeft: () => 60_000 })),
+        { startImmediately: true }
+      )
+      yield* Effect.sleep("300 millis")
+      const shown = yield* run([key, "--url", url])
+      assert.match(shown.stdout, new RegExp(`^${key}: 1 permit in use of 1, 1 waiting\n`))
+      assert.match(shown.stdout, /db:5432/)
+      assert.match(shown.stdout, /1 {6}1 {8}db:5433/)
+      const json: { readonly held: number; readonly holders: ReadonlyArray<{ readonly label: string }> } = JSON.parse(
+        (yield* run([key, "--json"], { REDIS_URL: url })).stdout
+      )
+      assert.deepStrictEqual([json.held, json.holders[0]?.label], [1, "db:5432"])
+      const set = yield* run([key, "set", "2"])
+      assert.deepStrictEqual([set.status, set.stdout], [0, `${key}: the limit is 2. Permits that are held are kept\n`])
+      yield* Fiber.join(waiting)
+      assert.strictEqual((yield* run([key, "reap"])).stdout, `${key}: 0 whose lease was over\n`)
+      yield* Fiber.interrupt(taken)
+      yield* budget.setLimit(undefined)
+    }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layerUnlimited)), 60_000)
+
+  it.live(
+    "fails in one line without such a budget, without a store, and on an invalid call",
+    () =>
+      Effect.gen(function*() {
+        const key = keyOf("nothing")
+        const nothing = yield* run([key])
+        assert.deepStrictEqual(nothing, {
+          status: 1,
+          stdout: "",
+          stderr: `sluice fleet: ${key}: nothing is known of this budget: no permit, no waiter, no limit\n`
+        })
+        const away = yield* run([key, "--url", "redis://user:secret@127.0.0.1:1"])
+        assert.strictEqual(away.status, 1)
+        assert.match(away.stderr, /^sluice fleet: .*ECONNREFUSED.*\n$/)
+        assert.notInclude(away.stderr + away.stdout, "secret")
+        for (const args of [["set"], ["set", "-1"], ["set", "many"], ["reap", "3"]]) {
+          assert.strictEqual((yield* run([key, ...args])).status, 2, args.join(" "))
+        }
+      }),
+    60_000
+  )
+})
