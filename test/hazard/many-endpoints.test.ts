@@ -9,10 +9,11 @@ import * as Operations from "effect-sluice/Operations"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import { TestClock } from "effect/testing"
 import { json, withOperations } from "../Operations/Program.ts"
+import { valuesOf, withOwnMetrics } from "../Operations/support.ts"
 import { fork, settle } from "../support/Pools.ts"
 
 describe("ten thousand endpoints", () => {
-  it.effect("make a snapshot of less than 100 kB, with those that are down", () => {
+  it.effect("make a snapshot of less than 100 kB and series of 20 endpoints, with those that are down", () => {
     const label = (key: number | string) => `database-number-${key}.a-rather-long-name.example.internal:5432`
     const failed = (key: string) => Effect.fail({ message: `connect to ${key} failed: ${"because ".repeat(200)}` })
     const connector = Connector.make({
@@ -49,12 +50,19 @@ describe("ten thousand endpoints", () => {
       assert.lengthOf(shown?.endpoints ?? [], 20)
       for (const endpoint of shown?.endpoints ?? []) assert.strictEqual(endpoint.health, "Unavailable")
       assert.lengthOf(shown?.holders ?? [], 20)
+      yield* Effect.andThen(TestClock.adjust("500 millis"), settle)
+      for (const id of ["up", "used", "waiting"]) {
+        assert.lengthOf(yield* valuesOf(`sluice.pool.endpoint.${id}`), 20, id)
+      }
+      const byHealth = (health: string) => valuesOf("sluice.pool.endpoints", { "sluice.endpoint.health": health })
+      assert.deepStrictEqual([yield* byHealth("Healthy"), yield* byHealth("Unavailable")], [[10_000], [30]])
+      assert.deepStrictEqual(new Set(yield* valuesOf("sluice.pool.endpoint.up")), new Set([0]))
       const text = yield* json()
       assert.isBelow(text.length, 100_000)
       yield* Deferred.succeed(latch, undefined)
       yield* TestClock.adjust("1 second")
       yield* Fiber.joinAll(holders)
       assert.isTrue(Exit.isSuccess(yield* Effect.exit(ConnectionPool.drain(pool, 0))))
-    }).pipe(withOperations())
+    }).pipe(withOperations({ interval: "500 millis" }), withOwnMetrics)
   }, 120_000)
 })
