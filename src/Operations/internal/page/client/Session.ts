@@ -47,7 +47,7 @@ const request = async (path: string, method: "GET" | "POST"): Promise<Response> 
     response = await fetch(path, { method, headers, cache: "no-store", signal: AbortSignal.timeout(patience) })
   } catch (error) {
     const isTimeout = error instanceof DOMException && error.name === "TimeoutError"
-    throw new Unreachable(isTimeout ? `no answer within ${patience / 1000} s` : "no connection")
+    throw new Unreachable(isTimeout ? `No answer within ${patience / 1000} s` : "No connection")
   }
   if (response.ok) return response
   if (response.status === 401) token = undefined
@@ -61,7 +61,7 @@ export const snapshot = async (): Promise<Snapshot> => {
     // The program that has sent the page sends its JSON: both have the same version.
     return await response.json() as Snapshot
   } catch {
-    throw new Unreachable("the answer broke off")
+    throw new Unreachable("The answer broke off")
   }
 }
 

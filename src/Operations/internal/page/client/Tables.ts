@@ -201,7 +201,7 @@ export const make = (ask: Ask) => {
     failures(failed.filter((one) => matches(one.pool, one.endpoint, one.type, one.message)), failed.length)
     const leaked = (monitor?.leaks ?? []).map((leak) => ({ ...leak, now }))
     leaks(leaked.filter((one) => matches(one.pool, one.label, one.site, one.span, one.verdict)), leaked.length)
-    const places = (monitor?.sites ?? []).filter(({ open }) => open > 0)
+    const places = (monitor?.sites ?? []).filter(({ open }) => open > 0).toSorted((a, b) => b.open - a.open)
     sites(places.filter(({ site }) => matches(site)), places.length)
     setHidden(alertsAround, (monitor?.alerts.length ?? 0) === 0)
     alerts((monitor?.alerts ?? []).map((alert) => ({ ...alert, now })))
