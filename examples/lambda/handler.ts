@@ -59,6 +59,7 @@ const handle = (event: Event) =>
     return rows[0]
   })
 
-export const handler = Lambda.handler({ layer: database, handle })
+/** The session is kept for the next invocation, because `ReservedConcurrentExecutions` in template.yaml limits the sessions of all instances. */
+export const handler = Lambda.handler({ layer: database, between: "keep", handle })
 
 await Lambda.ready()

@@ -133,7 +133,7 @@ export interface Summary extends Omit<Stats, "endpoints"> {}
  * - A wait that ended does not count if the endpoint has answered another borrower meanwhile, or usually takes as long. At `maxTotal` it
  *   does not count either if other endpoints have all connections.
  * - A failed check of a connection that has served a borrower makes an endpoint `Degraded` and never `Unavailable`, because a new
- *   connection may work.
+ *   connection may work. So does a server that has no room for another connection: it answers.
  * - Failures for lack of descriptors or ports of this process do not count. Waits for the monitor's gate, for the budget or for `resume` do
  *   not count either.
  * - The next attempt is due when the next dial is, or after the first delay of `retry`. From then on the endpoint is not `Unavailable`, so

@@ -14,7 +14,7 @@ import { signalStatuses } from "./internal/MainExit.ts"
 import { MainProgram } from "./internal/MainProgram.ts"
 import { promiseOf } from "./internal/RequestPromise.ts"
 import { invocationBudget } from "./internal/ShutdownBudget.ts"
-import type { Between } from "./internal/WarmInstance.ts"
+import { type Between, betweenOf } from "./internal/WarmInstance.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
 export type { Attachment } from "./internal/AttachedInstance.ts"
@@ -46,7 +46,7 @@ export interface AttachOptions extends Options {
   readonly timeout?: Duration.Input | undefined
   /** How long before `timeout` a request is interrupted, so that an answer can still be sent; 0 or more. @default 1 second */
   readonly margin?: Duration.Input | undefined
-  /** What happens to the connections between two requests. @default "keep" */
+  /** What happens to the connections between two requests. @default "closeIdle" */
   readonly between?: Between | undefined
 }
 
@@ -158,7 +158,7 @@ export const attach: {
   const { close, instance } = attached({
     name: "CloudRun",
     target: targetOf(target),
-    between: options?.between ?? "keep",
+    between: betweenOf(check, options?.between),
     window: windowOf(options ?? {}),
     listens: isSet("K_SERVICE")
   })

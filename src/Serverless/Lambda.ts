@@ -1,5 +1,5 @@
 /**
- * AWS Lambda: a handler whose connections are kept between invocations, rechecked after a freeze, and closed before the
+ * AWS Lambda: a handler whose connections are closed or kept between invocations, rechecked after a freeze, and closed before the
  * platform ends the process.
  *
  * @since 0.1.0
@@ -17,7 +17,7 @@ import { type Response, type ResponseStream, ResponseWriter } from "./internal/L
 import { promiseOf } from "./internal/RequestPromise.ts"
 import { invocationBudget } from "./internal/ShutdownBudget.ts"
 import { terminator } from "./internal/Termination.ts"
-import type { Between } from "./internal/WarmInstance.ts"
+import { type Between, betweenOf } from "./internal/WarmInstance.ts"
 import { InvocationError } from "./InvocationError.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
@@ -61,7 +61,7 @@ export interface Options<R, E> {
    * @default 300 millis
    */
   readonly margin?: Duration.Input | undefined
-  /** What happens to the connections between two invocations. @default "keep" */
+  /** What happens to the connections between two invocations. @default "closeIdle" */
   readonly between?: Between | undefined
   /**
    * How long closing everything may take after SIGTERM; above 0. AWS gives 500 ms, or 300 ms if the function has an external
@@ -139,16 +139,12 @@ interface Settings {
   readonly between: Between
 }
 
-const ways: ReadonlyArray<Between> = ["keep", "closeIdle", "closeAll"]
-
 const settingsOf = (options: Options<never, unknown>): Settings => {
   const check = checkOptions("Lambda")
-  const between = options.between ?? "keep"
-  check.require(ways.includes(between), "between", between, `be one of ${ways.join(", ")}`)
   return {
     margin: check.millis("margin", options.margin ?? "300 millis", { min: 0 }),
     window: check.millis("shutdownWindow", options.shutdownWindow ?? "300 millis", aboveZero),
-    between
+    between: betweenOf(check, options.between)
   }
 }
 
@@ -223,6 +219,8 @@ const makeHost = <R, E>(options: Options<R, E>): Host<R> => {
  *   builds the layer again.
  * - Each invocation has a new scope. `margin` before the platform's timeout it is interrupted, its finalizers run, and Lambda gets an
  *   `InvocationTimeout`. If the finalizers hang, the connections that the invocation has borrowed are closed.
+ * - After an invocation idle connections are closed, because other instances may need the server's room for them. With `between: "keep"`
+ *   they stay open for the next invocation.
  * - Connections that ended while the process was frozen are removed before an invocation can get them. The pools measure the age of
  *   connections with the clock that shows more time. If both clocks stopped, which follows from the deadlines of two invocations, no
  *   earlier connection is leased.
@@ -258,6 +256,8 @@ const makeHost = <R, E>(options: Options<R, E>): Host<R> => {
  *
  * const handler = Lambda.handler({
  *   layer: Databases.layer.pipe(Layer.provide(ResourceMonitor.layer)),
+ *   // The server has room for all instances of this function.
+ *   between: "keep",
  *   handle: (event: { readonly database: string }) =>
  *     Databases.withConnection(event.database, (connection) => Effect.succeed(connection))
  * })

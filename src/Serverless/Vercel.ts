@@ -17,10 +17,12 @@ import { IdleHold } from "./internal/IdleHold.ts"
 import type { InstancePools } from "./internal/InstancePools.ts"
 import { promiseOf } from "./internal/RequestPromise.ts"
 import { invocationBudget } from "./internal/ShutdownBudget.ts"
+import { type Between, betweenOf } from "./internal/WarmInstance.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
 export type { Attachment } from "./internal/AttachedInstance.ts"
 export type { RunOptions } from "./internal/RequestPromise.ts"
+export type { Between } from "./internal/WarmInstance.ts"
 export { InstanceClosing, InvocationError, type InvocationErrorReason, InvocationTimeout } from "./InvocationError.ts"
 
 /**
@@ -48,6 +50,8 @@ export interface Options {
    * nothing is left open; 0 or more. @default 1 second
    */
   readonly margin?: Duration.Input | undefined
+  /** What happens to the connections when no request of the instance runs. @default "closeIdle" */
+  readonly between?: Between | undefined
   /** How long closing everything may take after SIGTERM; above 0. @default 400 millis */
   readonly shutdownWindow?: Duration.Input | undefined
   /** Keeps the instance awake. @default the platform's function for the request, if there is one */
@@ -74,8 +78,10 @@ const remainingOf = ({ deadline }: RequestContext, now: number): number => {
 
 /** The options with every default filled in, in milliseconds. */
 const settingsOf = (options: Options) => {
-  const { millis } = checkOptions("Vercel")
+  const check = checkOptions("Vercel")
+  const { millis } = check
   return {
+    between: betweenOf(check, options.between),
     maxDuration: millis("maxDuration", options.maxDuration ?? "300 seconds", aboveZero),
     margin: millis("margin", options.margin ?? "1 second", { min: 0 }),
     window: millis("shutdownWindow", options.shutdownWindow ?? "400 millis", aboveZero)
@@ -90,8 +96,9 @@ const clock = Context.get(Context.empty(), Clock.Clock)
  *
  * **Details**
  *
- * - Vercel freezes an instance without requests, and a frozen instance closes nothing. So after each request, `waitUntil` keeps the
- *   instance awake until the pools have closed the connections that were idle for their `idleTimeout`. With several requests, the last one
+ * - After the last request of an instance its idle connections are closed, because other instances may need the server's room for them.
+ * - With `between: "keep"` they stay open for the next request. Vercel freezes an instance without requests, and a frozen instance closes
+ *   nothing. So after each request, `waitUntil` keeps the instance awake until the pools have closed the connections that were idle for their `idleTimeout`. With several requests, the last one
  *   keeps it awake.
  * - No request keeps the instance awake for longer than the request's own time limit: `margin` before that, idle connections are closed.
  * - At SIGTERM running requests are interrupted, and everything is closed within `shutdownWindow`.
@@ -101,7 +108,7 @@ const clock = Context.get(Context.empty(), Clock.Clock)
  *
  * **Gotchas**
  *
- * - The time during which the instance is kept awake may be billed. A short `idleTimeout`, such as 5 seconds, keeps it short. With
+ * - With `between: "keep"`, the time during which the instance is kept awake may be billed. A short `idleTimeout`, such as 5 seconds, keeps it short. With
  *   `minPerEndpoint` above 0, some connections are never closed, so each request keeps the instance awake until its deadline.
  * - With a pool that you have made, only effects in `run` have a time limit and keep the instance awake.
  * - Without a `waitUntil`, the instance is not kept awake. On Vercel this is logged once.
@@ -129,6 +136,7 @@ const clock = Context.get(Context.empty(), Clock.Clock)
  *
  * const held: Array<Promise<unknown>> = []
  * const instance = Vercel.attach(Databases.layer.pipe(Layer.provide(ResourceMonitor.layer)), {
+ *   between: "keep",
  *   // On Vercel this is not needed.
  *   waitUntil: (promise) => held.push(promise)
  * })
@@ -149,12 +157,12 @@ export const attach: {
   <R, E>(layer: Layer.Layer<R, E>, options?: Options): Attachment<R>
   <K, A>(pool: ConnectionPool<K, A>, options?: Options): Attachment<never>
 } = <R, E, K, A>(target: Layer.Layer<R, E> | ConnectionPool<K, A>, options: Options | undefined): Attachment<R> => {
-  const { margin, maxDuration, window } = settingsOf(options ?? {})
+  const { between, margin, maxDuration, window } = settingsOf(options ?? {})
   const isOnVercel = isSet("VERCEL")
   const { close, instance, pools } = attached({
     name: "Vercel",
     target: targetOf(target),
-    between: "keep",
+    between,
     window,
     listens: isOnVercel
   })

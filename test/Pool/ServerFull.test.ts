@@ -58,6 +58,30 @@ describe("a server that has no room for another connection", () => {
       )
     })))
 
+  it.effect("is not unavailable: a pool that fails for such endpoints waits for this one", () =>
+    test(Effect.gen(function*() {
+      const dead = Object.assign(new Error("connect ECONNREFUSED"), { code: "ECONNREFUSED" })
+      const answers = [dead, ...Array.from({ length: 6 }, () => refusals["PostgreSQL"])]
+      const { connector } = Scripted.make({
+        open: () => {
+          const answer = answers.pop()
+          return answer === undefined ? Effect.void : Effect.fail(answer as Scripted.ScriptedFailure)
+        }
+      })
+      const retry = RetryPolicy.make({ maxAttempts: 1, initialDelay: 1000, factor: 1, jitter: 0 })
+      const pool = yield* ConnectionPool.make({ connector, retry, whenUnavailable: "fail" })
+      const borrower = yield* fork(Effect.exit(ConnectionPool.use(pool, "db", id)))
+      yield* settle
+      assert.strictEqual(yield* ConnectionPool.health(pool, "db"), "Degraded")
+      for (let refusal = 0; refusal < 4; refusal++) {
+        yield* TestClock.adjust("1010 millis")
+        assert.strictEqual(yield* ConnectionPool.health(pool, "db"), "Degraded")
+      }
+      assert.isUndefined(borrower.pollUnsafe())
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual((yield* Fiber.join(borrower))._tag, "Failure", "the server is down at last")
+    })))
+
   it.effect("gets back what the pool does not use, for half a minute after the refusal", () =>
     test(Effect.gen(function*() {
       let isFull = false

@@ -117,6 +117,7 @@ describe("a handler", () => {
       ...ConnectionPool.serverless
     }) {}
     const handler = Lambda.handler({
+      between: "keep",
       layer: Databases.layer.pipe(Layer.provide(ResourceMonitor.layerUnlimited)),
       handle: () => Databases.withConnection("db", Effect.succeed)
     })
@@ -125,6 +126,31 @@ describe("a handler", () => {
     for (const answer of answers) connections.push(await answer())
     await handler.close()
     assert.deepStrictEqual(connections, [1, 1, 2, 2])
+  })
+
+  it("has closed its connections when it answers, unless it is told to keep them", async () => {
+    let [opened, open] = [0, 0]
+    const connector = Connector.make({
+      open: () => Effect.acquireRelease(Effect.sync(() => (open++, ++opened)), () => Effect.sync(() => open--))
+    })
+    class Databases extends ConnectionPool.Service<Databases>()("test/Databases", {
+      connector,
+      ...ConnectionPool.serverless
+    }) {}
+    for (const [between, connections] of [[undefined, [1, 2]], ["keep", [3, 3]]] as const) {
+      const handler = Lambda.handler({
+        between,
+        layer: Databases.layer.pipe(Layer.provide(ResourceMonitor.layerUnlimited)),
+        handle: () => Databases.withConnection("db", Effect.succeed)
+      })
+      const answers: Array<number> = []
+      for (const _ of connections) {
+        answers.push(await handler({}, context))
+        assert.strictEqual(open, between === "keep" ? 1 : 0)
+      }
+      await handler.close()
+      assert.deepStrictEqual(answers, [...connections])
+    }
   })
 
   it("does not have the runtime of Node 22 wait for an empty event loop", async () => {

@@ -42,7 +42,7 @@ const long = ({ endpoint }: TcpServer) => Long.withConnection(endpoint, ask)
 
 const attach = <R, E>(layer: Layer.Layer<R, E>, options: Vercel.Options) =>
   Effect.acquireRelease(
-    Effect.sync(() => Vercel.attach(layer, options)),
+    Effect.sync(() => Vercel.attach(layer, { between: "keep", ...options })),
     ({ close }) => Effect.promise(close)
   )
 
@@ -89,6 +89,33 @@ describe("Vercel.attach", () => {
       yield* platform.released
       assert.isAtLeast(Math.max(...platform.held.map(({ millis }) => millis ?? 0)), 1980)
       assert.strictEqual(server.sockets.size, 0)
+    }))
+
+  it.live("by default keeps no connection for later requests, and holds nothing", () =>
+    Effect.gen(function*() {
+      const server = yield* echo
+      const platform = new Platform()
+      const { run } = yield* attach(both, { between: undefined, waitUntil: platform.waitUntil })
+      for (let i = 0; i < 2; i++) {
+        yield* Effect.promise(() => run(long(server)))
+        assert.deepStrictEqual(platform.held, [])
+      }
+      yield* server.drained
+      assert.deepInclude(server.account, { opened: 2, graceful: 2, broken: 0 })
+    }))
+
+  it.live("by default keeps a connection as long as another request runs", () =>
+    Effect.gen(function*() {
+      const server = yield* echo
+      const platform = new Platform()
+      const { run } = yield* attach(both, { between: undefined, waitUntil: platform.waitUntil })
+      const slow = run(Effect.sleep("300 millis"))
+      for (let i = 0; i < 2; i++) yield* Effect.promise(() => run(long(server)))
+      assert.strictEqual(server.account.opened, 1)
+      yield* Effect.promise(() => slow)
+      yield* platform.released
+      yield* server.drained
+      assert.deepInclude(server.account, { opened: 1, graceful: 1, broken: 0 })
     }))
 
   it.live("has the last of many requests hold, and keeps the connection for them", () =>
@@ -179,7 +206,7 @@ describe("Vercel.attach", () => {
         Scope.provide(scope),
         Effect.provide(ResourceMonitor.layerUnlimited)
       )
-      const instance = Vercel.attach(pool, { waitUntil: platform.waitUntil })
+      const instance = Vercel.attach(pool, { between: "keep", waitUntil: platform.waitUntil })
       const request = ConnectionPool.use(pool, server.endpoint, ask)
       yield* Effect.promise(() => instance.run(request))
       assert.isTrue(platform.isHeld)

@@ -29,6 +29,7 @@ class Peers extends ConnectionPool.Service<Peers>()("test/Peers", {
 }) {}
 
 const handler = Lambda.handler({
+  between: "keep",
   layer: Peers.layer.pipe(Layer.provide(ResourceMonitor.layerUnlimited)),
   handle: () => Peers.withConnection(Endpoint.tcp(host ?? "", Number(port)), (client) => client.request("hello"))
 })

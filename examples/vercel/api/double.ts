@@ -9,8 +9,11 @@ import { Agents, layer } from "./_agents.ts"
 /** A short idle time, because the last request holds the instance for it. */
 const agents = layer({ idleTimeout: "5 seconds" }).pipe(Layer.provide(ResourceMonitor.layer))
 
-/** The same as `maxDuration` in vercel.json. */
-const instance = Vercel.attach(agents, { maxDuration: "30 seconds" })
+/**
+ * `maxDuration` is the same as in vercel.json. The server has room for the connections of all instances, so that they are kept for later
+ * requests.
+ */
+const instance = Vercel.attach(agents, { between: "keep", maxDuration: "30 seconds" })
 
 const double = (request: Request) =>
   Effect.gen(function*() {

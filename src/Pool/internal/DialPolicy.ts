@@ -119,8 +119,8 @@ export interface FailedDial {
 }
 
 /**
- * `Again`: dial again after `delay` milliseconds for the waiting borrowers. `Wait`: the same, and the attempt does not count. `GiveUp`: fail these borrowers, and dial for later
- * borrowers after `delay`. All borrowers share one attempt, so an endpoint that is down is dialed once per delay and not once per
+ * `Again`: dial again after `delay` milliseconds for the waiting borrowers. `Wait`: the same, and the attempt does not count. `GiveUp`:
+ * fail these borrowers, and dial for later borrowers after `delay`. All borrowers share one attempt, so an endpoint that is down is dialed once per delay and not once per
  * borrower.
  */
 export type RedialDecision =
@@ -214,8 +214,9 @@ export const afterFailedDial = (before: EndpointState, error: unknown): Endpoint
  * - `Unclear`: either that, or the setback has nothing to do with the endpoint.
  * - `Stale`: a connection that has served a borrower is dead. A new connection may work.
  * - `Silent`: borrowers wait, and no connection has had an answer for longer than `Silence` allows.
+ * - `Full`: the server has answered that it has no room for another connection. It is not down.
  */
-export type Evidence = "Failure" | "Unclear" | "Stale" | "Silent"
+export type Evidence = "Failure" | "Unclear" | "Stale" | "Silent" | "Full"
 
 /** The setbacks of an endpoint since its last success. */
 export interface Setbacks {
@@ -227,17 +228,30 @@ export interface Setbacks {
   readonly since: number
   /** When another attempt makes sense, on the pool's age clock. */
   readonly retryAt: number
+  /** The last setback was of the kind `Full`. */
+  readonly isFull: boolean
   /** The error of the last setback, if it is known. */
   readonly last: unknown
 }
 
 /** The setbacks of an endpoint that has had none since its last success. */
-export const noSetbacks: Setbacks = { suspicion: 0, failures: 0, since: 0, retryAt: 0, last: undefined }
+export const noSetbacks: Setbacks = {
+  suspicion: 0,
+  failures: 0,
+  since: 0,
+  retryAt: 0,
+  isFull: false,
+  last: undefined
+}
 
 /** Three setbacks of the kind `Failure`, or ten of the kind `Unclear`, or one of the kind `Silent`. */
 const condemned = 10
 
 const weights = { Failure: 4, Unclear: 1, Silent: condemned } as const
+
+/** The suspicion after a setback. `Full` contradicts what was suspected before. */
+const suspicionAfter = (before: number, evidence: Evidence): number =>
+  evidence === "Full" ? 1 : evidence === "Stale" ? Math.max(before, 1) : before + weights[evidence]
 
 export const afterSetback = (
   before: Setbacks,
@@ -246,8 +260,9 @@ export const afterSetback = (
 ): Setbacks => ({
   failures: before.failures + 1,
   since: before.failures === 0 ? now : before.since,
-  suspicion: evidence === "Stale" ? Math.max(before.suspicion, 1) : before.suspicion + weights[evidence],
+  suspicion: suspicionAfter(before.suspicion, evidence),
   retryAt: Math.max(retryAt, before.retryAt),
+  isFull: evidence === "Full",
   last: error ?? before.last
 })
 
@@ -255,6 +270,8 @@ export const afterSetback = (
 export interface HealthFacts {
   readonly phase: EndpointState["phase"]
   readonly suspicion: number
+  /** The last setback was that the server has no room for another connection. */
+  readonly isFull: boolean
   /** A connection is open, is not known to be dead, and is not just held by a borrower that has had it since before the setbacks. */
   readonly isConnected: boolean
   /** A borrow or a check has succeeded since the last setback. */
@@ -269,9 +286,9 @@ export interface HealthFacts {
 
 /** The health that follows from these facts. */
 export const healthOf = (facts: HealthFacts): Health => {
-  const { connecting, hasRoom, hasSucceeded, isConnected, isTooEarly, phase, suspicion, waiting } = facts
+  const { connecting, hasRoom, hasSucceeded, isConnected, isFull, isTooEarly, phase, suspicion, waiting } = facts
   const isDown = phase === "Down"
-  const isUseless = suspicion >= condemned || isDown && !isConnected
+  const isUseless = suspicion >= condemned || isDown && !isConnected && !isFull
   if (isUseless && (connecting > 0 || waiting > 0 || isTooEarly)) return "Unavailable"
   // Borrowers wait although more connections could be opened.
   const isHeldUp = phase !== "Healthy" && waiting > 0 && hasRoom

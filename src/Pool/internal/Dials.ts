@@ -350,7 +350,10 @@ export class Dials<K, A> {
     else endpoint.refusedUntil = now + DialPolicy.refusalLasts
     endpoint.dialAt = now + decision.delay
     if (DialPolicy.isLocal(error)) this.#parts.health.delayed(endpoint)
-    else this.#parts.health.failed(endpoint, "Failure", DialPolicy.failureIn(error))
+    else {
+      const evidence = decision._tag === "Wait" ? "Full" : "Failure"
+      this.#parts.health.failed(endpoint, evidence, DialPolicy.failureIn(error))
+    }
     const refusal = decision._tag !== "GiveUp"
       ? this.#parts.health.refusalOf(endpoint)
       : Diagnostics.connectFailed(endpoint, decision.error, settings)

@@ -62,6 +62,7 @@ export class EndpointHealth<K, A> {
     return healthOf({
       phase,
       suspicion: setbacks.suspicion,
+      isFull: setbacks.isFull,
       hasSucceeded,
       // Only looked for if it matters, because the endpoint may have many connections.
       isConnected: phase !== "Down" || connections.some((connection) => isConnected(connection, now)),

@@ -13,6 +13,7 @@ import * as Fiber from "effect/Fiber"
 import type * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { CloseTimeout } from "../../internal/CloseTimeout.ts"
+import type { OptionCheck } from "../../internal/Options.ts"
 import { awaitWithin, endsWithin, supervised } from "../../internal/Timeout.ts"
 import { loopTurn } from "../../internal/Timer.ts"
 import { report } from "../../internal/UnhandledLog.ts"
@@ -24,16 +25,26 @@ import { LazyRuntime } from "./LazyRuntime.ts"
 import { type InvocationBudget, shutdownBudget } from "./ShutdownBudget.ts"
 
 /**
- * What happens to the connections between two invocations.
+ * What happens to the connections between two invocations, when no other invocation of the instance runs.
  *
- * - `keep`: they stay open, and are rechecked before the next invocation gets one.
- * - `closeIdle`: the pools close idle connections, and the services stay.
+ * - `closeIdle`: the pools close idle connections, and the services stay. Other instances can use the server's room.
+ * - `keep`: they stay open, and are rechecked before the next invocation gets one. An instance that is frozen closes none, so the server
+ *   needs room for the connections of all instances.
  * - `closeAll`: the layer is closed, and built again for the next invocation.
  *
  * @category models
  * @since 0.1.0
  */
 export type Between = "keep" | "closeIdle" | "closeAll"
+
+const ways: ReadonlyArray<Between> = ["keep", "closeIdle", "closeAll"]
+
+/** The option `between` with its default. By default nothing stays open that other instances may need. */
+export const betweenOf = (check: OptionCheck, between: Between | undefined): Between => {
+  if (between === undefined) return "closeIdle"
+  check.require(ways.includes(between), "between", between, `be one of ${ways.join(", ")}`)
+  return between
+}
 
 /** The result of a shutdown. */
 export interface Shutdown {

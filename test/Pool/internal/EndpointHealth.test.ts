@@ -109,6 +109,7 @@ describe("the health of an endpoint, by what is known of it", () => {
   const known: HealthFacts = {
     phase: "Healthy",
     suspicion: 0,
+    isFull: false,
     isConnected: true,
     hasSucceeded: false,
     connecting: 0,
@@ -139,6 +140,11 @@ describe("the health of an endpoint, by what is known of it", () => {
       { phase: "Down", hasSucceeded: true, waiting: 9, hasRoom: false },
       "Healthy"
     ],
+    [
+      "a server that is full",
+      { phase: "Down", suspicion: 1, isConnected: false, isFull: true, waiting: 9 },
+      "Degraded"
+    ],
     ["a queue after an outage", { phase: "Recovering", waiting: 1 }, "Degraded"],
     ["a queue after an outage, and no room", { phase: "Recovering", waiting: 10, hasRoom: false }, "Healthy"],
     ["an outage that is over", { phase: "Recovering" }, "Healthy"]
@@ -159,6 +165,7 @@ describe("the health of an endpoint, by what is known of it", () => {
     assert.deepStrictEqual([isCondemned("Failure", 2), isCondemned("Failure", 3)], [false, true])
     assert.deepStrictEqual([isCondemned("Unclear", 9), isCondemned("Unclear", 10)], [false, true])
     assert.deepStrictEqual([suspicionAfter("Stale", 1), isCondemned("Stale", 1000)], [1, false])
+    assert.deepStrictEqual([suspicionAfter("Full", 1), isCondemned("Full", 1000)], [1, false])
   })
 })
 

@@ -15,6 +15,7 @@ import * as PgConnector from "../../../examples/postgres/PgConnector.ts"
 const env = (name: string): string => process.env[name] ?? ""
 
 const common = {
+  between: "keep" as const,
   extension: env("EXTENSION") !== "no",
   margin: Number(env("MARGIN") || 300)
 }

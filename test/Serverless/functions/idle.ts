@@ -13,6 +13,7 @@ class Databases extends ConnectionPool.Service<Databases>()("test/Databases", {
 }) {}
 
 const handler = Lambda.handler({
+  between: "keep",
   layer: Databases.layer.pipe(Layer.provide(ResourceMonitor.layer)),
   handle: () => Databases.withConnection("db", ({ name }) => Effect.succeed(name))
 })
