@@ -8,6 +8,7 @@ import type * as Effect from "effect/Effect"
 import { hasProperty } from "effect/Predicate"
 import type { CallSite } from "../internal/CallSite.ts"
 import { checkOptions } from "../internal/Options.ts"
+import { safeLabel } from "../internal/SafeText.ts"
 import type { Connector } from "../Resource/Connector.ts"
 import * as RetryPolicy from "../Retry/RetryPolicy.ts"
 
@@ -291,7 +292,8 @@ export const mostOf = (most = 20): number => checkOptions("ConnectionPool.inspec
 const nameOf = (check: Check, name: string | undefined): Pick<Settings, "name" | "isNamed"> => {
   const isValid = name === undefined || /^[^\p{Cc}\p{Zl}\p{Zp}]{1,200}$/u.test(name)
   check.require(isValid, "name", name, "have 1 to 200 characters, none of them a control character")
-  return { name: name ?? "pool", isNamed: name !== undefined }
+  // Masked here, so that it is the same text in the paths of an operator, in metrics, in logs and in errors.
+  return { name: safeLabel(name ?? "pool"), isNamed: name !== undefined }
 }
 
 /** How the texts of log lines name a pool. */

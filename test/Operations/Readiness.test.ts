@@ -244,4 +244,25 @@ describe("Operations.readiness", () => {
       assert.deepInclude(yield* ConnectionPool.stats(orders), { borrowed: 1, opened: 1 })
     }).pipe(withOperations({ required: ["orders"] }))
   })
+
+  it.effect("asks the pool that follows one of the same name, also while that one is being drained", () => {
+    const scripted = ScriptedConnector.make()
+    return Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const first = yield* Scope.provide(pool(scripted), scope)
+      yield* Effect.forkChild(ConnectionPool.use(first, "db", () => Effect.sleep("1 second")), {
+        startImmediately: true
+      })
+      const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void), { startImmediately: true })
+      assert.deepStrictEqual(yield* reasons(), ["PoolClosed"])
+      const second = yield* pool(scripted)
+      assert.deepStrictEqual(yield* reasons(), [])
+      yield* borrow(second)
+      yield* TestClock.adjust("2 seconds")
+      yield* Fiber.join(closing)
+      assert.deepStrictEqual(yield* reasons(), [])
+      const { pools } = yield* Operations.snapshot()
+      assert.deepStrictEqual(pools.map(({ name }) => name), ["orders"])
+    }).pipe(withOperations({ required: ["orders"] }))
+  })
 })

@@ -135,3 +135,13 @@ describe("the spans of a pool", () => {
     })).pipe(Effect.provideService(Tracer.Tracer, tracer))
   })
 })
+
+describe("a name with a secret", () => {
+  it.effect("is masked where it is given, so that no text of the pool has the secret", () =>
+    test(Effect.gen(function*() {
+      const pool = yield* ConnectionPool.make({ connector, name: "postgres://u:hunter2@db/x" })
+      assert.strictEqual(nameOf(pool), "postgres://***@db/x")
+      const other = yield* ConnectionPool.make({ connector, name: "postgres://u:other@db/x" })
+      assert.strictEqual(nameOf(other), "postgres://***@db/x-2")
+    })))
+})

@@ -6,6 +6,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as ChildProcess from "node:child_process"
 import { once } from "node:events"
 import * as Http from "node:http"
+import * as Net from "node:net"
 import * as Path from "node:path"
 import * as Readline from "node:readline"
 import { Worker } from "node:worker_threads"
@@ -88,6 +89,28 @@ describe.concurrent("a program that ends while requests are under way", () => {
         assert.isBelow(took, 2000)
       }, 30_000)
     }
+  }
+})
+
+describe.concurrent("a program with connections on which there is no whole request", () => {
+  for (const [what, sent] of [["nothing was sent", ""], ["half a head was sent", "GET /0 HTTP/1.1\r\nHos"]] as const) {
+    it(`ends at once, although ${what}`, async () => {
+      const program = await start("Main", "effect")
+      const socket = Net.connect(program.port, "127.0.0.1")
+      try {
+        await once(socket, "connect")
+        socket.on("error", () => {}).write(sent)
+        await new Promise((resolve) => setTimeout(resolve, 200))
+        const begin = performance.now()
+        program.process.kill("SIGTERM")
+        const [status]: Array<unknown> = await once(program.process, "exit")
+        assert.strictEqual(status, 143)
+        assert.isBelow(performance.now() - begin, 2000)
+      } finally {
+        socket.destroy()
+        program.process.kill("SIGKILL")
+      }
+    }, 30_000)
   }
 })
 

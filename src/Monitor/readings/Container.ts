@@ -303,8 +303,8 @@ const found = (files: OpenFiles, membership: string, isHeld: boolean) => {
  *
  * - Memory: that of the group with the least room, among the process's own control group and the limited groups above it (of version 1 or
  *   2, whichever has the controller). File contents are not counted, because the kernel drops them on demand. On AWS Lambda, the limit in
- *   the environment applies if it is smaller. If no group can be read there, the usage is the resident memory of this process without file
- *   contents.
+ *   the environment applies if it is smaller. If no limited group can be read there, the usage is the resident memory of this process
+ *   without file contents.
  * - Processes: the smallest `pids.max` of these groups.
  * - Pressure: that of the process's own group, or else that of the whole system.
  *
@@ -331,7 +331,9 @@ export const make = (
       if (stated._tag !== "Known" || smaller(stated, gauge.limit) !== stated) return gauge
       const resident = residentMemory(now)
       const used = resident._tag === "Known" ? { ...resident, exact: false } : resident
-      return { used: gauge.used._tag === "Known" ? gauge.used : used, limit: stated }
+      // A group without a limit has other programs in it, whose memory does not count against the limit of the function.
+      const isOwn = gauge.limit._tag === "Known" && gauge.used._tag === "Known"
+      return { used: isOwn ? gauge.used : used, limit: stated }
     },
     processLimit: (now) =>
       guarded(membership, () => {

@@ -14,8 +14,10 @@ import { type LogLine, writeLine } from "./LogLine.ts"
 
 /** The live pool with this name. */
 export const poolNamed = ({ all }: Pick<PoolRegistry, "all">, name: string): RegisteredPool | undefined => {
-  for (const pool of all) if (pool.name === name) return pool
-  return undefined
+  let found: RegisteredPool | undefined
+  // A pool that is being drained comes after the one that has followed it.
+  for (const pool of all) if (pool.name === name && (found === undefined || found.core.isOver)) found = pool
+  return found
 }
 
 /**

@@ -49,9 +49,9 @@ const underPressure = <K, A>(pool: ConnectionPool<K, A>) => ({
 /** The name of a pool to which the program has given none, by its only endpoint. */
 const defaultName = ({ host, port }: Address): string => host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`
 
-/** The name, with a number if another live pool of the process has it. */
+/** The name, with a number if another live pool of the process has it. A pool that is being drained leaves its name to the next. */
 const uniqueName = (name: string): string => {
-  const taken = new Set(Array.from(processPools.all, (pool) => pool.name))
+  const taken = new Set(Array.from(processPools.all).flatMap(({ core, name }) => core.isOver ? [] : [name]))
   let unique = name
   for (let number = 2; taken.has(unique); number++) unique = `${name}-${number}`
   return unique
