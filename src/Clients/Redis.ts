@@ -118,10 +118,12 @@ const makePools = <E, R>(settings: Settings<E, R>) =>
   Effect.gen(function*() {
     const { dial, endpoint, maxConnections, minConnections, pool } = settings
     const exclusive = connectorOf(dial, "Exclusive")
+    const { name = "redis" } = pool
     return {
       endpoint,
       shared: yield* ConnectionPool.make({
         ...pool,
+        name,
         connector: connectorOf(dial, "Shared"),
         maxPerEndpoint: 1,
         maxTotal: 1,
@@ -129,6 +131,7 @@ const makePools = <E, R>(settings: Settings<E, R>) =>
       }),
       exclusive: yield* ConnectionPool.make({
         ...pool,
+        name: `${name}-exclusive`,
         connector: exclusive,
         maxPerEndpoint: maxConnections,
         maxTotal: maxConnections,
@@ -137,6 +140,7 @@ const makePools = <E, R>(settings: Settings<E, R>) =>
       // Messages are lost while the subscriptions move to another connection, so its age does not end it.
       subscriptions: yield* ConnectionPool.make({
         ...pool,
+        name: `${name}-subscriptions`,
         connector: exclusive,
         maxPerEndpoint: 1,
         maxTotal: 1,

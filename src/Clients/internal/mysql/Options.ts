@@ -26,6 +26,7 @@ type PoolOptionNames =
   | "lifetimeJitter"
   | "maxLease"
   | "maxWaiters"
+  | "name"
   | "retry"
   | "whenUnavailable"
 

@@ -45,6 +45,7 @@ const optionsOf = ({ connectionTTL, maxConnections, minConnections, options }: S
   lifetimeJitter: options.lifetimeJitter,
   maxLease: options.maxLease,
   maxWaiters: options.maxWaiters,
+  name: options.name ?? "mysql",
   retry: options.retry,
   whenUnavailable: options.whenUnavailable
 })

@@ -33,6 +33,7 @@ type PoolOptionNames =
   | "lifetimeJitter"
   | "maxLease"
   | "maxWaiters"
+  | "name"
   | "retry"
   | "whenUnavailable"
 

@@ -64,6 +64,7 @@ const optionsOf = (settings: Settings): Omit<ConnectionPool.Options<Endpoint, Se
     lifetimeJitter: options.lifetimeJitter,
     maxLease: options.maxLease,
     maxWaiters: options.maxWaiters,
+    name: options.name ?? "postgres",
     retry: options.retry,
     whenUnavailable: options.whenUnavailable
   }

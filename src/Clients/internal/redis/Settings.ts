@@ -68,6 +68,7 @@ type FromPool =
   | "closeTimeout"
   | "leftBehindTimeout"
   | "maxWaiters"
+  | "name"
   | "checkAfterIdle"
   | "keepalive"
   | "leakThreshold"
@@ -207,6 +208,7 @@ const fromPool: ReadonlyArray<FromPool> = [
   "closeTimeout",
   "leftBehindTimeout",
   "maxWaiters",
+  "name",
   "checkAfterIdle",
   "keepalive",
   "leakThreshold",

@@ -112,6 +112,7 @@ const leaseOf = (check: OptionCheck, { invocation, lease }: Options): Lease => {
 }
 
 const storeOf = (options: Options, storeTimeout: number): RedisSettings.Options => ({
+  name: "redis-budget",
   url: options.url,
   host: options.host,
   port: options.port,
