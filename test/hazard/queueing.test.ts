@@ -26,7 +26,8 @@ const run = (mode: "retry" | "naive") =>
         (error, stdout, stderr) =>
           resume(
             error === null
-              ? Effect.sync(() => JSON.parse(stdout) as QueueingReport)
+              // The monitor may have logged that the loop stood still.
+              ? Effect.sync(() => JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "") as QueueingReport)
               : Effect.die(new Error(`${error.message}\n${stderr}`))
           )
       )
