@@ -43,6 +43,7 @@ import { optionsFromConfig } from "../internal/ConfigOptions.ts"
 import { checkOptions, refusing } from "../internal/Options.ts"
 import type { ResourceMonitor } from "../Monitor/Service.ts"
 import * as ConnectionBudget from "../Pool/ConnectionBudget.ts"
+import { PoolRegistry, stayingOpen } from "../Pool/PoolRegistry.ts"
 import { asOwnOptions } from "./internal/OwnOptions.ts"
 import { makeBudget } from "./internal/redisbudget/Budget.ts"
 import { type Options, type Settings, settingsOf } from "./internal/redisbudget/Options.ts"
@@ -92,12 +93,12 @@ export interface RedisBudget extends ConnectionBudget.ConnectionBudget {
 
 const makeFrom = (settings: Settings): Effect.Effect<RedisBudget, never, ResourceMonitor | Scope.Scope> =>
   Effect.gen(function*() {
-    // The connections to the store need no permit.
-    const redis = yield* Effect.provideService(
-      Redis.make(settings.store),
-      ConnectionBudget.ConnectionBudget,
-      ConnectionBudget.unlimited
-    ).pipe(asOwnOptions("RedisBudget"))
+    // The connections to the store need no permit. A function that closes the others between its invocations gives back their permits.
+    const redis = yield* Redis.make(settings.store).pipe(
+      Effect.provideService(ConnectionBudget.ConnectionBudget, ConnectionBudget.unlimited),
+      Effect.provideService(PoolRegistry, stayingOpen(yield* PoolRegistry)),
+      asOwnOptions("RedisBudget")
+    )
     const store = makeStore(redis, settings)
     const budget = yield* makeBudget(settings, store, redis.subscribe)
     const check = checkOptions("RedisBudget")

@@ -41,6 +41,8 @@ export interface RegisteredPool {
   readonly clock: AgeClock
   readonly settings: Settings
   readonly hasCheck: boolean
+  /** `closeIdle` leaves its connections open, because other pools need them to close theirs. */
+  readonly staysOpen?: boolean
   /** Drains the pool. After this number of milliseconds, leased connections are closed as well. */
   readonly drain: (timeout: number) => Effect.Effect<void>
 }
@@ -66,6 +68,21 @@ export const PoolRegistry: Context.Reference<PoolRegistry> = Context.Reference<P
   "effect-sluice/Pool/PoolRegistry",
   { defaultValue: () => processPools }
 )
+
+/**
+ * The registry of an instance of a function for pools that stay open. That of the process is returned as it is.
+ *
+ * @category operating
+ * @since 0.1.0
+ */
+export const stayingOpen = (registry: PoolRegistry): PoolRegistry =>
+  registry === processPools ? registry : {
+    get all() {
+      return registry.all
+    },
+    onChange: (listener) => registry.onChange(listener),
+    add: (pool) => registry.add({ ...pool, staysOpen: true })
+  }
 
 /**
  * Called after the program has not run for a while. The idle time of each connection is then the longer of those by the monotonic
@@ -119,13 +136,15 @@ export const emptied = (pool: RegisteredPool): Effect.Effect<void> =>
   })
 
 /**
- * Closes idle connections now, and leased connections on their return. Completes when no connection is open.
+ * Closes idle connections now, and leased connections on their return. Completes when no connection is open. A pool that stays open is left
+ * as it is.
  *
  * @category operating
  * @since 0.1.0
  */
 export const closeIdle = (pool: RegisteredPool): Effect.Effect<void> =>
   Effect.suspend(() => {
+    if (pool.staysOpen === true) return Effect.void
     pool.core.evict()
     return emptied(pool)
   })

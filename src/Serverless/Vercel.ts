@@ -203,7 +203,9 @@ const holdAll = (options: {
 }): Effect.Effect<void> =>
   Effect.sync(() => {
     for (const pool of options.pools.all) {
-      if (pool.core.stats().total > 0) options.waitUntil(Effect.runPromise(options.idleHold.hold(pool, options)))
+      if (pool.staysOpen !== true && pool.core.stats().total > 0) {
+        options.waitUntil(Effect.runPromise(options.idleHold.hold(pool, options)))
+      }
     }
   }).pipe(
     // This failure must not replace the answer of the request.

@@ -5,7 +5,9 @@ import { assert, it } from "@effect/vitest"
 import { Config, ConfigProvider, Deferred, Effect, Exit, Fiber, Layer } from "effect"
 import * as ConnectionBudget from "effect-sluice/ConnectionBudget"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
+import * as Connector from "effect-sluice/Connector"
 import * as Endpoint from "effect-sluice/Endpoint"
+import * as Lambda from "effect-sluice/Lambda"
 import * as NodePostgres from "effect-sluice/NodePostgres"
 import * as Postgres from "effect-sluice/Postgres"
 import * as RedisBudget from "effect-sluice/RedisBudget"
@@ -243,6 +245,37 @@ withRedis("RedisBudget", () => {
       )
       const error = yield* Effect.flip(Effect.scoped(Layer.build(layer)))
       assert.include(error.message, "RedisBudget: option connections is 0")
+    }))
+})
+
+withRedis("a function with a budget", () => {
+  it.live("gives its permit back with the connection, and keeps that to the store for its next invocation", () =>
+    Effect.gen(function*() {
+      const { client, key } = yield* fresh
+      class Databases extends ConnectionPool.Service<Databases>()("test/Databases", {
+        connector: Connector.make({ open: () => Effect.succeed({}) }),
+        ...ConnectionPool.serverless
+      }) {}
+      const own = RedisBudget.layer({ key, connections: 1, clientName: key, wake: "poll", storeTimeout: "2 seconds" })
+      const handler = Lambda.handler({
+        layer: Databases.layer.pipe(Layer.provide(own), Layer.provide(ResourceMonitor.layerUnlimited)),
+        handle: () => Databases.withConnection("db", () => Effect.promise(() => client.zCard(`{${key}}:held`)))
+      })
+      yield* Effect.addFinalizer(() => Effect.promise(handler.close))
+      // Only this is used of it.
+      const context = { getRemainingTimeInMillis: () => 5000 } as Lambda.LambdaContext
+      const sessions = Effect.map(
+        Effect.promise(() => client.sendCommand<string>(["CLIENT", "LIST"])),
+        (text) => text.split("\n").filter((line) => line.includes(`name=${key} `)).map((line) => line.split(" ")[0])
+      )
+      const found: Array<ReadonlyArray<string | undefined>> = []
+      for (let invocation = 0; invocation < 3; invocation++) {
+        assert.strictEqual(yield* Effect.promise(() => handler({}, context)), 1)
+        assert.strictEqual(yield* Effect.promise(() => client.zCard(`{${key}}:held`)), 0)
+        found.push(yield* sessions)
+      }
+      assert.deepStrictEqual(found.map((each) => each.length), [1, 1, 1])
+      assert.strictEqual(new Set(found.flat()).size, 1)
     }))
 })
 

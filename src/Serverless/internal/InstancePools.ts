@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { LiveList } from "../../internal/LiveList.ts"
 import * as PoolRegistry from "../../Pool/PoolRegistry.ts"
@@ -20,6 +21,11 @@ export class InstancePools extends LiveList<PoolRegistry.RegisteredPool> {
     let total = 0
     for (const pool of this.all) total += pool.core.summary().total
     return total
+  }
+
+  /** How long idle connections may take to close, in milliseconds. A pool counts a hanging one for half a second longer than it may take. */
+  get closing(): number {
+    return Math.max(...[...this.all].map(({ settings }) => Duration.toMillis(settings.closeTimeout)), 0) + 500
   }
 
   /**

@@ -216,8 +216,11 @@ export class WarmInstance<R, E> {
       const now = momentOf(this.#clock)
       this.#lastActive = now
       if (this.#active > 0 || this.#isClosing || this.#between === "keep") return Effect.void
-      const close = this.#between === "closeIdle" ? this.#pools.closeIdle : this.#runtime.close
-      const patience = Duration.millis(Math.max(Math.floor(deadline - now.monotonic), 0))
+      const isIdle = this.#between === "closeIdle"
+      const close = isIdle ? this.#pools.closeIdle : this.#runtime.close
+      const left = Math.max(Math.floor(deadline - now.monotonic), 0)
+      // A connection that is still being opened does not delay the answer for longer.
+      const patience = Duration.millis(isIdle ? Math.min(left, this.#pools.closing) : left)
       return Effect.flatMap(endsWithin(close, patience), (ended) =>
         ended ? Effect.void : report(
           `WarmInstance: ${this.#between} has not ended within ${

@@ -422,6 +422,19 @@ describe("between two invocations", () => {
       assert.strictEqual(yield* Fiber.join(fiber), 1)
     }))
 
+  it.effect("a connection that is still being opened delays no answer for longer than a close may take", () =>
+    Effect.gen(function*() {
+      const { connector } = Scripted.make({ open: () => Effect.uninterruptible(Effect.sleep("10 seconds")) })
+      const options = { acquireTimeout: "1 second", closeTimeout: "200 millis" } as const
+      const instance = yield* instanceOf(poolLayer(connector, options), "closeIdle")
+      const fiber = yield* fork(instance.invoke(Effect.exit(id), invocationBudget(30_000, 300)))
+      yield* advance(1690, 10)
+      assert.isUndefined(fiber.pollUnsafe())
+      yield* advance(20)
+      assert.strictEqual((yield* Fiber.join(fiber))._tag, "Failure")
+      yield* advance(20_000, 100)
+    }))
+
   it.effect("other invocations keep what they have", () =>
     Effect.gen(function*() {
       const { connector, openNow } = Scripted.make()

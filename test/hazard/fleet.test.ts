@@ -1,0 +1,67 @@
+/**
+ * A fleet with more instances than its server has room for: all are invoked at once, twice. An instance that is alone in its process is
+ * frozen between the rounds.
+ */
+import { assert, describe } from "@effect/vitest"
+import { Effect } from "effect"
+import * as Servers from "../support/Servers.ts"
+import * as Fleet from "./fleet/Fleet.ts"
+
+const it = Servers.needs("postgres", "initdb", "redis-server")
+
+/** How much time each invocation has, in milliseconds. */
+const limit = 15_000
+
+/** Two rounds of one way, of which a line is printed. */
+const rounds = (fleet: Fleet.Fleet, way: string, millis = limit) =>
+  Effect.gen(function*() {
+    yield* fleet.prepare(way)
+    const found: Array<Fleet.Round> = []
+    for (let round = 0; round < 2; round++) {
+      found.push(yield* fleet.invoke(millis))
+      yield* Effect.sleep("300 millis")
+    }
+    const served = found.map(({ outcomes }) => outcomes.filter(({ error }) => error === undefined).length)
+    const refused = found.map((round) => round.refused)
+    const seconds = found.map((round) => Number((round.millis / 1000).toFixed(1)))
+    const errors = [...new Set(found.flatMap(({ outcomes }) => outcomes.flatMap(({ error }) => error ?? [])))]
+    process.stdout.write(`${JSON.stringify({ way, served, refused, seconds, errors: errors.length })}\n`)
+    return { served, refused, errors }
+  })
+
+const fleetOf = (processes: number, each: number) =>
+  Effect.gen(function*() {
+    const postgres = yield* Fleet.database
+    const { port } = yield* Servers.redis()
+    return yield* Fleet.make(processes, each, { postgres, redisPort: port })
+  })
+
+describe("60 instances, a process each, and 17 sessions", () => {
+  it(
+    "are all served by default, with a budget without a refusal, and not if connections are kept",
+    () =>
+      Effect.gen(function*() {
+        const fleet = yield* fleetOf(60, 1)
+        assert.deepStrictEqual((yield* rounds(fleet, "closed")).served, [60, 60])
+        const budget = yield* rounds(fleet, "budget")
+        assert.deepStrictEqual([budget.served, budget.refused], [[60, 60], [0, 0]])
+        const kept = yield* rounds(fleet, "kept")
+        assert.isBelow(Math.max(...kept.served), 60)
+        assert.include(kept.errors[0], "close connections between invocations, run fewer instances")
+        yield* rounds(fleet, "pg")
+        yield* rounds(fleet, "serverless-postgres", 4000)
+      }),
+    120_000
+  )
+})
+
+describe("200 instances in 10 processes, and 17 sessions", () => {
+  it("are all served by default, and with a budget without a refusal", () =>
+    Effect.gen(function*() {
+      const fleet = yield* fleetOf(10, 20)
+      assert.deepStrictEqual((yield* rounds(fleet, "closed")).served, [200, 200])
+      const budget = yield* rounds(fleet, "budget")
+      assert.deepStrictEqual([budget.served, budget.refused], [[200, 200], [0, 0]])
+      yield* rounds(fleet, "pg")
+    }), 120_000)
+})
