@@ -11,6 +11,9 @@ import * as Readline from "node:readline"
 import { Client } from "pg"
 import * as Servers from "../../support/Servers.ts"
 
+/** A client of the driver. */
+export type PgClient = Client
+
 /** How an invocation has ended. */
 export interface Outcome {
   readonly error?: string
