@@ -10,6 +10,8 @@ const apart = [
   // Count what the whole process has: its children, its descriptors.
   "test/Monitor/readings/{Descriptors,Children}.test.ts",
   "test/Testing/internal/DescriptorDiff.test.ts",
+  // A process generates its name once.
+  "test/internal/HolderId.test.ts",
   // The long tests: signals, limits and exits of real processes.
   "test/{Cli,examples,package,platforms,prometheus,browser}/**/*.test.ts",
   "test/Clients/hazard/*.test.ts",

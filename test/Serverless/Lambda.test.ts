@@ -5,10 +5,8 @@ import * as Connector from "effect-sluice/Connector"
 import * as Lambda from "effect-sluice/Lambda"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import * as ChildProcess from "node:child_process"
-import Crypto from "node:crypto"
 import { once } from "node:events"
 import * as Http from "node:http"
-import { syncBuiltinESMExports } from "node:module"
 import type * as Net from "node:net"
 import * as Path from "node:path"
 import { PassThrough } from "node:stream"
@@ -168,28 +166,6 @@ describe("a handler", () => {
     await Promise.all([handler.close(), handler.close()])
     assert.strictEqual(closed, 1)
     assert.instanceOf(await failureOf(handler({}, context)), Lambda.InstanceClosing)
-  })
-
-  it("has a name that is generated on first use, from fresh random bytes", async () => {
-    const original = Crypto.randomUUID
-    const calls: Array<unknown> = []
-    Crypto.randomUUID = (options) => {
-      calls.push(options)
-      return original(options)
-    }
-    syncBuiltinESMExports()
-    try {
-      const handler = Lambda.handler({ layer: Layer.empty, handle: () => Lambda.holderId })
-      await Lambda.ready()
-      assert.deepStrictEqual(calls, [])
-      const names = [await handler({}, context), await handler({}, context)]
-      assert.deepStrictEqual(calls, [{ disableEntropyCache: true }])
-      assert.strictEqual(names[0], names[1])
-      assert.match(names[0] ?? "", /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\/\d+$/)
-    } finally {
-      Crypto.randomUUID = original
-      syncBuiltinESMExports()
-    }
   })
 })
 
