@@ -89,7 +89,7 @@ const moduleOf = (fence, where) => {
 
 const files = [
   ...Fs.globSync("src/**/*.ts", { cwd: root }).sort(),
-  ...Fs.globSync(["README.md", "docs/*.md", "docs/{clients,move,operations}/*.md"], { cwd: root }).sort()
+  ...Fs.globSync(["README.md", "docs/*.md", "docs/{start,how-to,move,reference}/**/*.md"], { cwd: root }).sort()
 ]
 
 const tests = []

@@ -130,7 +130,7 @@ const defaultsIn = (file: string, name: string): ReadonlyMap<string, string> => 
 
 const poolTables = {
   "README.md": tablesOf("README.md", "option", "## Options"),
-  "docs/pool.md": tablesOf("docs/pool.md", "option", "## Options")
+  "docs/reference/pool.md": tablesOf("docs/reference/pool.md", "option", "## Options")
 }
 
 describe("the options of a pool", () => {
@@ -161,10 +161,10 @@ describe("the options of a pool", () => {
     }
   })
 
-  it("have the values of the presets that docs/pool.md lists", () => {
+  it("have the values of the presets that docs/reference/pool.md lists", () => {
     const { defaults, highThroughput, lowLatency, serverless } = ConnectionPool
     const presets: Record<string, object> = { defaults, highThroughput, lowLatency, serverless }
-    const [table] = tablesOf("docs/pool.md", "preset", "## Options")
+    const [table] = tablesOf("docs/reference/pool.md", "preset", "## Options")
     assert.sameMembers((table?.rows ?? []).map(([name]) => plain(name)), Object.keys(presets))
     for (const [name, ...cells] of table?.rows ?? []) {
       const listed = cells.map((cell, index) => [table?.header[index + 1] ?? "", cell] as const).filter(([, cell]) =>
@@ -233,39 +233,39 @@ const httpOptions: Record<keyof Http.Options, true> = {
 }
 
 describe("the options of an HTTP client", () => {
-  it("are those of docs/clients/http.md", () => {
-    assert.sameMembers([...namesIn(tablesOf("docs/clients/http.md", "option"))], Object.keys(httpOptions))
+  it("are those of docs/reference/clients/http.md", () => {
+    assert.sameMembers([...namesIn(tablesOf("docs/reference/clients/http.md", "option"))], Object.keys(httpOptions))
   })
 })
 
 describe("the options of the server of operations", () => {
-  it("are those of docs/operations/http.md, with the defaults of their doc comments", () => {
+  it("are those of docs/reference/operations/http.md, with the defaults of their doc comments", () => {
     const settings = "src/Operations/internal/http/Settings.ts"
     const documented = new Map(
       ["ProbeOptions", "RouteOptions", "ServerOptions"].flatMap((name) => [...defaultsIn(settings, name)])
     )
-    const cells = column(tablesOf("docs/operations/http.md", "option"), "default")
+    const cells = column(tablesOf("docs/reference/operations/http.md", "option"), "default")
     assert.deepStrictEqual(Object.fromEntries(cells), Object.fromEntries(documented))
   })
 })
 
 describe("the options of a TCP connection", () => {
-  const tables = tablesOf("docs/tcp.md", "option")
+  const tables = tablesOf("docs/reference/tcp.md", "option")
   const documented = new Map([
     ...defaultsIn("src/Resource/internal/tcp/DialOptions.ts", "Options"),
     ...defaultsIn("src/Resource/internal/tcp/DialOptions.ts", "ReuseOptions"),
     ...defaultsIn("src/Resource/TcpConnection.ts", "ConnectorOptions")
   ])
 
-  it("are those of docs/tcp.md, with the defaults of their doc comments", () => {
+  it("are those of docs/reference/tcp.md, with the defaults of their doc comments", () => {
     assert.sameMembers([...namesIn(tables)], Object.keys(tcpOptions))
     assert.deepStrictEqual(Object.fromEntries(column(tables, "default")), Object.fromEntries(documented))
   })
 })
 
 describe("the options of a JSON-RPC client", () => {
-  it("are those of docs/json-rpc.md, with the defaults of their doc comments", () => {
-    const tables = tablesOf("docs/json-rpc.md", "option")
+  it("are those of docs/reference/json-rpc.md, with the defaults of their doc comments", () => {
+    const tables = tablesOf("docs/reference/json-rpc.md", "option")
     const documented = defaultsIn("src/Resource/JsonRpcClient.ts", "Options")
     assert.sameMembers([...namesIn(tables)], Object.keys(jsonRpcOptions))
     assert.deepStrictEqual(Object.fromEntries(column(tables, "default")), Object.fromEntries(documented))
@@ -273,8 +273,8 @@ describe("the options of a JSON-RPC client", () => {
 })
 
 describe("the options of a MySQL client", () => {
-  it("are those of docs/clients/mysql.md, with the defaults of their doc comments", () => {
-    const tables = tablesOf("docs/clients/mysql.md", "option")
+  it("are those of docs/reference/clients/mysql.md, with the defaults of their doc comments", () => {
+    const tables = tablesOf("docs/reference/clients/mysql.md", "option")
     const documented = defaultsIn("src/Clients/internal/mysql/Options.ts", "Options")
     assert.deepStrictEqual(Object.fromEntries(column(tables, "default")), Object.fromEntries(documented))
   })
@@ -284,8 +284,8 @@ describe("the options of a MySQL client", () => {
 const retryDefaults: Record<keyof RetryPolicy.Options, unknown> = RetryPolicy.make({})
 
 describe("the options of a retry policy", () => {
-  it("are those of docs/retry.md, with their defaults", () => {
-    const tables = tablesOf("docs/retry.md", "option")
+  it("are those of docs/reference/retry.md, with their defaults", () => {
+    const tables = tablesOf("docs/reference/retry.md", "option")
     const cells = column(tables, "default")
     const defaults = Object.entries(retryDefaults).filter(([name]) => name !== RetryPolicy.TypeId)
     assert.sameMembers([...namesIn(tables)], defaults.map(([name]) => name))
@@ -294,7 +294,7 @@ describe("the options of a retry policy", () => {
     }
   })
 
-  it("have the values of the presets that docs/retry.md lists", () => {
+  it("have the values of the presets that docs/reference/retry.md lists", () => {
     const { mcpOperations, network, standard, tcpConnection, websocket } = RetryPolicy
     const presets: Record<string, RetryPolicy.RetryPolicy> = {
       standard,
@@ -303,7 +303,7 @@ describe("the options of a retry policy", () => {
       websocket,
       mcpOperations
     }
-    const [table] = tablesOf("docs/retry.md", "preset")
+    const [table] = tablesOf("docs/reference/retry.md", "preset")
     assert.sameMembers((table?.rows ?? []).map(([name]) => plain(name)), Object.keys(presets))
     for (const [name, values] of table?.rows ?? []) {
       const { factor, initialDelay, jitter, maxAttempts, maxDelay } = presets[plain(name)] ?? standard
@@ -359,39 +359,39 @@ const stalls: Record<ConnectionPool.StalledBy, true> = {
 describe("the reasons of errors", () => {
   const ofPool = reasonsOf(ConnectionPool, "PoolError", ...failuresOfOpening)
 
-  it("of a pool are those of README.md and docs/pool.md", () => {
+  it("of a pool are those of README.md and docs/reference/pool.md", () => {
     const [inReadme] = tablesOf("README.md", "reason")
-    const [inGuide] = tablesOf("docs/pool.md", "reason")
+    const [inGuide] = tablesOf("docs/reference/pool.md", "reason")
     assert.sameMembers([...ofPool], Object.keys(poolReasons))
     for (const table of [inReadme, inGuide]) {
       assert.sameMembers((table?.rows ?? []).map(([name]) => plain(name)), [...ofPool])
     }
-    assert.sameMembers([...namesIn(tablesOf("docs/pool.md", "failure"))], failuresOfOpening)
-    assert.sameMembers([...namesIn(tablesOf("docs/pool.md", "stalledBy"))], Object.keys(stalls))
+    assert.sameMembers([...namesIn(tablesOf("docs/reference/pool.md", "failure"))], failuresOfOpening)
+    assert.sameMembers([...namesIn(tablesOf("docs/reference/pool.md", "stalledBy"))], Object.keys(stalls))
   })
 
-  it("of a program that is not ready are those of docs/operations/readiness.md", () => {
-    const inGuide = [...namesIn(tablesOf("docs/operations/readiness.md", "reason"))]
+  it("of a program that is not ready are those of docs/reference/operations/readiness.md", () => {
+    const inGuide = [...namesIn(tablesOf("docs/reference/operations/readiness.md", "reason"))]
     assert.sameMembers(inGuide, [...NotReady.fields.reason.literals])
   })
 
-  it("of a retry are those of README.md and docs/retry.md", () => {
+  it("of a retry are those of README.md and docs/reference/retry.md", () => {
     const [, inReadme] = tablesOf("README.md", "reason")
-    const [inGuide] = tablesOf("docs/retry.md", "reason")
+    const [inGuide] = tablesOf("docs/reference/retry.md", "reason")
     for (const table of [inReadme, inGuide]) {
       assert.sameMembers((table?.rows ?? []).map(([name]) => plain(name)), Object.keys(retryReasons))
     }
     assert.sameMembers([...reasonsOf(RetryPolicy, "RetryError")], Object.keys(retryReasons))
   })
 
-  it("of a TCP connection are those of docs/tcp.md", () => {
-    assert.sameMembers([...namesIn(tablesOf("docs/tcp.md", "reason"))], [
+  it("of a TCP connection are those of docs/reference/tcp.md", () => {
+    assert.sameMembers([...namesIn(tablesOf("docs/reference/tcp.md", "reason"))], [
       ...reasonsOf(TcpConnection, "TcpConnectionError")
     ])
   })
 
-  it("of a JSON-RPC client are those of docs/json-rpc.md", () => {
-    const listed = namesIn(tablesOf("docs/json-rpc.md", "reason"))
+  it("of a JSON-RPC client are those of docs/reference/json-rpc.md", () => {
+    const listed = namesIn(tablesOf("docs/reference/json-rpc.md", "reason"))
     // It is the cause of another one, and named in that one's row.
     assert.sameMembers([...listed, "UnsupportedVersion"], [...reasonsOf(JsonRpcClient, "JsonRpcError")])
   })
@@ -400,7 +400,8 @@ describe("the reasons of errors", () => {
 const pages = [
   "README.md",
   "CONTRIBUTING.md",
-  ...Fs.globSync("docs/**/*.md", { cwd: Path.resolve(import.meta.dirname, "..") })
+  "CHANGELOG.md",
+  ...Fs.globSync("{docs,examples}/**/*.md", { cwd: Path.resolve(import.meta.dirname, "..") })
 ]
 
 /** The anchor of a heading, as GitHub makes it. */
@@ -412,7 +413,10 @@ const anchorsOf = (page: string): ReadonlyArray<string> =>
 
 describe("the links", () => {
   it.each(pages)("of %s lead to files and headings that there are", (page) => {
-    const links = Array.from(text(page).matchAll(/\]\(([^)\s]+)\)/g), ([, link = ""]) => link)
+    const links = Array.from(
+      text(page).matchAll(/\]\(([^)\s]+)\)|^\[[^\]]+\]: (\S+)/gm),
+      ([, inline, named]) => inline ?? named ?? ""
+    )
     for (const link of links.filter((link) => !link.includes("://"))) {
       const [path = "", anchor] = link.split("#")
       const target = path === "" ? page : Path.join(Path.dirname(page), path)

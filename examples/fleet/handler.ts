@@ -1,5 +1,5 @@
 /**
- * A function of which more instances may run than the database has sessions: see docs/fleets.md.
+ * A function of which more instances may run than the database has sessions: see docs/how-to/fleets.md.
  *
  * It needs `DATABASE_URL` and `REDIS_URL`. `DATABASE_SESSIONS` is what all instances may have together.
  */

@@ -33,7 +33,7 @@ export interface Options {
 
 /**
  * Records a pool in Effect's metrics until the scope ends, under the names and units of OpenTelemetry's conventions for database client
- * connections, and under names of this library where there is no convention. `docs/operations/metrics.md` lists all of them.
+ * connections, and under names of this library where there is no convention. `docs/reference/operations/metrics.md` lists all of them.
  *
  * **When to use**
  *

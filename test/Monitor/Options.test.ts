@@ -1,5 +1,5 @@
 /**
- * The tables of docs/monitor.md say what the code does.
+ * The tables of docs/reference/monitor.md say what the code does.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Duration } from "effect"
@@ -8,7 +8,7 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { defaults } from "../../src/Monitor/Options.ts"
 
-const page = Fs.readFileSync(Path.resolve(import.meta.dirname, "../../docs/monitor.md"), "utf8")
+const page = Fs.readFileSync(Path.resolve(import.meta.dirname, "../../docs/reference/monitor.md"), "utf8")
 
 /** The rows of the table whose header begins so, each with its cells. */
 const rowsUnder = (header: string): ReadonlyArray<ReadonlyArray<string>> => {

@@ -106,7 +106,7 @@ describe("the dashboard and the alerts", () => {
   })
 
   it("have a section of the runbook for each alert, with four parts", () => {
-    const runbook = Fs.readFileSync(Path.resolve(import.meta.dirname, "../../docs/runbook.md"), "utf8")
+    const runbook = Fs.readFileSync(Path.resolve(import.meta.dirname, "../../docs/how-to/runbook.md"), "utf8")
     for (const { name } of alerts) {
       const [, section = ""] = runbook.split(`\n## ${name}\n`)
       const [text = ""] = section.split("\n## ")
@@ -116,8 +116,8 @@ describe("the dashboard and the alerts", () => {
     }
   })
 
-  it("have a row for each alert in docs/operations.md", () => {
-    const guide = Fs.readFileSync(Path.resolve(import.meta.dirname, "../../docs/operations.md"), "utf8")
+  it("have a row for each alert in docs/how-to/operations.md", () => {
+    const guide = Fs.readFileSync(Path.resolve(import.meta.dirname, "../../docs/how-to/operations.md"), "utf8")
     for (const { name, severity } of alerts) {
       assert.match(guide, new RegExp(`^\\| \`${name}\` .*\\| ${severity} +\\|$`, "m"))
     }

@@ -1,5 +1,5 @@
 /**
- * What docs/operations/otlp.md and docs/operations/devtools.md promise: the metrics leave the program through Effect's own exporters,
+ * What docs/how-to/otlp.md and docs/how-to/devtools.md promise: the metrics leave the program through Effect's own exporters,
  * under the names and with the units of OpenTelemetry.
  */
 import { NodeSocketServer } from "@effect/platform-node"

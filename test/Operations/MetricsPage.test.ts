@@ -1,5 +1,5 @@
 /**
- * docs/operations/metrics.md lists the metrics as they are defined and recorded.
+ * docs/reference/operations/metrics.md lists the metrics as they are defined and recorded.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Fiber, Layer, Metric } from "effect"
@@ -19,7 +19,7 @@ import { fork, hold, settle } from "../support/Pools.ts"
 import * as Scripted from "../support/ScriptedConnector.ts"
 import { withOwnMetrics } from "./support.ts"
 
-const page = Fs.readFileSync(Path.resolve(import.meta.dirname, "../../docs/operations/metrics.md"), "utf8")
+const page = Fs.readFileSync(Path.resolve(import.meta.dirname, "../../docs/reference/operations/metrics.md"), "utf8")
 
 interface Row {
   readonly prometheus: string

@@ -1,4 +1,4 @@
-/** The end of a program as docs/operations/kubernetes.md describes it. */
+/** The end of a program as docs/how-to/kubernetes.md describes it. */
 import { NodeHttpServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Fiber, Layer, Scope } from "effect"

@@ -1,11 +1,11 @@
 /**
- * What docs/retry.md says of single codes and texts is what the code does.
+ * What docs/reference/retry.md says of single codes and texts is what the code does.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Failure from "effect-sluice/Failure"
 import * as Fs from "node:fs"
 
-const guide = Fs.readFileSync(new URL("../../docs/retry.md", import.meta.url), "utf8")
+const guide = Fs.readFileSync(new URL("../../docs/reference/retry.md", import.meta.url), "utf8")
 
 interface Table {
   readonly columns: ReadonlyArray<string>
@@ -92,7 +92,7 @@ const claims: ReadonlyArray<Claim> = [...tableOf("where it comes from").rows].fl
   })
 })
 
-describe("the table of docs/retry.md", () => {
+describe("the table of docs/reference/retry.md", () => {
   it("has a row for each kind of errors, and hundreds of codes", () => {
     const { rows } = tableOf("where it comes from")
     for (const name of Object.keys(makers)) assert.isTrue(rows.has(name), name)

@@ -13,7 +13,7 @@ const text = (name: string): string => Fs.readFileSync(Path.join(root, name), "u
 const texts: ReadonlyArray<readonly [name: string, text: string]> = [
   "README.md",
   "CHANGELOG.md",
-  ...Fs.readdirSync(Path.join(root, "docs")).filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`),
+  ...Fs.globSync("docs/**/*.md", { cwd: root }),
   ...Fs.globSync("src/**/*.ts", { cwd: root })
 ].map((name) => [name, text(name)])
 
@@ -46,7 +46,7 @@ const tableIn = (page: string, rows: RegExp): ReadonlyArray<readonly [variable: 
   }).flat()
 
 const tables = {
-  "docs/environment.md": tableIn(text("docs/environment.md"), /^\| `[A-Z].*\|$/gm),
+  "docs/reference/environment.md": tableIn(text("docs/reference/environment.md"), /^\| `[A-Z].*\|$/gm),
   "the doc comment of Settings.config": tableIn(text("src/Settings/Settings.ts"), /\| `[A-Z].*\|$/gm)
 }
 

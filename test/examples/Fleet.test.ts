@@ -1,5 +1,5 @@
 /**
- * The function of docs/fleets.md, with a real PostgreSQL and Redis.
+ * The function of docs/how-to/fleets.md, with a real PostgreSQL and Redis.
  */
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
@@ -35,7 +35,7 @@ withServers("examples/fleet/handler.ts", () => {
     }), 30_000)
 
   it("is the one of the page", () => {
-    const page = Fs.readFileSync(Path.join(root, "docs/fleets.md"), "utf8")
+    const page = Fs.readFileSync(Path.join(root, "docs/how-to/fleets.md"), "utf8")
     const code = Fs.readFileSync(Path.join(root, "examples/fleet/handler.ts"), "utf8")
     assert.include(page, code.slice(code.indexOf("import ")).trim())
   })

@@ -87,10 +87,16 @@ describe("doctest", () => {
   it("takes README.md and docs, not docs/decisions, not other languages, and does not run what says no-run", () => {
     write("README.md", ["```ts no-run", "import \"effect/Effect\"", "```", "```sh", "npm test", "```"])
     write("docs/guide.md", ["```ts", "import \"effect/Effect\"", "```"])
+    write("docs/reference/clients/redis.md", ["```ts", "import \"effect/Effect\"", "```"])
     write("docs/decisions/0001.md", ["```ts", "broken", "```"])
-    assert.match(generate().stdout, /1 examples to run, 1 only to check/)
+    assert.match(generate().stdout, /2 examples to run, 1 only to check/)
     const names = Fs.readdirSync(Path.join(project, "test/.doctest")).sort()
-    assert.deepStrictEqual(names, ["README.1.ts", "docs.guide.1.ts", "examples.test.ts"])
+    assert.deepStrictEqual(names, [
+      "README.1.ts",
+      "docs.guide.1.ts",
+      "docs.reference.clients.redis.1.ts",
+      "examples.test.ts"
+    ])
     assert.notInclude(Fs.readFileSync(Path.join(project, "test/.doctest/examples.test.ts"), "utf8"), "README")
   })
 

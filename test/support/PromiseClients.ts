@@ -1,5 +1,5 @@
 /**
- * Drivers of promises as connectors for servers on this machine, as docs/pool.md has them.
+ * Drivers of promises as connectors for servers on this machine, as docs/reference/pool.md has them.
  */
 import * as Connector from "effect-sluice/Connector"
 import { Redis } from "ioredis"

@@ -1,5 +1,5 @@
 /**
- * What every figure is on each platform: docs/monitor.md says the same. No platform is asked for its version.
+ * What every figure is on each platform: docs/reference/monitor.md says the same. No platform is asked for its version.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Logger, type Scope } from "effect"
