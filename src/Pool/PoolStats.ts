@@ -154,8 +154,8 @@ export interface Observer {
   readonly waited: (millis: number) => void
   /** A borrower has returned a connection that it has used. `millis`: since it got the connection. Not for standing leases. */
   readonly used: (millis: number) => void
-  /** The time of a borrow is over. `label` is the endpoint's text. */
-  readonly timedOut: (label: string) => void
+  /** The time of a borrow is over. `label` is the endpoint's text. A suspended pool leases nothing. */
+  readonly timedOut: (label: string, isSuspended: boolean) => void
   /** A connect or a finalizer did not end in time. */
   readonly leftBehind: (what: "connect" | "close") => void
   /** The health of this endpoint may have changed; without a label, that of any endpoint. */

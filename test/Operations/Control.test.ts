@@ -107,7 +107,10 @@ describe("Operations.control", () => {
       yield* make()
       const errorOf = (command: Operations.Control) =>
         Effect.map(Effect.flip(Operations.control(command)), (error) => error.message)
-      assert.strictEqual(yield* errorOf({ _tag: "Drain", pool: "other\n" }), "there is no pool other\\x0a")
+      assert.strictEqual(
+        yield* errorOf({ _tag: "Drain", pool: "other\n" }),
+        "there is no pool other\\x0a; the pools are orders"
+      )
       assert.strictEqual(yield* errorOf({ _tag: "Evict", pool: "orders", endpoint: "x" }), "there is no endpoint x")
       assert.strictEqual(yield* errorOf({ _tag: "EndLease", pool: "orders", lease: 7 }), "there is no lease 7")
       assert.lengthOf(lines, 0)

@@ -185,6 +185,20 @@ describe("Operations.readiness", () => {
     }).pipe(withOperations({ required: ["orders"] }))
   })
 
+  it.effect("a pool is not stalled because borrowers ran out of time while it was suspended", () => {
+    const scripted = ScriptedConnector.make()
+    return Effect.gen(function*() {
+      const orders = yield* pool(scripted, { acquireTimeout: "300 millis" })
+      yield* ConnectionPool.suspend(orders)
+      const failing = yield* fork(Effect.exit(borrow(orders)))
+      yield* TestClock.adjust("300 millis")
+      assert.isTrue(Exit.isFailure(yield* Fiber.join(failing)))
+      assert.deepStrictEqual(yield* reasons(), ["PoolSuspended"])
+      yield* ConnectionPool.resume(orders)
+      assert.deepStrictEqual(yield* reasons(), [])
+    }).pipe(withOperations({ required: ["orders"] }))
+  })
+
   it.effect("a suspended pool, and one that is drained, are not ready, and a resumed one is", () => {
     const scripted = ScriptedConnector.make()
     return Effect.gen(function*() {

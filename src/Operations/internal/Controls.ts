@@ -20,6 +20,11 @@ export const poolNamed = ({ all }: Pick<PoolRegistry, "all">, name: string): Reg
   return found
 }
 
+/** The names of the pools, each once. */
+export const namesOf = ({ all }: Pick<PoolRegistry, "all">): ReadonlyArray<string> => [
+  ...new Set(Array.from(all, ({ name }) => name))
+]
+
 /**
  * Begins to drain a pool. The drain goes on when the fiber that has asked for it ends: an operator's request must not hold up the end, and
  * must not stop it.
@@ -89,6 +94,6 @@ export const control = (pools: Pick<PoolRegistry, "all">, command: Control): Eff
   Effect.suspend(() => {
     const pool = poolNamed(pools, command.pool)
     return pool === undefined
-      ? Effect.fail(new ControlError({ what: "pool", name: command.pool }))
+      ? Effect.fail(new ControlError({ what: "pool", name: command.pool, pools: namesOf(pools) }))
       : Effect.andThen(act(pool, command), writeLine(lineOf(command)))
   })

@@ -6,6 +6,7 @@
 import * as Duration from "effect/Duration"
 import { errorTypeOf } from "../../internal/ErrorType.ts"
 import { errorText, safeMessage, safeText } from "../../internal/SafeText.ts"
+import { PoolError } from "../../Pool/PoolError.ts"
 import type { LogLine } from "./LogLine.ts"
 import type { Failed, Line } from "./OutageLog.ts"
 
@@ -23,8 +24,14 @@ const failures = ({ attempts, borrows }: Pick<Failed, "attempts" | "borrows">): 
     ? "requests on its connections failed"
     : `${count(attempts, "attempt")} to connect and ${count(borrows, "borrower")} failed`
 
+/** The error of a borrower that has waited for connections which are all in use. */
+const isHeld = (cause: unknown): boolean =>
+  cause instanceof PoolError && cause.reason._tag === "AcquireTimeout" && cause.reason.stalledBy === "EndpointCap"
+
 const causeOf = ({ borrows, cause }: Failed): string => {
-  if (cause !== undefined) return errorText(cause, 500)
+  // A silent server looks the same as borrowers that keep what they have.
+  const held = "; the server is silent, or its borrowers keep their connections for much longer than before"
+  if (cause !== undefined) return `${errorText(cause, 500)}${isHeld(cause) ? held : ""}`
   return borrows > 0 ? "its borrowers run out of time" : "it does not answer"
 }
 

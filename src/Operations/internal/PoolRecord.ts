@@ -85,9 +85,12 @@ export class PoolRecord {
         this.#remember(label, errorTypeOf(cause), cause)
         onChange()
       },
-      timedOut: (label) => {
-        this.#timedOutAt = this.#time.monotonic()
-        this.#servedAtTimeout = this.#served
+      timedOut: (label, isSuspended) => {
+        // Of a suspended pool it says nothing: no borrower is served until the pool is resumed.
+        if (!isSuspended) {
+          this.#timedOutAt = this.#time.monotonic()
+          this.#servedAtTimeout = this.#served
+        }
         this.#remember(label, timeoutType, undefined)
       },
       refused: (reason, label) => {

@@ -129,8 +129,8 @@ export class Timeouts<K, A> {
     const { dials, env, health } = this.#parts
     env.tally.timeouts++
     lease.owner.timeouts++
-    env.observers.current?.timedOut(lease.owner.label)
     const error = Diagnostics.acquireTimeout(lease, position, context)
+    env.observers.current?.timedOut(lease.owner.label, this.#isSuspended())
     if (lease.owner.connecting === 0 || dials.phaseOf(lease.owner) === "Connecting") health.timedOut(lease, error)
     return error
   }
