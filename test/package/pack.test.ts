@@ -9,10 +9,22 @@ const bin = (name: string): string => Path.join(root, "node_modules/.bin", name)
 const manifest: {
   readonly exports: Record<string, { readonly default: string }>
   readonly dependencies?: Record<string, string>
+  readonly scripts: Record<string, string>
+  readonly homepage: string
+  readonly bugs: { readonly url: string }
+  readonly repository: { readonly url: string }
 } = JSON.parse(Fs.readFileSync(Path.join(root, "package.json"), "utf8"))
 const entries = Object.keys(manifest.exports).filter((name) => name.slice(2) !== "package.json")
 
 let consumer: string
+let tarball: string
+
+const inPackage = (name = ""): string => Path.join(consumer, "node_modules/effect-sluice", name)
+const text = (page: string): string => Fs.readFileSync(inPackage(page), "utf8")
+const pages = (): ReadonlyArray<string> =>
+  Fs.globSync(["*.md", "docs/**/*.md", "examples/**/*.md"], { cwd: inPackage() })
+const linksOf = (page: string): ReadonlyArray<string> =>
+  Array.from(text(page).matchAll(/\]\(([^)\s]+)\)|<(https?:[^>\s]+)>/g), ([, link, address]) => link ?? address ?? "")
 
 const run = (command: string, args: ReadonlyArray<string>, cwd: string) =>
   ChildProcess.spawnSync(command, args, { cwd, encoding: "utf8" })
@@ -38,14 +50,14 @@ const install = (name: string): void => {
  */
 beforeAll(() => {
   consumer = Fs.mkdtempSync(Path.join(Os.tmpdir(), "sluice-consumer-"))
-  const modules = Path.join(consumer, "node_modules")
   for (const name of ["effect", "@types/node"]) install(name)
   succeed("npm", ["run", "build"], root)
   const [packed] = JSON.parse(
     succeed("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", consumer], root)
   )
-  succeed("tar", ["-xzf", packed.filename], consumer)
-  Fs.renameSync(Path.join(consumer, "package"), Path.join(modules, "effect-sluice"))
+  tarball = Path.join(consumer, packed.filename)
+  succeed("tar", ["-xzf", tarball], consumer)
+  Fs.renameSync(Path.join(consumer, "package"), inPackage())
   write("package.json", JSON.stringify({ name: "consumer", private: true, type: "module" }))
   write(
     "tsconfig.json",
@@ -82,10 +94,53 @@ console.log(await Effect.runPromise(Effect.provide(Effect.scoped(program), Resou
 
 describe("the packed package", () => {
   it("holds code, declarations, sources and the license, and nothing of the workshop", () => {
-    const names = Fs.readdirSync(Path.join(consumer, "node_modules/effect-sluice"))
-    assert.includeMembers(names, ["package.json", "LICENSE", "dist", "src"])
-    for (const name of names) {
-      assert.include(["package.json", "LICENSE", "README.md", "CHANGELOG.md", "dist", "src"], name)
+    const pages = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE"]
+    assert.sameMembers(Fs.readdirSync(inPackage()), ["package.json", ...pages, "dist", "src", "docs", "examples"])
+  })
+
+  it("is installed without a script to run and without a warning", () => {
+    // An empty cache and no network: nothing can be fetched, and with legacy peers nothing has to be.
+    const options = [
+      "--offline",
+      "--legacy-peer-deps",
+      "--loglevel=warn",
+      "--no-audit",
+      "--no-fund",
+      "--cache",
+      "cache"
+    ]
+    const project = Fs.mkdtempSync(Path.join(consumer, "installed-"))
+    Fs.writeFileSync(Path.join(project, "package.json"), JSON.stringify({ name: "installed", private: true }))
+    const { status, stderr } = run("npm", ["install", ...options, tarball], project)
+    assert.deepStrictEqual({ status, stderr }, { status: 0, stderr: "" })
+    for (const event of ["preinstall", "install", "postinstall", "prepare"]) {
+      assert.notProperty(manifest.scripts, event)
+    }
+  })
+
+  it("names its repository with one address everywhere, in pages too", () => {
+    const address = manifest.repository.url.replace(/^git\+/, "").replace(/\.git$/, "")
+    assert.strictEqual(manifest.homepage, `${address}#readme`)
+    assert.strictEqual(manifest.bugs.url, `${address}/issues`)
+    for (const page of pages()) {
+      const addresses = Array.from(
+        text(page).matchAll(/https:\/\/github\.com\/[\w.-]+\/effect-sluice/g),
+        ([found]) => found
+      )
+      assert.deepStrictEqual(addresses.filter((found) => found !== address), [], page)
+      for (const link of linksOf(page).filter((link) => link.startsWith(`${address}/blob/main/`))) {
+        const [file = ""] = link.slice(`${address}/blob/main/`.length).split("#")
+        assert.isTrue(Fs.existsSync(Path.join(root, file)), `${page}: ${link}`)
+      }
+    }
+  })
+
+  it("has each file that its pages link to", () => {
+    for (const page of pages()) {
+      for (const link of linksOf(page).filter((link) => !/^[a-z]+:/.test(link))) {
+        const [file = ""] = link.split("#")
+        assert.isTrue(Fs.existsSync(Path.resolve(Path.dirname(inPackage(page)), file)), `${page}: ${link}`)
+      }
     }
   })
 
@@ -139,7 +194,7 @@ describe("the packed package", () => {
   })
 
   it("has a command that names the package to install, and runs once that is there", () => {
-    const sluice = Path.join(consumer, "node_modules/effect-sluice/dist/Cli/main.js")
+    const sluice = inPackage("dist/Cli/main.js")
     const { status, stderr, stdout } = run(process.execPath, [sluice, "--version"], consumer)
     assert.deepStrictEqual({ status, stdout, stderr }, {
       status: 1,
@@ -157,6 +212,6 @@ describe("the packed package", () => {
       write("inside.mjs", `await import("effect-sluice/${name}")`)
       assert.match(run(process.execPath, ["inside.mjs"], consumer).stderr, /ERR_PACKAGE_PATH_NOT_EXPORTED/)
     }
-    assert.isTrue(Fs.existsSync(Path.join(consumer, "node_modules/effect-sluice/dist/internal/InvalidOption.js")))
+    assert.isTrue(Fs.existsSync(inPackage("dist/internal/InvalidOption.js")))
   })
 })
