@@ -5,6 +5,7 @@
  * import by path.
  *
  * @since 0.1.0
+ * @stability stable
  */
 
 export * as Reading from "./Monitor/Reading.ts"

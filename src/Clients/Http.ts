@@ -5,6 +5,7 @@
  * It needs `@effect/platform-node`, whose undici speaks HTTP.
  *
  * @since 0.1.0
+ * @stability stable
  */
 import type * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import type * as Undici from "@effect/platform-node/Undici"
@@ -42,6 +43,7 @@ export { UnreadBody } from "./internal/http/UnreadBodies.ts"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export type Connection = HttpConnection
 
@@ -50,6 +52,7 @@ export type Connection = HttpConnection
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Options {
   /** The name of the pool, as in `ConnectionPool`. @default none */
@@ -112,6 +115,7 @@ export interface Options {
  *
  * @category services
  * @since 0.1.0
+ * @stability stable
  */
 export class Pool extends Context.Service<Pool, ConnectionPool.ConnectionPool<string, Connection>>()(
   "effect-sluice/Http/Pool"
@@ -122,6 +126,7 @@ export class Pool extends Context.Service<Pool, ConnectionPool.ConnectionPool<st
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Http {
   readonly client: HttpClient.HttpClient
@@ -203,6 +208,7 @@ const build = Effect.fnUntraced(function*(options: Options) {
  * @see {@link layer}
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const make = (options: Options = {}): Effect.Effect<Http, never, ResourceMonitor | Scope.Scope> =>
   Effect.flatMap(build(options), (context) =>
@@ -260,6 +266,7 @@ export const make = (options: Options = {}): Effect.Effect<Http, never, Resource
  *
  * @category layers
  * @since 0.1.0
+ * @stability stable
  */
 export const layer = (
   options: Options = {}
@@ -271,6 +278,7 @@ export const layer = (
  *
  * @category layers
  * @since 0.1.0
+ * @stability stable
  */
 export const layerConfig = (
   options: Config.Wrap<Options>

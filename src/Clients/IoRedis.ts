@@ -21,6 +21,7 @@
  * ```
  *
  * @since 0.1.0
+ * @stability stable
  */
 import * as Effect from "effect/Effect"
 import type { Redis, RedisOptions } from "ioredis"
@@ -35,6 +36,7 @@ import { evaluate, type Password } from "./internal/Password.ts"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Options<E = never, R = never> extends
   Omit<
@@ -120,6 +122,7 @@ const ours = {
  *
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const connector = <E = never, R = never>(
   options: Options<E, R> = {}

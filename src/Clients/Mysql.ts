@@ -20,6 +20,7 @@
  * ```
  *
  * @since 0.1.0
+ * @stability stable
  */
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
@@ -52,6 +53,7 @@ export type { SessionPool } from "./internal/mysql/SessionPool.ts"
  *
  * @category services
  * @since 0.1.0
+ * @stability stable
  */
 export class Pool extends Context.Service<Pool, SessionPool>()("effect-sluice/Mysql/Pool") {}
 
@@ -69,6 +71,7 @@ export class Pool extends Context.Service<Pool, SessionPool>()("effect-sluice/My
  *
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const connector = (options: Options = {}): Connector<Endpoint, Connection, ClientError> =>
   connectorOf(settingsOf(options))
@@ -96,6 +99,7 @@ const built = (settings: Settings): Effect.Effect<Built, never, Needs> =>
  *
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const make = (options: Options): Effect.Effect<SqlClient.SqlClient, never, Needs> =>
   Effect.map(Effect.suspend(() => built(settingsOf(options))), ({ client }) => client)
@@ -126,6 +130,7 @@ const services = (settings: Settings): Effect.Effect<Context.Context<Pool | SqlC
  *
  * @category layers
  * @since 0.1.0
+ * @stability stable
  */
 export const layer = (options: Options): Layer.Layer<Pool | SqlClient.SqlClient, never, ResourceMonitor> =>
   Layer.provide(Layer.effectContext(Effect.suspend(() => services(settingsOf(options)))), Reactivity.layer)
@@ -136,6 +141,7 @@ export const layer = (options: Options): Layer.Layer<Pool | SqlClient.SqlClient,
  *
  * @category layers
  * @since 0.1.0
+ * @stability stable
  */
 export const layerConfig = (
   config: Config.Wrap<Options>

@@ -29,6 +29,7 @@
  * ```
  *
  * @since 0.1.0
+ * @stability stable
  */
 import * as Effect from "effect/Effect"
 import type { Client, ClientConfig } from "pg"
@@ -46,6 +47,7 @@ import { follow, isIdle } from "./internal/PgSession.ts"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Options<E = never, R = never>
   extends Omit<ClientConfig, "connectionTimeoutMillis" | "host" | "password" | "port" | "stream">
@@ -122,6 +124,7 @@ const driver = loadPeer({ entry: "NodePostgres", package: "pg", version: 8 }, ()
  *
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const connector = <E = never, R = never>(
   options: Options<E, R> = {}

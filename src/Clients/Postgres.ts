@@ -22,6 +22,7 @@
  * ```
  *
  * @since 0.1.0
+ * @stability stable
  */
 import type * as PgClient from "@effect/sql-pg/PgClient"
 import type * as Config from "effect/Config"
@@ -65,6 +66,7 @@ export type { SessionPool } from "./internal/postgres/SessionPool.ts"
  *
  * @category services
  * @since 0.1.0
+ * @stability stable
  */
 export class Pool extends Context.Service<Pool, SessionPool.SessionPool>()("effect-sluice/Postgres/Pool") {}
 
@@ -97,6 +99,7 @@ export class Pool extends Context.Service<Pool, SessionPool.SessionPool>()("effe
  *
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const connector = (
   options: Options
@@ -123,6 +126,7 @@ const poolOf = (settings: Settings) => SessionPool.makePool(settings, connectorO
  *
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const makePool = (
   options: Options
@@ -155,6 +159,7 @@ const built = (settings: Settings) =>
  *
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const make = (
   options: Options
@@ -198,6 +203,7 @@ const provided = <E>(
  * @see {@link layerConfig} for options from `Config`
  * @category layers
  * @since 0.1.0
+ * @stability stable
  */
 export const layer = (options: Options): Layer.Layer<Services, never, ResourceMonitor> =>
   provided(Effect.sync(() => settingsOf(options)))
@@ -221,6 +227,7 @@ export const layer = (options: Options): Layer.Layer<Services, never, ResourceMo
  *
  * @category layers
  * @since 0.1.0
+ * @stability stable
  */
 export const layerConfig = (
   config: Config.Wrap<Options>

@@ -30,6 +30,7 @@
  * ```
  *
  * @since 0.1.0
+ * @stability stable
  */
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
@@ -73,6 +74,7 @@ export type { ClientOptions, DialOptions, Options } from "./internal/redis/Setti
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface RedisPool {
   /** The key of all connections. */
@@ -100,6 +102,7 @@ export interface RedisPool {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export type PooledRedis = Redis["Service"] & { readonly pool: RedisPool }
 
@@ -108,6 +111,7 @@ export type PooledRedis = Redis["Service"] & { readonly pool: RedisPool }
  *
  * @category services
  * @since 0.1.0
+ * @stability stable
  */
 export class Pool extends Context.Service<Pool, RedisPool>()("effect-sluice/Redis/Pool") {}
 
@@ -222,6 +226,7 @@ const makeFrom = <E, R>(settings: Settings<E, R>) =>
  *
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const make = <E = never, R = never>(
   options: Options<E, R> = {}
@@ -236,6 +241,7 @@ const asContext = Effect.map((client: PooledRedis) => Context.make(Redis, client
  * @see {@link make} for what it does
  * @category layers
  * @since 0.1.0
+ * @stability stable
  */
 export const layer = <E = never, R = never>(
   options: Options<E, R> = {}
@@ -273,6 +279,7 @@ const checked = <E, R>(options: Options<E, R>): Effect.Effect<Settings<E, R>, In
  *
  * @category layers
  * @since 0.1.0
+ * @stability stable
  */
 export const layerConfig = <E = never, R = never>(
   config: Config.Wrap<Options<E, R>>
@@ -294,6 +301,7 @@ export const layerConfig = <E = never, R = never>(
  *
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const connector = <E = never, R = never>(
   options: DialOptions<E, R> = {}

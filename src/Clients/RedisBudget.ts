@@ -33,6 +33,7 @@
  * ```
  *
  * @since 0.1.0
+ * @stability experimental
  */
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
@@ -60,6 +61,7 @@ export type { Holder, Snapshot, Waiter } from "./internal/redisbudget/Reply.ts"
  *
  * @category models
  * @since 0.1.0
+ * @stability experimental
  */
 export interface ManyRequest extends ConnectionBudget.PermitRequest {
   /** A whole number of at least 1. More than the limit fails with `BudgetError`. */
@@ -71,6 +73,7 @@ export interface ManyRequest extends ConnectionBudget.PermitRequest {
  *
  * @category models
  * @since 0.1.0
+ * @stability experimental
  */
 export interface RedisBudget extends ConnectionBudget.ConnectionBudget {
   /**
@@ -127,6 +130,7 @@ const makeFrom = (settings: Settings): Effect.Effect<RedisBudget, never, Resourc
  *
  * @category constructors
  * @since 0.1.0
+ * @stability experimental
  */
 export const make = (options: Options): Effect.Effect<RedisBudget, never, ResourceMonitor | Scope.Scope> =>
   Effect.flatMap(Effect.sync(() => settingsOf(options)), makeFrom)
@@ -139,6 +143,7 @@ const asContext = Effect.map((budget: RedisBudget) => Context.make(ConnectionBud
  * @see {@link make} for what it does
  * @category layers
  * @since 0.1.0
+ * @stability experimental
  */
 export const layer = (options: Options): Layer.Layer<never, never, ResourceMonitor> =>
   Layer.effectContext(asContext(make(options)))
@@ -162,6 +167,7 @@ export const layer = (options: Options): Layer.Layer<never, never, ResourceMonit
  *
  * @category layers
  * @since 0.1.0
+ * @stability experimental
  */
 export const layerConfig = (config: Config.Wrap<Options>): Layer.Layer<never, Config.ConfigError, ResourceMonitor> =>
   Layer.effectContext(

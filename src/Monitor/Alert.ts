@@ -13,6 +13,7 @@ import type { Level } from "./Usage.ts"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export type Resource = "descriptors" | "memory" | "connections"
 
@@ -41,6 +42,7 @@ export const forEachResource = <A>(f: (resource: Resource) => A): Readonly<Recor
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface OpeningSite {
   readonly site: string
@@ -52,6 +54,7 @@ export interface OpeningSite {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface AlertFigures {
   readonly resource: Resource
@@ -97,6 +100,7 @@ const openers = (sites: ReadonlyArray<OpeningSite>): string =>
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export class Raised extends Data.TaggedClass("Raised")<
   AlertFigures & {
@@ -120,6 +124,7 @@ export class Raised extends Data.TaggedClass("Raised")<
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export class Recovered extends Data.TaggedClass("Recovered")<
   AlertFigures & {
@@ -148,6 +153,7 @@ export class Recovered extends Data.TaggedClass("Recovered")<
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export class Forecast extends Data.TaggedClass("Forecast")<
   AlertFigures & {
@@ -196,5 +202,6 @@ export class Forecast extends Data.TaggedClass("Forecast")<
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export type Alert = Raised | Recovered | Forecast

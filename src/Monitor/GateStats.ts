@@ -10,6 +10,7 @@ import type { ResourceExhausted } from "./gate/Decision.ts"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface GateStats {
   /** Requests that wait for room now. */
@@ -25,6 +26,7 @@ export interface GateStats {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface GateObserver {
   /** A request was admitted after so many milliseconds; 0 if it did not have to wait. */
@@ -38,6 +40,7 @@ export interface GateObserver {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface EventLoopStalls {
   /** How many there were. */

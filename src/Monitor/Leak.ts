@@ -13,6 +13,7 @@ import { safeLabel, safeMessage, safeText } from "../internal/SafeText.ts"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export type Leakable = "Connection" | "Lease" | "Descriptor"
 
@@ -21,6 +22,7 @@ export type Leakable = "Connection" | "Lease" | "Descriptor"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Origin {
   readonly kind: Leakable
@@ -54,6 +56,7 @@ const nameOf = ({ kind, label }: Origin): string =>
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export class Held extends Data.TaggedClass("Held")<Origin> {
   get message(): string {
@@ -68,6 +71,7 @@ export class Held extends Data.TaggedClass("Held")<Origin> {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export class Returned extends Data.TaggedClass("Returned")<Origin> {
   get message(): string {
@@ -83,6 +87,7 @@ export class Returned extends Data.TaggedClass("Returned")<Origin> {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export class Lost extends Data.TaggedClass("Lost")<Origin> {
   get message(): string {
@@ -98,6 +103,7 @@ export class Lost extends Data.TaggedClass("Lost")<Origin> {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export class LeftOpen extends Data.TaggedClass("LeftOpen")<Origin> {
   get message(): string {
@@ -111,6 +117,7 @@ export class LeftOpen extends Data.TaggedClass("LeftOpen")<Origin> {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface KindCount {
   /** Such as `socket`, `file` or `pipe`. */
@@ -141,6 +148,7 @@ export interface Growth {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export class ForeignGrowth extends Data.TaggedClass("ForeignGrowth")<Growth> {
   get message(): string {
@@ -161,6 +169,7 @@ export class ForeignGrowth extends Data.TaggedClass("ForeignGrowth")<Growth> {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export type Leak = Held | Returned | Lost | LeftOpen | ForeignGrowth
 
@@ -169,6 +178,7 @@ export type Leak = Held | Returned | Lost | LeftOpen | ForeignGrowth
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export type LeakFacts =
   | (Origin & { readonly _tag: "Held" | "Returned" | "Lost" | "LeftOpen" })

@@ -27,6 +27,7 @@ export interface Entry {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface HeldLease {
   readonly label: string
@@ -38,6 +39,7 @@ export interface HeldLease {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface SiteCount extends OpeningSite {
   /** `function (file:line:column)`. */

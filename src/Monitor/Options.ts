@@ -14,6 +14,7 @@ import type { Thresholds } from "./Usage.ts"
  *
  * @category options
  * @since 0.1.0
+ * @stability stable
  */
 export interface Options {
   /**
@@ -123,6 +124,7 @@ export interface Options {
  *
  * @category options
  * @since 0.1.0
+ * @stability stable
  */
 export type Origins = Partial<Readonly<Record<"maxDescriptors" | "maxMemory" | "maxConnections", string | undefined>>>
 
@@ -188,6 +190,7 @@ export const defaults: Resolved = {
  *
  * @category presets
  * @since 0.1.0
+ * @stability stable
  */
 export const conservative = {
   maxDescriptors: 1000,
@@ -202,6 +205,7 @@ export const conservative = {
  *
  * @category presets
  * @since 0.1.0
+ * @stability stable
  */
 export const highPerformance: Options = {
   maxDescriptors: 2000,
@@ -216,6 +220,7 @@ export const highPerformance: Options = {
  *
  * @category presets
  * @since 0.1.0
+ * @stability stable
  */
 export const constrained: Options = {
   maxDescriptors: 500,
@@ -239,6 +244,7 @@ export const constrained: Options = {
  *
  * @category combinators
  * @since 0.1.0
+ * @stability stable
  */
 export const defaultHeadroom = (limit: number): number => Math.min(16 + 2 * 4, Math.floor(limit / 4))
 

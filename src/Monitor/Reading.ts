@@ -5,6 +5,7 @@
  * ratio, so an unknown figure never looks like a low one.
  *
  * @since 0.1.0
+ * @stability stable
  */
 import * as Predicate from "effect/Predicate"
 import { descriptorLimitCode } from "../internal/DescriptorLimit.ts"
@@ -14,6 +15,7 @@ import { descriptorLimitCode } from "../internal/DescriptorLimit.ts"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Known {
   readonly _tag: "Known"
@@ -32,6 +34,7 @@ export interface Known {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Unlimited {
   readonly _tag: "Unlimited"
@@ -43,6 +46,7 @@ export interface Unlimited {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Unknown {
   readonly _tag: "Unknown"
@@ -56,6 +60,7 @@ export interface Unknown {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Saturated {
   readonly _tag: "Saturated"
@@ -68,6 +73,7 @@ export interface Saturated {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export type Reading = Known | Unlimited | Unknown | Saturated
 
@@ -77,6 +83,7 @@ export type Reading = Known | Unlimited | Unknown | Saturated
  *
  * @category combinators
  * @since 0.1.0
+ * @stability stable
  */
 export const ratio = (used: Reading, limit: Reading): number | undefined =>
   used._tag === "Known" && limit._tag === "Known" && limit.value > 0 ? used.value / limit.value : undefined
@@ -86,6 +93,7 @@ export const ratio = (used: Reading, limit: Reading): number | undefined =>
  *
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const known = (value: number, at: number, source: string, exact: boolean = true): Known => ({
   _tag: "Known",
@@ -100,6 +108,7 @@ export const known = (value: number, at: number, source: string, exact: boolean 
  *
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const unlimited = (source: string): Unlimited => ({ _tag: "Unlimited", source })
 
@@ -108,6 +117,7 @@ export const unlimited = (source: string): Unlimited => ({ _tag: "Unlimited", so
  *
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const unknown = (reason: Unknown["reason"], source: string, cause?: unknown): Unknown =>
   cause === undefined ? { _tag: "Unknown", reason, source } : { _tag: "Unknown", reason, source, cause }
@@ -117,6 +127,7 @@ export const unknown = (reason: Unknown["reason"], source: string, cause?: unkno
  *
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const fromFailure = (cause: unknown, source: string): Unknown | Saturated => {
   const saturation = descriptorLimitCode(cause)

@@ -8,6 +8,7 @@
  * pool.
  *
  * @since 0.1.0
+ * @stability stable
  */
 import * as Clock from "effect/Clock"
 import type * as Config from "effect/Config"
@@ -427,6 +428,7 @@ const built = Effect.fnUntraced(function*(given: Options, memoMap: Layer.MemoMap
  *
  * @category layers
  * @since 0.1.0
+ * @stability stable
  */
 export const layer: Layer.Layer<ResourceMonitor> = /*#__PURE__*/ Layer.fromBuildMemo((memoMap, scope) =>
   Effect.orDie(built({}, memoMap, scope))
@@ -457,6 +459,7 @@ export const layer: Layer.Layer<ResourceMonitor> = /*#__PURE__*/ Layer.fromBuild
  *
  * @category layers
  * @since 0.1.0
+ * @stability stable
  */
 export const layerOptions = (options: Options): Layer.Layer<ResourceMonitor> =>
   Layer.fromBuildMemo((memoMap, scope) => Effect.orDie(built(options, memoMap, scope)))
@@ -492,6 +495,7 @@ export const layerOptions = (options: Options): Layer.Layer<ResourceMonitor> =>
  *
  * @category layers
  * @since 0.1.0
+ * @stability stable
  */
 export const layerConfig = (config: Config.Wrap<Options>): Layer.Layer<ResourceMonitor, Config.ConfigError> =>
   Layer.fromBuildMemo((memoMap, scope) =>
@@ -507,6 +511,7 @@ export const layerConfig = (config: Config.Wrap<Options>): Layer.Layer<ResourceM
  *
  * @category layers
  * @since 0.1.0
+ * @stability stable
  */
 export const layerUnlimited: Layer.Layer<ResourceMonitor> = /*#__PURE__*/ Layer.effect(
   ResourceMonitor,
@@ -550,6 +555,7 @@ export const layerUnlimited: Layer.Layer<ResourceMonitor> = /*#__PURE__*/ Layer.
  *
  * @category layers
  * @since 0.1.0
+ * @stability stable
  */
 export const layerTest: Layer.Layer<ResourceMonitor | TestMonitor> = /*#__PURE__*/ Layer.effectContext(
   /*#__PURE__*/ Effect.gen(function*() {

@@ -35,6 +35,7 @@ export type { ReserveRequest, ResourceExhausted } from "./gate/Decision.ts"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Reservation {
   /**
@@ -99,6 +100,7 @@ export const unreserved: Reservation = { descriptorOpened: () => nothing }
  *
  * @category references
  * @since 0.1.0
+ * @stability stable
  */
 export const CurrentReservation = Context.Reference<Reservation>("effect-sluice/Monitor/CurrentReservation", {
   defaultValue: () => unreserved
@@ -109,6 +111,7 @@ export const CurrentReservation = Context.Reference<Reservation>("effect-sluice/
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface TrackRequest {
   /** The endpoint's text. */
@@ -122,6 +125,7 @@ export interface TrackRequest {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Track {
   /** Records a connection until the scope closes, and uses the reservation in the context (`CurrentReservation`). */
@@ -138,6 +142,7 @@ export interface Track {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Tracked {
   /** The connection is closed. A second call does nothing. */
@@ -149,6 +154,7 @@ export interface Tracked {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Reserve {
   (request: ReserveRequest): Effect.Effect<Reservation, ResourceExhausted, Scope.Scope>
@@ -161,6 +167,7 @@ export interface Reserve {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface ReserveUnsafe {
   /**
@@ -184,6 +191,7 @@ export interface ReserveUnsafe {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface ShortageRequest {
   /** What failed, such as the endpoint's text. */
@@ -196,6 +204,7 @@ export interface ShortageRequest {
  *
  * @category services
  * @since 0.1.0
+ * @stability stable
  */
 export class ResourceMonitor extends Context.Service<ResourceMonitor, {
   /**

@@ -28,6 +28,7 @@ type OtherReadings = Partial<
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface TestReadings extends OtherReadings {
   /** Open descriptors. Initially 0. */
@@ -47,6 +48,7 @@ export interface TestReadings extends OtherReadings {
  *
  * @category services
  * @since 0.1.0
+ * @stability stable
  */
 export class TestMonitor extends Context.Service<TestMonitor, {
   /** Sets readings, and takes them like a tick of the timer: a level rises at once, and falls after its recovery time. */

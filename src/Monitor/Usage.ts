@@ -10,6 +10,7 @@ import type { Reading } from "./Reading.ts"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export type Level = "Normal" | "Warning" | "Critical" | "Exhausted"
 
@@ -18,6 +19,7 @@ export type Level = "Normal" | "Warning" | "Critical" | "Exhausted"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Gauge {
   readonly used: Reading
@@ -29,6 +31,7 @@ export interface Gauge {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Usage {
   /** Open file descriptors of this process, without those that the monitor itself holds. */
@@ -51,6 +54,7 @@ export interface Usage {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Thresholds {
   readonly warningThreshold: number
@@ -64,6 +68,7 @@ const order: Record<Level, number> = { Normal: 0, Warning: 1, Critical: 2, Exhau
  *
  * @category combinators
  * @since 0.1.0
+ * @stability stable
  */
 export const isAtLeast = (level: Level, floor: Level): boolean => order[level] >= order[floor]
 
@@ -137,6 +142,7 @@ export const gaugeLevel = (gauge: Gauge, claimed: number, thresholds: Thresholds
  *
  * @category combinators
  * @since 0.1.0
+ * @stability stable
  */
 export const level = (usage: Omit<Usage, "level">, thresholds: Thresholds): Level =>
   [
@@ -203,6 +209,7 @@ export interface SlowFigures {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Figures extends FastFigures, SlowFigures {
   /** Open connections of this library by label, from its ledger. Exact. */

@@ -23,6 +23,7 @@ export const existingPools = (names: ReadonlyArray<string>): string =>
  *
  * @category errors
  * @since 0.1.0
+ * @stability experimental
  */
 export class ControlError extends TaggedError("ControlError")<{
   readonly what: "pool" | "endpoint" | "lease"

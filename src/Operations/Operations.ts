@@ -7,6 +7,7 @@
  * import this module has no cost for it.
  *
  * @since 0.1.0
+ * @stability experimental
  */
 import type * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
@@ -59,6 +60,7 @@ const make = (options: Options): Effect.Effect<Operations["Service"], InvalidOpt
  *
  * @category layers
  * @since 0.1.0
+ * @stability experimental
  */
 export const layer: Layer.Layer<Operations> = /*#__PURE__*/ Layer.effect(
   Operations,
@@ -70,6 +72,7 @@ export const layer: Layer.Layer<Operations> = /*#__PURE__*/ Layer.effect(
  *
  * @category layers
  * @since 0.1.0
+ * @stability experimental
  */
 export const layerOptions = (options: Options): Layer.Layer<Operations> =>
   Layer.effect(Operations, Effect.orDie(make(options)))
@@ -80,6 +83,7 @@ export const layerOptions = (options: Options): Layer.Layer<Operations> =>
  *
  * @category layers
  * @since 0.1.0
+ * @stability experimental
  */
 export const layerConfig = (config: Config.Wrap<Options>): Layer.Layer<Operations, Config.ConfigError> =>
   Layer.effect(Operations, optionsFromConfig(config, (options: Options) => make(options)))
@@ -89,6 +93,7 @@ export const layerConfig = (config: Config.Wrap<Options>): Layer.Layer<Operation
  *
  * @category accessors
  * @since 0.1.0
+ * @stability experimental
  */
 export const snapshot = (required?: ReadonlyArray<string>): Effect.Effect<Snapshot, never, Operations> =>
   Operations.use((operations) => operations.snapshot(required))
@@ -98,6 +103,7 @@ export const snapshot = (required?: ReadonlyArray<string>): Effect.Effect<Snapsh
  *
  * @category accessors
  * @since 0.1.0
+ * @stability experimental
  */
 export const readiness = (required?: ReadonlyArray<string>): Effect.Effect<Readiness, never, Operations> =>
   Operations.use((operations) => operations.readiness(required))
@@ -107,6 +113,7 @@ export const readiness = (required?: ReadonlyArray<string>): Effect.Effect<Readi
  *
  * @category operating
  * @since 0.1.0
+ * @stability experimental
  */
 export const retire: Effect.Effect<void, never, Operations> = /*#__PURE__*/ Operations.use(({ retire }) => retire)
 
@@ -115,6 +122,7 @@ export const retire: Effect.Effect<void, never, Operations> = /*#__PURE__*/ Oper
  *
  * @category operating
  * @since 0.1.0
+ * @stability experimental
  */
 export const control = (command: Control): Effect.Effect<void, ControlError, Operations> =>
   Operations.use((operations) => operations.control(command))

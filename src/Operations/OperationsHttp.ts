@@ -17,6 +17,7 @@
  * {@link routes} adds it to the `HttpRouter` of the program.
  *
  * @since 0.1.0
+ * @stability experimental
  */
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
@@ -79,6 +80,7 @@ type Needs = HttpRouter.HttpRouter | Operations
  * @see {@link layerServer} for a server of its own
  * @category layers
  * @since 0.1.0
+ * @stability experimental
  */
 export const routes = (options: RouteOptions = {}): Layer.Layer<never, never, Needs> =>
   Layer.effectDiscard(Effect.gen(function*() {
@@ -96,6 +98,7 @@ export const routes = (options: RouteOptions = {}): Layer.Layer<never, never, Ne
  * @see {@link routes}
  * @category layers
  * @since 0.1.0
+ * @stability experimental
  */
 export const probes = (options: ProbeOptions = {}): Layer.Layer<never, never, Needs> =>
   Layer.effectDiscard(Effect.gen(function*() {
@@ -116,6 +119,7 @@ export const probes = (options: ProbeOptions = {}): Layer.Layer<never, never, Ne
  * @see {@link routes}
  * @category layers
  * @since 0.1.0
+ * @stability experimental
  */
 export const metrics = (options: RouteOptions = {}): Layer.Layer<never, never, HttpRouter.HttpRouter> =>
   Layer.effectDiscard(Effect.gen(function*() {
@@ -130,6 +134,7 @@ export const metrics = (options: RouteOptions = {}): Layer.Layer<never, never, H
  * @see {@link routes}
  * @category layers
  * @since 0.1.0
+ * @stability experimental
  */
 export const page = (options: RouteOptions = {}): Layer.Layer<never, never, Needs> =>
   Layer.effectDiscard(Effect.gen(function*() {
@@ -174,6 +179,7 @@ export const page = (options: RouteOptions = {}): Layer.Layer<never, never, Need
  *
  * @category layers
  * @since 0.1.0
+ * @stability experimental
  */
 export const layerServer = (options: ServerOptions = {}): Layer.Layer<Server, ListenFailed, Operations> =>
   Layer.effect(Server, Effect.suspend(() => serve(options)))
@@ -221,6 +227,7 @@ export const layerServer = (options: ServerOptions = {}): Layer.Layer<Server, Li
  *
  * @category middleware
  * @since 0.1.0
+ * @stability experimental
  */
 export const respond = <E, R>(
   app: Effect.Effect<HttpServerResponse, E, R>

@@ -19,6 +19,7 @@ import type { Readiness, Snapshot } from "./Snapshot.ts"
  *
  * @category models
  * @since 0.1.0
+ * @stability experimental
  */
 export type Control =
   | { readonly _tag: "Evict"; readonly pool: string; readonly endpoint?: string | undefined }
@@ -32,6 +33,7 @@ export type Control =
  *
  * @category services
  * @since 0.1.0
+ * @stability experimental
  */
 export class Operations extends Context.Service<Operations, {
   /** The pools, the monitor and the history. With `required`, these pools count for readiness too. */

@@ -149,7 +149,11 @@ export const NotReady = Schema.Struct({
   message: Schema.String
 })
 
-/** Whether requests should be sent to the program. */
+/**
+ * Whether requests should be sent to the program.
+ *
+ * @stability experimental
+ */
 export const Readiness = Schema.Struct({ isReady: Schema.Boolean, reasons: Schema.Array(NotReady) })
 export type Readiness = typeof Readiness.Type
 
@@ -170,6 +174,7 @@ export const History = Schema.Struct({
  *
  * @category models
  * @since 0.1.0
+ * @stability experimental
  */
 export const Snapshot = Schema.Struct({
   /** Of this format. A later version may add fields without a new number. */

@@ -19,6 +19,7 @@
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export type CloseReason =
   | "idle"

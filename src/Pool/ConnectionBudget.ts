@@ -2,6 +2,7 @@
  * A cap on the connections of several pools, or of several processes, together.
  *
  * @since 0.1.0
+ * @stability stable
  */
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
@@ -19,6 +20,7 @@ import { TaggedError } from "../internal/TaggedError.ts"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Permit {
   /**
@@ -38,6 +40,7 @@ export interface Permit {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface PermitRequest {
   /** The endpoint's text. */
@@ -55,6 +58,7 @@ export interface PermitRequest {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface ConnectionBudget {
   /**
@@ -69,6 +73,7 @@ export interface ConnectionBudget {
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class BudgetError extends TaggedError("BudgetError")<{
   /** The name of the budget. */
@@ -93,6 +98,7 @@ const plain: Permit = {}
  *
  * @category references
  * @since 0.1.0
+ * @stability stable
  */
 export const CurrentPermit: Context.Reference<Permit | undefined> = Context.Reference<Permit | undefined>(
   "effect-sluice/Pool/CurrentPermit",
@@ -130,13 +136,18 @@ export const CurrentPermit: Context.Reference<Permit | undefined> = Context.Refe
  *
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const makeInMemory = (connections: number): ConnectionBudget => {
   const permits = Semaphore.makeUnsafe(checkOptions("ConnectionBudget").whole("connections", connections, { min: 1 }))
   return { take: () => Effect.as(permits.takeScoped(1), plain) }
 }
 
-/** The default, which always has a permit. */
+/**
+ * The default, which always has a permit.
+ *
+ * @stability stable
+ */
 export const unlimited: ConnectionBudget = { take: () => Effect.succeed(plain) }
 
 /**
@@ -144,6 +155,7 @@ export const unlimited: ConnectionBudget = { take: () => Effect.succeed(plain) }
  *
  * @category references
  * @since 0.1.0
+ * @stability stable
  */
 export const ConnectionBudget: Context.Reference<ConnectionBudget> = Context.Reference<ConnectionBudget>(
   "effect-sluice/Pool/ConnectionBudget",
@@ -155,6 +167,7 @@ export const ConnectionBudget: Context.Reference<ConnectionBudget> = Context.Ref
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Options {
   /** Most connections of all pools that are made with the budget: a whole number of at least 1. */
@@ -166,6 +179,7 @@ export interface Options {
  *
  * @category layers
  * @since 0.1.0
+ * @stability stable
  */
 export const layerOptions = ({ connections }: Options): Layer.Layer<never> =>
   Layer.effectContext(Effect.sync(() => Context.make(ConnectionBudget, makeInMemory(connections))))
@@ -203,6 +217,7 @@ export const layerOptions = ({ connections }: Options): Layer.Layer<never> =>
  *
  * @category layers
  * @since 0.1.0
+ * @stability stable
  */
 export const layerConfig = (config: Config.Wrap<Options>): Layer.Layer<never, Config.ConfigError> =>
   Layer.effectContext(

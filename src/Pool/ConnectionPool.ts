@@ -27,6 +27,7 @@
  * ```
  *
  * @since 0.1.0
+ * @stability stable
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -101,6 +102,7 @@ export type { Health, Stats, Totals } from "./PoolStats.ts"
  *
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const make = <K, A, E = never, R = never>(
   options: Options<K, A, E, R>
@@ -136,6 +138,7 @@ export const make = <K, A, E = never, R = never>(
  *
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const callSite = (wrapper: (...args: never) => unknown): CallSite | undefined => siteOf(wrapper)
 
@@ -158,6 +161,7 @@ export const callSite = (wrapper: (...args: never) => unknown): CallSite | undef
  * @see {@link get} for borrowing until a scope ends
  * @category combinators
  * @since 0.1.0
+ * @stability stable
  */
 export function use<K, A, B, E, R>(
   key: K,
@@ -221,6 +225,7 @@ export function use<K, A, B, E, R>(
  * @see {@link use} for borrowing while one effect runs
  * @category combinators
  * @since 0.1.0
+ * @stability stable
  */
 export function get<K, A>(
   self: ConnectionPool<K, A>,
@@ -255,6 +260,7 @@ export function get<K, A>(
  *
  * @category combinators
  * @since 0.1.0
+ * @stability stable
  */
 export const recalled: {
   <A>(connection: A): <K>(self: ConnectionPool<K, A>) => Effect.Effect<Recall>
@@ -270,6 +276,7 @@ export const recalled: {
  *
  * @category combinators
  * @since 0.1.0
+ * @stability stable
  */
 export const invalidate: {
   <A>(connection: A): <K>(self: ConnectionPool<K, A>) => Effect.Effect<void>
@@ -287,6 +294,7 @@ export const invalidate: {
  *
  * @category combinators
  * @since 0.1.0
+ * @stability stable
  */
 export const evict: {
   <K, A>(self: ConnectionPool<K, A>, key?: K): Effect.Effect<void>
@@ -302,6 +310,7 @@ export const evict: {
  *
  * @category combinators
  * @since 0.1.0
+ * @stability stable
  */
 export const reserve: {
   <A>(connection: A): <K>(self: ConnectionPool<K, A>) => Effect.Effect<void, never, Scope.Scope>
@@ -321,6 +330,7 @@ export const reserve: {
  *
  * @category combinators
  * @since 0.1.0
+ * @stability stable
  */
 export const suspend: {
   <K, A>(self: ConnectionPool<K, A>, options?: SuspendOptions): Effect.Effect<void>
@@ -341,6 +351,7 @@ interface SuspendOptions {
  *
  * @category combinators
  * @since 0.1.0
+ * @stability stable
  */
 export const resume = <K, A>(self: ConnectionPool<K, A>): Effect.Effect<void> =>
   Effect.sync(() => self[TypeId].core.resume())
@@ -352,6 +363,7 @@ export const resume = <K, A>(self: ConnectionPool<K, A>): Effect.Effect<void> =>
  *
  * @category combinators
  * @since 0.1.0
+ * @stability stable
  */
 export const resize: {
   (caps: GivenCaps): <K, A>(self: ConnectionPool<K, A>) => Effect.Effect<void>
@@ -372,6 +384,7 @@ export const resize: {
  *
  * @category combinators
  * @since 0.1.0
+ * @stability stable
  */
 export const drain: {
   (deadline: Duration.Input): <K, A>(self: ConnectionPool<K, A>) => Effect.Effect<void>
@@ -387,6 +400,7 @@ export const drain: {
  *
  * @category getters
  * @since 0.1.0
+ * @stability stable
  */
 export const stats = <K, A>(self: ConnectionPool<K, A>): Effect.Effect<Stats> =>
   Effect.sync(() => self[TypeId].core.stats())
@@ -398,6 +412,7 @@ export const stats = <K, A>(self: ConnectionPool<K, A>): Effect.Effect<Stats> =>
  * @see `PoolTelemetry.health` for its changes as a stream
  * @category getters
  * @since 0.1.0
+ * @stability stable
  */
 export const health: {
   <K>(key: K): <A>(self: ConnectionPool<K, A>) => Effect.Effect<Health>
@@ -439,6 +454,7 @@ export const health: {
  * @see {@link stats} for counts alone
  * @category getters
  * @since 0.1.0
+ * @stability stable
  */
 export const inspect: {
   <K, A>(self: ConnectionPool<K, A>, most?: number): Effect.Effect<Inspection>

@@ -12,6 +12,7 @@ import { TaggedError } from "../internal/TaggedError.ts"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Counts {
   readonly total: number
@@ -37,6 +38,7 @@ export interface Counts {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Holder {
   /** The route of the request (`GET /report`), or the name of the span, in which the connection was borrowed, if there was one. */
@@ -55,6 +57,7 @@ export interface Holder {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export type StalledBy =
   | "EndpointCap"
@@ -103,6 +106,7 @@ const remedies =
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class AcquireTimeout extends TaggedError("AcquireTimeout")<{
   /** The endpoint's text. */
@@ -138,6 +142,7 @@ export class AcquireTimeout extends TaggedError("AcquireTimeout")<{
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class QueueFull extends TaggedError("QueueFull")<{
   readonly key: string
@@ -158,6 +163,7 @@ export class QueueFull extends TaggedError("QueueFull")<{
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class EndpointUnavailable extends TaggedError("EndpointUnavailable")<{
   readonly key: string
@@ -189,6 +195,7 @@ export class EndpointUnavailable extends TaggedError("EndpointUnavailable")<{
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class PoolClosed extends TaggedError("PoolClosed")<{ readonly key: string }> {
   readonly isRetryable = false
@@ -202,6 +209,7 @@ export class PoolClosed extends TaggedError("PoolClosed")<{ readonly key: string
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class PoolSuspended extends TaggedError("PoolSuspended")<{ readonly key: string }> {
   readonly isRetryable = true
@@ -221,6 +229,7 @@ export class PoolSuspended extends TaggedError("PoolSuspended")<{ readonly key: 
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class NestedAcquire extends TaggedError("NestedAcquire")<{
   readonly key: string
@@ -247,6 +256,7 @@ export class NestedAcquire extends TaggedError("NestedAcquire")<{
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class LeaseExpired extends TaggedError("LeaseExpired")<{
   readonly key: string
@@ -274,6 +284,7 @@ export class LeaseExpired extends TaggedError("LeaseExpired")<{
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class ConnectionDied extends TaggedError("ConnectionDied")<{ readonly key: string }> {
   readonly isRetryable = true
@@ -287,6 +298,7 @@ export class ConnectionDied extends TaggedError("ConnectionDied")<{ readonly key
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class ConnectTimeout extends TaggedError("ConnectTimeout")<{
   readonly key: string
@@ -305,6 +317,7 @@ export class ConnectTimeout extends TaggedError("ConnectTimeout")<{
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class NotReady extends TaggedError("NotReady")<{ readonly key: string; readonly cause: unknown }> {
   readonly isRetryable = true
@@ -320,6 +333,7 @@ export class NotReady extends TaggedError("NotReady")<{ readonly key: string; re
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class ConnectFailed extends TaggedError("ConnectFailed")<{
   readonly key: string
@@ -337,6 +351,7 @@ export class ConnectFailed extends TaggedError("ConnectFailed")<{
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export type PoolErrorReason =
   | AcquireTimeout
@@ -353,6 +368,7 @@ export type PoolErrorReason =
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class PoolError extends TaggedError("PoolError")<{
   readonly reason: PoolErrorReason

@@ -12,6 +12,7 @@ import type { Health } from "./PoolStats.ts"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface InspectedEndpoint {
   /** The endpoint's text, without secrets. */
@@ -39,6 +40,7 @@ export interface InspectedEndpoint {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface InspectedHolder extends Holder {
   /** The number of the lease in its pool. It is never used twice. */
@@ -57,6 +59,7 @@ export interface InspectedHolder extends Holder {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Inspection {
   readonly name: string

@@ -19,6 +19,7 @@ import * as RetryPolicy from "../Retry/RetryPolicy.ts"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Hooks<in A, out E = never, out R = never> {
   /** Runs after the connection was opened, as the last step of opening. If it fails, opening has failed. */
@@ -37,6 +38,7 @@ export interface Hooks<in A, out E = never, out R = never> {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Options<K, A, E, R> {
   /** Opens connections, and reports when they die. */
@@ -160,6 +162,7 @@ export interface Options<K, A, E, R> {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export type Site = CallSite | "fiber" | ((...args: never) => unknown)
 
@@ -168,6 +171,7 @@ export type Site = CallSite | "fiber" | ((...args: never) => unknown)
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface BorrowOptions {
   /** The place in the program for errors, reports and `topSites`. @default the caller of `use` or `get` */
@@ -191,6 +195,7 @@ export interface BorrowOptions {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export type Recall = "Draining" | "Expired" | "Died" | "Evicted"
 
@@ -396,6 +401,7 @@ export const settingsOf = (options: GivenOptions): Settings => {
  *
  * @category presets
  * @since 0.1.0
+ * @stability stable
  */
 export const defaults = {
   maxPerEndpoint: 2,
@@ -411,6 +417,7 @@ export const defaults = {
  *
  * @category presets
  * @since 0.1.0
+ * @stability stable
  */
 export const highThroughput = {
   maxPerEndpoint: 20,
@@ -426,6 +433,7 @@ export const highThroughput = {
  *
  * @category presets
  * @since 0.1.0
+ * @stability stable
  */
 export const lowLatency = {
   maxPerEndpoint: 5,
@@ -448,6 +456,7 @@ export const lowLatency = {
  *
  * @category presets
  * @since 0.1.0
+ * @stability stable
  */
 export const serverless = {
   maxPerEndpoint: 1,

@@ -41,6 +41,7 @@ const TypeId = "~effect-sluice/Pool/PoolService"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface ServiceOptions<K, A, E, R, HE, HR> extends Omit<Options<K, A, E, R>, "hooks" | "endpoint"> {
   readonly hooks?: Hooks<A, HE, HR> | undefined
@@ -110,6 +111,7 @@ interface Members<in out Self, in out K, in out A, out E, out R, out HR> extends
  *
  * @category services
  * @since 0.1.0
+ * @stability stable
  */
 export interface ServiceMembers<in out Self, in out K, in out A, out E, out R, out HR>
   extends Members<Self, K, A, E, R, HR>
@@ -133,6 +135,7 @@ export interface ServiceMembers<in out Self, in out K, in out A, out E, out R, o
  *
  * @category services
  * @since 0.1.0
+ * @stability stable
  */
 export interface EndpointMembers<in out Self, in out K, in out A, out E, out R, out HR>
   extends Members<Self, K, A, E, R, HR>
@@ -301,6 +304,7 @@ const membersOf = <Self, K, A>(service: Context.Service<Self, ConnectionPool<K, 
  *
  * @category services
  * @since 0.1.0
+ * @stability stable
  */
 export const Service = <Self>() => {
   function make<
@@ -383,6 +387,7 @@ export const Service = <Self>() => {
  *
  * @category layers
  * @since 0.1.0
+ * @stability stable
  */
 export const layerConfig = <Self, K, E, R>(
   service: Configurable<Self, K, E, R>,

@@ -60,6 +60,7 @@ export const emptyTally = (): Tally => ({ ...noTotals, closedBy: noneClosed(), r
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Totals extends Readonly<typeof noTotals> {
   /** Connections that were closed, by the reason. Each closed connection has exactly one. */
@@ -92,6 +93,7 @@ export const totalsOf = (tally: Tally): Totals => {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Stats extends Counts, Totals {
   /** The caps as they are now. */
@@ -143,6 +145,7 @@ export interface Summary extends Omit<Stats, "endpoints"> {}
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export type Health = "Healthy" | "Degraded" | "Unavailable"
 

@@ -2,6 +2,7 @@
  * The counts, durations and health of a pool, as metrics and as streams.
  *
  * @since 0.1.0
+ * @stability stable
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -23,6 +24,7 @@ import type { Health, Stats } from "./PoolStats.ts"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Options {
   /** The attribute `db.client.connection.pool.name`: tells the pools of a program apart. @default the `name` of the pool */
@@ -76,6 +78,7 @@ export interface Options {
  * @see {@link changes} for the counts as a stream
  * @category metrics
  * @since 0.1.0
+ * @stability stable
  */
 export const record: {
   <K, A>(pool: ConnectionPool<K, A>, options?: Options): Effect.Effect<void, never, Scope.Scope>
@@ -108,6 +111,7 @@ const intervalOf = (interval: Duration.Input | undefined): number =>
  *
  * @category streams
  * @since 0.1.0
+ * @stability stable
  */
 export const changes: {
   <K, A>(pool: ConnectionPool<K, A>, interval?: Duration.Input): Stream.Stream<Stats>
@@ -149,6 +153,7 @@ export const changes: {
  *
  * @category streams
  * @since 0.1.0
+ * @stability stable
  */
 export const health: {
   <K>(key: K): <A>(pool: ConnectionPool<K, A>) => Stream.Stream<Health>

@@ -2,6 +2,7 @@
  * Defines a kind of connection for a pool: how to open it, how to check it, and how to notice its end.
  *
  * @since 0.1.0
+ * @stability stable
  */
 import type * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
@@ -42,6 +43,7 @@ export { ClientError, type PromiseClient } from "./PromiseClient.ts"
  * @see {@link fromPromise}
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Connector<K, A, E = never, R = never> {
   readonly open: (key: K) => Effect.Effect<A, E, R | Scope.Scope>
@@ -73,6 +75,7 @@ export interface Connector<K, A, E = never, R = never> {
  *
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const make = <K, A, E = never, R = never, E2 = never, R2 = never>(connector: {
   readonly open: (key: K) => Effect.Effect<A, E, R>
@@ -127,6 +130,7 @@ export const make = <K, A, E = never, R = never, E2 = never, R2 = never>(connect
  *
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const fromPromise: <K, A extends object>(client: PromiseClient<K, A>) => Connector<K, A, ClientError> =
   connectorOf

@@ -4,6 +4,7 @@
  * Endpoints are compared by value, so they can be keys of a pool. The text of an endpoint can be parsed again.
  *
  * @since 0.1.0
+ * @stability stable
  */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -18,6 +19,7 @@ import { TaggedError } from "../internal/TaggedError.ts"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export class TcpEndpoint extends Data.TaggedClass("TcpEndpoint")<{
   readonly host: string
@@ -34,6 +36,7 @@ export class TcpEndpoint extends Data.TaggedClass("TcpEndpoint")<{
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export class UnixEndpoint extends Data.TaggedClass("UnixEndpoint")<{
   readonly path: string
@@ -49,6 +52,7 @@ export class UnixEndpoint extends Data.TaggedClass("UnixEndpoint")<{
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export type Endpoint = TcpEndpoint | UnixEndpoint
 
@@ -57,6 +61,7 @@ export type Endpoint = TcpEndpoint | UnixEndpoint
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class EndpointError extends TaggedError("EndpointError")<{
   /** The text as it was given. */
@@ -143,6 +148,7 @@ const forms = "host:port, [ipv6]:port, unix:path or /path"
  * @see {@link parse} for the forms that it takes
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const parseResult = (input: string): Result.Result<Endpoint, EndpointError> => {
   if (input === "") return refuse(input, 0, forms)
@@ -184,6 +190,7 @@ export const parseResult = (input: string): Result.Result<Endpoint, EndpointErro
  *
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const parse = (input: string): Effect.Effect<Endpoint, EndpointError> => Effect.fromResult(parseResult(input))
 
@@ -242,6 +249,7 @@ const addressOf = (url: URL, isPostgres: boolean) => {
  * @see {@link fromUrl} for the schemes that it takes
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const fromUrlResult = (url: string | URL): Result.Result<Endpoint, EndpointError> => {
   const shown = withoutSecrets(String(url))
@@ -291,6 +299,7 @@ export const fromUrlResult = (url: string | URL): Result.Result<Endpoint, Endpoi
  *
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const fromUrl = (url: string | URL): Effect.Effect<Endpoint, EndpointError> =>
   Effect.suspend(() => Effect.fromResult(fromUrlResult(url)))
@@ -314,6 +323,7 @@ export const fromUrl = (url: string | URL): Effect.Effect<Endpoint, EndpointErro
  *
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const tcp = (host: string, port: number): TcpEndpoint => {
   const text = host.includes(":") ? `[${host}]:` : `${host}:`
@@ -337,6 +347,7 @@ export const tcp = (host: string, port: number): TcpEndpoint => {
  *
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const unix = (path: string): UnixEndpoint => {
   Result.getOrThrow(parsePath(path, 0))
@@ -348,6 +359,7 @@ export const unix = (path: string): UnixEndpoint => {
  *
  * @category guards
  * @since 0.1.0
+ * @stability stable
  */
 export const isEndpoint = (value: unknown): value is Endpoint =>
   value instanceof TcpEndpoint || value instanceof UnixEndpoint

@@ -2,6 +2,7 @@
  * JSON-RPC 2.0 over TCP with one message per line, as MCP servers use it. One connection serves many requests at once.
  *
  * @since 0.1.0
+ * @stability stable
  */
 import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
@@ -43,6 +44,7 @@ export {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface RequestOptions {
   /** How long sending and answering may take together; above 0. @default the client's `requestTimeout` */
@@ -58,6 +60,7 @@ export interface RequestOptions {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface JsonRpcClient {
   readonly endpoint: Endpoint
@@ -94,6 +97,7 @@ export interface JsonRpcClient {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Options extends Omit<TcpConnection.Options, "readTimeout"> {
   /**
@@ -271,6 +275,7 @@ const open = (
  *
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const connect = (
   endpoint: Endpoint,
@@ -302,6 +307,7 @@ const ping = (client: JsonRpcClient): Effect.Effect<void, JsonRpcError> =>
  * @see {@link connect} for what opening and closing mean
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const connector = (
   options: Options = {}
@@ -334,6 +340,7 @@ const isDataFirst = (args: IArguments): boolean => typeof args[0] !== "string"
  * @see {@link connect} for an example
  * @category combinators
  * @since 0.1.0
+ * @stability stable
  */
 export const request: {
   (
@@ -364,6 +371,7 @@ export const request: {
  *
  * @category combinators
  * @since 0.1.0
+ * @stability stable
  */
 export const notify: {
   (method: string, params?: object): (client: JsonRpcClient) => Effect.Effect<void, JsonRpcError>
@@ -390,5 +398,6 @@ export const notify: {
  *
  * @category combinators
  * @since 0.1.0
+ * @stability stable
  */
 export const notifications = (client: JsonRpcClient): Stream.Stream<Notification, JsonRpcError> => client.notifications

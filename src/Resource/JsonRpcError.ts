@@ -23,6 +23,7 @@ const quotedChars = 200
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class RemoteError extends TaggedError("RemoteError")<{
   readonly method: string
@@ -48,6 +49,7 @@ export class RemoteError extends TaggedError("RemoteError")<{
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class RequestTimeout extends TaggedError("RequestTimeout")<{
   readonly method: string
@@ -70,6 +72,7 @@ export class RequestTimeout extends TaggedError("RequestTimeout")<{
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class MalformedMessage extends TaggedError("MalformedMessage")<{
   /** The first 200 characters of the line, or its first 200 bytes if it is not UTF-8. */
@@ -89,6 +92,7 @@ export class MalformedMessage extends TaggedError("MalformedMessage")<{
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class LineTooLong extends TaggedError("LineTooLong")<{
   /** The limit in bytes. */
@@ -106,6 +110,7 @@ export class LineTooLong extends TaggedError("LineTooLong")<{
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class UnattributedError extends TaggedError("UnattributedError")<{
   /** A whole number: -32700 for what is no JSON, -32600 for what is no request. */
@@ -128,6 +133,7 @@ export class UnattributedError extends TaggedError("UnattributedError")<{
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class UnsupportedVersion extends TaggedError("UnsupportedVersion")<{
   /** The revision that was asked for. */
@@ -151,6 +157,7 @@ export class UnsupportedVersion extends TaggedError("UnsupportedVersion")<{
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class ConnectionLost extends TaggedError("ConnectionLost")<{
   /** Whether any of the message may have reached the peer. */
@@ -171,6 +178,7 @@ export class ConnectionLost extends TaggedError("ConnectionLost")<{
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class HandshakeFailed extends TaggedError("HandshakeFailed")<{
   readonly cause:
@@ -195,6 +203,7 @@ export class HandshakeFailed extends TaggedError("HandshakeFailed")<{
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export type JsonRpcErrorReason =
   | RemoteError
@@ -211,6 +220,7 @@ export type JsonRpcErrorReason =
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class JsonRpcError extends ReasonError("JsonRpcError")<JsonRpcErrorReason> {}
 

@@ -12,6 +12,7 @@ import { TaggedError } from "../internal/TaggedError.ts"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface PromiseClient<in K, A extends object> {
   /**
@@ -67,6 +68,7 @@ export interface PromiseClient<in K, A extends object> {
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class ClientError extends TaggedError("ClientError")<{
   readonly operation: "create" | "connect" | "check"

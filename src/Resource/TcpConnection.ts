@@ -2,6 +2,7 @@
  * A TCP connection (plain or TLS, or a Unix socket) as a scoped Effect that is closed gracefully, exactly once.
  *
  * @since 0.1.0
+ * @stability stable
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -42,6 +43,7 @@ export {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface TcpConnection {
   readonly endpoint: Endpoint
@@ -165,6 +167,7 @@ const open = (
  *
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const connect = (
   endpoint: Endpoint,
@@ -176,6 +179,7 @@ export const connect = (
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface ConnectorOptions extends ReuseOptions {
   /**
@@ -223,6 +227,7 @@ const isReusable = (
  * @see {@link connect} for what opening and closing mean
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const connector = (
   options: ConnectorOptions = {}

@@ -34,6 +34,7 @@ const codeOf = (cause: unknown): string | undefined =>
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export type DialPhase = "LookUp" | "Connect" | "Handshake"
 
@@ -49,6 +50,7 @@ const unfinished: Readonly<Record<DialPhase, (endpoint: Endpoint) => string>> = 
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class DialTimeout extends TaggedError("DialTimeout")<{
   readonly endpoint: Endpoint
@@ -74,6 +76,7 @@ export class DialTimeout extends TaggedError("DialTimeout")<{
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class DialFailed extends TaggedError("DialFailed")<{
   readonly endpoint: Endpoint
@@ -108,6 +111,7 @@ const textOfUse = ({ reused }: Use): string => reused === true ? "; reused, and 
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class ConnectionClosed extends TaggedError("ConnectionClosed")<
   Use & {
@@ -130,6 +134,7 @@ export class ConnectionClosed extends TaggedError("ConnectionClosed")<
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class ReadTimeout extends TaggedError("ReadTimeout")<{
   readonly endpoint: Endpoint
@@ -150,6 +155,7 @@ export class ReadTimeout extends TaggedError("ReadTimeout")<{
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class ReadFailed extends TaggedError("ReadFailed")<
   Use & {
@@ -171,6 +177,7 @@ export class ReadFailed extends TaggedError("ReadFailed")<
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class WriteFailed extends TaggedError("WriteFailed")<
   Use & {
@@ -192,6 +199,7 @@ export class WriteFailed extends TaggedError("WriteFailed")<
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export type TcpConnectionErrorReason =
   | DialTimeout
@@ -206,6 +214,7 @@ export type TcpConnectionErrorReason =
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class TcpConnectionError extends ReasonError("TcpConnectionError")<TcpConnectionErrorReason> {}
 

@@ -19,6 +19,7 @@
  * and failures that are not retried. Times are measured with the monotonic clock.
  *
  * @since 0.1.0
+ * @stability stable
  */
 import * as Clock from "effect/Clock"
 import type * as Config from "effect/Config"
@@ -38,6 +39,7 @@ export { InvalidOption } from "../internal/InvalidOption.ts"
  *
  * @category type IDs
  * @since 0.1.0
+ * @stability stable
  */
 export const TypeId = "~effect-sluice/Retry/Breaker"
 
@@ -46,6 +48,7 @@ export const TypeId = "~effect-sluice/Retry/Breaker"
  *
  * @category type IDs
  * @since 0.1.0
+ * @stability stable
  */
 export type TypeId = typeof TypeId
 
@@ -54,6 +57,7 @@ export type TypeId = typeof TypeId
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Options {
   /**
@@ -123,6 +127,7 @@ export interface Options {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export type State =
   | {
@@ -149,6 +154,7 @@ export type State =
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Change {
   /** The label, without secrets and control characters, and cut to 200 characters. */
@@ -171,6 +177,7 @@ interface Circuits {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Breaker {
   readonly [TypeId]: Circuits
@@ -279,6 +286,7 @@ class CircuitMap implements Circuits {
  * @see {@link state} for the state of a circuit
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const make = (options: Options = {}): Breaker => ({
   [TypeId]: new CircuitMap(rulesOf(options), maxLabelsOf(options))
@@ -290,6 +298,7 @@ export const make = (options: Options = {}): Breaker => ({
  *
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const makeConfig = (config: Config.Wrap<Options>): Effect.Effect<Breaker, Config.ConfigError> =>
   optionsFromConfig(config, (options: Options) => refusing(() => make(options)))
@@ -309,6 +318,7 @@ const newState: State = { _tag: "Closed", calls: 0, failures: 0, share: 1 }
  *
  * @category getters
  * @since 0.1.0
+ * @stability stable
  */
 export const state = (self: Breaker, label: string): Effect.Effect<State> =>
   Effect.map(Clock.Clock, (clock) => {
@@ -321,6 +331,7 @@ export const state = (self: Breaker, label: string): Effect.Effect<State> =>
  *
  * @category getters
  * @since 0.1.0
+ * @stability stable
  */
 export const states = (self: Breaker): Effect.Effect<ReadonlyMap<string, State>> =>
   Effect.map(Clock.Clock, (clock) => {

@@ -2,6 +2,7 @@
  * The changes of a breaker's circuits as a stream. It is a module of its own, so that other bundles contain no stream.
  *
  * @since 0.1.0
+ * @stability experimental
  */
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
@@ -37,6 +38,7 @@ import { type Breaker, type Change, TypeId } from "./Breaker.ts"
  *
  * @category streams
  * @since 0.1.0
+ * @stability experimental
  */
 export const changes = (self: Breaker): Stream.Stream<Change> =>
   Stream.callback<Change>(

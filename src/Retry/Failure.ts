@@ -2,6 +2,7 @@
  * Classifies failures by their codes, never by words in a text.
  *
  * @since 0.1.0
+ * @stability stable
  */
 import { dual } from "effect/Function"
 import { isObject, namesOf, read, readArray } from "../internal/SafeRead.ts"
@@ -31,6 +32,7 @@ export {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface ClassifyOptions {
   /**
@@ -165,6 +167,7 @@ const unusableAddresses = (nodes: ReadonlyArray<object>): ReadonlySet<unknown> =
  *
  * @category combinators
  * @since 0.1.0
+ * @stability stable
  */
 export const classify = (error: unknown, options?: ClassifyOptions): Failure => {
   const levels = Errors.levelsOf(error)
@@ -192,6 +195,7 @@ export const classify = (error: unknown, options?: ClassifyOptions): Failure => 
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export type Classifier = (error: unknown) => Failure | undefined
 
@@ -200,6 +204,7 @@ export type Classifier = (error: unknown) => Failure | undefined
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export type Outcome = FailureClass | Failure
 
@@ -253,6 +258,7 @@ const codesOf = (node: object): ReadonlyArray<string> => {
  *
  * @category classifiers
  * @since 0.1.0
+ * @stability stable
  */
 export const byCode = (outcomes: { readonly [code: string]: Outcome }): Classifier => {
   const known = new Map(Object.entries(outcomes))
@@ -283,6 +289,7 @@ export const byCode = (outcomes: { readonly [code: string]: Outcome }): Classifi
  *
  * @category classifiers
  * @since 0.1.0
+ * @stability stable
  */
 export const byTag = (outcomes: { readonly [tag: string]: Outcome }): Classifier => {
   const known = new Map(Object.entries(outcomes))
@@ -333,6 +340,7 @@ export const byTag = (outcomes: { readonly [tag: string]: Outcome }): Classifier
  *
  * @category classifiers
  * @since 0.1.0
+ * @stability stable
  */
 export const when: {
   <A>(predicate: (error: unknown) => error is A, outcome: Outcome | ((error: A) => Outcome)): Classifier
@@ -368,6 +376,7 @@ export const when: {
  *
  * @category classifiers
  * @since 0.1.0
+ * @stability stable
  */
 export const orElse: {
   (that: Classifier): (self: Classifier) => Classifier

@@ -10,6 +10,7 @@
  * interrupted before it began is returned.
  *
  * @since 0.1.0
+ * @stability stable
  */
 import * as Clock from "effect/Clock"
 import type * as Config from "effect/Config"
@@ -27,6 +28,7 @@ export { InvalidOption } from "../internal/InvalidOption.ts"
  *
  * @category type IDs
  * @since 0.1.0
+ * @stability stable
  */
 export const TypeId = "~effect-sluice/Retry/RetryBudget"
 
@@ -35,6 +37,7 @@ export const TypeId = "~effect-sluice/Retry/RetryBudget"
  *
  * @category type IDs
  * @since 0.1.0
+ * @stability stable
  */
 export type TypeId = typeof TypeId
 
@@ -43,6 +46,7 @@ export type TypeId = typeof TypeId
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Options {
   /**
@@ -78,6 +82,7 @@ export interface Options {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface RetryBudget {
   readonly [TypeId]: Buckets
@@ -149,6 +154,7 @@ const floorOf = (options: Options): Floor =>
  * @see {@link makeKeyed} for one budget for each endpoint
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const make = (options: Options = {}): RetryBudget => {
   const bucket = new Bucket(rulesOf(options), floorOf(options))
@@ -167,6 +173,7 @@ export const make = (options: Options = {}): RetryBudget => {
  *
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const makeKeyed = (options: Options = {}): RetryBudget => {
   const buckets = new KeyedBuckets(rulesOf(options), floorOf(options))
@@ -179,6 +186,7 @@ export const makeKeyed = (options: Options = {}): RetryBudget => {
  *
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const makeConfig = (config: Config.Wrap<Options>): Effect.Effect<RetryBudget, Config.ConfigError> =>
   optionsFromConfig(config, (options: Options) => refusing(() => make(options)))
@@ -188,6 +196,7 @@ export const makeConfig = (config: Config.Wrap<Options>): Effect.Effect<RetryBud
  *
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const makeKeyedConfig = (config: Config.Wrap<Options>): Effect.Effect<RetryBudget, Config.ConfigError> =>
   optionsFromConfig(config, (options: Options) => refusing(() => makeKeyed(options)))
@@ -197,6 +206,7 @@ export const makeKeyedConfig = (config: Config.Wrap<Options>): Effect.Effect<Ret
  *
  * @category getters
  * @since 0.1.0
+ * @stability stable
  */
 export const balance = (self: RetryBudget, label = ""): Effect.Effect<number> =>
   Effect.sync(() => self[TypeId].bucketOf(label).balance)
@@ -207,6 +217,7 @@ export const balance = (self: RetryBudget, label = ""): Effect.Effect<number> =>
  *
  * @category getters
  * @since 0.1.0
+ * @stability stable
  */
 export const retryAfter = (self: RetryBudget, label = ""): Effect.Effect<Duration.Duration> =>
   Effect.map(Clock.Clock, (clock) => Duration.millis(self[TypeId].bucketOf(label).refusedFor(monotonicMillis(clock))))

@@ -15,6 +15,7 @@ import type { Failure } from "./Failure.ts"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface AttemptRecord {
   /** The number of this execution, from 1. Executions that failed for lack of room on this host are counted too. */
@@ -85,6 +86,7 @@ const last = (failure: Failure, cause: unknown): string => {
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class AttemptsExhausted<E = unknown> extends reasonWith("AttemptsExhausted")<{
   /** The limit of the policy, the first attempt included. 1 inside another retry. */
@@ -106,6 +108,7 @@ export class AttemptsExhausted<E = unknown> extends reasonWith("AttemptsExhauste
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class NotRetryable<E = unknown> extends reasonWith("NotRetryable")<{
   readonly failure: Failure
@@ -124,6 +127,7 @@ export class NotRetryable<E = unknown> extends reasonWith("NotRetryable")<{
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class DeadlineExceeded<E = unknown> extends reasonWith("DeadlineExceeded")<{
   readonly deadline: Duration.Duration
@@ -146,6 +150,7 @@ export class DeadlineExceeded<E = unknown> extends reasonWith("DeadlineExceeded"
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class ResourceExhausted<E = unknown> extends reasonWith("ResourceExhausted")<{
   /** The time spent waiting for room. */
@@ -169,6 +174,7 @@ export class ResourceExhausted<E = unknown> extends reasonWith("ResourceExhauste
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class BudgetExhausted<E = unknown> extends /*#__PURE__*/ reasonWith("BudgetExhausted")<{
   /** The remaining tokens. */
@@ -204,6 +210,7 @@ const circuitTexts: Record<CircuitOpen["state"], (failures: number) => string> =
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class CircuitOpen<E = unknown> extends /*#__PURE__*/ reasonWith("CircuitOpen")<{
   readonly state: "Open" | "HalfOpen" | "Closed"
@@ -227,6 +234,7 @@ export class CircuitOpen<E = unknown> extends /*#__PURE__*/ reasonWith("CircuitO
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export type RetryErrorReason<E = unknown> =
   | AttemptsExhausted<E>
@@ -242,6 +250,7 @@ export type RetryErrorReason<E = unknown> =
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class RetryError<E = unknown> extends TaggedError("RetryError")<{
   readonly reason: RetryErrorReason<E>

@@ -5,6 +5,7 @@
  * `ResourceMonitor`, each failure is classified by its code, and each delay has jitter within its cap.
  *
  * @since 0.1.0
+ * @stability stable
  */
 import * as Cause from "effect/Cause"
 import type * as Config from "effect/Config"
@@ -45,6 +46,7 @@ export {
  *
  * @category type IDs
  * @since 0.1.0
+ * @stability stable
  */
 export type TypeId = typeof Decision.TypeId
 
@@ -53,6 +55,7 @@ export type TypeId = typeof Decision.TypeId
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Options {
   /**
@@ -152,6 +155,7 @@ export interface Options {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface ConfigOptions extends Omit<Options, "budget" | "breaker" | "classify" | "observer"> {}
 
@@ -161,6 +165,7 @@ export interface ConfigOptions extends Omit<Options, "budget" | "breaker" | "cla
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface RetryPolicy extends Pipeable.Pipeable, Decision.Policy {
   readonly initialDelay: Duration.Duration
@@ -239,6 +244,7 @@ const rulesOf = (policy: Omit<RetryPolicy, TypeId | "pipe">): Decision.PolicyRul
  *
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const make = (options: Options = {}): RetryPolicy => {
   const initialDelay = check.duration("initialDelay", options.initialDelay ?? 100, aboveZero)
@@ -288,6 +294,7 @@ export const make = (options: Options = {}): RetryPolicy => {
  *
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const makeConfig = (
   config: Config.Wrap<ConfigOptions>,
@@ -300,6 +307,7 @@ export const makeConfig = (
  *
  * @category presets
  * @since 0.1.0
+ * @stability stable
  */
 export const standard: RetryPolicy = /*#__PURE__*/ make()
 
@@ -308,6 +316,7 @@ export const standard: RetryPolicy = /*#__PURE__*/ make()
  *
  * @category presets
  * @since 0.1.0
+ * @stability stable
  */
 export const network: RetryPolicy = /*#__PURE__*/ make({
   maxAttempts: 5,
@@ -322,6 +331,7 @@ export const network: RetryPolicy = /*#__PURE__*/ make({
  *
  * @category presets
  * @since 0.1.0
+ * @stability stable
  */
 export const tcpConnection: RetryPolicy = /*#__PURE__*/ make({
   maxAttempts: 6,
@@ -337,6 +347,7 @@ export const tcpConnection: RetryPolicy = /*#__PURE__*/ make({
  *
  * @category presets
  * @since 0.1.0
+ * @stability stable
  */
 export const websocket: RetryPolicy = /*#__PURE__*/ make({
   maxAttempts: 4,
@@ -357,6 +368,7 @@ export const websocket: RetryPolicy = /*#__PURE__*/ make({
  *
  * @category presets
  * @since 0.1.0
+ * @stability stable
  */
 export const mcpOperations: RetryPolicy = /*#__PURE__*/ make({
   maxAttempts: 3,
@@ -388,6 +400,7 @@ export const mcpOperations: RetryPolicy = /*#__PURE__*/ make({
  *
  * @category combinators
  * @since 0.1.0
+ * @stability stable
  */
 export const delay = (policy: RetryPolicy, failures: number, u: number): Duration.Duration =>
   Duration.millis(Backoff.delay(policy[Decision.TypeId].backoff, failures, u))
@@ -397,6 +410,7 @@ export const delay = (policy: RetryPolicy, failures: number, u: number): Duratio
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface RetryOptions {
   /**
@@ -490,6 +504,7 @@ const checked = (options: RetryOptions = {}): RetryOptions => {
  * @see {@link schedule} for a policy as a plain `Schedule`
  * @category combinators
  * @since 0.1.0
+ * @stability stable
  */
 export const retry: {
   (
@@ -571,6 +586,7 @@ const waitForRoom = /*#__PURE__*/ Effect.fnUntraced(
  *
  * @category combinators
  * @since 0.1.0
+ * @stability stable
  */
 export const schedule = (
   policy: RetryPolicy,

@@ -5,6 +5,7 @@
  * number of the attempt, its outcome, the code of its failure and its duration.
  *
  * @since 0.1.0
+ * @stability stable
  */
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -102,6 +103,7 @@ const metricsOf = (policy: string) => {
  * @see {@link recordBreaker} for the circuits of a breaker
  * @category metrics
  * @since 0.1.0
+ * @stability stable
  */
 export const record = (policy: RetryPolicy, options: { readonly name: string }): Effect.Effect<RetryPolicy> => {
   const metrics = metricsOf(nameOf(options.name))
@@ -153,6 +155,7 @@ const gaugeOf = (
  *
  * @category metrics
  * @since 0.1.0
+ * @stability stable
  */
 export const recordBudget = (
   budget: RetryBudget,
@@ -167,7 +170,11 @@ export const recordBudget = (
     () => budget[budgetTypeId].lowest()
   )
 
-/** The values of the attribute `sluice.breaker.state`. */
+/**
+ * The values of the attribute `sluice.breaker.state`.
+ *
+ * @stability stable
+ */
 export const stateNames: Record<State["_tag"], string> = { Closed: "closed", Open: "open", HalfOpen: "half_open" }
 
 const openCircuits = (breaker: Breaker): number => {
@@ -214,6 +221,7 @@ const openCircuits = (breaker: Breaker): number => {
  * @see `BreakerChanges.changes` for each change with its label
  * @category metrics
  * @since 0.1.0
+ * @stability stable
  */
 export const recordBreaker = (
   breaker: Breaker,

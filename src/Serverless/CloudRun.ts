@@ -2,6 +2,7 @@
  * Services, jobs and functions on Cloud Run, which sends an instance SIGTERM and kills it 10 seconds later.
  *
  * @since 0.1.0
+ * @stability experimental
  */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -27,6 +28,7 @@ export { InstanceClosing, InvocationError, type InvocationErrorReason, Invocatio
  *
  * @category models
  * @since 0.1.0
+ * @stability experimental
  */
 export interface Options {
   /**
@@ -40,6 +42,7 @@ export interface Options {
  *
  * @category models
  * @since 0.1.0
+ * @stability experimental
  */
 export interface AttachOptions extends Options {
   /** The request timeout that is set for the service; above 0. @default 300 seconds */
@@ -96,6 +99,7 @@ const start = <A, E, R, E2>(
  * @see {@link run} for a job
  * @category constructors
  * @since 0.1.0
+ * @stability experimental
  */
 export const launch = <R, E>(layer: Layer.Layer<R, E>, options: Options = {}): void =>
   start(Effect.never, layer, options)
@@ -106,6 +110,7 @@ export const launch = <R, E>(layer: Layer.Layer<R, E>, options: Options = {}): v
  * @see {@link launch} for a service
  * @category constructors
  * @since 0.1.0
+ * @stability experimental
  */
 export const run = <A, E, R, E2>(
   program: Effect.Effect<A, E, R | Scope.Scope>,
@@ -145,6 +150,7 @@ export const run = <A, E, R, E2>(
  *
  * @category constructors
  * @since 0.1.0
+ * @stability experimental
  */
 export const attach: {
   <R, E>(layer: Layer.Layer<R, E>, options?: AttachOptions): Attachment<R>

@@ -2,6 +2,7 @@
  * Platforms on which a socket belongs to the request that opened it, such as Cloudflare Workers.
  *
  * @since 0.1.0
+ * @stability experimental
  */
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
@@ -22,6 +23,7 @@ export { InstanceClosing, InvocationError, type InvocationErrorReason, Invocatio
  *
  * @category models
  * @since 0.1.0
+ * @stability experimental
  */
 export interface EdgeRequest {
   /** It is aborted when the client disconnects, which interrupts the request. */
@@ -33,6 +35,7 @@ export interface EdgeRequest {
  *
  * @category models
  * @since 0.1.0
+ * @stability experimental
  */
 export interface EdgeContext {
   /** Keeps the request open after its answer until the promise is settled. */
@@ -44,6 +47,7 @@ export interface EdgeContext {
  *
  * @category models
  * @since 0.1.0
+ * @stability experimental
  */
 export interface Options<Env, R, E> {
   /**
@@ -62,6 +66,7 @@ export interface Options<Env, R, E> {
  *
  * @category models
  * @since 0.1.0
+ * @stability experimental
  */
 export type Handler<in Request, in Env, out A> = (request: Request, env?: Env, context?: EdgeContext) => Promise<A>
 
@@ -120,6 +125,7 @@ export type Handler<in Request, in Env, out A> = (request: Request, env?: Env, c
  *
  * @category constructors
  * @since 0.1.0
+ * @stability experimental
  */
 export const handler = <A, E, R, E2, Request extends EdgeRequest = EdgeRequest, Env = unknown>(
   options: Options<Env, R, E2> & {

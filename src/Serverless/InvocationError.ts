@@ -12,6 +12,7 @@ import { ReasonError, TaggedError } from "../internal/TaggedError.ts"
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class InvocationTimeout extends TaggedError("InvocationTimeout")<{
   /** How long it could run: the remaining time minus the margin. */
@@ -34,6 +35,7 @@ export class InvocationTimeout extends TaggedError("InvocationTimeout")<{
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class InstanceClosing extends TaggedError("InstanceClosing")<{
   /** The invocation had started, and was interrupted. */
@@ -56,6 +58,7 @@ export class InstanceClosing extends TaggedError("InstanceClosing")<{
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export type InvocationErrorReason = InvocationTimeout | InstanceClosing
 
@@ -64,5 +67,6 @@ export type InvocationErrorReason = InvocationTimeout | InstanceClosing
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class InvocationError extends ReasonError("InvocationError")<InvocationErrorReason> {}

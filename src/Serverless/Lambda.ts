@@ -3,6 +3,7 @@
  * platform ends the process.
  *
  * @since 0.1.0
+ * @stability stable
  */
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
@@ -30,6 +31,7 @@ export { InstanceClosing, InvocationError, type InvocationErrorReason, Invocatio
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface LambdaContext {
   readonly awsRequestId: string
@@ -48,6 +50,7 @@ export interface LambdaContext {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Options<R, E> {
   /**
@@ -82,6 +85,7 @@ export interface Options<R, E> {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Handler<in Event, out A> {
   (event: Event, context: LambdaContext): Promise<A>
@@ -94,6 +98,7 @@ export interface Handler<in Event, out A> {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface StreamingHandler<in Event> {
   (event: Event, stream: ResponseStream, context: LambdaContext): Promise<void>
@@ -108,6 +113,7 @@ export interface StreamingHandler<in Event> {
  *
  * @category references
  * @since 0.1.0
+ * @stability stable
  */
 export const holderId: Effect.Effect<string> = Effect.map(HolderId, (id) => id)
 
@@ -129,6 +135,7 @@ export const holderId: Effect.Effect<string> = Effect.map(HolderId, (id) => id)
  *
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const ready = (): Promise<void> => Effect.runPromise(Effect.asVoid(register))
 
@@ -273,6 +280,7 @@ const makeHost = <R, E>(options: Options<R, E>): Host<R> => {
  * @see {@link streamingHandler} for a response that is streamed
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const handler = <Event, A, E, R, E2>(
   options: Options<R, E2> & {
@@ -313,6 +321,7 @@ const streaming = { [Symbol.for("aws.lambda.runtime.handler.streaming")]: "respo
  *
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const streamingHandler = <Event, E, R, E2>(
   options: Options<R, E2> & {

@@ -12,6 +12,7 @@
  * It does nothing outside Lambda, and exports nothing.
  *
  * @since 0.1.0
+ * @stability experimental
  */
 import * as Effect from "effect/Effect"
 import { isMainThread } from "node:worker_threads"

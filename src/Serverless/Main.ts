@@ -2,6 +2,7 @@
  * Runs the program of a process, and closes everything when it ends, for whatever reason.
  *
  * @since 0.1.0
+ * @stability stable
  */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -18,6 +19,7 @@ export { InvalidOption } from "../internal/InvalidOption.ts"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Options {
   /**
@@ -34,6 +36,7 @@ export interface Options {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface LayerOptions<R, E> extends Options {
   /** The services of the program, closed when it ends. */
@@ -115,6 +118,7 @@ const start = <A, E, R, E2>(
  * @see {@link launch} for a program that consists of its services
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const run: {
   <A, E, R, E2>(program: Effect.Effect<A, E, R | Scope.Scope>, options: LayerOptions<R, E2>): void
@@ -145,6 +149,7 @@ export const run: {
  * @see {@link run} for statuses and deadlines
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const launch = <R, E>(layer: Layer.Layer<R, E>, options: Options = {}): void =>
   start(Effect.never, layer, options, "25 seconds")

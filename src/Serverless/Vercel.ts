@@ -2,6 +2,7 @@
  * Functions on Vercel, whose instances serve many requests, are frozen between requests, and end after SIGTERM.
  *
  * @since 0.1.0
+ * @stability experimental
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -30,6 +31,7 @@ export { InstanceClosing, InvocationError, type InvocationErrorReason, Invocatio
  *
  * @category models
  * @since 0.1.0
+ * @stability experimental
  */
 export type WaitUntil = (promise: Promise<unknown>) => void
 
@@ -38,6 +40,7 @@ export type WaitUntil = (promise: Promise<unknown>) => void
  *
  * @category models
  * @since 0.1.0
+ * @stability experimental
  */
 export interface Options {
   /**
@@ -152,6 +155,7 @@ const clock = Context.get(Context.empty(), Clock.Clock)
  *
  * @category constructors
  * @since 0.1.0
+ * @stability experimental
  */
 export const attach: {
   <R, E>(layer: Layer.Layer<R, E>, options?: Options): Attachment<R>

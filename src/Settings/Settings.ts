@@ -3,6 +3,7 @@
  * one pool. Each layer reads other variables with its `layerConfig`, and policies, budgets and breakers with `makeConfig`.
  *
  * @since 0.1.0
+ * @stability stable
  */
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
@@ -21,6 +22,7 @@ import { count, fraction, invalid, type Rule, type Variable, variable, whole } f
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Values {
   /** The JSON-RPC (MCP) server. */
@@ -52,6 +54,7 @@ export interface Values {
  *
  * @category services
  * @since 0.1.0
+ * @stability stable
  */
 export class Settings extends Context.Service<Settings, Values>()("effect-sluice/Settings/Settings") {}
 
@@ -223,6 +226,7 @@ const everything = Config.all({
  *
  * @category configs
  * @since 0.1.0
+ * @stability stable
  */
 export const config: Config.Config<Values> = Config.map(everything, ({ monitor, ...others }) => ({
   ...others,
@@ -246,6 +250,7 @@ export const config: Config.Config<Values> = Config.map(everything, ({ monitor, 
  *
  * @category configs
  * @since 0.1.0
+ * @stability stable
  */
 export const endpoint = (name: string): Config.Config<Endpoint.Endpoint> =>
   Config.mapEffect(Config.String(name), (text) =>
@@ -264,6 +269,7 @@ export const endpoint = (name: string): Config.Config<Endpoint.Endpoint> =>
  *
  * @category layers
  * @since 0.1.0
+ * @stability stable
  */
 export const layer: Layer.Layer<
   Settings | ResourceMonitor.ResourceMonitor,

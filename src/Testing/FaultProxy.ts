@@ -28,6 +28,7 @@
  * ```
  *
  * @since 0.1.0
+ * @stability stable
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -47,6 +48,7 @@ import { tcp } from "../Resource/Endpoint.ts"
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class FaultProxyError extends TaggedError("FaultProxyError")<{
   readonly port: number
@@ -65,6 +67,7 @@ export class FaultProxyError extends TaggedError("FaultProxyError")<{
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface FaultProxy {
   /** The address for clients, in place of the server's. */
@@ -253,6 +256,7 @@ const controls = (server: Net.Server, state: State, port: number): FaultProxy =>
  *
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const make = (target: Endpoint): Effect.Effect<FaultProxy, FaultProxyError, Scope.Scope> =>
   Effect.gen(function*() {

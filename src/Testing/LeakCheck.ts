@@ -33,6 +33,7 @@
  * ```
  *
  * @since 0.1.0
+ * @stability stable
  */
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
@@ -56,6 +57,7 @@ import { OpenResources } from "./internal/OpenResources.ts"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Options {
   /**
@@ -90,6 +92,7 @@ const grouped = (leaks: ReadonlyArray<LeftOpen>): ReadonlyArray<string> => {
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class LeakError extends Data.TaggedError("LeakError")<{
   readonly leaks: ReadonlyArray<LeftOpen>
@@ -203,6 +206,7 @@ const checkWith = <A, E, R>(
  * @see {@link test} for a test function
  * @category combinators
  * @since 0.1.0
+ * @stability stable
  */
 export const check: {
   (options?: Options): <A, E, R>(
@@ -237,6 +241,7 @@ export const check: {
  *
  * @category combinators
  * @since 0.1.0
+ * @stability stable
  */
 export const test = <Args extends ReadonlyArray<unknown>, A, E, R>(
   f: (...args: Args) => Effect.Effect<A, E, R>,
@@ -277,6 +282,7 @@ export const test = <Args extends ReadonlyArray<unknown>, A, E, R>(
  *
  * @category layers
  * @since 0.1.0
+ * @stability stable
  */
 export const layer = (options: Options = {}): Layer.Layer<never> => {
   const settings = settingsOf(options)
@@ -291,6 +297,7 @@ export const layer = (options: Options = {}): Layer.Layer<never> => {
  *
  * @category combinators
  * @since 0.1.0
+ * @stability stable
  */
 export const ignore = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.provideService(self, OpenTracker, undefined)
@@ -300,6 +307,7 @@ export const ignore = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, 
  *
  * @category getters
  * @since 0.1.0
+ * @stability stable
  */
 export const open: Effect.Effect<ReadonlyArray<LeftOpen>> = Effect.map(
   OpenTracker,

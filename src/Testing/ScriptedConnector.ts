@@ -29,6 +29,7 @@
  * ```
  *
  * @since 0.1.0
+ * @stability stable
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -42,6 +43,7 @@ import * as Connector from "../Resource/Connector.ts"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Scripted {
   readonly key: string
@@ -56,6 +58,7 @@ export interface Scripted {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Script {
   /** Runs in a dial, before the connection exists. `attempt` counts all dials from 1. */
@@ -71,6 +74,7 @@ export interface Script {
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class ScriptedFailure extends TaggedError("ScriptedFailure")<{ readonly code: string }> {
   constructor(code: string) {
@@ -87,6 +91,7 @@ export class ScriptedFailure extends TaggedError("ScriptedFailure")<{ readonly c
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Ledger {
   attempts: number
@@ -108,6 +113,7 @@ export interface Ledger {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface ScriptedConnector {
   readonly connector: Connector.Connector<string, Scripted, ScriptedFailure>
@@ -170,6 +176,7 @@ const opening = (ledger: Ledger, steps: Script, key: string) =>
  *
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const make = (script: Partial<Script> = {}): ScriptedConnector => {
   const steps: Script = { open: () => Effect.void, check: () => Effect.void, close: () => Effect.void, ...script }

@@ -8,6 +8,7 @@
  * `ResourceMonitor.layerTest` drives the readings of a monitor.
  *
  * @since 0.1.0
+ * @stability stable
  */
 export * as FaultProxy from "./FaultProxy.ts"
 export * as LeakCheck from "./LeakCheck.ts"

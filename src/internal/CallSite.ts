@@ -8,7 +8,11 @@ import * as References from "effect/References"
 import { safeText } from "./SafeText.ts"
 import { keepAlive, startTimer } from "./Timer.ts"
 
-/** A place in the program. Its text is formatted on first read, because most call sites are never read. */
+/**
+ * A place in the program. Its text is formatted on first read, because most call sites are never read.
+ *
+ * @stability stable
+ */
 export interface CallSite {
   /** `function (file:line:column)`, or `undefined` if it is not known. */
   readonly text: string | undefined

@@ -15,6 +15,7 @@ import { TaggedError } from "./TaggedError.ts"
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class InvalidOption extends TaggedError("InvalidOption")<{
   /** The module whose options were refused, such as `ConnectionPool`. */

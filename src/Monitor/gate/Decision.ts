@@ -60,6 +60,7 @@ export const describeLimit = (limit: RefusingLimit): string => {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface ReserveRequest {
   /** The name of what is opened, such as the endpoint's text. It is used only in errors and logs. */
@@ -165,6 +166,7 @@ const detailsOf = (error: ResourceExhausted): string => {
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class ResourceExhausted extends TaggedError("ResourceExhausted")<
   { readonly label: string } & Refusal & Details

@@ -39,6 +39,7 @@ const took = ({ duration }: ResultFields): string =>
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export class Done extends Data.TaggedClass("Done")<ResultFields> {
   get message(): string {
@@ -51,6 +52,7 @@ export class Done extends Data.TaggedClass("Done")<ResultFields> {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export class Failed extends Data.TaggedClass("Failed")<ResultFields & { readonly cause: Cause.Cause<unknown> }> {
   get message(): string {
@@ -63,6 +65,7 @@ export class Failed extends Data.TaggedClass("Failed")<ResultFields & { readonly
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export class Died extends Data.TaggedClass("Died")<ResultFields & { readonly cause: Cause.Cause<unknown> }> {
   get message(): string {
@@ -75,6 +78,7 @@ export class Died extends Data.TaggedClass("Died")<ResultFields & { readonly cau
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export class TimedOut extends Data.TaggedClass("TimedOut")<ResultFields> {
   get message(): string {
@@ -88,6 +92,7 @@ export class TimedOut extends Data.TaggedClass("TimedOut")<ResultFields> {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export class Skipped extends Data.TaggedClass("Skipped")<
   ResultFields & { readonly reason: "PressureGone" | "Unregistered" | "MonitorClosed" }
@@ -102,6 +107,7 @@ export class Skipped extends Data.TaggedClass("Skipped")<
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export type CleanupResult = Done | Failed | Died | TimedOut | Skipped
 
@@ -130,6 +136,7 @@ export const isFailure = (result: CleanupResult): result is Failed | Died | Time
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface PressureCallback<out E = never, out R = never> {
   /** Names the callback in results and logs. @default "callback" and a number */

@@ -25,6 +25,7 @@ import { childrenOf, isSaturation, type OpenFiles, type ProcessStat, type ProcRe
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export type ZombieCause = "WorkerEnded" | "Adopted" | "HandleClosed" | "Unknown"
 
@@ -33,6 +34,7 @@ export type ZombieCause = "WorkerEnded" | "Adopted" | "HandleClosed" | "Unknown"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Zombie {
   readonly pid: number

@@ -69,6 +69,7 @@ export const limitProbe = (reader: ProcReader, file: SmallFile): Probe => {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface DescriptorBreakdown {
   /** Wall-clock time when it was complete, in milliseconds since 1970. */

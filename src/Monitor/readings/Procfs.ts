@@ -20,6 +20,7 @@ import * as Reading from "../Reading.ts"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface ProcReader {
   /** Opens a path for reading and returns the descriptor. */
@@ -197,6 +198,7 @@ const nodeReader: ProcReader = {
  *
  * @category references
  * @since 0.1.0
+ * @stability stable
  */
 export const ProcReader: Context.Reference<ProcReader> = Context.Reference<ProcReader>(
   "effect-sluice/Monitor/ProcReader",

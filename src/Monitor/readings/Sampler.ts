@@ -83,6 +83,7 @@ export const loopFigures = (window: LoopWindow, now: number): LoopFigures => {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Cost {
   /**

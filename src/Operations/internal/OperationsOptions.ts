@@ -13,6 +13,7 @@ import { aboveZero, checkOptions, refusing } from "../../internal/Options.ts"
  *
  * @category models
  * @since 0.1.0
+ * @stability experimental
  */
 export interface Options {
   /**

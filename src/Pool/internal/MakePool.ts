@@ -21,6 +21,7 @@ import { type Address, addressOf } from "./KeyAddress.ts"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface ConnectionPool<in out K, in out A> extends Pipeable {
   readonly [TypeId]: Driver<K, A>

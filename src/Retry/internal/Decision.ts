@@ -66,6 +66,7 @@ export interface PolicyRules {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export type Ending = "Succeeded" | Failures.FailureClass | "TimedOut" | "Passed"
 
@@ -75,6 +76,7 @@ export type Ending = "Succeeded" | Failures.FailureClass | "TimedOut" | "Passed"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface RetryObserver {
   /** An execution of the effect has ended. `run` is its number, from 1. */

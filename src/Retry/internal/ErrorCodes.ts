@@ -18,6 +18,7 @@ import * as Duration from "effect/Duration"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export type FailureClass = "Transient" | "LocalExhausted" | "RemoteSaturated" | "Ambiguous" | "Fatal" | "Redirect"
 
@@ -29,6 +30,7 @@ export type Meaning = FailureClass | "Unsent"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Failure {
   readonly class: FailureClass
@@ -55,6 +57,7 @@ export interface Failure {
  *
  * @category constructors
  * @since 0.1.0
+ * @stability stable
  */
 export const make = (failureClass: FailureClass, options?: {
   readonly code?: string | undefined

@@ -46,6 +46,7 @@ import type { Bucket, Withdrawal } from "./TokenBucket.ts"
  *
  * @category references
  * @since 0.1.0
+ * @stability stable
  */
 export const InsideRetry: Context.Reference<boolean> = Context.Reference("effect-sluice/Retry/InsideRetry", {
   defaultValue: () => false

@@ -22,6 +22,7 @@ import { type Between, WarmInstance } from "./WarmInstance.ts"
  *
  * @category models
  * @since 0.1.0
+ * @stability experimental
  */
 export interface Attachment<in R> {
   /**

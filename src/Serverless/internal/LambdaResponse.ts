@@ -12,6 +12,7 @@ import { TaggedError } from "../../internal/TaggedError.ts"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface ResponseStream {
   readonly write: (chunk: Uint8Array | string) => boolean
@@ -29,6 +30,7 @@ export interface ResponseStream {
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class ResponseFailed extends TaggedError("ResponseFailed")<{
   readonly cause: unknown
@@ -47,6 +49,7 @@ export class ResponseFailed extends TaggedError("ResponseFailed")<{
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface HttpHead {
   /** @default 200 */
@@ -60,6 +63,7 @@ export interface HttpHead {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Response {
   /** Writes a part of the body, and waits while the receiver is slower than the writer. */

@@ -12,6 +12,7 @@ import * as Exit from "effect/Exit"
  *
  * @category models
  * @since 0.1.0
+ * @stability experimental
  */
 export interface RunOptions {
   /** Its abort interrupts the request. @default none */

@@ -34,6 +34,7 @@ import { type InvocationBudget, shutdownBudget } from "./ShutdownBudget.ts"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export type Between = "keep" | "closeIdle" | "closeAll"
 

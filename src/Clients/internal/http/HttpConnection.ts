@@ -15,6 +15,7 @@ import type { RawSocket } from "../../../Resource/RawSocket.ts"
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class RequestNotSent extends TaggedError("RequestNotSent")<{ readonly origin: string }> {
   readonly isRetryable = true

@@ -16,6 +16,7 @@ import { afterTurn, Alarm } from "../../../internal/Timer.ts"
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class UnreadBody extends TaggedError("UnreadBody")<{
   readonly origin: string

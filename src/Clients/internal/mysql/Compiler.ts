@@ -22,7 +22,11 @@ const rowsAsTable = (columns: string, values: ReadonlyArray<ReadonlyArray<unknow
   return `(SELECT ${head}${others.join("")})`
 }
 
-/** Makes the compiler. `transform` is applied to the names of columns and tables. */
+/**
+ * Makes the compiler. `transform` is applied to the names of columns and tables.
+ *
+ * @stability stable
+ */
 export const makeCompiler = (transform?: (name: string) => string): Statement.Compiler =>
   Statement.makeCompiler<Statement.Custom<string>>({
     dialect: "mysql",

@@ -7,7 +7,11 @@ import type * as Effect from "effect/Effect"
 import type { Connection as DriverConnection } from "mysql2"
 import { loadPeer } from "../../../internal/Peer.ts"
 
-/** A connection of `mysql2`. */
+/**
+ * A connection of `mysql2`.
+ *
+ * @stability stable
+ */
 export type Connection = DriverConnection
 
 type Driver = typeof import("mysql2")

@@ -49,6 +49,7 @@ type DecidedOptions =
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Options extends Pick<PoolOptions<never, never, never, never>, PoolOptionNames> {
   /** A URL, `mysql://user:password@host:port/database`. The other options win over its parts. @default none */

@@ -16,7 +16,11 @@ import type { Connection } from "./Driver.ts"
 import type { Settings } from "./Options.ts"
 import { unwrapped } from "./SqlFailure.ts"
 
-/** A pool of sessions of one server. */
+/**
+ * A pool of sessions of one server.
+ *
+ * @stability stable
+ */
 export interface SessionPool {
   /** The pool itself, for `ConnectionPool.stats`, `evict`, `suspend`, `resize`, `drain` and the like. */
   readonly connections: ConnectionPool.ConnectionPool<Endpoint, Connection>

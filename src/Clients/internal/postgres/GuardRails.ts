@@ -13,6 +13,7 @@ import type { OptionCheck } from "../../../internal/Options.ts"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface GuardRails {
   /**

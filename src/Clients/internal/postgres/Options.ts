@@ -19,6 +19,7 @@ import { guardRailParameters, type GuardRails } from "./GuardRails.ts"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export type Reset = "none" | "rollback" | "discard"
 
@@ -43,6 +44,7 @@ type PoolOptionNames =
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Options
   extends Omit<PgClient.PgPoolConfig, "stream">, Pick<PoolOptions<never, never, never, never>, PoolOptionNames>

@@ -82,6 +82,8 @@ export const isReusable = ({ state }: Session, exit?: Exit.Exit<unknown, unknown
  * A session, shared with others or not. It is a `PgConnection` that notes what its statements do to the session.
  *
  * Errors of its statements are not examined here. {@link isReusable} examines the error with which a borrow has failed.
+ *
+ * @stability stable
  */
 export class Session implements PgConnection {
   readonly "~@effect/sql-pg/PgConnection" = "~@effect/sql-pg/PgConnection"

@@ -20,7 +20,11 @@ import { discard, rollback } from "./Reset.ts"
 import { LeasedSession, Session } from "./Session.ts"
 import { toSqlError } from "./SqlFailure.ts"
 
-/** A pool of sessions of one server. */
+/**
+ * A pool of sessions of one server.
+ *
+ * @stability stable
+ */
 export interface SessionPool {
   /** The pool itself, for `ConnectionPool.stats`, `evict`, `suspend`, `resize`, `drain` and the like. */
   readonly connections: ConnectionPool.ConnectionPool<Endpoint, Session>

@@ -14,6 +14,7 @@ import type { PoolError } from "../../../Pool/PoolError.ts"
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class CommandTimeout extends TaggedError("CommandTimeout")<{
   readonly endpoint: string
@@ -41,6 +42,7 @@ export class CommandTimeout extends TaggedError("CommandTimeout")<{
  *
  * @category errors
  * @since 0.1.0
+ * @stability stable
  */
 export class CommandRefused extends TaggedError("CommandRefused")<{
   readonly command: string

@@ -19,6 +19,7 @@ import { after, noTransaction, type Transaction } from "./Transaction.ts"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export type Client = ReturnType<typeof createClient>
 

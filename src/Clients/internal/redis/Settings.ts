@@ -20,6 +20,7 @@ import { decodedPart } from "../UrlText.ts"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface DialOptions<E = never, R = never> {
   /** TLS, with the options of `node:tls`. The name of the certificate is that of the host. @default false, or true with `rediss:` */
@@ -41,6 +42,7 @@ export interface DialOptions<E = never, R = never> {
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export type ClientOptions = Omit<
   RedisClientOptions,
@@ -83,6 +85,7 @@ type FromPool =
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Options<E = never, R = never>
   extends DialOptions<E, R>, Pick<PoolOptions.Options<never, never, never, never>, FromPool>

@@ -17,6 +17,7 @@ import * as RedisSettings from "../redis/Settings.ts"
  *
  * @category models
  * @since 0.1.0
+ * @stability experimental
  */
 export type OnStoreError = "share" | "fail" | "allow"
 
@@ -29,6 +30,7 @@ export type OnStoreError = "share" | "fail" | "allow"
  *
  * @category models
  * @since 0.1.0
+ * @stability experimental
  */
 export type Wake = "subscribe" | "poll"
 
@@ -50,6 +52,7 @@ type StoreOptions =
  *
  * @category models
  * @since 0.1.0
+ * @stability experimental
  */
 export interface Options extends Pick<RedisSettings.Options, StoreOptions> {
   /** The name of the budget at the store: the same in all processes that share it, and another for each server. Without braces. */

@@ -49,6 +49,7 @@ export const toldOf = (message: string): Told | undefined => {
  *
  * @category models
  * @since 0.1.0
+ * @stability experimental
  */
 export interface Holder {
   readonly id: string
@@ -70,6 +71,7 @@ export interface Holder {
  *
  * @category models
  * @since 0.1.0
+ * @stability experimental
  */
 export interface Waiter {
   readonly id: string
@@ -83,6 +85,7 @@ export interface Waiter {
  *
  * @category models
  * @since 0.1.0
+ * @stability experimental
  */
 export interface Snapshot {
   readonly limit: number

@@ -22,6 +22,7 @@ import { type ServerOptions, type ServerSettings, serverSettings } from "./Setti
  *
  * @category errors
  * @since 0.1.0
+ * @stability experimental
  */
 export class ListenFailed extends TaggedError("ListenFailed")<{
   readonly host: string
@@ -43,6 +44,7 @@ export class ListenFailed extends TaggedError("ListenFailed")<{
  *
  * @category services
  * @since 0.1.0
+ * @stability experimental
  */
 export class Server extends Context.Service<Server, {
   readonly host: string

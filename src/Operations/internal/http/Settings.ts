@@ -12,6 +12,7 @@ import { checkOptions, type OptionCheck } from "../../../internal/Options.ts"
  *
  * @category models
  * @since 0.1.0
+ * @stability experimental
  */
 export interface ProbeOptions {
   /** A path before those of the routes, such as `/operations`; without a slash at its end. @default none */
@@ -26,6 +27,7 @@ export interface ProbeOptions {
  *
  * @category models
  * @since 0.1.0
+ * @stability experimental
  */
 export type Protect = "control" | "details" | "all"
 
@@ -34,6 +36,7 @@ export type Protect = "control" | "details" | "all"
  *
  * @category models
  * @since 0.1.0
+ * @stability experimental
  */
 export interface RouteOptions extends ProbeOptions {
   /**
@@ -57,6 +60,7 @@ export interface RouteOptions extends ProbeOptions {
  *
  * @category models
  * @since 0.1.0
+ * @stability experimental
  */
 export interface ServerOptions extends Omit<RouteOptions, "protect"> {
   /** From 0 to 65535; 0 takes any free port. @default 9464 */

@@ -13,6 +13,7 @@ import { malformed, type MalformedMessage, UnsupportedVersion } from "../../Json
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface McpOptions {
   /** The client's name, at least one character. */
@@ -43,6 +44,7 @@ const InitializeResult = Schema.Struct({
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface McpServer {
   /** The revision of MCP that the server uses, which may differ from the requested one. */

@@ -18,6 +18,7 @@ import { decodeLine } from "./Codec.ts"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Notification {
   readonly method: string

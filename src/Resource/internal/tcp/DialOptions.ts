@@ -15,6 +15,7 @@ import { ResolvedNames } from "./ResolvedNames.ts"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Options {
   /** The longest time for look-up, dial and TLS handshake together; above 0. @default 10 seconds */

@@ -20,6 +20,7 @@ import type { Endpoint } from "../../Endpoint.ts"
  *
  * @category models
  * @since 0.1.0
+ * @stability stable
  */
 export interface Ending {
   readonly how: "Graceful" | "Reset" | "Forced"
