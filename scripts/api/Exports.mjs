@@ -9,7 +9,7 @@ const ofProject = (file, specifier) =>
   specifier.startsWith(".") ? Path.resolve(Path.dirname(file), specifier) : undefined
 
 /** The file that a specifier names. Emitted declarations name the code beside them. */
-const targetOf = (file, specifier) => {
+export const targetOf = (file, specifier) => {
   const target = ofProject(file, specifier)
   return target === undefined || Fs.existsSync(target) && target.endsWith(".ts")
     ? target
@@ -123,7 +123,7 @@ export const makeReader = () => {
     return new Map([...others, ...own].toSorted(([a], [b]) => a < b ? -1 : 1))
   }
 
-  return { read, resolve, exportsOf }
+  return { read, resolve, exported, exportsOf }
 }
 
 /** The doc comment directly before a position. */
