@@ -78,7 +78,7 @@ const start = <A, E, R, E2>(
  * **Gotchas**
  *
  * - A finalizer of an HTTP server may wait for its open requests, for 2.5 seconds less than `shutdownWindow`: 6.5 seconds by default.
- *   Each response after SIGTERM is the last one of its connection.
+ *   Then the connections of its requests are destroyed. Each response after SIGTERM is the last one of its connection.
  * - With request-based billing, an instance gets hardly any CPU between two requests, so a dead connection is noticed only at the next
  *   request. With `checkAfterIdle` and a connector that has a `check`, it is noticed before it is leased.
  * - This was not tested on Cloud Run itself; it follows the documentation.

@@ -68,7 +68,7 @@ const start = <A, E, R, E2>(
  *
  * The first event of the list below ends the program: running fibers are interrupted, and everything is closed in the order of
  * its dependencies. Requests that are under way in HTTP servers may finish meanwhile, and their pools stay open for them. Each
- * response is the last one of its connection. Before the end of `cleanupTimeout` (half of it, at most 2.5 seconds), all pools and
+ * response is the last one of its connection, and no connection is closed while its server listens. Before the end of `cleanupTimeout` (half of it, at most 2.5 seconds), all pools and
  * scopes that are still open are closed at the same time. After the whole `cleanupTimeout` the process ends, and stderr lists what was
  * left open. The exit status is
  *

@@ -1,10 +1,11 @@
 /**
- * An HTTP server that answers after as many milliseconds as the path says, over a connection of a pool. It prints its port, and the closing
- * of connections.
+ * An HTTP server that answers after as many milliseconds as the path says, over a connection of a pool, and echoes what comes over a
+ * WebSocket. It prints its port, and the closing of connections.
  *
- * Usage: node http-end-child.ts Main|CloudRun effect|node
+ * Usage: node http-end-child.ts '{"platform":"Main"|"CloudRun","server":"effect"|"node","retirement":MILLIS,"window":MILLIS,"tls":{key,cert}}'
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as NodeWS from "@effect/platform-node/NodeWS"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
@@ -14,12 +15,16 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as Fs from "node:fs"
 import * as Http from "node:http"
+import * as Https from "node:https"
 import type * as Net from "node:net"
 import * as ResourceMonitor from "../../src/Monitor/ResourceMonitor.ts"
 import * as ConnectionPool from "../../src/Pool/ConnectionPool.ts"
 import * as Connector from "../../src/Resource/Connector.ts"
 import * as CloudRun from "../../src/Serverless/CloudRun.ts"
 import * as Main from "../../src/Serverless/Main.ts"
+import type { Settings } from "./http-end-program.ts"
+
+const settings: Settings = JSON.parse(process.argv[2] ?? "{}")
 
 const print = (text: string) => void Fs.writeSync(1, `${text}\n`)
 
@@ -34,28 +39,55 @@ const answerTo = (url: string) => {
   return Databases.withConnection("db", () => Effect.as(Effect.sleep(millis), `after ${millis}`))
 }
 
+const options = { keepAliveTimeout: 5000 }
+
+const makeServer = (): Http.Server =>
+  settings.tls === undefined ? Http.createServer(options) : Https.createServer({ ...options, ...settings.tls })
+
 const onEffect = Effect.gen(function*() {
   const request = yield* HttpServerRequest.HttpServerRequest
   return HttpServerResponse.text(yield* Effect.orDie(answerTo(request.url)))
 })
 
-const effectServer = HttpRouter.serve(HttpRouter.add("GET", "*", onEffect), { disableLogger: true }).pipe(
+const echo = Effect.gen(function*() {
+  const socket = yield* Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ upgrade }) => upgrade)
+  const { writeAll } = yield* socket.writer
+  const { pull } = yield* socket.reader
+  yield* Effect.ignore(Effect.forever(Effect.flatMap(pull, writeAll)))
+  return HttpServerResponse.empty()
+}).pipe(Effect.scoped)
+
+const routes = Layer.mergeAll(HttpRouter.add("GET", "/socket", echo), HttpRouter.add("GET", "*", onEffect))
+
+const effectServer = HttpRouter.serve(routes, { disableLogger: true }).pipe(
   Layer.merge(
     Layer.effectDiscard(
       Effect.map(HttpServer.HttpServer, ({ address }) => print(String("port" in address ? address.port : 0)))
     )
   ),
-  Layer.provide(
-    NodeHttpServer.layer(() => Http.createServer({ keepAliveTimeout: 5000 }), { port: 0, host: "127.0.0.1" })
-  )
+  Layer.provide(NodeHttpServer.layer(makeServer, { port: 0, host: "127.0.0.1" }))
 )
 
 const nodeServer = Layer.effectDiscard(Effect.gen(function*() {
   const context: Context.Context<Databases> = yield* Effect.context<Databases>()
-  const server = Http.createServer({ keepAliveTimeout: 5000 }, (request, response) =>
-    void Effect.runForkWith(context)(
-      Effect.map(answerTo(request.url ?? ""), (text) => void response.end(text))
-    ))
+  const server = makeServer().on(
+    "request",
+    (request: Http.IncomingMessage, response: Http.ServerResponse) =>
+      void Effect.runForkWith(context)(
+        Effect.map(answerTo(request.url ?? ""), (text) => void response.end(text))
+      )
+  )
+  const sockets = new NodeWS.WebSocketServer({ noServer: true })
+  server.on(
+    "upgrade",
+    (request, socket, head) =>
+      sockets.handleUpgrade(
+        request,
+        socket,
+        head,
+        (upgraded) => void upgraded.on("message", (data: Buffer) => upgraded.send(data.toString()))
+      )
+  )
   yield* Effect.acquireRelease(
     Effect.callback<void>((resume) =>
       void server.listen(0, "127.0.0.1", () => {
@@ -67,10 +99,11 @@ const nodeServer = Layer.effectDiscard(Effect.gen(function*() {
   )
 }))
 
-const [platform, kind] = process.argv.slice(2)
-const layer = Layer.provide(
-  kind === "node" ? nodeServer : effectServer,
-  Databases.layer.pipe(Layer.provide(ResourceMonitor.layer))
+const retirement = Layer.effectDiscard(Effect.addFinalizer(() => Effect.sleep(settings.retirement ?? 0)))
+
+const layer = retirement.pipe(
+  Layer.provide(settings.server === "node" ? nodeServer : effectServer),
+  Layer.provide(Databases.layer.pipe(Layer.provide(ResourceMonitor.layer)))
 )
-if (platform === "CloudRun") CloudRun.launch(layer)
-else Main.launch(layer)
+if (settings.platform === "CloudRun") CloudRun.launch(layer, { shutdownWindow: settings.window })
+else Main.launch(layer, { cleanupTimeout: settings.window })

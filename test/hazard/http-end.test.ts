@@ -6,73 +6,44 @@ import { assert, describe, it } from "@effect/vitest"
 import * as ChildProcess from "node:child_process"
 import { once } from "node:events"
 import * as Http from "node:http"
-import * as Net from "node:net"
 import * as Path from "node:path"
-import * as Readline from "node:readline"
+import * as Tls from "node:tls"
 import { Worker } from "node:worker_threads"
+import { certificate } from "../support/Certificates.ts"
+import * as Program from "./http-end-program.ts"
 
-const child = Path.join(import.meta.dirname, "http-end-child.ts")
+const { statuses } = Program
 
-interface Program {
-  readonly port: number
-  readonly lines: Array<string>
-  readonly process: ChildProcess.ChildProcess
-  readonly stderr: () => string
-}
-
-const start = async (platform: string, kind: string): Promise<Program> => {
-  const started = ChildProcess.spawn(process.execPath, [child, platform, kind], { stdio: "pipe" })
-  let stderr = ""
-  started.stderr.on("data", (data) => void (stderr += String(data)))
-  const lines: Array<string> = []
-  const reader = Readline.createInterface(started.stdout).on("line", (line) => lines.push(line))
-  while (!lines.some((line) => /^\d+$/.test(line))) await once(reader, "line")
-  return { port: Number(lines.find((line) => /^\d+$/.test(line))), lines, process: started, stderr: () => stderr }
-}
-
-/** Asks for an answer after so many milliseconds, and keeps the connection. */
-const ask = async ({ port }: Program, agent: Http.Agent, millis: number) => {
-  const request = Http.get({ port, host: "127.0.0.1", path: `/${millis}`, agent })
-  const [response]: Array<Http.IncomingMessage> = await once(request, "response")
-  assert(response !== undefined)
-  let text = ""
-  for await (const chunk of response) text += String(chunk)
-  return { text, connection: response.headers.connection }
-}
+const platforms = ["Main", "CloudRun"] as const
+const servers = ["effect", "node"] as const
 
 /** The end of a program with requests under way that take so long, and idle keep-alive connections beside them. */
-const endWith = async (platform: string, kind: string, requests: ReadonlyArray<number>) => {
-  const program = await start(platform, kind)
-  const agent = new Http.Agent({ keepAlive: true })
-  try {
-    const first = await Promise.all([0, 0, 0].map((millis) => ask(program, agent, millis)))
-    assert.deepStrictEqual(first.map(({ connection }) => connection), ["keep-alive", "keep-alive", "keep-alive"])
-    const answers = Promise.all(requests.map((millis) => ask(program, agent, millis)))
-    await new Promise((resolve) => setTimeout(resolve, 200))
-    const begin = performance.now()
-    program.process.kill("SIGTERM")
-    const [status]: Array<unknown> = await once(program.process, "exit")
-    const took = performance.now() - begin
-    return { answers: await answers, status, took, stderr: program.stderr(), lines: program.lines }
-  } finally {
-    agent.destroy()
-    program.process.kill("SIGKILL")
-  }
-}
-
-const statuses: Record<string, number> = { Main: 143, CloudRun: 0 }
+const endWith = (settings: Program.Settings, requests: ReadonlyArray<number>) =>
+  Program.withProgram(settings, async (program) => {
+    const agent = new Http.Agent({ keepAlive: true })
+    try {
+      const first = await Promise.all([0, 0, 0].map((millis) => Program.ask(program, agent, millis)))
+      assert.deepStrictEqual(first.map(({ connection }) => connection), ["keep-alive", "keep-alive", "keep-alive"])
+      const answers = Promise.all(requests.map((millis) => Program.ask(program, agent, millis)))
+      await Program.pause(200)
+      const { status, stderr, took } = await Program.end(program)
+      return { answers: await answers, status, took, stderr, lines: program.lines }
+    } finally {
+      agent.destroy()
+    }
+  })
 
 describe.concurrent("a program that ends while requests are under way", () => {
-  for (const platform of ["Main", "CloudRun"]) {
-    for (const kind of ["effect", "node"]) {
-      it(`${platform}, server of ${kind}: ends at once without a request`, async () => {
-        const { status, stderr, took } = await endWith(platform, kind, [])
+  for (const platform of platforms) {
+    for (const server of servers) {
+      it(`${platform}, server of ${server}: ends at once without a request`, async () => {
+        const { status, stderr, took } = await endWith({ platform, server }, [])
         assert.deepStrictEqual([status, stderr], [statuses[platform], ""])
         assert.isBelow(took, 1000)
       }, 30_000)
 
-      it(`${platform}, server of ${kind}: answers one of 0.8 s and one of 6 s, and ends then`, async () => {
-        const { answers, lines, status, stderr, took } = await endWith(platform, kind, [800, 6000])
+      it(`${platform}, server of ${server}: answers one of 0.8 s and one of 6 s, and ends then`, async () => {
+        const { answers, lines, status, stderr, took } = await endWith({ platform, server }, [800, 6000])
         assert.deepStrictEqual(answers, [{ text: "after 800", connection: "close" }, {
           text: "after 6000",
           connection: "close"
@@ -80,11 +51,11 @@ describe.concurrent("a program that ends while requests are under way", () => {
         assert.deepStrictEqual([status, stderr], [statuses[platform], ""])
         assert.isAbove(took, 5000)
         assert.isBelow(took, 7000)
-        assert.includeMembers(lines, ["closed"])
+        assert.includeMembers([...lines], ["closed"])
       }, 30_000)
 
-      it(`${platform}, server of ${kind}: ends right after a request of 0.8 s`, async () => {
-        const { answers, status, took } = await endWith(platform, kind, [800])
+      it(`${platform}, server of ${server}: ends right after a request of 0.8 s`, async () => {
+        const { answers, status, took } = await endWith({ platform, server }, [800])
         assert.deepStrictEqual([answers.map(({ text }) => text), status], [["after 800"], statuses[platform]])
         assert.isBelow(took, 2000)
       }, 30_000)
@@ -92,25 +63,186 @@ describe.concurrent("a program that ends while requests are under way", () => {
   }
 })
 
+const request = "GET /0 HTTP/1.1\r\nHost: a\r\n\r\n"
+
 describe.concurrent("a program with connections on which there is no whole request", () => {
   for (const [what, sent] of [["nothing was sent", ""], ["half a head was sent", "GET /0 HTTP/1.1\r\nHos"]] as const) {
-    it(`ends at once, although ${what}`, async () => {
-      const program = await start("Main", "effect")
-      const socket = Net.connect(program.port, "127.0.0.1")
-      try {
-        await once(socket, "connect")
-        socket.on("error", () => {}).write(sent)
-        await new Promise((resolve) => setTimeout(resolve, 200))
-        const begin = performance.now()
-        program.process.kill("SIGTERM")
-        const [status]: Array<unknown> = await once(program.process, "exit")
-        assert.strictEqual(status, 143)
-        assert.isBelow(performance.now() - begin, 2000)
-      } finally {
-        socket.destroy()
-        program.process.kill("SIGKILL")
-      }
-    }, 30_000)
+    it(
+      `ends at once, although ${what}`,
+      () =>
+        Program.withProgram({ platform: "Main", server: "effect" }, async (program) => {
+          const { socket } = await Program.connect(program)
+          socket.write(sent)
+          await Program.pause(200)
+          const { status, took } = await Program.end(program)
+          assert.strictEqual(status, 143)
+          // They hold up the end for at most 600 ms, and not for the 20 seconds that the server would wait.
+          assert.isBelow(took, 2000)
+          socket.destroy()
+        }),
+      30_000
+    )
+  }
+
+  for (const [what, open] of [["nothing was sent over TLS", true], ["TLS was not begun", false]] as const) {
+    it(
+      `ends at once, although ${what}`,
+      () =>
+        Program.withProgram({ platform: "Main", server: "node", tls: certificate() }, async (program) => {
+          const { socket } = await Program.connect(program)
+          if (open) {
+            await once(Tls.connect({ socket, rejectUnauthorized: false }).on("error", () => {}), "secureConnect")
+          }
+          await Program.pause(200)
+          const { status, took } = await Program.end(program)
+          assert.strictEqual(status, 143)
+          // The server has no limit, so that the end would take 22.5 seconds.
+          assert.isBelow(took, 2000)
+          socket.destroy()
+        }),
+      30_000
+    )
+  }
+
+  it(
+    "answers a request over TLS that is under way",
+    () =>
+      Program.withProgram({ platform: "Main", server: "node", tls: certificate() }, async (program) => {
+        const { socket } = await Program.connect(program)
+        const secure = Tls.connect({ socket, rejectUnauthorized: false }).setEncoding("utf8").on("error", () => {})
+        secure.write(request.replace("/0", "/1500"))
+        const answered = once(secure, "data")
+        await Program.pause(200)
+        const ended = Program.end(program)
+        assert.match(String(await answered), /^HTTP\/1.1 200 OK\r\n/)
+        assert.deepInclude(await ended, { status: 143, stderr: "" })
+      }),
+    30_000
+  )
+
+  it(
+    "answers a request whose head comes slowly, although the server has stopped listening",
+    () =>
+      Program.withProgram({ platform: "Main", server: "node" }, async (program) => {
+        const { send, socket } = await Program.connect(program)
+        socket.write(request.slice(0, 4))
+        await Program.pause(200)
+        const ended = Program.end(program)
+        for (const byte of request.slice(4, -1)) {
+          socket.write(byte)
+          await Program.pause(50)
+        }
+        assert.strictEqual(await send("\n"), "HTTP/1.1 200 OK")
+        assert.deepInclude(await ended, { status: 143, stderr: "" })
+      }),
+    30_000
+  )
+})
+
+describe.concurrent("a program that goes on for 2 seconds after the signal", () => {
+  for (const server of servers) {
+    const settings = { platform: "Main", server, retirement: 2000 } as const
+
+    it(
+      `answers the next request on a kept connection (server of ${server})`,
+      () =>
+        Program.withProgram(settings, async (program) => {
+          const { closed, send } = await Program.connect(program)
+          assert.strictEqual(await send(request), "HTTP/1.1 200 OK")
+          const ended = Program.end(program)
+          await Program.pause(1000)
+          assert.strictEqual(await send(request), "HTTP/1.1 200 OK")
+          // That was the last one of this connection.
+          await closed
+          assert.deepInclude(await ended, { status: 143, stderr: "" })
+        }),
+      30_000
+    )
+
+    it(
+      `answers on kept connections although a response ends on another one (server of ${server})`,
+      () =>
+        Program.withProgram(settings, async (program) => {
+          const [kept, other] = await Promise.all([Program.connect(program), Program.connect(program)])
+          assert.strictEqual(await kept.send(request), "HTTP/1.1 200 OK")
+          const ended = Program.end(program)
+          await Program.pause(500)
+          assert.strictEqual(await other.send(request), "HTTP/1.1 200 OK")
+          await Program.pause(500)
+          assert.strictEqual(await kept.send(request), "HTTP/1.1 200 OK")
+          assert.deepInclude(await ended, { status: 143, stderr: "" })
+        }),
+      30_000
+    )
+
+    it(
+      `answers on connections that were opened in advance, before and after the signal (server of ${server})`,
+      () =>
+        Program.withProgram(settings, async (program) => {
+          const before = await Program.connect(program)
+          const ended = Program.end(program)
+          await Program.pause(200)
+          const after = await Program.connect(program)
+          // Half a head, and the other half later.
+          after.socket.write(request.slice(0, 20))
+          await Program.pause(1000)
+          assert.deepStrictEqual(
+            await Promise.all([before.send(request), after.send(request.slice(20))]),
+            ["HTTP/1.1 200 OK", "HTTP/1.1 200 OK"]
+          )
+          assert.deepInclude(await ended, { status: 143, stderr: "" })
+        }),
+      30_000
+    )
+
+    it(
+      `serves an upgraded connection, also after that, until its client closes it (server of ${server})`,
+      () =>
+        Program.withProgram(settings, async (program) => {
+          const socket = new WebSocket(`ws://127.0.0.1:${program.port}/socket`)
+          await once(socket, "open")
+          const echo = async (text: string) => {
+            socket.send(text)
+            const [event]: Array<MessageEvent> = await once(socket, "message")
+            return event?.data
+          }
+          const ended = Program.end(program)
+          await Program.pause(1000)
+          assert.strictEqual(await echo("while it listens"), "while it listens")
+          await Program.pause(2500)
+          assert.strictEqual(await echo("after that"), "after that")
+          socket.close()
+          const { status, stderr, took } = await ended
+          assert.deepStrictEqual([status, stderr], [143, ""])
+          // Right after the client has closed it, and not at the 20 seconds of Effect's server or the 22.5 of the program.
+          assert.isBelow(took, 6000)
+        }),
+      30_000
+    )
+  }
+})
+
+describe.concurrent("a program whose requests take longer than there is time", () => {
+  for (const platform of platforms) {
+    for (const server of servers) {
+      it(
+        `${platform}, server of ${server}: ends a request and an upgraded connection, then its pool`,
+        () =>
+          Program.withProgram({ platform, server, window: 3000 }, async (program) => {
+            const waiting = await Program.connect(program)
+            const answer = waiting.send(request.replace("/0", "/60000"))
+            const socket = new WebSocket(`ws://127.0.0.1:${program.port}/socket`)
+            await once(socket, "open")
+            const { status, stderr, took } = await Program.end(program)
+            assert.deepStrictEqual([await answer, status, stderr], ["closed", statuses[platform], ""])
+            assert.includeMembers([...program.lines], ["closed"])
+            // The requests have the time until pools close, and everything has the window.
+            assert.isAtLeast(took, 1500)
+            assert.isBelow(took, 3000)
+          }),
+        30_000
+      )
+    }
   }
 })
 

@@ -2,16 +2,17 @@
  * Ends the keep-alive of HTTP servers when a program ends. A server that closes waits for its connections, and Node keeps the connection
  * of a request that was under way open for the next request, for the server's `keepAliveTimeout`.
  *
- * It works for every server of `node:http` in the process, Effect's included, because Node announces requests by its diagnostics channels.
+ * It works for every server of `node:http` and `node:https` in the process, Effect's included, because Node announces requests and
+ * connections by its diagnostics channels. It closes no connection of a server that still listens: a program may answer requests for some
+ * seconds after the signal, until load balancers know that it ends.
  *
  * @since 0.1.0
  */
 import * as DiagnosticsChannel from "node:diagnostics_channel"
-import * as Http from "node:http"
-import type * as Net from "node:net"
-import { startTimer } from "../../internal/Timer.ts"
+import type * as Http from "node:http"
+import { ServerConnections } from "./ServerConnections.ts"
 
-/** What Node announces when a request begins, and when its response was sent. */
+/** What Node announces when a request begins. */
 interface Announced {
   readonly response: Http.ServerResponse
   readonly server: Http.Server
@@ -27,27 +28,12 @@ const lastOf = (response: Http.ServerResponse): void => {
   if (!response.headersSent) response.setHeader("connection", "close")
 }
 
-/** What Node announces when a server of any kind has accepted a connection. */
-interface Accepted {
-  readonly socket: Net.Socket & { readonly server?: unknown }
-}
-
-// Node documents what this channel announces. `server` is a property of the sockets of servers.
-const accepted = (message: unknown): Accepted => message as Accepted
-
-const socketAccepted = "net.server.socket"
-
-/**
- * How long a connection without a request may send one after the end of the program, in milliseconds. Node counts a connection on which no
- * whole request has come as busy, so that a browser or a proxy that has connected in advance would hold up the end.
- */
-const patience = 100
-
-/** The requests that are under way in the HTTP servers of this process. */
+/** The requests that are under way in the HTTP servers of this process, and the connections of these servers. */
 export class KeepAlive {
   readonly #underWay = new Map<Http.ServerResponse, Http.Server>()
-  /** The connections to HTTP servers, those of TLS without their encryption. */
-  readonly #sockets = new Set<Net.Socket>()
+  readonly #connections = new ServerConnections(() =>
+    new Set(Array.from(this.#underWay.keys(), ({ socket }) => socket))
+  )
   #isOver = false
 
   readonly #began = (message: unknown): void => {
@@ -57,41 +43,30 @@ export class KeepAlive {
       this.#underWay.delete(response)
       // The head of the response may have been sent before the end of the program. Then its connection is idle after this turn.
       // oxlint-disable-next-line effecttsgo/global-timers
-      if (this.#isOver) setImmediate(() => server.closeIdleConnections())
+      if (this.#isOver) setImmediate(() => server.listening ? undefined : server.closeIdleConnections())
     })
     if (this.#isOver) lastOf(response)
   }
 
-  readonly #accepted = (message: unknown): void => {
-    const { socket } = accepted(message)
-    if (!(socket.server instanceof Http.Server)) return
-    this.#sockets.add(socket)
-    socket.once("close", () => this.#sockets.delete(socket))
-    if (this.#isOver) this.#closeUnusedSoon()
-  }
-
   start(): void {
     DiagnosticsChannel.subscribe(requestStart, this.#began)
-    DiagnosticsChannel.subscribe(socketAccepted, this.#accepted)
+    this.#connections.start()
   }
 
   /** From now on each response is the last one of its connection. */
   end(): void {
     this.#isOver = true
     for (const response of this.#underWay.keys()) lastOf(response)
-    this.#closeUnusedSoon()
+    this.#connections.end()
   }
 
-  #closeUnusedSoon(): void {
-    if (this.#sockets.size === 0) return
-    startTimer(() => {
-      const used = new Set(Array.from(this.#underWay.keys(), ({ socket }) => socket))
-      for (const socket of this.#sockets) if (!used.has(socket)) socket.destroy()
-    }, patience)
+  /** Ends all connections of servers that have stopped listening, also those with a request or an upgrade. Returns whether there were any. */
+  cut(): boolean {
+    return this.#connections.cut()
   }
 
   stop(): void {
     DiagnosticsChannel.unsubscribe(requestStart, this.#began)
-    DiagnosticsChannel.unsubscribe(socketAccepted, this.#accepted)
+    this.#connections.stop()
   }
 }

@@ -178,7 +178,7 @@ export class MainProgram<A, E, R, E2> {
 
   /** Closes everything in the order of its dependencies. If that takes too long, closes all that is left at the same time. */
   #close(): Effect.Effect<void> {
-    const { close, closeTogether, drain, inOrder, together, total } = this.#budget
+    const { close, closeTogether, cut, drain, inOrder, together, total } = this.#budget
     return Effect.gen({ self: this }, function*() {
       const start = momentOf(this.#clock).monotonic
       this.#hurry({ drainTimeout: drain, closeTimeout: close })
@@ -187,6 +187,8 @@ export class MainProgram<A, E, R, E2> {
       if (exit === undefined) {
         this.#hurry({ drainTimeout: 0, closeTimeout: closeTogether })
         yield* endsWithin(this.#closeTogether, Duration.millis(together))
+      // A server may wait for requests and upgraded connections without a limit. Without them it ends, and then its pools do.
+      if (exit === undefined && this.#keepAlive.cut()) exit = yield* awaitWithin(closing, Duration.millis(cut))
         const left = Math.max(start + total - momentOf(this.#clock).monotonic, 0)
         exit = yield* awaitWithin(closing, Duration.millis(left))
       }
@@ -234,16 +236,16 @@ export class MainProgram<A, E, R, E2> {
     process.off("beforeExit", this.#onEmptyLoop)
     process.off("exit", this.#onExit)
     this.#keepAlive.stop()
-    // After success, the `process.exitCode` that the program has set stays.
-    if (closing === "Closed" && this.#status === 0) return
+    // A program that has ended by itself may have left work to the event loop.
+    if (closing === "Closed" && this.#status === 0 && this.#ending?._tag === "Ended") return
     try {
       if (closing === "Open") {
         const why = this.#isForced ? "A second signal came" : `${this.#settings.window} ms have passed`
         writeError(`${why} before everything was closed. ${holdingsText(this.#holdings())}`)
       }
     } finally {
-      // The process ends even if listing what was open throws.
-      process.exit(this.#status === 0 ? 1 : this.#status)
+      // The process ends even if listing what was open throws. The `process.exitCode` that the program has set stays in the place of 0.
+      process.exit(this.#status !== 0 ? this.#status : closing === "Closed" ? process.exitCode : 1)
     }
   }
 

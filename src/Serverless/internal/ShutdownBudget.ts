@@ -51,6 +51,8 @@ export const shutdownBudget = (window: number): ShutdownBudget => ({
 export interface MainBudget {
   /** How long everything closes in the order of its dependencies. */
   readonly inOrder: number
+  /** Then HTTP requests that are still under way are ended, and closing in order continues for this time. */
+  readonly cut: number
   /** Then everything closes at the same time. */
   readonly together: number
   /** A pool waits for its borrowers for `drain`, and closes a connection within `close`. */
@@ -69,6 +71,7 @@ export const mainBudget = (window: number): MainBudget => {
   const rest = Math.min(window * 0.1, longest.rest)
   return {
     inOrder: window - together - rest,
+    cut: rest,
     together,
     drain: window * 0.25,
     close: window * 0.3,
