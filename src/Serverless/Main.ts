@@ -74,7 +74,7 @@ const start = <A, E, R, E2>(
  *
  * - 0 when the program succeeds, or the `process.exitCode` that it has set;
  * - 1 when it fails or dies, or the `Runtime.errorExitCode` of its error, and 130 when it interrupts itself;
- * - 130 after SIGINT and 143 after SIGTERM;
+ * - 129 after SIGHUP, unless your code listens for it, 130 after SIGINT, and 143 after SIGTERM;
  * - 1 after an uncaught exception or an unhandled rejection;
  * - 13, as with Node itself, when the program waits although the event loop is empty, so that nothing can resume it;
  * - 1 instead of 0 when something was left open, or a finalizer died.

@@ -7,6 +7,7 @@ export const statuses = {
   "defect": 1,
   "interruption": 130,
   "timeout": 1,
+  "SIGHUP": 129,
   "SIGTERM": 143,
   "SIGINT": 130,
   "second SIGINT": 130,

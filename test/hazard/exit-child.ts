@@ -101,6 +101,7 @@ const end: Record<Way, Effect.Effect<unknown, Failed | Cause.TimeoutError>> = {
   "defect": Effect.die(new Error("a defect")),
   "interruption": Effect.interrupt,
   "timeout": Effect.timeout(forever, "50 millis"),
+  "SIGHUP": forever,
   "SIGTERM": forever,
   "SIGKILL": forever,
   "SIGINT": forever,

@@ -120,7 +120,7 @@ const runCell = async (way: Way, state: State): Promise<Outcome> => {
     const start = performance.now()
     server.told()
     let second = start
-    if (way === "SIGTERM" || way === "SIGINT" || way === "SIGKILL") child.kill(way)
+    if (way === "SIGHUP" || way === "SIGTERM" || way === "SIGINT" || way === "SIGKILL") child.kill(way)
     else if (way === "second SIGINT") {
       child.kill("SIGINT")
       await sleep(insist)
@@ -144,7 +144,7 @@ const ways = Object.keys(statuses) as Array<keyof typeof statuses>
 const abrupt = new Set<Way>(["process.exit in user code", "second SIGINT"])
 
 /** What stderr has to say, of ways in which the program has nothing to say itself. */
-const silent = new Set<Way>(["success", "interruption", "SIGTERM", "SIGINT"])
+const silent = new Set<Way>(["success", "interruption", "SIGHUP", "SIGTERM", "SIGINT"])
 
 const assertEnded = (outcome: Outcome, state: State): void => {
   assert.strictEqual(outcome.seen.length, counts[state], "connections that the server saw")

@@ -11,7 +11,7 @@ import { quietly } from "../../internal/SafeRead.ts"
 import type { Stats } from "../../Pool/PoolStats.ts"
 
 /** The signals that end a program. */
-export type EndingSignal = "SIGINT" | "SIGTERM"
+export type EndingSignal = "SIGHUP" | "SIGINT" | "SIGTERM"
 
 /** The first event that ended the program. */
 export type Ending =
@@ -22,7 +22,7 @@ export type Ending =
   | { readonly _tag: "Starved" }
 
 /** The statuses of the signals by the convention of shells: 128 plus the number of the signal. */
-export const signalStatuses: Record<EndingSignal, number> = { SIGINT: 130, SIGTERM: 143 }
+export const signalStatuses: Record<EndingSignal, number> = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 }
 
 /** Node's status for a program that waits while its event loop is empty. */
 const starved = 13

@@ -16,6 +16,7 @@ import { isMainThread } from "node:worker_threads"
 import { CloseTimeout } from "../../internal/CloseTimeout.ts"
 import { awaitWithin, endsWithin } from "../../internal/Timeout.ts"
 import { PoolRegistry } from "../../Pool/PoolRegistry.ts"
+import { EndingSignals } from "./EndingSignals.ts"
 import { momentOf } from "./FreezeDetector.ts"
 import { InstancePools } from "./InstancePools.ts"
 import { KeepAlive } from "./KeepAlive.ts"
@@ -128,7 +129,7 @@ export class MainProgram<A, E, R, E2> {
     if (hasStarted) throw refused("run a second time in this process. Combine the programs into one")
     hasStarted = true
     this.#keepAlive.start()
-    process.on("SIGINT", this.#onSignal).on("SIGTERM", this.#onSignal)
+    this.#signals.start()
     process.on("uncaughtException", this.#onUncaught)
     process.on("beforeExit", this.#onEmptyLoop)
     process.on("exit", this.#onExit)
@@ -149,6 +150,8 @@ export class MainProgram<A, E, R, E2> {
       this.#force(signal)
     }
   }
+
+  readonly #signals = new EndingSignals(this.#onSignal)
 
   readonly #onUncaught = (error: unknown, origin: NodeJS.UncaughtExceptionOrigin): void => {
     this.#end({ _tag: "Uncaught", error, origin })
@@ -184,11 +187,11 @@ export class MainProgram<A, E, R, E2> {
       this.#hurry({ drainTimeout: drain, closeTimeout: close })
       const closing = yield* Effect.forkDetach(Effect.uninterruptible(this.#closeInOrder), { startImmediately: true })
       let exit = yield* awaitWithin(closing, Duration.millis(inOrder))
+      // A server may wait for requests and upgraded connections without a limit. Without them it ends, and then its pools do.
+      if (exit === undefined && this.#keepAlive.cut()) exit = yield* awaitWithin(closing, Duration.millis(cut))
       if (exit === undefined) {
         this.#hurry({ drainTimeout: 0, closeTimeout: closeTogether })
         yield* endsWithin(this.#closeTogether, Duration.millis(together))
-      // A server may wait for requests and upgraded connections without a limit. Without them it ends, and then its pools do.
-      if (exit === undefined && this.#keepAlive.cut()) exit = yield* awaitWithin(closing, Duration.millis(cut))
         const left = Math.max(start + total - momentOf(this.#clock).monotonic, 0)
         exit = yield* awaitWithin(closing, Duration.millis(left))
       }
@@ -231,7 +234,7 @@ export class MainProgram<A, E, R, E2> {
   }
 
   #exit(closing: Closing): void {
-    process.off("SIGINT", this.#onSignal).off("SIGTERM", this.#onSignal)
+    this.#signals.stop()
     process.off("uncaughtException", this.#onUncaught)
     process.off("beforeExit", this.#onEmptyLoop)
     process.off("exit", this.#onExit)
