@@ -7,11 +7,13 @@
  *
  * @since 0.1.0
  */
-import type * as Duration from "effect/Duration"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import { monotonicMillis } from "./MonotonicTime.ts"
 import { turned } from "./Timer.ts"
 
 /** Completes when the duration has passed and the event loop has turned since. */
@@ -65,8 +67,10 @@ export const endsWithin = <R>(
 
 /** Limits of an effect: on its run time, and on the time that it takes to end after an interruption. */
 export interface Bounds<A = unknown, E = unknown> {
+  /** From before the effect begins, so that its synchronous start is part of it. */
   readonly within: Duration.Duration
-  readonly patience: Duration.Duration
+  /** From the interruption, at which a function is called. */
+  readonly patience: Duration.Duration | (() => Duration.Duration)
   /** Runs when the interrupted fiber has not ended within `patience`. */
   readonly leftBehind?: ((fiber: Fiber.Fiber<A, E>) => Effect.Effect<void>) | undefined
   /** @default `Effect.sleep`, which keeps the process alive */
@@ -84,18 +88,21 @@ export const supervised = <A, E, R>(
 ): Effect.Effect<Exit.Exit<A, E> | undefined, never, R> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
+      const clock = yield* Clock.Clock
+      const start = monotonicMillis(clock)
       const fiber = yield* Effect.forkDetach(Effect.interruptible(effect), { startImmediately: true })
       const atOnce = fiber.pollUnsafe()
       if (atOnce !== undefined) return atOnce
+      const left = Duration.millis(Math.max(Duration.toMillis(within) - (monotonicMillis(clock) - start), 0))
       const giveUp = Effect.suspend(() => {
         fiber.interruptUnsafe()
         return Effect.tap(
-          awaitWithin(fiber, patience),
+          awaitWithin(fiber, typeof patience === "function" ? patience() : patience),
           (exit) => exit === undefined ? leftBehind?.(fiber) ?? Effect.void : Effect.void
         )
       })
       const ended = yield* Effect.onInterrupt(
-        restore(Effect.raceFirst(Effect.asSome(Fiber.await(fiber)), Effect.as(elapsed(within, sleep), Option.none()))),
+        restore(Effect.raceFirst(Effect.asSome(Fiber.await(fiber)), Effect.as(elapsed(left, sleep), Option.none()))),
         () => Effect.asVoid(giveUp)
       )
       if (Option.isSome(ended)) return ended.value

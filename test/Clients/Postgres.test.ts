@@ -200,6 +200,35 @@ withPostgres("an interrupted statement", () => {
         }
       })))
 
+  it.live("costs the server one CancelRequest, also where its session is closed under it", () =>
+    Effect.gen(function*() {
+      const proxy = yield* FaultProxy.make(Endpoint.tcp(address.host, address.port))
+      const { host, port } = proxy.endpoint
+      const count = 5
+      yield* withClient({ host, port, maxConnections: count }, ({ inState }) =>
+        Effect.gen(function*() {
+          const sql = yield* SqlClient.SqlClient
+          const hung = Effect.forEach(Array.from({ length: count }), () => sql`select pg_sleep(6)`, {
+            concurrency: "unbounded"
+          })
+          const hanging = Effect.gen(function*() {
+            const fiber = yield* Effect.forkChild(hung, { startImmediately: true })
+            while ((yield* inState("active")) < count) yield* Effect.sleep("5 millis")
+            return fiber
+          })
+          yield* Fiber.interrupt(yield* hanging)
+          assert.strictEqual(yield* proxy.accepted, 2 * count)
+          // The statements are cancelled, and their sessions are closed before the server has answered.
+          const fiber = yield* hanging
+          fiber.interruptUnsafe()
+          const { connections } = yield* Postgres.Pool
+          while ((yield* proxy.accepted) < 4 * count) yield* Effect.sleep("1 millis")
+          yield* ConnectionPool.drain(connections, 0)
+          yield* Fiber.await(fiber)
+        }))
+      assert.strictEqual(yield* proxy.accepted, 4 * count)
+    }))
+
   it.live("keeps its session if it ended before it had to be cancelled", () =>
     withClient({ maxConnections: 1 }, () =>
       Effect.gen(function*() {

@@ -5,6 +5,7 @@ import { stat } from "node:fs"
 import { awaitWithin, supervised } from "../../src/internal/Timeout.ts"
 import { timeoutOption, timeoutOrElse } from "../../src/internal/Timeout.ts"
 import { Alarm } from "../../src/internal/Timer.ts"
+import { LateClock } from "../support/LateClock.ts"
 import { stall } from "../support/stall.ts"
 
 /** What is known outside the loop long before the limit, and inside it only after the loop has turned. */
@@ -40,6 +41,17 @@ describe("Timeout", () => {
     Effect.gen(function*() {
       assert.isTrue(Option.isNone(yield* stalled(timeoutOption(Effect.never, limit))))
       assert.isTrue(Option.isNone(yield* timeoutOption(Effect.never, limit)))
+    }))
+
+  it.effect("the synchronous start of an effect is part of its time, and its patience is asked for at its interruption", () =>
+    Effect.gen(function*() {
+      const clock = new LateClock(10)
+      const busy = Effect.andThen(Effect.sync(() => void (clock.now += 30)), Effect.uninterruptible(Effect.never))
+      const patience = () => Duration.millis(100 - clock.now)
+      const exit = yield* supervised(busy, { within: limit, patience }).pipe(Effect.provideService(Clock.Clock, clock))
+      assert.isUndefined(exit)
+      // 20 ms are left of 50, and end at 60.
+      assert.deepStrictEqual(clock.sleeps, [20, 40])
     }))
 
   it.effect("a limit is exact where a test has the clock", () =>

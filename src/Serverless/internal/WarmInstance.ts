@@ -14,7 +14,7 @@ import type * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { CloseTimeout } from "../../internal/CloseTimeout.ts"
 import type { OptionCheck } from "../../internal/Options.ts"
-import { awaitWithin, endsWithin, supervised } from "../../internal/Timeout.ts"
+import { awaitWithin, supervised } from "../../internal/Timeout.ts"
 import { loopTurn } from "../../internal/Timer.ts"
 import { report } from "../../internal/UnhandledLog.ts"
 import { PoolRegistry } from "../../Pool/PoolRegistry.ts"
@@ -65,9 +65,15 @@ const turns = 3
 
 const settle = Effect.forEach(Array.from({ length: turns }), () => loopTurn, { discard: true })
 
-/** Whether a fiber ends within this time. */
+/** Whether a fiber ends within this time. Without any time left it is not waited for, not even for a turn of the event loop. */
 const within = <A, E>(fiber: Fiber.Fiber<A, E>, millis: number): Effect.Effect<boolean> =>
-  Effect.map(awaitWithin(fiber, Duration.millis(Math.max(millis, 0))), (exit) => exit !== undefined)
+  millis > 0
+    ? Effect.map(awaitWithin(fiber, Duration.millis(millis)), (exit) => exit !== undefined)
+    : Effect.sync(() => fiber.pollUnsafe() !== undefined)
+
+/** Starts an effect that runs to its end in the background. */
+const inBackground = (effect: Effect.Effect<unknown>): Effect.Effect<Fiber.Fiber<unknown>> =>
+  Effect.forkDetach(Effect.uninterruptible(effect), { startImmediately: true })
 
 export class WarmInstance<R, E> {
   readonly #pools: InstancePools
@@ -123,10 +129,13 @@ export class WarmInstance<R, E> {
         if (this.#isClosing) return refuse(new InstanceClosing({ hasBegun: false }))
         if (budget.run <= 0) return refuse(new InvocationTimeout({ after: Duration.zero, hasEnded: true }))
         const at = momentOf(this.#clock)
-        const deadline = at.monotonic + budget.total
+        const start = at.monotonic
         this.#begin({ at, deadline: remaining === undefined ? undefined : at.wall + remaining })
         this.#active++
-        return Effect.onExit(restore(this.#supervise(effect, budget)), () => this.#end(deadline))
+        return Effect.onExit(
+          restore(this.#supervise(effect, budget, start)),
+          () => this.#end(start + budget.total)
+        )
       })
     )
   }
@@ -147,7 +156,8 @@ export class WarmInstance<R, E> {
 
   #supervise<A, E2>(
     effect: Effect.Effect<A, E2, R | Scope.Scope>,
-    budget: InvocationBudget
+    budget: InvocationBudget,
+    start: number
   ): Effect.Effect<A, E | E2 | InvocationError> {
     let fiber: Fiber.Fiber<unknown, unknown> | undefined
     const whole = Effect.withFiber<A, E | E2 | InvocationError>((own) => {
@@ -159,9 +169,12 @@ export class WarmInstance<R, E> {
       own.addObserver(() => this.#running.delete(own))
       return this.#run(effect)
     })
-    const bounds = { within: Duration.millis(budget.run), patience: Duration.millis(budget.finalize) }
+    const finalized = start + budget.run + budget.finalize
+    // A caller may interrupt the invocation long before its time is over.
+    const patience = () => Duration.millis(Math.min(budget.finalize, this.#until(finalized)))
+    const bounds = { within: Duration.millis(budget.run), patience }
     return Effect.flatMap(supervised(whole, bounds), (exit): Effect.Effect<A, E | E2 | InvocationError> => {
-      if (exit === undefined) return this.#timedOut(fiber, budget)
+      if (exit === undefined) return this.#timedOut(fiber, budget, finalized + budget.force)
       // The shutdown has interrupted only the invocation, so its caller gets an error, not an interruption.
       return this.#isClosing && Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
         ? refuse(new InstanceClosing({ hasBegun: true }))
@@ -199,7 +212,8 @@ export class WarmInstance<R, E> {
 
   #timedOut(
     fiber: Fiber.Fiber<unknown, unknown> | undefined,
-    budget: InvocationBudget
+    budget: InvocationBudget,
+    end: number
   ): Effect.Effect<never, InvocationError> {
     const after = Duration.millis(budget.run)
     const fail = (hasEnded: boolean) => refuse(new InvocationTimeout({ after, hasEnded }))
@@ -208,24 +222,29 @@ export class WarmInstance<R, E> {
     // if no other invocation runs, because the connections may belong to that one.
     if (this.#active > 1) return fail(false)
     this.#pools.force()
-    return Effect.flatMap(within(fiber, budget.force), fail)
+    return Effect.flatMap(within(fiber, this.#until(end)), fail)
+  }
+
+  /** The milliseconds until a time of the monotonic clock. Limits that come from times do not add up their delays. */
+  #until(time: number): number {
+    return Math.max(time - momentOf(this.#clock).monotonic, 0)
   }
 
   #end(deadline: number): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.#active--
-      const now = momentOf(this.#clock)
-      this.#lastActive = now
+      this.#lastActive = momentOf(this.#clock)
       if (this.#active > 0 || this.#isClosing || this.#between === "keep") return Effect.void
       const isIdle = this.#between === "closeIdle"
       const close = isIdle ? this.#pools.closeIdle : this.#runtime.close
-      const left = Math.max(Math.floor(deadline - now.monotonic), 0)
+      const left = Math.floor(this.#until(deadline))
       // A connection that is still being opened does not delay the answer for longer.
-      const patience = Duration.millis(isIdle ? Math.min(left, this.#pools.closing) : left)
-      return Effect.flatMap(endsWithin(close, patience), (ended) =>
+      const patience = isIdle ? Math.min(left, this.#pools.closing) : left
+      const ends = Effect.flatMap(inBackground(close), (fiber) => within(fiber, patience))
+      return Effect.flatMap(ends, (ended) =>
         ended ? Effect.void : report(
           `WarmInstance: ${this.#between} has not ended within ${
-            Duration.format(patience)
+            Duration.format(Duration.millis(patience))
           }, and goes on after the answer`
         ))
     })
@@ -235,20 +254,23 @@ export class WarmInstance<R, E> {
     const budget = shutdownBudget(window)
     return Effect.gen({ self: this }, function*() {
       const start = momentOf(this.#clock).monotonic
+      // A step that was late, because the event loop was busy, takes the time of the next one and not that of the window.
+      const step = (millis: number, end: number) => Math.min(millis, this.#until(start + end))
+      const { invocations, layers, pools, total } = budget
       this.#pools.hurry({ drainTimeout: budget.drain, closeTimeout: budget.close })
       this.#closing.closeTimeout = Duration.min(this.#closing.closeTimeout, Duration.millis(budget.close))
       const running = [...this.#running]
       for (const fiber of running) fiber.interruptUnsafe()
-      yield* endsWithin(Fiber.awaitAll(running), Duration.millis(budget.invocations))
-      const closing = yield* Effect.forkDetach(Effect.uninterruptible(this.#runtime.close), { startImmediately: true })
-      if (!(yield* within(closing, budget.layers))) {
+      yield* within(yield* inBackground(Fiber.awaitAll(running)), step(invocations, invocations))
+      const closing = yield* inBackground(this.#runtime.close)
+      if (!(yield* within(closing, step(layers, invocations + layers)))) {
         // Something in the layer hangs: everything else is closed at the same time.
         const together = Effect.all([this.#pools.drain, this.#runtime.force], {
           concurrency: "unbounded",
           discard: true
         })
-        yield* endsWithin(together, Duration.millis(budget.pools))
-        yield* within(closing, start + budget.total - momentOf(this.#clock).monotonic)
+        yield* within(yield* inBackground(together), step(pools, invocations + layers + pools))
+        yield* within(closing, this.#until(start + total))
       }
       return {
         isComplete: closing.pollUnsafe() !== undefined && this.#running.size === 0,

@@ -12,6 +12,7 @@ import { LazyRuntime } from "../../../src/Serverless/internal/LazyRuntime.ts"
 import { invocationBudget, shutdownBudget } from "../../../src/Serverless/internal/ShutdownBudget.ts"
 import { WarmInstance } from "../../../src/Serverless/internal/WarmInstance.ts"
 import type { InvocationError } from "../../../src/Serverless/InvocationError.ts"
+import { LateClock } from "../../support/LateClock.ts"
 import * as Scripted from "../../support/ScriptedConnector.ts"
 import { leavesDescriptors } from "../../support/setup.ts"
 
@@ -274,6 +275,19 @@ describe("an invocation", () => {
       assert.strictEqual(openNow(), 0)
       // What cannot be ended goes on after the test.
     }).pipe(LeakCheck.ignore))
+
+  it.effect("is answered in time although each timer is late", () =>
+    Effect.gen(function*() {
+      const clock = new LateClock(40)
+      const context = Context.make(Clock.Clock, clock)
+      const instance = new WarmInstance({ layer: Layer.empty, between: "closeIdle", context })
+      const hangs = Effect.ensuring(Effect.never, Effect.never)
+      const exit = yield* Effect.exit(Effect.provideService(instance.invoke(hangs, budget), Clock.Clock, clock))
+      assert.deepInclude(reasonOf(exit), { _tag: "InvocationTimeout", hasEnded: false })
+      // 40 of the 150 ms for finalizers have passed before they began, and no time is left to wait for anything else.
+      assert.deepStrictEqual(clock.sleeps, [budget.run, budget.finalize - 40])
+      assert.isAtMost(clock.now, budget.total)
+    }))
 
   it.effect("that waits for its peer alone ends when its connection is closed under it", () =>
     Effect.gen(function*() {
@@ -677,6 +691,26 @@ describe("a shutdown", () => {
       assert.isAtMost(millis, 275)
       yield* Deferred.succeed(latch, undefined)
       yield* Fiber.join(invocation)
+    }))
+
+  it.effect("ends in time although each timer is late", () =>
+    Effect.gen(function*() {
+      const clock = new LateClock(40)
+      const context = Context.make(Clock.Clock, clock)
+      const layer = Layer.effectDiscard(Effect.addFinalizer(() => Effect.never))
+      const instance = new WarmInstance({ layer, between: "keep", context })
+      const stuck = Effect.provideService(
+        instance.invoke(Effect.uninterruptible(Effect.never), budget),
+        Clock.Clock,
+        clock
+      )
+      yield* Effect.forkDetach(stuck, { startImmediately: true })
+      clock.sleeps.length = clock.now = 0
+      const end = yield* instance.shutdown(300)
+      assert.isFalse(end.isComplete)
+      // The steps are to end 75, 150 and 270 ms after the signal. The last one to wait is 40 ms late, and no other one follows it.
+      assert.deepStrictEqual(clock.sleeps, [75, 35, 80])
+      assert.strictEqual(end.millis, 310)
     }))
 
   it.effect("shortens pools with long timeouts", () =>

@@ -33,6 +33,7 @@ const stateOf = ({ connectionTTL, evictOn, reset }: Settings, socket: RawSocket.
     isBusy: false,
     inTransaction: false,
     isCancelled: false,
+    isEnding: false,
     isClosing: false,
     isUseless: false,
     drained: () => cancels.drained(),
@@ -51,6 +52,7 @@ const streamOf = (socket: RawSocket.RawSocket, cancels: CancelSockets, state: Se
     next: (): Duplex => {
       if (isTaken) {
         state.isCancelled = true
+        state.isEnding = true
         if (state.isBusy) cancels.limit()
         return cancels.connect()
       }
@@ -84,8 +86,8 @@ const configOf = (
 /**
  * Opens sessions.
  *
- * At the end of the scope, a CancelRequest is sent for a statement that is under way, and the session is ended without waiting for
- * the statement. After that the finalizer waits until both sockets are closed.
+ * At the end of the scope, a CancelRequest is sent for a statement that is under way and was not cancelled yet, and the session is ended
+ * without waiting for the statement. After that the finalizer waits until both sockets are closed.
  */
 export const openWith = (settings: Settings) => {
   const { connectTimeout, keepAlive, options } = settings
@@ -111,7 +113,7 @@ export const openWith = (settings: Settings) => {
       })
       yield* Effect.addFinalizer(() =>
         Effect.sync(() => {
-          if (state.isBusy && !state.isDead()) fork(base.interrupt)
+          if (state.isBusy && !state.isEnding && !state.isDead()) fork(base.interrupt)
           state.isClosing = true
         })
       )

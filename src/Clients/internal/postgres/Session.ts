@@ -40,6 +40,8 @@ export interface SessionState {
   inTransaction: boolean
   /** A CancelRequest was sent. The server may act on it after the end of its statement, and so cancel a later one. */
   isCancelled: boolean
+  /** A CancelRequest was sent for the statement that is under way, so that it needs no other one. */
+  isEnding: boolean
   /** It is being closed, and takes no further statement. */
   isClosing: boolean
   /** The server has answered with an error after which the session must be closed (`evictOn`). */
@@ -156,6 +158,7 @@ export class Session implements PgConnection {
   /** Updates the state before the answer, because a statement that is interrupted may have begun a transaction. */
   protected begin(sql: string): void {
     this.state.isBusy = true
+    this.state.isEnding = false
     if (beginsTransaction(sql)) this.state.inTransaction = true
   }
 
