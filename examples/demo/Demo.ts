@@ -1,18 +1,21 @@
 /**
  * The command of the demo: its flags, its report and its exit status.
  */
-import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import * as CommandLine from "../../src/Cli/CommandLine.ts"
-import { endpointRule, flag, parseEndpoint } from "../../src/Cli/Flags.ts"
+import { flag } from "../../src/Cli/Flags.ts"
 import { printJson, write } from "../../src/Cli/Output.ts"
-import * as Report from "./Report.ts"
+import * as Contenders from "./Contenders.ts"
+import { limits } from "./contenders/Limits.ts"
+import * as Display from "./Display.ts"
+import * as Plan from "./Plan.ts"
 import * as Run from "./Run.ts"
+import * as Summary from "./Summary.ts"
+import * as TextReport from "./TextReport.ts"
 
 /**
  * The run broke a promise. The report, which is printed before this failure, lists the broken ones.
@@ -25,63 +28,57 @@ export class DemoFailed extends Data.TaggedError("DemoFailed")<{ readonly broken
   }
 }
 
-const endpoint = Flag.String("endpoint").pipe(
-  Flag.withMetavar("host:port"),
-  Flag.withDescription("Run the load against your own JSON-RPC server (method ping) instead"),
-  Flag.mapTryCatch(parseEndpoint, endpointRule),
-  Flag.optional
-)
-
-const positive = (name: string, byDefault: number, most: number, description: string): Flag.Flag<number> =>
-  Flag.Int(name).pipe(
-    Flag.filter((n) => n >= 1 && n <= most, () => `a whole number from 1 to ${most}`),
-    Flag.withDefault(byDefault),
-    Flag.withDescription(`${description} (default ${byDefault})`)
-  )
-
 const flags = {
-  naive: flag("naive", "Dial for each operation, as if there were no pool, for comparison"),
-  endpoint,
-  requests: positive("requests", 2000, 1_000_000, "How many requests to make"),
-  fibers: positive("fibers", 200, 100_000, "How many fibers make them"),
+  quick: flag("quick", "A run of 7 seconds instead of 20"),
+  rate: Flag.Int("rate").pipe(
+    Flag.filter((n) => n >= 10 && n <= 1000, () => "a whole number from 10 to 1000"),
+    Flag.withDefault(60),
+    Flag.withDescription("Requests per second to each contender (default 60)")
+  ),
   seed: Flag.Int("seed").pipe(
     Flag.withDefault(1),
-    Flag.withDescription("Which requests go where; the same seed makes the same requests (default 1)")
+    Flag.withDescription("When requests come; the same seed makes the same times (default 1)")
   ),
   json: flag("json", "Print the report as one JSON object; progress goes to standard error either way")
 }
 
-const print = (report: Report.Report, json: boolean): Effect.Effect<void> =>
-  json ? printJson(report) : write(process.stdout, Report.text(report))
+/** What will happen, before it does. */
+const announcement = (plan: Plan.Plan, entrants: ReadonlyArray<Contenders.Entrant>): string =>
+  `${entrants.length} HTTP APIs get ${plan.rate} requests a second each, and the server behind each of them fails ` +
+  `${plan.faults.length} times: ${plan.faults.map(({ kind }) => kind).join(", ")}. ` +
+  `The same load, the same faults and the same limits for ${entrants.map(({ name }) => name).join("; ")}. ` +
+  `This takes about ${Plan.wholeSeconds(plan)} seconds.\n`
+
+const recorded = (plan: Plan.Plan, entrants: ReadonlyArray<Contenders.Entrant>) =>
+  Effect.gen(function*() {
+    const running = yield* Run.start({ plan, contenders: entrants.map(({ id }) => id) })
+    const { elapsed, ended, recording } = running
+    yield* Display.show(Effect.sync(() => ({
+      plan,
+      recording,
+      names: entrants.map(({ name }) => name),
+      elapsed: Math.min(plan.duration, elapsed())
+    })))
+    yield* ended
+    return recording
+  }).pipe(Effect.scoped)
 
 /**
- * The naive mode makes no promise, so a run always succeeds.
+ * The command. It starts the contenders, the servers and the load, each as a process of its own, and prints a report. The exit status is
+ * 0 if ours kept every promise, 1 if not, 130 after SIGINT and 143 after SIGTERM. All processes are ended first in each case.
  */
-const settle = ({ interrupted, report }: Run.Outcome): Effect.Effect<void, DemoFailed> =>
-  interrupted
-    ? Effect.interrupt
-    : report.ok || report.mode === "naive"
-    ? Effect.void
-    : Effect.fail(new DemoFailed({ broken: report.broken }))
-
-/**
- * The command. It starts a server process that misbehaves on schedule, makes requests from many fibers through one pool,
- * and prints a report. The exit status is 0 if every promise was kept, 1 if not, 130 after SIGINT and 143 after SIGTERM.
- * Everything is closed first in each case.
- */
-const demo = Command.make("npm run demo --", flags, ({ endpoint, fibers, json, naive, requests, seed }) =>
-  // An interrupted run prints its report too, before the interruption goes on.
-  Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function*() {
-      const outcome = yield* Run.run(
-        { mode: naive ? "naive" : "pooled", requests, fibers, seed, endpoint: Option.getOrUndefined(endpoint) },
-        restore
-      )
-      yield* print(outcome.report, json)
-      yield* settle(outcome)
-    }).pipe(Effect.scoped)
-  ).pipe(Effect.provide(ResourceMonitor.layer))).pipe(
-    Command.withDescription("Run a load against servers that misbehave, and report what was opened, closed and kept")
+const demo = Command.make("npm run demo --", flags, ({ json, quick, rate, seed }) =>
+  Effect.gen(function*() {
+    const plan = Plan.make({ quick, rate, seed })
+    const entrants = Contenders.embedded
+    yield* write(process.stderr, announcement(plan, entrants))
+    const recording = yield* recorded(plan, entrants)
+    const named = entrants.map(({ name, options }) => ({ name, options }))
+    const summary = Summary.make(plan, named, recording, limits.connections)
+    yield* json ? printJson(summary) : write(process.stdout, TextReport.text(summary))
+    if (!summary.ok) return yield* new DemoFailed({ broken: summary.broken })
+  })).pipe(
+    Command.withDescription("Load HTTP APIs whose server fails on a schedule, and compare their pools")
   )
 
 /** Runs the demo with the arguments of the process. */

@@ -6,48 +6,101 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { write } from "../../src/Cli/Output.ts"
 import * as Terminal from "../../src/Cli/Terminal.ts"
-import { time } from "./Report.ts"
-import * as Tally from "./Tally.ts"
+import { explanations, faultAt, type Plan } from "./Plan.ts"
+import type { Recording, Track } from "./Recording.ts"
+import { time } from "./Rows.ts"
+import { isAnswered } from "./Series.ts"
+import { percentile } from "./Statistics.ts"
 
-/** The state of a run at one time. */
+/** A run at one time. */
 export interface Moment {
-  readonly tally: Tally.Tally
+  readonly plan: Plan
+  readonly names: ReadonlyArray<string>
+  readonly recording: Recording
   readonly elapsed: number
-  readonly descriptors: number | undefined
 }
 
-const health = (target: Tally.Target): string =>
-  target.failedDials > 0 ? "refuses" : target.open > 0 ? "up" : target.succeeded > 0 ? "idle" : "unknown"
+const seconds = (millis: number): string => `${Math.max(0, millis / 1000).toFixed(1)} s`
 
-const targetLine = (target: Tally.Target, width: number): string =>
-  `${target.label.padEnd(width)}  ${health(target).padEnd(8)}${String(target.succeeded).padStart(5)} ok ` +
-  `${String(target.failed).padStart(5)} failed ${String(target.open).padStart(4)} open`
+const header = ({ elapsed, plan }: Moment): string =>
+  elapsed < 0
+    ? "warming up"
+    : `${seconds(elapsed)} of ${seconds(plan.duration)}  [${Terminal.bar(elapsed / plan.duration)}]`
+
+const faultLine = ({ elapsed, plan }: Moment): string => {
+  const fault = faultAt(plan, elapsed)
+  return fault === undefined ? "the server works" : `the server is ${fault.kind}: ${explanations[fault.kind]}`
+}
+
+/** The state of one contender in the last second. */
+const stateOf = (track: Track, elapsed: number) => {
+  const ended = track.requests.filter(({ due, latency }) => due + latency > elapsed - 1000)
+  const answered = ended.filter(isAnswered)
+  return {
+    answered: answered.length,
+    failed: ended.length - answered.length,
+    p99: percentile(answered.map(({ latency }) => latency), 0.99),
+    open: track.connections.at(-1)?.open ?? 0,
+    accepted: track.connections.at(-1)?.accepted ?? 0,
+    descriptors: track.process.at(-1)?.descriptors ?? null
+  }
+}
+
+const levels = "▁▂▃▄▅▆▇█"
+
+/** The share of answered requests for each half second so far, as bars; `·` where nothing was due. */
+export const sparkline = (track: Track, elapsed: number): string => {
+  const slices = Array.from({ length: Math.max(0, Math.floor(elapsed / 500)) }, () => ({ all: 0, answered: 0 }))
+  for (const request of track.requests) {
+    const slice = slices[Math.floor(request.due / 500)]
+    if (slice === undefined) continue
+    slice.all++
+    if (isAnswered(request)) slice.answered++
+  }
+  return slices.map(({ all, answered }) => all === 0 ? "·" : levels[Math.floor(7 * answered / all)]).join("")
+}
+
+const columns = [["answered/s", 10], ["failed/s", 8], ["p99", 7], ["at server", 9], ["dials", 6], ["fds", 5]] as const
 
 /** The lines of the display, without colours. */
-export const lines = ({ descriptors, elapsed, tally }: Moment): ReadonlyArray<string> => {
-  const finished = Tally.finished(tally)
-  const share = tally.planned === 0 ? 1 : finished / tally.planned
-  const width = Math.max(...tally.targets.map((target) => target.label.length))
+export const lines = (moment: Moment): ReadonlyArray<string> => {
+  const { elapsed, names, recording } = moment
+  const width = Math.max(...names.map(({ length }) => length))
+  const row = (name: string, cells: ReadonlyArray<string>, tail: string) =>
+    [name.padEnd(width), ...cells.map((cell, index) => cell.padStart(columns[index]?.[1] ?? 0)), tail].join("  ")
+      .trimEnd()
   return [
-    `${finished}/${tally.planned}  ${time(elapsed)}  [${Terminal.bar(share)}]`,
-    `requests     ${Tally.succeeded(tally)} ok, ${Tally.failed(tally)} failed, ` +
-    `${tally.started - finished} under way, ${Tally.retries(tally)} retries`,
-    `connections  ${Tally.open(tally)} open, ${tally.busy} busy, ${tally.opened} opened so far`,
-    `descriptors  ${descriptors ?? "unknown"} now, ${tally.peakDescriptors} at peak`,
-    ...tally.targets.map((target) => targetLine(target, width))
+    header(moment),
+    faultLine(moment),
+    row("", columns.map(([title]) => title), "answered so far"),
+    ...recording.tracks.map((track, index) => {
+      const { accepted, answered, descriptors, failed, open, p99 } = stateOf(track, elapsed)
+      const cells = [answered, failed, p99 === undefined ? "-" : time(p99), open, accepted, descriptors ?? "?"].map(
+        String
+      )
+      return row(names[index] ?? "", cells, sparkline(track, elapsed))
+    })
   ]
 }
 
 /** The same state in one line. */
-export const line = ({ descriptors, elapsed, tally }: Moment): string =>
-  `${time(elapsed)}: ${Tally.finished(tally)}/${tally.planned} requests, ${Tally.failed(tally)} failed, ` +
-  `${Tally.retries(tally)} retries, ${Tally.open(tally)} connections open of ${tally.opened} opened, ` +
-  `${descriptors ?? "unknown"} descriptors`
-
-const colours: Readonly<Record<string, string>> = { refuses: "\u001b[31m", up: "\u001b[32m", idle: "\u001b[2m" }
+export const line = (moment: Moment): string => {
+  const { elapsed, names, plan, recording } = moment
+  const states = recording.tracks.map((track, index) => {
+    const { answered, failed, open } = stateOf(track, elapsed)
+    return `${names[index]} ${answered} answered, ${failed} failed, ${open} connections`
+  })
+  return `${elapsed < 0 ? "warming up" : seconds(elapsed)} (${faultAt(plan, elapsed)?.kind ?? "ok"}): ${
+    states.join("; ")
+  }`
+}
 
 const coloured = (text: string): string =>
-  text.replace(/ {2}(refuses|up|idle) /, (all, word: string) => `${colours[word] ?? ""}${all}\u001b[0m`)
+  text.startsWith("the server is")
+    ? `\u001b[31m${text}\u001b[0m`
+    : text.startsWith("the server works")
+    ? `\u001b[32m${text}\u001b[0m`
+    : text
 
 /**
  * Prints `moment` on standard error until the scope closes: five times a second in place on a terminal, and a line per

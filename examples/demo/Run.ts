@@ -1,165 +1,164 @@
 /**
- * One run, from the first count of descriptors to the last, however it ends.
+ * One run: starts the processes, records what they say, and ends them.
  */
-import type { Endpoint } from "effect-sluice/Endpoint"
-import { tcp } from "effect-sluice/Endpoint"
-import { ResourceMonitor } from "effect-sluice/ResourceMonitor"
-import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Option from "effect/Option"
-import * as Scope from "effect/Scope"
-import { firstSignal } from "../../src/Cli/ExitStatus.ts"
-import { openSpare } from "../../src/Cli/SpareDescriptor.ts"
-import { descriptors, observe } from "./CountedConnector.ts"
-import * as Display from "./Display.ts"
-import * as Load from "./Load.ts"
-import * as Report from "./Report.ts"
-import type { Account } from "./server/Account.ts"
-import { nothing } from "./server/Account.ts"
-import type { Server, ServerFailed } from "./ServerProcess.ts"
-import * as ServerProcess from "./ServerProcess.ts"
-import * as Tally from "./Tally.ts"
+import * as Fiber from "effect/Fiber"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import * as Child from "./Child.ts"
+import type { Database } from "./contenders/Contender.ts"
+import type { ContenderId } from "./Messages.ts"
+import type { Plan } from "./Plan.ts"
+import * as Recording from "./Recording.ts"
 
 /** What to run. */
 export interface Options {
-  readonly mode: Report.Mode
-  readonly requests: number
-  readonly fibers: number
-  readonly seed: number
+  readonly plan: Plan
+  readonly contenders: ReadonlyArray<ContenderId>
   /** A server of the user; without it the demo starts its own. */
-  readonly endpoint: Endpoint | undefined
+  readonly upstream?: Upstream | undefined
 }
 
-/** How a run ended. */
-export interface Outcome {
-  readonly report: Report.Report
-  /** The run was interrupted, and the report covers the part before. */
-  readonly interrupted: boolean
+/** A database behind the proxies. */
+export interface Upstream {
+  readonly host: string
+  readonly port: number
+  readonly database: Database
 }
 
-type Targets = ReadonlyArray<Pick<Tally.Target, "endpoint" | "dead">>
-
-/** Only root can listen on port 1, and nothing does, so a dial is always refused. */
-const deadPort = 1
-
-const targetsOf = (options: Options, server: Server | undefined): Targets =>
-  options.endpoint === undefined
-    ? [
-      ...(server?.ports ?? []).map((port) => ({ endpoint: tcp("127.0.0.1", port), dead: false })),
-      { endpoint: tcp("127.0.0.1", deadPort), dead: true }
-    ]
-    : [{ endpoint: options.endpoint, dead: false }]
-
-/** Bounds the load, so that the report comes within 30 seconds even if the server does not answer. */
-const longest = Duration.seconds(26)
-
-/** The state of a run, for a report at any time. */
-interface Progress {
-  server: Server | undefined
-  tally: Tally.Tally
+/** A run under way. */
+export interface Running {
+  readonly recording: Recording.Recording
+  /** Milliseconds since the start of the plan; below 0 during the warm-up. */
+  readonly elapsed: () => number
+  /** Succeeds when the load has ended, and everything is closed. */
+  readonly ended: Effect.Effect<void, Child.ChildFailed>
 }
 
-const now = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos) / 1e6)
+const now = (): number => performance.timeOrigin + performance.now()
 
-/**
- * Both modes. Loading the client and the pool takes as long as starting the server, so both happen at the same time, after
- * the signal listeners are set up.
- */
-const loadWays = Effect.all({
-  naive: Effect.promise(() => import("./Naive.ts")),
-  pooled: Effect.promise(() => import("./Pooled.ts"))
-})
+/** Time for the last messages before the load to arrive. */
+const headStart = 100
 
-type Ways = Effect.Success<typeof loadWays>
+/** The longest time for the servers to see what the contenders have closed. */
+const settling = "3 seconds"
 
-/** Runs the load, then closes its pool and its display. */
-const load = (
-  options: Options,
-  tally: Tally.Tally,
-  ways: Ways,
-  forgotten: Scope.Scope
-): Effect.Effect<void, never, ResourceMonitor> =>
+/** The longest time that a contender has to close everything. */
+const closingTime = "5 seconds"
+
+/** A contender, and the server that is its own. */
+interface Pair {
+  readonly server: Child.Child
+  readonly contender: Child.Child
+  readonly port: number
+}
+
+const startPair = (id: ContenderId, upstream: Upstream | undefined) =>
   Effect.gen(function*() {
-    const monitor = yield* ResourceMonitor
-    const begin = yield* now
-    const moment = Effect.gen(function*() {
-      yield* observe(tally, monitor)
-      return { tally, elapsed: (yield* now) - begin, descriptors: yield* descriptors(monitor) }
-    })
-    yield* Display.show(moment)
-    const requests = yield* Load.plan(tally, options.seed)
-    const { fibers } = options
-    if (options.mode === "naive") {
-      const way = yield* ways.naive.make(tally, forgotten)
-      return yield* Load.run({ tally, way, requests, fibers })
-    }
-    // The pool closes before the display, so that the last frame shows it empty.
-    yield* Effect.scoped(Effect.gen(function*() {
-      const way = yield* ways.pooled.make(tally)
-      yield* Load.run({ tally, way, requests, fibers })
-    }))
-  }).pipe(Effect.scoped)
-
-const startServer = (options: Options, progress: Progress, scope: Scope.Scope) =>
-  options.endpoint === undefined
-    ? Effect.map(Scope.provide(ServerProcess.start, scope), (server) => void (progress.server = server))
-    : Effect.void
-
-const work = (options: Options, progress: Progress, scope: Scope.Scope, forgotten: Scope.Scope) =>
-  Effect.gen(function*() {
-    const [ways] = yield* Effect.all([loadWays, startServer(options, progress, scope)], { concurrency: 2 })
-    progress.tally = Tally.make(targetsOf(options, progress.server), options.requests)
-    yield* load(options, progress.tally, ways, forgotten)
+    const server = yield* Child.start(`the server of ${id}`, "backend/main.ts", { upstream })
+    // The child loads its modules while its server starts.
+    const contender = yield* Child.start(id, "contenders/main.ts", { id })
+    const port = yield* Child.ready(server)
+    yield* contender.send({ host: "127.0.0.1", port, database: upstream?.database })
+    return { server, contender, port: yield* Child.ready(contender) }
   })
 
-/** A server that was not started has an empty account. The account of one that does not answer is unknown. */
-const accountOf = (options: Options, { server }: Progress): Effect.Effect<Account | undefined> =>
-  options.endpoint !== undefined
-    ? Effect.undefined
-    : server === undefined
-    ? Effect.succeed(nothing)
-    : Effect.map(Effect.option(server.account), Option.getOrUndefined)
-
-/** Makes an effect interruptible inside an uninterruptible region. */
-type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-
-/**
- * Runs the load, closes everything, takes the server's account, ends the server, and counts descriptors again, in this
- * order, also when the load is interrupted. It fails only when there was no run to report.
- *
- * Call it in an uninterruptible region, with its `restore`: only the load is interruptible.
- */
-export const run = (
-  options: Options,
-  restore: Restore
-): Effect.Effect<Outcome, ServerFailed, ResourceMonitor> =>
+/** Records what a contender says. It ends when the contender has closed everything. */
+const follow = (
+  child: Child.Child,
+  track: Recording.Track,
+  elapsed: () => number
+): Effect.Effect<void, Child.ChildFailed> =>
   Effect.gen(function*() {
-    const monitor = yield* ResourceMonitor
-    yield* openSpare
-    const before = yield* descriptors(monitor)
-    const begin = yield* now
-    const serverScope = yield* Scope.make()
-    const forgotten = yield* Scope.make("parallel")
-    const progress: Progress = { server: undefined, tally: Tally.make([], options.requests) }
-    // The report of a run that ends here shows that it finished fewer requests than planned.
-    const bounded = Effect.timeoutOption(work(options, progress, serverScope, forgotten), longest)
-    const exit = yield* Effect.exit(restore(bounded))
-    const elapsed = (yield* now) - begin
-    const interrupted = Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
-    // The naive mode keeps its leaked connections for the account, unless it is interrupted.
-    if (interrupted) yield* Scope.close(forgotten, Exit.void)
-    const server = yield* accountOf(options, progress)
-    yield* Scope.close(forgotten, Exit.void)
-    yield* Scope.close(serverScope, Exit.void)
-    const after = yield* descriptors(monitor)
-    if (Exit.isFailure(exit) && !interrupted) return yield* Effect.failCause(exit.cause)
-    const { endpoint, mode } = options
-    const { tally } = progress
-    const name = interrupted ? firstSignal() ?? "an interruption" : undefined
-    const withServer = endpoint === undefined
-    const facts = { mode, tally, elapsed, interrupted: name, before, after, withServer, server }
-    return { report: Report.make(facts), interrupted }
-  }).pipe(Effect.scoped)
+    for (;;) {
+      const message = yield* child.next
+      if (message._tag === "Process") {
+        const { cpu, descriptors } = message
+        track.process.push({ at: elapsed(), descriptors, cpu })
+      } else if (message._tag === "Closed") {
+        const { after, before, held } = message
+        track.closing = { before, after, held }
+        return
+      }
+    }
+  })
+
+const followServer = (child: Child.Child, track: Recording.Track, elapsed: () => number) =>
+  Effect.forever(Effect.map(child.next, (message) => {
+    if (message._tag !== "Connections") return
+    const { accepted, open } = message
+    track.connections.push({ at: elapsed(), open, accepted })
+  }))
+
+const followLoad = (child: Child.Child, recording: Recording.Recording): Effect.Effect<void, Child.ChildFailed> =>
+  Effect.gen(function*() {
+    for (;;) {
+      const message = yield* child.next
+      if (message._tag === "Outcomes") Recording.outcomes(recording, message.outcomes)
+      else if (message._tag === "Done") {
+        recording.late = message.late
+        return
+      }
+    }
+  })
+
+const close = (child: Child.Child, following: Fiber.Fiber<void, Child.ChildFailed>) =>
+  child.send({ _tag: "Close" }).pipe(
+    Effect.andThen(Fiber.join(following)),
+    // The descriptors of a contender that does not end are unknown, and the report says so.
+    Effect.timeoutOption(closingTime)
+  )
+
+/** Follows a pair. Its first effect never succeeds; its second one closes the contender. */
+const followPair = ({ contender, server }: Pair, track: Recording.Track, elapsed: () => number) =>
+  Effect.gen(function*() {
+    const watching = yield* Effect.forkScoped(followServer(server, track, elapsed))
+    const following = yield* Effect.forkScoped(follow(contender, track, elapsed))
+    return { watching: Fiber.join(watching), closing: close(contender, following) }
+  })
+
+/** Fails if a contender has not answered its first requests. */
+const warmUp = (load: Child.Child, pairs: ReadonlyArray<Pair>): Effect.Effect<void, Child.ChildFailed> =>
+  Effect.gen(function*() {
+    yield* load.send({ ports: pairs.map(({ port }) => port) })
+    const message = yield* load.next
+    const failures = message._tag === "Warm" ? message.failures : ["unknown"]
+    const index = failures.findIndex((failure) => failure !== null)
+    if (index < 0) return
+    const name = pairs[index]?.contender.name ?? "a contender"
+    return yield* new Child.ChildFailed({ name, problem: `answered no request before the load: ${failures[index]}` })
+  })
+
+/** Waits until no server has a connection left. */
+const settle = ({ tracks }: Recording.Recording): Effect.Effect<void> =>
+  Effect.repeat(Effect.sync(() => tracks.every(({ connections }) => connections.at(-1)?.open === 0)), {
+    schedule: Schedule.spaced("50 millis"),
+    until: (closed) => closed
+  }).pipe(Effect.timeoutOption(settling), Effect.asVoid)
+
+/** Starts a run. When the scope closes, all its processes are ended. */
+export const start = (options: Options): Effect.Effect<Running, Child.ChildFailed, Scope.Scope> =>
+  Effect.gen(function*() {
+    const { contenders, plan, upstream } = options
+    const concurrently = { concurrency: "unbounded" } as const
+    const [load, pairs] = yield* Effect.all([
+      Effect.tap(Child.start("the load", "load/main.ts", {}), Child.ready),
+      Effect.forEach(contenders, (id) => startPair(id, upstream), concurrently)
+    ], concurrently)
+    yield* warmUp(load, pairs)
+    const at = now() + plan.warmUp + headStart
+    const elapsed = () => now() - at
+    const recording = Recording.make(contenders.length)
+    const followed = yield* Effect.forEach(pairs, (pair, index) => {
+      const track = recording.tracks[index]
+      return track === undefined ? Effect.die("there is a track for each contender") : followPair(pair, track, elapsed)
+    })
+    yield* Effect.forEach(pairs, ({ server }) => server.send({ plan, at }))
+    yield* load.send({ plan, at })
+    const whole = followLoad(load, recording).pipe(
+      Effect.andThen(Effect.forEach(followed, ({ closing }) => closing, concurrently)),
+      Effect.andThen(settle(recording))
+    )
+    // A server that ends early ends the run.
+    return { recording, elapsed, ended: Effect.raceAllFirst([whole, ...followed.map(({ watching }) => watching)]) }
+  })

@@ -1,5 +1,5 @@
 /**
- * A load of requests through one pool, against a server that misbehaves on schedule, with a report of what both sides saw.
+ * An HTTP API under load while its server fails on a schedule: a pool of this library side by side with what people use.
  *
  * Run it with `npm run demo`; docs/start/demo.md explains the report and the flags.
  */

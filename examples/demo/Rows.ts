@@ -1,0 +1,82 @@
+/**
+ * The figures as rows of a table, for the terminal and for the page.
+ */
+import type { Entry, Figures, Summary } from "./Summary.ts"
+
+/** A row: a text for each contender, and which of them is best. */
+export interface Row {
+  readonly title: string
+  readonly cells: ReadonlyArray<string>
+  /** The index of the contender that is best; `undefined` where two are equal, or where no value is better. */
+  readonly best: number | undefined
+}
+
+interface Column {
+  readonly title: string
+  readonly text: (figures: Figures) => string
+  /** The smaller, the better; `undefined` where no value is better. `null` is unknown, and worst. */
+  readonly rank?: ((figures: Figures) => number | null) | undefined
+}
+
+/** A time in milliseconds, as text. */
+export const time = (millis: number | null): string =>
+  millis === null ? "unknown" : millis < 1000 ? `${Math.round(millis)} ms` : `${(millis / 1000).toFixed(2)} s`
+
+const known = (count: number | null): string => count === null ? "unknown" : String(count)
+
+/** Rounds down, so that 100 % means all. */
+const percent = (share: number): string => `${(Math.floor(share * 1000) / 10).toFixed(1)} %`
+
+const recoveryRow = (index: number, fault: string): Column => ({
+  title: `recovered from: ${fault}`,
+  text: ({ recovery }) => {
+    const millis = recovery[index]?.millis ?? null
+    return millis === null ? "not in time" : `after ${time(millis)}`
+  },
+  rank: ({ recovery }) => recovery[index]?.millis ?? null
+})
+
+const columns = ({ plan: { faults } }: Summary): ReadonlyArray<Column> => [
+  {
+    title: "requests answered",
+    text: ({ answered, requests }) => `${answered} of ${requests}`,
+    rank: ({ answered }) => -answered
+  },
+  { title: "their share", text: ({ answered, requests }) => percent(requests === 0 ? 0 : answered / requests) },
+  { title: "p50 of answered", text: ({ p50 }) => time(p50), rank: ({ p50 }) => p50 },
+  { title: "p99 of answered", text: ({ p99 }) => time(p99), rank: ({ p99 }) => p99 },
+  ...faults.map(({ kind }, index) => recoveryRow(index, kind)),
+  { title: "dials accepted", text: ({ dials }) => String(dials), rank: ({ dials }) => dials },
+  { title: "most at the server", text: ({ peak }) => String(peak), rank: ({ peak }) => peak },
+  { title: "most held at once", text: ({ held }) => known(held), rank: ({ held }) => held },
+  { title: "open at the end", text: ({ left }) => String(left), rank: ({ left }) => left },
+  { title: "descriptors before", text: ({ descriptors }) => known(descriptors.before) },
+  {
+    title: "descriptors at peak",
+    text: ({ descriptors }) => known(descriptors.peak),
+    rank: ({ descriptors }) => descriptors.peak
+  },
+  { title: "descriptors after", text: ({ descriptors }) => known(descriptors.after) },
+  { title: "CPU time", text: ({ cpu }) => time(cpu), rank: ({ cpu }) => cpu }
+]
+
+/** The index of the only smallest value. */
+const bestOf = (ranks: ReadonlyArray<number | null>): number | undefined => {
+  const values = ranks.map((rank) => rank ?? Infinity)
+  const least = Math.min(...values)
+  return values.filter((value) => value === least).length === 1 ? values.indexOf(least) : undefined
+}
+
+/** The rows of a result. */
+export const make = (summary: Summary): ReadonlyArray<Row> =>
+  columns(summary).map(({ rank, text, title }) => ({
+    title,
+    cells: summary.contenders.map(({ figures }) => text(figures)),
+    best: rank === undefined ? undefined : bestOf(summary.contenders.map(({ figures }) => rank(figures)))
+  }))
+
+const list = (titles: ReadonlyArray<string>): string => titles.length === 0 ? "in nothing" : `in ${titles.join(", ")}`
+
+/** Where a contender is ahead of all others, as a sentence. */
+export const ahead = (rows: ReadonlyArray<Row>, { name }: Entry, index: number): string =>
+  `${name} is ahead ${list(rows.filter(({ best }) => best === index).map(({ title }) => title))}.`

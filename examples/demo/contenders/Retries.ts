@@ -1,0 +1,27 @@
+/**
+ * Retries of the contenders that use promises: `p-retry` until the deadline.
+ */
+import pRetry, { type Options } from "p-retry"
+import type { Limits } from "./Limits.ts"
+
+const optionsOf = ({ attempts, deadline, initialDelay, maxDelay }: Limits) =>
+  ({
+    retries: attempts - 1,
+    minTimeout: initialDelay,
+    maxTimeout: maxDelay,
+    factor: 2,
+    randomize: true,
+    maxRetryTime: deadline
+  }) satisfies Options
+
+/** Its options for the report. */
+export const textOf = (limits: Limits): Readonly<Record<string, string>> => ({
+  ...Object.fromEntries(Object.entries(optionsOf(limits)).map(([name, value]) => [`p-retry ${name}`, String(value)])),
+  "p-retry signal": `AbortSignal.timeout(${limits.deadline})`
+})
+
+/** Repeats a request until it succeeds or the deadline is over. The signal also ends a wait that a retry would not. */
+export const retrying = <A>(limits: Limits, request: (signal: AbortSignal) => Promise<A>): Promise<A> => {
+  const signal = AbortSignal.timeout(limits.deadline)
+  return pRetry(() => request(signal), { ...optionsOf(limits), signal })
+}
