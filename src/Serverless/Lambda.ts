@@ -16,6 +16,7 @@ import { attached } from "./internal/AttachedInstance.ts"
 import { isOnLambda, register, type Registration } from "./internal/LambdaExtension.ts"
 import { type Response, type ResponseStream, ResponseWriter } from "./internal/LambdaResponse.ts"
 import { promiseOf } from "./internal/RequestPromise.ts"
+import { withCauses } from "./internal/ShownError.ts"
 import { invocationBudget } from "./internal/ShutdownBudget.ts"
 import { terminator } from "./internal/Termination.ts"
 import { type Between, betweenOf } from "./internal/WarmInstance.ts"
@@ -177,11 +178,14 @@ const warnRefused = (registration: Registration): Effect.Effect<void> =>
       "Registration ends when the module is loaded: wait for it with \"await Lambda.ready()\" at its top level."
   )
 
-/** Lambda shows the name, the message and the stack of an `Error`, so any other failure is wrapped in one. */
+/**
+ * Lambda shows the name, the message and the stack of an `Error`. So any other failure is wrapped in one, and the texts of its causes are
+ * added to the message.
+ */
 const errorOf = (cause: Cause.Cause<unknown>): Error => {
   const error = Cause.squash(cause)
   if (error instanceof InvocationError) return error.reason
-  if (error instanceof Error) return error
+  if (error instanceof Error) return withCauses(error)
   const wrapped = new Error(typeof error === "string" ? error : Cause.pretty(cause), { cause: error })
   if (typeof error === "object" && error !== null && "_tag" in error) wrapped.name = String(error._tag)
   return wrapped

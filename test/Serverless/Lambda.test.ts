@@ -87,6 +87,30 @@ describe("a handler", () => {
     await handler.close()
   })
 
+  it("throws an error whose message has the texts of its causes, which the runtime does not show", async () => {
+    const circle = new Error("once")
+    circle.cause = circle
+    const errors: Record<string, Error> = {
+      nested: new RangeError("no session", { cause: new Error("", { cause: new TypeError("wrong host") }) }),
+      told: new RangeError("no session: wrong host", { cause: new Error("wrong host") }),
+      text: new RangeError("no session", { cause: "password=hunter2 refused" }),
+      circle
+    }
+    const handler = Lambda.handler({ layer: Layer.empty, handle: (event: string) => Effect.die(errors[event]) })
+    const shown = async (event: string) => {
+      const error = await failureOf(handler(event, context))
+      assert.instanceOf(error, event === "circle" ? Error : RangeError)
+      const [first] = error.stack?.split("\n") ?? []
+      assert.strictEqual(first, `${error.name}: ${error.message}`)
+      return [error.message, error === errors[event]]
+    }
+    assert.deepStrictEqual(await shown("nested"), ["no session: Error: wrong host", false])
+    assert.deepStrictEqual(await shown("told"), ["no session: wrong host", true])
+    assert.deepStrictEqual(await shown("text"), ["no session: password=*** refused", false])
+    assert.deepStrictEqual(await shown("circle"), ["once", true])
+    await handler.close()
+  })
+
   it("takes a handle that throws, and a context that is none, as failures", async () => {
     const handler = Lambda.handler({
       layer: Layer.empty,

@@ -334,25 +334,6 @@ describe.skipIf(!hasRuntimeClient || !Postgres.isThere)("on Lambda", () => {
       assert.strictEqual(instance.ending, 7)
     }))
 
-  it.live("the example answers through one session that bears its instance's name, and closes it at SIGTERM", () =>
-    Effect.gen(function*() {
-      const observer = yield* Postgres.observe
-      const instance = yield* start({
-        function: { module: Path.join(import.meta.dirname, "../Serverless/functions/example.mjs"), name: "handler" },
-        env: { PGHOST: Postgres.address.host, PGDATABASE: Postgres.login.database, PGUSER: Postgres.login.username }
-      })
-      assert.deepStrictEqual(instance.registrations, ["registered"])
-      const answers: Array<{ readonly greeting: string; readonly session: number }> = []
-      for (const name of ["one", "two"]) answers.push(JSON.parse((yield* invoke(instance, { name })).text))
-      assert.deepStrictEqual(answers.map(({ greeting }) => greeting), ["hello one", "hello two"])
-      assert.strictEqual(answers[0]?.session, answers[1]?.session)
-      const application = yield* observer.applicationOf(answers[0]?.session ?? 0)
-      assert.match(application, /^example [0-9a-f-]{36}\/0$/)
-      const ended = instance.end()
-      assert.isBelow(yield* observer.gone(application), 300)
-      yield* Effect.promise(() => ended)
-    }))
-
   it.live("a frozen instance is closed as well, once it is let go on to be ended", () =>
     Effect.gen(function*() {
       const application = newApplication()

@@ -162,6 +162,31 @@ export const postgres = postgresWith({
   access: ["host all locked 127.0.0.1/32 scram-sha-256", "host all all 127.0.0.1/32 trust"]
 })
 
+/** PgBouncer before a PostgreSQL on this port, where everybody is let in: two sessions of the server for any number of clients. */
+export const pgbouncer = (server: number, ...settings: ReadonlyArray<string>) =>
+  make({
+    account: "postgres",
+    prepare: () => {},
+    start: (directory, port) => {
+      const lines = [
+        "[databases]",
+        `* = host=127.0.0.1 port=${server}`,
+        "[pgbouncer]",
+        "listen_addr = 127.0.0.1",
+        `listen_port = ${port}`,
+        `unix_socket_dir = ${directory}`,
+        "auth_type = trust",
+        `auth_file = ${directory}/users`,
+        "pool_mode = transaction",
+        "default_pool_size = 2",
+        ...settings
+      ]
+      Fs.writeFileSync(`${directory}/users`, "\"sluice\" \"\"\n")
+      Fs.writeFileSync(`${directory}/pgbouncer.ini`, lines.map((line) => `${line}\n`).join(""))
+      return ["pgbouncer", ["-q", `${directory}/pgbouncer.ini`]]
+    }
+  })
+
 /** MariaDB with four connections and one for the superuser, who is `root`. */
 export const mariadb = make({
   account: "mysql",
