@@ -3,8 +3,9 @@
  * one test file that runs them all in one process. `npm test` runs them with the other tests, `npm run check` checks
  * their types.
  *
- * A line `expression // => value` asserts deep equality. A fence marked `ts no-run` is checked, not run. One marked `ts postgres`
- * or `ts redis` asks that server on this machine, and is skipped where there is none.
+ * A line `expression // => value` asserts deep equality. A fence marked `ts no-run` is checked, not run. One marked `ts test` declares
+ * tests, which are run. One marked `ts postgres` or `ts redis`, or with both, asks these servers on this machine, and is skipped where
+ * there is none.
  *
  * Usage: node scripts/doctest.mjs [root of the project]
  */
@@ -81,7 +82,7 @@ const moduleOf = (fence, where) => {
   const code = fence.lines.join("\n")
   const { body, imports } = hoist(code)
   if (imports === "") throw new Error(`${where}: the example imports nothing, so a reader cannot run it`)
-  if (fence.info === "no-run") return `// ${where}\n${code}\n`
+  if (fence.info === "no-run" || fence.info === "test") return `// ${where}\n${code}\n`
   const asserted = assertions(body, where)
   const assert = asserted === body ? "" : `import { assert } from "@effect/vitest"\n`
   return `// ${where}\n${assert}${imports}\n\nexport default async (): Promise<void> => {\n${asserted.trim()}\n}\n`
@@ -95,31 +96,36 @@ const files = [
 const tests = []
 /** The marks of fences that ask a server, and what `test/support/LiveServers.ts` calls it. */
 const servers = { postgres: "PostgreSQL", redis: "Redis" }
-const asking = Object.fromEntries(Object.keys(servers).map((mark) => [mark, []]))
+const asking = new Map([["postgres", []], ["redis", []], ["postgres redis", []]])
 const modules = new Map()
 for (const file of files) {
   for (const fence of fencesOf(Fs.readFileSync(Path.join(root, file), "utf8"), file.endsWith(".ts"))) {
     const where = `${file}:${fence.line}`
-    if (!["", "no-run", ...Object.keys(servers)].includes(fence.info)) {
+    if (!["", "no-run", "test"].includes(fence.info) && !asking.has(fence.info)) {
       throw new Error(`${where}: unknown mark "${fence.info}"`)
     }
     const name = `${file.replace(/\.\w+$/, "").replaceAll("/", ".")}.${fence.line}.ts`
     modules.set(name, moduleOf(fence, where))
-    if (fence.info !== "no-run") {
-      const test = `it("${where}", async () => (await import("./${name}")).default())\n`
-      ;(asking[fence.info] ?? tests).push(test)
-    }
+    if (fence.info === "no-run") continue
+    const test = fence.info === "test"
+      ? `describe("${where}", async () => void (await import("./${name}")))\n`
+      : `it("${where}", async () => (await import("./${name}")).default())\n`
+    ;(asking.get(fence.info) ?? tests).push(test)
   }
 }
 const examples = modules.size
-const asked = Object.entries(asking).filter(([, tests]) => tests.length > 0).map(([mark, tests]) => {
-  const server = servers[mark]
-  return `\n;(await describeWith("${server}"))("on ${server}", () => {\n${tests.join("")}})\n`
+const asked = [...asking].filter(([, tests]) => tests.length > 0).map(([mark, tests]) => {
+  const names = mark.split(" ").map((name) => servers[name])
+  const list = names.map((name) => `"${name}"`).join(", ")
+  return `\n;(await describeWith(${list}))("on ${names.join(" and ")}", () => {\n${tests.join("")}})\n`
 })
-const runs = tests.length + Object.values(asking).flat().length
+const runs = tests.length + [...asking.values()].flat().length
 const imports = asked.length > 0 ? `import { describeWith } from "../support/LiveServers.ts"\n` : ""
 if (runs > 0) {
-  modules.set("examples.test.ts", `import { it } from "@effect/vitest"\n${imports}\n${tests.join("")}${asked.join("")}`)
+  modules.set(
+    "examples.test.ts",
+    `import { describe, it } from "@effect/vitest"\n${imports}\n${tests.join("")}${asked.join("")}`
+  )
 }
 
 // Only what changed is written, so that a test run beside this one keeps its files.

@@ -100,6 +100,22 @@ describe("doctest", () => {
     assert.notInclude(Fs.readFileSync(Path.join(project, "test/.doctest/examples.test.ts"), "utf8"), "README")
   })
 
+  it("declares the tests of what says test, and asks each server that a mark names", () => {
+    const fence = (mark: string) => [`\`\`\`ts ${mark}`, "import \"effect/Effect\"", "```", ""]
+    write("docs/start/a.md", [...fence("test"), ...fence("postgres"), ...fence("postgres redis")])
+    assert.match(generate().stdout, /3 examples to run, 0 only to check/)
+    const tests = Fs.readFileSync(Path.join(project, "test/.doctest/examples.test.ts"), "utf8")
+    assert.include(tests, `describe("docs/start/a.md:1", async () => void (await import("./docs.start.a.1.ts")))`)
+    assert.match(tests, /describeWith\("PostgreSQL"\)[^{]*\{\nit\("docs\/start\/a\.md:5"/)
+    assert.match(tests, /describeWith\("PostgreSQL", "Redis"\)[^{]*\{\nit\("docs\/start\/a\.md:9"/)
+    assert.strictEqual(
+      Fs.readFileSync(Path.join(project, "test/.doctest/docs.start.a.1.ts"), "utf8"),
+      "// docs/start/a.md:1\nimport \"effect/Effect\"\n"
+    )
+    write("docs/start/a.md", fence("mariadb"))
+    assert.match(generate().stderr, /unknown mark "mariadb"/)
+  })
+
   it("forgets an example that is gone", () => {
     write("src/Gone.ts", example())
     generate()

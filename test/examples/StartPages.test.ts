@@ -1,0 +1,152 @@
+/**
+ * The programs of docs/start, run as the pages say, each as a process of its own: they answer, show their pools, say 503 while a
+ * server is away, and leave nothing at SIGTERM.
+ */
+import { assert, it } from "@effect/vitest"
+import { Effect, Fiber, Schedule } from "effect"
+import * as Endpoint from "effect-sluice/Endpoint"
+import { FaultProxy } from "effect-sluice/Testing"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
+import * as HttpClient from "effect/http/HttpClient"
+import * as ChildProcess from "node:child_process"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { createClient } from "redis"
+import * as Databases from "../contract/servers/Databases.ts"
+import { describeWith, ports } from "../support/LiveServers.ts"
+
+const root = Path.resolve(import.meta.dirname, "../..")
+
+/** The program of a page, with a free port for the operator, and a name of its own at the servers. */
+const programOf = (page: string): { readonly code: string; readonly name: string } => {
+  const [, code = ""] = /```ts no-run\n([\s\S]*?)\n```/.exec(Fs.readFileSync(Path.join(root, page), "utf8")) ?? []
+  assert.include(code, "Main.launch(App)")
+  const [, shown = ""] = /applicationName: Config\.succeed\("([^"]+)"\)/.exec(code) ?? []
+  const name = `${shown}-${process.pid}`
+  const free = code.replace(
+    /layerServer\((?:\{ )?/,
+    (call) => call.endsWith("{ ") ? `${call}port: 0, ` : `${call}{ port: 0 }`
+  )
+  assert.match(free, /layerServer\(\{ port: 0/)
+  return { code: free.replaceAll(`"${shown}"`, `"${name}"`), name }
+}
+
+interface Running {
+  readonly child: ChildProcess.ChildProcess
+  readonly api: string
+  readonly operations: string
+}
+
+/** Starts a program, waits until both of its servers listen, and ends it with the scope. */
+const started = (code: string, env: Record<string, string>) =>
+  Effect.acquireRelease(
+    Effect.callback<Running>((resume) => {
+      const child = ChildProcess.spawn(
+        process.execPath,
+        ["--import", "./scripts/sources.mjs", "--input-type=module-typescript", "-"],
+        { cwd: root, env: { ...process.env, PORT: "0", ...env } }
+      )
+      let output = ""
+      const onData = (data: unknown) => {
+        output += String(data)
+        const [, api] = /Listening on http:\/\/[^\s]*:(\d+)/.exec(output) ?? []
+        const [, operations] = /operations at (http:\/\/[^\s]*:\d+)\//.exec(output) ?? []
+        if (api === undefined || operations === undefined) return
+        resume(Effect.succeed({ child, api: `http://127.0.0.1:${api}`, operations }))
+      }
+      child.stdout.on("data", onData)
+      child.stderr.on("data", onData)
+      child.once("exit", () => resume(Effect.die(new Error(`it has ended: ${output}`))))
+      child.stdin.end(code)
+    }),
+    ({ child }) => Effect.sync(() => void child.kill("SIGKILL"))
+  )
+
+const get = (url: string) =>
+  Effect.gen(function*() {
+    const response = yield* HttpClient.get(url)
+    return { status: response.status, body: yield* response.text, retryAfter: response.headers["retry-after"] }
+  }).pipe(Effect.orDie, Effect.provide(FetchHttpClient.layer))
+
+const until = <A>(effect: Effect.Effect<A>, holds: (value: A) => boolean) =>
+  Effect.retry(
+    Effect.filterOrFail(effect, holds),
+    { schedule: Schedule.spaced("20 millis"), times: 300 }
+  )
+
+const ended = (child: ChildProcess.ChildProcess) =>
+  Effect.callback<number | null>((resume) => {
+    child.once("exit", (status) => resume(Effect.succeed(status)))
+    child.kill("SIGTERM")
+  })
+
+/** Removes a key of the shared Redis with the scope. */
+const forgotten = (key: string) =>
+  Effect.addFinalizer(() =>
+    Effect.promise(async () => {
+      const client = await createClient({ url: `redis://127.0.0.1:${ports.Redis}` }).connect()
+      await client.del(key)
+      await client.close()
+    })
+  )
+
+const withServers = await describeWith("PostgreSQL", "Redis")
+
+withServers("the pages of docs/start", () => {
+  it.live(
+    "first-pool.md answers from its one session, shows its pool, and leaves no session at SIGTERM",
+    () =>
+      Effect.gen(function*() {
+        const database = yield* Databases.postgres
+        const { code, name } = programOf("docs/start/first-pool.md")
+        const { api, child, operations } = yield* started(code, {})
+        assert.strictEqual(yield* database.sessions(name), 0)
+        assert.strictEqual((yield* get(`${api}/double/21`)).body, `{"doubled":42}`)
+        assert.strictEqual(yield* database.sessions(name), 1)
+        const { pools } = JSON.parse((yield* get(`${operations}/pools.json`)).body)
+        assert.deepInclude(pools[0], { name: "postgres", maxTotal: 10 })
+        assert.strictEqual(pools.length, 1)
+        assert.strictEqual(yield* ended(child), 143)
+        yield* until(database.sessions(name), (left) => left === 0)
+      }),
+    30_000
+  )
+
+  it.live(
+    "whole-program.md answers 503 while its database is away, retires at SIGTERM, and leaves nothing",
+    () =>
+      Effect.gen(function*() {
+        const database = yield* Databases.postgres
+        const proxy = yield* FaultProxy.make(Endpoint.tcp("127.0.0.1", ports.PostgreSQL))
+        const { code, name } = programOf("docs/start/whole-program.md")
+        yield* forgotten(`${name}:ada`)
+        const { api, child, operations } = yield* started(code.replace("`whole-program:", `\`${name}:`), {
+          DATABASE_URL: `postgres://postgres@${proxy.endpoint}/postgres`,
+          RETIRE_DELAY: "1 second"
+        })
+        assert.strictEqual((yield* get(`${api}/double/21`)).body, `{"doubled":42}`)
+        assert.match((yield* get(`${api}/visit/ada`)).body, /^\{"visits":1\}$/)
+        assert.strictEqual((yield* get(`${operations}/readyz`)).status, 200)
+        const { pools } = JSON.parse((yield* get(`${operations}/pools.json`)).body)
+        assert.includeMembers(pools.map((pool: { readonly name: string }) => pool.name), ["database", "cache"])
+
+        yield* proxy.refuse
+        yield* proxy.reset
+        const away = yield* until(get(`${api}/double/21`), ({ status }) => status === 503)
+        assert.isAtLeast(Number(away.retryAfter), 1)
+        assert.strictEqual((yield* get(`${api}/visit/ada`)).status, 200)
+        const notReady = yield* until(get(`${operations}/readyz`), ({ status }) => status === 503)
+        assert.include(notReady.body, "PoolDown")
+        yield* proxy.accept
+        yield* until(get(`${api}/double/21`), ({ status }) => status === 200)
+
+        const status = yield* Effect.forkChild(ended(child), { startImmediately: true })
+        const retiring = yield* until(get(`${operations}/readyz`), ({ status }) => status === 503)
+        assert.include(retiring.body, "Retiring")
+        assert.strictEqual((yield* get(`${api}/double/4`)).body, `{"doubled":8}`)
+        assert.strictEqual(yield* Fiber.join(status), 143)
+        yield* until(database.sessions(name), (left) => left === 0)
+      }),
+    30_000
+  )
+})
