@@ -14,7 +14,8 @@ import { probe } from "./probe/Command.ts"
 import { top } from "./top/Command.ts"
 import { watch } from "./watch/Command.ts"
 
-const sluice = Command.make("sluice").pipe(
+/** The command with all its subcommands. */
+export const sluice = Command.make("sluice").pipe(
   Command.withDescription("Connections that open, close, on every exit path"),
   Command.withSubcommands([probe, watch, pools, top, fleet])
 )

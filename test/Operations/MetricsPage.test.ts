@@ -7,7 +7,9 @@ import * as Breaker from "effect-sluice/Breaker"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
 import * as Operations from "effect-sluice/Operations"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+import * as RetryBudget from "effect-sluice/RetryBudget"
 import * as RetryPolicy from "effect-sluice/RetryPolicy"
+import * as RetryTelemetry from "effect-sluice/RetryTelemetry"
 import { TestClock } from "effect/testing"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
@@ -39,6 +41,11 @@ const rows: ReadonlyMap<string, Row> = new Map(
   })
 )
 
+/** Those that a program asks for, policy by policy. */
+const ofRetries = [...rows].filter(([id]) => id.startsWith("sluice.retry."))
+
+const ofOperations = new Map([...rows].filter(([id]) => !id.startsWith("sluice.retry.")))
+
 const definitions: ReadonlyArray<MetricDefinition> = [
   ...Object.values(poolMetrics),
   ...Object.values(breakerMetrics),
@@ -58,7 +65,7 @@ const prometheusNameOf = (definition: MetricDefinition): string | undefined => {
 
 describe("the page of the metrics", () => {
   it("lists those that are defined, and no others", () => {
-    assert.sameMembers([...rows.keys()], definitions.map(({ id }) => id))
+    assert.sameMembers([...ofOperations.keys()], definitions.map(({ id }) => id))
   })
 
   for (const definition of definitions) {
@@ -113,11 +120,37 @@ describe("the metrics that a program records", () => {
       }
       // A kernel without pressure stall information has no such figures.
       const optional = Fs.existsSync("/proc/pressure/cpu") ? [] : [monitorMetrics.pressure.id]
-      const missing = [...rows.keys()].filter((id) => !labels.has(id) && !optional.includes(id))
+      const missing = [...ofOperations.keys()].filter((id) => !labels.has(id) && !optional.includes(id))
       assert.deepStrictEqual(missing, [])
     }).pipe(
       Effect.scoped,
       Effect.provide(Layer.provideMerge(Operations.layerOptions({ logs: false }), Layer.fresh(ResourceMonitor.layer))),
       withOwnMetrics
     ))
+})
+
+const kinds: Record<string, string> = { Counter: "counter", Gauge: "gauge", Histogram: "histogram" }
+
+describe("the metrics of retries", () => {
+  it.effect("are those of the page, as they are recorded", () =>
+    Effect.gen(function*() {
+      const policy = RetryPolicy.make({ maxAttempts: 2, initialDelay: 1, maxDelay: 1 })
+      const recorded = yield* RetryTelemetry.record(policy, { name: "page" })
+      yield* RetryTelemetry.recordBudget(RetryBudget.make(), { name: "page" })
+      const failing = yield* fork(Effect.exit(RetryPolicy.retry(Effect.fail({ code: "ECONNREFUSED" }), recorded)))
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(failing)
+      const registry = yield* Effect.service(Metric.MetricRegistry)
+      const snapshot = yield* Metric.snapshot
+      const names = prometheusText(Metric.snapshotUnsafe(Context.make(Metric.MetricRegistry, registry)))
+      const found = new Map(snapshot.map(({ attributes, description, id, type }) => {
+        const { unit = "", ...labels } = { ...attributes }
+        const [prometheus = ""] = new RegExp(`(?<=^# TYPE )${id.replaceAll(".", "_")}\\w*`, "m").exec(names) ?? []
+        return [id, { prometheus, kind: kinds[type], unit, labels: Object.keys(labels), meaning: description }]
+      }))
+      assert.deepStrictEqual(
+        Object.fromEntries(ofRetries.map(([id, row]) => [id, { ...row, labels: row.labels.toSorted() }])),
+        Object.fromEntries([...found].map(([id, row]) => [id, { ...row, labels: row.labels.toSorted() }]))
+      )
+    }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layerUnlimited), withOwnMetrics))
 })

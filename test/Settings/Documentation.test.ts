@@ -45,8 +45,10 @@ const tableIn = (page: string, rows: RegExp): ReadonlyArray<readonly [variable: 
     return names.map((name, i) => [name, defaultIn(parts[i] ?? "")] as const)
   }).flat()
 
+const [settingsPage = "", otherVariables = ""] = text("docs/reference/environment.md").split("\n## Other variables\n")
+
 const tables = {
-  "docs/reference/environment.md": tableIn(text("docs/reference/environment.md"), /^\| `[A-Z].*\|$/gm),
+  "docs/reference/environment.md": tableIn(settingsPage, /^\| `[A-Z].*\|$/gm),
   "the doc comment of Settings.config": tableIn(text("src/Settings/Settings.ts"), /\| `[A-Z].*\|$/gm)
 }
 
@@ -87,5 +89,46 @@ describe("the variables that Settings reads", () => {
     )
     assert.isAbove(names.length, 3)
     for (const name of names) assert.property(Settings, name.split(": ")[1] ?? "", name)
+  })
+})
+
+/** The variables that code outside of `Settings` reads, by the ways in which it does. Comments are left out. */
+const readElsewhere = (): ReadonlyArray<string> => {
+  const sources = Fs.globSync("src/**/*.ts", { cwd: root }).filter((name) => !name.startsWith("src/Settings/"))
+  const ways = [
+    /process\.env\["(\w+)"\]/gi,
+    /\bConfig\.[A-Z]\w*\("(\w+)"\)/g,
+    /\bisSet\("(\w+)"\)/g,
+    /^const lambdaMemory = "(\w+)"$/gm
+  ]
+  const found = sources.flatMap((name) => {
+    const code = text(name).replaceAll(/\/\*\*[\s\S]*?\*\//g, "")
+    const [, taken = ""] = /const \{ ([\w, ]+) \} = process\.env/.exec(code) ?? []
+    return [
+      ...ways.flatMap((way) => Array.from(code.matchAll(way), ([, variable = ""]) => variable)),
+      ...taken.split(", ").filter((variable) => variable !== "")
+    ]
+  })
+  return [...new Set(found)]
+}
+
+/** The places that read variables. Another one needs a way of its own above. */
+const readers = [
+  "src/Clients/internal/postgres/Options.ts",
+  "src/Monitor/readings/Procfs.ts",
+  "src/Serverless/internal/AttachedInstance.ts",
+  "src/Serverless/internal/LambdaExtension.ts"
+]
+
+describe("the other variables that the library reads", () => {
+  it("are those of the table in docs/reference/environment.md", () => {
+    const listed = Array.from(otherVariables.matchAll(/^\| (`[^|]*) \|/gm), ([, cell = ""]) => codes(cell)).flat()
+    assert.sameMembers(listed, [...readElsewhere()])
+  })
+
+  it("are read in these files alone", () => {
+    const sources = Fs.globSync("src/**/*.ts", { cwd: root })
+    const code = (name: string) => text(name).replaceAll(/\/\*\*[\s\S]*?\*\//g, "")
+    assert.sameMembers(sources.filter((name) => /\b[Pp]rocess\.env\b/.test(code(name))), readers)
   })
 })

@@ -35,7 +35,8 @@ export const token = Flag.Redacted("token").pipe(
   Flag.optional
 )
 
-const actions = ["evict", "suspend", "resume", "drain"] as const satisfies ReadonlyArray<Action>
+/** What may be done with a pool. */
+export const actions = ["evict", "suspend", "resume", "drain"] as const satisfies ReadonlyArray<Action>
 
 const config = {
   target,
