@@ -29,6 +29,10 @@ export interface Page {
     (event: "console", listener: (message: { type: () => string; text: () => string }) => void): unknown
     (event: "pageerror", listener: (error: Error) => void): unknown
   }
+  readonly browserContext: () => {
+    readonly overridePermissions: (origin: string, permissions: ReadonlyArray<string>) => Promise<void>
+  }
+  readonly screenshot: (options: { readonly path: string }) => Promise<unknown>
   readonly close: () => Promise<void>
 }
 

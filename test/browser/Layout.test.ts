@@ -7,6 +7,7 @@ import * as Http from "node:http"
 import type { AddressInfo } from "node:net"
 import { pageHtml } from "../../src/Operations/internal/page/Page.ts"
 import * as Browser from "./Browser.ts"
+import { faint } from "./Contrast.ts"
 import * as Snapshots from "./Snapshots.ts"
 
 type State = keyof typeof Snapshots
@@ -66,28 +67,6 @@ const outside = `[
     .filter((one) => one.getBoundingClientRect().right > innerWidth + 1 && one.closest(".unseen, .long, thead") === null)
     .map((one) => one.tagName + "." + one.className)
 ]`
-
-/** Texts whose contrast to the ground behind them is under 4.5 (WCAG AA), each with its ratio. */
-const faint = `(() => {
-  const channels = (text) => (text.match(/[\\d.]+/g) ?? []).map(Number)
-  const ground = (node) => {
-    for (let at = node; at !== null; at = at.parentElement) {
-      const [r, g, b, a = 1] = channels(getComputedStyle(at).backgroundColor)
-      if (a === 1) return [r, g, b]
-    }
-    return [255, 255, 255]
-  }
-  const light = (parts) => {
-    const [r, g, b] = parts.map((part) => part / 255).map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b
-  }
-  const ratio = (one, other) => (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05)
-  return Array.from(document.querySelectorAll("body *"))
-    .filter((one) => one.checkVisibility() && Array.from(one.childNodes).some((node) => node.nodeType === 3 && node.data.trim() !== ""))
-    .map((one) => [one, ratio(light(channels(getComputedStyle(one).color).slice(0, 3)), light(ground(one)))])
-    .filter(([, value]) => value < 4.5)
-    .map(([one, value]) => one.tagName + "." + one.className + " " + value.toFixed(2))
-})()`
 
 Browser.describeWithBrowser()("the layout of the status page", () => {
   it.live.each(states)("has nothing beyond the edge of the screen in any size: %s", (state) =>

@@ -83,7 +83,7 @@ export const isReusable = ({ state }: Session, exit?: Exit.Exit<unknown, unknown
 /**
  * A session, shared with others or not. It is a `PgConnection` that notes what its statements do to the session.
  *
- * Errors of its statements are not examined here. {@link isReusable} examines the error with which a borrow has failed.
+ * Errors of its statements are not examined here. `isReusable` examines the error with which a borrow has failed.
  *
  * @stability stable
  */
