@@ -32,7 +32,17 @@ export interface RegisteredPool {
   readonly name: string
   readonly core: Pick<
     PoolCore<unknown, unknown>,
-    "evict" | "force" | "inspect" | "isOver" | "observers" | "resume" | "stats" | "summary" | "suspend" | "whenEmptied"
+    | "endDials"
+    | "evict"
+    | "force"
+    | "inspect"
+    | "isOver"
+    | "observers"
+    | "resume"
+    | "stats"
+    | "summary"
+    | "suspend"
+    | "whenEmptied"
   >
   /** Evicts the connections of the endpoint with this text. The result is `false` if there is no such endpoint. */
   readonly evictEndpoint: (label: string) => boolean

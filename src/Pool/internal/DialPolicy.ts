@@ -70,6 +70,10 @@ export const afterLoss = (before: EndpointState): EndpointState => ({ ...afterFa
  */
 export const afterLocalFailure = (before: EndpointState): EndpointState => ({ ...before, maxConcurrentDials: 1 })
 
+/** The state when nothing waits for the endpoint any more. The next dial is the first of a new series, with the first delay after it. */
+export const afterSeries = (before: EndpointState): EndpointState =>
+  before.failures === 0 ? before : { ...before, failures: 0 }
+
 /** The state after a dial that succeeded. `isWanted`: borrowers wait for more connections than are being opened. */
 export const afterSuccess = (before: EndpointState, isWanted: boolean): EndpointState =>
   before.phase === "Healthy" || !isWanted ? healthy : {

@@ -176,12 +176,28 @@ export class Dials<K, A> {
    */
   reconsider(endpoint: PoolEndpoint<K, A>): void {
     for (const dial of this.#pending.get(endpoint) ?? []) {
-      if (dial.phase === "Connecting" || dial.isAbandoned || this.isWanted(endpoint)) continue
-      dial.isAbandoned = true
-      // Other dials must not count on this one.
-      endpoint.redundant++
-      this.#env.outbox.push({ _tag: "InterruptDial", dial })
+      if (dial.phase !== "Connecting" && !this.isWanted(endpoint)) this.#abandon(dial)
     }
+  }
+
+  /**
+   * The borrowers that have asked for the dials of an endpoint are gone. Abandons the dials that are not wanted, also those that are
+   * connecting, and forgets failed attempts, so that later borrowers have all attempts of the policy, the first one at once.
+   */
+  endSeries(endpoint: PoolEndpoint<K, A>): void {
+    for (const dial of this.#pending.get(endpoint) ?? []) if (!this.isWanted(endpoint)) this.#abandon(dial)
+    endpoint.series = undefined
+    endpoint.dialAt = 0
+    endpoint.dialState = DialPolicy.afterSeries(endpoint.dialState)
+    this.#parts.health.judged(endpoint)
+  }
+
+  #abandon(dial: PendingDial<K, A>): void {
+    if (dial.isAbandoned) return
+    dial.isAbandoned = true
+    // Other dials must not count on this one.
+    dial.endpoint.redundant++
+    this.#env.outbox.push({ _tag: "InterruptDial", dial })
   }
 
   /** The phase that a dial of an endpoint has reached: the furthest one of its dials. Without a dial it is `undefined`. */

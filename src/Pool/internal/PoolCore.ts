@@ -355,6 +355,12 @@ export class PoolCore<K, A> {
     this.settle()
   }
 
+  /** Ends the dials of the endpoints for which no borrower waits. Their failed attempts do not count for later borrowers. */
+  endDials(): void {
+    for (const endpoint of this.#endpoints.all()) if (endpoint.queue.size === 0) this.dials.endSeries(endpoint)
+    this.settle()
+  }
+
   /** Calls `notify` once, when a connection has to be given back. The returned function cancels this. */
   recalled(value: A, notify: (recall: Recall) => void): () => void {
     const forget = this.#recalls.add(value, notify)

@@ -48,6 +48,11 @@ export class InstancePools extends LiveList<PoolRegistry.RegisteredPool> {
     for (const pool of this.all) pool.core.force()
   }
 
+  /** The invocations that have asked for the dials under way have ended. */
+  endDials(): void {
+    for (const pool of this.all) pool.core.endDials()
+  }
+
   readonly closeIdle: Effect.Effect<void> = this.#forAll(PoolRegistry.closeIdle)
 
   /** Drains all at the same time, without waiting for borrowers. */

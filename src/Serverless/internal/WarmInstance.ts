@@ -234,7 +234,9 @@ export class WarmInstance<R, E> {
     return Effect.suspend(() => {
       this.#active--
       this.#lastActive = momentOf(this.#clock)
-      if (this.#active > 0 || this.#isClosing || this.#between === "keep") return Effect.void
+      if (this.#active > 0 || this.#isClosing) return Effect.void
+      this.#pools.endDials()
+      if (this.#between === "keep") return Effect.void
       const isIdle = this.#between === "closeIdle"
       const close = isIdle ? this.#pools.closeIdle : this.#runtime.close
       const left = Math.floor(this.#until(deadline))
