@@ -5,7 +5,8 @@
  * One server works first in, first out, 1000 requests a second. A fleet of processes offers a share of that, the load. A
  * caller gives up after a second, and the server does its work all the same. From 30 s on the server is slow for a while.
  */
-import { Agenda } from "./agenda.ts"
+import { type Event, Heap } from "../simulation/heap.ts"
+import { exponential, seeded } from "../simulation/random.ts"
 import type { Policy, Process } from "./policies.ts"
 
 /** What the server can do in a second. */
@@ -45,17 +46,6 @@ export interface Outcome {
   readonly dip: number
   /** The share of calls that succeeded, of all from the end of the slow time on. */
   readonly goodput: number
-}
-
-/** Mulberry32: small, and good enough for arrivals. */
-const seeded = (seed: number): () => number => {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
 }
 
 const secondOf = (at: number): number => Math.floor(at / 1000)
@@ -121,7 +111,7 @@ interface Attempt {
 class Simulation {
   readonly #policy: Policy
   readonly #random: () => number
-  readonly #agenda = new Agenda()
+  readonly #agenda = new Heap<Event>()
   readonly #record: Record
   readonly #serve: (now: number) => number
   readonly #processes: ReadonlyArray<Process>
@@ -150,7 +140,7 @@ class Simulation {
     const calledIn = secondOf(now)
     count(this.#record.calls, calledIn)
     if (process !== undefined) this.#attempt(now, { process, calledIn, retry: 0 })
-    const next = now - Math.log(1 - this.#random()) * this.#meanGap
+    const next = now + exponential(this.#random, this.#meanGap)
     this.#agenda.add({ at: next, run: () => this.#arrive(next) })
   }
 

@@ -1,8 +1,8 @@
 /**
  * Random histories of a budget: processes that take and give back permits, renew them, wait, are told or not, stop for a while, and die.
  */
+import { BudgetModel } from "../../benchmark/fleet/store.ts"
 import { deadlineOf } from "../../src/Clients/internal/redisbudget/Permits.ts"
-import { BudgetModel } from "./BudgetModel.ts"
 
 /** A permit as a process sees it, on a clock that is `skew` milliseconds ahead of the store's. */
 interface Belief {
@@ -118,16 +118,16 @@ export const history = (random: () => number, length: number): History => {
 
   /** Messages arrive late. */
   const deliver = (): void => {
-    for (const { id, text } of model.messages.splice(0)) {
+    for (const message of model.messages.splice(0)) {
       advance(below(20))
-      const [, tag, at, lease] = text.split(" ")
       for (const process of processes) {
-        const waiting = process.waiting.get(id)
+        const waiting = process.waiting.get(message.id)
         if (waiting === undefined) continue
-        process.waiting.delete(id)
-        const since = waiting.sentAt + Number(at) - waiting.at
-        if (tag === "granted" && model.now + process.skew < since + Number(lease)) {
-          believe(process, id, waiting.weight, since, Number(lease))
+        process.waiting.delete(message.id)
+        if (message._tag === "Refused") continue
+        const since = waiting.sentAt + message.at - waiting.at
+        if (model.now + process.skew < since + message.lease) {
+          believe(process, message.id, waiting.weight, since, message.lease)
         }
       }
     }

@@ -16,17 +16,12 @@ import { HolderId } from "../../../internal/HolderId.ts"
 import { sleepUnref } from "../../../internal/Timer.ts"
 import { BudgetError, type Permit, type PermitRequest } from "../../../Pool/ConnectionBudget.ts"
 import { leaseMillis, type Settings } from "./Options.ts"
+import { keeps, keepsEvery, pause } from "./Pace.ts"
 import { type Granted, type Held, isAllowed, Permits } from "./Permits.ts"
 import type { Reply } from "./Reply.ts"
 import { channelOf } from "./Scripts.ts"
 import type { Store } from "./Store.ts"
 import { Wake } from "./Wake.ts"
-
-/** For so many milliseconds after a failure the store is not asked, so that a crowd of requests does not wait for it one by one. */
-const pause = 1000
-
-/** For so many milliseconds a place in the queue is kept. A request says three times in this time that it still waits. */
-const keeps = { subscribe: 6000, poll: 3000 }
 
 /** Most ids of one call, and most ids that are remembered for a store that is away. */
 const batch = 500
@@ -220,8 +215,7 @@ export class Budget {
   /** Renews leases and ends permits, for as long as there are any. */
   readonly #keep: Effect.Effect<void> = Effect.suspend(() => {
     const { lease } = this.#settings
-    const every = lease._tag === "Warm" ? Math.min(1000, lease.millis / 12) : 250
-    const step = Effect.andThen(sleepUnref(every), this.#step(lease._tag === "Warm"))
+    const step = Effect.andThen(sleepUnref(keepsEvery(lease)), this.#step(lease._tag === "Warm"))
     return Effect.ensuring(
       Effect.repeat(Effect.asVoid(step), { while: () => !this.#permits.isEmpty }),
       Effect.sync(() => {

@@ -6,6 +6,7 @@
 import * as Deferred from "effect/Deferred"
 import * as Exit from "effect/Exit"
 import type { OnStoreError } from "./Options.ts"
+import { adoptsAfter } from "./Pace.ts"
 
 /** A permit that a process holds. Only {@link Permits} changes it. */
 export interface Held {
@@ -35,7 +36,7 @@ export type Due = "Nothing" | "Renew" | "Adopt" | "Expire"
 
 /** A lease that is not over is renewed when a third of it has passed. A permit without a lease asks for one. */
 export const dueOf = (held: Granted, now: number, isRenewed: boolean): Due => {
-  if (held.id === undefined) return now - held.since >= Math.min(held.lease / 3, 1000) ? "Adopt" : "Nothing"
+  if (held.id === undefined) return now - held.since >= Math.min(held.lease / 3, adoptsAfter) ? "Adopt" : "Nothing"
   if (now >= deadlineOf(held)) return "Expire"
   return isRenewed && now - held.since >= held.lease / 3 ? "Renew" : "Nothing"
 }

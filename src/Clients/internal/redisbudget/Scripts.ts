@@ -5,7 +5,8 @@
  *
  * All keys of a budget have one hash tag, so that they are on one node of a Redis Cluster:
  *
- * - `{KEY}:state`, a hash: `limit` if an operator has set one, `used`, the last `fence`, the last `seq`, `freed` and `gap`.
+ * - `{KEY}:state`, a hash: `limit` if an operator has set one, `used`, the last `fence`, the last `seq`, `freed` and `gap`: the time of the last release,
+ *   or of the first request that waited since, and the mean time between two releases while requests wait.
  * - `{KEY}:held`, a sorted set: the id of each permit, with the time at which its lease ends.
  * - `{KEY}:info`, a hash: for each id "weight token since holder label".
  * - `{KEY}:queue`, a sorted set: the ids that wait, in their order.
@@ -31,19 +32,19 @@ local limit = tonumber(fields[1] or ARGV[1])
 local used = tonumber(fields[2] or 0)
 local fence = tonumber(fields[3] or 0)
 local seq = tonumber(fields[4] or 0)
-local freed = tonumber(fields[5] or now)
+local freed = tonumber(fields[5] or 0)
 local gap = tonumber(fields[6] or 1)
 
 local function number(value) return string.format('%.0f', value) end
 
 -- What has changed is written once, at the end.
-local before = { used = used, fence = fence, seq = seq, freed = tonumber(fields[5]) }
+local before = { used = used, fence = fence, seq = seq, freed = freed, gap = gap }
 local function save()
   local changed = {}
   if used ~= before.used then changed[#changed + 1] = 'used'; changed[#changed + 1] = number(used) end
   if fence ~= before.fence then changed[#changed + 1] = 'fence'; changed[#changed + 1] = number(fence) end
   if seq ~= before.seq then changed[#changed + 1] = 'seq'; changed[#changed + 1] = number(seq) end
-  if freed ~= before.freed then
+  if freed ~= before.freed or gap ~= before.gap then
     changed[#changed + 1] = 'freed'; changed[#changed + 1] = number(freed)
     changed[#changed + 1] = 'gap'; changed[#changed + 1] = string.format('%.3f', gap)
   end
@@ -164,11 +165,13 @@ if used < limit then
     return { 'granted', now, lease, string.match(record, '^%d+ (%d+)') }
   end
 end
+local position = redis.call('ZRANK', queue, id)
+-- The time before requests waited says nothing of how often permits come back.
+if not place and position == 0 then freed = now end
 save()
 redis.call('HSET', wait, id, entry .. channel .. ' ' .. label)
-local position = redis.call('ZRANK', queue, id)
 -- One that is informed when it gets a permit only has to show that it lives. Of all others, the first ask most often.
-local delay = channel == '-' and math.max(position * math.max(gap, (now - freed) / 20) * 0.3, 10) or keep / 3
+local delay = channel == '-' and math.max(position * math.max(gap, (now - freed) / 20) * 0.4, 10) or keep / 3
 if position < 4 then
   local first = redis.call('ZRANGE', held, 0, 0, 'WITHSCORES')[2]
   if first then delay = math.min(delay, math.max(tonumber(first) - now + 1, 10)) end
@@ -179,12 +182,13 @@ return { 'waiting', now, position, math.floor(math.min(delay, keep / 3)) }
 /** Gives permits and places in the queue back. Arguments: limit, ids. */
 const release = `
 local count = 0
+local isWaiting = redis.call('ZCARD', queue) > 0
 for index = 2, #ARGV do
   if not drop(ARGV[index]) then
     leave(ARGV[index])
   else
     count = count + 1
-    gap = 0.95 * gap + 0.05 * math.min(now - freed, 1000)
+    if isWaiting then gap = 0.95 * gap + 0.05 * math.min(now - freed, 1000) end
     freed = now
   end
 end

@@ -1,27 +1,36 @@
 /**
- * What is going to happen in a simulation, the earliest first.
+ * A binary heap of things that happen at a time, the earliest first.
  */
-export interface Event {
+export interface Timed {
   readonly at: number
+}
+
+/** What is going to happen in a simulation. */
+export interface Event extends Timed {
   readonly run: () => void
 }
 
-/** A binary heap. Events at the same moment come in no order. */
-export class Agenda {
-  readonly #heap: Array<Event> = []
+/** Entries at the same moment come in no order, which is the same in each run. */
+export class Heap<A extends Timed> {
+  readonly #heap: Array<A> = []
 
-  add(event: Event): void {
-    let index = this.#heap.push(event) - 1
+  add(entry: A): void {
+    let index = this.#heap.push(entry) - 1
     while (index > 0 && this.#swapIfEarlier(index, (index - 1) >> 1)) index = (index - 1) >> 1
   }
 
-  /** When the earliest event is; `Infinity` if there is none. */
+  /** When the earliest entry is; `Infinity` if there is none. */
   get at(): number {
     return this.#at(0)
   }
 
-  /** Takes the earliest event. */
-  next(): Event | undefined {
+  /** The earliest entry. */
+  get first(): A | undefined {
+    return this.#heap[0]
+  }
+
+  /** Takes the earliest entry. */
+  next(): A | undefined {
     const [first] = this.#heap
     const last = this.#heap.pop()
     if (last !== undefined && this.#heap.length > 0) {
@@ -45,7 +54,7 @@ export class Agenda {
     return this.#heap[index]?.at ?? Infinity
   }
 
-  /** Puts an event into the place of its parent if it comes before it. */
+  /** Puts an entry into the place of its parent if it comes before it. */
   #swapIfEarlier(child: number, parent: number): boolean {
     const below = this.#heap[child]
     const above = this.#heap[parent]
