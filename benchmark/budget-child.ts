@@ -4,6 +4,7 @@
  * Usage: node budget-child.ts subscribe|poll|pgbouncer|none PORT CONTENDERS PERMITS ROUNDS HOLD
  */
 import * as Effect from "effect/Effect"
+import * as Fs from "node:fs"
 import pg from "pg"
 import { createClient } from "redis"
 import * as RedisBudget from "../src/Clients/RedisBudget.ts"
@@ -33,11 +34,24 @@ const { crowd } = await import(new URL("budget/crowd.mjs", import.meta.url).href
 }
 
 const print = (result: object): void => {
-  process.stdout.write(JSON.stringify(result))
+  process.stdout.write(`\n${JSON.stringify(result)}\n`)
   process.exit(0)
 }
 
-const evals = async (client: { readonly info: (section: string) => Promise<string> }): Promise<number> =>
+interface Client {
+  readonly info: (section: string) => Promise<string>
+}
+
+const processOf = async (client: Client): Promise<string> =>
+  /process_id:(\d+)/.exec(await client.info("server"))?.[1] ?? "self"
+
+/** For how many milliseconds a process had work: it ran, or it waited for a processor that was busy with something else. */
+const busy = (process: string): number => {
+  const [ran, waited] = Fs.readFileSync(`/proc/${process}/schedstat`, "utf8").split(" ").map(Number)
+  return ((ran ?? 0) + (waited ?? 0)) / 1e6
+}
+
+const evals = async (client: Client): Promise<number> =>
   [...(await client.info("commandstats")).matchAll(/cmdstat_eval(?:sha)?:calls=(\d+)/g)].reduce(
     (sum, [, calls]) => sum + Number(calls),
     0
@@ -54,9 +68,12 @@ const ours = (wake: RedisBudget.Wake) =>
     yield* Effect.promise(() => withPermit(async () => {}))
     const client = yield* Effect.promise(() => createClient({ socket: { port: Number(port) } }).connect())
     const before = yield* Effect.promise(() => evals(client))
+    const store = yield* Effect.promise(() => processOf(client))
+    const [used, usedAtStore] = [busy("self"), busy(store)]
     const result = yield* Effect.promise(() => crowd(withPermit, { contenders, rounds, hold }))
+    const [own, atStore] = [busy("self") - used, busy(store) - usedAtStore]
     const scripts = (yield* Effect.promise(() => evals(client))) - before
-    print({ ...result, scripts })
+    print({ ...result, scripts, own, atStore })
   }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layerUnlimited))
 
 /** Each contender has a connection to the pooler, whose server sees the sleep of each. */

@@ -4,71 +4,26 @@
  */
 import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
-import * as Net from "node:net"
-import * as Os from "node:os"
 import * as Path from "node:path"
 import type { Table } from "./report.ts"
+import { accountOf, redis, withServer } from "./servers.ts"
 
-const size = { contenders: 1000, permits: 50, rounds: 2, hold: 50 }
-const ideal = size.contenders * size.rounds / size.permits * size.hold
+/** What the crowd is made of. The time is in milliseconds. */
+export const size = { contenders: 1000, permits: 50, rounds: 2, hold: 50 }
+export const ideal = size.contenders * size.rounds / size.permits * size.hold
 
-interface Result {
+/** What a crowd took, in milliseconds. */
+export interface Result {
   readonly took: number
   readonly most: number
   readonly p50: number
   readonly p99: number
   /** Scripts of Redis. */
   readonly scripts?: number
+  /** For how long the process of the crowd had work, in milliseconds: it ran, or waited for a processor. The same of Redis. */
+  readonly own?: number
+  readonly atStore?: number
 }
-
-const freePort = (): Promise<number> =>
-  new Promise((resolve) => {
-    const probe = Net.createServer().listen(0, "127.0.0.1", () => {
-      const address = probe.address()
-      probe.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0))
-    })
-  })
-
-const listening = async (port: number): Promise<void> => {
-  for (let attempt = 0; attempt < 200; attempt++) {
-    const isOpen = await new Promise<boolean>((resolve) => {
-      const socket = Net.connect({ host: "127.0.0.1", port }, () => {
-        socket.destroy()
-        resolve(true)
-      }).on("error", () => resolve(false))
-    })
-    if (isOpen) return
-    await new Promise((resolve) => setTimeout(resolve, 25))
-  }
-  throw new Error(`nothing listens on port ${port}`)
-}
-
-const accountOf = (name: string): ChildProcess.SpawnOptions => {
-  if (process.getuid?.() !== 0) return {}
-  const id = (option: string) => Number(ChildProcess.execFileSync("id", [option, name], { encoding: "utf8" }))
-  return { uid: id("-u"), gid: id("-g") }
-}
-
-/** Runs a server of its own while `use` runs. */
-const withServer = async <A>(
-  start: (directory: string, port: number) => ChildProcess.ChildProcess,
-  use: (port: number) => Promise<A>
-): Promise<A> => {
-  const directory = Fs.mkdtempSync(Path.join(Os.tmpdir(), "sluice-bench-"))
-  Fs.chmodSync(directory, 0o777)
-  const port = await freePort()
-  const server = start(directory, port)
-  try {
-    await listening(port)
-    return await use(port)
-  } finally {
-    server.kill("SIGKILL")
-    Fs.rmSync(directory, { recursive: true, force: true })
-  }
-}
-
-const redis = (directory: string, port: number) =>
-  ChildProcess.spawn("redis-server", ["--port", String(port), "--save", "", "--dir", directory], { stdio: "ignore" })
 
 const pgbouncer = (directory: string, port: number) => {
   const file = Path.join(directory, "pgbouncer.ini")
@@ -101,8 +56,13 @@ const child = (file: string, name: string) => async (port: number): Promise<Resu
   let output = ""
   running.stdout.on("data", (text) => output += String(text))
   await new Promise((resolve) => running.once("close", resolve))
-  return JSON.parse(output)
+  // The lines before are what the library has logged.
+  return JSON.parse(output.trim().split("\n").at(-1) ?? "")
 }
+
+/** The budget of this library, at a Redis of its own. */
+export const runBudget = (wake: "subscribe" | "poll"): Promise<Result> =>
+  withServer(redis, child("budget-child.ts", wake))
 
 interface Engine {
   readonly name: string
@@ -111,8 +71,8 @@ interface Engine {
 
 const engines: ReadonlyArray<Engine> = [
   { name: "PgBouncer, transactions", run: () => withServer(pgbouncer, child("budget-child.ts", "pgbouncer")) },
-  { name: "RedisBudget, subscribe", run: () => withServer(redis, child("budget-child.ts", "subscribe")) },
-  { name: "RedisBudget, poll", run: () => withServer(redis, child("budget-child.ts", "poll")) },
+  { name: "RedisBudget, subscribe", run: () => runBudget("subscribe") },
+  { name: "RedisBudget, poll", run: () => runBudget("poll") },
   { name: "redis-semaphore, 10 ms", run: () => withServer(redis, child("budget/peers.mjs", "redis-semaphore")) },
   {
     name: "effect-distributed-lock",
@@ -121,7 +81,8 @@ const engines: ReadonlyArray<Engine> = [
   { name: "no budget", run: () => child("budget-child.ts", "none")(0) }
 ]
 
-const cycles = size.contenders * size.rounds
+/** How often a permit is taken and given back. */
+export const cycles = size.contenders * size.rounds
 
 const row = (name: string, { most, p50, p99, scripts, took }: Result): ReadonlyArray<string> => [
   name,

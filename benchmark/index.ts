@@ -10,6 +10,8 @@
  *
  * `--only budget` compares the budget at Redis with semaphores of other packages and with PgBouncer. `benchmark/budget.ts` says what it needs.
  *
+ * `--only fleet` simulates a budget with up to 100 000 instances. It needs `redis-server`, whose scripts it measures first.
+ *
  * `--only before-after --control PATH` compares with another copy of the library, a checkout or an installed package, which
  * `node benchmark/control.ts COMMIT` makes of a commit. It prints the tables `borrows`, `dials` and `endpoints`, of which
  * `--only before-after-dials` and so on prints one. `--rounds 1` takes so many rounds in the place of eleven.
@@ -22,6 +24,7 @@ import { budget } from "./budget.ts"
 import { http } from "./clients/http.ts"
 import { postgres } from "./clients/postgres.ts"
 import { redis } from "./clients/redis.ts"
+import { awayFleets, bursts, crashes, fleetChecks, saturation, steadyFleets } from "./fleet.ts"
 import { importing } from "./import.ts"
 import { keyed } from "./keyed.ts"
 import { monitor } from "./monitor.ts"
@@ -68,6 +71,12 @@ const sections: Record<string, () => Promise<Table>> = {
   postgres: () => postgres(rounds, flags.quick ? 100 : 400),
   redis: () => redis(rounds, flags.quick ? 100 : 400),
   budget: () => budget(flags.quick ? 1 : 5),
+  "fleet-checks": () => fleetChecks(flags.quick ? 1 : 5),
+  "fleet-steady": () => steadyFleets(flags.quick),
+  "fleet-saturation": saturation,
+  "fleet-bursts": () => bursts(flags.quick),
+  "fleet-away": awayFleets,
+  "fleet-crashes": crashes,
   "before-after-borrows": () => against("borrows"),
   "before-after-dials": () => against("dials"),
   "before-after-endpoints": () => against("endpoints")
@@ -75,6 +84,7 @@ const sections: Record<string, () => Promise<Table>> = {
 
 /** Names of several tables at once. */
 const groups: Record<string, ReadonlyArray<string>> = {
+  fleet: ["checks", "steady", "saturation", "bursts", "away", "crashes"].map((part) => `fleet-${part}`),
   "before-after": ["before-after-borrows", "before-after-dials", "before-after-endpoints"]
 }
 
