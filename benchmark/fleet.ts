@@ -121,9 +121,9 @@ const burst = (instances: number, service: Setting["service"]): Setting => ({
 })
 
 /** All want a session of one database at the same moment. */
-export const bursts = async (isQuick: boolean): Promise<Table> => {
+export const bursts = async (): Promise<Table> => {
   const { service } = await measuredOnce()
-  const rows = [100, 1000, 10_000, ...(isQuick ? [] : [100_000])].flatMap((instances) => {
+  const rows = [100, 1000, 10_000].flatMap((instances) => {
     const setting = { ...burst(instances, service), patience: 30_000 }
     const best = Math.ceil(instances / setting.permits) * setting.hold.mean
     const shares = sharesOf(instances, 1, 1000)

@@ -74,7 +74,7 @@ const sections: Record<string, () => Promise<Table>> = {
   "fleet-checks": () => fleetChecks(flags.quick ? 1 : 5),
   "fleet-steady": () => steadyFleets(flags.quick),
   "fleet-saturation": saturation,
-  "fleet-bursts": () => bursts(flags.quick),
+  "fleet-bursts": bursts,
   "fleet-away": awayFleets,
   "fleet-crashes": crashes,
   "before-after-borrows": () => against("borrows"),

@@ -237,7 +237,8 @@ class Simulation {
       took: millis,
       scripts: calls / millis * 1000,
       scriptsEach: calls / Math.max(sorted.length, 1),
-      utilisation: Math.max(...busy) / millis,
+      // A store that is behind has work for longer than that.
+      utilisation: Math.min(Math.max(...busy) / millis, 1),
       sessions: Math.max(...this.#databases.map(({ most }) => most)),
       lost: this.#lost.reduce((sum, value) => sum + value, 0) / Math.max(this.#lost.length, 1)
     }

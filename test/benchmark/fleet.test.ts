@@ -16,7 +16,7 @@ describe("the closed forms", () => {
 
   it("agree with the simulation within 5 %", () => {
     for (const { known, simulated, what } of closedForms()) assert.closeTo(simulated / known, 1, 0.05, what)
-  })
+  }, 120_000)
 })
 
 /**
@@ -40,5 +40,5 @@ describe("1000 contenders for 50 permits in one process", () => {
     assert.closeTo(scriptsEach, real.scripts / 2000, 0.2)
     // What takes the time is the work of the one process, not the budget.
     assert.isBelow(simulatedCrowd("subscribe", { ...real.times, process: 0, script: 0.04 }).took, 1.02 * 2000)
-  })
+  }, 60_000)
 })
