@@ -1,0 +1,55 @@
+/**
+ * README.md names options of other packages beside those of this one. Both must exist, in the versions that are installed here.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+
+const text = (name: string): string => Fs.readFileSync(Path.resolve(import.meta.dirname, "..", name), "utf8")
+
+const rows = text("README.md").split("\n").filter((line) => line.startsWith("|")).map((line) =>
+  line.split("|").slice(1, -1).map((cell) => cell.trim())
+)
+const header = rows.findIndex(([first]) => first === "coming from")
+const table = rows.slice(header + 2, header + 2 + 6)
+
+/** Where the other package declares its options. HikariCP is not on npm, so that its options are not looked up. */
+const sources: Record<string, ReadonlyArray<string>> = {
+  "`pg.Pool`": ["node_modules/pg-pool/index.js"],
+  "generic-pool": ["node_modules/generic-pool/lib/PoolOptions.js"],
+  "Effect's Pool": ["node_modules/effect/src/Pool.ts"],
+  ioredis: ["node_modules/ioredis/built/redis/RedisOptions.d.ts"],
+  undici: ["node_modules/undici/types/client.d.ts", "node_modules/undici/types/pool.d.ts"],
+  HikariCP: []
+}
+
+/** The pairs of a cell: `theirs`: `ours`. */
+const pairsOf = (cell = ""): ReadonlyArray<readonly [theirs: string, ours: string]> =>
+  Array.from(cell.matchAll(/`(\w+)`: `(\w+)`/g), ([, theirs = "", ours = ""]) => [theirs, ours])
+
+const declares = (name: string, option: string): boolean => new RegExp(`\\b${option}\\b`).test(text(name))
+
+describe("the ways from other packages in README.md", () => {
+  it("are those of the packages that people come from", () => {
+    assert.deepStrictEqual(table.map(([from]) => from), Object.keys(sources))
+  })
+
+  it.each(table)(
+    "from %s name modules of this package, and options that there are on both sides",
+    (from = "", ...cells) => {
+      const [modules = "", options = ""] = cells
+      const exports = Object.keys(JSON.parse(text("package.json")).exports)
+      for (const [, module = ""] of modules.matchAll(/`(\w+)`/g)) assert.include(exports, `./${module}`)
+      const reports = ["ConnectionPool", ...(modules.includes("Http") ? ["Http"] : [])].map((name) =>
+        text(`api/${name}.api.md`)
+      )
+      const pairs = pairsOf(options)
+      assert.isNotEmpty(pairs)
+      for (const [theirs, ours] of pairs) {
+        assert.isTrue(reports.some((report) => new RegExp(`readonly ${ours}\\??:`).test(report)), ours)
+        const files = sources[from] ?? []
+        assert.isTrue(files.length === 0 || files.some((file) => declares(file, theirs)), `${from} has no ${theirs}`)
+      }
+    }
+  )
+})
