@@ -400,6 +400,8 @@ describe("the reasons of errors", () => {
 const pages = [
   "README.md",
   "CONTRIBUTING.md",
+  "SECURITY.md",
+  ".changeset/README.md",
   "CHANGELOG.md",
   ...Fs.globSync("{docs,examples}/**/*.md", { cwd: Path.resolve(import.meta.dirname, "..") })
 ]
