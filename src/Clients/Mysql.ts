@@ -34,9 +34,10 @@ import { refusing } from "../internal/Options.ts"
 import type { ResourceMonitor } from "../Monitor/Service.ts"
 import type { ClientError, Connector } from "../Resource/Connector.ts"
 import type { Endpoint } from "../Resource/Endpoint.ts"
-import { makeCancel } from "./internal/mysql/Cancel.ts"
+import { killing, makeCancel } from "./internal/mysql/Cancel.ts"
 import { clientOf } from "./internal/mysql/Client.ts"
 import { type Connection, driver } from "./internal/mysql/Driver.ts"
+import { KillQueue } from "./internal/mysql/KillQueue.ts"
 import { type Options, type Settings, settingsOf } from "./internal/mysql/Options.ts"
 import { connectorOf } from "./internal/mysql/SessionConnector.ts"
 import { checkPool, makePool, type SessionPool } from "./internal/mysql/SessionPool.ts"
@@ -88,9 +89,15 @@ const built = (settings: Settings): Effect.Effect<Built, never, Needs> =>
     // A package that is missing is noticed when the program starts.
     yield* driver
     const connector = connectorOf(settings)
-    const pool = yield* makePool(settings, connector)
-    const cancel = settings.kills ? makeCancel(connector, settings.endpoint) : undefined
-    return { pool, client: yield* clientOf(pool, settings, cancel) }
+    if (!settings.kills) {
+      const pool = yield* makePool(settings, connector)
+      return { pool, client: yield* clientOf(pool, settings) }
+    }
+    const kills = new KillQueue(connector.open(settings.endpoint))
+    // It runs after the pool has closed its sessions.
+    yield* Effect.addFinalizer(() => kills.idle)
+    const pool = yield* makePool(settings, killing(connector, kills))
+    return { pool, client: yield* clientOf(pool, settings, makeCancel(kills)) }
   })
 
 /**

@@ -2,7 +2,7 @@
  * `SqlClient` on `mysql2` over a pool, against a real MariaDB, with a database of its own.
  */
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import { ConfigProvider, Context, Deferred, Effect, Exit, Fiber, Layer, Redacted, Stream } from "effect"
+import { ConfigProvider, Context, Deferred, Effect, Exit, Fiber, Layer, Redacted, Schedule, Stream } from "effect"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
 import * as Endpoint from "effect-sluice/Endpoint"
 import * as Mysql from "effect-sluice/Mysql"
@@ -56,6 +56,17 @@ const sessionOf = Effect.flatMap(
   SqlClient,
   (sql) => Effect.map(sql`select connection_id() as id`, ([row]) => Number(row?.["id"]))
 )
+
+/** Waits until so many statements sleep. They do so for six seconds, so that a statement that is not ended takes too long. */
+const running = (count: number) =>
+  Effect.gen(function*() {
+    const start = performance.now()
+    const sleeping = async () => (await sessions()).filter(({ info }) => String(info).includes("sleep(6)")).length
+    while ((yield* Effect.promise(sleeping)) !== count) {
+      assert.isBelow(performance.now() - start, 4000)
+      yield* Effect.sleep("5 millis")
+    }
+  })
 
 const reasonOf = <A>(effect: Effect.Effect<A, SqlError.SqlError, Services>) =>
   Effect.map(Effect.flip(effect), ({ reason }) => reason)
@@ -396,6 +407,46 @@ withMariaDB("a client of MySQL", () => {
         }
       }),
       { maxConnections: 1 }
+    )
+
+    it.live("costs the server one connection, however many are interrupted with it", () =>
+      Effect.gen(function*() {
+        const proxy = yield* FaultProxy.make(Endpoint.tcp("127.0.0.1", ports.MariaDB))
+        const { host, port } = proxy.endpoint
+        const count = 10
+        const program = Effect.gen(function*() {
+          const sql = yield* SqlClient
+          const hung = Effect.forEach(Array.from({ length: count }), () => sql`select sleep(6)`, {
+            concurrency: "unbounded"
+          })
+          for (let turn = 1; turn <= 2; turn++) {
+            const fiber = yield* Effect.forkChild(hung, { startImmediately: true })
+            yield* running(count)
+            yield* Fiber.interrupt(fiber)
+            yield* running(0)
+            assert.isAtMost(yield* proxy.accepted, count + turn)
+          }
+        })
+        yield* run(program, { host, port, maxConnections: count })
+        // The proxy forwards the ends after us.
+        yield* Effect.repeat(proxy.connections, { until: (open) => open === 0, schedule: Schedule.spaced("5 millis") })
+      }))
+
+    test(
+      "ends at the server although its borrower does not, when its session is closed",
+      Effect.gen(function*() {
+        const sql = yield* SqlClient
+        const { connections } = yield* Mysql.Pool
+        const hung = Effect.forEach(Array.from({ length: 10 }), () => sql`select sleep(6)`, {
+          concurrency: "unbounded"
+        })
+        const fiber = yield* Effect.forkDetach(Effect.uninterruptible(Effect.exit(hung)))
+        yield* running(10)
+        yield* ConnectionPool.drain(connections, 0)
+        yield* running(0)
+        yield* Fiber.await(fiber)
+      }),
+      { maxConnections: 10, closeTimeout: "50 millis" }
     )
 
     test(

@@ -5,11 +5,11 @@
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Semaphore from "effect/Semaphore"
 import { timeoutOption } from "../../../internal/Timeout.ts"
 import type { Connector } from "../../../Resource/Connector.ts"
 import type { Endpoint } from "../../../Resource/Endpoint.ts"
 import type { Connection } from "./Driver.ts"
+import type { KillQueue } from "./KillQueue.ts"
 import { socketOf } from "./SessionConnector.ts"
 import { stateOf } from "./SessionState.ts"
 
@@ -29,12 +29,6 @@ export const abandon: Cancel = (connection) =>
     socketOf(connection)?.destroy()
   })
 
-const killed = <E>(connection: Connection, connector: Connector<Endpoint, Connection, E>, endpoint: Endpoint) =>
-  Effect.scoped(Effect.flatMap(
-    connector.open(endpoint),
-    (other) => Effect.promise(() => other.promise().query(`KILL QUERY ${connection.threadId}`))
-  ))
-
 /**
  * Sends a statement that does nothing after a `KILL QUERY`. If the statement to kill has ended by itself, the server kills this one
  * instead. Its answer also shows that all statements before it are answered.
@@ -45,16 +39,29 @@ const settled = (connection: Connection) =>
     return connection.promise().query("DO 0").then(() => undefined, () => undefined)
   })
 
-/**
- * Cancels by separate connections, of which one at a time is open. If that takes too long or fails, the session is closed.
- */
-export const makeCancel = <E>(connector: Connector<Endpoint, Connection, E>, endpoint: Endpoint): Cancel => {
-  const semaphore = Semaphore.makeUnsafe(1)
-  return (connection) => {
-    const cancelled = Effect.andThen(semaphore.withPermit(killed(connection, connector, endpoint)), settled(connection))
-    return Effect.flatMap(
-      Effect.exit(timeoutOption(cancelled, patience)),
-      (exit) => exit._tag === "Success" && Option.isSome(exit.value) ? Effect.void : abandon(connection)
-    )
-  }
+/** Cancels by `KILL QUERY`. If that takes too long or fails, the session is closed. */
+export const makeCancel = (kills: KillQueue<unknown>): Cancel => (connection) => {
+  const cancelled = Effect.andThen(kills.kill(connection.threadId), settled(connection))
+  return Effect.flatMap(
+    Effect.exit(timeoutOption(cancelled, patience)),
+    (exit) => exit._tag === "Success" && Option.isSome(exit.value) ? Effect.void : abandon(connection)
+  )
 }
+
+/**
+ * A connector whose sessions have their statement ended at the server, if it is unanswered when they are closed. Closing does not wait
+ * for that.
+ */
+export const killing = <E>(
+  connector: Connector<Endpoint, Connection, E>,
+  kills: KillQueue<unknown>
+): Connector<Endpoint, Connection, E> => ({
+  ...connector,
+  open: (endpoint) =>
+    Effect.tap(connector.open(endpoint), (connection) =>
+      Effect.addFinalizer(() =>
+        stateOf(connection).isWaiting
+          ? Effect.forkDetach(Effect.exit(kills.kill(connection.threadId)), { startImmediately: true })
+          : Effect.void
+      ))
+})

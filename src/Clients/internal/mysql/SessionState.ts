@@ -55,6 +55,11 @@ export class SessionState {
     return this.#isRolledBack
   }
 
+  /** Whether a statement is unanswered, in a session that has not ended. */
+  get isWaiting(): boolean {
+    return this.#unanswered > 0 && !this.#isEnded
+  }
+
   /** Whether all statements are answered and no transaction is open. Without autocommit the next statement opens one. */
   get isIdle(): boolean {
     const isAutocommit = (this.#status & flags.autocommit) !== 0
