@@ -5,7 +5,9 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
+import * as Os from "node:os"
 import * as CommandLine from "../../src/Cli/CommandLine.ts"
 import { flag } from "../../src/Cli/Flags.ts"
 import { printJson, write } from "../../src/Cli/Output.ts"
@@ -13,7 +15,11 @@ import * as Contenders from "./Contenders.ts"
 import { limits } from "./contenders/Limits.ts"
 import * as Display from "./Display.ts"
 import * as Plan from "./Plan.ts"
+import type { Recording } from "./Recording.ts"
+import * as Page from "./report/Page.ts"
+import * as ReportFile from "./ReportFile.ts"
 import * as Run from "./Run.ts"
+import * as Series from "./Series.ts"
 import * as Summary from "./Summary.ts"
 import * as TextReport from "./TextReport.ts"
 
@@ -39,6 +45,12 @@ const flags = {
     Flag.withDefault(1),
     Flag.withDescription("When requests come; the same seed makes the same times (default 1)")
   ),
+  report: Flag.String("report").pipe(
+    Flag.withMetavar("FILE"),
+    Flag.filter((path) => path !== "", () => "a path"),
+    Flag.withDescription("Write the report with its plots to this file, as one HTML page"),
+    Flag.optional
+  ),
   json: flag("json", "Print the report as one JSON object; progress goes to standard error either way")
 }
 
@@ -48,6 +60,19 @@ const announcement = (plan: Plan.Plan, entrants: ReadonlyArray<Contenders.Entran
   `${plan.faults.length} times: ${plan.faults.map(({ kind }) => kind).join(", ")}. ` +
   `The same load, the same faults and the same limits for ${entrants.map(({ name }) => name).join("; ")}. ` +
   `This takes about ${Plan.wholeSeconds(plan)} seconds.\n`
+
+const environment = (): string =>
+  `${Os.availableParallelism()} CPUs (${
+    Os.cpus()[0]?.model.trim() ?? "unknown"
+  }), ${Os.type()}, Node.js ${process.versions.node}`
+
+const page = (summary: Summary.Summary, recording: Recording): string =>
+  Page.make({
+    summary,
+    series: recording.tracks.map((track) => Series.make(track, summary.plan)),
+    at: new Date(),
+    environment: environment()
+  })
 
 const recorded = (plan: Plan.Plan, entrants: ReadonlyArray<Contenders.Entrant>) =>
   Effect.gen(function*() {
@@ -67,14 +92,16 @@ const recorded = (plan: Plan.Plan, entrants: ReadonlyArray<Contenders.Entrant>) 
  * The command. It starts the contenders, the servers and the load, each as a process of its own, and prints a report. The exit status is
  * 0 if ours kept every promise, 1 if not, 130 after SIGINT and 143 after SIGTERM. All processes are ended first in each case.
  */
-const demo = Command.make("npm run demo --", flags, ({ json, quick, rate, seed }) =>
+const demo = Command.make("npm run demo --", flags, ({ json, quick, rate, report, seed }) =>
   Effect.gen(function*() {
     const plan = Plan.make({ quick, rate, seed })
     const entrants = Contenders.embedded
+    if (Option.isSome(report)) yield* ReportFile.check(report.value)
     yield* write(process.stderr, announcement(plan, entrants))
     const recording = yield* recorded(plan, entrants)
     const named = entrants.map(({ name, options }) => ({ name, options }))
     const summary = Summary.make(plan, named, recording, limits.connections)
+    if (Option.isSome(report)) yield* ReportFile.write(report.value, page(summary, recording))
     yield* json ? printJson(summary) : write(process.stdout, TextReport.text(summary))
     if (!summary.ok) return yield* new DemoFailed({ broken: summary.broken })
   })).pipe(

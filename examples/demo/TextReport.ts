@@ -42,11 +42,18 @@ export const faultsOf = ({ plan }: Summary): ReadonlyArray<string> =>
 /** Requests that were sent later than this say that the machine had no time for the load. */
 const acceptable = 20
 
+/** Later than this, nothing was measured but the machine. */
+const hopeless = 200
+
 /** What a reader should know of the machine; empty if it was quiet. */
-export const busyNote = ({ late }: Summary): string =>
-  late <= acceptable
+export const busyNote = ({ late }: Summary): string => {
+  const sent = `1 of 100 requests was sent ${late} ms late or more`
+  return late <= acceptable
     ? ""
-    : `This machine was busy: 1 of 100 requests was sent ${late} ms late or more, which is part of the latencies of all of them.`
+    : late <= hopeless
+    ? `This machine was busy: ${sent}, which is part of the latencies of all of them.`
+    : `This machine was too busy: ${sent}. The times and the requests answered say nothing of the contenders. Use a quiet machine, or --rate.`
+}
 
 /** The result in one sentence. */
 export const verdict = ({ broken, contenders, ok }: Summary): string => {

@@ -27,12 +27,12 @@ const lineTo = (port: number, contender: number): Line => ({
 })
 
 /** Makes a request, and says how it ended. */
-const ask = ({ agent, port }: Line, left: number): Promise<string> =>
+const ask = ({ agent, port }: Line): Promise<string> =>
   new Promise((resolve) => {
     const timer = setTimeout(() => {
       resolve("no answer")
       request.destroy()
-    }, left)
+    }, patience)
     const settle = (outcome: string) => {
       clearTimeout(timer)
       resolve(outcome)
@@ -60,13 +60,15 @@ const send = async (
   const due = between({ from: -plan.warmUp, to: plan.duration, rate: plan.rate, seed: plan.seed })
   const pending: Array<Promise<void>> = []
   const late: Array<number> = []
-  for (const time of due) {
+  for (const [index, time] of due.entries()) {
     const wait = at + time - now()
     if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait))
     late.push(now() - at - time)
-    for (const line of lines) {
-      const left = Math.max(1, at + time + patience - now())
-      pending.push(ask(line, left).then((outcome) => onEnd([line.contender, time, now() - at - time, outcome])))
+    // In turns, so that none of them is always the first.
+    for (let turn = 0; turn < lines.length; turn++) {
+      const line = lines[(index + turn) % lines.length]
+      if (line === undefined) continue
+      pending.push(ask(line).then((outcome) => onEnd([line.contender, time, now() - at - time, outcome])))
     }
   }
   await Promise.all(pending)
@@ -83,7 +85,7 @@ const firstPatience = 20_000
 const warm = async (line: Line): Promise<string | undefined> => {
   const end = now() + firstPatience
   for (let left = firstRequests; left > 0;) {
-    const outcome = await ask(line, patience)
+    const outcome = await ask(line)
     if (outcome === "ok") left--
     else if (now() > end) return outcome
   }

@@ -1,9 +1,10 @@
 /**
  * The demo as a user runs it: real processes, sockets and signals.
  */
-import { assert, beforeAll, describe, it } from "@effect/vitest"
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
+import * as Os from "node:os"
 import * as Path from "node:path"
 import type { Summary } from "../../../examples/demo/Summary.ts"
 import { wholeRun } from "../../Cli/wholeRun.ts"
@@ -77,10 +78,19 @@ const processes = 7
 describe("npm run demo -- --quick --rate 30", () => {
   let ended: Ended
   let result: Summary
+  let folder: string
   beforeAll(async () => {
-    ended = await start("--quick", "--json", "--rate", "30").ended
+    folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "demo-"))
+    ended = await start("--quick", "--json", "--rate", "30", "--report", Path.join(folder, "report.html")).ended
     result = resultOf(ended)
   }, 90_000)
+  afterAll(() => Fs.rmSync(folder, { recursive: true }))
+
+  it("writes the report as one page", () => {
+    const html = Fs.readFileSync(Path.join(folder, "report.html"), "utf8")
+    assert.match(html, /^<!doctype html>/)
+    for (const { name } of result.contenders) assert.include(html, name)
+  })
 
   it("keeps every promise, and its exit status says so", () => {
     assert.deepStrictEqual(result.broken, [])
@@ -134,6 +144,16 @@ describe("an invalid call", () => {
     assert.strictEqual(stdout, "")
     assert.match(stderr, /^npm run demo --: .*\n$/)
     assert.include(stderr, text)
+  }, 60_000)
+})
+
+describe("a report that cannot be written", () => {
+  it("ends the demo with status 1 and one line, before anything is started", async () => {
+    const path = Path.join(Os.tmpdir(), "there-is-no-such-folder", "report.html")
+    const { code, stderr, stdout } = await start("--report", path).ended
+    assert.strictEqual(code, 1)
+    assert.strictEqual(stdout, "")
+    assert.strictEqual(stderr, `sluice demo: the report cannot be written to ${path}: ENOENT\n`)
   }, 60_000)
 })
 

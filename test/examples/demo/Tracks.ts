@@ -3,6 +3,9 @@
  */
 import type { Plan } from "../../../examples/demo/Plan.ts"
 import type { Recording, Track } from "../../../examples/demo/Recording.ts"
+import type * as Page from "../../../examples/demo/report/Page.ts"
+import * as Series from "../../../examples/demo/Series.ts"
+import * as Summary from "../../../examples/demo/Summary.ts"
 
 /** Ten seconds with two faults, in which nothing is measured. */
 export const plan: Plan = {
@@ -42,3 +45,25 @@ export const track = (change: Partial<Track> = {}): Track => ({
 })
 
 export const recording = (...tracks: ReadonlyArray<Track>): Recording => ({ tracks, late: 1.4 })
+
+/** The report of three contenders, with a text of its reader's choice in each place that has one. */
+export const report = (
+  { name = "theirs", option = "10", reason = "refused" }: {
+    readonly name?: string
+    readonly option?: string
+    readonly reason?: string
+  } = {}
+): Page.Report => {
+  const failing = track({ requests: requests((due) => due % 300 === 0 ? [40 + due, "ok"] : [2000, reason]) })
+  const tracks = [track(), failing, track({ connections: [], process: [], closing: undefined })]
+  const contenders = ["effect-sluice", name, "dial per request, p-retry"].map((name) => ({
+    name,
+    options: { max: option }
+  }))
+  return {
+    summary: Summary.make(plan, contenders, recording(...tracks), 10),
+    series: tracks.map((track) => Series.make(track, plan)),
+    at: new Date(0),
+    environment: "2 CPUs"
+  }
+}
