@@ -8,7 +8,7 @@ const site: Surroundings = {
   folders: new Set(["docs", "docs/decisions"]),
   repository: "https://example.org/sluice",
   kindOf: (path) =>
-    path === "src/Pool.ts" || path === "docs/operations/alerts.yml"
+    ["src/Pool.ts", "docs/operations/alerts.yml", "../other/file.ts", "/etc/hosts"].includes(path)
       ? "file"
       : path === "examples"
       ? "folder"
@@ -55,7 +55,7 @@ describe("a link of a page of the repository", () => {
   it("to nothing, or out of the repository, is dead", () => {
     assert.isUndefined(siteLink("README.md", "docs/gone.md", site))
     assert.isUndefined(siteLink("README.md", "../other/file.ts", site))
-    assert.isUndefined(siteLink("README.md", "/etc/hosts", site))
+    assert.isUndefined(siteLink("/README.md", "/etc/hosts", site))
   })
 })
 
@@ -73,6 +73,7 @@ describe("the anchor of a heading", () => {
   it("is the one that GitHub makes", () => {
     assert.strictEqual(slugOf("What is left behind"), "what-is-left-behind")
     assert.strictEqual(slugOf("`sluice top` and `pools`: 2 views"), "sluice-top-and-pools-2-views")
+    assert.strictEqual(slugOf("`max_connections`"), "max_connections")
     assert.strictEqual(slugOf("Größe & Zahl"), "größe--zahl")
   })
 })

@@ -19,6 +19,7 @@ import {
 import { MarkdownPageEvent } from "typedoc-plugin-markdown"
 import ts from "typescript"
 import { entriesOf } from "./Entries.ts"
+import { AnchorRouter } from "./Router.ts"
 import { sourceText, typesIn } from "./SourceText.ts"
 import { type Declared, themeOf } from "./Theme.ts"
 
@@ -97,14 +98,22 @@ const importOf = (model: DeclarationReflection): string => {
   return isEmpty ? `import "effect-sluice/${name}"` : `import * as ${name} from "effect-sluice/${name}"`
 }
 
+/** The stability of a module as a line. Its members have one only where theirs is another. */
+const withStability = (body: string): string => {
+  const [heading, level] = /^## Stability\n+(\w+)\n/m.exec(body) ?? []
+  if (heading === undefined || level === undefined) return body
+  const others = body.replaceAll(`**Stability:** ${level}\n\n`, "")
+  return others.replace(heading, () => `**Stability:** ${level}\n`)
+}
+
+/** The name of a category as a heading. */
+const categoryHeading = (_: string, name: string): string =>
+  `## ${name.charAt(0).toUpperCase()}${name.slice(1)} {#category-${name.toLowerCase().replaceAll(" ", "-")}}`
+
 /** How to import a module, and its source, below the title of its page; a heading for each category. */
 const modulePage = (page: string, model: DeclarationReflection, source: string): string => {
   const [title = "", ...rest] = page.split("\n")
-  const body = rest.join("\n").replace(
-    /^## ([a-z])(.*)$/gm,
-    (_, first, others) =>
-      `## ${first.toUpperCase()}${others} {#category-${(first + others).toLowerCase().replaceAll(" ", "-")}}`
-  )
+  const body = withStability(rest.join("\n")).replace(/^## ([a-z].*)$/gm, categoryHeading)
   return `${title} {#top-of-page}\n\n\`\`\`ts\n${importOf(model)}\n\`\`\`\n\n[Source](${source})\n${body}`
 }
 
@@ -129,7 +138,7 @@ const options = (root: string, out: string, entries: ReadonlyMap<string, string>
   out,
   name: "Reference",
   readme: "none",
-  router: "module",
+  router: "anchors",
   theme: "reference",
   logLevel: LogLevel.Warn,
   disableGit: true,
@@ -169,6 +178,7 @@ export const writeReference = async (
   const entries = entriesOf(root, JSON.parse(Fs.readFileSync(Path.join(root, "package.json"), "utf8")))
   markModules(entries)
   const app = await Application.bootstrapWithPlugins({ ...options(root, out, entries, tsconfig), ...markdownOptions })
+  app.renderer.defineRouter("anchors", AnchorRouter)
   app.renderer.defineTheme("reference", themeOf(recordDeclarations(app)))
   app.converter.on(Converter.EVENT_RESOLVE_BEGIN, ({ project }: Context) => arrange(project, entries))
   app.renderer.on(MarkdownPageEvent.END, (page: { contents?: string; readonly model: unknown }) => {

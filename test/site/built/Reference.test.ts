@@ -22,7 +22,7 @@ describeSite()("the reference", () => {
   ).map((path) => path.slice(2))
 
   it.each(modules)("has an entry for each export of %s", async (module) => {
-    const exported: object = await import(`effect-sluice/${module}`)
+    const exported: object = await import(/* @vite-ignore */ `effect-sluice/${module}`)
     assert.includeMembers([...headingsOf(`api/${module}.html`)], Object.keys(exported))
   })
 
@@ -50,7 +50,7 @@ describe.skipIf(!isInstalled && process.env["CI"] !== "true")("the writer of the
         include: ["src"],
         compilerOptions: { strict: true, noEmit: true, module: "NodeNext", allowImportingTsExtensions: true, types: [] }
       }),
-      "src/One.ts": `/**\n * The module. It is small.\n */\nimport "./Two.ts"\n${source}`,
+      "src/One.ts": `/**\n * The module. It is small.\n *\n * @stability stable\n */\nimport "./Two.ts"\n${source}`,
       "src/Two.ts": "export const two = 2\n"
     }
     for (const [name, text] of Object.entries(files)) Fs.writeFileSync(Path.join(project, name), text)
@@ -65,6 +65,7 @@ describe.skipIf(!isInstalled && process.env["CI"] !== "true")("the writer of the
 /**
  * Adds.
  *
+ * @stability stable
  * @category combinators
  */
 export function add(one: number): (other: number) => number
@@ -83,7 +84,11 @@ export interface Box<A> {
   readonly inside?: A | undefined
 }
 
-/** Makes a box. */
+/**
+ * Makes a box.
+ *
+ * @stability experimental
+ */
 export const box = <A>(inside: A): Box<A> => ({ inside })
 
 /** The sizes. */
@@ -92,7 +97,7 @@ export const sizes = { small: 1, large: 2 } as const
     assert.isTrue(isDone)
     assert.include(page, "# One {#top-of-page}\n\n```ts\nimport * as One from \"effect-sluice/One\"\n```\n")
     assert.include(page, "(https://example.org/r/blob/main/src/One.ts)")
-    assert.include(page, "The module. It is small.")
+    assert.include(page, "The module. It is small.\n\n**Stability:** stable\n")
     assert.include(
       page,
       "## Combinators {#category-combinators}\n\n### add() {#add}\n\n```ts\n" +
@@ -103,7 +108,12 @@ export const sizes = { small: 1, large: 2 } as const
       "```ts\ninterface Box<A> {\n  readonly inside?: A | undefined\n}\n```\n\nA box. [add](#add) fills it."
     )
     assert.include(page, "What is inside.\n\n**Default:** `1`")
-    assert.include(page, "```ts\nfunction box<A>(inside: A): Box<A>\n```\n\nMakes a box.\n\nTypes: [Box](#box)")
+    assert.include(
+      page,
+      "```ts\nfunction box<A>(inside: A): Box<A>\n```\n\nMakes a box.\n\n**Stability:** experimental\n\nTypes: [Box](#box)"
+    )
+    assert.lengthOf(page.match(/Stability/g) ?? [], 2, "of the module, and of the export that is different")
+    assert.include(page, "#### inside? {#box-inside}\n")
     assert.include(page, "```ts\nconst sizes = { small: 1, large: 2 } as const\n```")
   }, 60_000)
 
