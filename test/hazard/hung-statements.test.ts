@@ -6,6 +6,8 @@
  */
 import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
+import * as ChildProcess from "node:child_process"
+import { once } from "node:events"
 import * as Path from "node:path"
 import { hasRuntimeClient, Instance, type Options } from "../Serverless/RuntimeApi.ts"
 import * as Servers from "../support/Servers.ts"
@@ -136,4 +138,88 @@ describe.skipIf(!hasRuntimeClient)("hung statements on Lambda", () => {
       240_000
     )
   }
+})
+
+/** How a program in a process of its own ended after SIGTERM, in the middle of statements that hang. */
+interface Ended {
+  readonly status: number | NodeJS.Signals | null
+  /** Milliseconds after the signal. */
+  readonly gone: number
+  readonly output: string
+}
+
+const child = Path.join(import.meta.dirname, "hung/hung-child.ts")
+
+interface Program {
+  readonly platform: "Main" | "Vercel"
+  readonly client: string
+  readonly count: number
+  readonly env?: Readonly<Record<string, string>>
+  /** How long the server may take, in milliseconds. */
+  readonly within?: number
+}
+
+const endOf = (server: HungServer.HungServer, { client, count, env, platform, within = 10_000 }: Program) =>
+  Effect.gen(function*() {
+    const application = newApplication()
+    const args = [platform, client, String(server.port), application, String(count)]
+    const spawned = yield* Effect.acquireRelease(
+      Effect.sync(() =>
+        ChildProcess.spawn(process.execPath, ["--import", "./scripts/sources.mjs", child, ...args], {
+          stdio: ["ignore", "pipe", "pipe"],
+          env: { ...process.env, ...env }
+        })
+      ),
+      (process) => Effect.sync(() => process.kill("SIGKILL"))
+    )
+    let output = ""
+    for (const stream of [spawned.stdout, spawned.stderr]) {
+      stream.setEncoding("utf8").on("data", (text) => output += text)
+    }
+    const exited = once(spawned, "exit")
+    yield* server.hanging(application, count)
+    const signalled = performance.now()
+    spawned.kill("SIGTERM")
+    const gone = (yield* server.gone(application, within)) - signalled
+    const [code, signal] = yield* Effect.promise(() => exited)
+    return { status: code ?? signal, gone, output } satisfies Ended
+  }).pipe(Effect.scoped)
+
+describe("hung statements of a program that ends", () => {
+  it("are ended at the server, however many, under Main and on Vercel", () =>
+    Effect.gen(function*() {
+      const server = yield* HungServer.make
+      for (const count of counts) {
+        for (const client of ["Postgres", "Postgres, uninterruptible"]) {
+          const { gone, output, status } = yield* endOf(server, { platform: "Main", client, count })
+          print({ end: "SIGTERM", platform: "Main", client, statements: count, gone: Math.round(gone) })
+          assert.notStrictEqual(gone, Infinity, output)
+          // With something open at the end of its time it would be 1.
+          assert.strictEqual(status, 143, output)
+        }
+        const { gone, output, status } = yield* endOf(server, {
+          platform: "Vercel",
+          client: "Postgres",
+          count,
+          env: { VERCEL: "1" }
+        })
+        print({ end: "SIGTERM", platform: "Vercel", statements: count, gone: Math.round(gone) })
+        assert.notStrictEqual(gone, Infinity, output)
+        assert.strictEqual(status, 0, output)
+        assert.include(output, "the platform is ending this instance")
+      }
+    }), 240_000)
+
+  it("go on with NodePostgres, unless the server looks for its clients", () =>
+    Effect.gen(function*() {
+      const server = yield* HungServer.make
+      const program = { platform: "Main", client: "NodePostgres", count: 5 } as const
+      const { gone, status } = yield* endOf(server, { ...program, within: 2000 })
+      assert.deepStrictEqual([gone, status], [Infinity, 143])
+      const checked = yield* endOf(server, {
+        ...program,
+        env: { PG_OPTIONS: "-c client_connection_check_interval=100" }
+      })
+      assert.deepStrictEqual([checked.gone < Infinity, checked.status], [true, 143])
+    }), 60_000)
 })

@@ -15,8 +15,8 @@ export interface HungServer {
   readonly port: number
   /** Waits until so many statements of an application hang. */
   readonly hanging: (application: string, count: number) => Effect.Effect<void>
-  /** Waits until the server has no session of an application, at most ten seconds. Returns the time of that: `Infinity` without it. */
-  readonly gone: (application: string) => Effect.Effect<number>
+  /** Waits until the server has no session of an application, ten seconds if nothing else is said. Returns when: `Infinity` for never. */
+  readonly gone: (application: string, within?: number) => Effect.Effect<number>
   /** The milliseconds in which so many statements of plain clients are cancelled and their sessions gone. */
   readonly floor: (count: number) => Effect.Effect<number>
 }
@@ -66,16 +66,16 @@ export const make: Effect.Effect<HungServer, never, Scope.Scope> = Effect.gen(fu
       `SELECT count(*)::int AS n FROM pg_stat_activity WHERE application_name = $1 AND ${condition}`,
       [application]
     ).pipe(Effect.map(({ rows }) => Number(rows[0]?.["n"])), Effect.orDie)
-  const until = (counted: Effect.Effect<number>, goal: number) =>
+  const until = (counted: Effect.Effect<number>, goal: number, within = 10_000) =>
     Effect.gen(function*() {
       const start = performance.now()
       while ((yield* counted) !== goal) {
-        if (performance.now() - start > 10_000) return Infinity
+        if (performance.now() - start > within) return Infinity
         yield* Effect.sleep("2 millis")
       }
       return performance.now()
     })
-  const gone = (application: string) => until(count(application, "true"), 0)
+  const gone = (application: string, within?: number) => until(count(application, "true"), 0, within)
   return {
     port,
     hanging: (application, statements) =>
