@@ -14,7 +14,11 @@ import { probe } from "./probe/Command.ts"
 import { top } from "./top/Command.ts"
 import { watch } from "./watch/Command.ts"
 
-/** The command with all its subcommands. */
+/**
+ * The command with all its subcommands. Its type has names of Effect that a declaration cannot write.
+ *
+ * @internal
+ */
 export const sluice = Command.make("sluice").pipe(
   Command.withDescription("Connections that open, close, on every exit path"),
   Command.withSubcommands([probe, watch, pools, top, fleet])
