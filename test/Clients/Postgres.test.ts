@@ -229,6 +229,30 @@ withPostgres("an interrupted statement", () => {
       assert.strictEqual(yield* proxy.accepted, 4 * count)
     }))
 
+  it.live("whose CancelRequest finds no server is cancelled when its session is closed", () =>
+    Effect.gen(function*() {
+      const proxy = yield* FaultProxy.make(Endpoint.tcp(address.host, address.port))
+      const { host, port } = proxy.endpoint
+      yield* withClient({ host, port, maxConnections: 1 }, ({ inState }) =>
+        Effect.gen(function*() {
+          const sql = yield* SqlClient.SqlClient
+          const { connections } = yield* Postgres.Pool
+          const fiber = yield* Effect.forkChild(sql`select pg_sleep(6)`, { startImmediately: true })
+          while ((yield* inState("active")) < 1) yield* Effect.sleep("5 millis")
+          yield* proxy.refuse
+          fiber.interruptUnsafe()
+          // The driver sends a CancelRequest after 10 ms.
+          yield* Effect.sleep("100 millis")
+          yield* proxy.accept
+          const start = performance.now()
+          yield* ConnectionPool.drain(connections, 0)
+          while ((yield* inState("active")) > 0) yield* Effect.sleep("5 millis")
+          // Well below what is left of the six seconds of the statement.
+          assert.isBelow(performance.now() - start, 4000)
+          yield* Fiber.await(fiber)
+        }))
+    }))
+
   it.live("keeps its session if it ended before it had to be cancelled", () =>
     withClient({ maxConnections: 1 }, () =>
       Effect.gen(function*() {

@@ -6,7 +6,6 @@
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import { timeoutOrElse } from "../../../internal/Timeout.ts"
 import type { Connection } from "./Driver.ts"
@@ -38,7 +37,8 @@ const inTime = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R>
 export class KillQueue<E> {
   readonly #connection: Effect.Effect<Connection, E, Scope.Scope>
   #waiting: Array<Kill> = []
-  #running: Fiber.Fiber<unknown, unknown> | undefined
+  /** Done when the connection that is open now is closed, and none follows it. */
+  #running: Deferred.Deferred<void> | undefined
 
   constructor(connection: Effect.Effect<Connection, E, Scope.Scope>) {
     this.#connection = connection
@@ -55,16 +55,18 @@ export class KillQueue<E> {
 
   /** Completes when no statement waits for its end, and no connection is open for that. */
   readonly idle: Effect.Effect<void> = Effect.suspend(() =>
-    this.#running === undefined ? Effect.void : Effect.asVoid(Fiber.await(this.#running))
+    this.#running === undefined ? Effect.void : Deferred.await(this.#running)
   )
 
   readonly #start: Effect.Effect<void> = Effect.suspend(() => {
     if (this.#running !== undefined) return Effect.void
-    const run = Effect.onExit(Effect.interruptible(Effect.scoped(this.#serve)), (exit) => this.#over(exit))
-    return Effect.map(Effect.forkDetach(run), (fiber) => {
-      this.#running = fiber
-    })
+    this.#running = Deferred.makeUnsafe()
+    return Effect.asVoid(Effect.forkDetach(this.#run))
   })
+
+  readonly #run: Effect.Effect<void, E> = Effect.suspend(() =>
+    Effect.onExit(Effect.interruptible(Effect.scoped(this.#serve)), (exit) => this.#over(exit))
+  )
 
   readonly #serve = Effect.suspend(() =>
     Effect.flatMap(inTime(this.#connection), (connection) =>
@@ -94,12 +96,12 @@ export class KillQueue<E> {
   /** After a failure the statements that wait are not ended. Those that came while the connection closed get another one. */
   #over(exit: Exit.Exit<void, E>): Effect.Effect<void> {
     return Effect.suspend(() => {
+      if (Exit.isSuccess(exit) && this.#waiting.length > 0) return Effect.asVoid(Effect.forkDetach(this.#run))
+      const [running, waiting] = [this.#running, this.#waiting]
       this.#running = undefined
-      if (Exit.isSuccess(exit)) return this.#waiting.length === 0 ? Effect.void : this.#start
-      const waiting = this.#waiting
       this.#waiting = []
-      failAll(waiting, exit.cause)
-      return Effect.void
+      if (Exit.isFailure(exit)) failAll(waiting, exit.cause)
+      return running === undefined ? Effect.void : Effect.asVoid(Deferred.succeed(running, undefined))
     })
   }
 }

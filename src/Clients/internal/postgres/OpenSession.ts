@@ -54,7 +54,10 @@ const streamOf = (socket: RawSocket.RawSocket, cancels: CancelSockets, state: Se
         state.isCancelled = true
         state.isEnding = true
         if (state.isBusy) cancels.limit()
-        return cancels.connect()
+        // Without a connection the server has no request, and gets one when the session is closed.
+        return cancels.connect().once("error", () => {
+          state.isEnding = false
+        })
       }
       isTaken = true
       return socket.raw
