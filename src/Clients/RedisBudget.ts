@@ -44,6 +44,7 @@ import { optionsFromConfig } from "../internal/ConfigOptions.ts"
 import { checkOptions, refusing } from "../internal/Options.ts"
 import type { ResourceMonitor } from "../Monitor/Service.ts"
 import * as ConnectionBudget from "../Pool/ConnectionBudget.ts"
+import * as ConnectionPool from "../Pool/ConnectionPool.ts"
 import { PoolRegistry, stayingOpen } from "../Pool/PoolRegistry.ts"
 import { asOwnOptions } from "./internal/OwnOptions.ts"
 import { makeBudget } from "./internal/redisbudget/Budget.ts"
@@ -103,7 +104,10 @@ const makeFrom = (settings: Settings): Effect.Effect<RedisBudget, never, Resourc
       asOwnOptions("RedisBudget")
     )
     const store = makeStore(redis, settings)
-    const budget = yield* makeBudget(settings, store, redis.subscribe)
+    const budget = yield* makeBudget(settings, store, {
+      subscribe: redis.subscribe,
+      open: Effect.asVoid(Effect.scoped(ConnectionPool.get(redis.pool.shared, redis.pool.endpoint)))
+    })
     const check = checkOptions("RedisBudget")
     const known = (limit: number) => Effect.sync(() => budget.limitIs(limit))
     return {

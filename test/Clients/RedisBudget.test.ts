@@ -12,6 +12,7 @@ import * as NodePostgres from "effect-sluice/NodePostgres"
 import * as Postgres from "effect-sluice/Postgres"
 import * as RedisBudget from "effect-sluice/RedisBudget"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+import { FaultProxy } from "effect-sluice/Testing"
 import { SqlClient } from "effect/sql/SqlClient"
 import { HolderId } from "../../src/internal/HolderId.ts"
 import { budget, evals, observe, take } from "../support/Budgets.ts"
@@ -32,6 +33,8 @@ const fresh = Effect.gen(function*() {
   return { key, client }
 })
 
+const untimed = { label: "db", timeLeft: () => Infinity }
+
 /** Waits until the store says so. */
 const until = (
   from: RedisBudget.RedisBudget,
@@ -40,6 +43,55 @@ const until = (
   Effect.orDie(Effect.repeat(Effect.tap(from.inspect, () => Effect.sleep("5 millis")), { until: holds }))
 
 withRedis("RedisBudget", () => {
+  it.live("waits for the first connection for longer than for a call, and for each later one no longer", () =>
+    Effect.gen(function*() {
+      const { key } = yield* fresh
+      const proxy = yield* FaultProxy.make(Endpoint.tcp("127.0.0.1", ports.Redis))
+      yield* proxy.freeze
+      const { port } = proxy.endpoint
+      const options = { key, port, connections: 2, storeTimeout: "100 millis", onStoreError: "fail" } as const
+      const own = yield* budget({ ...options, connectTimeout: "20 seconds" })
+      const first = yield* fork(Effect.all([take(own), take(own)], { concurrency: "unbounded" }))
+      yield* Effect.sleep("500 millis")
+      yield* proxy.thaw
+      yield* Fiber.join(first)
+      yield* proxy.freeze
+      const error = yield* Effect.flip(take(own))
+      assert.include(error.message, "its store has not answered within 100ms")
+    }))
+
+  it.live("decides without a store that accepts no connection, before its borrower has run out of time", () =>
+    Effect.gen(function*() {
+      const { key } = yield* fresh
+      const proxy = yield* FaultProxy.make(Endpoint.tcp("127.0.0.1", ports.Redis))
+      yield* proxy.freeze
+      const own = yield* budget({ key, port: proxy.endpoint.port, connections: 1, storeTimeout: "100 millis" })
+      const began = performance.now()
+      const request = { label: "db", timeLeft: () => 1000 + began - performance.now() }
+      assert.isUndefined((yield* Effect.scoped(own.take(request))).token)
+      // Half of what the borrower has left, so that there is time to connect to the server.
+      assert.isAtLeast(performance.now() - began, 490)
+      // Without a second wait for a connection: the store is not asked for a second.
+      yield* proxy.thaw
+      yield* Effect.sleep("1100 millis")
+      assert.isString((yield* take(own)).permit.token)
+    }))
+
+  it.live("decides at once without a store whose port refuses connections", () =>
+    Effect.gen(function*() {
+      const { key } = yield* fresh
+      const proxy = yield* FaultProxy.make(Endpoint.tcp("127.0.0.1", ports.Redis))
+      yield* proxy.refuse
+      const own = yield* budget({ key, port: proxy.endpoint.port, connections: 1, connectTimeout: "15 seconds" })
+      const began = performance.now()
+      assert.isUndefined((yield* Effect.scoped(own.take(untimed))).token)
+      // A third of the time that a silent store has, because machines of tests are busy.
+      assert.isBelow(performance.now() - began, 5000)
+      yield* proxy.accept
+      yield* Effect.sleep("1500 millis")
+      assert.isString((yield* take(own)).permit.token)
+    }))
+
   it.live("gives at most as many permits as the limit to all processes, and the next one when one comes back", () =>
     Effect.gen(function*() {
       const { key } = yield* fresh
@@ -230,6 +282,7 @@ withRedis("RedisBudget", () => {
         ["lease", { lease: "5 seconds", invocation: Effect.succeed("1 second") }],
         ["maxInstances", { maxInstances: 0 }],
         ["storeTimeout", { storeTimeout: 0 }],
+        ["connectTimeout", { connectTimeout: 0 }],
         ["onStoreError", { onStoreError: "wait" as never }],
         ["wake", { wake: "never" as never }]
       ]

@@ -45,6 +45,9 @@ describe("60 instances, a process each, and 17 sessions", () => {
         assert.deepStrictEqual((yield* rounds(fleet, "closed")).served, [60, 60])
         const budget = yield* rounds(fleet, "budget")
         assert.deepStrictEqual([budget.served, budget.refused], [[60, 60], [0, 0]])
+        const cold = yield* rounds(fleet, "budget-cold")
+        // In the first round each connects to Redis. Later calls have 100 ms, for which 60 processes on a busy machine may be too slow.
+        assert.strictEqual(cold.refused[0], 0)
         const kept = yield* rounds(fleet, "kept")
         assert.isBelow(Math.max(...kept.served), 60)
         assert.include(kept.errors[0], "close connections between invocations, run fewer instances")

@@ -50,7 +50,20 @@ const budget = RedisBudget.layer({
   storeTimeout: "2 seconds"
 })
 
-const sluice = (between: Lambda.Between, around: Layer.Layer<never, never, ResourceMonitor.ResourceMonitor>) => {
+/** The defaults, in a process that has not loaded the client of Redis and is not connected to it. */
+const cold = RedisBudget.layer({
+  host: address.host,
+  port: redisPort ?? 0,
+  key: "fleet",
+  connections: 17,
+  wake: "poll"
+})
+
+const sluice = (
+  between: Lambda.Between,
+  around: Layer.Layer<never, never, ResourceMonitor.ResourceMonitor>,
+  isCold = between === "keep"
+) => {
   const layer = Sessions.layer.pipe(Layer.provide(around), Layer.provide(ResourceMonitor.layerUnlimited))
   const query = Sessions.withConnection((client) => Effect.tryPromise(() => client.query(statement)))
   const handler = Lambda.handler({
@@ -58,7 +71,7 @@ const sluice = (between: Lambda.Between, around: Layer.Layer<never, never, Resou
     between,
     extension: false,
     // Drivers are loaded when they first connect.
-    handle: (isWarmUp: boolean) => isWarmUp && between === "keep" ? Effect.void : Effect.asVoid(query)
+    handle: (isWarmUp: boolean) => isWarmUp && isCold ? Effect.void : Effect.asVoid(query)
   })
   return {
     invoke: (millis: number, isWarmUp: boolean) =>
@@ -72,6 +85,7 @@ const ways: Record<string, () => Instance> = {
   "closed": () => sluice("closeIdle", Layer.empty),
   "kept": () => sluice("keep", Layer.empty),
   "budget": () => sluice("closeIdle", budget),
+  "budget-cold": () => sluice("closeIdle", cold, true),
   "pg": () => ({
     invoke: async (_, isWarmUp) => {
       if (isWarmUp) return

@@ -15,6 +15,8 @@ import { AgeClock } from "../../../internal/AgeClock.ts"
 import { HolderId } from "../../../internal/HolderId.ts"
 import { sleepUnref } from "../../../internal/Timer.ts"
 import { BudgetError, type Permit, type PermitRequest } from "../../../Pool/ConnectionBudget.ts"
+import type { PoolError } from "../../../Pool/PoolError.ts"
+import { FirstConnection } from "./FirstConnection.ts"
 import { leaseMillis, type Settings } from "./Options.ts"
 import { keeps, keepsEvery, pause } from "./Pace.ts"
 import { type Granted, type Held, isAllowed, Permits } from "./Permits.ts"
@@ -26,9 +28,16 @@ import { Wake } from "./Wake.ts"
 /** Most ids of one call, and most ids that are remembered for a store that is away. */
 const batch = 500
 
+/** What a budget needs of its client, besides the calls of the store. */
+export interface StoreClient extends Pick<Redis["Service"], "subscribe"> {
+  /** Opens a connection, which stays open. */
+  readonly open: Effect.Effect<void, PoolError>
+}
+
 /** A request for permits, from its first call to the end of its scope. */
 interface Taking {
   readonly label: string
+  readonly timeLeft: () => number
   readonly weight: number
   readonly lease: number
   readonly holder: string
@@ -47,6 +56,7 @@ export class Budget {
   readonly #clock: AgeClock
   readonly #fork: (effect: Effect.Effect<void>) => void
   readonly #wake: Wake
+  readonly #first: FirstConnection
   readonly #permits = new Permits()
   /** Ids that the store may have a permit or a place for, which no request wants. */
   readonly #stale = new Set<string>()
@@ -59,7 +69,7 @@ export class Budget {
   constructor(
     settings: Settings,
     store: Store,
-    subscribe: Redis["Service"]["subscribe"],
+    { open, subscribe }: StoreClient,
     clock: Clock.Clock,
     fork: (effect: Effect.Effect<void>) => void
   ) {
@@ -68,16 +78,17 @@ export class Budget {
     this.#clock = new AgeClock(clock)
     this.#fork = fork
     this.#limit = settings.connections
+    this.#first = new FirstConnection({ key: settings.key, open, fork, millis: settings.connectTimeout })
     this.#wake = new Wake({ subscribe, fork, patience: settings.storeTimeout })
   }
 
   /** Takes `weight` permits at once until the scope ends. */
-  take({ label }: PermitRequest, weight: number): Effect.Effect<Permit, BudgetError, Scope.Scope> {
+  take({ label, timeLeft }: PermitRequest, weight: number): Effect.Effect<Permit, BudgetError, Scope.Scope> {
     return Effect.uninterruptibleMask((restore) =>
       Effect.gen({ self: this }, function*() {
         const lease = yield* leaseMillis(this.#settings.lease)
         const holder = yield* HolderId
-        const taking: Taking = { label, weight, lease, holder, id: newId(), isNew: true, held: undefined }
+        const taking: Taking = { label, timeLeft, weight, lease, holder, id: newId(), isNew: true, held: undefined }
         yield* Effect.addFinalizer(() => this.#giveBack(taking))
         return yield* restore(this.#obtain(taking))
       })
@@ -146,6 +157,11 @@ export class Budget {
   #obtain(taking: Taking): Effect.Effect<Permit, BudgetError> {
     return Effect.gen({ self: this }, function*() {
       const { key, wake } = this.#settings
+      if (!this.#first.hasEnded) {
+        // The rest is for what happens without the store.
+        const first = yield* Effect.result(this.#ask(this.#first.ready(taking.timeLeft() / 2)))
+        if (Result.isFailure(first)) return yield* this.#withoutStore(taking, first.failure)
+      }
       const isSubscribed = wake === "subscribe" && this.#failure === undefined
       const channel = isSubscribed ? yield* this.#wake.ready(channelOf(key, taking.holder)) : undefined
       while (true) {
@@ -282,9 +298,9 @@ export class Budget {
 export const makeBudget = (
   settings: Settings,
   store: Store,
-  subscribe: Redis["Service"]["subscribe"]
+  client: StoreClient
 ): Effect.Effect<Budget, never, Scope.Scope> =>
   Effect.gen(function*() {
     const fork = yield* FiberSet.makeRuntime<never, void, never>()
-    return new Budget(settings, store, subscribe, yield* Clock.Clock, fork)
+    return new Budget(settings, store, client, yield* Clock.Clock, fork)
   })

@@ -73,7 +73,12 @@ export interface Options extends Pick<RedisSettings.Options, StoreOptions> {
   readonly onStoreError?: OnStoreError | undefined
   /** Most processes that share the budget, for `"share"`; a whole number of at least 1. @default `connections` */
   readonly maxInstances?: number | undefined
-  /** How long a call of the store may take, the opening of its connection included; above 0. @default 100 millis */
+  /**
+   * How long the first connection to the store may take, loading the client included; above 0. A borrower waits for it for at most half of the time
+   * that it has left. @default 5 seconds
+   */
+  readonly connectTimeout?: Duration.Input | undefined
+  /** How long a call of the store may take, the opening of each later connection included; above 0. @default 100 millis */
   readonly storeTimeout?: Duration.Input | undefined
   /** How a process that waits learns of its permit. @default "subscribe", or "poll" with `invocation` */
   readonly wake?: Wake | undefined
@@ -91,6 +96,8 @@ export interface Settings {
   readonly lease: Lease
   readonly onStoreError: OnStoreError
   readonly maxInstances: number
+  /** In milliseconds, as `storeTimeout` is. */
+  readonly connectTimeout: number
   readonly storeTimeout: number
   readonly wake: Wake
   readonly store: RedisSettings.Options
@@ -114,7 +121,10 @@ const leaseOf = (check: OptionCheck, { invocation, lease }: Options): Lease => {
   return { _tag: "Warm", millis: Math.round(millis) }
 }
 
-const storeOf = (options: Options, storeTimeout: number): RedisSettings.Options => ({
+const storeOf = (
+  options: Options,
+  { connectTimeout, storeTimeout }: Pick<Settings, "connectTimeout" | "storeTimeout">
+): RedisSettings.Options => ({
   name: "redis-budget",
   url: options.url,
   host: options.host,
@@ -127,8 +137,11 @@ const storeOf = (options: Options, storeTimeout: number): RedisSettings.Options 
   clientName: options.clientName,
   clientOptions: options.clientOptions,
   commandTimeout: storeTimeout,
-  connectTimeout: Math.max(storeTimeout, 1000),
-  acquireTimeout: storeTimeout,
+  connectTimeout: Math.max(storeTimeout, connectTimeout),
+  // Calls have a shorter deadline of their own.
+  acquireTimeout: Math.max(storeTimeout, connectTimeout),
+  // A store that refuses connections is not waited for.
+  whenUnavailable: "fail",
   // The budget asks again by itself, and has to know at once when the store is back.
   maxRedialDelay: Math.max(storeTimeout, 250)
 })
@@ -140,8 +153,9 @@ export const settingsOf = (options: Options): Settings => {
   check.require(typeof key === "string" && /^[^\s{}]+$/.test(key), "key", key, "be a text without braces and spaces")
   const connections = check.whole("connections", options.connections, { min: 1, max: 1_000_000 })
   const storeTimeout = check.millis("storeTimeout", options.storeTimeout ?? "100 millis", aboveZero)
+  const connectTimeout = check.millis("connectTimeout", options.connectTimeout ?? "5 seconds", aboveZero)
   const lease = leaseOf(check, options)
-  const store = storeOf(options, storeTimeout)
+  const store = storeOf(options, { connectTimeout, storeTimeout })
   // It throws where the store's own options are invalid.
   RedisSettings.settingsOf(store)
   return {
@@ -150,6 +164,7 @@ export const settingsOf = (options: Options): Settings => {
     lease,
     onStoreError: oneOf(check, "onStoreError", options.onStoreError ?? "share", ["share", "fail", "allow"]),
     maxInstances: check.whole("maxInstances", options.maxInstances ?? connections, { min: 1 }),
+    connectTimeout,
     storeTimeout,
     wake: oneOf(check, "wake", options.wake ?? (lease._tag === "Invocation" ? "poll" : "subscribe"), [
       "subscribe",
