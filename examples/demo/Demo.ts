@@ -12,9 +12,9 @@ import * as CommandLine from "../../src/Cli/CommandLine.ts"
 import { flag } from "../../src/Cli/Flags.ts"
 import { printJson, write } from "../../src/Cli/Output.ts"
 import * as Contenders from "./Contenders.ts"
-import { limits } from "./contenders/Limits.ts"
 import * as Display from "./Display.ts"
 import * as Plan from "./Plan.ts"
+import * as Postgres from "./Postgres.ts"
 import type { Recording } from "./Recording.ts"
 import * as Page from "./report/Page.ts"
 import * as ReportFile from "./ReportFile.ts"
@@ -45,6 +45,11 @@ const flags = {
     Flag.withDefault(1),
     Flag.withDescription("When requests come; the same seed makes the same times (default 1)")
   ),
+  postgres: Flag.String("postgres").pipe(
+    Flag.withMetavar("URL"),
+    Flag.withDescription("Before this database instead of the demo's own server, beside pg.Pool and @effect/sql-pg"),
+    Flag.optional
+  ),
   report: Flag.String("report").pipe(
     Flag.withMetavar("FILE"),
     Flag.filter((path) => path !== "", () => "a path"),
@@ -55,7 +60,7 @@ const flags = {
 }
 
 /** What will happen, before it does. */
-const announcement = (plan: Plan.Plan, entrants: ReadonlyArray<Contenders.Entrant>): string =>
+const announcement = (plan: Plan.Plan, { entrants }: Contenders.Field): string =>
   `${entrants.length} HTTP APIs get ${plan.rate} requests a second each, and the server behind each of them fails ` +
   `${plan.faults.length} times: ${plan.faults.map(({ kind }) => kind).join(", ")}. ` +
   `The same load, the same faults and the same limits for ${entrants.map(({ name }) => name).join("; ")}. ` +
@@ -74,9 +79,15 @@ const page = (summary: Summary.Summary, recording: Recording): string =>
     environment: environment()
   })
 
-const recorded = (plan: Plan.Plan, entrants: ReadonlyArray<Contenders.Entrant>) =>
+/** The database of the user, if it can be used. */
+const upstreamOf = (url: Option.Option<string>): Effect.Effect<Run.Upstream | undefined, Postgres.PostgresUnusable> =>
+  Option.isNone(url) ? Effect.undefined : Postgres.parse(url.value).pipe(
+    Effect.tap((upstream) => Postgres.check(upstream, Contenders.roomFor(Contenders.postgres)))
+  )
+
+const recorded = (plan: Plan.Plan, { entrants, limits }: Contenders.Field, upstream: Run.Upstream | undefined) =>
   Effect.gen(function*() {
-    const running = yield* Run.start({ plan, contenders: entrants.map(({ id }) => id) })
+    const running = yield* Run.start({ plan, limits, upstream, contenders: entrants.map(({ id }) => id) })
     const { elapsed, ended, recording } = running
     yield* Display.show(Effect.sync(() => ({
       plan,
@@ -92,21 +103,26 @@ const recorded = (plan: Plan.Plan, entrants: ReadonlyArray<Contenders.Entrant>) 
  * The command. It starts the contenders, the servers and the load, each as a process of its own, and prints a report. The exit status is
  * 0 if ours kept every promise, 1 if not, 130 after SIGINT and 143 after SIGTERM. All processes are ended first in each case.
  */
-const demo = Command.make("npm run demo --", flags, ({ json, quick, rate, report, seed }) =>
-  Effect.gen(function*() {
-    const plan = Plan.make({ quick, rate, seed })
-    const entrants = Contenders.embedded
-    if (Option.isSome(report)) yield* ReportFile.check(report.value)
-    yield* write(process.stderr, announcement(plan, entrants))
-    const recording = yield* recorded(plan, entrants)
-    const named = entrants.map(({ name, options }) => ({ name, options }))
-    const summary = Summary.make(plan, named, recording, limits.connections)
-    if (Option.isSome(report)) yield* ReportFile.write(report.value, page(summary, recording))
-    yield* json ? printJson(summary) : write(process.stdout, TextReport.text(summary))
-    if (!summary.ok) return yield* new DemoFailed({ broken: summary.broken })
-  })).pipe(
-    Command.withDescription("Load HTTP APIs whose server fails on a schedule, and compare their pools")
-  )
+const demo = Command.make(
+  "npm run demo --",
+  flags,
+  ({ json, postgres, quick, rate, report, seed }) =>
+    Effect.gen(function*() {
+      const plan = Plan.make({ quick, rate, seed })
+      const field = Option.isNone(postgres) ? Contenders.embedded : Contenders.postgres
+      if (Option.isSome(report)) yield* ReportFile.check(report.value)
+      const upstream = yield* upstreamOf(postgres)
+      yield* write(process.stderr, announcement(plan, field))
+      const recording = yield* recorded(plan, field, upstream)
+      const named = field.entrants.map(({ name, options }) => ({ name, options }))
+      const summary = Summary.make(plan, named, recording, field.limits.connections)
+      if (Option.isSome(report)) yield* ReportFile.write(report.value, page(summary, recording))
+      yield* json ? printJson(summary) : write(process.stdout, TextReport.text(summary))
+      if (!summary.ok) return yield* new DemoFailed({ broken: summary.broken })
+    })
+).pipe(
+  Command.withDescription("Load HTTP APIs whose server fails on a schedule, and compare their pools")
+)
 
 /** Runs the demo with the arguments of the process. */
 export const run = (): void => CommandLine.run(demo)

@@ -3,10 +3,11 @@
  */
 import * as Schema from "effect/Schema"
 import type { Database } from "./contenders/Contender.ts"
+import type { Limits } from "./contenders/Limits.ts"
 import type { Plan } from "./Plan.ts"
 
 /** The program of a contender: the name of its module. */
-export const contenders = ["Sluice", "LightningPool", "DialPerRequest"] as const
+export const contenders = ["Sluice", "LightningPool", "DialPerRequest", "SluicePostgres", "PgPool", "SqlPg"] as const
 export type ContenderId = typeof contenders[number]
 
 /** Loads a contender, by its first message. */
@@ -18,13 +19,14 @@ export interface ContenderLoad {
 export interface ContenderStart {
   readonly host: string
   readonly port: number
+  readonly limits: Limits
   readonly database: Database | undefined
 }
 
 /** Starts the server, by its first message. */
 export interface ServerStart {
   /** Where the server is, if it is not the one of the demo. */
-  readonly upstream: { readonly host: string; readonly port: number } | undefined
+  readonly upstream: { readonly host: string; readonly port: number } | { readonly path: string } | undefined
 }
 
 /** What to load, the second message of the load. */

@@ -1,12 +1,14 @@
 /**
  * One run: starts the processes, records what they say, and ends them.
  */
+import type { Endpoint } from "effect-sluice/Endpoint"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Child from "./Child.ts"
 import type { Database } from "./contenders/Contender.ts"
+import type { Limits } from "./contenders/Limits.ts"
 import type { ContenderId } from "./Messages.ts"
 import type { Plan } from "./Plan.ts"
 import * as Recording from "./Recording.ts"
@@ -15,14 +17,14 @@ import * as Recording from "./Recording.ts"
 export interface Options {
   readonly plan: Plan
   readonly contenders: ReadonlyArray<ContenderId>
+  readonly limits: Limits
   /** A server of the user; without it the demo starts its own. */
   readonly upstream?: Upstream | undefined
 }
 
 /** A database behind the proxies. */
 export interface Upstream {
-  readonly host: string
-  readonly port: number
+  readonly endpoint: Endpoint
   readonly database: Database
 }
 
@@ -53,13 +55,13 @@ interface Pair {
   readonly port: number
 }
 
-const startPair = (id: ContenderId, upstream: Upstream | undefined) =>
+const startPair = (id: ContenderId, { limits, upstream }: Options) =>
   Effect.gen(function*() {
-    const server = yield* Child.start(`the server of ${id}`, "backend/main.ts", { upstream })
+    const server = yield* Child.start(`the server of ${id}`, "backend/main.ts", { upstream: upstream?.endpoint })
     // The child loads its modules while its server starts.
     const contender = yield* Child.start(id, "contenders/main.ts", { id })
     const port = yield* Child.ready(server)
-    yield* contender.send({ host: "127.0.0.1", port, database: upstream?.database })
+    yield* contender.send({ host: "127.0.0.1", port, limits, database: upstream?.database })
     return { server, contender, port: yield* Child.ready(contender) }
   })
 
@@ -139,11 +141,11 @@ const settle = ({ tracks }: Recording.Recording): Effect.Effect<void> =>
 /** Starts a run. When the scope closes, all its processes are ended. */
 export const start = (options: Options): Effect.Effect<Running, Child.ChildFailed, Scope.Scope> =>
   Effect.gen(function*() {
-    const { contenders, plan, upstream } = options
+    const { contenders, plan } = options
     const concurrently = { concurrency: "unbounded" } as const
     const [load, pairs] = yield* Effect.all([
       Effect.tap(Child.start("the load", "load/main.ts", {}), Child.ready),
-      Effect.forEach(contenders, (id) => startPair(id, upstream), concurrently)
+      Effect.forEach(contenders, (id) => startPair(id, options), concurrently)
     ], concurrently)
     yield* warmUp(load, pairs)
     const at = now() + plan.warmUp + headStart

@@ -25,7 +25,11 @@ const program = (messages: Queue.Dequeue<unknown>) =>
   Effect.gen(function*() {
     // The parent is a program of ours, which sends these two messages.
     const { upstream } = (yield* Queue.take(messages)) as ServerStart
-    const target = upstream === undefined ? yield* Server.make : Endpoint.tcp(upstream.host, upstream.port)
+    const target = upstream === undefined
+      ? yield* Server.make
+      : "path" in upstream
+      ? Endpoint.unix(upstream.path)
+      : Endpoint.tcp(upstream.host, upstream.port)
     const proxy = yield* FaultProxy.make(target)
     yield* Effect.forkScoped(Effect.repeat(sample(proxy), Schedule.spaced(sampleEvery)))
     say({ _tag: "Ready", port: proxy.endpoint.port })

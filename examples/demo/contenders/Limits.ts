@@ -21,6 +21,7 @@ export interface Limits {
   readonly checkAfterIdle: number
 }
 
+/** Before the demo's own server. */
 export const limits: Limits = {
   connections: 10,
   connectTimeout: 1000,
@@ -32,3 +33,6 @@ export const limits: Limits = {
   attempts: 11,
   checkAfterIdle: 500
 }
+
+/** Before a database of the user, which others may use too. */
+export const databaseLimits: Limits = { ...limits, connections: 5 }

@@ -22,7 +22,7 @@ const poolOptions = ({ acquireTimeout, checkAfterIdle, connections, connectTimeo
 })
 
 /** The retries of a dial. One is made at a time for all requests, until each of them has got its connection or has given up. */
-const dialOptions = ({ initialDelay }: Limits) => ({
+export const dialOptions = ({ initialDelay }: Limits) => ({
   initialDelay,
   maxDelay: initialDelay * 4,
   jitter: "full" as const,
@@ -43,7 +43,8 @@ export const retryOptions = ({ attempts, deadline, initialDelay, maxDelay }: Lim
   descriptors: 0
 })
 
-const texts = (prefix: string, options: object): Readonly<Record<string, string>> =>
+/** Options as texts for the report. */
+export const texts = (prefix: string, options: object): Readonly<Record<string, string>> =>
   Object.fromEntries(Object.entries(options).map(([name, value]) => [prefix + name, String(value)]))
 
 /** The options of the retries for the report. */

@@ -7,12 +7,14 @@ import type { ContenderId, ContenderLoad, ContenderStart } from "../Messages.ts"
 import { listen, say } from "../Parent.ts"
 import type { Contender, Module } from "./Contender.ts"
 import * as Descriptors from "./Descriptors.ts"
-import { limits } from "./Limits.ts"
 
 const modules: Readonly<Record<ContenderId, () => Promise<Module>>> = {
   Sluice: () => import("./Sluice.ts"),
   LightningPool: () => import("./LightningPool.ts"),
-  DialPerRequest: () => import("./DialPerRequest.ts")
+  DialPerRequest: () => import("./DialPerRequest.ts"),
+  SluicePostgres: () => import("./SluicePostgres.ts"),
+  PgPool: () => import("./PgPool.ts"),
+  SqlPg: () => import("./SqlPg.ts")
 }
 
 const sampleEvery = 100
@@ -57,7 +59,7 @@ const settle = async (before: number | null): Promise<void> => {
 
 const start = async (
   loading: Promise<Module>,
-  { database, host, port }: ContenderStart
+  { database, host, limits, port }: ContenderStart
 ): Promise<() => Promise<void>> => {
   const { open } = await loading
   await Descriptors.openSpare()
