@@ -24,6 +24,7 @@ import { budget } from "./budget.ts"
 import { http } from "./clients/http.ts"
 import { postgres } from "./clients/postgres.ts"
 import { redis } from "./clients/redis.ts"
+import { coldStart } from "./cold-start.ts"
 import { awayFleets, bursts, crashes, fleetChecks, saturation, steadyFleets } from "./fleet.ts"
 import { importing } from "./import.ts"
 import { keyed } from "./keyed.ts"
@@ -66,6 +67,7 @@ const sections: Record<string, () => Promise<Table>> = {
   recovery: () => recovery(rounds.measured),
   monitor: () => monitor(flags.quick ? 5 : 30),
   import: () => importing(rounds.measured),
+  "cold-start": () => coldStart(rounds.measured),
   operations: () => operations(rounds, scale),
   http: () => http(rounds, flags.quick ? 30 : 150),
   postgres: () => postgres(rounds, flags.quick ? 100 : 400),

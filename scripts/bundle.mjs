@@ -12,6 +12,7 @@ const bundles = [
   { name: "pool-and-tcp", what: "a pool of TCP connections", budget: 80.9 },
   { name: "pool-and-monitor", what: "a pool with the monitor", budget: 97.9 },
   { name: "lambda", what: "a Lambda function with all of them", budget: 111.9 },
+  { name: "lambda-unlimited", what: "the same with layerUnlimited, without the monitor", budget: 95.8 },
   { name: "retry-policy", what: "a retry policy alone", budget: 30.9 },
   { name: "endpoint", what: "an endpoint alone", budget: 14.3 },
   { name: "peer-pg", what: "pg", hasCommonJs: true },

@@ -27,7 +27,7 @@ export const processMonitors: MonitorRegistry = new LiveList<ResourceMonitor["Se
  * @category references
  * @since 0.1.0
  */
-export const MonitorRegistry: Context.Reference<MonitorRegistry> = Context.Reference<MonitorRegistry>(
+export const MonitorRegistry: Context.Reference<MonitorRegistry> = /*#__PURE__*/ Context.Reference<MonitorRegistry>(
   "effect-sluice/Monitor/MonitorRegistry",
   { defaultValue: () => processMonitors }
 )

@@ -19,14 +19,13 @@ import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import { optionsFromConfig } from "../internal/ConfigOptions.ts"
 import type { InvalidOption } from "../internal/InvalidOption.ts"
-import { checkOptions } from "../internal/Options.ts"
 import { scopeHooks } from "../internal/ScopeHooks.ts"
 import { sleepUnref } from "../internal/Timer.ts"
 import * as Gate from "./gate/Reservation.ts"
 import * as Ledger from "./Ledger.ts"
-import type { Broadcast } from "./levels/Broadcast.ts"
 import { type LeakLog, makeLeakLog } from "./levels/LeakLog.ts"
 import * as LevelTracker from "./levels/LevelTracker.ts"
+import { recentOf } from "./levels/Recent.ts"
 import { announced } from "./MonitorRegistry.ts"
 import { defaults, type Options, requireRoom, resolve, type Resolved } from "./Options.ts"
 import * as Reading from "./Reading.ts"
@@ -34,9 +33,10 @@ import * as Stalls from "./readings/EventLoopStalls.ts"
 import * as Probes from "./readings/Probes.ts"
 import { ProcReader } from "./readings/Procfs.ts"
 import * as Sampler from "./readings/Sampler.ts"
-import { CurrentReservation, ResourceMonitor } from "./Service.ts"
-import type { Reservation, Track, Tracked, TrackRequest } from "./Service.ts"
+import { ResourceMonitor } from "./Service.ts"
 import { make as makeTest, TestMonitor } from "./TestMonitor.ts"
+import { trackOf } from "./Tracking.ts"
+import { makeUnlimited } from "./UnlimitedMonitor.ts"
 import { isAtLeast } from "./Usage.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
@@ -74,48 +74,6 @@ interface Parts extends Probes.Readings {
   readonly leakLog: LeakLog
 }
 
-/** A connection in a ledger. There may be very many, so it is one object with only the fields that are needed at its end. */
-class TrackedConnection implements Tracked {
-  readonly #ledger: Ledger.Ledger
-  readonly #gate: Gate.Gate
-  readonly #reservation: Ledger.LedgerReservation | undefined
-  #entry: Ledger.Entry | undefined
-
-  constructor(ledger: Ledger.Ledger, gate: Gate.Gate, { label, site }: TrackRequest, reservation: Reservation) {
-    this.#ledger = ledger
-    this.#gate = gate
-    this.#entry = Ledger.recordOpen(ledger, label, site)
-    this.#reservation = reservation instanceof Ledger.LedgerReservation && reservation.connectionRecorded(ledger)
-      ? reservation
-      : undefined
-  }
-
-  end(): void {
-    if (this.#entry === undefined) return
-    this.#reservation?.connectionGone()
-    Ledger.recordClosed(this.#ledger, this.#entry)
-    this.#entry = undefined
-    this.#gate.look()
-  }
-}
-
-const trackOf = (ledger: Ledger.Ledger, gate: Gate.Gate): Track => {
-  const unsafe = (request: TrackRequest, reservation: Reservation) =>
-    new TrackedConnection(ledger, gate, request, reservation)
-  const track = (request: TrackRequest) =>
-    Effect.flatMap(CurrentReservation, (reservation) => {
-      let tracked: Tracked
-      return scopeHooks(() => tracked = unsafe(request, reservation), () => tracked.end())
-    })
-  return Object.assign(track, { unsafe })
-}
-
-/** The last values of a broadcast, at most `count`. */
-const recentOf = <A>(method: string, { recent }: Broadcast<A>) => {
-  const { whole } = checkOptions(`ResourceMonitor.${method}`)
-  return (count: number = Infinity) => Effect.sync(() => recent(whole("count", count, { min: 0, infinite: true })))
-}
-
 const makeMonitor = (
   parts: Parts,
   { cleanup, hub, level, look }: LevelTracker.LevelTracker,
@@ -145,7 +103,7 @@ const makeMonitor = (
     gate: Effect.sync(gate.stats),
     observeGate: gate.observe,
     eventLoop,
-    track: trackOf(ledger, gate),
+    track: trackOf(ledger, gate.look),
     onPressure: (callback) => cleanup.register(callback),
     cleanup: Effect.suspend(() => cleanup.demand()),
     trackLeases: (held) => scopeHooks(() => ledger.lenders.add(held), () => ledger.lenders.delete(held)),
@@ -171,7 +129,7 @@ const track = (parts: Parts, descriptorBreakdown: Shape["descriptorBreakdown"]) 
  * Makes the gate. If its readings are `Critical` before the timer has noticed, the level tracker looks too, but in a later
  * step: nothing may happen between a decision and its reservation. One reading serves for `validFor` nanoseconds.
  */
-const gateOf = Effect.fnUntraced(
+const gateOf = /*#__PURE__*/ Effect.fnUntraced(
   function*(parts: Parts, { level, look }: LevelTracker.LevelTracker, validFor?: bigint) {
     const clock = yield* Effect.clockWith(Effect.succeed)
     const fork = Effect.runForkWith(yield* Effect.context<never>())
@@ -198,7 +156,7 @@ const gateOf = Effect.fnUntraced(
   }
 )
 
-const notSampled: Shape["descriptorBreakdown"] = Effect.fail(Reading.unknown("Missing", "sampler"))
+const notSampled: Shape["descriptorBreakdown"] = /*#__PURE__*/ Effect.fail(Reading.unknown("Missing", "sampler"))
 
 const every = (interval: Duration.Duration, act: Effect.Effect<unknown>): Effect.Effect<void, never, Scope.Scope> =>
   Duration.isFinite(interval)
@@ -209,44 +167,46 @@ const isByDefault = <A>(context: Context.Context<never>, reference: Context.Refe
   Context.get(context, reference) === Context.get(Context.empty(), reference)
 
 /** Whether readings and time are those of the process, not of a test. */
-const isReal = Effect.map(
+const isReal = /*#__PURE__*/ Effect.map(
   Effect.context<never>(),
   (context) => isByDefault(context, ProcReader) && isByDefault(context, Clock.Clock)
 )
 
 /** The monitor with its timers, until the scope ends. */
-const start = Effect.fnUntraced(function*(parts: Parts, probes: Probes.Probes, validFor: bigint | undefined) {
-  // The sampler and the tracker need each other. No breakdown is taken before both exist.
-  let sampler: Sampler.Sampler | undefined
-  const tracker = yield* track(parts, Effect.suspend(() => sampler?.descriptorBreakdown ?? notSampled))
-  const gate = yield* gateOf(parts, tracker, validFor)
-  const stalls = yield* Stalls.makeRecord
-  // The loop of the process has nothing to do with the clock and the readings of a test.
-  const watch = (yield* isReal) ? yield* Stalls.watch(probes.reader, stalls) : Stalls.blind
-  const eventLoop = Effect.sync(() => {
-    watch.check()
-    return stalls.stalls()
-  })
-  sampler = yield* Sampler.make({
-    probes,
-    connections: () => parts.ledger.labels,
-    onSample: ({ figures }) => {
-      parts.gauges.learn(figures.descriptors)
-      tracker.look(false)
-      gate.look()
-    },
-    secondsToLimit: tracker.secondsToLimit,
-    longestDelay: watch.longestDelay,
-    isUnderPressure: () => isAtLeast(tracker.level(), "Critical")
-  })
-  yield* every(parts.options.maintenanceInterval, Effect.suspend(() => tracker.cleanup.maintain()))
-  return makeMonitor(parts, tracker, { gate, eventLoop }, sampler)
-})
+const start = /*#__PURE__*/ Effect.fnUntraced(
+  function*(parts: Parts, probes: Probes.Probes, validFor: bigint | undefined) {
+    // The sampler and the tracker need each other. No breakdown is taken before both exist.
+    let sampler: Sampler.Sampler | undefined
+    const tracker = yield* track(parts, Effect.suspend(() => sampler?.descriptorBreakdown ?? notSampled))
+    const gate = yield* gateOf(parts, tracker, validFor)
+    const stalls = yield* Stalls.makeRecord
+    // The loop of the process has nothing to do with the clock and the readings of a test.
+    const watch = (yield* isReal) ? yield* Stalls.watch(probes.reader, stalls) : Stalls.blind
+    const eventLoop = Effect.sync(() => {
+      watch.check()
+      return stalls.stalls()
+    })
+    sampler = yield* Sampler.make({
+      probes,
+      connections: () => parts.ledger.labels,
+      onSample: ({ figures }) => {
+        parts.gauges.learn(figures.descriptors)
+        tracker.look(false)
+        gate.look()
+      },
+      secondsToLimit: tracker.secondsToLimit,
+      longestDelay: watch.longestDelay,
+      isUnderPressure: () => isAtLeast(tracker.level(), "Critical")
+    })
+    yield* every(parts.options.maintenanceInterval, Effect.suspend(() => tracker.cleanup.maintain()))
+    return makeMonitor(parts, tracker, { gate, eventLoop }, sampler)
+  }
+)
 
 const partsOf = (gauges: Probes.Gauges, ledger: Ledger.Ledger, options: Resolved) =>
   Effect.map(makeLeakLog(options.leakLogInterval), (leakLog): Parts => ({ gauges, ledger, options, leakLog }))
 
-const make = Effect.fnUntraced(function*(options: Resolved) {
+const make = /*#__PURE__*/ Effect.fnUntraced(function*(options: Resolved) {
   const ledger = Ledger.make()
   const probes = yield* Probes.make
   const gauges = Probes.gauges(probes, ledger, options)
@@ -371,7 +331,7 @@ const share = (options: Resolved, scope: Scope.Scope): Effect.Effect<Shape, Inva
 const isFresh = (context: Context.Context<never>, memoMap: Layer.MemoMap): boolean =>
   Context.getOrUndefined(context, Layer.CurrentMemoMap) !== memoMap
 
-const built = Effect.fnUntraced(function*(given: Options, memoMap: Layer.MemoMap, scope: Scope.Scope) {
+const built = /*#__PURE__*/ Effect.fnUntraced(function*(given: Options, memoMap: Layer.MemoMap, scope: Scope.Scope) {
   const options = yield* resolve(given)
   const context = yield* Effect.context<never>()
   const isOfProcess = !isFresh(context, memoMap) && (yield* isReal)
@@ -503,11 +463,16 @@ export const layerConfig = (config: Config.Wrap<Options>): Layer.Layer<ResourceM
   )
 
 /**
- * A monitor that admits every request. It reads and counts like {@link layer}, and every limit is `Unlimited`.
+ * A monitor that admits every request and takes no readings. It counts what this library opens: connections, reservations, leases and leaks.
  *
  * **When to use**
  *
- * Use for a short program, or if other code limits the number of connections.
+ * Use for a short program, or if other code limits the number of connections. A bundle with this layer alone contains no probes and no gate.
+ *
+ * **Details**
+ *
+ * Every limit is `Unlimited`, and the other figures are `Unknown`. The level is always `Normal`, so that there are no alerts, and the callbacks of
+ * `onPressure` are called only by `cleanup`. It has no timer and opens no descriptor.
  *
  * @category layers
  * @since 0.1.0
@@ -515,15 +480,7 @@ export const layerConfig = (config: Config.Wrap<Options>): Layer.Layer<ResourceM
  */
 export const layerUnlimited: Layer.Layer<ResourceMonitor> = /*#__PURE__*/ Layer.effect(
   ResourceMonitor,
-  /*#__PURE__*/ Effect.gen(function*() {
-    const ledger = Ledger.make()
-    const probes = yield* Probes.make
-    const gauges = Probes.withoutLimits(Probes.gauges(probes, ledger, defaults), probes)
-    // Without a limit, no reading is needed before a connection is opened.
-    const monitor = yield* start(yield* partsOf(gauges, ledger, defaults), probes, Gate.validForever)
-    yield* announced(monitor, false)
-    return monitor
-  })
+  /*#__PURE__*/ Effect.tap(/*#__PURE__*/ Effect.suspend(makeUnlimited), (monitor) => announced(monitor, false))
 )
 
 /**

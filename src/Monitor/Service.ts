@@ -102,9 +102,12 @@ export const unreserved: Reservation = { descriptorOpened: () => nothing }
  * @since 0.1.0
  * @stability stable
  */
-export const CurrentReservation = Context.Reference<Reservation>("effect-sluice/Monitor/CurrentReservation", {
-  defaultValue: () => unreserved
-})
+export const CurrentReservation = /*#__PURE__*/ Context.Reference<Reservation>(
+  "effect-sluice/Monitor/CurrentReservation",
+  {
+    defaultValue: () => unreserved
+  }
+)
 
 /**
  * A connection to record in the ledger.

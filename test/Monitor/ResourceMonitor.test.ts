@@ -447,17 +447,63 @@ describe("layerTest", () => {
 })
 
 describe("layerUnlimited", () => {
-  it.effect("admits everything, and still counts", () =>
+  it.effect("admits everything, and counts connections, reservations, leaks and leases", () =>
     Effect.gen(function*() {
       const monitor = yield* ResourceMonitor
       yield* Effect.forEach(Array.from({ length: 5000 }), () => monitor.reserve({ label, attempt: 1 }))
-      yield* monitor.track({ label })
+      yield* Effect.scoped(monitor.reserve({ label, descriptors: 3 }))
+      const unsafe = monitor.reserve.unsafe
+      assert(unsafe !== undefined)
+      const reservation = unsafe.reserve({ label }, 0n)
+      assert(reservation !== undefined)
+      yield* monitor.track({ label, site: () => "open (a.ts:1:1)" })
+      const closing = monitor.track.unsafe?.({ label }, reservation)
       const usage = yield* monitor.usage
-      assert.strictEqual(usage.reserved, 5000)
-      assert.deepInclude(usage.connections.used, { value: 1 })
+      assert.strictEqual(usage.reserved, 5001)
+      assert.deepInclude(usage.connections.used, { _tag: "Known", value: 2 })
+      assert.deepStrictEqual((yield* monitor.figures).connections, new Map([[label, 2]]))
+      closing?.end()
+      unsafe.end(reservation)
+      assert.deepInclude(yield* monitor.sample, { reserved: 5000 })
+      assert.deepInclude((yield* monitor.usage).connections.used, { value: 1 })
+      assert.deepStrictEqual(yield* monitor.topSites(9), [{ site: "open (a.ts:1:1)", open: 1, leases: 0 }])
+      assert.deepInclude(yield* monitor.gate, { waiting: 0, admitted: 5002 })
+      assert.isUndefined(yield* monitor.shortage({ label, cause: "ENOTFOUND" }))
+    }).pipe(Effect.scoped, Effect.provide(Monitor.layerUnlimited)))
+
+  it.effect("has no limit and reads nothing, which it says", () =>
+    Effect.gen(function*() {
+      const monitor = yield* ResourceMonitor
+      const usage = yield* monitor.usage
       const limits = [usage.descriptors.limit, usage.memory.limit, usage.connections.limit].map(({ _tag }) => _tag)
       assert.deepStrictEqual(limits, ["Unlimited", "Unlimited", "Unlimited"])
       assert.strictEqual(usage.level, "Normal")
-      assert.strictEqual(usage.descriptors.used._tag, "Known")
+      const { connections: _, ...figures } = yield* monitor.figures
+      for (const reading of [usage.descriptors.used, usage.memory.used, ...Object.values(figures)]) {
+        assert.deepInclude(reading, { _tag: "Unknown", reason: "Missing", source: "layerUnlimited" })
+      }
+      assert.sameMembers(
+        Object.keys(figures),
+        Object.keys(
+          yield* ResourceMonitor.pipe(Effect.flatMap(({ figures }) => figures), Effect.provide(Monitor.layerTest))
+        )
+          .filter((name) => name !== "connections")
+      )
+      assert.deepInclude(yield* Effect.flip(monitor.descriptorBreakdown), { reason: "Missing" })
+      assert.strictEqual((yield* monitor.cost).ticks, 0)
     }).pipe(Effect.provide(Monitor.layerUnlimited)))
+
+  it.effect("calls the callbacks of onPressure only for cleanup, and refuses invalid requests", () =>
+    Effect.gen(function*() {
+      const monitor = yield* ResourceMonitor
+      let calls = 0
+      yield* monitor.onPressure({ name: "free", run: Effect.sync(() => calls++) })
+      yield* monitor.sample
+      assert.strictEqual(calls, 0)
+      const results = yield* monitor.cleanup
+      assert.deepStrictEqual(results.map(({ _tag }) => _tag), ["Done"])
+      assert.strictEqual(calls, 1)
+      const exit = yield* Effect.exit(monitor.reserve({ label, descriptors: -1 }))
+      assert.include(String(exit), "option descriptors is -1")
+    }).pipe(Effect.scoped, Effect.provide(Monitor.layerUnlimited)))
 })

@@ -10,7 +10,6 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import { monotonicMillis } from "../../internal/MonotonicTime.ts"
-import { checkOptions } from "../../internal/Options.ts"
 import { safeLabel } from "../../internal/SafeText.ts"
 import type { OpeningSite } from "../Alert.ts"
 import type { GateObserver, GateStats } from "../GateStats.ts"
@@ -22,12 +21,10 @@ import type { Gauge } from "../Usage.ts"
 import { type Capacity, type ReserveRequest, ResourceExhausted, shortageOf } from "./Decision.ts"
 import { GateObservers } from "./Observers.ts"
 import { GateQueue, lookMillis } from "./Queue.ts"
+import { maxWaitOf } from "./Request.ts"
 
 /** How long a reading of the process stays valid, in nanoseconds: a fifth of a millisecond. */
 export const validFor = 200_000n
-
-/** How long a reading stays valid if there are no limits: forever. */
-export const validForever = 2n ** 64n
 
 /**
  * The most descriptors that other code can open, without a reservation, during {@link validFor}. Node needs 3 to 30
@@ -106,14 +103,6 @@ export const capacityOf = (readings: Readings, now: number): Capacity => {
     warningThreshold: options.warningThreshold,
     errorThreshold: options.errorThreshold
   }
-}
-
-const check = checkOptions("ResourceMonitor.reserve")
-
-/** Checks a request and returns how long it may wait, in milliseconds. */
-const maxWaitOf = (request: ReserveRequest): number => {
-  if (request.descriptors !== undefined) check.whole("descriptors", request.descriptors, { min: 0 })
-  return request.maxWait === undefined ? 0 : check.millis("maxWait", request.maxWait, { min: 0 })
 }
 
 type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>

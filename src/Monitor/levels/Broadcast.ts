@@ -36,7 +36,7 @@ export interface Broadcast<A> {
  * @category constructors
  * @since 0.1.0
  */
-export const makeBroadcast = Effect.fnUntraced(
+export const makeBroadcast = /*#__PURE__*/ Effect.fnUntraced(
   function*<A>(capacity: number, replay: number = 0): Effect.fn.Return<Broadcast<A>, never, Scope.Scope> {
     const queues = new Set<Queue.Queue<A, Cause.Done>>()
     const history: Array<A> = []
@@ -97,7 +97,7 @@ export interface AlertHub {
  * @category constructors
  * @since 0.1.0
  */
-export const makeAlertHub = Effect.fnUntraced(
+export const makeAlertHub = /*#__PURE__*/ Effect.fnUntraced(
   function*(initial: Level): Effect.fn.Return<AlertHub, never, Scope.Scope> {
     const levels = yield* makeBroadcast<Level>(16, 1)
     const alerts = yield* makeBroadcast<Alert>(remembered)

@@ -192,14 +192,14 @@ export interface CleanupOptions {
   readonly fork: (effect: Effect.Effect<void>) => Fiber.Fiber<void>
 }
 
-const failures = Metric.counter("sluice.monitor.cleanup.failures", {
+const failures = /*#__PURE__*/ Metric.counter("sluice.monitor.cleanup.failures", {
   description: "Cleanup callbacks that failed, died or timed out in an automatic run",
   attributes: { unit: "{callback}" },
   incremental: true
 })
 
 /** The run that has called the current callback. If the callback itself calls `cleanup`, it must not wait for its own run. */
-const CurrentRun: Context.Reference<Run | undefined> = Context.Reference<Run | undefined>(
+const CurrentRun: Context.Reference<Run | undefined> = /*#__PURE__*/ Context.Reference<Run | undefined>(
   "effect-sluice/Monitor/CurrentRun",
   { defaultValue: () => undefined }
 )

@@ -78,7 +78,7 @@ export interface LeakLog {
  * @category constructors
  * @since 0.1.0
  */
-export const makeLeakLog = Effect.fnUntraced(
+export const makeLeakLog = /*#__PURE__*/ Effect.fnUntraced(
   function*(logInterval: Duration.Duration): Effect.fn.Return<LeakLog, never, Scope.Scope> {
     const leaks = yield* makeBroadcast<Leak>(remembered)
     const log = yield* makeLeakLogger(logInterval)

@@ -102,7 +102,7 @@ const reportGrowth = (
  * @category constructors
  * @since 0.1.0
  */
-export const make = Effect.fnUntraced(
+export const make = /*#__PURE__*/ Effect.fnUntraced(
   function*(tracked: LevelTrackerOptions): Effect.fn.Return<LevelTracker, never, Scope.Scope> {
     const { readings, sites } = tracked
     const { ledger, options } = readings

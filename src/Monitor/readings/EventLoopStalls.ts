@@ -60,7 +60,7 @@ const lineOf = (count: number, longest: number, interval: string): string =>
     : `ResourceMonitor: the event loop stood still ${count} times within ${interval}, for up to ${seconds(longest)}`
 
 /** There is at most one line in each of these intervals. */
-const logInterval = Duration.minutes(1)
+const logInterval = /*#__PURE__*/ Duration.minutes(1)
 
 /** The stalls of one monitor. */
 export interface StallRecord {

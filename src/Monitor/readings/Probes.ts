@@ -222,7 +222,7 @@ const build = (reader: ProcReader, files: OpenFiles): Probes => {
  * @category constructors
  * @since 0.1.0
  */
-export const make: Effect.Effect<Probes, never, Scope.Scope> = Effect.gen(function*() {
+export const make: Effect.Effect<Probes, never, Scope.Scope> = /*#__PURE__*/ Effect.gen(function*() {
   const reader = yield* ProcReader
   const files = yield* scopedValue(() => new OpenFiles(reader), (files) => files.close())
   return build(reader, files)
@@ -413,21 +413,5 @@ export const gauges = (probes: Probes, ledger: Ledger.Ledger, options: Resolved)
     memory: (now) =>
       nearer({ used: probes.memory.read(now), limit: limitOf(options.maxMemory, now, memorySource) }, container(now)),
     connectionLimit: () => limitOf(options.maxConnections, 0, connectionSource)
-  }
-}
-
-/**
- * The same gauges without limits.
- *
- * @category constructors
- * @since 0.1.0
- */
-export const withoutLimits = (source: Gauges, { memory }: Probes): Gauges => {
-  const limit = Reading.unlimited("layerUnlimited")
-  return {
-    descriptors: (now, anew) => ({ used: source.descriptors(now, anew).used, limit, own: 0, reserve: 0 }),
-    learn: source.learn,
-    memory: (now) => ({ used: memory.read(now), limit }),
-    connectionLimit: () => limit
   }
 }

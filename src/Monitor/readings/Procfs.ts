@@ -200,7 +200,7 @@ const nodeReader: ProcReader = {
  * @since 0.1.0
  * @stability stable
  */
-export const ProcReader: Context.Reference<ProcReader> = Context.Reference<ProcReader>(
+export const ProcReader: Context.Reference<ProcReader> = /*#__PURE__*/ Context.Reference<ProcReader>(
   "effect-sluice/Monitor/ProcReader",
   { defaultValue: () => nodeReader }
 )

@@ -4,7 +4,7 @@ import * as Reading from "effect-sluice/Reading"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import { TestMonitor } from "effect-sluice/ResourceMonitor"
 import type { Capacity } from "../../../src/Monitor/gate/Decision.ts"
-import { openedElsewhere, ReadingCache, validFor, validForever } from "../../../src/Monitor/gate/Reservation.ts"
+import { openedElsewhere, ReadingCache, validFor } from "../../../src/Monitor/gate/Reservation.ts"
 import * as Ledger from "../../../src/Monitor/Ledger.ts"
 import { LedgerReservation } from "../../../src/Monitor/Ledger.ts"
 
@@ -101,13 +101,6 @@ describe("ReadingCache", () => {
     assert.strictEqual(take(10), 2)
     Ledger.recordClosed(ledger, entry)
     assert.strictEqual(take(10), 1)
-  })
-
-  it("covers everything, for ever, where there are no limits", () => {
-    const unlimited = { limit: Reading.unlimited("test"), used: known(5) }
-    const changes = { descriptors: unlimited, memory: unlimited, connections: unlimited }
-    const { allowance } = make(0, changes, validForever)
-    assert.isTrue(allowance.covers({ label: "db", descriptors: 1e9 }, 10n ** 18n))
   })
 })
 

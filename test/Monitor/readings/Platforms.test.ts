@@ -260,14 +260,4 @@ describe("the monitor", () => {
       assert.deepInclude(yield* Effect.flip(monitor.descriptorBreakdown), { reason: "Missing" })
       assert.strictEqual((yield* monitor.cost).ticks, 0)
     }).pipe(Effect.provide(Layer.fresh(Monitor.layerTest))))
-
-  it.effect("without limits tells the memory of the process, not the container's", () =>
-    Effect.gen(function*() {
-      const monitor = yield* Monitor.ResourceMonitor
-      const { memory } = yield* monitor.usage
-      assert.deepStrictEqual([memory.used, memory.limit].map(brief), [
-        "20480000 exact from /proc/self/statm",
-        "Unlimited"
-      ])
-    }).pipe(Effect.provide(Layer.fresh(Monitor.layerUnlimited).pipe(Layer.provide(system(linux).layer)))))
 })

@@ -1,0 +1,5 @@
+// With the monitor of the process.
+import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+import { functionWith } from "./function.ts"
+
+export const handler = functionWith(ResourceMonitor.layer)
