@@ -61,7 +61,7 @@ export const follow = ({ path }: Project, readme: string, name: string): void =>
  * Builds and packs this package into a project. It is built apart from this repository, because other tests build it there at the same
  * time. Returns the name of the tarball.
  */
-const pack = (path: string): string => {
+export const pack = (path: string): string => {
   const own = Fs.mkdtempSync(Path.join(Os.tmpdir(), "sluice-pack-"))
   try {
     for (const name of ["package.json", "README.md", "LICENSE", "CHANGELOG.md"]) {
