@@ -65,6 +65,8 @@ const functionFor = (
             error: Error
           ) => error)
         ),
+      // A plain value for assertions, outside of any effect.
+      // oxlint-disable-next-line effecttsgo/run-effect-inside-effect
       stats: () => pool && Effect.runSync(ConnectionPool.stats(pool))
     }
   })
@@ -93,10 +95,14 @@ describe.each(["closeIdle", "keep"] as const)("an invocation after one that has 
       const error = yield* invoke(60_000)
       // The second delay of the policy is 40 seconds, and the test would time out.
       assert.instanceOf(error, ConnectionPool.PoolError)
-      const { reason } = error as ConnectionPool.PoolError
-      assert.strictEqual(reason._tag, "ConnectFailed")
-      const exhausted = (reason as ConnectionPool.ConnectFailed).cause as RetryPolicy.RetryError
-      assert.deepInclude(exhausted.reason, { _tag: "AttemptsExhausted", attempts: 2 })
+      const reason = error instanceof ConnectionPool.PoolError ? error.reason : undefined
+      assert.strictEqual(reason?._tag, "ConnectFailed")
+      const exhausted = reason?._tag === "ConnectFailed" ? reason.cause : undefined
+      assert.instanceOf(exhausted, RetryPolicy.RetryError)
+      assert.deepInclude(exhausted instanceof RetryPolicy.RetryError ? exhausted.reason : undefined, {
+        _tag: "AttemptsExhausted",
+        attempts: 2
+      })
       assert.deepStrictEqual([before, stats()?.failedAttempts], [1, 3])
     }))
 

@@ -10,6 +10,7 @@ import { requesterIn, requesterOnly } from "../../internal/Requester.ts"
 import type { PoolError } from "../PoolError.ts"
 import type { ConnectionStore } from "./ConnectionStore.ts"
 import * as Diagnostics from "./Diagnostics.ts"
+import { numberOf } from "./Inspect.ts"
 import {
   type CoreEnvironment,
   type HeldSlots,
@@ -85,9 +86,11 @@ export class LeaseTracker<K, A> {
     return Math.min(this.#watch.check(now), this.#abandoned.sweep(this.#store, now))
   }
 
-  /** An operator ends a lease. */
-  endLease(lease: Lease<K, A>): void {
-    this.#watch.endNow(lease)
+  /** An operator ends the lease with this number. The result is `false` if there is none. */
+  endLease(id: number): boolean {
+    const lease = this.#store.all().flatMap(({ leases }) => leases).find((one) => numberOf(one) === id)
+    if (lease !== undefined) this.#watch.endNow(lease)
+    return lease !== undefined
   }
 
   /** A borrow is about to wait. The result is its error if it would wait for a connection that its own fiber holds. */

@@ -25,7 +25,7 @@ import { EndpointHealth } from "./EndpointHealth.ts"
 import { Endpoints, SlotRelease } from "./Endpoints.ts"
 import { Recalls } from "./Eviction.ts"
 import { HealthChecks, Liveness, TurnWaits } from "./HealthChecks.ts"
-import { inspectionOf, numberOf } from "./Inspect.ts"
+import { inspectionOf } from "./Inspect.ts"
 import { LeaseTracker } from "./Leases.ts"
 import {
   type CloseEvents,
@@ -311,8 +311,7 @@ export class PoolCore<K, A> {
   inspect(most: number): Inspection {
     const now = this.#clock.now()
     const healthOf = (endpoint: PoolEndpoint<K, A>) => this.#health.noted(endpoint, now)
-    const { name } = this.#env.settings
-    return inspectionOf({ name, endpoints: this.#endpoints.all(), now, healthOf }, most)
+    return inspectionOf({ name: this.#env.settings.name, endpoints: this.#endpoints.all(), now, healthOf }, most)
   }
 
   /** Evicts the connections of the endpoints with this text. The result is `false` if there is none. */
@@ -324,10 +323,9 @@ export class PoolCore<K, A> {
 
   /** Ends the lease with this number of {@link inspect}. The result is `false` if there is none. */
   endLease(id: number): boolean {
-    const lease = this.#store.all().flatMap(({ leases }) => leases).find((one) => numberOf(one) === id)
-    if (lease !== undefined) this.#leases.endLease(lease)
+    const isFound = this.#leases.endLease(id)
     this.settle()
-    return lease !== undefined
+    return isFound
   }
 
   /** The leases that are held, at most this number of them. */
