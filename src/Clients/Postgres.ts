@@ -41,6 +41,7 @@ import type { Connector } from "../Resource/Connector.ts"
 import type { Endpoint } from "../Resource/Endpoint.ts"
 import type { TcpConnectionError } from "../Resource/TcpConnection.ts"
 import { clientOf, servicesOf } from "./internal/postgres/Client.ts"
+import { checkLease } from "./internal/postgres/LeaseRule.ts"
 import { type Options, type Settings, settingsOf } from "./internal/postgres/Options.ts"
 import type { Session } from "./internal/postgres/Session.ts"
 import { connectorOf } from "./internal/postgres/SessionConnector.ts"
@@ -105,7 +106,8 @@ export const connector = (
   options: Options
 ): Connector<Endpoint, Session, SqlError | TcpConnectionError> => connectorOf(settingsOf(options))
 
-const poolOf = (settings: Settings) => SessionPool.makePool(settings, connectorOf(settings))
+const poolOf = (settings: Settings) =>
+  Effect.andThen(checkLease(settings.startupParameters), SessionPool.makePool(settings, connectorOf(settings)))
 
 /**
  * Makes a pool of sessions that lives until the scope ends: {@link Pool} without a client. It dies with `InvalidOption` on options that

@@ -66,6 +66,11 @@ export interface ConnectionBudget {
    * again after a delay, until the borrowers that wait run out of time.
    */
   readonly take: (request: PermitRequest) => Effect.Effect<Permit, BudgetError, Scope.Scope>
+  /**
+   * How many milliseconds a permit lasts when its process is frozen or gone; `undefined` if it ends with the process. The server has to end the
+   * connection of such a process before: a client whose server has limits for that warns if they are too long.
+   */
+  readonly lease?: number | undefined
 }
 
 /**

@@ -273,6 +273,14 @@ withRedis("RedisBudget", () => {
       assert.strictEqual(Math.min(...costs), 2)
     }))
 
+  it.live("says how long a permit outlives its process, unless it is one of an invocation", () =>
+    Effect.gen(function*() {
+      const own = yield* budget({ key: "a", connections: 1, lease: "7 seconds" })
+      assert.strictEqual(own.lease, 7000)
+      const ofInvocation = yield* budget({ key: "a", connections: 1, invocation: Effect.succeed("1 second") })
+      assert.isUndefined(ofInvocation.lease)
+    }))
+
   it.effect("refuses options that make no sense", () =>
     Effect.gen(function*() {
       const bad: ReadonlyArray<readonly [string, Partial<RedisBudget.Options>]> = [

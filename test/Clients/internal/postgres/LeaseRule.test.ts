@@ -1,0 +1,50 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, Logger } from "effect"
+import { ConnectionBudget, makeInMemory } from "effect-sluice/ConnectionBudget"
+import * as Postgres from "effect-sluice/Postgres"
+import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+import { leaseWarning } from "../../../../src/Clients/internal/postgres/LeaseRule.ts"
+
+const rails = { idle_session_timeout: "30000", statement_timeout: "20000" }
+
+describe("leaseWarning", () => {
+  it("names the values and the rule unless the lease is longer than both limits and a second", () => {
+    assert.isUndefined(leaseWarning(51_001, rails))
+    const text = leaseWarning(51_000, rails)
+    assert.include(text, "the lease is 51000ms, guardRails.statement 20000ms, guardRails.idleSession 30000ms")
+    assert.include(text, "longer than guardRails.statement + guardRails.idleSession + 1 second")
+  })
+
+  it("names a limit that is not given, is off, or has a unit", () => {
+    for (const idle of [undefined, "0", "30s"]) {
+      const text = leaseWarning(90_000, { ...rails, idle_session_timeout: idle })
+      assert.include(text, "guardRails.idleSession is not given")
+    }
+    assert.include(leaseWarning(90_000, { idle_session_timeout: "1" }), "guardRails.statement is not given")
+  })
+})
+
+describe("Postgres.layer", () => {
+  const warnings = (lease: number | undefined) =>
+    Effect.gen(function*() {
+      const lines: Array<string> = []
+      const logger = Logger.layer([Logger.make(({ message }) => void lines.push(String(message)))])
+      const guardRails = { statement: "20 seconds", idleSession: "30 seconds" } as const
+      const database = Postgres.layer({ idleTimeout: "20 seconds", guardRails }).pipe(
+        Layer.provide(ResourceMonitor.layerUnlimited),
+        Layer.provide(Layer.succeed(ConnectionBudget, { take: makeInMemory(1).take, lease })),
+        Layer.provide(logger)
+      )
+      yield* Effect.scoped(Layer.build(database))
+      return lines
+    })
+
+  it.effect("warns of a lease that is too short, and of none that is long enough or does not exist", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* warnings(60_000), [])
+      assert.deepStrictEqual(yield* warnings(undefined), [])
+      const [line, ...more] = yield* warnings(50_000)
+      assert.include(line, "Postgres: The lease of a permit has to be longer")
+      assert.deepStrictEqual(more, [])
+    }))
+})
