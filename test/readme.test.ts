@@ -11,7 +11,8 @@ const rows = text("README.md").split("\n").filter((line) => line.startsWith("|")
   line.split("|").slice(1, -1).map((cell) => cell.trim())
 )
 const header = rows.findIndex(([first]) => first === "coming from")
-const table = rows.slice(header + 2, header + 2 + 6)
+const linked = rows.slice(header + 2, header + 2 + 6)
+const table = linked.map(([first = "", ...cells]) => [/^\[(.*)\]/.exec(first)?.[1] ?? first, ...cells])
 
 /** Where the other package declares its options. HikariCP is not on npm, so that its options are not looked up. */
 const sources: Record<string, ReadonlyArray<string>> = {
@@ -32,6 +33,12 @@ const declares = (name: string, option: string): boolean => new RegExp(`\\b${opt
 describe("the ways from other packages in README.md", () => {
   it("are those of the packages that people come from", () => {
     assert.deepStrictEqual(table.map(([from]) => from), Object.keys(sources))
+  })
+
+  it("lead to each page of docs/move", () => {
+    const pages = Fs.readdirSync(Path.resolve(import.meta.dirname, "../docs/move")).map((name) => `docs/move/${name}`)
+    const links = Array.from(text("README.md").matchAll(/\]\((docs\/move\/[\w-]+\.md)\)/g), ([, link]) => link)
+    assert.sameMembers([...new Set(links)], pages)
   })
 
   it.each(table)(
