@@ -2,7 +2,7 @@
  * An HTTP server that answers after as many milliseconds as the path says, over a connection of a pool, and echoes what comes over a
  * WebSocket. It prints its port, and the closing of connections.
  *
- * Usage: node http-end-child.ts '{"platform":"Main"|"CloudRun","server":"effect"|"node","retirement":MILLIS,"window":MILLIS,"tls":{key,cert}}'
+ * Usage: node http-end-child.ts '{"platform":"Main"|"CloudRun","server":"effect"|"node","retirement":MILLIS,"window":MILLIS,"path":PATH,"tls":{key,cert}}'
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as NodeWS from "@effect/platform-node/NodeWS"
@@ -90,8 +90,8 @@ const nodeServer = Layer.effectDiscard(Effect.gen(function*() {
   )
   yield* Effect.acquireRelease(
     Effect.callback<void>((resume) =>
-      void server.listen(0, "127.0.0.1", () => {
-        print(String((server.address() as Net.AddressInfo).port))
+      void server.listen(settings.path === undefined ? { port: 0, host: "127.0.0.1" } : { path: settings.path }, () => {
+        print(String(settings.path === undefined ? (server.address() as Net.AddressInfo).port : 0))
         resume(Effect.void)
       })
     ),

@@ -16,6 +16,8 @@ export interface Settings {
   readonly retirement?: number
   /** Milliseconds of its end. */
   readonly window?: number
+  /** The Unix path on which a server of Node listens, in the place of a port. */
+  readonly path?: string
   readonly tls?: { readonly key: string; readonly cert: string }
 }
 

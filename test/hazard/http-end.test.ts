@@ -5,7 +5,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as ChildProcess from "node:child_process"
 import { once } from "node:events"
+import * as Fs from "node:fs"
 import * as Http from "node:http"
+import * as Os from "node:os"
 import * as Path from "node:path"
 import * as Tls from "node:tls"
 import { Worker } from "node:worker_threads"
@@ -119,6 +121,27 @@ describe.concurrent("a program with connections on which there is no whole reque
       }),
     30_000
   )
+
+  it("answers requests over TLS on a Unix path, whose connections have no peer to tell them apart", async () => {
+    const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "sluice-http-end-"))
+    const path = Path.join(folder, "socket")
+    try {
+      await Program.withProgram({ platform: "Main", server: "node", tls: certificate(), path }, async (program) => {
+        const answers = [1, 2].map(async () => {
+          const secure = Tls.connect({ path, rejectUnauthorized: false }).setEncoding("utf8").on("error", () => {})
+          secure.write(request.replace("/0", "/2000"))
+          const [answer]: Array<unknown> = await Promise.race([once(secure, "data"), once(secure, "close")])
+          return String(answer).split("\r\n")[0]
+        })
+        await Program.pause(500)
+        const ended = Program.end(program)
+        assert.deepStrictEqual(await Promise.all(answers), ["HTTP/1.1 200 OK", "HTTP/1.1 200 OK"])
+        assert.deepInclude(await ended, { status: 143, stderr: "" })
+      })
+    } finally {
+      Fs.rmSync(folder, { recursive: true })
+    }
+  }, 30_000)
 
   it(
     "answers a request whose head comes slowly, although the server has stopped listening",

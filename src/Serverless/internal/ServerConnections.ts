@@ -68,6 +68,8 @@ export class ServerConnections {
     if (!isHttp(server)) return
     if (!isTls(server)) return this.#add(socket, server, false)
     this.#observe(server)
+    // A connection to a Unix path has no peer by which both sockets are recognized.
+    if (socket.remotePort === undefined) return
     const peer = peerOf(socket)
     this.#handshakes.set(peer, socket)
     this.#add(socket, server, true)
@@ -81,10 +83,10 @@ export class ServerConnections {
     if (this.#observed.has(server)) return
     this.#observed.add(server)
     server.on("secureConnection", (socket: Tls.TLSSocket) => {
-      const below = this.#handshakes.get(peerOf(socket))
-      if (below === undefined) return
-      this.#handshakes.delete(peerOf(socket))
-      this.#connections.delete(below)
+      const peer = peerOf(socket)
+      const below = this.#handshakes.get(peer)
+      this.#handshakes.delete(peer)
+      if (below !== undefined) this.#connections.delete(below)
       this.#add(socket, server, false)
     })
   }
