@@ -25,8 +25,8 @@ export const tls = { rejectUnauthorized: false }
 
 /** A contender that is ready. */
 export interface Contender {
-  /** Asks the server for one request to the API. */
-  readonly answer: () => Promise<unknown>
+  /** Asks the server for one request to the API. The signal is aborted when the caller is gone. */
+  readonly answer: (gone: AbortSignal) => Promise<unknown>
   /** Closes all its connections. */
   readonly close: () => Promise<unknown>
   /** The most connections that it had at once, from the dial to the close, where the client counts them. */

@@ -24,7 +24,7 @@ const once = async ({ host, limits, port }: Setting): Promise<void> => {
 
 export const open = (setting: Setting): Promise<Contender> =>
   Promise.resolve({
-    answer: () => Retries.retrying(setting.limits, () => once(setting)),
+    answer: (gone) => Retries.retrying(setting.limits, gone, () => once(setting)),
     close: () => Promise.resolve(),
     mostHeld
   })

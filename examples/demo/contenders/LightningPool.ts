@@ -68,7 +68,7 @@ export const open = (setting: Setting): Promise<Contender> => {
   // It emits `error` for each dial that fails, which would end the process without a listener.
   pool.on("error", () => {})
   return Promise.resolve({
-    answer: () => Retries.retrying(limits, (signal) => once(pool, limits, signal)),
+    answer: (gone) => Retries.retrying(limits, gone, (signal) => once(pool, limits, signal)),
     close: () => pool.closeAsync(limits.deadline),
     mostHeld
   })

@@ -40,7 +40,7 @@ export const open = ({ database, host, limits, port }: Setting): Promise<Contend
   // An idle client that dies emits this, which would end the process without a listener.
   pool.on("error", () => {})
   return Promise.resolve({
-    answer: () => Retries.retrying(limits, () => pool.query("select 1")),
+    answer: (gone) => Retries.retrying(limits, gone, () => pool.query("select 1")),
     close: () => pool.end()
   })
 }

@@ -17,11 +17,17 @@ const optionsOf = ({ attempts, deadline, initialDelay, maxDelay }: Limits) =>
 /** Its options for the report. */
 export const textOf = (limits: Limits): Readonly<Record<string, string>> => ({
   ...Object.fromEntries(Object.entries(optionsOf(limits)).map(([name, value]) => [`p-retry ${name}`, String(value)])),
-  "p-retry signal": `AbortSignal.timeout(${limits.deadline})`
+  "p-retry signal": `the caller is gone, or AbortSignal.timeout(${limits.deadline})`
 })
 
-/** Repeats a request until it succeeds or the deadline is over. The signal also ends a wait that a retry would not. */
-export const retrying = <A>(limits: Limits, request: (signal: AbortSignal) => Promise<A>): Promise<A> => {
-  const signal = AbortSignal.timeout(limits.deadline)
+/**
+ * Repeats a request until it succeeds, the deadline is over, or the caller is gone. The signal also ends a wait that a retry would not.
+ */
+export const retrying = <A>(
+  limits: Limits,
+  gone: AbortSignal,
+  request: (signal: AbortSignal) => Promise<A>
+): Promise<A> => {
+  const signal = AbortSignal.any([gone, AbortSignal.timeout(limits.deadline)])
   return pRetry(() => request(signal), { ...optionsOf(limits), signal })
 }

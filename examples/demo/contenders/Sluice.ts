@@ -87,5 +87,5 @@ export const open = async ({ host, limits, port }: Setting): Promise<Contender> 
   // Standard output is for messages to the parent, so logs go nowhere.
   const services = Layer.provide(Layer.provideMerge(Server.layer, ResourceMonitor.layer), Logger.layer([]))
   const runtime = ManagedRuntime.make(services)
-  return { answer: () => runtime.runPromise(ask), close: () => runtime.dispose(), mostHeld }
+  return { answer: (signal) => runtime.runPromise(ask, { signal }), close: () => runtime.dispose(), mostHeld }
 }

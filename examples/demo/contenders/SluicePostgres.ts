@@ -38,5 +38,5 @@ export const open = async (setting: Setting): Promise<Contender> => {
   // Standard output is for messages to the parent, so logs go nowhere.
   const services = Layer.provide(Layer.provideMerge(database, ResourceMonitor.layer), Logger.layer([]))
   const runtime = ManagedRuntime.make(services)
-  return { answer: () => runtime.runPromise(ask), close: () => runtime.dispose() }
+  return { answer: (signal) => runtime.runPromise(ask, { signal }), close: () => runtime.dispose() }
 }

@@ -43,5 +43,5 @@ export const open = async (setting: Setting): Promise<Contender> => {
   // Standard output is for messages to the parent, so logs go nowhere.
   const runtime = ManagedRuntime.make(Layer.provide(database, Logger.layer([])))
   const ask = repeated(setting.limits)
-  return { answer: () => runtime.runPromise(ask), close: () => runtime.dispose() }
+  return { answer: (signal) => runtime.runPromise(ask, { signal }), close: () => runtime.dispose() }
 }

@@ -23,7 +23,10 @@ const reasonOf = (error: unknown): string => (error instanceof Error ? error.mes
 
 const serve = (contender: Contender): Promise<Http.Server> => {
   const server = Http.createServer((_request, response) => {
-    contender.answer().then(
+    const gone = new AbortController()
+    // After the answer this changes nothing.
+    response.on("close", () => gone.abort())
+    contender.answer(gone.signal).then(
       () => response.end("ok"),
       (error: unknown) => {
         response.statusCode = 503
