@@ -59,12 +59,19 @@ describe("60 instances, a process each, and 17 sessions", () => {
 })
 
 describe("200 instances in 10 processes, and 17 sessions", () => {
-  it("are all served by default, and with a budget without a refusal", () =>
-    Effect.gen(function*() {
-      const fleet = yield* fleetOf(10, 20)
-      assert.deepStrictEqual((yield* rounds(fleet, "closed")).served, [200, 200])
-      const budget = yield* rounds(fleet, "budget")
-      assert.deepStrictEqual([budget.served, budget.refused], [[200, 200], [0, 0]])
-      yield* rounds(fleet, "pg")
-    }), 120_000)
+  it(
+    "are all served by default, with a budget without a refusal, and not if connections are kept",
+    () =>
+      Effect.gen(function*() {
+        const fleet = yield* fleetOf(10, 20)
+        assert.deepStrictEqual((yield* rounds(fleet, "closed")).served, [200, 200])
+        const budget = yield* rounds(fleet, "budget")
+        assert.deepStrictEqual([budget.served, budget.refused], [[200, 200], [0, 0]])
+        const kept = yield* rounds(fleet, "kept", 5000)
+        assert.isBelow(Math.max(...kept.served), 200)
+        yield* rounds(fleet, "pg")
+        yield* rounds(fleet, "serverless-postgres", 4000)
+      }),
+    180_000
+  )
 })
