@@ -133,7 +133,11 @@ export const reportOf = (root, entries) => {
 const emit = (project, out) => {
   const options = ["--emitDeclarationOnly", "--declarationMap", "false", "--noCheck", "--outDir", out]
   const tsc = Path.join(project, "node_modules/.bin/tsc")
-  ChildProcess.execFileSync(tsc, ["-p", Path.join(project, "tsconfig.build.json"), ...options], { stdio: "inherit" })
+  const config = Path.join(project, "tsconfig.build.json")
+  const { error, status } = ChildProcess.spawnSync(tsc, ["-p", config, ...options], { stdio: "inherit" })
+  if (error !== undefined) throw error
+  // It has said why.
+  if (status !== 0) process.exit(1)
 }
 
 if (import.meta.main) {
