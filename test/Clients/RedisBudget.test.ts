@@ -71,10 +71,25 @@ withRedis("RedisBudget", () => {
       assert.isUndefined((yield* Effect.scoped(own.take(request))).token)
       // Half of what the borrower has left, so that there is time to connect to the server.
       assert.isAtLeast(performance.now() - began, 490)
-      // Without a second wait for a connection: the store is not asked for a second.
+      // It is asked again when it accepts connections.
       yield* proxy.thaw
       yield* Effect.sleep("1100 millis")
       assert.isString((yield* take(own)).permit.token)
+    }))
+
+  it.live("waits for the first connection although an earlier borrower had no time for that", () =>
+    Effect.gen(function*() {
+      const { key } = yield* fresh
+      const proxy = yield* FaultProxy.make(Endpoint.tcp("127.0.0.1", ports.Redis))
+      yield* proxy.freeze
+      const options = { key, port: proxy.endpoint.port, connections: 1, onStoreError: "fail" } as const
+      const own = yield* budget({ ...options, connectTimeout: "20 seconds" })
+      const error = yield* Effect.flip(Effect.scoped(own.take({ label: "db", timeLeft: () => 100 })))
+      assert.include(error.message, "no connection to its store was opened within 50ms")
+      const patient = yield* fork(take(own))
+      yield* Effect.sleep("200 millis")
+      yield* proxy.thaw
+      assert.isString((yield* Fiber.join(patient)).permit.token)
     }))
 
   it.live("decides at once without a store whose port refuses connections", () =>

@@ -158,8 +158,8 @@ export class Budget {
     return Effect.gen({ self: this }, function*() {
       const { key, wake } = this.#settings
       if (!this.#first.hasEnded) {
-        // The rest is for what happens without the store.
-        const first = yield* Effect.result(this.#ask(this.#first.ready(taking.timeLeft() / 2)))
+        // The rest is for what happens without the store. That this request has little time says nothing of the store.
+        const first = yield* Effect.result(this.#first.ready(taking.timeLeft() / 2))
         if (Result.isFailure(first)) return yield* this.#withoutStore(taking, first.failure)
       }
       const isSubscribed = wake === "subscribe" && this.#failure === undefined
