@@ -1,6 +1,5 @@
 /**
- * `PgClient` and `SqlClient` of `@effect/sql-pg` over a pool of this library. It needs the package `@effect/sql-pg`, version 4: without it this
- * module does not load. An import at run time would have a bundler wrap each module, which lengthens a cold start.
+ * `PgClient` and `SqlClient` of `@effect/sql-pg` over a pool of this library. It needs the package `@effect/sql-pg`, version 4.
  *
  * **Example** (Only the layer differs from `PgClient.layer`)
  *
@@ -40,8 +39,8 @@ import type { ResourceMonitor } from "../Monitor/Service.ts"
 import type { Connector } from "../Resource/Connector.ts"
 import type { Endpoint } from "../Resource/Endpoint.ts"
 import type { TcpConnectionError } from "../Resource/TcpConnection.ts"
-import { clientOf, servicesOf } from "./internal/postgres/Client.ts"
 import { checkLease } from "./internal/postgres/LeaseRule.ts"
+import { loadDriver } from "./internal/postgres/LoadDriver.ts"
 import { type Options, type Settings, settingsOf } from "./internal/postgres/Options.ts"
 import type { Session } from "./internal/postgres/Session.ts"
 import { connectorOf } from "./internal/postgres/SessionConnector.ts"
@@ -78,7 +77,8 @@ export class Pool extends Context.Service<Pool, SessionPool.SessionPool>()("effe
  * **Details**
  *
  * `open` evaluates the password, dials and logs in. The end of its scope cancels a statement that is under way, and ends the
- * session. `open` fails with the `SqlError` of `@effect/sql-pg`, or with `TcpConnectionError` if the dial fails. The connector itself throws `InvalidOption` on invalid options.
+ * session. `open` fails with the `SqlError` of `@effect/sql-pg`, or with `TcpConnectionError` if the dial fails. It dies if
+ * `@effect/sql-pg` is not installed. The connector itself throws `InvalidOption` on invalid options.
  *
  * **Gotchas**
  *
@@ -137,14 +137,15 @@ export const makePool = (
 
 const built = (settings: Settings) =>
   Effect.gen(function*() {
+    const driver = yield* loadDriver
     const pool = yield* poolOf(settings)
-    const client = yield* clientOf(pool, settings)
-    return { client, services: servicesOf(client).pipe(Context.add(Pool, pool)) }
+    const client = yield* driver.clientOf(pool, settings)
+    return { client, services: driver.servicesOf(client).pipe(Context.add(Pool, pool)) }
   })
 
 /**
  * Makes a client over a pool that lives until the scope ends. It opens nothing before the first use. It dies with `InvalidOption` on options
- * that make no sense.
+ * that make no sense, and where `@effect/sql-pg` is not installed.
  *
  * **Example** (A client in a scope)
  *
@@ -185,7 +186,7 @@ const provided = <E>(
  * - Sessions are dialed by `TcpConnection`: each passes the gate of the monitor, and the addresses of a name are tried concurrently.
  * - Errors of the server are passed on unchanged. If there is no session, the error is a `ConnectionError` with the message of the pool.
  * - The end of the scope waits `drainTimeout` for leased sessions. After that it closes them although they are leased.
- * - It dies with `InvalidOption` on invalid options.
+ * - It dies with `InvalidOption` on invalid options, and if `@effect/sql-pg` is not installed.
  *
  * **Example** (Limits for a server that a frozen client must not block)
  *

@@ -180,6 +180,7 @@ describe("the packed package", () => {
     missing("NodePostgres", "pg", open)
     missing("IoRedis", "ioredis", open)
     missing("Redis", "redis", open)
+    missing("Postgres", "@effect/sql-pg", open.replace("connector()", "connector({})"))
     missing("Mysql", "mysql2", open)
     missing(
       "Http",
@@ -190,11 +191,6 @@ describe("the packed package", () => {
       await Effect.runPromise(Effect.scoped(Layer.build(Layer.provide(Client.layer(), ResourceMonitor.layer))))
     `
     )
-  })
-
-  it("has a client of PostgreSQL that does not load without its driver, which the error names", () => {
-    write("missing.mjs", "import \"effect-sluice/Postgres\"\n")
-    assert.include(run(process.execPath, ["missing.mjs"], consumer).stderr, "Cannot find package '@effect/sql-pg'")
   })
 
   it("has a command that names the package to install, and runs once that is there", () => {
