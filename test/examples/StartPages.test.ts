@@ -94,18 +94,30 @@ const withServers = await describeWith("PostgreSQL", "Redis")
 
 withServers("the pages of docs/start", () => {
   it.live(
-    "first-pool.md answers from its one session, shows its pool, and leaves no session at SIGTERM",
+    "first-pool.md answers from its one session, goes through an outage, and leaves no session at SIGTERM",
     () =>
       Effect.gen(function*() {
         const database = yield* Databases.postgres
+        const proxy = yield* FaultProxy.make(Endpoint.tcp("127.0.0.1", ports.PostgreSQL))
         const { code, name } = programOf("docs/start/first-pool.md")
-        const { api, child, operations } = yield* started(code, {})
+        const { api, child, operations } = yield* started(code, {
+          DATABASE_URL: `postgres://postgres@${proxy.endpoint}/postgres`
+        })
         assert.strictEqual(yield* database.sessions(name), 0)
         assert.strictEqual((yield* get(`${api}/double/21`)).body, `{"doubled":42}`)
         assert.strictEqual(yield* database.sessions(name), 1)
         const { pools } = JSON.parse((yield* get(`${operations}/pools.json`)).body)
         assert.deepInclude(pools[0], { name: "postgres", maxTotal: 10 })
         assert.strictEqual(pools.length, 1)
+
+        // The database stops: a request fails after `acquireTimeout`, and the page has the reason. It starts again: the next one succeeds.
+        yield* proxy.refuse
+        yield* proxy.reset
+        assert.strictEqual((yield* get(`${api}/double/21`)).status, 500)
+        assert.include((yield* get(`${operations}/pools.json`)).body, "ECONNREFUSED")
+        yield* proxy.accept
+        assert.strictEqual((yield* get(`${api}/double/21`)).body, `{"doubled":42}`)
+
         assert.strictEqual(yield* ended(child), 143)
         yield* until(database.sessions(name), (left) => left === 0)
       }),
