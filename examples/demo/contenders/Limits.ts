@@ -35,4 +35,9 @@ export const limits: Limits = {
 }
 
 /** Before a database of the user, which others may use too. */
-export const databaseLimits: Limits = { ...limits, connections: 5 }
+export const databaseLimits: Limits = {
+  ...limits,
+  connections: 5,
+  // A statement that has begun has the time to end: its interruption would cost the session.
+  acquireTimeout: limits.deadline - limits.requestTimeout
+}

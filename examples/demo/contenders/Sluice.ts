@@ -70,6 +70,13 @@ const connectorOf = ({ connectTimeout, requestTimeout }: Limits) =>
     isReusable: (client) => client.usable
   })
 
+/**
+ * One question. It ends by its own timeout, and not with its caller: an interruption would cost the connection, and after an outage the
+ * first connections go to those who have waited longest and are about to give up.
+ */
+const question = (client: Client, { requestTimeout }: Limits) =>
+  Effect.uninterruptible(Effect.tryPromise(() => client.request(requestTimeout)))
+
 export const open = async ({ host, limits, port }: Setting): Promise<Contender> => {
   class Server extends ConnectionPool.Service<Server>()("demo/Server", {
     ...poolOptions(limits),
@@ -80,7 +87,7 @@ export const open = async ({ host, limits, port }: Setting): Promise<Contender> 
   const policy = RetryPolicy.make(retryOptions(limits))
   const ask = Effect.suspend(() =>
     RetryPolicy.retry(
-      Server.withConnection((client) => Effect.tryPromise(() => client.request(limits.requestTimeout))),
+      Server.withConnection((client) => question(client, limits)),
       policy
     )
   )
