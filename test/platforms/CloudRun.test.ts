@@ -46,6 +46,7 @@ const start = (env: Readonly<Record<string, string>>) => {
 }
 
 const ask = async (port: number, n: number): Promise<unknown> => {
+  // oxlint-disable-next-line effecttsgo/global-fetch
   const response = await fetch(`http://127.0.0.1:${port}/?n=${n}`)
   return [response.status, response.headers.get("connection"), await response.json()]
 }
