@@ -13,7 +13,7 @@ const apart = [
   // A process generates its name once.
   "test/internal/HolderId.test.ts",
   // The long tests: signals, limits and exits of real processes.
-  "test/{Cli,examples,package,platforms,prometheus,browser,site/built}/**/*.test.ts",
+  "test/{Cli,examples,package,platforms,runtimes,prometheus,browser,site/built}/**/*.test.ts",
   "test/Clients/hazard/*.test.ts",
   `test/hazard/!(${countedHazards}).test.ts`
 ]

@@ -27,6 +27,9 @@ describe(".ci/run", () => {
   it.each([
     ["a clean installation", /^npm ci/],
     ["the tests, with the links of all pages", /vitest run --maxWorkers/],
+    ["the tests with the oldest Node of `engines`", /test:node -- minimum/],
+    ["the tests with the newest Node", /test:node -- newest/],
+    ["the long tests, with the package on Bun and Deno", /vitest run .*test\/runtimes/],
     ["the long tests, with the package in a project of its own", /vitest run .*test\/package/],
     ["the format", /dprint check/],
     ["the linter", /oxlint src/],

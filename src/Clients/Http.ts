@@ -31,6 +31,7 @@ import { makeConnector } from "./internal/http/Connector.ts"
 import { makeDispatcher } from "./internal/http/Dispatcher.ts"
 import type { Exchanges } from "./internal/http/Exchange.ts"
 import type { HttpConnection } from "./internal/http/HttpConnection.ts"
+import { loadUndici } from "./internal/http/LoadUndici.ts"
 import { makeUnreadBodies } from "./internal/http/UnreadBodies.ts"
 import { asOwnOptions } from "./internal/OwnOptions.ts"
 
@@ -138,7 +139,7 @@ export interface Http {
 /** The package that this entry point needs. undici is loaded with the first client. */
 const peer = loadPeer(
   { entry: "Http", package: "@effect/platform-node", version: 4 },
-  () => Promise.all([import("@effect/platform-node/NodeHttpClient"), import("@effect/platform-node/Undici")])
+  () => Promise.all([import("@effect/platform-node/NodeHttpClient"), loadUndici()])
 )
 
 /** The caps under the names of this module, which is what an error has to say. */
