@@ -10,10 +10,12 @@ import type { OpenPeer, Peer } from "./peers/peer.ts"
 import * as pgPool from "./peers/pg-pool.ts"
 import * as sluice from "./peers/sluice.ts"
 import * as tarn from "./peers/tarn.ts"
-import type { Table, Target } from "./report.ts"
+import type { Series, Table, Target } from "./report.ts"
 
 const ours = "effect-sluice"
 const oursInFull = "effect-sluice, every option on"
+/** The same pool as a second contestant. Its ratio to the first shows what is noise. */
+const oursAgain = "effect-sluice again"
 
 /** As a service runs them: nobody waits longer than this, in milliseconds. */
 const acquireTimeout = 30_000
@@ -62,14 +64,24 @@ const isHeldTo = (name: string, borrowers: number): boolean => borrowers !== 100
 
 /** Every pool with an acquire timeout. */
 export const withTimeouts = async (rounds: Rounds, scale: number): Promise<Table> => {
-  const all = [[ours, sluice.open] as const, [oursInFull, sluice.openWithEveryOption] as const, ...others, ...floors]
+  const all = [
+    [ours, sluice.open] as const,
+    [oursAgain, sluice.open] as const,
+    [oursInFull, sluice.openWithEveryOption] as const,
+    ...others,
+    ...floors
+  ]
   const peers = await Promise.all(all.map(async ([name, open]) => [name, await open(acquireTimeout)] as const))
   const rows = new Map(peers.map(([name]) => [name, [name]]))
   const targets: Array<Target> = []
+  const series: Array<Series> = []
   for (const crowd of crowdsOf(scale)) {
     const of = await interleaved(peers.map(([name, peer]) => contestantOf(name, peer, crowd)), rounds)
     const own = of(ours)
-    for (const [name, row] of rows) row.push(cell(of(name), own))
+    for (const [name, row] of rows) {
+      row.push(cell(of(name), own))
+      series.push({ row: name, column: nameOf(crowd), values: of(name).map(Math.round) })
+    }
     const targetsOf = (mine: string): ReadonlyArray<Target> =>
       others.filter(([name]) => isHeldTo(name, crowd.borrowers)).map(([name]) => ({
         what: `${nameOf(crowd)}, ${mine} to ${name}`,
@@ -83,7 +95,8 @@ export const withTimeouts = async (rounds: Rounds, scale: number): Promise<Table
     title: "Borrow and return with an acquire timeout of 30 s (ns, median, least-most, times ours)",
     columns: ["pool", "1 borrower", "100 borrowers", "10 000 borrowers"],
     rows: [...rows.values()],
-    targets
+    targets,
+    series
   }
 }
 

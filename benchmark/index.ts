@@ -10,6 +10,8 @@
  *
  * `--only budget` compares the budget at Redis with semaphores of other packages and with PgBouncer. `benchmark/budget.ts` says what it needs.
  *
+ * `--only storm-course` prints one storm second by second.
+ *
  * `--only fleet` simulates a budget with up to 100 000 instances. It needs `redis-server`, whose scripts it measures first.
  *
  * `--only before-after --control PATH` compares with another copy of the library, a checkout or an installed package, which
@@ -34,7 +36,7 @@ import { queueing } from "./queueing.ts"
 import { recovery } from "./recovery.ts"
 import { render, type Table } from "./report.ts"
 import { retry } from "./retry.ts"
-import { storm, stormLoads, stormOutages } from "./storm.ts"
+import { storm, stormCourse, stormLoads, stormOutages } from "./storm.ts"
 
 const { values: flags } = parseArgs({
   options: {
@@ -62,6 +64,7 @@ const sections: Record<string, () => Promise<Table>> = {
   retry: () => retry(rounds, scale),
   storm: () => storm(flags.quick ? 1 : 7),
   loads: () => stormLoads(flags.quick ? 2 : 19),
+  "storm-course": stormCourse,
   outages: () => stormOutages(flags.quick ? 1 : 5),
   queueing: () => queueing(flags.quick ? 1 : 3),
   recovery: () => recovery(rounds.measured),

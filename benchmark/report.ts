@@ -15,6 +15,15 @@ export interface Table {
   readonly columns: ReadonlyArray<string>
   readonly rows: ReadonlyArray<ReadonlyArray<string>>
   readonly targets: ReadonlyArray<Target>
+  /** What `--json` has beside the rows: every value, so that a plot can show how far the rounds differ. */
+  readonly series?: ReadonlyArray<Series>
+}
+
+/** The values of a cell of a table, one for each round. */
+export interface Series {
+  readonly row: string
+  readonly column: string
+  readonly values: ReadonlyArray<number>
 }
 
 const widths = ({ columns, rows }: Table): ReadonlyArray<number> =>

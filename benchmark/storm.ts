@@ -3,7 +3,7 @@
  */
 import type { Table, Target } from "./report.ts"
 import { noBudget, noRetry, our, plain, plainLong, policies, type Policy } from "./storm/policies.ts"
-import { type Outage, type Outcome, simulate } from "./storm/simulation.ts"
+import { course, type Outage, type Outcome, simulate } from "./storm/simulation.ts"
 
 const fleets = [20, 200, 500, 1000]
 const firstSeed = 5
@@ -116,6 +116,21 @@ export const stormOutages = (seeds: number): Promise<Table> => {
     title: `The same after longer outages (worst of ${seeds} seeds)`,
     columns: ["outage", "policy", ...fleets.map((fleet) => `${fleet} processes`)],
     rows,
+    targets: []
+  })
+}
+
+/** One storm, second by second, for a plot. */
+export const stormCourse = (): Promise<Table> => {
+  const shown = [noRetry, noBudget, our]
+  const courses = shown.map((policy) =>
+    course(policy, { fleet: 200, load: usualLoad, outage: usualOutage, seed: firstSeed }).slice(0, 120)
+  )
+  const seconds = Array.from(courses[0] ?? [], (_, second) => second)
+  return Promise.resolve({
+    title: `The share of calls that succeed in each second (200 processes, seed ${firstSeed}, slow from 30 to 40 s)`,
+    columns: ["second", ...shown.map(({ name }) => name)],
+    rows: seconds.map((second) => [String(second), ...courses.map((each) => (each[second] ?? 0).toFixed(3))]),
     targets: []
   })
 }

@@ -72,6 +72,11 @@ class Record {
     this.attempts = new Float64Array(seconds + 1)
   }
 
+  /** The share of the calls of each second that succeeded. The calls of the last seconds may not have ended yet. */
+  course(): ReadonlyArray<number> {
+    return Array.from(this.calls.subarray(0, -21), (_, second) => this.#share(second, 1))
+  }
+
   outcome(): Outcome {
     const back = this.#back
     // The calls of the last seconds may not have ended yet.
@@ -129,10 +134,10 @@ class Simulation {
     this.#meanGap = 1000 / capacity / load
   }
 
-  run(): Outcome {
+  run(): Record {
     this.#arrive(0)
     while (this.#agenda.at < this.#end) this.#agenda.next()?.run()
-    return this.#record.outcome()
+    return this.#record
   }
 
   #arrive(now: number): void {
@@ -171,4 +176,8 @@ class Simulation {
   }
 }
 
-export const simulate = (policy: Policy, setting: Setting): Outcome => new Simulation(policy, setting).run()
+export const simulate = (policy: Policy, setting: Setting): Outcome => new Simulation(policy, setting).run().outcome()
+
+/** The share of calls that succeed, second by second. */
+export const course = (policy: Policy, setting: Setting): ReadonlyArray<number> =>
+  new Simulation(policy, setting).run().course()
