@@ -85,7 +85,7 @@ export class BudgetModel {
       for (const id of ids) {
         if (this.#drop(id)) {
           count++
-          if (isWaiting) this.#gap = 0.95 * this.#gap + 0.05 * Math.min(this.now - this.#freed, 1000)
+          if (isWaiting) this.#gap = 0.95 * this.#gap + 0.05 * Math.max(Math.min(this.now - this.#freed, 1000), 0)
           this.#freed = this.now
         } else this.#leave(id)
       }

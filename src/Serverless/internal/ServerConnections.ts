@@ -10,7 +10,7 @@ import * as DiagnosticsChannel from "node:diagnostics_channel"
 import type * as Http from "node:http"
 import type * as Net from "node:net"
 import type * as Tls from "node:tls"
-import { keepAlive, type PlatformTimer, startTimer } from "../../internal/Timer.ts"
+import { afterTurn, keepAlive, startTimer } from "../../internal/Timer.ts"
 
 /** What Node announces when a server of any kind has accepted a connection. */
 interface Accepted {
@@ -55,7 +55,8 @@ export class ServerConnections {
   readonly #handshakes = new Map<string, Net.Socket>()
   readonly #observed = new WeakSet<Http.Server>()
   readonly #busy: () => ReadonlySet<unknown>
-  #timer: PlatformTimer | undefined
+  /** Ends the wait for the next look at the connections. */
+  #cancel: (() => void) | undefined
 
   /** `busy` has the sockets on which a request is under way. */
   constructor(busy: () => ReadonlySet<unknown>) {
@@ -113,17 +114,23 @@ export class ServerConnections {
   }
 
   stop(): void {
-    clearTimeout(this.#timer)
+    this.#cancel?.()
     DiagnosticsChannel.unsubscribe(socketAccepted, this.#accepted)
   }
 
-  /** Node does not announce that a server stops listening. The open connections keep the process alive, so the timer does not. */
+  /**
+   * Node does not announce that a server stops listening. The open connections keep the process alive, so the timer does not. After the
+   * event loop was blocked, or the process was stopped, timers fire before sockets are read, so that what has come is read first.
+   */
   #wait(): void {
-    this.#timer = startTimer(() => {
-      this.#closeUnused()
-      this.#wait()
+    const timer = startTimer(() => {
+      this.#cancel = afterTurn(() => {
+        this.#closeUnused()
+        this.#wait()
+      })
     }, interval)
-    keepAlive(this.#timer, false)
+    keepAlive(timer, false)
+    this.#cancel = () => clearTimeout(timer)
   }
 
   /** Closes each connection without a request on which nothing has come since the last time. Its server has stopped listening before that. */

@@ -188,7 +188,8 @@ for index = 2, #ARGV do
     leave(ARGV[index])
   else
     count = count + 1
-    if isWaiting then gap = 0.95 * gap + 0.05 * math.min(now - freed, 1000) end
+    -- The clock of the server may have been set back.
+    if isWaiting then gap = 0.95 * gap + 0.05 * math.max(math.min(now - freed, 1000), 0) end
     freed = now
   end
 end

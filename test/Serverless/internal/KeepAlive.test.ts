@@ -1,0 +1,36 @@
+import { assert, describe, it } from "@effect/vitest"
+import { once } from "node:events"
+import * as Http from "node:http"
+import * as Net from "node:net"
+import { setImmediate as immediate, setTimeout as pause } from "node:timers/promises"
+import { KeepAlive } from "../../../src/Serverless/internal/KeepAlive.ts"
+
+/** Blocks the thread, as a process that is stopped for this time. */
+const block = (millis: number) => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, millis)
+
+describe("KeepAlive", () => {
+  it("closes no connection whose request has come while the event loop was blocked", async () => {
+    const keepAlive = new KeepAlive()
+    keepAlive.start()
+    const server = Http.createServer((_, response) => void response.end("hello")).listen(0, "127.0.0.1")
+    await once(server, "listening")
+    const client = Net.connect((server.address() as Net.AddressInfo).port, "127.0.0.1").setEncoding("utf8")
+    client.on("error", () => {})
+    await Promise.all([once(client, "connect"), once(server, "connection")])
+    const ended = once(client, "close")
+    let answer = ""
+    client.on("data", (data) => void (answer += String(data)))
+    server.close()
+    keepAlive.end()
+    // The connection is looked at after 300 ms, and then after 600 ms.
+    await pause(350)
+    // Timers that are due then come before the sockets.
+    await immediate()
+    client.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    block(600)
+    await ended
+    keepAlive.stop()
+    assert.match(answer, /^HTTP\/1.1 200 OK/)
+    assert.include(answer, "connection: close")
+  })
+})
