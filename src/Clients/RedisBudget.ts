@@ -24,7 +24,7 @@
  * const Database = Postgres.layer({
  *   url: Redacted.make("postgres://app@127.0.0.1/orders"),
  *   idleTimeout: "20 seconds",
- *   guardRails: { idleSession: "30 seconds", statement: "20 seconds" }
+ *   guardRails: { idleSession: "30 seconds", idleInTransaction: "20 seconds", statement: "20 seconds" }
  * }).pipe(Layer.provide(Budget), Layer.provide(ResourceMonitor.layer))
  *
  * const count = Effect.flatMap(SqlClient, (sql) => sql`select count(*) from orders`)

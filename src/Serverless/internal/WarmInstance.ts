@@ -84,6 +84,8 @@ export class WarmInstance<R, E> {
   /** The close timeout of resources outside of pools, read when they close. */
   readonly #closing = { closeTimeout: Context.get(Context.empty(), CloseTimeout).closeTimeout }
   readonly #running = new Set<Fiber.Fiber<unknown, unknown>>()
+  /** Those that have been answered for and go on, because another one ran when their connections were to be closed. */
+  readonly #hanging = new Set<Fiber.Fiber<unknown, unknown>>()
   #active = 0
   /** Invocations that wait for the effects of a freeze; new ones meanwhile wait as well. */
   #thawing = 0
@@ -219,8 +221,12 @@ export class WarmInstance<R, E> {
     const fail = (hasEnded: boolean) => refuse(new InvocationTimeout({ after, hasEnded }))
     if (fiber === undefined || fiber.pollUnsafe() !== undefined) return fail(true)
     // An invocation that hangs usually waits for a peer, so it may end when its connections are closed. That is possible only
-    // if no other invocation runs, because the connections may belong to that one.
-    if (this.#active > 1) return fail(false)
+    // if no other invocation runs, because the connections may belong to that one. Otherwise it follows at the end of the last one.
+    if (this.#active > 1) {
+      this.#hanging.add(fiber)
+      fiber.addObserver(() => this.#hanging.delete(fiber))
+      return fail(false)
+    }
     this.#pools.force()
     return Effect.flatMap(within(fiber, this.#until(end)), fail)
   }
@@ -235,6 +241,8 @@ export class WarmInstance<R, E> {
       this.#active--
       this.#lastActive = momentOf(this.#clock)
       if (this.#active > 0 || this.#isClosing) return Effect.void
+      if (this.#hanging.size > 0) this.#pools.force()
+      this.#hanging.clear()
       this.#pools.endDials()
       if (this.#between === "keep") return Effect.void
       const isIdle = this.#between === "closeIdle"

@@ -315,6 +315,24 @@ describe("an invocation", () => {
       // What cannot be ended goes on after the test.
     }).pipe(LeakCheck.ignore))
 
+  it.effect("that hangs beside another one loses its connections when that one ends", () =>
+    Effect.gen(function*() {
+      const { connector, openNow } = Scripted.make()
+      const instance = yield* instanceOf(poolLayer(connector))
+      const latch = yield* Deferred.make<void>()
+      const other = yield* fork(instance.invoke(use(() => Deferred.await(latch)), budget))
+      const stuck = use(() => Effect.uninterruptible(Effect.never))
+      const fiber = yield* fork(Effect.exit(instance.invoke(stuck, invocationBudget(300, 100))))
+      yield* advance(300, 20)
+      assert.deepInclude(reasonOf(yield* Fiber.join(fiber)), { _tag: "InvocationTimeout", hasEnded: false })
+      assert.strictEqual(openNow(), 2)
+      yield* Deferred.succeed(latch, undefined)
+      yield* Fiber.join(other)
+      yield* settle
+      assert.strictEqual(openNow(), 0)
+      // What cannot be ended goes on after the test.
+    }).pipe(LeakCheck.ignore))
+
   it.effect("without any time left is not started", () =>
     Effect.gen(function*() {
       const instance = yield* instanceOf(Layer.empty)

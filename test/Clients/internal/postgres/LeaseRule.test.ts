@@ -5,14 +5,24 @@ import * as Postgres from "effect-sluice/Postgres"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import { leaseWarning } from "../../../../src/Clients/internal/postgres/LeaseRule.ts"
 
-const rails = { idle_session_timeout: "30000", statement_timeout: "20000" }
+const rails = {
+  idle_in_transaction_session_timeout: "10000",
+  idle_session_timeout: "30000",
+  statement_timeout: "20000"
+}
 
 describe("leaseWarning", () => {
-  it("names the values and the rule unless the lease is longer than both limits and a second", () => {
+  it("names the values and the rule unless the lease is longer than the limits and a second", () => {
     assert.isUndefined(leaseWarning(51_001, rails))
     const text = leaseWarning(51_000, rails)
-    assert.include(text, "the lease is 51000ms, guardRails.statement 20000ms, guardRails.idleSession 30000ms")
-    assert.include(text, "longer than guardRails.statement + guardRails.idleSession + 1 second")
+    assert.include(text, "the lease is 51000ms, guardRails.statement 20000ms, guardRails.idleSession 30000ms, guardRails.idleInTransaction 10000ms")
+    assert.include(text, "longer than guardRails.statement + the longer of guardRails.idleSession and guardRails.idleInTransaction + 1 second")
+  })
+
+  it("counts the limit of a session in a transaction, which idleSession does not end", () => {
+    const long = { ...rails, idle_in_transaction_session_timeout: "40000" }
+    assert.isUndefined(leaseWarning(61_001, long))
+    assert.include(leaseWarning(61_000, long), "guardRails.idleInTransaction 40000ms")
   })
 
   it("names a limit that is not given, is off, or has a unit", () => {
@@ -20,7 +30,12 @@ describe("leaseWarning", () => {
       const text = leaseWarning(90_000, { ...rails, idle_session_timeout: idle })
       assert.include(text, "guardRails.idleSession is not given")
     }
-    assert.include(leaseWarning(90_000, { idle_session_timeout: "1" }), "guardRails.statement is not given")
+    const { statement_timeout: _, ...others } = rails
+    assert.include(leaseWarning(90_000, others), "guardRails.statement is not given")
+    const { idle_in_transaction_session_timeout: __, ...idle } = rails
+    assert.include(leaseWarning(90_000, idle), "guardRails.idleInTransaction is not given")
+    const names = "guardRails.statement and guardRails.idleSession and guardRails.idleInTransaction are not given"
+    assert.include(leaseWarning(90_000, {}), names)
   })
 })
 
@@ -29,7 +44,7 @@ describe("Postgres.layer", () => {
     Effect.gen(function*() {
       const lines: Array<string> = []
       const logger = Logger.layer([Logger.make(({ message }) => void lines.push(String(message)))])
-      const guardRails = { statement: "20 seconds", idleSession: "30 seconds" } as const
+      const guardRails = { statement: "20 seconds", idleSession: "30 seconds", idleInTransaction: "10 seconds" } as const
       const database = Postgres.layer({ idleTimeout: "20 seconds", guardRails }).pipe(
         Layer.provide(ResourceMonitor.layerUnlimited),
         Layer.provide(Layer.succeed(ConnectionBudget, { take: makeInMemory(1).take, lease })),
