@@ -28,7 +28,9 @@ const database = Postgres.layerConfig({
   acquireTimeout: Config.succeed("5 seconds"),
   idleTimeout: Config.succeed("10 seconds"),
   closeTimeout: Config.succeed("200 millis"),
-  guardRails: Config.succeed({ statement: "10 seconds", idleSession: "30 seconds", idleInTransaction: "10 seconds" } as const)
+  guardRails: Config.succeed(
+    { statement: "10 seconds", idleSession: "30 seconds", idleInTransaction: "10 seconds" } as const
+  )
 })
 
 const layer = database.pipe(Layer.provide(budget), Layer.provide(ResourceMonitor.layer))

@@ -15,7 +15,7 @@ import * as Http from "node:http"
 export class Password extends Context.Service<Password, {
   /** The password with which the next session logs in. It dies with {@link PasswordUnavailable}, and the invocation fails with that. */
   readonly current: Effect.Effect<Redacted.Redacted>
-  /** Forgets a password that the server has refused. `false`: none was kept, so that asking again cannot help. */
+  /** Forgets a password that the server has refused. `false`: none is ever kept, so that asking again cannot help. */
   readonly forget: Effect.Effect<boolean>
 }>()("example/Password") {}
 
@@ -87,10 +87,10 @@ export const fromSecret = (secret: Config.Config<string>): Layer.Layer<Password,
       const keep = Effect.map(Effect.orDie(read(name)), (password) => kept = password)
       return Password.of({
         current: Effect.suspend(() => kept === undefined ? keep : Effect.succeed(kept)),
+        // Another statement that was refused at the same time may have forgotten it already. Asking again helps this one too.
         forget: Effect.sync(() => {
-          const hadOne = kept !== undefined
           kept = undefined
-          return hadOne
+          return true
         })
       })
     })

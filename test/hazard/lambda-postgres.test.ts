@@ -6,11 +6,12 @@
  */
 import * as PgConnection from "@effect/sql-pg/PgConnection"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import { Effect, Layer, Schedule } from "effect"
+import { Config, ConfigProvider, Deferred, Effect, Exit, Layer, Redacted, Schedule } from "effect"
 import type { Scope } from "effect"
 import * as Postgres from "effect-sluice/Postgres"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import * as SqlClient from "effect/sql/SqlClient"
+import { AuthenticationError, SqlError } from "effect/sql/SqlError"
 import { once } from "node:events"
 import * as Fs from "node:fs"
 import * as Http from "node:http"
@@ -313,6 +314,41 @@ describe.skipIf(!hasRuntimeClient)("the example for Lambda", () => {
       })
       assert.strictEqual(yield* Effect.provide(program, client), 3)
       assert.deepStrictEqual(tokens, ["token 1", "token 2", "token 3"])
+    }))
+})
+
+describe("withFreshPassword", () => {
+  it.live("runs every statement again of several that were refused at once", () =>
+    Effect.gen(function*() {
+      const secrets = yield* extension
+      secrets.answer = secretWith("before")
+      const provider = ConfigProvider.fromEnvRecord({
+        PARAMETERS_SECRETS_EXTENSION_HTTP_PORT: String(secrets.port),
+        AWS_SESSION_TOKEN: sessionToken
+      })
+      const program = Effect.gen(function*() {
+        const { current } = yield* Password.Password
+        let logins = 0
+        const bothHaveTried = Deferred.makeUnsafe<void>()
+        // Refused as at a server that has the password "after".
+        const statement = Effect.gen(function*() {
+          const password = Redacted.value(yield* current)
+          if (++logins === 2) Deferred.doneUnsafe(bothHaveTried, Exit.void)
+          yield* Deferred.await(bothHaveTried)
+          if (password === "after") return "done"
+          return yield* new SqlError({ reason: new AuthenticationError({ cause: "28P01" }) })
+        })
+        yield* current
+        secrets.answer = secretWith("after")
+        const both = Array.from({ length: 2 }, () => Password.withFreshPassword(statement))
+        return yield* Effect.all(both, { concurrency: "unbounded" })
+      })
+      const ended = yield* program.pipe(
+        Effect.provide(Password.fromSecret(Config.succeed(secretName))),
+        Effect.provideService(ConfigProvider.ConfigProvider, provider)
+      )
+      assert.deepStrictEqual(ended, ["done", "done"])
+      assert.isAtMost(secrets.asked.length, 3)
     }))
 })
 

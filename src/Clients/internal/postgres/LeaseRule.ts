@@ -9,7 +9,8 @@ import { ConnectionBudget } from "../../../Pool/ConnectionBudget.ts"
 /** What the server needs to end a session, and what clocks may differ by, in milliseconds. */
 const margin = 1000
 
-const rule = "The lease of a permit has to be longer than guardRails.statement + the longer of guardRails.idleSession and " +
+const rule =
+  "The lease of a permit has to be longer than guardRails.statement + the longer of guardRails.idleSession and " +
   "guardRails.idleInTransaction + 1 second, so that no second session is opened with the permit of a process that is frozen or cut off"
 
 /** The limits of a session. Which of the last two ends it depends on whether a transaction is open. */
@@ -34,7 +35,9 @@ export const leaseWarning = (lease: number, parameters: Parameters): string | un
   }
   const [statement = 0, ...idle] = limits.map(([, parameter]) => Number(parameters[parameter]))
   if (lease > statement + Math.max(...idle) + margin) return undefined
-  return `${rule}: the lease is ${lease}ms, ${limits.map(([name, parameter]) => `${name} ${parameters[parameter]}ms`).join(", ")}`
+  return `${rule}: the lease is ${lease}ms, ${
+    limits.map(([name, parameter]) => `${name} ${parameters[parameter]}ms`).join(", ")
+  }`
 }
 
 /** Logs the warning for the budget of this context. A budget of this process has no lease. */

@@ -15,8 +15,14 @@ describe("leaseWarning", () => {
   it("names the values and the rule unless the lease is longer than the limits and a second", () => {
     assert.isUndefined(leaseWarning(51_001, rails))
     const text = leaseWarning(51_000, rails)
-    assert.include(text, "the lease is 51000ms, guardRails.statement 20000ms, guardRails.idleSession 30000ms, guardRails.idleInTransaction 10000ms")
-    assert.include(text, "longer than guardRails.statement + the longer of guardRails.idleSession and guardRails.idleInTransaction + 1 second")
+    assert.include(
+      text,
+      "the lease is 51000ms, guardRails.statement 20000ms, guardRails.idleSession 30000ms, guardRails.idleInTransaction 10000ms"
+    )
+    assert.include(
+      text,
+      "longer than guardRails.statement + the longer of guardRails.idleSession and guardRails.idleInTransaction + 1 second"
+    )
   })
 
   it("counts the limit of a session in a transaction, which idleSession does not end", () => {
@@ -44,7 +50,11 @@ describe("Postgres.layer", () => {
     Effect.gen(function*() {
       const lines: Array<string> = []
       const logger = Logger.layer([Logger.make(({ message }) => void lines.push(String(message)))])
-      const guardRails = { statement: "20 seconds", idleSession: "30 seconds", idleInTransaction: "10 seconds" } as const
+      const guardRails = {
+        statement: "20 seconds",
+        idleSession: "30 seconds",
+        idleInTransaction: "10 seconds"
+      } as const
       const database = Postgres.layer({ idleTimeout: "20 seconds", guardRails }).pipe(
         Layer.provide(ResourceMonitor.layerUnlimited),
         Layer.provide(Layer.succeed(ConnectionBudget, { take: makeInMemory(1).take, lease })),
