@@ -28,6 +28,8 @@ interface Program {
   readonly account: string
   readonly prepare: (directory: string, run: (command: string, args: ReadonlyArray<string>) => void) => void
   readonly start: (directory: string, port: number) => readonly [command: string, args: ReadonlyArray<string>]
+  /** Whether a server that accepts connections serves them too; without it, it does. */
+  readonly isReady?: (directory: string) => boolean
 }
 
 const findCommand = (name: string): string | undefined => {
@@ -71,10 +73,10 @@ const accepts = (port: number) =>
     })
   )
 
-const listening = (port: number, name: string): Effect.Effect<void> =>
+const listening = (port: number, name: string, isReady: () => boolean): Effect.Effect<void> =>
   Effect.gen(function*() {
     const giveUp = performance.now() + 15_000
-    while (!(yield* accepts(port))) {
+    while (!(yield* accepts(port)) || !isReady()) {
       if (performance.now() > giveUp) return yield* Effect.die(new Error(`${name} does not listen on port ${port}`))
       yield* Effect.sleep("20 millis")
     }
@@ -100,7 +102,7 @@ const make = (program: Program): Effect.Effect<Server, never, Scope.Scope> =>
         Effect.sync(() => ChildProcess.spawn(findCommand(command) ?? command, args, options)),
         (child) => end(child, "SIGKILL")
       ),
-      () => listening(port, command)
+      () => listening(port, command, () => program.isReady?.(directory) ?? true)
     )
     const scope = yield* Effect.scope
     let child = yield* spawned
@@ -154,7 +156,9 @@ export const postgresWith = ({ access, certificate, settings = [] }: PostgresOpt
         ...settings
       ]
       return ["postgres", ["-D", `${directory}/data`, "-p", String(port), ...given.flatMap((value) => ["-c", value])]]
-    }
+    },
+    // It listens before it has started up, and refuses until then.
+    isReady: (directory) => /^ready\s*$/m.test(Fs.readFileSync(`${directory}/data/postmaster.pid`, "utf8"))
   })
 
 /** As {@link postgresWith}, where `locked` needs a password, and no other does. */
