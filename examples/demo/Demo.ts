@@ -63,7 +63,7 @@ const flags = {
 const announcement = (plan: Plan.Plan, { entrants }: Contenders.Field): string =>
   `${entrants.length} HTTP APIs get ${plan.rate} requests a second each, and the server behind each of them fails ` +
   `${plan.faults.length} times: ${plan.faults.map(({ kind }) => kind).join(", ")}. ` +
-  `The same load, the same faults and the same limits for ${entrants.map(({ name }) => name).join("; ")}. ` +
+  `The same load, the same faults and the same timeouts for ${entrants.map(({ name }) => name).join("; ")}. ` +
   `This takes about ${Plan.wholeSeconds(plan)} seconds.\n`
 
 const environment = (): string =>
@@ -116,8 +116,12 @@ const demo = Command.make(
       const recording = yield* recorded(plan, field, upstream)
       const named = field.entrants.map(({ name, options }) => ({ name, options }))
       const summary = Summary.make(plan, named, recording, field.limits.connections)
-      if (Option.isSome(report)) yield* ReportFile.write(report.value, page(summary, recording))
+      // The result is printed although the file could not be written, and written although it could not be printed.
+      const written = yield* Effect.exit(
+        Option.isSome(report) ? ReportFile.write(report.value, page(summary, recording)) : Effect.void
+      )
       yield* json ? printJson(summary) : write(process.stdout, TextReport.text(summary))
+      yield* written
       if (!summary.ok) return yield* new DemoFailed({ broken: summary.broken })
     })
 ).pipe(

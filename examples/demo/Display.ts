@@ -66,20 +66,22 @@ const columns = [["answered/s", 10], ["failed/s", 8], ["p99", 7], ["at server", 
 export const lines = (moment: Moment): ReadonlyArray<string> => {
   const { elapsed, names, recording } = moment
   const width = Math.max(...names.map(({ length }) => length))
-  const row = (name: string, cells: ReadonlyArray<string>, tail: string) =>
-    [name.padEnd(width), ...cells.map((cell, index) => cell.padStart(columns[index]?.[1] ?? 0)), tail].join("  ")
-      .trimEnd()
+  const nameOf = (index: number) => (names[index] ?? "").padEnd(width)
+  const row = (name: string, cells: ReadonlyArray<string>) =>
+    [name, ...cells.map((cell, index) => cell.padStart(columns[index]?.[1] ?? 0))].join(" ")
   return [
     header(moment),
     faultLine(moment),
-    row("", columns.map(([title]) => title), "answered so far"),
+    row("".padEnd(width), columns.map(([title]) => title)),
     ...recording.tracks.map((track, index) => {
       const { accepted, answered, descriptors, failed, open, p99 } = stateOf(track, elapsed)
       const cells = [answered, failed, p99 === undefined ? "-" : time(p99), open, accepted, descriptors ?? "?"].map(
         String
       )
-      return row(names[index] ?? "", cells, sparkline(track, elapsed))
-    })
+      return row(nameOf(index), cells)
+    }),
+    "the share that was answered, by half seconds",
+    ...recording.tracks.map((track, index) => `${nameOf(index)} ${sparkline(track, elapsed)}`.trimEnd())
   ]
 }
 

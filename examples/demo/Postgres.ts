@@ -28,7 +28,8 @@ const databaseOf = (url: URL): Database => {
   const user = decodeURIComponent(url.username) || "postgres"
   return {
     user,
-    password: url.password === "" ? undefined : decodeURIComponent(url.password),
+    // Other users of the machine see the arguments of a process, and not its environment.
+    password: url.password === "" ? process.env["PGPASSWORD"] : decodeURIComponent(url.password),
     name: decodeURIComponent(url.pathname.slice(1)) || user,
     ssl: withTls.has(url.searchParams.get("sslmode") ?? "")
   }
@@ -41,7 +42,10 @@ export const parse = (text: string): Effect.Effect<Upstream, PostgresUnusable> =
   const url = URL.parse(text)
   const endpoint = Endpoint.fromUrlResult(text)
   if (url === null || !/^postgres(ql)?:$/.test(url.protocol) || Result.isFailure(endpoint)) {
-    return unusable("the database of --postgres", "its URL is not of the form postgres://user:password@host:port/name")
+    return unusable(
+      "the database of --postgres",
+      "its URL does not begin with postgres://, or its host or port is not valid"
+    )
   }
   const where = String(endpoint.success)
   const mode = url.searchParams.get("sslmode") ?? ""

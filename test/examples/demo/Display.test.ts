@@ -1,5 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Contenders from "../../../examples/demo/Contenders.ts"
 import * as Display from "../../../examples/demo/Display.ts"
+import * as Plan from "../../../examples/demo/Plan.ts"
 import { fit, frame } from "../../../src/Cli/Terminal.ts"
 import { plan, recording, requests, track } from "./Tracks.ts"
 
@@ -18,6 +20,18 @@ describe("the live display", () => {
       }
     }
   })
+
+  it.each([["embedded", Contenders.embedded], ["postgres", Contenders.postgres]] as const)(
+    "fits into 80 columns with all figures, to the end of the run: %s",
+    (_, { entrants }) => {
+      const names = entrants.map(({ name }) => name)
+      const whole = Plan.make({ quick: false, rate: 60, seed: 1 })
+      const tracks = recording(...names.map(() => track()))
+      const lines = Display.lines({ plan: whole, names, recording: tracks, elapsed: whole.duration })
+      for (const line of lines) assert.strictEqual(fit(line, 80), line)
+      for (const name of names) assert.strictEqual(lines.filter((line) => line.startsWith(name)).length, 2)
+    }
+  )
 
   it("goes up by as many rows as the last frame has on the terminal, also when that has become narrower", () => {
     assert.match(frame(["a"], [], 80), /^\r/)

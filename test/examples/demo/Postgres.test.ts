@@ -1,4 +1,4 @@
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, it, vi } from "@effect/vitest"
 import { Effect } from "effect"
 import { FaultProxy } from "effect-sluice/Testing"
 import * as Postgres from "../../../examples/demo/Postgres.ts"
@@ -14,15 +14,33 @@ describe("the URL of --postgres", () => {
     assert.deepStrictEqual(database, { user: "a@b", password: "se/cret", name: "orders", ssl: true })
     const { database: least, endpoint: usual } = parsed("postgresql://127.0.0.1")
     assert.strictEqual(String(usual), "127.0.0.1:5432")
-    assert.deepStrictEqual(least, { user: "postgres", password: undefined, name: "postgres", ssl: false })
+    assert.deepStrictEqual(least, {
+      user: "postgres",
+      password: process.env["PGPASSWORD"],
+      name: "postgres",
+      ssl: false
+    })
+  })
+
+  it("takes the password from PGPASSWORD if it has none", () => {
+    vi.stubEnv("PGPASSWORD", "secret")
+    try {
+      assert.strictEqual(parsed("postgres://a@db.example").database.password, "secret")
+      assert.strictEqual(parsed("postgres://a:own@db.example").database.password, "own")
+    } finally {
+      vi.unstubAllEnvs()
+    }
   })
 
   it.each(
     [
-      ["", "its URL is not of the form"],
-      ["localhost", "its URL is not of the form"],
-      ["mysql://app:hidden@db/orders", "its URL is not of the form"],
-      ["postgres://app:hidden@db:99999/orders", "its URL is not of the form"],
+      ["", "its URL does not begin with postgres://, or its host or port is not valid"],
+      ["localhost", "its URL does not begin with postgres://, or its host or port is not valid"],
+      ["mysql://app:hidden@db/orders", "its URL does not begin with postgres://, or its host or port is not valid"],
+      [
+        "postgres://app:hidden@db:99999/orders",
+        "its URL does not begin with postgres://, or its host or port is not valid"
+      ],
       ["postgres://app:hidden%ZZ@db/orders", "is not encoded as in a URL"],
       ["postgres://app:hidden@db/orders?sslmode=verify-full", "sslmode=verify-full fails"]
     ] as const
