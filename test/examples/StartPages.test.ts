@@ -125,7 +125,7 @@ withServers("the pages of docs/start", () => {
   )
 
   it.live(
-    "whole-program.md answers 503 while its database is away, retires at SIGTERM, and leaves nothing",
+    "whole-program.md answers 503 while its database is away and 504 while it is frozen, retires at SIGTERM, and leaves nothing",
     () =>
       Effect.gen(function*() {
         const database = yield* Databases.postgres
@@ -150,6 +150,14 @@ withServers("the pages of docs/start", () => {
         const notReady = yield* until(get(`${operations}/readyz`), ({ status }) => status === 503)
         assert.include(notReady.body, "PoolDown")
         yield* proxy.accept
+        yield* until(get(`${api}/double/21`), ({ status }) => status === 200)
+
+        // The session has just been used, so that it is leased without a check, and the statement gets no answer.
+        yield* proxy.freeze
+        const frozen = yield* get(`${api}/double/21`)
+        assert.strictEqual(frozen.status, 504)
+        assert.include(frozen.body, "not answered in time")
+        yield* proxy.thaw
         yield* until(get(`${api}/double/21`), ({ status }) => status === 200)
 
         const status = yield* Effect.forkChild(ended(child), { startImmediately: true })
