@@ -14,7 +14,6 @@ import { eventually, make } from "../support/TcpServer.ts"
 import * as Runtimes from "./support/Runtimes.ts"
 
 const root = Path.resolve(import.meta.dirname, "../..")
-const runtimes = [Runtimes.minimum, Runtimes.newest, Runtimes.bun, Runtimes.deno]
 
 describe("the runtimes", () => {
   it("are the oldest Node of `engines`, and the versions that README.md names", () => {
@@ -47,7 +46,7 @@ describeHere("the packed package in a project of a user", () => {
   }, 300_000)
   afterAll(() => project.remove())
 
-  describe.each(runtimes)("on $name", (runtime) => {
+  describe.each(Runtimes.runtimes)("on $name", (runtime) => {
     it(
       "pools, retries, refuses, asks PostgreSQL, Redis and HTTP, and serves operations, and closes every connection",
       async () => {
@@ -70,7 +69,7 @@ describeHere("the packed package in a project of a user", () => {
           monitor: { used: "Known", limit: "Known", second: "ResourceExhausted", opened: 1, open: 0 },
           postgres: { rows: [1, 2, 3, 4], rolledBack: "SqlError", most: 2, left: 0 },
           redis: [1, 2, 3],
-          http: { answers: ["/1", "/2", "/3", "/4", "/5", "/6"], atMostTwo: true, open: 0 },
+          http: { answers: ["/1", "/2", "/3", "/4", "/5", "/6"], form: true, atMostTwo: true, open: 0 },
           operations: { statuses: [200, 200, 200, 200], shown: true }
         })
       },

@@ -14,6 +14,7 @@ import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import * as RetryPolicy from "effect-sluice/RetryPolicy"
 import * as TcpConnection from "effect-sluice/TcpConnection"
 import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import { Redis } from "effect/persistence/Redis"
 import { SqlClient } from "effect/sql/SqlClient"
 import * as NodeHttp from "node:http"
@@ -185,7 +186,10 @@ const redis = Effect.gen(function*() {
 }).pipe(Effect.provide(ResourceMonitor.layer))
 
 const http = Effect.gen(function*() {
-  const server = NodeHttp.createServer((request, response) => void response.end(request.url))
+  const server = NodeHttp.createServer((request, response) => {
+    if (request.method === "GET") response.end(request.url)
+    else request.pipe(response)
+  })
   const counts = counting(server)
   yield* listen(server)
   const answers = yield* Effect.forEach(
@@ -193,8 +197,16 @@ const http = Effect.gen(function*() {
     (n) => Effect.flatMap(HttpClient.get(`http://127.0.0.1:${portOf(server)}/${n}`), (response) => response.text),
     { concurrency: "unbounded" }
   ).pipe(Effect.provide(Layer.provide(Http.layer({ maxPerOrigin: 2 }), ResourceMonitor.layer)))
+  const form = new FormData()
+  form.set("field", "value of the form")
+  const sent = yield* HttpClient.execute(
+    HttpClientRequest.bodyFormData(HttpClientRequest.post(`http://127.0.0.1:${portOf(server)}/form`), form)
+  ).pipe(
+    Effect.flatMap((response) => response.text),
+    Effect.provide(Layer.provide(Http.layer(), ResourceMonitor.layer))
+  )
   yield* until(() => counts.open === 0)
-  return { answers, atMostTwo: counts.peak <= 2, open: counts.open }
+  return { answers, form: sent.includes("value of the form"), atMostTwo: counts.peak <= 2, open: counts.open }
 })
 
 /** The status of each route of the operations server, and the pool that its JSON shows. */

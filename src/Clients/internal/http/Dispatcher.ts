@@ -10,6 +10,7 @@ import * as Fiber from "effect/Fiber"
 import type { Readable } from "node:stream"
 import * as ConnectionPool from "../../../Pool/ConnectionPool.ts"
 import { Exchange, type Exchanges } from "./Exchange.ts"
+import { withOwnForm } from "./FormBody.ts"
 import { keyed } from "./Origin.ts"
 
 type DispatchOptions = Undici.Dispatcher.DispatchOptions
@@ -57,7 +58,7 @@ export const makeDispatcher = (undici: typeof Undici, options: DispatcherOptions
       const ask = (done: RequestCallback): void => {
         reader = own
         try {
-          super.request(request, (error, data) => {
+          super.request(withOwnForm(undici, request), (error, data) => {
             own.body = data?.body
             done(error, data)
           })
