@@ -43,9 +43,9 @@ const namesOf = (endpoints: ReadonlyArray<string>, all: number): string =>
 const textOf = (line: Line): string => {
   switch (line._tag) {
     case "Down":
-      return `${line.endpoint} is down${line.for > 0 ? ` for ${time(line.for)}` : ""}: ${causeOf(line.failed)}; ${
-        waiting(line.waiting)
-      }`
+      return `${line.endpoint} ${isHeld(line.failed.cause) ? "serves no borrower" : "is down"}${
+        line.for > 0 ? ` for ${time(line.for)}` : ""
+      }: ${causeOf(line.failed)}; ${waiting(line.waiting)}`
     case "Back":
       return `${line.endpoint} is back after ${time(line.for)}; ${failures(line.failed)}`
     case "Forgotten":

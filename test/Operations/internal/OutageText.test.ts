@@ -31,5 +31,7 @@ it("does not blame the server alone where all connections are held", () => {
   const either =
     "; the server is silent, or its borrowers keep their connections for much longer than before; 1 borrower waits"
   assert.include(messageOf(timeout("EndpointCap")), either)
+  assert.include(messageOf(timeout("EndpointCap")), "db serves no borrower: ")
+  assert.include(messageOf(timeout("Connecting")), "db is down: ")
   assert.notInclude(messageOf(timeout("Connecting")), "the server is silent")
 })
