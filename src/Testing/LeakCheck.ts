@@ -47,7 +47,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { expectTracker, OpenTracker } from "../internal/OpenTracker.ts"
 import { checkOptions } from "../internal/Options.ts"
-import type { LeftOpen } from "../Monitor/Leak.ts"
+import type { LeftOpen, Lost } from "../Monitor/Leak.ts"
 import { ResourceMonitor } from "../Monitor/Service.ts"
 import * as Descriptors from "./internal/DescriptorDiff.ts"
 import { OpenResources } from "./internal/OpenResources.ts"
@@ -74,10 +74,10 @@ export interface Options {
 }
 
 /** One line for equal leaks, with the age of the first one, which is the oldest. */
-const grouped = (leaks: ReadonlyArray<LeftOpen>): ReadonlyArray<string> => {
-  const groups = new Map<string, Array<LeftOpen>>()
+const grouped = (leaks: ReadonlyArray<LeftOpen | Lost>): ReadonlyArray<string> => {
+  const groups = new Map<string, Array<LeftOpen | Lost>>()
   for (const leak of leaks) {
-    const alike = [leak.kind, leak.label, leak.site, leak.span].join("\n")
+    const alike = [leak._tag, leak.kind, leak.label, leak.site, leak.span].join("\n")
     groups.set(alike, [...groups.get(alike) ?? [], leak])
   }
   return Array.from(
@@ -88,14 +88,15 @@ const grouped = (leaks: ReadonlyArray<LeftOpen>): ReadonlyArray<string> => {
 }
 
 /**
- * Something was left open. The message has a line for each leak, or one for several equal leaks from the same call site.
+ * Something was left open, or was lost: the garbage collector has reclaimed the scope or the fiber that should have closed it, and the
+ * pool has closed it then. The message has a line for each leak, or one for several equal leaks from the same call site.
  *
  * @category errors
  * @since 0.1.0
  * @stability stable
  */
 export class LeakError extends Data.TaggedError("LeakError")<{
-  readonly leaks: ReadonlyArray<LeftOpen>
+  readonly leaks: ReadonlyArray<LeftOpen | Lost>
 }> {
   readonly isRetryable = false
   override get message(): string {
@@ -132,16 +133,20 @@ const begin = (settings: Settings): Effect.Effect<Check> =>
     })
   )
 
-/** Waits until everything is closed. Fails if something is still open then, and reports it to the monitor if there is one. */
+/**
+ * Waits until everything is closed. Fails if something is still open then, and reports it to the monitor if there is one. What was
+ * lost fails the check too: whether the garbage collector runs before the end of a check is chance. A pool reports its lost leases itself.
+ */
 const verdict = ({ resources, process, settings }: Check): Effect.Effect<void, LeakError> =>
   Effect.gen(function*() {
     yield* resources.settle(settings.within)
     const foreign = process === undefined ? [] : yield* process.settle(settings.within)
-    const leaks = [...resources.leftOpen(), ...foreign]
+    const leftOpen = [...resources.leftOpen(), ...foreign]
+    const leaks = [...resources.lost(), ...leftOpen]
     if (leaks.length === 0) return
     const context = yield* Effect.context<never>()
     const monitor = Context.getOrUndefined(context, ResourceMonitor)
-    if (monitor !== undefined) yield* Effect.forEach(leaks, (leak) => monitor.reportLeak(leak), { discard: true })
+    if (monitor !== undefined) yield* Effect.forEach(leftOpen, (leak) => monitor.reportLeak(leak), { discard: true })
     return yield* new LeakError({ leaks })
   })
 

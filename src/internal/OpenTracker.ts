@@ -23,8 +23,10 @@ export interface Opened {
 /** Holds the connections and leases that were opened with this tracker in the context, and are still open. */
 export interface OpenTracker {
   readonly add: (opened: Opened) => void
-  /** Called once for each {@link OpenTracker.add}, with the same object. */
+  /** It was closed. Called once for each {@link OpenTracker.add}, with the same object, unless {@link OpenTracker.lose} is. */
   readonly delete: (opened: Opened) => void
+  /** It was not closed by the program, and never will be: what should have closed it was garbage-collected. */
+  readonly lose: (opened: Opened) => void
 }
 
 /** The tracker in force. It is a part of the context, so that concurrent tests do not share it. */

@@ -8,6 +8,8 @@ import * as TcpConnection from "effect-sluice/TcpConnection"
 import { LeakCheck, ScriptedConnector } from "effect-sluice/Testing"
 import { TestClock } from "effect/testing"
 import * as Fs from "node:fs"
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
 import * as TcpServer from "../support/TcpServer.ts"
 
 const source = Fs.readFileSync(import.meta.filename, "utf8").split("\n")
@@ -93,6 +95,30 @@ describe("check", () => {
       assert.deepStrictEqual(leaks.map(({ kind, label }) => [kind, label]), [["Lease", "a"]])
       assert.include(leaks[0]?.message, lineOf("lease"))
     }).pipe(Effect.provide(Layer.fresh(shared))))
+
+  it.live("fails a lease whose scope the garbage collector reclaims before the end of the check", () =>
+    Effect.gen(function*() {
+      setFlagsFromString("--expose-gc")
+      const collect: () => void = runInNewContext("gc")
+      const { connector } = ScriptedConnector.make()
+      const lose = <A>(pool: ConnectionPool.ConnectionPool<string, A>) => dropped(ConnectionPool.get(pool, "a")) // at lost
+      const leaking = Effect.gen(function*() {
+        const pool = yield* ConnectionPool.make({ connector })
+        yield* lose(pool)
+        assert.deepStrictEqual((yield* LeakCheck.open).map(({ kind }) => kind), ["Lease", "Connection"])
+        while ((yield* ConnectionPool.stats(pool)).active > 0) {
+          yield* Effect.sleep("50 millis")
+          collect()
+        }
+        assert.deepStrictEqual(yield* LeakCheck.open, [])
+      })
+      const leaks = yield* leaksOf(LeakCheck.check(leaking))
+      assert.deepStrictEqual(leaks.map(({ _tag, kind, label }) => [_tag, kind, label]), [["Lost", "Lease", "a"]])
+      assert.include(leaks[0]?.message, lineOf("lost"))
+      // The pool has reported it, and the check does not do so again.
+      const monitor = yield* ResourceMonitor
+      assert.deepStrictEqual((yield* monitor.recentLeaks(10)).map(({ _tag }) => _tag), ["Lost"])
+    }).pipe(Effect.provide(Layer.merge(Monitor.layerUnlimited, Logger.layer([])))))
 
   it.live("names the line of a fiber that was left behind with a connection", () =>
     Effect.gen(function*() {

@@ -21,11 +21,11 @@ import {
   type PoolEndpoint
 } from "./PoolState.ts"
 
-/** Adds a lease to the tracker of what is open. The returned function removes the lease. */
-const note = <K, A>(tracker: OpenTracker, { context, owner, site }: Lease<K, A>): () => void => {
+/** Adds a lease to the tracker of what is open. The returned function tells the tracker how the lease has ended. */
+const note = <K, A>(tracker: OpenTracker, { context, owner, site }: Lease<K, A>): (how: "Ended" | "Lost") => void => {
   const opened: Opened = { kind: "Lease", label: owner.label, site, span: requesterIn(context) }
   tracker.add(opened)
-  return () => tracker.delete(opened)
+  return (how) => how === "Lost" ? tracker.lose(opened) : tracker.delete(opened)
 }
 
 /** Tracks each lease from the moment at which it gets a connection to its end. */
@@ -48,7 +48,8 @@ export class LeaseTracker<K, A> {
       env.tally.leasesLost++
       // A lost lease was not returned, so no `Returned` follows its report as held for too long.
       lease.reported = false
-      lease.unnote?.()
+      lease.unnote?.("Lost")
+      lease.unnote = undefined
       env.outbox.push({ _tag: "Report", lease, what: "Lost", millis: env.clock.now() - lease.borrowedAt })
       lost(lease)
     })

@@ -222,7 +222,7 @@ export class PoolCore<K, A> {
       this.#waiting.leave(lease)
       this.#hasLeft(lease)
     } else if (lease.connection === undefined) this.#slots.forgetIfEmpty(lease.owner)
-    lease.unnote?.()
+    lease.unnote?.("Ended")
     // A borrower that has not used its connection has not changed its state.
     const connection = lease.isInUse ? lease.connection : undefined
     const isSpoilt = connection !== undefined && !(this.#env.isReusable ?? defaultIsReusable)(connection.value, exit)

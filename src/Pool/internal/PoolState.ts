@@ -305,8 +305,8 @@ export class Lease<K, A> {
   watchedSince = Infinity
   /** The lease was reported for being held too long. */
   reported = false
-  /** Removes the lease from the tracker of what is open. */
-  unnote: (() => void) | undefined = undefined
+  /** Tells the tracker of what is open how the lease has ended. */
+  unnote: ((how: "Ended" | "Lost") => void) | undefined = undefined
   /** Set on a guarded lease. The lease ends when its holder is garbage-collected. */
   gcGuard: GcGuard | undefined = undefined
   /** Resumes the waiting fiber, once: with the failure of the wait, or with `undefined` when the lease has a connection. */

@@ -1,5 +1,5 @@
 /**
- * The resources that were opened in one check and are not closed yet.
+ * The resources that were opened in one check and are not closed yet, and those that were lost.
  *
  * @since 0.1.0
  */
@@ -8,12 +8,22 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { Opened, OpenTracker } from "../../internal/OpenTracker.ts"
 import { startTimer } from "../../internal/Timer.ts"
-import { LeftOpen } from "../../Monitor/Leak.ts"
+import { LeftOpen, Lost } from "../../Monitor/Leak.ts"
+
+/** A resource and the time of its opening, as a leak at `now`. */
+const originOf = ({ kind, label, site, span }: Opened, since: number, now: number) => ({
+  kind,
+  label,
+  site: site?.text,
+  span,
+  age: Duration.millis(Math.max(now - since, 0))
+})
 
 export class OpenResources implements OpenTracker {
   readonly #clock: Clock.Clock
   /** The open resources, with the time of their opening. */
   readonly #open = new Map<Opened, number>()
+  readonly #lost: Array<Lost> = []
   readonly #onEmptied = new Set<() => void>()
 
   constructor(clock: Clock.Clock) {
@@ -22,6 +32,12 @@ export class OpenResources implements OpenTracker {
 
   add(opened: Opened): void {
     this.#open.set(opened, this.#clock.currentTimeMillisUnsafe())
+  }
+
+  lose(opened: Opened): void {
+    const now = this.#clock.currentTimeMillisUnsafe()
+    this.#lost.push(new Lost(originOf(opened, this.#open.get(opened) ?? now, now)))
+    this.delete(opened)
   }
 
   delete(opened: Opened): void {
@@ -49,8 +65,11 @@ export class OpenResources implements OpenTracker {
   /** The open resources, in the order of their opening. */
   leftOpen(): ReadonlyArray<LeftOpen> {
     const now = this.#clock.currentTimeMillisUnsafe()
-    return [...this.#open].map(([{ kind, label, site, span }, since]) =>
-      new LeftOpen({ kind, label, site: site?.text, span, age: Duration.millis(Math.max(now - since, 0)) })
-    )
+    return [...this.#open].map(([opened, since]) => new LeftOpen(originOf(opened, since, now)))
+  }
+
+  /** The resources that were lost, in the order in which that was noticed. They are closed now. */
+  lost(): ReadonlyArray<Lost> {
+    return this.#lost
   }
 }

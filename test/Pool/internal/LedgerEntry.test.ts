@@ -6,7 +6,7 @@ import { Effect, Layer } from "effect"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
 import * as Connector from "effect-sluice/Connector"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
-import { OpenTracker } from "../../../src/internal/OpenTracker.ts"
+import { type Opened, OpenTracker } from "../../../src/internal/OpenTracker.ts"
 import { settle } from "../../support/Pools.ts"
 
 /** A monitor that is somebody else's, which need not have the way without a scope. */
@@ -53,7 +53,8 @@ describe("the records of a connection", () => {
 
   it.effect("the tracker of what is open has it until it is closed", () => {
     const open = new Set<unknown>()
-    const tracker: OpenTracker = { add: (opened) => open.add(opened), delete: (opened) => open.delete(opened) }
+    const forget = (opened: Opened) => open.delete(opened)
+    const tracker: OpenTracker = { add: (opened) => open.add(opened), delete: forget, lose: forget }
     return Effect.gen(function*() {
       const connector = Connector.make({ open: (key: string) => Effect.succeed({ key }) })
       const pool = yield* ConnectionPool.make({ connector })
