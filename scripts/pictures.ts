@@ -9,7 +9,7 @@
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { borrow, caps, life } from "./pictures/diagrams.ts"
-import { borrowCost, recovery, storm, stormRecovery } from "./pictures/plots.ts"
+import { borrowCost, exhaustion, recovery, storm, stormRecovery } from "./pictures/plots.ts"
 import { fileOf } from "./pictures/svg.ts"
 
 /** The pictures by their file names in docs/pictures. */
@@ -18,6 +18,7 @@ export const picturesOf = (root: string): ReadonlyMap<string, string> =>
     ["borrow.svg", fileOf(borrow)],
     ["life.svg", fileOf(life)],
     ["caps.svg", fileOf(caps)],
+    ["exhaustion.svg", fileOf(exhaustion(root))],
     ["storm.svg", fileOf(storm(root))],
     ["storm-recovery.svg", fileOf(stormRecovery(root))],
     ["recovery.svg", fileOf(recovery(root))],

@@ -245,3 +245,29 @@ export const recovery = (root: string): Picture => {
     )
   }
 }
+
+/** What comes of 500 connects in one tick under a limit of 128 descriptors, without the gate and with it. */
+export const exhaustion = (root: string): Picture => {
+  const prose = Fs.readFileSync(Path.join(root, "docs/reference/monitor.md"), "utf8").replaceAll(/\s+/g, " ")
+  const all = numberIn(prose, /would admit (\d+) connects in one tick/)
+  const failed = numberIn(prose, /of which (\d+) fail with `EMFILE`/)
+  const connected = numberIn(prose, /With it, (\d+) of the same/)
+  const refused = numberIn(prose, /the other (\d+) are refused/)
+  const barsOf = (counts: readonly [number, number, number]): ReadonlyArray<Bar> =>
+    ["connected", "failed with EMFILE", "refused before the dial"].map((name, index) => {
+      const value = counts[index] ?? 0
+      return { name, value, label: String(value), look: (["c", "b", "a"] as const)[index] ?? "c" }
+    })
+  const panels = [
+    ["a gate that only reads the count", barsOf([all - failed, failed, 0])],
+    ["a gate that reserves", barsOf([connected, 0, refused])]
+  ] as const
+  return {
+    title: "Connects in one tick under a limit of descriptors",
+    description: panels.map(([title, each]) =>
+      `${title}: ${each.map(({ label, name }) => `${label} ${name}`).join(", ")}.`
+    )
+      .join(" "),
+    ...stacked([`${all} connects in one tick under ulimit -n 128`], panels)
+  }
+}

@@ -9,7 +9,8 @@ const pages = Fs.globSync("docs/**/*.md", { cwd: root }).map((name) => Fs.readFi
 
 /** A copy of what the pictures are made of, in which a test may change a file. */
 const copy = Fs.mkdtempSync(Path.join(Os.tmpdir(), "pictures-"))
-const sources = ["docs/reference/performance.md", "docs/reference/retry.md", "benchmark/results/storm-course.json"]
+const sources = ["performance", "retry", "monitor"].map((name) => `docs/reference/${name}.md`)
+sources.push("benchmark/results/storm-course.json")
 for (const name of [...sources, ...Array.from(picturesOf(root).keys(), (file) => `docs/pictures/${file}`)]) {
   Fs.cpSync(Path.join(root, name), Path.join(copy, name))
 }
@@ -55,6 +56,8 @@ describe("the pictures of the documentation", () => {
     data.courses[0]?.splice(2, 1, 0.5)
     Fs.writeFileSync(results, JSON.stringify(data))
     assert.deepEqual([...staleIn(copy)], ["storm.svg", "recovery.svg", "borrow-cost.svg"])
+    change("docs/reference/monitor.md", "With it, 81 of", "With it, 82 of")
+    assert.deepEqual([...staleIn(copy)], ["exhaustion.svg", "storm.svg", "recovery.svg", "borrow-cost.svg"])
   })
 
   it("fail without the table that they are drawn from", () => {
