@@ -8,8 +8,8 @@ import { arrow, circle, paragraph, type Picture, type Point, rect, text, width }
 export const borrow: Picture = ladder({
   title: "The way of a borrow",
   description:
-    "An idle connection is leased at once. Otherwise the borrower waits in the queue of its endpoint until a slot of the endpoint, "
-    + "a slot of the pool, a permit of the budget and room at the gate are free and the dial succeeds, or a connection is returned. "
+    "An idle connection is leased at once. Otherwise the borrower waits in the queue of its endpoint until a slot of the endpoint and "
+    + "a slot of the pool is free, there is room at the gate, the budget has a permit and the dial succeeds, or a connection is returned. "
     + "When acquireTimeout ends the wait, the error names the step.",
   from: ["use(pool, key, f)"],
   steps: [
@@ -32,13 +32,13 @@ export const borrow: Picture = ladder({
       down: "yes"
     },
     {
-      asks: ["Has the budget", "a permit?"],
-      aside: { answer: "no", lines: ["waits for one", "stalledBy: Budget"] },
+      asks: ["Room at the gate?"],
+      aside: { answer: "no", lines: ["waits for a descriptor, memory", "stalledBy: Gate"] },
       down: "yes"
     },
     {
-      asks: ["Room at the gate?"],
-      aside: { answer: "no", lines: ["waits for a descriptor, memory", "stalledBy: Gate"] },
+      asks: ["Has the budget", "a permit?"],
+      aside: { answer: "no", lines: ["waits for one", "stalledBy: Budget"] },
       down: "yes"
     },
     {
@@ -130,10 +130,16 @@ export const life: Picture = {
   description:
     changes.map(({ from, lines, to }) => `${states[from].name} to ${states[to].name}: ${lines.join(" ")}.`).join(" ")
     + " Connecting, leased, idle and closing connections count against both caps.",
-  height: grid.top + 3 * grid.row + box.height / 2 + 14,
+  height: grid.top + 3 * grid.row + box.height / 2 + 36,
   pieces: [
     rect(10, 12, width - 20, grid.top + 2 * grid.row + box.height / 2 + 14 - 12, "soft", 8),
     text("counts against both caps", width - 18, 28, "small muted end"),
+    text(
+      "When a dial fails, its slot is free at once.",
+      12,
+      grid.top + 3 * grid.row + box.height / 2 + 24,
+      "small muted"
+    ),
     ...changes.flatMap((change) => [arrow(route(change)), label(change)]),
     ...(Object.keys(states) as Array<StateName>).flatMap((name) => {
       const [x, y] = centerOf(name)
