@@ -7,7 +7,6 @@
  * @since 0.1.0
  */
 import * as DiagnosticsChannel from "node:diagnostics_channel"
-import type * as Http from "node:http"
 import type * as Net from "node:net"
 import type * as Tls from "node:tls"
 import { afterTurn, keepAlive, startTimer } from "../../internal/Timer.ts"
@@ -27,22 +26,23 @@ const socketAccepted = "net.server.socket"
 const interval = 300
 
 interface Connection {
-  readonly server: Http.Server
+  readonly server: Net.Server
   /** TLS is not established yet. */
   readonly isHandshake: boolean
   /** The bytes that had come when the connection was last seen without a request, after its server had stopped listening. */
   seen: number | undefined
 }
 
-/** The servers of `node:http` and `node:https` have no class in common but `net.Server`. */
-const isHttp = (server: object | null | undefined): server is Http.Server =>
-  server !== undefined && server !== null && "closeIdleConnections" in server
+/** The servers of `node:http`, `node:https` and `node:http2` have no class in common but `net.Server`. */
+const isHttp = (server: object | null | undefined): server is Net.Server =>
+  server !== undefined && server !== null && ("closeIdleConnections" in server || "updateSettings" in server)
 
-const isTls = (server: Http.Server): boolean => "setSecureContext" in server
+const isTls = (server: Net.Server): boolean => "setSecureContext" in server
 
 /**
  * Whether a socket speaks HTTP. Node removes the parser from a connection that was upgraded, for which the code that has upgraded it is
- * responsible. Node does not document the property. Without it all connections would count as upgraded, and none would be closed here.
+ * responsible. Node does not document the property. Without it all connections would count as upgraded, and none would be closed here. A
+ * connection of HTTP/2 has none either: Node ends it after its last request.
  */
 const isParsed = (socket: Net.Socket): boolean => "parser" in socket && socket.parser !== null
 
@@ -53,7 +53,7 @@ export class ServerConnections {
   readonly #connections = new Map<Net.Socket, Connection>()
   /** The connections in the middle of the handshake of TLS. */
   readonly #handshakes = new Map<string, Net.Socket>()
-  readonly #observed = new WeakSet<Http.Server>()
+  readonly #observed = new WeakSet<Net.Server>()
   readonly #busy: () => ReadonlySet<unknown>
   /** Ends the wait for the next look at the connections. */
   #cancel: (() => void) | undefined
@@ -80,7 +80,7 @@ export class ServerConnections {
   }
 
   /** Follows the connections of a server with TLS, whose requests come on other sockets than it has accepted. */
-  #observe(server: Http.Server): void {
+  #observe(server: Net.Server): void {
     if (this.#observed.has(server)) return
     this.#observed.add(server)
     server.on("secureConnection", (socket: Tls.TLSSocket) => {
@@ -92,7 +92,7 @@ export class ServerConnections {
     })
   }
 
-  #add(socket: Net.Socket, server: Http.Server, isHandshake: boolean): void {
+  #add(socket: Net.Socket, server: Net.Server, isHandshake: boolean): void {
     this.#connections.set(socket, { server, isHandshake, seen: undefined })
     socket.once("close", () => this.#connections.delete(socket))
   }

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { once } from "node:events"
 import * as Http from "node:http"
+import * as Http2 from "node:http2"
 import * as Net from "node:net"
 import { setImmediate as immediate, setTimeout as pause } from "node:timers/promises"
 import { KeepAlive } from "../../../src/Serverless/internal/KeepAlive.ts"
@@ -32,5 +33,23 @@ describe("KeepAlive", () => {
     keepAlive.stop()
     assert.match(answer, /^HTTP\/1.1 200 OK/)
     assert.include(answer, "connection: close")
+  })
+
+  it("cuts the connections of HTTP/2 without TLS, whose server waits for their requests", async () => {
+    const keepAlive = new KeepAlive()
+    keepAlive.start()
+    const server = Http2.createServer().listen(0, "127.0.0.1")
+    const ended = once(server, "close")
+    await once(server, "listening")
+    const client = Http2.connect(`http://127.0.0.1:${(server.address() as Net.AddressInfo).port}`)
+    client.on("error", () => {})
+    client.request().on("error", () => {}).end()
+    await once(server, "request")
+    server.close()
+    keepAlive.end()
+    assert.isTrue(keepAlive.cut())
+    await ended
+    keepAlive.stop()
+    client.destroy()
   })
 })
