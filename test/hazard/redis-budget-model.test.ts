@@ -88,3 +88,40 @@ describe("a store whose clock is set back", () => {
       assert.deepStrictEqual(answer, ["waiting", now, 18, 348])
     }))
 })
+
+describe("a store that has lost a part of a budget", () => {
+  for (const part of ["state", "info", "wait"]) {
+    real(
+      `has no permit too many or too few when the leases of that time are over, without the key ${part}`,
+      () =>
+        Effect.gen(function*() {
+          const server = yield* Servers.redis()
+          const client = yield* observe(server.port)
+          const scripts = scriptsWith(`local micros = tonumber(redis.call('GET', 'now')) * 1000\n`)
+          const keys = [...keysOf("m")]
+          let now = 1_800_000_000_000
+          const run = (name: "acquire" | "release", args: ReadonlyArray<string>) =>
+            Effect.promise(async () => {
+              await client.set("now", String(now))
+              return client.eval(scripts[name].lua, { keys, arguments: ["2", ...args] })
+            })
+          const acquire = (id: string) =>
+            Effect.map(run("acquire", [id, "1", "10000", "3000", "-", "process", "1", "db"]), (answer) => {
+              assert(Array.isArray(answer))
+              const [tag]: Array<unknown> = answer
+              return tag
+            })
+          for (const id of ["a", "b", "c", "d"]) yield* acquire(id)
+          yield* Effect.promise(() => client.del(`{m}:${part}`))
+          yield* run("release", ["a"])
+          for (const round of [1, 2]) {
+            now += 100_000
+            const answers = yield* Effect.forEach(["x", "y", "z"], (id) => acquire(`${id}${round}`))
+            assert.deepStrictEqual(answers, ["granted", "granted", "waiting"])
+            const used = yield* Effect.promise(() => client.hGet("{m}:state", "used"))
+            assert.strictEqual(used, "2")
+          }
+        })
+    )
+  }
+})

@@ -29,7 +29,15 @@ local now = math.floor(micros / 1000)
 -- The first argument is the limit that applies while no operator has set one.
 local fields = redis.call('HMGET', state, 'limit', 'used', 'fence', 'seq', 'freed', 'gap')
 local limit = tonumber(fields[1] or ARGV[1])
-local used = tonumber(fields[2] or 0)
+
+-- The sum from the records, for a store that has lost a part of the budget, such as one that evicts keys.
+local function total()
+  local sum = 0
+  for _, record in ipairs(redis.call('HVALS', info)) do sum = sum + tonumber(string.match(record, '^%d+')) end
+  return sum
+end
+
+local used = tonumber(fields[2] or total())
 local fence = tonumber(fields[3] or 0)
 local seq = tonumber(fields[4] or 0)
 local freed = tonumber(fields[5] or 0)
@@ -54,7 +62,10 @@ end
 -- Ends a permit. It is no error if there is none.
 local function drop(id)
   local record = redis.call('HGET', info, id)
-  if not record then return false end
+  if not record then
+    if redis.call('ZREM', held, id) == 1 then used = total() end
+    return false
+  end
   used = used - tonumber(string.match(record, '^%d+'))
   redis.call('HDEL', info, id)
   redis.call('ZREM', held, id)
@@ -89,10 +100,10 @@ local function serve()
     local id = redis.call('ZRANGE', queue, 0, 0)[1]
     if not id then return end
     local weight, lease, seen, holder, channel, label =
-      string.match(redis.call('HGET', wait, id), '^(%d+) (%d+) (%d+) (%S+) (%S+) (.*)$')
+      string.match(redis.call('HGET', wait, id) or '', '^(%d+) (%d+) (%d+) (%S+) (%S+) (.*)$')
     weight = tonumber(weight)
-    if tonumber(seen) < now then
-      -- It has died.
+    if not weight or tonumber(seen) < now then
+      -- It has died. Without an entry it asks again, and gets another place.
       leave(id)
     elseif weight > limit then
       leave(id)
