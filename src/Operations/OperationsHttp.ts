@@ -24,7 +24,7 @@ import * as HttpRouter from "effect/http/HttpRouter"
 import type { HttpServerResponse } from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import { makeGuarded } from "./internal/http/Guarded.ts"
-import { answerOf, overloadOf } from "./internal/http/Respond.ts"
+import { answerWith, overloadOf, plainAnswer, type Unavailable } from "./internal/http/Respond.ts"
 import * as Routes from "./internal/http/Routes.ts"
 import { type ListenFailed, serve, Server } from "./internal/http/Server.ts"
 import {
@@ -37,6 +37,7 @@ import {
 import { Operations } from "./Service.ts"
 
 export { InvalidOption } from "../internal/InvalidOption.ts"
+export type { Unavailable } from "./internal/http/Respond.ts"
 export { ListenFailed, Server } from "./internal/http/Server.ts"
 export type { ProbeOptions, Protect, RouteOptions, ServerOptions } from "./internal/http/Settings.ts"
 
@@ -184,6 +185,16 @@ export const page = (options: RouteOptions = {}): Layer.Layer<never, never, Need
 export const layerServer = (options: ServerOptions = {}): Layer.Layer<Server, ListenFailed, Operations> =>
   Layer.effect(Server, Effect.suspend(() => serve(options)))
 
+const respondTo = <E, R>(
+  app: Effect.Effect<HttpServerResponse, E, R>,
+  answer: (unavailable: Unavailable) => HttpServerResponse
+): Effect.Effect<HttpServerResponse, E, R> =>
+  Effect.catchCause(app, (cause) => {
+    const overload = overloadOf(cause)
+    if (overload === undefined) return Effect.failCause(cause)
+    return Effect.andThen(Effect.logDebug("answered with 503", cause), answerWith(overload, answer))
+  })
+
 /**
  * Answers a request that failed with a `PoolError` or a `RetryError` with 503 and `Retry-After`, in the place of an empty 500. All
  * other errors stay as they are.
@@ -195,6 +206,8 @@ export const layerServer = (options: ServerOptions = {}): Layer.Layer<Server, Li
  *   to as much again and a second is added at random, so that clients do not come back together.
  * - A `RetryError` that is `NotRetryable` because its failure is `Fatal` or a `Redirect` stays as it is: it does not pass.
  * - The error is logged at DEBUG.
+ * - The answer is a line of plain text, which says whether a server is not available or no connection is free. {@link respondWith} answers
+ *   otherwise.
  *
  * **Gotchas**
  *
@@ -231,9 +244,42 @@ export const layerServer = (options: ServerOptions = {}): Layer.Layer<Server, Li
  */
 export const respond = <E, R>(
   app: Effect.Effect<HttpServerResponse, E, R>
-): Effect.Effect<HttpServerResponse, E, R> =>
-  Effect.catchCause(app, (cause) => {
-    const overload = overloadOf(cause)
-    if (overload === undefined) return Effect.failCause(cause)
-    return Effect.andThen(Effect.logDebug("answered with 503", cause), answerOf(overload))
-  })
+): Effect.Effect<HttpServerResponse, E, R> => respondTo(app, plainAnswer)
+
+/**
+ * {@link respond} with an answer of your own, such as JSON. `Retry-After` and `Cache-Control: no-store` are added to it.
+ *
+ * **Example** (An API that answers in JSON)
+ *
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import * as HttpRouter from "effect/http/HttpRouter"
+ * import * as HttpServerResponse from "effect/http/HttpServerResponse"
+ * import * as ConnectionPool from "effect-sluice/ConnectionPool"
+ * import * as OperationsHttp from "effect-sluice/OperationsHttp"
+ *
+ * const respond = OperationsHttp.respondWith(({ isDown }) =>
+ *   HttpServerResponse.jsonUnsafe({ error: isDown ? "down" : "busy" }, { status: 503 })
+ * )
+ *
+ * const error = new ConnectionPool.PoolError({ reason: new ConnectionPool.PoolSuspended({ key: "db" }) })
+ * const Api = HttpRouter.add("GET", "/report", Effect.as(Effect.die(error), HttpServerResponse.text("a report"))).pipe(
+ *   Layer.provide(HttpRouter.middleware(respond).layer)
+ * )
+ *
+ * const { dispose, handler } = HttpRouter.toWebHandler(Api, { disableLogger: true })
+ * const response = await handler(new Request("http://localhost/report"))
+ *
+ * const answer = [response.status, await response.json(), response.headers.has("retry-after")]
+ * answer // => [503, { error: "busy" }, true]
+ * await dispose()
+ * ```
+ *
+ * @category middleware
+ * @since 0.1.0
+ * @stability experimental
+ */
+export const respondWith =
+  (answer: (unavailable: Unavailable) => HttpServerResponse) =>
+  <E, R>(app: Effect.Effect<HttpServerResponse, E, R>): Effect.Effect<HttpServerResponse, E, R> =>
+    respondTo(app, answer)

@@ -184,6 +184,63 @@ describe("an error", () => {
     }))
 })
 
+describe("what the answer says", () => {
+  const timeout = (stalledBy: ConnectionPool.StalledBy, cause: unknown, isServerFull = false) =>
+    new ConnectionPool.PoolError({
+      reason: new ConnectionPool.AcquireTimeout({
+        key: "db",
+        after: Duration.seconds(1),
+        stalledBy,
+        position: 1,
+        endpoint: counts,
+        pool: counts,
+        holders: [],
+        isServerFull,
+        cause
+      })
+    })
+  const connectFailed = (code: string) =>
+    new ConnectionPool.PoolError({
+      reason: new ConnectionPool.ConnectFailed({ key: "db", cause: Object.assign(new Error(code), { code }) })
+    })
+  const suspended = new ConnectionPool.PoolError({ reason: new ConnectionPool.PoolSuspended({ key: "db" }) })
+  const refused = new Error("refused")
+
+  const cases: ReadonlyArray<readonly [name: string, failing: Failing, isDown: boolean]> = [
+    ["an endpoint that is unavailable", Effect.fail(unavailable("1 second")), true],
+    ["the cause of an SqlError", Effect.fail(sqlError(unavailable("1 second"))), true],
+    ["a wait for a dial that fails", Effect.fail(timeout("Connecting", refused)), true],
+    ["a wait for a dial of which nothing is known", Effect.fail(timeout("Connecting", undefined)), false],
+    ["a wait for a server that is full", Effect.fail(timeout("Connecting", refused, true)), false],
+    ["a wait for a connection in use, after an old failure", Effect.fail(timeout("EndpointCap", refused)), false],
+    ["a connect that is refused", Effect.fail(connectFailed("ECONNREFUSED")), true],
+    ["a connect without a descriptor", Effect.fail(connectFailed("EMFILE")), false],
+    ["a connect to a PostgreSQL without a session", Effect.fail(connectFailed("53300")), false],
+    ["a pool that is suspended", Effect.fail(suspended), false],
+    ["a retried query whose connection is lost", Effect.fail(retryError("ECONNRESET", new Error("reset"))), true],
+    ["a retried query to a server that is full", Effect.fail(retryError("53300", new Error("full"))), false],
+    ["a retried query of a suspended pool", Effect.fail(retryError("ECONNRESET", suspended)), false]
+  ]
+
+  it.effect.each(cases)("for %s", ([, failing, isDown]) =>
+    Effect.gen(function*() {
+      const json = OperationsHttp.respondWith((unavailable) =>
+        HttpServerResponse.jsonUnsafe({ isDown: unavailable.isDown, after: unavailable.retryAfter }, { status: 503 })
+      )
+      const response = HttpServerResponse.toWeb(yield* json(failing))
+      const after = Number(response.headers.get("retry-after"))
+      assert.isAtLeast(after, 1)
+      assert.deepStrictEqual(yield* Effect.promise(() => response.json()), { isDown, after })
+      assert.strictEqual(response.headers.get("cache-control"), "no-store")
+      const plain = HttpServerResponse.toWeb(yield* OperationsHttp.respond(failing))
+      assert.match(
+        yield* Effect.promise(() => plain.text()),
+        isDown ? /is not available; try again in \d+ s\n$/ : /no connection to spare; try again in \d+ s\n$/
+      )
+      assert.deepStrictEqual([plain.status, plain.headers.get("cache-control")], [503, "no-store"])
+    }))
+})
+
 describe("Retry-After", () => {
   const after = (retryAfter: Duration.Input, seed: string) =>
     OperationsHttp.respond(Effect.fail(unavailable(retryAfter))).pipe(

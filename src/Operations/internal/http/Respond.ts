@@ -10,6 +10,7 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Random from "effect/Random"
 import { isObject, read, readArray } from "../../../internal/SafeRead.ts"
 import { PoolError } from "../../../Pool/PoolError.ts"
+import { classify, type Failure } from "../../../Retry/Failure.ts"
 import { RetryError } from "../../../Retry/RetryError.ts"
 
 type Overload = PoolError | RetryError
@@ -66,12 +67,64 @@ export const retryAfterOf = (overload: Overload, random: number): number => {
   return least + Math.floor(random * (least + 1))
 }
 
+/**
+ * Why a request got no connection, for the answer to it.
+ *
+ * @category models
+ * @since 0.1.0
+ * @stability experimental
+ */
+export interface Unavailable {
+  /**
+   * Whether the server behind this program is not available, as far as the error shows it. Otherwise there is a server, and no connection
+   * or no room for one, or an operator has suspended the pool.
+   */
+  readonly isDown: boolean
+  /** What `Retry-After` says, in whole seconds, from 1 to 121. */
+  readonly retryAfter: number
+  /** The error itself. Its message has names of hosts and places in the program, so do not send it to strangers. */
+  readonly error: PoolError | RetryError
+}
+
+const isSaturated = (failure: Failure | undefined): boolean =>
+  failure?.class === "RemoteSaturated" || failure?.class === "LocalExhausted"
+
+const isDownFor = (reason: PoolError["reason"]): boolean => {
+  switch (reason._tag) {
+    case "EndpointUnavailable":
+      return true
+    case "ConnectFailed":
+      return !isSaturated(classify(reason.cause))
+    case "AcquireTimeout":
+      return reason.stalledBy === "Connecting" && reason.cause !== undefined && !reason.isServerFull
+    default:
+      return false
+  }
+}
+
+/** A retry may have ended with the error of a pool, which says more. */
+const isDown = (overload: Overload): boolean => {
+  const ofPool = errorsIn(overload).find((error) => error instanceof PoolError)
+  if (ofPool !== undefined) return isDownFor(ofPool.reason)
+  if (overload instanceof PoolError || overload.reason._tag === "ResourceExhausted") return false
+  return !("failure" in overload.reason && isSaturated(overload.reason.failure))
+}
+
+/** The answer in plain text. */
+export const plainAnswer = ({ isDown, retryAfter }: Unavailable): HttpServerResponse.HttpServerResponse => {
+  const what = isDown ? "a server that this request needs is not available" : "the server has no connection to spare"
+  return HttpServerResponse.text(`${what}; try again in ${retryAfter} s\n`, { status: 503 })
+}
+
 /** The answer to a request that failed with such an error. */
-export const answerOf = (overload: Overload) =>
+export const answerWith = (
+  overload: Overload,
+  answer: (unavailable: Unavailable) => HttpServerResponse.HttpServerResponse
+): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
   Effect.map(Random.next, (random) => {
-    const seconds = retryAfterOf(overload, random)
-    return HttpServerResponse.text(`the server has no connection to spare; try again in ${seconds} s\n`, {
-      status: 503,
-      headers: { "retry-after": String(seconds), "cache-control": "no-store" }
+    const retryAfter = retryAfterOf(overload, random)
+    return HttpServerResponse.setHeaders(answer({ isDown: isDown(overload), retryAfter, error: overload }), {
+      "retry-after": String(retryAfter),
+      "cache-control": "no-store"
     })
   })
