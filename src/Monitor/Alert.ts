@@ -4,7 +4,8 @@
  * @since 0.1.0
  */
 import * as Data from "effect/Data"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
+import { measuredSeconds } from "../internal/MeasuredTime.ts"
 import { safeMessage } from "../internal/SafeText.ts"
 import type { Level } from "./Usage.ts"
 
@@ -142,7 +143,7 @@ export class Recovered extends Data.TaggedClass("Recovered")<
     const { duration, from, level, peak, resource } = this
     return safeMessage(
       `${resource}: ${from} -> ${level}, ${stock(this)}; peak ${shown(resource, peak)}, above ${level} for ${
-        Duration.format(Duration.seconds(Math.round(Duration.toSeconds(duration))))
+        measuredSeconds(duration)
       }`
     )
   }

@@ -5,6 +5,7 @@
  */
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
+import { measured } from "../internal/MeasuredTime.ts"
 import { safeLabel, safeMessage, safeText } from "../internal/SafeText.ts"
 
 /**
@@ -38,9 +39,6 @@ export interface Origin {
   readonly age: Duration.Duration
 }
 
-const formatAge = (age: Duration.Duration): string =>
-  Duration.format(Duration.millis(Math.round(Duration.toMillis(age))))
-
 const askedBy = ({ site, span }: Pick<Origin, "site" | "span">): string =>
   [span, site].filter((part) => part !== undefined).join(" ") || "an unknown caller"
 
@@ -61,7 +59,7 @@ const nameOf = ({ kind, label }: Origin): string =>
 export class Held extends Data.TaggedClass("Held")<Origin> {
   get message(): string {
     return safeMessage(
-      `ConnectionPool: a connection to ${this.label} has been held for ${formatAge(this.age)} by ${askedBy(this)}`
+      `ConnectionPool: a connection to ${this.label} has been held for ${measured(this.age)} by ${askedBy(this)}`
     )
   }
 }
@@ -77,7 +75,7 @@ export class Returned extends Data.TaggedClass("Returned")<Origin> {
   get message(): string {
     return safeMessage(
       `ConnectionPool: the connection to ${this.label} that was held too long was returned after ` +
-        `${formatAge(this.age)} by ${askedBy(this)}: it was no leak`
+        `${measured(this.age)} by ${askedBy(this)}: it was no leak`
     )
   }
 }
@@ -92,7 +90,7 @@ export class Returned extends Data.TaggedClass("Returned")<Origin> {
 export class Lost extends Data.TaggedClass("Lost")<Origin> {
   get message(): string {
     return safeMessage(
-      `a ${nameOf(this)} was lost after ${formatAge(this.age)}: its scope or fiber was garbage-collected without ` +
+      `a ${nameOf(this)} was lost after ${measured(this.age)}: its scope or fiber was garbage-collected without ` +
         `being closed. It was asked for by ${askedBy(this)}, and has been closed now`
     )
   }
@@ -107,7 +105,7 @@ export class Lost extends Data.TaggedClass("Lost")<Origin> {
  */
 export class LeftOpen extends Data.TaggedClass("LeftOpen")<Origin> {
   get message(): string {
-    const ago = Duration.isZero(this.age) ? "" : ` ${formatAge(this.age)} ago`
+    const ago = Duration.isZero(this.age) ? "" : ` ${measured(this.age)} ago`
     return safeMessage(`a ${nameOf(this)} was left open, asked for by ${askedBy(this)}${ago}`)
   }
 }
@@ -157,7 +155,7 @@ export class ForeignGrowth extends Data.TaggedClass("ForeignGrowth")<Growth> {
       : `the process has ${this.kinds.map(({ count, kind }) => `${count} ${kind}`).join(", ")}`
     return safeMessage(
       `${this.rise} descriptors that are not effect-sluice's were opened within ${
-        formatAge(this.over)
+        measured(this.over)
       } and not closed; ` +
         `${this.foreign} are open; ${kinds}`
     )

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
+import { measured } from "../internal/MeasuredTime.ts"
 import { errorText, safeMessage } from "../internal/SafeText.ts"
 import { TaggedError } from "../internal/TaggedError.ts"
 
@@ -77,7 +78,7 @@ const formatCounts = (counts: Counts): string =>
 
 const formatHolder = ({ age, isStanding, site, span }: Holder): string =>
   `${[span, site].filter((part) => part !== undefined).join(" at ") || "a borrower without a span"} for ${
-    Duration.format(age)
+    measured(age)
   }${isStanding ? " (standing)" : ""}`
 
 const formatHolders = (holders: ReadonlyArray<Holder>): string =>
@@ -184,8 +185,8 @@ export class EndpointUnavailable extends TaggedError("EndpointUnavailable")<{
     const times = this.failures === 1 ? "1 failure" : `${this.failures} failures`
     const last = this.cause === undefined ? "" : `; last failure: ${errorText(this.cause)}`
     return safeMessage(
-      `${this.key} is unavailable: ${times} without a success in ${Duration.format(this.elapsed)}, next attempt in ` +
-        `${Duration.format(this.retryAfter)} (${formatCounts(this.endpoint)})${last}`
+      `${this.key} is unavailable: ${times} without a success in ${measured(this.elapsed)}, next attempt in ` +
+        `${measured(this.retryAfter)} (${formatCounts(this.endpoint)})${last}`
     )
   }
 }

@@ -5,6 +5,7 @@
  */
 import type { YieldableError } from "effect/Cause"
 import * as Duration from "effect/Duration"
+import { measured } from "../internal/MeasuredTime.ts"
 import { errorText, safeMessage } from "../internal/SafeText.ts"
 import { TaggedError } from "../internal/TaggedError.ts"
 import type { ResourceExhausted as NoRoom } from "../Monitor/Service.ts"
@@ -69,7 +70,7 @@ const reasonWith = <Tag extends string>(tag: Tag) => {
 
 const count = (attempts: number): string => `${attempts} ${attempts === 1 ? "attempt" : "attempts"}`
 
-const after = (outcome: Outcome): string => `after ${count(outcome.attempts)} in ${Duration.format(outcome.elapsed)}`
+const after = (outcome: Outcome): string => `after ${count(outcome.attempts)} in ${measured(outcome.elapsed)}`
 
 /** The last failure, if there is one. */
 const lastOf = (cause: unknown): string => cause === undefined ? "" : `; last failure: ${errorText(cause)}`
@@ -161,7 +162,7 @@ export class ResourceExhausted<E = unknown> extends reasonWith("ResourceExhauste
 }> {
   readonly isRetryable = true
   override get message(): string {
-    const waited = Duration.isZero(this.waited) ? "" : ` for ${Duration.format(this.waited)}`
+    const waited = Duration.isZero(this.waited) ? "" : ` for ${measured(this.waited)}`
     return safeMessage(
       `${this.label} found no room${waited} ${after(this)}; ` + last(this.failure, this.cause)
     )
@@ -222,7 +223,7 @@ export class CircuitOpen<E = unknown> extends /*#__PURE__*/ reasonWith("CircuitO
   readonly isRetryable = true
   override get message(): string {
     const state = circuitTexts[this.state](this.consecutiveFailures)
-    const again = this.retryAfter === undefined ? "" : `, retry after ${Duration.format(this.retryAfter)}`
+    const again = this.retryAfter === undefined ? "" : `, retry after ${measured(this.retryAfter)}`
     return safeMessage(
       `${this.label} was not tried again ${after(this)}, because its circuit ${state}${again}${lastOf(this.cause)}`
     )

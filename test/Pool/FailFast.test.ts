@@ -61,6 +61,7 @@ describe("a pool that fails when an endpoint is unavailable", () => {
       assert.strictEqual(Duration.toMillis(learnt.retryAfter), 100)
       assert.instanceOf(learnt.cause, Scripted.ScriptedFailure)
       assert.isTrue(learnt.isRetryable)
+      assert.include(learnt.message, "1 failure without a success in less than 1ms, next attempt in 100ms (")
       yield* pass(40)
       const second = unavailable(yield* borrow)
       assert.strictEqual(Duration.toMillis(second.retryAfter), 60)

@@ -204,7 +204,7 @@ describe("RetryPolicy.retry", () => {
       assert.isFalse(error.isRetryable)
       assert.strictEqual(
         error.message,
-        "effect failed after 1 attempt in 0 and is not retried; last failure (Fatal EACCES): boom 1"
+        "effect failed after 1 attempt in less than 1ms and is not retried; last failure (Fatal EACCES): boom 1"
       )
     }).pipe(Effect.provide(Gate.make().layer)))
 

@@ -92,7 +92,7 @@ describe("the error of a retry", () => {
       const error = yield* Effect.flip(RetryPolicy.retry(Effect.fail(expired), RetryPolicy.tcpConnection))
       assert.strictEqual(
         error.message,
-        "effect failed after 1 attempt in 0 and is not retried; last failure (Fatal CERT_HAS_EXPIRED): " +
+        "effect failed after 1 attempt in less than 1ms and is not retried; last failure (Fatal CERT_HAS_EXPIRED): " +
           "certificate has expired; compare the clocks of both hosts with the dates of the certificate"
       )
     }).pipe(Effect.provide(ResourceMonitor.layerUnlimited)))

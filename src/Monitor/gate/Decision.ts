@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
+import { measured } from "../../internal/MeasuredTime.ts"
 import { errorText, safeMessage } from "../../internal/SafeText.ts"
 import { TaggedError } from "../../internal/TaggedError.ts"
 import type { OpeningSite, Resource } from "../Alert.ts"
@@ -151,7 +152,7 @@ const figuresOf = (error: ResourceExhausted): string => {
 const detailsOf = (error: ResourceExhausted): string => {
   const parts = [
     describeLimit(error),
-    Duration.isZero(error.waited) ? "" : `; waited ${Duration.format(error.waited)}`,
+    Duration.isZero(error.waited) ? "" : `; waited ${measured(error.waited)}`,
     error.ahead === 0 ? "" : `; ${error.ahead} ahead of it`,
     error.topSites.length === 0
       ? ""

@@ -16,6 +16,7 @@ import * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
+import { measured } from "../../internal/MeasuredTime.ts"
 import { monotonicMillis } from "../../internal/MonotonicTime.ts"
 import { aboveZero, checkOptions } from "../../internal/Options.ts"
 import { safeMessage } from "../../internal/SafeText.ts"
@@ -31,8 +32,7 @@ interface ResultFields {
   readonly duration: Duration.Duration
 }
 
-const took = ({ duration }: ResultFields): string =>
-  Duration.format(Duration.millis(Math.round(Duration.toMillis(duration))))
+const took = ({ duration }: ResultFields): string => measured(duration)
 
 /**
  * The callback has succeeded.

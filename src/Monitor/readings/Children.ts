@@ -10,6 +10,7 @@
 import * as Duration from "effect/Duration"
 import type { ChildProcess } from "node:child_process"
 import * as DiagnosticsChannel from "node:diagnostics_channel"
+import { measuredSeconds } from "../../internal/MeasuredTime.ts"
 import { quietly } from "../../internal/SafeRead.ts"
 import { safeText } from "../../internal/SafeText.ts"
 import * as Reading from "../Reading.ts"
@@ -232,9 +233,7 @@ export const describeZombie = (
   limit: Reading.Reading,
   count: number
 ): string =>
-  `child ${pid} (${safeText(command, 100)}), begun ${
-    Duration.format(Duration.seconds(Math.round(age / 1000)))
-  } ago, is a zombie: ` +
+  `child ${pid} (${safeText(command, 100)}), begun ${measuredSeconds(Duration.millis(age))} ago, is a zombie: ` +
   `${causes[cause]}. It stays until this process ends; ${amongst(count, limit)}. To prevent more, ${remedy}.`
 
 /**

@@ -74,8 +74,8 @@ describe("cleanup", () => {
         assert.strictEqual(Cause.squash(failed.cause), "no")
         assert.deepStrictEqual(results.map(({ message }) => message), [
           "hangs had not ended after 2s",
-          "dies died after 0",
-          "fails failed after 0",
+          "dies died after less than 1ms",
+          "fails failed after less than 1ms",
           "ok is done after 1s"
         ])
       })
@@ -460,8 +460,8 @@ describe("onPressure", () => {
         yield* test.setLevel("Critical")
         yield* settled
         assert.deepStrictEqual(logged, [
-          "Warn ResourceMonitor: cleanup: fails failed after 0",
-          "Warn ResourceMonitor: cleanup: dies died after 0"
+          "Warn ResourceMonitor: cleanup: fails failed after less than 1ms",
+          "Warn ResourceMonitor: cleanup: dies died after less than 1ms"
         ])
         yield* test.maintain
         assert.lengthOf(logged, 3)
