@@ -42,6 +42,14 @@ const namesOf = (section: string, header: string): ReadonlyArray<string> => {
   return rows.slice(0, end).map((row) => /^\| `([^`]+)`/.exec(row)?.[1] ?? row)
 }
 
+/** The default of each flag in the table of a section. */
+const defaultsOf = (section: string): ReadonlyMap<string, string> => {
+  const [, table = ""] = section.split(/\n\| flag +\|.*\n\| -.*\n/)
+  const rows = table.split("\n\n")[0]?.split("\n") ?? []
+  const cells = rows.map((row) => row.split("|").map((cell) => cell.trim().replaceAll("`", "")))
+  return new Map(cells.map(([, flag = "", , value = ""]) => [flag, value]))
+}
+
 const commands = ["probe", "watch", "top", "pools", "fleet"]
 
 describe("the page of the command", () => {
@@ -75,6 +83,22 @@ describe("the page of the command", () => {
         assert.sameMembers([...namesOf(sectionOf(name), "argument")], args.map(({ name }) => name))
       }))
   }
+
+  it.effect("has the defaults that the commands say of themselves", () =>
+    Effect.gen(function*() {
+      let compared = 0
+      for (const command of commands) {
+        const { flags } = yield* helpOf(command)
+        for (const { description, name } of flags) {
+          const [, value] = /\(default ([^\s)]+)\)/.exec(String(description)) ?? []
+          if (value === undefined) continue
+          compared++
+          const cell = defaultsOf(sectionOf(command)).get(`--${name}`) ?? ""
+          assert.strictEqual(cell.split(";")[0], value, `${command} --${name}`)
+        }
+      }
+      assert.isAtLeast(compared, 5)
+    }))
 
   it("lists the actions of pools", () => {
     assert.sameMembers([...namesOf(sectionOf("pools"), "action")], [...actions])

@@ -280,6 +280,79 @@ describe("the options of a MySQL client", () => {
   })
 })
 
+const units: Record<string, Duration.Unit> = {
+  ms: "millis",
+  s: "seconds",
+  min: "minutes",
+  second: "seconds",
+  minute: "minutes"
+}
+
+/** Numbers, durations, texts in quotes and truth values of a default. */
+const valuesIn = (text: string): ReadonlyArray<string> =>
+  Array.from(
+    text.replace(/^off$/, "\"Infinity\"").matchAll(
+      /"[^"]*"|\b(?:true|false)\b|(\d+)(?: (ms|millis|s|seconds?|min|minutes?)\b)?/g
+    ),
+    ([value, number, unit]) => number === undefined || unit === undefined ? value : `${number} ${units[unit] ?? unit}`
+  )
+
+type Interface = readonly [file: string, name: string]
+
+/** Pages that say a default in their own words, with the interfaces whose doc comments have it. */
+const worded: ReadonlyArray<
+  { readonly page: string; readonly heading: string; readonly interfaces: ReadonlyArray<Interface> }
+> = [
+  { page: "docs/reference/clients/http.md", heading: "", interfaces: [["src/Clients/Http.ts", "Options"]] },
+  {
+    page: "docs/reference/clients/postgres.md",
+    heading: "",
+    interfaces: [["src/Clients/internal/postgres/Options.ts", "Options"]]
+  },
+  {
+    page: "docs/reference/clients/redis.md",
+    heading: "",
+    interfaces: [
+      ["src/Clients/internal/redis/Settings.ts", "Options"],
+      ["src/Clients/internal/redis/Settings.ts", "DialOptions"]
+    ]
+  },
+  {
+    page: "docs/reference/clients/redis-budget.md",
+    heading: "",
+    interfaces: [["src/Clients/internal/redisbudget/Options.ts", "Options"]]
+  },
+  {
+    page: "docs/how-to/exit.md",
+    heading: "",
+    interfaces: [["src/Serverless/Main.ts", "LayerOptions"], ["src/Serverless/Main.ts", "Options"]]
+  },
+  { page: "docs/how-to/serverless.md", heading: "## Options", interfaces: [["src/Serverless/Lambda.ts", "Options"]] },
+  { page: "docs/how-to/serverless.md", heading: "## Vercel", interfaces: [["src/Serverless/Vercel.ts", "Options"]] },
+  {
+    page: "docs/how-to/serverless.md",
+    heading: "## Cloud Run",
+    interfaces: [["src/Serverless/CloudRun.ts", "AttachOptions"], ["src/Serverless/CloudRun.ts", "Options"]]
+  },
+  { page: "docs/how-to/serverless.md", heading: "## Edge", interfaces: [["src/Serverless/Edge.ts", "Options"]] }
+]
+
+describe("the defaults of options", () => {
+  it.each(worded)("in $page $heading have the values of their doc comments", ({ heading, interfaces, page }) => {
+    const cells = column(tablesOf(page, "option", heading), "default")
+    const documented = new Map(interfaces.flatMap(([file, name]) => [...defaultsIn(file, name)]))
+    const compared = [...cells].flatMap(([option, cell]) => {
+      const values = valuesIn(documented.get(option) ?? "")
+      if (values.length === 0) return []
+      // A doc comment may add a reason with further numbers.
+      const said = valuesIn(cell)
+      return [[option, said, values.slice(0, Math.max(1, said.length))] as const]
+    })
+    assert.isAtLeast(compared.length, 2, "options with a value")
+    for (const [option, said, values] of compared) assert.deepStrictEqual(said, values, option)
+  })
+})
+
 /** The defaults of a policy as the code has them. A type that lacks an option does not compile. */
 const retryDefaults: Record<keyof RetryPolicy.Options, unknown> = RetryPolicy.make({})
 
