@@ -10,6 +10,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
+import { alias, withoutPaths } from "../scripts/bundlers.ts"
 import { median } from "./measure.ts"
 import type { Table } from "./report.ts"
 
@@ -35,12 +36,14 @@ interface Contestant {
   readonly costs: Array<Cost>
 }
 
-/** Bundles a program as `examples/lambda/template.yaml` has it. */
+/** Bundles a program as `examples/lambda/template.yaml` has it, with the built package. */
 const bundled = async (name: string, entry: string, into: string): Promise<Contestant> => {
   const file = join(into, `${entry}.mjs`)
   await build({
     entryPoints: [fileURLToPath(new URL(`${entry}.ts`, folder))],
     outfile: file,
+    alias,
+    ...withoutPaths,
     bundle: true,
     external: ["pg-native"],
     platform: "node",

@@ -15,13 +15,19 @@ const { exports } = JSON.parse(readFileSync(new URL("package.json", root), "utf8
 }
 
 /** What users import by name is taken from dist, as they get it. */
-const alias = Object.fromEntries(
+export const alias: Record<string, string> = Object.fromEntries(
   Object.entries(exports).flatMap(([name, target]) =>
     typeof target === "string" || name === "."
       ? []
       : [[`effect-sluice/${name.slice(2)}`, fileURLToPath(new URL(target.default, root))]]
   )
 )
+
+/**
+ * `tsconfig.json` is not read: its paths lead to the sources, which a bundle would then hold beside dist. A user's bundler takes
+ * `imports` from package.json.
+ */
+export const withoutPaths = { tsconfigRaw: {} }
 
 /** What no bundle holds: an addon that pg looks for in vain. */
 const external = ["pg-native"]
@@ -34,7 +40,14 @@ export const entry = (name: string): string => fileURLToPath(new URL(`bundles/${
 
 /** One minified module, by rolldown. */
 export const withRolldown = async (input: string): Promise<string> => {
-  const bundle = await rolldown({ input, external, platform: "node", logLevel: "silent", resolve: { alias } })
+  const bundle = await rolldown({
+    input,
+    external,
+    platform: "node",
+    logLevel: "silent",
+    resolve: { alias },
+    tsconfig: false
+  })
   const { output } = await bundle.generate({ format: "esm", minify: true, codeSplitting: false })
   return output[0].code
 }
@@ -44,6 +57,7 @@ export const withEsbuild = async (input: string, options: { readonly hasCommonJs
   const { outputFiles } = await build({
     entryPoints: [input],
     alias,
+    ...withoutPaths,
     external,
     bundle: true,
     format: "esm",

@@ -33,7 +33,7 @@ const core = [
 /** Its layers make streams of levels and alerts; whoever only asks the monitor imports the service. */
 const mayStream = "src/Monitor/ResourceMonitor.ts"
 /** The one module that loads what reads `Config`, when a program asks for options from `Config`, and not before. */
-const lazy = "src/internal/ConfigOptions.ts"
+const lazy = "src/internal/ImportConfig.ts"
 const tooHeavyForCore = [
   "effect/Schema",
   "effect/SchemaParser",
@@ -269,6 +269,17 @@ const loadedBy = (file: string): ReadonlyArray<string> =>
     (match) => match[1] ?? match[2] ?? ""
   )
 
+const read = (name: string) => JSON.parse(Fs.readFileSync(Path.join(root, name), "utf8"))
+const paths: Record<string, ReadonlyArray<string>> = read("tsconfig.json").compilerOptions.paths
+const sourceOf = (built: string): string => built.replace("./dist/", "./src/").replace(/\.js$/, ".ts")
+
+/** The source that `file` imports by this name, or `undefined` if the name is that of a package. */
+const resolved = (file: string, name: string): string | undefined => {
+  if (name.startsWith(".")) return Path.resolve(Path.dirname(file), name)
+  const [own] = name.startsWith("#") ? paths[name] ?? [] : []
+  return own === undefined ? undefined : Path.join(root, own)
+}
+
 describe("the source tree", () => {
   it.each(core.filter((module) => Fs.existsSync(Path.join(root, module))))(
     "%s loads nothing heavy, not even through its own imports",
@@ -280,7 +291,8 @@ describe("the source tree", () => {
         seen.add(file)
         for (const name of loadedBy(file)) {
           if (file === Path.join(root, lazy) && name === "./ConfigFailure.ts") continue
-          if (name.startsWith(".")) visit(Path.resolve(Path.dirname(file), name), [...way, name])
+          const next = resolved(file, name)
+          if (next !== undefined) visit(next, [...way, name])
           if (module === mayStream && name === "effect/Stream") continue
           assert.notMatch(
             name,
@@ -295,10 +307,9 @@ describe("the source tree", () => {
 
   it("loads what reads Config only when a program asks for options from Config", () => {
     const code = Fs.readFileSync(Path.join(root, lazy), "utf8")
-    assert.deepStrictEqual(code.match(/ConfigFailure.*$/gm), [
-      "ConfigFailure.ts\")), ({ fromConfig }) => fromConfig(config, make))"
+    assert.deepStrictEqual(code.match(/^(?!\/?\s?\*).+$/gm), [
+      "export const importConfig = () => import(\"./ConfigFailure.ts\")"
     ])
-    assert.include(code, "Effect.promise(() => import(\"./ConfigFailure.ts\"))")
   })
 
   it("keeps the monitor itself out of the pool, which knows the service and its claims alone", () => {
@@ -306,7 +317,10 @@ describe("the source tree", () => {
     const visit = (file: string): void => {
       if (loaded.has(file)) return
       loaded.add(file)
-      for (const name of loadedBy(file)) if (name.startsWith(".")) visit(Path.resolve(Path.dirname(file), name))
+      for (const name of loadedBy(file)) {
+        const next = resolved(file, name)
+        if (next !== undefined) visit(next)
+      }
     }
     for (const module of ["src/Pool/ConnectionPool.ts", "src/Retry/RetryPolicy.ts", "src/Resource/TcpConnection.ts"]) {
       visit(Path.join(root, module))
@@ -316,16 +330,40 @@ describe("the source tree", () => {
   })
 
   it("resolves each entry point to the file that the package exports", () => {
-    const read = (name: string) => JSON.parse(Fs.readFileSync(Path.join(root, name), "utf8"))
     const exported: Record<string, { types: string; default: string }> = read("package.json").exports
-    const paths: Record<string, ReadonlyArray<string>> = read("tsconfig.json").compilerOptions.paths
     const expected = Object.fromEntries(
       Object.entries(exported).filter(([name]) => name !== "./package.json").map(([name, target]) => {
         assert.strictEqual(target.types, target.default.replace(/\.js$/, ".d.ts"))
-        return ["effect-sluice" + name.slice(1), [target.default.replace("./dist/", "./src/").replace(/\.js$/, ".ts")]]
+        return ["effect-sluice" + name.slice(1), [sourceOf(target.default)]]
       })
     )
-    assert.deepStrictEqual(paths, expected)
+    assert.deepStrictEqual(
+      Object.fromEntries(Object.entries(paths).filter(([name]) => !name.startsWith("#"))),
+      expected
+    )
+  })
+
+  it("imports no node:process, which makes Node build all standard streams and reports at once", () => {
+    const importing = Fs.globSync("src/**/*.ts", { cwd: root }).filter((file) =>
+      loadedBy(Path.join(root, file)).some((name) => /^(?:node:)?process$/.test(name))
+    )
+    assert.deepStrictEqual(importing, [])
+  })
+
+  it("has Node import late what a bundler takes at once, each with the same exports", () => {
+    const imports: Record<string, { module: string; default: string }> = read("package.json").imports
+    const late = Object.fromEntries(Object.entries(imports).map(([name, target]) => [name, [sourceOf(target.default)]]))
+    assert.deepStrictEqual(Object.fromEntries(Object.entries(paths).filter(([name]) => name.startsWith("#"))), late)
+    for (const target of Object.values(imports)) {
+      const [late, bundled] = [target.default, target.module].map((built) =>
+        Fs.readFileSync(Path.join(root, sourceOf(built)), "utf8")
+      )
+      const exported = /^export const (\w+) = \(\) => /m
+      assert.strictEqual(bundled?.match(exported)?.[1], late?.match(exported)?.[1])
+      const imported = /import\("([^"]+)"\)$/m.exec(late ?? "")?.[1]
+      assert.deepStrictEqual(loadedBy(Path.join(root, sourceOf(target.module))), [imported ?? "nothing"])
+      assert.notInclude(bundled, "import(")
+    }
   })
 })
 

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import { importConfig } from "#import-config"
 import type * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import type { InvalidOption } from "./InvalidOption.ts"
@@ -13,4 +14,4 @@ export const optionsFromConfig = <A, B, R>(
   make: (options: A) => Effect.Effect<B, InvalidOption, R>
 ): Effect.Effect<B, Config.ConfigError, R> =>
   // `Config` imports `Schema`. Both are loaded only when the options are read.
-  Effect.flatMap(Effect.promise(() => import("./ConfigFailure.ts")), ({ fromConfig }) => fromConfig(config, make))
+  Effect.flatMap(Effect.promise(importConfig), ({ fromConfig }) => fromConfig(config, make))

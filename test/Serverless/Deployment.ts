@@ -25,6 +25,8 @@ const item = (text: string, name: string): string => {
   return value
 }
 
+const sources = Path.resolve(import.meta.dirname, "../../src")
+
 /** Builds the function into a folder. The result is the path of its module. */
 export const deploy = async (into: string): Promise<string> => {
   const text = template()
@@ -34,6 +36,11 @@ export const deploy = async (into: string): Promise<string> => {
     entryPoints: [Path.join(folder, entry)],
     outdir: into,
     outExtension: { ".js": extension },
+    // A bundler takes these from the package, by the condition `module`. Here it would take those for Node from tsconfig.json.
+    alias: {
+      "#import-config": Path.join(sources, "internal/BundledConfig.ts"),
+      "#import-driver": Path.join(sources, "Clients/internal/postgres/BundledDriver.ts")
+    },
     bundle: true,
     platform: "node",
     // The template names one of the formats of esbuild.

@@ -193,6 +193,24 @@ describe("the packed package", () => {
     )
   })
 
+  it("has a bundler take the driver and Config at once, so that it wraps no module for an import at run time", () => {
+    write(
+      "bundled.mjs",
+      "export { layer } from \"effect-sluice/Postgres\"\nexport { retry } from \"effect-sluice/RetryPolicy\"\n"
+    )
+    const options = ["--bundle", "--external:@effect/sql-pg", "--format=esm", "--platform=node", "--log-level=error"]
+    succeed(bin("esbuild"), ["bundled.mjs", ...options, "--outfile=bundle.mjs", "--metafile=bundle.json"], consumer)
+    // esbuild documents this form.
+    const { inputs }: { inputs: Record<string, { imports: ReadonlyArray<{ kind: string; path: string }> }> } = JSON
+      .parse(Fs.readFileSync(Path.join(consumer, "bundle.json"), "utf8"))
+    const late = Object.entries(inputs).flatMap(([file, { imports }]) =>
+      imports.filter(({ kind }) => kind === "dynamic-import").map(({ path }) => `${file} imports ${path}`)
+    )
+    assert.deepStrictEqual(late, [])
+    const bundle = Fs.readFileSync(Path.join(consumer, "bundle.mjs"), "utf8")
+    assert.include(bundle, "from \"@effect/sql-pg/")
+  })
+
   it("has a command that names the package to install, and runs once that is there", () => {
     const sluice = inPackage("dist/Cli/main.js")
     const { status, stderr, stdout } = run(process.execPath, [sluice, "--version"], consumer)

@@ -9,7 +9,6 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Fs from "node:fs"
 import { performance } from "node:perf_hooks"
-import * as Process from "node:process"
 import * as V8 from "node:v8"
 import { quietly } from "../../internal/SafeRead.ts"
 import * as Reading from "../Reading.ts"
@@ -94,7 +93,7 @@ interface Report {
 const reportedLimit = (): string | number | undefined => {
   // Node's types lack `excludeNetwork` and call the report a bare object; both are documented. A runtime without reports throws
   // here, and the probe turns that into `Unknown`.
-  const report = Process.report as unknown as Report
+  const report = process.report as unknown as Report
   // Otherwise the report looks up the host names of all sockets, which may take seconds.
   const before = report.excludeNetwork
   report.excludeNetwork = true
@@ -168,17 +167,17 @@ const nodeReader: ProcReader = {
   names: (path) => Fs.readdirSync(path),
   entries: (path) => Fs.readdirSync(path).length,
   target: (path) => Fs.readlinkSync(path),
-  rss: () => Process.memoryUsage.rss(),
+  rss: () => process.memoryUsage.rss(),
   heap,
   loop: () => performance.eventLoopUtilization(),
-  uptime: () => Process.uptime(),
+  uptime: () => process.uptime(),
   reportedLimit,
   // Platforms publish their limits in the environment. These are not options of the program, and the core does not import
   // `Config`.
   // oxlint-disable-next-line effecttsgo/process-env
-  environment: (variable) => Process.env[variable],
-  platform: Process.platform,
-  pid: Process.pid,
+  environment: (variable) => process.env[variable],
+  platform: process.platform,
+  pid: process.pid,
   list,
   targetsLater: (paths) => together<string, string>(paths, (path, done) => Fs.readlink(path, done)),
   kindsLater: (descriptors) =>
