@@ -20,7 +20,7 @@ describe("the view of a snapshot", () => {
     const [first = "", second = ""] = texts().filter((text) => /^DOWN|ECONNREFUSED/.test(text))
     assert.match(
       first,
-      /^DOWN {4}db:5432 is down \(pool orders\) {2}for 12\.0 s, since .*12 borrowers wait, the longest 8\.1 s/
+      /^DOWN {4}db:5432 is down \(pool orders\) {2}for 12\.0 s, since \d\d:\d\d:\d\d - 12 borrowers wait, the longest 8\.1 s - 9 failed attempts in all/
     )
     assert.strictEqual(second.trim(), "ECONNREFUSED: connect ECONNREFUSED 10.0.0.5:5432")
     assert.include(texts(), "not ready: pool orders: db:5432 is down")
@@ -35,7 +35,7 @@ describe("the view of a snapshot", () => {
   })
 
   it("shows the worst endpoints first", () => {
-    assert.deepStrictEqual(below("Endpoints").map((text) => /\S+:\d+/.exec(text.slice(25))?.[0]), [
+    assert.deepStrictEqual(below("Endpoints").map((text) => /\S+:\d+/.exec(text.slice(23))?.[0]), [
       "db:5432",
       "replica:5432",
       "mail:25"
@@ -56,6 +56,24 @@ describe("the view of a snapshot", () => {
 
   it("says that all is well", () => {
     assert.include(linesOf(target, Program.snapshot()).map(textOf), "All is well: nothing is down, full or suspended")
+  })
+
+  it("does not say that all is well while the program is not ready", () => {
+    const message = "pool orders: borrowers run out of time, and none has got a connection for 2 s"
+    const readiness = { isReady: false, reasons: [{ reason: "PoolStalled" as const, pool: "orders", message }] }
+    const stalled = Program.snapshot({ readiness })
+    const lines = linesOf(target, stalled).map(textOf)
+    assert.include(lines, `not ready: ${message}`)
+    assert.include(lines, "WARNING The program is not ready")
+    assert.notInclude(lines.join(), "All is well")
+    assert.strictEqual(summaryOf(stalled), "0 outages; 1 warning; The program is not ready")
+  })
+
+  it("has the time of the day with 24 hours, as logs have it", () => {
+    for (const [hour, text] of [[0, "00:05:00"], [15, "15:05:00"]] as const) {
+      const at = new Date(2026, 10, 23, hour, 5).getTime()
+      assert.isTrue(linesOf(target, Program.snapshot({ at })).map(textOf)[0]?.endsWith(`  ${text}`))
+    }
   })
 
   it("has at most as many lines as the terminal, and shows all that there is room for", () => {

@@ -46,7 +46,7 @@ const ofEndpoint = (pool: Pool, endpoint: Endpoint): Finding => ({
   since: endpoint.impairedSince,
   facts: [
     ...waits(endpoint, endpoint.counts.waiting),
-    ...endpoint.failedAttempts === 0 ? [] : [plural(endpoint.failedAttempts, "failed attempt")],
+    ...endpoint.failedAttempts === 0 ? [] : [`${plural(endpoint.failedAttempts, "failed attempt")} in all`],
     ...nextDial(endpoint)
   ],
   detail: endpoint.lastFailure === undefined
@@ -143,8 +143,16 @@ const rank = { down: 0, warning: 1, note: 2 }
 export const countOf = (findings: ReadonlyArray<Finding>, wanted: Severity): number =>
   findings.reduce((sum, { endpoints = 1, severity }) => severity === wanted ? sum + endpoints : sum, 0)
 
+/** What no other finding says: borrowers run out of time although nothing is down, or a pool is missing. */
+const notReady: Finding = { key: "not ready", severity: "warning", title: "The program is not ready", facts: [] }
+
 /** The findings of a snapshot, the worst first and in the order of the pools. */
-export const findingsOf = ({ isRetiring, monitor, pools }: Snapshot): Array<Finding> =>
+export const findingsOf = (snapshot: Snapshot): Array<Finding> => {
+  const findings = shownOf(snapshot)
+  return findings.length === 0 && !snapshot.readiness.isReady ? [notReady] : findings
+}
+
+const shownOf = ({ isRetiring, monitor, pools }: Snapshot): Array<Finding> =>
   [
     ...monitor === undefined ? [] : ofMonitor(monitor),
     ...pools.flatMap(ofPool),

@@ -111,8 +111,8 @@ const troubleOf = ({ endpoint, now }: ShownEndpoint): string => {
     ...impairedSince === undefined
       ? []
       : [`for ${duration(Math.max(0, now - impairedSince))}, since ${time(impairedSince, now)}`],
-    ...failedAttempts === 0 ? [] : [plural(failedAttempts, "failed attempt")],
-    ...timeouts === 0 ? [] : [plural(timeouts, "timeout")],
+    ...failedAttempts === 0 ? [] : [`${plural(failedAttempts, "failed attempt")} in all`],
+    ...timeouts === 0 ? [] : [`${plural(timeouts, "timeout")} in all`],
     ...nextDialIn === undefined ? [] : [`next attempt in ${duration(nextDialIn)}`]
   ].join(", ")
 }
