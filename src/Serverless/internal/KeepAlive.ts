@@ -53,10 +53,11 @@ export class KeepAlive {
     this.#connections.start()
   }
 
-  /** From now on each response is the last one of its connection. */
+  /** From now on each response is the last one of its connection. Of requests that were sent together, that of the last one is. */
   end(): void {
     this.#isOver = true
-    for (const response of this.#underWay.keys()) lastOf(response)
+    const last = new Map(Array.from(this.#underWay.keys(), (response) => [response.req.socket, response]))
+    for (const response of last.values()) lastOf(response)
     this.#connections.end()
   }
 

@@ -35,6 +35,31 @@ describe("KeepAlive", () => {
     assert.include(answer, "connection: close")
   })
 
+  it("answers all requests that were sent together, and then closes their connection", async () => {
+    const keepAlive = new KeepAlive()
+    keepAlive.start()
+    const responses: Array<Http.ServerResponse> = []
+    const server = Http.createServer((_, response) => void responses.push(response)).listen(0, "127.0.0.1")
+    await once(server, "listening")
+    const client = Net.connect((server.address() as Net.AddressInfo).port, "127.0.0.1").setEncoding("utf8")
+    const ended = once(client, "close")
+    let answer = ""
+    client.on("data", (data) => void (answer += String(data)))
+    client.write("GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
+    while (responses.length < 2) await once(server, "request")
+    server.close()
+    keepAlive.end()
+    for (const [index, response] of responses.entries()) response.end(`answer ${index + 1}`)
+    await ended
+    keepAlive.stop()
+    assert.deepStrictEqual(answer.match(/answer \d|connection: [\w-]+/gi), [
+      "Connection: keep-alive",
+      "answer 1",
+      "connection: close",
+      "answer 2"
+    ])
+  })
+
   it("cuts the connections of HTTP/2 without TLS, whose server waits for their requests", async () => {
     const keepAlive = new KeepAlive()
     keepAlive.start()
