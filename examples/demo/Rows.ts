@@ -7,8 +7,8 @@ import type { Entry, Figures, Summary } from "./Summary.ts"
 export interface Row {
   readonly title: string
   readonly cells: ReadonlyArray<string>
-  /** The index of the contender that is best; `undefined` where two are equal, or where no value is better. */
-  readonly best: number | undefined
+  /** The indexes of the contenders that are best: none where all are equal, or where no value is better. */
+  readonly best: ReadonlyArray<number>
 }
 
 interface Column {
@@ -60,11 +60,12 @@ const columns = ({ plan: { faults } }: Summary): ReadonlyArray<Column> => [
   { title: "CPU time", text: ({ cpu }) => time(cpu), rank: ({ cpu }) => cpu }
 ]
 
-/** The index of the only smallest value. */
-const bestOf = (ranks: ReadonlyArray<number | null>): number | undefined => {
+/** The indexes of the smallest values, unless all are equal: where two are equal and one is worse, the row shows which one. */
+const bestOf = (ranks: ReadonlyArray<number | null>): ReadonlyArray<number> => {
   const values = ranks.map((rank) => rank ?? Infinity)
   const least = Math.min(...values)
-  return values.filter((value) => value === least).length === 1 ? values.indexOf(least) : undefined
+  const best = values.flatMap((value, index) => value === least ? [index] : [])
+  return best.length === values.length ? [] : best
 }
 
 /** The rows of a result. */
@@ -72,11 +73,13 @@ export const make = (summary: Summary): ReadonlyArray<Row> =>
   columns(summary).map(({ rank, text, title }) => ({
     title,
     cells: summary.contenders.map(({ figures }) => text(figures)),
-    best: rank === undefined ? undefined : bestOf(summary.contenders.map(({ figures }) => rank(figures)))
+    best: rank === undefined ? [] : bestOf(summary.contenders.map(({ figures }) => rank(figures)))
   }))
 
 const list = (titles: ReadonlyArray<string>): string => titles.length === 0 ? "in nothing" : `in ${titles.join(", ")}`
 
 /** Where a contender is ahead of all others, as a sentence. */
 export const ahead = (rows: ReadonlyArray<Row>, { name }: Entry, index: number): string =>
-  `${name} is ahead ${list(rows.filter(({ best }) => best === index).map(({ title }) => title))}.`
+  `${name} is ahead ${
+    list(rows.filter(({ best }) => best.length === 1 && best[0] === index).map(({ title }) => title))
+  }.`

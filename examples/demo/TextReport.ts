@@ -12,7 +12,7 @@ const mark = "*"
 
 const table = ({ contenders }: Summary, rows: ReadonlyArray<Rows.Row>): ReadonlyArray<string> => {
   const cell = ({ best, cells }: Rows.Row, index: number) =>
-    `${cells[index] ?? ""}${best === index ? ` ${mark}` : "  "}`
+    `${cells[index] ?? ""}${best.includes(index) ? ` ${mark}` : "  "}`
   const first = Math.max(...rows.map(({ title }) => title.length))
   const widths = contenders.map(({ name }, index) =>
     Math.max(name.length + 2, ...rows.map((row) => cell(row, index).length))

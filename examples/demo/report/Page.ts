@@ -144,7 +144,7 @@ const figures = ({ summary }: Report, rows: ReadonlyArray<Rows.Row>): string =>
         tableRow(
           title,
           cells.map((cell, index) =>
-            best === index
+            best.includes(index)
               ? element("td", { class: "best" }, `${escape(cell)} *`)
               : element("td", {}, escape(cell))
           )

@@ -90,9 +90,20 @@ describe("the result of the demo", () => {
     assert.match(text, /requests answered +50 of 100 +70 of 100 \*/)
   })
 
-  it("marks no best where two are equal", () => {
-    for (const { best, title } of Rows.make(summaryOf(track()))) assert.isUndefined(best, title)
+  it("marks no best where all are equal", () => {
+    for (const { best, title } of Rows.make(summaryOf(track()))) assert.deepStrictEqual(best, [], title)
     assert.include(TextReport.text(summaryOf(track())), "ours is ahead in nothing.")
+  })
+
+  it("marks both that are best where only a third one is worse, and says of neither that it is ahead", () => {
+    const more = track({ closing: { before: 20, after: 20, held: 12 } })
+    const three = ["ours", "theirs", "third"].map((name) => ({ name, options: {} }))
+    const rows = Rows.make(Summary.make(plan, three, recording(more, track(), track()), 12))
+    assert.deepStrictEqual(rows.find(({ title }) => title === "most held at once")?.best, [1, 2])
+    for (const [index, { name }] of three.entries()) {
+      const figures = Summary.figuresOf(track(), plan)
+      assert.strictEqual(Rows.ahead(rows, { name, options: {}, figures }, index), `${name} is ahead in nothing.`)
+    }
   })
 
   it("rounds shares down, so that 100 % means all", () => {
