@@ -40,15 +40,7 @@ export default defineConfig({
   resolve: {
     tsconfigPaths: true,
     // Every test of an effect is checked for what it leaves open.
-    alias: [
-      { find: /^@effect\/vitest$/, replacement: new URL("test/support/vitest.ts", import.meta.url).pathname },
-      // Vite would take both from dist, as package.json says.
-      { find: "#import-config", replacement: new URL("src/internal/ImportConfig.ts", import.meta.url).pathname },
-      {
-        find: "#import-driver",
-        replacement: new URL("src/Clients/internal/postgres/ImportDriver.ts", import.meta.url).pathname
-      }
-    ]
+    alias: [{ find: /^@effect\/vitest$/, replacement: new URL("test/support/vitest.ts", import.meta.url).pathname }]
   },
   test: {
     // The tests start many processes of the command; compiled once, each starts in two thirds of the time.
