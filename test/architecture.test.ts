@@ -340,13 +340,6 @@ describe("the source tree", () => {
     assert.deepStrictEqual(paths, expected)
   })
 
-  it("imports no node:process, which makes Node build all standard streams and reports at once", () => {
-    const importing = Fs.globSync("src/**/*.ts", { cwd: root }).filter((file) =>
-      loadedBy(Path.join(root, file)).some((name) => /^(?:node:)?process$/.test(name))
-    )
-    assert.deepStrictEqual(importing, [])
-  })
-
   it("has Node import late what a bundler takes at once, each with the same exports", () => {
     const imports: Record<string, { module: string; default: string }> = read("package.json").imports
     const late = Object.entries(imports).map(([name, target]) => [name, sourceOf(target.default).replace("src/", "")])

@@ -9,6 +9,9 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Fs from "node:fs"
 import { performance } from "node:perf_hooks"
+// This import creates the standard streams. With the first stream of a process, libuv opens a descriptor that it keeps, and which must be
+// there before descriptors are counted, or one more than the limit would be used.
+import * as Process from "node:process"
 import * as V8 from "node:v8"
 import { quietly } from "../../internal/SafeRead.ts"
 import * as Reading from "../Reading.ts"
@@ -93,7 +96,7 @@ interface Report {
 const reportedLimit = (): string | number | undefined => {
   // Node's types lack `excludeNetwork` and call the report a bare object; both are documented. A runtime without reports throws
   // here, and the probe turns that into `Unknown`.
-  const report = process.report as unknown as Report
+  const report = Process.report as unknown as Report
   // Otherwise the report looks up the host names of all sockets, which may take seconds.
   const before = report.excludeNetwork
   report.excludeNetwork = true
@@ -167,17 +170,17 @@ const nodeReader: ProcReader = {
   names: (path) => Fs.readdirSync(path),
   entries: (path) => Fs.readdirSync(path).length,
   target: (path) => Fs.readlinkSync(path),
-  rss: () => process.memoryUsage.rss(),
+  rss: () => Process.memoryUsage.rss(),
   heap,
   loop: () => performance.eventLoopUtilization(),
-  uptime: () => process.uptime(),
+  uptime: () => Process.uptime(),
   reportedLimit,
   // Platforms publish their limits in the environment. These are not options of the program, and the core does not import
   // `Config`.
   // oxlint-disable-next-line effecttsgo/process-env
-  environment: (variable) => process.env[variable],
-  platform: process.platform,
-  pid: process.pid,
+  environment: (variable) => Process.env[variable],
+  platform: Process.platform,
+  pid: Process.pid,
   list,
   targetsLater: (paths) => together<string, string>(paths, (path, done) => Fs.readlink(path, done)),
   kindsLater: (descriptors) =>

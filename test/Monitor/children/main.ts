@@ -11,9 +11,6 @@ import * as Monitor from "../../../src/Monitor/ResourceMonitor.ts"
 
 const [mode, port, gate, interrupt] = process.argv.slice(2)
 
-// With the first stream of a process, libuv opens a descriptor of its own and keeps it. It must not count as that of a connection.
-process.stdout.on("error", () => {})
-
 const descriptors = Effect.gen(function*() {
   const monitor = yield* Monitor.ResourceMonitor
   return (yield* monitor.usage).descriptors
