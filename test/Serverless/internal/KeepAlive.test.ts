@@ -17,17 +17,20 @@ describe("KeepAlive", () => {
     await once(server, "listening")
     const client = Net.connect((server.address() as Net.AddressInfo).port, "127.0.0.1").setEncoding("utf8")
     client.on("error", () => {})
-    await Promise.all([once(client, "connect"), once(server, "connection")])
+    const [[accepted]] = await Promise.all([once(server, "connection"), once(client, "connect")])
     const ended = once(client, "close")
     let answer = ""
     client.on("data", (data) => void (answer += String(data)))
+    // A server of Node 26 closes a connection that has sent nothing itself.
+    client.write("GET / HTTP/1.1\r\n")
+    while (accepted.bytesRead === 0) await pause(1)
     server.close()
     keepAlive.end()
     // The connection is looked at after 300 ms, and then after 600 ms.
     await pause(350)
     // Timers that are due then come before the sockets.
     await immediate()
-    client.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    client.write("Host: a\r\n\r\n")
     block(600)
     await ended
     keepAlive.stop()
