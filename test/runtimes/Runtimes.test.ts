@@ -34,7 +34,15 @@ describeHere("the packed package in a project of a user", () => {
 
   beforeAll(() => {
     project = Project.makeFolder()
-    const peers = ["effect", "@effect/platform-node", "@effect/sql-pg", "redis", "lightning-pool", "p-retry"] as const
+    const peers = [
+      "effect",
+      "@effect/platform-node",
+      "@effect/sql-pg",
+      "redis",
+      "pg",
+      "lightning-pool",
+      "p-retry"
+    ] as const
     Project.install(project.path, ...peers.map((name) => `${name}@${manifest.devDependencies[name]}`))
     // The demo, whose pools are those of the installed package. Its command line is that of the sources.
     for (const name of ["examples/demo", "src"]) {
