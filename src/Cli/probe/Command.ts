@@ -82,7 +82,8 @@ const examine = (settings: Probe.Settings, json: boolean) =>
     const monitor = yield* ResourceMonitor.ResourceMonitor
     yield* openSpare
     const before = (yield* monitor.sample).descriptors.used
-    const attempts = yield* Probe.run(settings)
+    // A probe opens one connection at a time, so it needs no limits. It is to tell what is wrong also where a gate would refuse.
+    const attempts = yield* Effect.provide(Probe.run(settings), ResourceMonitor.layerUnlimited)
     const after = (yield* monitor.sample).descriptors.used
     const report = Report.make(settings, attempts, { before, after })
     yield* checkDescriptors(report)
@@ -91,8 +92,8 @@ const examine = (settings: Probe.Settings, json: boolean) =>
     Effect.tapError((error) =>
       json ? printJson({ endpoint: String(settings.endpoint), ok: false, error: error.detail }) : Effect.void
     ),
-    // A probe opens one connection at a time, so it needs no limits.
-    Effect.provide(ResourceMonitor.layerUnlimited)
+    // It counts the descriptors.
+    Effect.provide(ResourceMonitor.layer)
   )
 
 /**
