@@ -10,6 +10,7 @@
  */
 import * as DiagnosticsChannel from "node:diagnostics_channel"
 import type * as Http from "node:http"
+import { inNextTurn } from "../../internal/Timer.ts"
 import { ServerConnections } from "./ServerConnections.ts"
 
 /** What Node announces when a request begins. */
@@ -42,8 +43,7 @@ export class KeepAlive {
     response.once("close", () => {
       this.#underWay.delete(response)
       // The head of the response may have been sent before the end of the program. Then its connection is idle after this turn.
-      // oxlint-disable-next-line effecttsgo/global-timers
-      if (this.#isOver) setImmediate(() => server.listening ? undefined : server.closeIdleConnections())
+      if (this.#isOver) inNextTurn(() => server.listening ? undefined : server.closeIdleConnections())
     })
     if (this.#isOver) lastOf(response)
   }
