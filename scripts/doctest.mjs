@@ -5,7 +5,7 @@
  *
  * A line `expression // => value` asserts deep equality. A fence marked `ts no-run` is checked, not run. One marked `ts test` declares
  * tests, which are run. One marked `ts postgres` or `ts redis`, or with both, asks these servers on this machine, and is skipped where
- * there is none.
+ * there is none. A file name before these marks (`ts app.ts no-run`) lets the other fences of its page import it by that name.
  *
  * Usage: node scripts/doctest.mjs [root of the project]
  */
@@ -77,12 +77,26 @@ const assertions = (body, where) => {
   return lines.join("\n")
 }
 
+/** The name of a fence's module: that of its page, and the name that the page gives the fence, or else its line. */
+const nameOf = (file, { line, name }) => {
+  const page = file.replace(/\.\w+$/, "").replaceAll("/", ".")
+  // A run of all tests must not find it: `examples.test.ts` runs it.
+  return name === undefined ? `${page}.${line}.ts` : `${page}.${name.replace(/\.test\.ts$/, "-test.ts")}`
+}
+
+/** The mark of a fence: the name of its file, if it has one, and the words after it. */
+const markOf = (info) => {
+  const [, name, marks] = /^(?:([\w-]+(?:\.[\w-]+)*\.ts)(?:\s+|$))?(.*)$/.exec(info)
+  const words = marks === "" ? [] : marks.split(/\s+/)
+  return { name, isTest: words.includes("test"), mark: words.filter((word) => word !== "test").join(" ") }
+}
+
 /** The module that a fence becomes. What is only checked stays at the top level, where every statement is allowed. */
 const moduleOf = (fence, where) => {
   const code = fence.lines.join("\n")
   const { body, imports } = hoist(code)
   if (imports === "") throw new Error(`${where}: the example imports nothing, so a reader cannot run it`)
-  if (fence.info === "no-run" || fence.info === "test") return `// ${where}\n${code}\n`
+  if (fence.mark === "no-run" || fence.isTest) return `// ${where}\n${code}\n`
   const asserted = assertions(body, where)
   const assert = asserted === body ? "" : `import { assert } from "@effect/vitest"\n`
   return `// ${where}\n${assert}${imports}\n\nexport default async (): Promise<void> => {\n${asserted.trim()}\n}\n`
@@ -99,18 +113,26 @@ const servers = { postgres: "PostgreSQL", redis: "Redis" }
 const asking = new Map([["postgres", []], ["redis", []], ["postgres redis", []]])
 const modules = new Map()
 for (const file of files) {
-  for (const fence of fencesOf(Fs.readFileSync(Path.join(root, file), "utf8"), file.endsWith(".ts"))) {
+  const fences = fencesOf(Fs.readFileSync(Path.join(root, file), "utf8"), file.endsWith(".ts"))
+    .map((fence) => ({ ...fence, ...markOf(fence.info) }))
+  const named = fences.filter(({ name }) => name !== undefined)
+  for (const fence of fences) {
     const where = `${file}:${fence.line}`
-    if (!["", "no-run", "test"].includes(fence.info) && !asking.has(fence.info)) {
+    if (!["", "no-run"].includes(fence.mark) && !asking.has(fence.mark)) {
       throw new Error(`${where}: unknown mark "${fence.info}"`)
     }
-    const name = `${file.replace(/\.\w+$/, "").replaceAll("/", ".")}.${fence.line}.ts`
-    modules.set(name, moduleOf(fence, where))
-    if (fence.info === "no-run") continue
-    const test = fence.info === "test"
+    const name = nameOf(file, fence)
+    if (modules.has(name)) throw new Error(`${where}: a second example with the name ${fence.name}`)
+    const code = named.reduce(
+      (text, other) => text.replaceAll(`"./${other.name}"`, `"./${nameOf(file, other)}"`),
+      moduleOf(fence, where)
+    )
+    modules.set(name, code)
+    if (fence.mark === "no-run") continue
+    const test = fence.isTest
       ? `describe("${where}", async () => void (await import("./${name}")))\n`
       : `it("${where}", async () => (await import("./${name}")).default())\n`
-    ;(asking.get(fence.info) ?? tests).push(test)
+    ;(asking.get(fence.mark) ?? tests).push(test)
   }
 }
 const examples = modules.size

@@ -7,66 +7,105 @@ import { Effect, Fiber, Schedule } from "effect"
 import * as Endpoint from "effect-sluice/Endpoint"
 import { FaultProxy } from "effect-sluice/Testing"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
+import * as HttpBody from "effect/http/HttpBody"
 import * as HttpClient from "effect/http/HttpClient"
 import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
+import * as Os from "node:os"
 import * as Path from "node:path"
+import { pathToFileURL } from "node:url"
 import { createClient } from "redis"
 import * as Databases from "../contract/servers/Databases.ts"
 import { describeWith, ports } from "../support/LiveServers.ts"
+import { startPage } from "../support/StartPage.ts"
 
 const root = Path.resolve(import.meta.dirname, "../..")
 
+interface Program {
+  /** Its files by their names. `main.ts` is the one to start. */
+  readonly files: Readonly<Record<string, string>>
+  /** What it is called at the servers. */
+  readonly name: string
+}
+
 /** The program of a page, with a free port for the operator, and a name of its own at the servers. */
-const programOf = (page: string): { readonly code: string; readonly name: string } => {
-  const [, code = ""] = /```ts no-run\n([\s\S]*?)\n```/.exec(Fs.readFileSync(Path.join(root, page), "utf8")) ?? []
-  assert.include(code, "Main.launch(App)")
-  const [, shown = ""] = /applicationName: Config\.succeed\("([^"]+)"\)/.exec(code) ?? []
+const programOf = (page: string): Program => {
+  const { files } = startPage(page)
+  const { "main.ts": main = "" } = files
+  assert.include(main, "Main.launch(App)")
+  const [, shown = ""] = /applicationName: Config\.succeed\("([^"]+)"\)/.exec(Object.values(files).join("\n")) ?? []
   const name = `${shown}-${process.pid}`
-  const free = code.replace(
+  const free = main.replace(
     /layerServer\((?:\{ )?/,
     (call) => call.endsWith("{ ") ? `${call}port: 0, ` : `${call}{ port: 0 }`
   )
   assert.match(free, /layerServer\(\{ port: 0/)
-  return { code: free.replaceAll(`"${shown}"`, `"${name}"`), name }
+  const own = Object.entries({ ...files, "main.ts": free }).map(([file, text]) => [
+    file,
+    text.replaceAll(`"${shown}"`, `"${name}"`).replaceAll(`\`${shown}:`, `\`${name}:`)
+  ])
+  return { files: Object.fromEntries(own), name }
 }
 
 interface Running {
   readonly child: ChildProcess.ChildProcess
   readonly api: string
   readonly operations: string
+  /** What it has printed until now. */
+  readonly output: () => string
 }
 
-/** Starts a program, waits until both of its servers listen, and ends it with the scope. */
-const started = (code: string, env: Record<string, string>) =>
+/** The files of a program in a folder of their own, which has the packages of this checkout. */
+const saved = ({ files }: Program) =>
   Effect.acquireRelease(
-    Effect.callback<Running>((resume) => {
-      const child = ChildProcess.spawn(
-        process.execPath,
-        ["--import", "./scripts/sources.mjs", "--input-type=module-typescript", "-"],
-        { cwd: root, env: { ...process.env, PORT: "0", ...env } }
-      )
-      let output = ""
-      const onData = (data: unknown) => {
-        output += String(data)
-        const [, api] = /Listening on http:\/\/[^\s]*:(\d+)/.exec(output) ?? []
-        const [, operations] = /operations at (http:\/\/[^\s]*:\d+)\//.exec(output) ?? []
-        if (api === undefined || operations === undefined) return
-        resume(Effect.succeed({ child, api: `http://127.0.0.1:${api}`, operations }))
-      }
-      child.stdout.on("data", onData)
-      child.stderr.on("data", onData)
-      child.once("exit", () => resume(Effect.die(new Error(`it has ended: ${output}`))))
-      child.stdin.end(code)
+    Effect.sync(() => {
+      const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "sluice-start-"))
+      Fs.symlinkSync(Path.join(root, "node_modules"), Path.join(folder, "node_modules"))
+      Fs.writeFileSync(Path.join(folder, "package.json"), JSON.stringify({ private: true, type: "module" }))
+      for (const [file, text] of Object.entries(files)) Fs.writeFileSync(Path.join(folder, file), text)
+      return folder
     }),
-    ({ child }) => Effect.sync(() => void child.kill("SIGKILL"))
+    (folder) => Effect.sync(() => Fs.rmSync(folder, { recursive: true }))
   )
+
+/** Starts a program, waits until both of its servers listen, and ends it with the scope. */
+const started = (program: Program, env: Record<string, string>) =>
+  Effect.gen(function*() {
+    const folder = yield* saved(program)
+    const sources = `--import=${pathToFileURL(Path.join(root, "scripts/sources.mjs")).href}`
+    return yield* Effect.acquireRelease(
+      Effect.callback<Running>((resume) => {
+        const options = { cwd: folder, env: { ...process.env, PORT: "0", ...env } }
+        const child = ChildProcess.spawn(process.execPath, [sources, "main.ts"], options)
+        let output = ""
+        const onData = (data: unknown) => {
+          output += String(data)
+          const [, api] = /Listening on http:\/\/[^\s]*:(\d+)/.exec(output) ?? []
+          const [, operations] = /operations at (http:\/\/[^\s]*:\d+)\//.exec(output) ?? []
+          if (api === undefined || operations === undefined) return
+          resume(Effect.succeed({ child, api: `http://127.0.0.1:${api}`, operations, output: () => output }))
+        }
+        child.stdout.on("data", onData)
+        child.stderr.on("data", onData)
+        child.once("exit", () => resume(Effect.die(new Error(`it has ended: ${output}`))))
+      }),
+      ({ child }) => Effect.sync(() => void child.kill("SIGKILL"))
+    )
+  })
 
 const get = (url: string) =>
   Effect.gen(function*() {
     const response = yield* HttpClient.get(url)
     return { status: response.status, body: yield* response.text, retryAfter: response.headers["retry-after"] }
   }).pipe(Effect.orDie, Effect.provide(FetchHttpClient.layer))
+
+/** Sends a body that is said to be JSON. */
+const post = (url: string, body: string) =>
+  HttpClient.post(url, { body: HttpBody.text(body, "application/json") }).pipe(
+    Effect.flatMap((response) => Effect.map(response.text, (text) => [response.status, text])),
+    Effect.orDie,
+    Effect.provide(FetchHttpClient.layer)
+  )
 
 const until = <A>(effect: Effect.Effect<A>, holds: (value: A) => boolean) =>
   Effect.retry(
@@ -99,8 +138,9 @@ withServers("the pages of docs/start", () => {
       Effect.gen(function*() {
         const database = yield* Databases.postgres
         const proxy = yield* FaultProxy.make(Endpoint.tcp("127.0.0.1", ports.PostgreSQL))
-        const { code, name } = programOf("docs/start/first-pool.md")
-        const { api, child, operations } = yield* started(code, {
+        const program = programOf("first-pool")
+        const { name } = program
+        const { api, child, operations } = yield* started(program, {
           DATABASE_URL: `postgres://postgres@${proxy.endpoint}/postgres`
         })
         assert.strictEqual(yield* database.sessions(name), 0)
@@ -130,14 +170,20 @@ withServers("the pages of docs/start", () => {
       Effect.gen(function*() {
         const database = yield* Databases.postgres
         const proxy = yield* FaultProxy.make(Endpoint.tcp("127.0.0.1", ports.PostgreSQL))
-        const { code, name } = programOf("docs/start/whole-program.md")
+        const program = programOf("whole-program")
+        const { name } = program
         yield* forgotten(`${name}:ada`)
-        const { api, child, operations } = yield* started(code.replace("`whole-program:", `\`${name}:`), {
+        const { api, child, operations } = yield* started(program, {
           DATABASE_URL: `postgres://postgres@${proxy.endpoint}/postgres`,
           RETIRE_DELAY: "1 second"
         })
         assert.strictEqual((yield* get(`${api}/double/21`)).body, `{"doubled":42}`)
         assert.match((yield* get(`${api}/visit/ada`)).body, /^\{"visits":1\}$/)
+        const ordered = (body: string) => post(`${api}/orders`, body)
+        assert.deepStrictEqual(yield* ordered(`{ "price": 250, "quantity": 3 }`), [201, `{"total":750}`])
+        const tooFew = yield* ordered(`{ "price": 250, "quantity": 0 }`)
+        assert.deepStrictEqual(tooFew, [400, "Expected a value between 1 and 100\n  at [\"quantity\"]\n"])
+        assert.deepStrictEqual(yield* ordered(`{ "price": `), [400, "the body is not JSON\n"])
         assert.strictEqual((yield* get(`${operations}/readyz`)).status, 200)
         const { pools } = JSON.parse((yield* get(`${operations}/pools.json`)).body)
         assert.includeMembers(pools.map((pool: { readonly name: string }) => pool.name), ["database", "cache"])

@@ -3,6 +3,8 @@ import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
+import { startPage } from "../support/StartPage.ts"
+import { follow } from "./StartProject.ts"
 
 const root = Path.resolve(import.meta.dirname, "../..")
 const bin = (name: string): string => Path.join(root, "node_modules/.bin", name)
@@ -223,6 +225,24 @@ describe("the packed package", () => {
     install("@effect/platform-node")
     assert.match(succeed(process.execPath, [sluice, "--version"], consumer), /^sluice v\d/)
   })
+
+  it("type-checks the programs of docs/start in a folder of their own, by the commands of the pages", () => {
+    const folder = (name: string) => Fs.mkdtempSync(Path.join(consumer, `${name}-`))
+    assert.deepStrictEqual(follow(folder("first"), tarball, ["first-pool", "first-test"]), [
+      "npm init -y && npm pkg set type=module",
+      "npx tsc",
+      "npx tsc",
+      "npx vitest run"
+    ])
+    const whole = folder("whole")
+    const { files } = startPage("first-pool")
+    Fs.writeFileSync(Path.join(whole, "tsconfig.json"), files["tsconfig.json"] ?? "")
+    // Its test needs PostgreSQL: the doctests run it.
+    assert.deepStrictEqual(follow(whole, tarball, ["whole-program"], (command) => command !== "npx vitest run"), [
+      "npm init -y && npm pkg set type=module",
+      "npx tsc"
+    ])
+  }, 60_000)
 
   it("keeps its inside to itself", () => {
     const inside = ["internal/InvalidOption", "internal/InvalidOption.js", "dist/internal/InvalidOption.js"]

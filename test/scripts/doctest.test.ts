@@ -116,6 +116,21 @@ describe("doctest", () => {
     assert.match(generate().stderr, /unknown mark "mariadb"/)
   })
 
+  it("lets a fence import another one of its page by its name", () => {
+    write("docs/start/a.md", [
+      ...["```ts app.ts no-run", "import \"effect/Effect\"", "export const a = 1", "```", ""],
+      ...["```ts app.test.ts test postgres", "import { a } from \"./app.ts\"", "```"]
+    ])
+    assert.match(generate().stdout, /1 examples to run, 1 only to check/)
+    const names = Fs.readdirSync(Path.join(project, "test/.doctest")).sort()
+    assert.deepStrictEqual(names, ["docs.start.a.app-test.ts", "docs.start.a.app.ts", "examples.test.ts"])
+    const read = (name: string) => Fs.readFileSync(Path.join(project, "test/.doctest", name), "utf8")
+    assert.include(read("docs.start.a.app-test.ts"), "import { a } from \"./docs.start.a.app.ts\"")
+    assert.match(read("examples.test.ts"), /describeWith\("PostgreSQL"\)[^{]*\{\ndescribe\("docs\/start\/a\.md:6"/)
+    write("docs/start/a.md", ["```ts app.ts", "import \"effect/Effect\"", "```", "```ts app.ts", "import \"a\"", "```"])
+    assert.match(generate().stderr, /a\.md:4: a second example with the name app\.ts/)
+  })
+
   it("forgets an example that is gone", () => {
     write("src/Gone.ts", example())
     generate()
