@@ -15,43 +15,7 @@ import * as Path from "node:path"
 import manifest from "../package.json" with { type: "json" }
 import { NotReady } from "../src/Operations/Snapshot.ts"
 import { settingsOf } from "../src/Pool/PoolOptions.ts"
-
-const text = (name: string): string => Fs.readFileSync(Path.resolve(import.meta.dirname, "..", name), "utf8")
-
-interface Table {
-  readonly header: ReadonlyArray<string>
-  readonly rows: ReadonlyArray<ReadonlyArray<string>>
-}
-
-const cellsOf = (line: string): ReadonlyArray<string> => line.split("|").slice(1, -1).map((cell) => cell.trim())
-
-const plain = (cell: string | undefined): string => (cell ?? "").replaceAll("`", "")
-
-/** The tables of a page, or of one of its sections, whose first column is called so. */
-const tablesOf = (page: string, first: string, heading = ""): ReadonlyArray<Table> => {
-  const lines = text(page).slice(text(page).indexOf(heading)).split("\n")
-  const level = heading.indexOf(" ")
-  const end = lines.findIndex((line, index) =>
-    index > 0 && level > 0 && /^#+ /.test(line) && line.indexOf(" ") <= level
-  )
-  const section = end < 0 ? lines : lines.slice(0, end)
-  return section.flatMap((line, index) => {
-    const header = cellsOf(line).map(plain)
-    if (header[0] !== first) return []
-    const rest = section.slice(index + 2)
-    const length = rest.findIndex((row) => !row.startsWith("|"))
-    return [{ header, rows: rest.slice(0, length < 0 ? undefined : length).map(cellsOf) }]
-  })
-}
-
-/** The first column of these tables, to one other column. */
-const column = (tables: ReadonlyArray<Table>, name: string): ReadonlyMap<string, string> =>
-  new Map(
-    tables.flatMap(({ header, rows }) => rows.map((row) => [plain(row[0]), plain(row[header.indexOf(name)])] as const))
-  )
-
-const namesIn = (tables: ReadonlyArray<Table>): ReadonlyArray<string> =>
-  tables.flatMap(({ rows }) => rows.map((row) => plain(row[0])))
+import { column, defaultsIn, namesIn, plain, tablesOf, text, valuesIn } from "./support/Documents.ts"
 
 describe("the modules", () => {
   const exported = Object.keys(manifest.exports).map((path) => path.replace("./", "")).filter((name) =>
@@ -113,19 +77,6 @@ const says = (cell: string, value: unknown): boolean => {
     return Duration.toMillis(Duration.fromInputUnsafe(shown as Duration.Input)) === plainValue
   }
   return shown === String(plainValue) || shown === JSON.stringify(plainValue)
-}
-
-/** The `@default` of each member of an interface, as its doc comment has it. */
-const defaultsIn = (file: string, name: string): ReadonlyMap<string, string> => {
-  const source = text(file)
-  const from = source.search(new RegExp(`export interface ${name}\\b`))
-  const body = source.slice(from, source.indexOf("\n}", from))
-  return new Map(
-    Array.from(
-      body.matchAll(/\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\s*readonly (\w+)\?/g),
-      ([, comment = "", option = ""]) => [option, plain(comment.split("@default")[1]?.trim())]
-    )
-  )
 }
 
 const poolTables = {
@@ -265,7 +216,7 @@ describe("the options of a TCP connection", () => {
 
 describe("the options of a JSON-RPC client", () => {
   it("are those of docs/reference/json-rpc.md, with the defaults of their doc comments", () => {
-    const tables = tablesOf("docs/reference/json-rpc.md", "option")
+    const tables = tablesOf("docs/reference/json-rpc.md", "option", "## Options").slice(0, 1)
     const documented = defaultsIn("src/Resource/JsonRpcClient.ts", "Options")
     assert.sameMembers([...namesIn(tables)], Object.keys(jsonRpcOptions))
     assert.deepStrictEqual(Object.fromEntries(column(tables, "default")), Object.fromEntries(documented))
@@ -279,23 +230,6 @@ describe("the options of a MySQL client", () => {
     assert.deepStrictEqual(Object.fromEntries(column(tables, "default")), Object.fromEntries(documented))
   })
 })
-
-const units: Record<string, Duration.Unit> = {
-  ms: "millis",
-  s: "seconds",
-  min: "minutes",
-  second: "seconds",
-  minute: "minutes"
-}
-
-/** Numbers, durations, texts in quotes and truth values of a default. */
-const valuesIn = (text: string): ReadonlyArray<string> =>
-  Array.from(
-    text.replace(/^off$/, "\"Infinity\"").matchAll(
-      /"[^"]*"|\b(?:true|false)\b|(\d+)(?: (ms|millis|s|seconds?|min|minutes?)\b)?/g
-    ),
-    ([value, number, unit]) => number === undefined || unit === undefined ? value : `${number} ${units[unit] ?? unit}`
-  )
 
 type Interface = readonly [file: string, name: string]
 
@@ -358,7 +292,7 @@ const retryDefaults: Record<keyof RetryPolicy.Options, unknown> = RetryPolicy.ma
 
 describe("the options of a retry policy", () => {
   it("are those of docs/reference/retry.md, with their defaults", () => {
-    const tables = tablesOf("docs/reference/retry.md", "option")
+    const tables = tablesOf("docs/reference/retry.md", "option", "## Options").slice(0, 1)
     const cells = column(tables, "default")
     const defaults = Object.entries(retryDefaults).filter(([name]) => name !== RetryPolicy.TypeId)
     assert.sameMembers([...namesIn(tables)], defaults.map(([name]) => name))

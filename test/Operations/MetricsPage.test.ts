@@ -35,7 +35,7 @@ const plain = (cell = ""): string => cell.trim().replaceAll("`", "")
 
 /** The rows of the page, by the name of the metric. */
 const rows: ReadonlyMap<string, Row> = new Map(
-  page.split("\n").filter((line) => line.startsWith("| `")).map((line) => {
+  page.split("\n").filter((line) => /^\| `[a-z0-9]+\./.test(line)).map((line) => {
     const [, id, prometheus = "", kind = "", unit = "", labels = "", meaning = ""] = line.split("|").map(plain)
     return [id ?? "", { prometheus, kind, unit, labels: labels.split(", ").filter((label) => label !== ""), meaning }]
   })
@@ -46,11 +46,20 @@ const ofRetries = [...rows].filter(([id]) => id.startsWith("sluice.retry."))
 
 const ofOperations = new Map([...rows].filter(([id]) => !id.startsWith("sluice.retry.")))
 
+/** A metric that is updated where it is defined, with Effect's `Metric.counter`. */
+const cleanupFailures: MetricDefinition = (() => {
+  const source = Fs.readFileSync(Path.resolve(import.meta.dirname, "../../src/Monitor/levels/Cleanup.ts"), "utf8")
+  const pattern = /Metric\.counter\("([\w.]+)", \{\s*description: "([^"]+)",\s*attributes: \{ unit: "([^"]+)" \}/
+  const [, id = "", description = "", unit = ""] = pattern.exec(source) ?? []
+  return { id, description, unit, kind: "counter", attributes: [] }
+})()
+
 const definitions: ReadonlyArray<MetricDefinition> = [
   ...Object.values(poolMetrics),
   ...Object.values(breakerMetrics),
   ...Object.values(monitorMetrics),
-  ...Object.values(runtimeMetrics)
+  ...Object.values(runtimeMetrics),
+  cleanupFailures
 ]
 
 /** The name of a metric on `/metrics`. */
@@ -119,7 +128,8 @@ describe("the metrics that a program records", () => {
         for (const name of names) assert.include(rows.get(id)?.labels ?? [], name, id)
       }
       // A kernel without pressure stall information has no such figures.
-      const optional = Fs.existsSync("/proc/pressure/cpu") ? [] : [monitorMetrics.pressure.id]
+      const unreadable = Fs.existsSync("/proc/pressure/cpu") ? [] : [monitorMetrics.pressure.id]
+      const optional = [...unreadable, cleanupFailures.id]
       const missing = [...ofOperations.keys()].filter((id) => !labels.has(id) && !optional.includes(id))
       assert.deepStrictEqual(missing, [])
     }).pipe(
