@@ -172,6 +172,12 @@ const isReal = /*#__PURE__*/ Effect.map(
   (context) => isByDefault(context, ProcReader) && isByDefault(context, Clock.Clock)
 )
 
+/**
+ * When the sampler of a process takes its first sample, in milliseconds. The gate and the level do not wait for it: both read for themselves.
+ * So the first connection of a program, such as a function that has just started, does not wait for figures that it does not need.
+ */
+const firstSample = 1000
+
 /** The monitor with its timers, until the scope ends. */
 const start = /*#__PURE__*/ Effect.fnUntraced(
   function*(parts: Parts, probes: Probes.Probes, validFor: bigint | undefined) {
@@ -181,7 +187,8 @@ const start = /*#__PURE__*/ Effect.fnUntraced(
     const gate = yield* gateOf(parts, tracker, validFor)
     const stalls = yield* Stalls.makeRecord
     // The loop of the process has nothing to do with the clock and the readings of a test.
-    const watch = (yield* isReal) ? yield* Stalls.watch(probes.reader, stalls) : Stalls.blind
+    const isOfProcess = yield* isReal
+    const watch = isOfProcess ? yield* Stalls.watch(probes.reader, stalls) : Stalls.blind
     const eventLoop = Effect.sync(() => {
       watch.check()
       return stalls.stalls()
@@ -194,6 +201,7 @@ const start = /*#__PURE__*/ Effect.fnUntraced(
         tracker.look(false)
         gate.look()
       },
+      delay: isOfProcess ? firstSample : 0,
       secondsToLimit: tracker.secondsToLimit,
       longestDelay: watch.longestDelay,
       isUnderPressure: () => isAtLeast(tracker.level(), "Critical")
@@ -283,6 +291,7 @@ const warnOnce = (kind: "limits" | "options", text: string): Effect.Effect<void>
 
 /** Warns of a monitor with other limits. */
 const warnOfOther = (key: string, options: Resolved): Effect.Effect<void> => {
+  if (shared.size < 2) return Effect.void
   const other = Array.from(shared).find(([otherKey]) => otherKey !== key)?.[1]
   return other === undefined ? Effect.void : warnOnce(
     "limits",
@@ -293,6 +302,7 @@ const warnOfOther = (key: string, options: Resolved): Effect.Effect<void> => {
 
 /** Warns of options that have no effect because the monitor is shared. */
 const warnOfOptions = (first: Resolved, second: Resolved): Effect.Effect<void> => {
+  if (first === second) return Effect.void
   const text = differences(others, first, second)
   return text === "" ? Effect.void : warnOnce(
     "options",
@@ -346,9 +356,9 @@ const built = /*#__PURE__*/ Effect.fnUntraced(function*(given: Options, memoMap:
  * **Details**
  *
  * It opens a few descriptors at start, through which it reads, and closes them with its scope. They are not counted as used. It
- * takes readings every five seconds, more often when a limit is nearer, and at once when the gate finds a `Critical` level. The
- * readings determine the level, the alerts, and the calls of the callbacks of `onPressure`. Its timers do not keep the process
- * alive.
+ * takes readings one second after its start and then every five seconds, more often when a limit is nearer, and at once when the
+ * gate finds a `Critical` level. The readings determine the level, the alerts, and the calls of the callbacks of `onPressure`. Its
+ * timers do not keep the process alive.
  *
  * The gate refuses a request with `ResourceExhausted` when
  *

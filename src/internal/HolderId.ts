@@ -4,8 +4,6 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
-import * as Crypto from "node:crypto"
-import { threadId } from "node:worker_threads"
 
 /**
  * A unique name for this instance: a random UUID and the number of the thread.
@@ -13,6 +11,12 @@ import { threadId } from "node:worker_threads"
  * It is created on first use, not when the module is loaded: a platform may snapshot an initialized process and start many
  * instances from it. For the same reason Node's cache of random bytes is not used.
  */
-export const HolderId: Context.Reference<string> = Context.Reference<string>("effect-sluice/internal/HolderId", {
-  defaultValue: () => `${Crypto.randomUUID({ disableEntropyCache: true })}/${threadId}`
-})
+export const HolderId: Context.Reference<string> = /*#__PURE__*/ Context.Reference<string>(
+  "effect-sluice/internal/HolderId",
+  {
+    defaultValue: () => {
+      const { threadId } = process.getBuiltinModule("node:worker_threads")
+      return `${process.getBuiltinModule("node:crypto").randomUUID({ disableEntropyCache: true })}/${threadId}`
+    }
+  }
+)

@@ -69,6 +69,15 @@ export const maskSecrets = (text: string): string =>
     text.replace(url, (_, scheme: string, rest: string) => maskUrl(scheme, rest))
   )
 
+/**
+ * Most names and addresses, which no pattern would change. The first search of a process with all patterns takes longer than making a pool. A
+ * name of a secret before a colon is left to the patterns.
+ */
+const plain = new RegExp(`^(?!.*(?:${secretName}|cookie):)[\\w.[\\]/-]*(?::\\d*)?$`, "i")
+
+/** The longest label of a key. */
+const mostLabel = 200
+
 /** A longer text is cut before the search for secrets, which bounds its time. */
 const mostSearched = 16_384
 
@@ -77,7 +86,9 @@ const mostSearched = 16_384
  * is cut to `most` characters. If it were cut first, a secret could be split and not be recognized.
  */
 export const safeText = (text: string, most = 1000): string =>
-  cut(printable(maskSecrets(text.slice(0, mostSearched))), most)
+  text.length <= mostLabel && plain.test(text)
+    ? cut(text, most)
+    : cut(printable(maskSecrets(text.slice(0, mostSearched))), most)
 
 /** A message is longer than what it quotes. */
 const mostMessage = 2000
@@ -115,9 +126,6 @@ export const errorText = (error: unknown, most?: number): string => {
     return "an error without a text"
   }
 }
-
-/** The longest label of a key. */
-const mostLabel = 200
 
 const rawLabelOf = (key: unknown): string => {
   try {

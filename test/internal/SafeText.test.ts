@@ -6,6 +6,7 @@ import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import * as Settings from "effect-sluice/Settings"
 import { inspect } from "node:util"
 import * as Sluice from "../../src/index.ts"
+import { printable } from "../../src/internal/Printable.ts"
 import { errorText, labelOf, maskSecrets, safeText } from "../../src/internal/SafeText.ts"
 import { report } from "../../src/internal/UnhandledLog.ts"
 
@@ -98,6 +99,40 @@ describe("maskSecrets", () => {
     ) {
       assert.isBelow(cost(text), 2000 * (plain + 100), text)
     }
+  })
+})
+
+describe("names and addresses", () => {
+  const texts = [
+    "db",
+    "127.0.0.1:5432",
+    "db.example.com:5432",
+    "orders-db_2",
+    "[db]/x",
+    "monkey:5432",
+    "db:",
+    "a:b",
+    "[::1]:80",
+    "db\u00e9"
+  ]
+  const ofSecrets = [
+    "token:6379",
+    "my-Token:6379",
+    "cookie:80",
+    "authorization:80",
+    "db.password:5432",
+    "apikey:1",
+    "SIGNATURE:1"
+  ]
+
+  it.each([...texts, ...ofSecrets])("are the same as after the search for secrets: %s", (text) => {
+    assert.strictEqual(safeText(text), printable(maskSecrets(text)))
+  })
+
+  it.each(ofSecrets)("keep no secret: %s", (text) => assert.match(safeText(text), /:\*\*\*$/))
+
+  it("are cut to their bound", () => {
+    assert.strictEqual(safeText("x".repeat(150), 100), safeText("\u00e9".repeat(150), 100).replaceAll("\u00e9", "x"))
   })
 })
 

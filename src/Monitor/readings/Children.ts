@@ -9,7 +9,6 @@
  */
 import * as Duration from "effect/Duration"
 import type { ChildProcess } from "node:child_process"
-import * as DiagnosticsChannel from "node:diagnostics_channel"
 import { measuredSeconds } from "../../internal/MeasuredTime.ts"
 import { quietly } from "../../internal/SafeRead.ts"
 import { safeText } from "../../internal/SafeText.ts"
@@ -267,14 +266,15 @@ export const watchStarted = (): Started => {
     // By Node's documentation, the message holds the new process, which has no pid yet.
     children.add((message as { readonly process: ChildProcess }).process)
   }
-  DiagnosticsChannel.subscribe("child_process", hear)
+  const channels = process.getBuiltinModule("node:diagnostics_channel")
+  channels.subscribe("child_process", hear)
   return {
     pids: () => {
       forgetEnded()
       return new Set(Array.from(children).flatMap(({ pid }) => pid === undefined ? [] : [pid]))
     },
     close: () => {
-      DiagnosticsChannel.unsubscribe("child_process", hear)
+      channels.unsubscribe("child_process", hear)
       children.clear()
     }
   }

@@ -159,8 +159,9 @@ type Level = (now: number) => Gauge
 
 interface Groups {
   readonly memory: ReadonlyArray<Level>
-  readonly processLimits: ReadonlyArray<SmallFile>
-  readonly pressure: Readonly<Record<Resource, SmallFile>>
+  /** The gate does not need these. Their files are opened when they are read for the first time. */
+  readonly processLimits: () => ReadonlyArray<SmallFile>
+  readonly pressure: (resource: Resource) => SmallFile
 }
 
 /** The groups of this process. */
@@ -221,17 +222,24 @@ const locate = (files: OpenFiles, membership: string, isHeld: boolean): Groups =
   const memory = hierarchyOf("memory", placement)
   const unified = unifiedOf(placement)?.directories[0] ?? ""
   const version = memory?.version ?? 2
+  let processLimits: ReadonlyArray<SmallFile> | undefined
+  const pressure = new Map<Resource, SmallFile>()
   const pressureFile = (resource: Resource): SmallFile => {
+    const known = pressure.get(resource)
+    if (known !== undefined) return known
     const own = `${unified}/${resource}.pressure`
     const works = guarded(own, () => pressureReading(files.contents(own), 0, own))._tag === "Known"
-    return files.file(works ? own : `/proc/pressure/${resource}`, isHeld)
+    const file = files.file(works ? own : `/proc/pressure/${resource}`, isHeld)
+    pressure.set(resource, file)
+    return file
   }
   return {
     memory: limited(files, memory, memoryFiles[version].limit)
       .map((directory) => levelOf(files, directory, version, isHeld)),
-    processLimits: limited(files, hierarchyOf("pids", placement), "pids.max")
-      .map((directory) => files.file(`${directory}/pids.max`, isHeld)),
-    pressure: { memory: pressureFile("memory"), cpu: pressureFile("cpu"), io: pressureFile("io") }
+    processLimits: () =>
+      processLimits ??= limited(files, hierarchyOf("pids", placement), "pids.max")
+        .map((directory) => files.file(`${directory}/pids.max`, isHeld)),
+    pressure: pressureFile
   }
 }
 
@@ -337,14 +345,14 @@ export const make = (
     },
     processLimit: (now) =>
       guarded(membership, () => {
-        const [first, ...others] = groups().processLimits
+        const [first, ...others] = groups().processLimits()
           .map((file) => withoutFile(guarded(file.path, () => limitReading(file.text(), now, file.path, 1))))
         return others.reduce(smaller, first ?? unseen)
       }),
     pressure: (resource, now) => {
       const path = `/proc/pressure/${resource}`
       return guarded(path, () => {
-        const file = groups().pressure[resource]
+        const file = groups().pressure(resource)
         return guarded(file.path, () => pressureReading(file.text(), now, file.path))
       })
     }

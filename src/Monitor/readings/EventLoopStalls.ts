@@ -6,7 +6,6 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { monitorEventLoopDelay } from "node:perf_hooks"
 import { makeBoundedLog } from "../../internal/BoundedLog.ts"
 import { quietly } from "../../internal/SafeRead.ts"
 import { scopedValue } from "../../internal/ScopeHooks.ts"
@@ -54,13 +53,14 @@ export const stallOf = (check: LoopCheck): number | undefined => {
 
 const seconds = (millis: number): string => `${(millis / 1000).toFixed(1)} s`
 
-const lineOf = (count: number, longest: number, interval: string): string =>
-  count === 1
-    ? `ResourceMonitor: the event loop stood still for ${seconds(longest)}`
-    : `ResourceMonitor: the event loop stood still ${count} times within ${interval}, for up to ${seconds(longest)}`
-
 /** There is at most one line in each of these intervals. */
 const logInterval = /*#__PURE__*/ Duration.minutes(1)
+
+const lineOf = (count: number, longest: number): string =>
+  count === 1
+    ? `ResourceMonitor: the event loop stood still for ${seconds(longest)}`
+    : `ResourceMonitor: the event loop stood still ${count} times within ${Duration.format(logInterval)}, ` +
+      `for up to ${seconds(longest)}`
 
 /** The stalls of one monitor. */
 export interface StallRecord {
@@ -77,13 +77,12 @@ export interface StallRecord {
  */
 export const makeRecord: Effect.Effect<StallRecord, never, Scope.Scope> = /*#__PURE__*/ Effect.gen(function*() {
   let stalls: EventLoopStalls = { count: 0, longest: 0 }
-  const text = Duration.format(logInterval)
   const log = yield* makeBoundedLog<number>({
     interval: logInterval,
     delay: 0,
     worse: Math.max,
     line: ({ count, worst }) =>
-      Effect.annotateLogs(Effect.logWarning(lineOf(count, worst, text)), {
+      Effect.annotateLogs(Effect.logWarning(lineOf(count, worst)), {
         "sluice.stalls": count,
         "sluice.stall.longest": worst / 1000
       })
@@ -118,7 +117,7 @@ const activeOf = (reader: ProcReader): number | undefined => {
 const measured = scopedValue(
   () =>
     quietly(() => {
-      const turns = monitorEventLoopDelay({ resolution })
+      const turns = process.getBuiltinModule("node:perf_hooks").monitorEventLoopDelay({ resolution })
       turns.enable()
       return turns
     }),

@@ -163,10 +163,14 @@ const slowReader = (
     readonly limitsFile: SmallFile
   }
 ) => {
-  const sockets = socketsReader(files, isHeld)
-  const threads = threadsReader(reader, files, isHeld)
+  // Their files are opened with the first reading.
+  let own: Readonly<Record<"sockets" | "threads", (now: number) => Reading.Reading>> | undefined
   return (now: number): SlowFigures => {
     files.regainSpare()
+    const { sockets, threads } = own ??= {
+      sockets: socketsReader(files, isHeld),
+      threads: threadsReader(reader, files, isHeld)
+    }
     const { limit, used } = container.memory(now)
     return {
       descriptorLimit: descriptorLimit.read(now),

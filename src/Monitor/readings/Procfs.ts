@@ -7,12 +7,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import * as Fs from "node:fs"
-import { performance } from "node:perf_hooks"
-// This import creates the standard streams. With the first stream of a process, libuv opens a descriptor that it keeps, and which must be
-// there before descriptors are counted, or one more than the limit would be used.
-import * as Process from "node:process"
-import * as V8 from "node:v8"
+import type * as NodeFs from "node:fs"
 import { quietly } from "../../internal/SafeRead.ts"
 import * as Reading from "../Reading.ts"
 
@@ -83,6 +78,9 @@ export type Failure = Reading.Saturated | Reading.Unknown
  */
 export type Kind = "socket" | "pipe" | "file" | "directory" | "device"
 
+// An import of `node:fs` would load its streams and promises too, and one of `node:process` the standard streams and the reports.
+const Fs = /*#__PURE__*/ process.getBuiltinModule("node:fs")
+
 // Each file that is read into it is smaller than this. The reads are synchronous, so one buffer is enough.
 const buffer = Buffer.alloc(4096)
 
@@ -96,7 +94,7 @@ interface Report {
 const reportedLimit = (): string | number | undefined => {
   // Node's types lack `excludeNetwork` and call the report a bare object; both are documented. A runtime without reports throws
   // here, and the probe turns that into `Unknown`.
-  const report = Process.report as unknown as Report
+  const report = process.report as unknown as Report
   // Otherwise the report looks up the host names of all sockets, which may take seconds.
   const before = report.excludeNetwork
   report.excludeNetwork = true
@@ -119,9 +117,9 @@ const later = <A>(source: string, start: (done: Done<A>) => void): Effect.Effect
     )
   )
 
-const readNames = (directory: Fs.Dir, done: Done<ReadonlyArray<string>>): void => {
+const readNames = (directory: NodeFs.Dir, done: Done<ReadonlyArray<string>>): void => {
   const names: Array<string> = []
-  const read = (error: unknown, entry: Fs.Dirent | null): void => {
+  const read = (error: unknown, entry: NodeFs.Dirent | null): void => {
     if (entry !== null && names.push(entry.name) < namesAtOnce) return directory.read(read)
     done(error, names)
   }
@@ -130,7 +128,7 @@ const readNames = (directory: Fs.Dir, done: Done<ReadonlyArray<string>>): void =
 
 const list: ProcReader["list"] = (path) =>
   Effect.acquireRelease(
-    later<Fs.Dir>(path, (done) => Fs.opendir(path, { bufferSize: namesAtOnce }, done)),
+    later<NodeFs.Dir>(path, (done) => Fs.opendir(path, { bufferSize: namesAtOnce }, done)),
     (directory) => Effect.promise(() => directory.close())
   ).pipe(Effect.map((directory) => later(path, (done) => readNames(directory, done))))
 
@@ -148,7 +146,7 @@ const together = <A, B>(all: ReadonlyArray<A>, ask: (one: A, done: Done<B>) => v
     )
   })
 
-const kindOf = (stats: Fs.Stats): Kind => {
+const kindOf = (stats: NodeFs.Stats): Kind => {
   if (stats.isSocket()) return "socket"
   if (stats.isFIFO()) return "pipe"
   if (stats.isDirectory()) return "directory"
@@ -156,7 +154,7 @@ const kindOf = (stats: Fs.Stats): Kind => {
 }
 
 const heap = () => {
-  const { heap_size_limit: limit, used_heap_size: used } = V8.getHeapStatistics()
+  const { heap_size_limit: limit, used_heap_size: used } = process.getBuiltinModule("node:v8").getHeapStatistics()
   return { used, limit }
 }
 
@@ -170,17 +168,17 @@ const nodeReader: ProcReader = {
   names: (path) => Fs.readdirSync(path),
   entries: (path) => Fs.readdirSync(path).length,
   target: (path) => Fs.readlinkSync(path),
-  rss: () => Process.memoryUsage.rss(),
+  rss: () => process.memoryUsage.rss(),
   heap,
   loop: () => performance.eventLoopUtilization(),
-  uptime: () => Process.uptime(),
+  uptime: () => process.uptime(),
   reportedLimit,
   // Platforms publish their limits in the environment. These are not options of the program, and the core does not import
   // `Config`.
   // oxlint-disable-next-line effecttsgo/process-env
-  environment: (variable) => Process.env[variable],
-  platform: Process.platform,
-  pid: Process.pid,
+  environment: (variable) => process.env[variable],
+  platform: process.platform,
+  pid: process.pid,
   list,
   targetsLater: (paths) => together<string, string>(paths, (path, done) => Fs.readlink(path, done)),
   kindsLater: (descriptors) =>
@@ -189,6 +187,17 @@ const nodeReader: ProcReader = {
       (descriptor, done) =>
         Fs.fstat(descriptor, (error, stats) => error === null ? done(null, kindOf(stats)) : done(error, "file"))
     )
+}
+
+/**
+ * Has libuv open the descriptor that it opens with the first stream of a process and then keeps. It must be there before descriptors are
+ * counted, or one more than the limit would be used. A standard stream that is a file is no stream of libuv.
+ */
+const openStandardStream = (): void => {
+  const { Socket } = process.getBuiltinModule("node:net")
+  for (const name of ["stdout", "stderr", "stdin"] as const) {
+    if (process[name] instanceof Socket) return
+  }
 }
 
 /**
@@ -204,7 +213,12 @@ const nodeReader: ProcReader = {
  */
 export const ProcReader: Context.Reference<ProcReader> = /*#__PURE__*/ Context.Reference<ProcReader>(
   "effect-sluice/Monitor/ProcReader",
-  { defaultValue: () => nodeReader }
+  {
+    defaultValue: () => {
+      openStandardStream()
+      return nodeReader
+    }
+  }
 )
 
 /**
@@ -438,6 +452,8 @@ export const isSaturation = (cause: unknown): boolean => Reading.fromFailure(cau
 
 const sparePath = "/dev/null"
 
+const isClosed = (): Error => new Error("the monitor is closed")
+
 /**
  * The descriptors that one monitor holds.
  *
@@ -474,12 +490,13 @@ export class OpenFiles {
    * program by now.
    */
   held(descriptor: number): number {
-    if (!this.#held.has(descriptor)) throw new Error("the monitor is closed")
+    if (!this.#held.has(descriptor)) throw isClosed()
     return descriptor
   }
 
   /** Opens a path and keeps it open. Throws the system's error. */
   open(path: string): number {
+    this.#refuseAfterClose()
     const descriptor = this.#reader.open(path)
     this.#held.add(descriptor)
     return descriptor
@@ -528,6 +545,7 @@ export class OpenFiles {
    * descriptor that the program could use.
    */
   inPlaceOfSpare<A>(act: () => A): A {
+    this.#refuseAfterClose()
     this.regainSpare()
     this.#closeSpare()
     try {
@@ -553,6 +571,11 @@ export class OpenFiles {
     if (this.#spare === undefined && this.#released === 0 && !this.#isOver) {
       this.#spare = quietly(() => this.open(sparePath))
     }
+  }
+
+  // A file that is opened after that would stay open.
+  #refuseAfterClose(): void {
+    if (this.#isOver) throw isClosed()
   }
 
   #closeSpare(): boolean {

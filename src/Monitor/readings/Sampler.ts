@@ -188,8 +188,16 @@ export interface SamplerOptions {
   readonly probes: Probes
   /** The connections of the ledger, by label. */
   readonly connections: () => ReadonlyMap<string, number>
-  /** Called with each sample, for the first time when the sampler is made. It is a part of the tick, so it must be short. */
+  /**
+   * Called with each sample, for the first time when the sampler is made, or after `delay`. It is a part of the tick, so it must be short.
+   */
   readonly onSample: (sample: Sample) => void
+  /**
+   * How long after the start the first sample is taken, in milliseconds. With 0 it is taken when the sampler is made.
+   *
+   * @default 0
+   */
+  readonly delay?: number | undefined
   /** Seconds until a limit is reached at the present growth, or `Infinity`. Called after each sample. */
   readonly secondsToLimit?: (() => number) | undefined
   /** How late a turn of the event loop was at most since the last call, in milliseconds. Called at each tick. */
@@ -263,31 +271,25 @@ class Ticker {
   #ticks = 0
   /** When the last tick was due. */
   #due: number
-  #loopBefore: { readonly active: number; readonly idle: number }
-  #loop: LoopFigures
-  #slow: SlowFigures
-  #children: Found
-  #latest: Sample
+  #loopBefore = { active: 0, idle: 0 }
+  #children = notRead
+  // These are missing until the first sample.
+  #loop: LoopFigures | undefined
+  #slow: SlowFigures | undefined
+  #latest: Sample | undefined
 
   constructor(parts: Parts) {
     this.#parts = parts
-    this.#due = this.#monotonic()
-    this.#cost = new SamplingCost(this.#due)
+    const now = this.#monotonic()
+    const { delay = 0 } = parts.options
+    this.#due = now + delay
+    this.#cost = new SamplingCost(now)
     this.#alarm = new Alarm({ ...parts, now: () => this.#monotonic(), onDue: () => this.#ring() })
-    const at = parts.clock.currentTimeMillisUnsafe()
-    this.#loopBefore = this.#readLoop()
-    this.#loop = loopFigures({ active: 0, idle: 0, late: 0 }, at)
-    this.#slow = parts.options.probes.slow(at)
-    // Children are read from the second tick on, because the first one takes longest: all code is compiled in it.
-    this.#children = notRead
-    this.#latest = this.#read(at)
-    this.#guarded(() => parts.options.onSample(this.#latest))
-    this.#addCost(this.#due)
-    this.#alarm.at(this.#next())
+    this.#alarm.at(delay > 0 ? this.#due : this.#ring())
   }
 
   get latest(): Sample {
-    return this.#latest
+    return this.#latest ?? this.#first()
   }
 
   get cost(): Cost {
@@ -304,10 +306,19 @@ class Ticker {
     const { children, options } = this.#parts
     if (isSlow) this.#slow = options.probes.slow(at)
     if (isSlow || children.isPending || this.#children === notRead) this.#readChildren(this.#monotonic(), at)
-    this.#latest = this.#read(at)
+    return this.#take(at, isSlow)
+  }
+
+  /** Children are read from the second sample on, because the first one takes longest: all code is compiled in it. */
+  #first(): Sample {
+    return this.#take(this.#parts.clock.currentTimeMillisUnsafe(), false)
+  }
+
+  #take(at: number, isSlow: boolean): Sample {
+    const sample = this.#latest = this.#read(at)
     if (isSlow) this.#takeBreakdown()
-    this.#guarded(() => options.onSample(this.#latest))
-    return this.#latest
+    this.#guarded(() => this.#parts.options.onSample(sample))
+    return sample
   }
 
   /** Adds the cost of the tick that began then. */
@@ -326,9 +337,12 @@ class Ticker {
 
   #ring(): number {
     const began = this.#monotonic()
-    this.#closeWindow()
-    this.#ticks += 1
-    this.tick(this.#ticks % ticksPerSlowTick === 0)
+    if (this.#latest === undefined) this.#first()
+    else {
+      this.#closeWindow()
+      this.#ticks += 1
+      this.tick(this.#ticks % ticksPerSlowTick === 0)
+    }
     this.#addCost(began)
     return this.#next()
   }
@@ -337,6 +351,11 @@ class Ticker {
   #next(): number {
     const secondsToLimit = this.#guarded(() => this.#parts.options.secondsToLimit?.()) ?? Infinity
     return this.#due = this.#monotonic() + nextInterval(secondsToLimit) * this.#cost.slowdown
+  }
+
+  #openWindow(at: number): LoopFigures {
+    this.#loopBefore = this.#readLoop()
+    return loopFigures({ active: 0, idle: 0, late: 0 }, at)
   }
 
   #closeWindow(): void {
@@ -355,17 +374,19 @@ class Ticker {
   #read(at: number): Sample {
     const { connections, probes } = this.#parts.options
     const { zombies } = this.#children
-    const figures = { ...probes.fast(at), ...this.#slow, ...this.#loop, connections: new Map(connections()), zombies }
-    return { at, figures }
+    const loop = this.#loop ??= this.#openWindow(at)
+    const slow = this.#slow ??= probes.slow(at)
+    return { at, figures: { ...probes.fast(at), ...slow, ...loop, connections: new Map(connections()), zombies } }
   }
 
   #readChildren(monotonic: number, at: number): void {
     const { fresh, zombies } = this.#children = this.#parts.children.look(monotonic, at)
     const count = zombies._tag === "Known" ? zombies.value : fresh.length
-    const { fork, options: { onZombie } } = this.#parts
+    const { fork, options: { onZombie, probes } } = this.#parts
+    const { processLimit } = this.#slow ??= probes.slow(at)
     for (const zombie of fresh) {
       if (onZombie !== undefined) this.#guarded(() => onZombie(zombie))
-      else fork(Effect.logWarning(describeZombie(zombie, this.#slow.processLimit, count)))
+      else fork(Effect.logWarning(describeZombie(zombie, processLimit, count)))
     }
   }
 

@@ -9,8 +9,7 @@
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Http from "node:http"
-import { isMainThread } from "node:worker_threads"
+import type * as Http from "node:http"
 import { timeoutOrElse } from "../../internal/Timeout.ts"
 
 /**
@@ -48,7 +47,11 @@ interface Answer {
 
 const send = (api: string, { body, headers, method, path }: Request): Http.ClientRequest => {
   // `api` is `host:port`.
-  const request = Http.request(`http://${api}/2020-01-01/extension${path}`, { method, headers, agent: false })
+  const request = process.getBuiltinModule("node:http").request(`http://${api}/2020-01-01/extension${path}`, {
+    method,
+    headers,
+    agent: false
+  })
   request.end(body)
   return request
 }
@@ -117,7 +120,9 @@ export const isOnLambda = (): boolean => runtimeApi() !== undefined
 /** Registers the extension, once in a process. */
 export const register: Effect.Effect<Registration> = Effect.suspend(() => {
   const api = runtimeApi()
-  if (api === undefined || !isMainThread) return Effect.succeed<Registration>({ _tag: "Elsewhere" })
+  if (api === undefined || !process.getBuiltinModule("node:worker_threads").isMainThread) {
+    return Effect.succeed<Registration>({ _tag: "Elsewhere" })
+  }
   const registration = shared[key] ??= Effect.runPromise(attempt(api))
   return Effect.promise(() => registration)
 })

@@ -11,7 +11,7 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import { BroadcastChannel, isMainThread, threadId } from "node:worker_threads"
+import type { BroadcastChannel } from "node:worker_threads"
 import { timeoutOption } from "../../internal/Timeout.ts"
 
 /** A shutdown that must complete before the process ends. */
@@ -38,8 +38,11 @@ export interface Terminator {
   readonly isConnected: () => boolean
 }
 
+/** Loaded on first use. */
+const threads = () => process.getBuiltinModule("node:worker_threads")
+
 const openChannel = (onMessage: (message: Message) => void): BroadcastChannel => {
-  const channel = new BroadcastChannel("effect-sluice/Serverless/Termination")
+  const channel = new (threads().BroadcastChannel)("effect-sluice/Serverless/Termination")
   // Only messages are posted to a channel of this name.
   channel.onmessage = ({ data }) => onMessage(data as Message)
   channel.unref()
@@ -96,6 +99,7 @@ const makeMain = (): Terminator => {
 }
 
 const makeWorker = (): Terminator => {
+  const { threadId } = threads()
   const participants: Array<Participant> = []
   let isConnected = false
   const post = (message: Message) => channel.postMessage(message)
@@ -119,4 +123,4 @@ const key = Symbol.for("effect-sluice/Serverless/Termination")
 const shared: { [key]?: Terminator } & object = globalThis
 
 /** The terminator of this thread, which listens from the first call on. */
-export const terminator = (): Terminator => shared[key] ??= isMainThread ? makeMain() : makeWorker()
+export const terminator = (): Terminator => shared[key] ??= threads().isMainThread ? makeMain() : makeWorker()

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Redacted from "effect/Redacted"
-import type * as Result from "effect/Result"
+import * as Result from "effect/Result"
 import * as Endpoint from "../../../Resource/Endpoint.ts"
 import { decodedPart } from "../UrlText.ts"
 
@@ -47,9 +47,18 @@ export const partsOf = (options: AddressOptions): UrlParts => {
   }
 }
 
+/** The endpoint of a host's name or IPv4 address. `undefined` for anything else, and where it is invalid. */
+const plainEndpointOf = ({ host = "localhost", port = 5432 }: AddressOptions): Endpoint.Endpoint | undefined => {
+  if (!/^[a-z0-9.-]+$/i.test(host)) return undefined
+  const parsed = Endpoint.parseResult(`${host}:${port}`)
+  return Result.isSuccess(parsed) ? parsed.success : undefined
+}
+
 /** The endpoint of a server. Options win over the URL. A host that begins with `/` is the folder of a Unix socket. */
 export const endpointOf = (options: AddressOptions): Result.Result<Endpoint.Endpoint, Endpoint.EndpointError> => {
   if (options.path !== undefined) return Endpoint.parseResult(`unix:${options.path}`)
+  const plain = options.url === undefined ? plainEndpointOf(options) : undefined
+  if (plain !== undefined) return Result.succeed(plain)
   const url = options.url === undefined ? new URL("postgres://localhost") : urlOf(options)
   if (options.host !== undefined) url?.searchParams.set("host", options.host)
   if (options.port !== undefined) url?.searchParams.set("port", String(options.port))
