@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config"
+import { CountedFirst } from "./test/support/CountedFirst.ts"
 
 /** Long tests that count, as the files of `counted` do. */
 const countedHazards = "soak|churn|cancellation|exhaustion|inbound|json-rpc-peers|postgres|promise-clients"
@@ -51,6 +52,7 @@ export default defineConfig({
     pool: "forks",
     silent: "passed-only",
     setupFiles: ["test/support/setup.ts"],
+    sequence: { sequencer: CountedFirst },
     projects: [
       // Loading the modules once for each worker, and not for each file, halves the time of the suite.
       {
