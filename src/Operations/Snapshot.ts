@@ -40,8 +40,16 @@ export const Endpoint = Schema.Struct({
   label: Schema.String,
   health,
   counts: Counts,
+  /** Since the endpoint is known. */
   failedAttempts: counter,
   timeouts: counter,
+  /** Attempts to connect that have failed since it was `Healthy`. Absent while it is. */
+  attemptsOfOutage: Schema.optionalKey(counter),
+  /**
+   * What it means that it is `Unavailable`. `NotServing`: it accepts connections, but all are in use and none comes back, or it refuses
+   * every request.
+   */
+  outage: Schema.optionalKey(Schema.Literals(["Down", "NotServing"])),
   /** Since when it has not been `Healthy`, in milliseconds since 1970. */
   impairedSince: Schema.optionalKey(Schema.Finite),
   lastFailure: Schema.optionalKey(Failure),

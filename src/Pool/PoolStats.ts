@@ -120,7 +120,8 @@ export interface Summary extends Omit<Stats, "endpoints"> {}
  *
  * **Details**
  *
- * - A success is a check that passed, or a borrow that succeeded and left its connection reusable. A dial that succeeds counts only after a
+ * - A success is a check that passed, or a borrow that left its connection reusable and succeeded, or failed with an error of the server for
+ *   its own statement: PostgreSQL's 57014 (cancelled), 55P03, 40001 and 23505, MySQL's 1205 and 3024, Redis' WRONGTYPE. A dial that succeeds counts only after a
  *   failed dial, because an endpoint that does not answer may still accept connections.
  * - A connection that is known to be dead does not count, and neither does one that a borrower has held since before the first setback,
  *   for longer than uses of the endpoint usually last: nothing is known of it before it is returned.

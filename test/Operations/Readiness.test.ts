@@ -71,7 +71,7 @@ describe("readinessOf", () => {
   it("a message says what, where and why, and is safe to print", () => {
     const { reasons } = readinessOf(facts({
       endpointsByHealth: { Healthy: 0, Degraded: 0, Unavailable: 1 },
-      worst: { label: "db", failure: "connect ECONNREFUSED password=hunter2\n\u001b[31m" },
+      worst: { label: "db", outage: "Down", failure: "connect ECONNREFUSED password=hunter2\n\u001b[31m" },
       waiting: 4
     }, { required: ["orders\n"], exhausted: "descriptors (1000 of 1000)" }))
     assert.deepStrictEqual(reasons, [

@@ -23,12 +23,13 @@ const server = Effect.acquireRelease(
       const [, state = "", file] = (request.url ?? "").split("/")
       if (file === "pools.json") {
         response.setHeader("content-type", "application/json")
+        if (state === "silent") return
         const [, take] = Object.entries(Snapshots).find(([name]) => name === state) ?? []
         response.end(JSON.stringify(take?.(Date.now())))
       } else {
         response.setHeader("content-type", "text/html; charset=utf-8")
         response.setHeader("content-security-policy", policy("once"))
-        response.end(pageHtml("once"))
+        response.end(pageHtml("once", request.url?.endsWith("?controls=off") !== true))
       }
     })
     made.listen(0, "127.0.0.1", () => resume(Effect.succeed(made)))
@@ -115,6 +116,43 @@ Browser.describeWithBrowser()("the layout of the status page", () => {
       }),
     60_000
   )
+
+  it.live(
+    "has no button for an action of a program without a token, and says why in one line",
+    () =>
+      Effect.gen(function*() {
+        const [url, browser] = [yield* server, yield* Browser.page]
+        const shown = (selector: string) =>
+          Effect.promise(() =>
+            browser.page.evaluate(`Array.from(document.querySelectorAll(${JSON.stringify(selector)}))
+            .filter((one) => one.checkVisibility()).map((one) => one.textContent)`)
+          )
+        const buttons = "main button:not(.more)"
+        yield* show(browser, url, "down")
+        assert.includeMembers((yield* shown(buttons)) as Array<string>, ["Evict", "Suspend", "Drain", "End"])
+        assert.deepStrictEqual(yield* shown("#controls-off"), [])
+        yield* Effect.promise(() => browser.page.goto(`${url}/down/?controls=off`))
+        yield* Effect.promise(() => browser.page.waitForFunction(`document.body.dataset.state === "live"`))
+        assert.deepStrictEqual(yield* shown(buttons), [])
+        assert.match(String(yield* shown("#controls-off")), /^Actions, .*, are off: the program has set no token/)
+      }),
+    60_000
+  )
+
+  it.live("has a filled dot only while the program answers", () =>
+    Effect.gen(function*() {
+      const [url, browser] = [yield* server, yield* Browser.page]
+      const dot = `getComputedStyle(document.getElementById("live"), "::before").backgroundColor`
+      const clear = "rgba(0, 0, 0, 0)"
+      // Without an answer, it is connecting.
+      yield* Effect.promise(() => browser.page.goto(`${url}/silent/`))
+      assert.deepStrictEqual(
+        yield* Effect.promise(() => browser.page.evaluate(`[document.body.dataset.state, ${dot}]`)),
+        ["connecting", clear]
+      )
+      yield* show(browser, url, "healthy")
+      assert.notStrictEqual(yield* Effect.promise(() => browser.page.evaluate(dot)), clear)
+    }), 60_000)
 
   it.live("lists the first rows of a long list, and all of them on request", () =>
     Effect.gen(function*() {

@@ -87,7 +87,7 @@ Browser.describeWithBrowser()("the status page", () => {
       assert.isBelow(shown, 2000)
       assert.match(String(yield* evaluate(browser, `document.querySelector("#findings .down").textContent`)), /ECONN/)
       assert.match(String(yield* evaluate(browser, `document.getElementById("alarm").textContent`)), /is down/)
-      assert.match(String(yield* evaluate(browser, "document.title")), /^\(1\) down/)
+      assert.match(String(yield* evaluate(browser, "document.title")), /^\(1\) outage/)
       program.send("accept")
       yield* until(browser, `document.querySelector("#findings .down") === null`)
       assert.deepStrictEqual(browser.complaints, [])

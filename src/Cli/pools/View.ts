@@ -23,7 +23,7 @@ interface Section {
 const fixed = (lines: ReadonlyArray<Line>): Section => ({ lines, isList: false, all: lines.length })
 
 const severityTones: Readonly<Record<Severity, Tone>> = { down: "down", warning: "warning", note: "dim" }
-const signs: Readonly<Record<Severity, string>> = { down: "DOWN", warning: "WARNING", note: "NOTE" }
+const signs: Readonly<Record<Severity, string>> = { down: "OUTAGE", warning: "WARNING", note: "NOTE" }
 
 /** The most findings that are shown. */
 const mostFindings = 10

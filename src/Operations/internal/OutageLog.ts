@@ -7,6 +7,7 @@
  * **Details**
  *
  * - An outage has two lines: one when it begins and one when it ends. The second one follows if the first one was logged.
+ * - One more line follows if the outage becomes one of another kind (`OutageKind`) for {@link lasting} milliseconds, at most once a minute.
  * - An endpoint that flaps: of the outages of a minute, the first {@link mostOfEndpoint} are logged. The others are counted, and one line
  *   at the end of the minute has their number. An outage that is not over after {@link flapping} milliseconds is logged nevertheless.
  * - A pool of which many endpoints are down: at most {@link mostAtOnce} outages of one look and {@link mostOfPool} of one minute are
@@ -15,6 +16,7 @@
  * @since 0.1.0
  */
 import type { Health } from "../../Pool/PoolStats.ts"
+import { type OutageKind, outageKindOf } from "./OutageKind.ts"
 
 /** What has failed at an endpoint since it was `Healthy`. */
 export interface Failed {
@@ -63,6 +65,13 @@ export type Line =
     readonly failed: Failed
     readonly for: number
   }
+  | {
+    readonly _tag: "Changed"
+    readonly endpoint: string
+    readonly waiting: number
+    readonly failed: Failed
+    readonly for: number
+  }
   | { readonly _tag: "Back"; readonly endpoint: string; readonly failed: Failed; readonly for: number }
   | { readonly _tag: "Forgotten"; readonly endpoint: string; readonly failed: Failed; readonly for: number }
   | {
@@ -91,6 +100,9 @@ export const mostOfPool = 30
 /** An outage of an endpoint that flaps is logged after these milliseconds, if it is not over. */
 export const flapping = 10_000
 
+/** An outage has become one of another kind after these milliseconds. A server that restarts is refused, reset and silent in turn. */
+export const lasting = 5000
+
 const minute = 60_000
 
 /** The first line with the number of further endpoints is logged after these milliseconds, so that it counts those that follow. */
@@ -105,6 +117,11 @@ interface Outage {
   readonly since: number
   /** Why it was not logged. `undefined`: it was. */
   readonly omission: Omission | undefined
+  /** The kind in the last line about it, and when that was. */
+  readonly kind: OutageKind
+  readonly loggedAt: number
+  /** Since when it has been of another kind. */
+  readonly changedAt: number | undefined
 }
 
 /** An endpoint that is down, or was in the last minute. */
@@ -165,10 +182,10 @@ interface Step {
   loggedNow: number
 }
 
-/** What has failed at an endpoint, with an error if there is any. */
+/** What has failed at an endpoint, with the last error if there is any. */
 const failedAt = ({ look }: Step, { cause, label }: Impaired): Failed => {
   const failed = look.failedAt(label)
-  return failed.cause === undefined ? { ...failed, cause } : failed
+  return { ...failed, cause: cause ?? failed.cause }
 }
 
 const begun = (step: Step, endpoint: Impaired, before: Watched | undefined): Watched => {
@@ -184,20 +201,42 @@ const begun = (step: Step, endpoint: Impaired, before: Watched | undefined): Wat
   if (omission === "Crowd") {
     step.crowd ??= { since: at, announcedAt: undefined, announced: 0, omitted: noOmitted }
   }
-  if (omission !== undefined) return { outage: { since: at, omission }, from, logged, omitted }
+  const failed = failedAt(step, endpoint)
+  const outage: Outage = { since: at, omission, kind: outageKindOf(failed), loggedAt: at, changedAt: undefined }
+  if (omission !== undefined) return { outage, from, logged, omitted }
   step.logged++
   step.loggedNow++
-  step.lines.push({ _tag: "Down", endpoint: label, waiting, failed: failedAt(step, endpoint), for: 0 })
-  return { outage: { since: at, omission }, from, logged: logged + 1, omitted }
+  step.lines.push({ _tag: "Down", endpoint: label, waiting, failed, for: 0 })
+  return { outage, from, logged: logged + 1, omitted }
+}
+
+/** An outage that was logged goes on. It may have become one of another kind. */
+const loggedGoesOn = (step: Step, endpoint: Impaired, watched: Watched, outage: Outage): Watched => {
+  const { label, waiting } = endpoint
+  const { at } = step.look
+  const failed = failedAt(step, endpoint)
+  const kind = outageKindOf(failed)
+  const changedAt = kind === outage.kind ? undefined : outage.changedAt ?? at
+  if (
+    changedAt === undefined || at - changedAt < lasting ||
+    outage.loggedAt > outage.since && at - outage.loggedAt < minute
+  ) {
+    return changedAt === outage.changedAt ? watched : { ...watched, outage: { ...outage, changedAt } }
+  }
+  step.lines.push({ _tag: "Changed", endpoint: label, waiting, failed, for: at - outage.since })
+  return { ...watched, outage: { ...outage, kind, loggedAt: at, changedAt: undefined } }
 }
 
 /** An outage that goes on. If it was taken for flapping, it may be too long for that by now. */
 const goesOn = (step: Step, endpoint: Impaired, watched: Watched, outage: Outage): Watched => {
   const { label, waiting } = endpoint
-  const age = step.look.at - outage.since
+  const { at } = step.look
+  const age = at - outage.since
+  if (outage.omission === undefined) return loggedGoesOn(step, endpoint, watched, outage)
   if (outage.omission !== "Flapping" || age < flapping) return watched
-  step.lines.push({ _tag: "Down", endpoint: label, waiting, failed: failedAt(step, endpoint), for: age })
-  return { ...watched, outage: { ...outage, omission: undefined } }
+  const failed = failedAt(step, endpoint)
+  step.lines.push({ _tag: "Down", endpoint: label, waiting, failed, for: age })
+  return { ...watched, outage: { ...outage, omission: undefined, kind: outageKindOf(failed), loggedAt: at } }
 }
 
 /** The endpoint is `Healthy`, or the pool has forgotten it. */

@@ -6,8 +6,8 @@
 import * as Duration from "effect/Duration"
 import { errorTypeOf } from "../../internal/ErrorType.ts"
 import { errorText, safeMessage, safeText } from "../../internal/SafeText.ts"
-import { PoolError } from "../../Pool/PoolError.ts"
 import type { LogLine } from "./LogLine.ts"
+import { isHeld, outageKindOf, outageWords } from "./OutageKind.ts"
 import type { Failed, Line } from "./OutageLog.ts"
 
 /** Where an endpoint is, if its key says so. */
@@ -24,10 +24,6 @@ const failures = ({ attempts, borrows }: Pick<Failed, "attempts" | "borrows">): 
     ? "requests on its connections failed"
     : `${count(attempts, "attempt")} to connect and ${count(borrows, "borrower")} failed`
 
-/** The error of a borrower that has waited for connections which are all in use. */
-const isHeld = (cause: unknown): boolean =>
-  cause instanceof PoolError && cause.reason._tag === "AcquireTimeout" && cause.reason.stalledBy === "EndpointCap"
-
 const causeOf = ({ borrows, cause }: Failed): string => {
   // A silent server looks the same as borrowers that keep what they have.
   const held = "; the server is silent, or its borrowers keep their connections for much longer than before"
@@ -43,9 +39,13 @@ const namesOf = (endpoints: ReadonlyArray<string>, all: number): string =>
 const textOf = (line: Line): string => {
   switch (line._tag) {
     case "Down":
-      return `${line.endpoint} ${isHeld(line.failed.cause) ? "serves no borrower" : "is down"}${
+      return `${line.endpoint} ${outageWords[outageKindOf(line.failed)]}${
         line.for > 0 ? ` for ${time(line.for)}` : ""
       }: ${causeOf(line.failed)}; ${waiting(line.waiting)}`
+    case "Changed":
+      return `${line.endpoint} ${outageWords[outageKindOf(line.failed)]} now, ${
+        time(line.for)
+      } after its outage began: ${causeOf(line.failed)}; ${waiting(line.waiting)}`
     case "Back":
       return `${line.endpoint} is back after ${time(line.for)}; ${failures(line.failed)}`
     case "Forgotten":
@@ -71,13 +71,16 @@ const textOf = (line: Line): string => {
   }
 }
 
-const isWarning = ({ _tag }: Line): boolean => _tag === "Down" || _tag === "Flapped" || _tag === "MoreDown"
+const warnings: ReadonlySet<Line["_tag"]> = new Set(["Down", "Changed", "Flapped", "MoreDown"])
+
+const isWarning = ({ _tag }: Line): boolean => warnings.has(_tag)
 
 const rounded = (millis: number): number => Math.round(millis)
 
 const detailsOf = (line: Line): Readonly<Record<string, string | number>> => {
   switch (line._tag) {
-    case "Down": {
+    case "Down":
+    case "Changed": {
       const { cause } = line.failed
       return {
         "sluice.waiting": line.waiting,

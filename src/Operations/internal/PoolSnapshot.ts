@@ -10,6 +10,7 @@ import type { InspectedEndpoint, InspectedHolder, Inspection } from "../../Pool/
 import type { RegisteredPool } from "../../Pool/PoolRegistry.ts"
 import type { Summary } from "../../Pool/PoolStats.ts"
 import type { Counts, Endpoint, Failure, Holder, Pool } from "../Snapshot.ts"
+import { type OutageKind, outageKindOf } from "./OutageKind.ts"
 import type { PoolRecord, RecordedFailure } from "./PoolRecord.ts"
 import type { PoolFacts } from "./Readiness.ts"
 
@@ -72,7 +73,20 @@ const lastFailureOf = ({ label, lastFailure }: InspectedEndpoint, at: number): t
     count: 1
   }
 
-const endpointOf = (endpoint: InspectedEndpoint, at: number): typeof Endpoint.Type => {
+/** What has failed at an endpoint since it was `Healthy`, with the last error if there is any. */
+const failedOf = ({ label, lastFailure }: InspectedEndpoint, record: PoolRecord | undefined) => {
+  const failed = record?.failedAt(label)
+  return { attempts: failed?.attempts ?? 0, cause: lastFailure?.cause ?? failed?.cause }
+}
+
+const outageOf = (endpoint: InspectedEndpoint, record: PoolRecord | undefined): OutageKind | undefined =>
+  endpoint.health === "Unavailable" ? outageKindOf(failedOf(endpoint, record)) : undefined
+
+const endpointOf = (
+  endpoint: InspectedEndpoint,
+  record: PoolRecord | undefined,
+  at: number
+): typeof Endpoint.Type => {
   const impairedFor = millis(endpoint.impairedFor)
   return {
     label: safeText(endpoint.label, longestName),
@@ -81,6 +95,8 @@ const endpointOf = (endpoint: InspectedEndpoint, at: number): typeof Endpoint.Ty
     failedAttempts: endpoint.failedAttempts,
     timeouts: endpoint.timeouts,
     ...present({
+      attemptsOfOutage: endpoint.health === "Healthy" ? undefined : record?.failedAt(endpoint.label).attempts,
+      outage: outageOf(endpoint, record),
       impairedSince: impairedFor === undefined ? undefined : at - impairedFor,
       lastFailure: lastFailureOf(endpoint, at),
       nextDialIn: millis(endpoint.nextDialIn),
@@ -158,7 +174,7 @@ export const poolSnapshot = ({ at, isRequired, most, pool, record }: Shown): typ
     maxPerEndpoint: stats.maxPerEndpoint,
     counts: countsOf(stats),
     endpointsByHealth: { ...inspection.endpointsByHealth },
-    endpoints: inspection.endpoints.map((endpoint) => endpointOf(endpoint, at)),
+    endpoints: inspection.endpoints.map((endpoint) => endpointOf(endpoint, record, at)),
     holders: inspection.holders.map(holderOf),
     failures: record?.failures.map(failureOf) ?? [],
     ...present({ oldestWait: millis(inspection.oldestWait), oldestLease: millis(inspection.oldestLease) }),
@@ -173,13 +189,14 @@ export const poolFacts = (pool: RegisteredPool, record: PoolRecord | undefined):
   const { endpoints, endpointsByHealth, oldestWait } = pool.core.inspect(1)
   const { isSuspended, waiting } = pool.core.summary()
   const [worst] = endpoints
-  const cause = worst?.lastFailure?.cause ?? (worst && record?.failedAt(worst.label).cause)
+  const cause = worst && failedOf(worst, record).cause
   return {
     isOver: pool.core.isOver,
     isSuspended,
     endpointsByHealth,
     worst: worst && {
       label: safeText(worst.label, longestName),
+      outage: outageOf(worst, record),
       failure: cause === undefined ? undefined : errorText(cause, longestMessage)
     },
     waiting,

@@ -6,6 +6,7 @@
 import { safeMessage, safeText } from "../../internal/SafeText.ts"
 import type { Inspection } from "../../Pool/PoolInspection.ts"
 import type { NotReady, Readiness } from "../Snapshot.ts"
+import { type OutageKind, outageWords } from "./OutageKind.ts"
 
 /** What is known of a pool. Times are in milliseconds. */
 export interface PoolFacts {
@@ -13,7 +14,12 @@ export interface PoolFacts {
   readonly isSuspended: boolean
   readonly endpointsByHealth: Inspection["endpointsByHealth"]
   /** The endpoint that needs attention most, and its last failure, if there is one. */
-  readonly worst: { readonly label: string; readonly failure: string | undefined } | undefined
+  readonly worst: {
+    readonly label: string
+    readonly failure: string | undefined
+    /** `undefined`: it is not `Unavailable`. */
+    readonly outage: OutageKind | undefined
+  } | undefined
   readonly waiting: number
   readonly oldestWait: number
   /** How long no borrow has got a connection. */
@@ -58,7 +64,7 @@ const isStalled = (pool: PoolFacts, stalledAfter: number): boolean =>
 const downText = ({ endpointsByHealth: { Unavailable }, waiting, worst }: PoolFacts): string => {
   const failure = worst?.failure === undefined ? "" : `: ${worst.failure}`
   const which = Unavailable === 1
-    ? `its endpoint ${worst?.label ?? ""} is down`
+    ? `its endpoint ${worst?.label ?? ""} ${outageWords[worst?.outage ?? "Down"]}`
     : `all of its ${Unavailable} endpoints are down, such as ${worst?.label ?? ""}`
   return `${which}${failure}; ${waiting} wait`
 }

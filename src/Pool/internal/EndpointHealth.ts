@@ -7,6 +7,7 @@ import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 import { Alarm } from "../../internal/Timer.ts"
 import * as Failure from "../../Retry/Failure.ts"
+import { answerIn } from "../../Retry/ServerAnswers.ts"
 import type { PoolError } from "../PoolError.ts"
 import type { Health } from "../PoolStats.ts"
 import { hasFreeSlot } from "./Admission.ts"
@@ -129,7 +130,10 @@ export class EndpointHealth<K, A> {
   /** A borrower has ended its use of a connection. */
   used(connection: PooledConnection<K, A>, exit: Exit.Exit<unknown, unknown>, isSpoilt: boolean): void {
     const { owner, trial } = connection
-    if (Exit.isSuccess(exit)) {
+    // Nothing would change, and errors take time to recognize.
+    if (Exit.isFailure(exit) && trial === "Over" && owner.setbacks === noSetbacks) return
+    // A server that answers a statement with an error serves its borrowers, also after a statement that it has cancelled.
+    if (Exit.isSuccess(exit) || answerIn(Cause.squash(exit.cause)) === "Statement") {
       if (!isSpoilt) this.succeeded(owner)
       return
     }

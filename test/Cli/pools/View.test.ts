@@ -17,13 +17,28 @@ const below = (title: string): ReadonlyArray<string> => {
 
 describe("the view of a snapshot", () => {
   it("says what is down, for how long, and why", () => {
-    const [first = "", second = ""] = texts().filter((text) => /^DOWN|ECONNREFUSED/.test(text))
+    const [first = "", second = ""] = texts().filter((text) => /^OUTAGE|ECONNREFUSED/.test(text))
     assert.match(
       first,
-      /^DOWN {4}db:5432 is down \(pool orders\) {2}for 12\.0 s, since \d\d:\d\d:\d\d - 12 borrowers wait, the longest 8\.1 s - 9 failed attempts in all/
+      /^OUTAGE {2}db:5432 is down \(pool orders\) {2}for 12\.0 s, since \d\d:\d\d:\d\d - 12 borrowers wait, the longest 8\.1 s - 9 failed attempts in all/
     )
     assert.strictEqual(second.trim(), "ECONNREFUSED: connect ECONNREFUSED 10.0.0.5:5432")
     assert.include(texts(), "not ready: pool orders: db:5432 is down")
+  })
+
+  it("says what the log says of an endpoint that accepts connections and serves no borrower, and counts the attempts of this outage", () => {
+    const stalled = Program.pool("orders", {
+      endpoints: [{
+        ...Program.endpoint("db:5432"),
+        health: "Unavailable",
+        failedAttempts: 30,
+        attemptsOfOutage: 2,
+        outage: "NotServing"
+      }],
+      endpointsByHealth: { Healthy: 0, Degraded: 0, Unavailable: 1 }
+    })
+    const text = linesOf(target, Program.snapshot({ pools: [stalled] })).map(textOf).join("\n")
+    assert.include(text, "OUTAGE  db:5432 serves no borrower (pool orders)  2 failed attempts\n")
   })
 
   it("shows levels against limits", () => {

@@ -60,6 +60,32 @@ describe("OutageLog", () => {
     assert.isTrue(OutageLog.isQuiet(script.state), "nothing is remembered after a minute")
   })
 
+  it("an outage that becomes another one has one more line, when it lasts, and at most one a minute", () => {
+    const script = new Script()
+    const silent = { attempts: 0, borrows: 4, cause: undefined }
+    const dials = { attempts: 3, borrows: 4, cause: refused }
+    script.failed = silent
+    script.set("db", "Unavailable")
+    // A short change has no line.
+    script.failed = dials
+    assert.lengthOf(script.look(4000), 0)
+    script.failed = silent
+    assert.lengthOf(script.look(4000), 0)
+    script.failed = dials
+    assert.lengthOf(script.look(2000), 0)
+    assert.deepStrictEqual(textsOf(script.look(5000)), [
+      "Warn ConnectionPool orders: db is down now, 15s after its outage began: connect ECONNREFUSED 127.0.0.1:5432; 2 borrowers wait"
+    ])
+    assert.lengthOf(script.look(5000), 0, "once")
+    script.failed = silent
+    for (let second = 0; second < 50; second++) script.look(1000)
+    assert.lengthOf(script.lines, 2, "a minute has not passed")
+    for (let second = 0; second < 10; second++) script.look(1000)
+    assert.deepStrictEqual(tagsOf(script.lines), ["Down", "Changed", "Changed"])
+    assert.match(textsOf(script.lines)[2] ?? "", /: db serves no borrower now, 1m/)
+    assert.deepStrictEqual(tagsOf(script.set("db", "Healthy")), ["Back"])
+  })
+
   it("an endpoint that is only degraded has no line", () => {
     const script = new Script()
     for (let turn = 0; turn < 100; turn++) script.set("db", turn % 2 === 0 ? "Degraded" : "Healthy", 1000)

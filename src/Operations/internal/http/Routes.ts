@@ -49,10 +49,13 @@ export const addMetrics = (router: HttpRouter.HttpRouter, settings: RouteSetting
 }
 
 /** The page. It requests its JSON relative to its own address, which therefore has to end with a slash. */
-const page: Answer = Effect.map(HttpServerRequest, ({ originalUrl }) => {
-  const [path = ""] = originalUrl.split(/[?#]/)
-  return path.endsWith("/") ? Responses.page(pageHtml) : Responses.withSlash(path)
-})
+const page = ({ token }: RouteSettings): Answer =>
+  Effect.map(HttpServerRequest, ({ originalUrl }) => {
+    const [path = ""] = originalUrl.split(/[?#]/)
+    return path.endsWith("/")
+      ? Responses.page((nonce) => pageHtml(nonce, token !== undefined))
+      : Responses.withSlash(path)
+  })
 
 /** Adds the page, its `/pools.json`, and the control endpoints. */
 export const addPage = Effect.fnUntraced(
@@ -63,7 +66,7 @@ export const addPage = Effect.fnUntraced(
     guarded: Guarded
   ) {
     const own = under(router, settings)
-    yield* own.add("GET", "/", quiet(guarded(page, false)))
+    yield* own.add("GET", "/", quiet(guarded(page(settings), false)))
     const snapshot = Effect.map(operations.snapshot(settings.required), (snapshot) => Responses.json(snapshot))
     yield* own.add("GET", "/pools.json", quiet(guarded(snapshot, settings.protect !== "control")))
     yield* addControl(own, operations, guarded)

@@ -66,6 +66,7 @@ const process = `
 const pools = `
   <section aria-labelledby="pools-title">
     <h2 id="pools-title">Pools <span class="count" id="pools-count"></span></h2>
+    <p class="quiet" id="controls-off">Actions, such as Evict and Suspend, are off: the program has set no <code>token</code> for <code>OperationsHttp</code>.</p>
     <div class="pools" id="pool-list"></div>
     <p class="quiet" id="pools-none" hidden></p>
   </section>`

@@ -12,9 +12,9 @@ import { styles } from "./Styles.ts"
  *
  * Its script and its style carry the nonce, and it has no inline style and no inline handler, so that a content policy can refuse all
  * others. It requests `pools.json` relative to its own address, and control endpoints such as `POST pools/NAME/suspend`. It has no data
- * of the program: what the program answers becomes text, never markup.
+ * of the program: what the program answers becomes text, never markup. Without `hasControls` it shows no action, and says why.
  */
-export const pageHtml = (nonce: string): string =>
+export const pageHtml = (nonce: string, hasControls: boolean): string =>
   `<!doctype html>
 <html lang="en">
 <head>
@@ -25,7 +25,7 @@ export const pageHtml = (nonce: string): string =>
 <link rel="icon" href="data:,">
 <style nonce="${nonce}">${styles}</style>
 </head>
-<body data-state="connecting">
+<body data-state="connecting" data-controls="${hasControls ? "on" : "off"}">
 ${markup}
 <script nonce="${nonce}" type="module">${script}</script>
 </body>

@@ -64,6 +64,7 @@ header { display: flex; flex-wrap: wrap; align-items: center; gap: .2rem .9rem; 
 nav { display: flex; flex-wrap: wrap; gap: .1rem .8rem; font-size: .9rem; } nav a { padding: .25rem 0; }
 #program { flex: 1 1 14rem; color: var(--quiet); font-size: .87rem; }
 .live::before { content: ""; display: inline-block; width: .65rem; height: .65rem; margin-right: .4rem; border-radius: 50%; background: var(--well); }
+[data-state=connecting] .live { color: var(--quiet); } [data-state=connecting] .live::before { background: none; border: 2px solid var(--quiet); }
 [data-state=lost] .live, [data-state=locked] .live { color: var(--down); font-weight: 600; }
 [data-state=lost] .live::before, [data-state=locked] .live::before { background: none; border: 2px solid var(--down); }
 [data-state=lost] main { opacity: .6; }
@@ -104,6 +105,7 @@ dl.facts > div { display: flex; justify-content: space-between; gap: .6rem; min-
 .figures .trouble { color: var(--warning); font-weight: 600; } .figures .trouble::before { content: "▲ " / ""; }
 .lines { display: grid; grid-template-columns: 1fr 1fr; gap: .8rem; } .labelled { min-width: 0; }
 .actions { display: flex; flex-wrap: wrap; gap: .5rem; }
+[data-controls=off] :is(.pool > .actions, th.action, td.action), [data-controls=on] #controls-off { display: none; }
 details > summary { cursor: pointer; min-height: 1.8rem; color: var(--link); font-weight: 600; }
 .more { margin-top: .5rem; }
 .plainlist { display: grid; gap: .35rem; }

@@ -12,7 +12,7 @@ interface Shown {
   readonly target: string | undefined
 }
 
-const signs: Readonly<Record<Severity, string>> = { down: "Down", warning: "Warning", note: "Note" }
+const signs: Readonly<Record<Severity, string>> = { down: "Outage", warning: "Warning", note: "Note" }
 
 const sinceText = ({ finding: { facts, since }, now }: Shown): string =>
   [
@@ -65,7 +65,7 @@ const summaryOf = (findings: ReadonlyArray<Finding>): string => {
   const [down, warnings] = [countOf(findings, "down"), countOf(findings, "warning")]
   if (findings.length === 0) return "All is well: nothing is down, full or suspended"
   const parts = [
-    down > 0 ? plural(down, "outage") : "Nothing is down",
+    down > 0 ? plural(down, "outage") : "No outage",
     ...warnings > 0 ? [plural(warnings, "warning")] : []
   ]
   return parts.join(", ")

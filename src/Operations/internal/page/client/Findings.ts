@@ -39,14 +39,26 @@ const waits = ({ oldestWait }: { readonly oldestWait?: number }, waiting: number
 const nextDial = ({ nextDialIn }: Endpoint): Array<string> =>
   nextDialIn === undefined ? [] : [`next attempt in ${duration(nextDialIn)}`]
 
+/** The words of the log for the state of an endpoint. A program with an older library says nothing of its kind. */
+const stateOf = ({ health, outage }: Endpoint): string =>
+  health !== "Unavailable" ? "is degraded" : outage === "NotServing" ? "serves no borrower" : "is down"
+
+/** Attempts that failed since the endpoint was healthy, or in all if that is not known. */
+export const attemptsText = ({ attemptsOfOutage, failedAttempts }: Endpoint): Array<string> => {
+  const attempts = attemptsOfOutage ?? failedAttempts
+  return attempts === 0
+    ? []
+    : [`${plural(attempts, "failed attempt")}${attemptsOfOutage === undefined ? " in all" : ""}`]
+}
+
 const ofEndpoint = (pool: Pool, endpoint: Endpoint): Finding => ({
   key: `endpoint ${pool.name} ${endpoint.label}`,
   severity: endpoint.health === "Unavailable" ? "down" : "warning",
-  title: `${endpoint.label} is ${endpoint.health === "Unavailable" ? "down" : "degraded"}`,
+  title: `${endpoint.label} ${stateOf(endpoint)}`,
   since: endpoint.impairedSince,
   facts: [
     ...waits(endpoint, endpoint.counts.waiting),
-    ...endpoint.failedAttempts === 0 ? [] : [`${plural(endpoint.failedAttempts, "failed attempt")} in all`],
+    ...attemptsText(endpoint),
     ...nextDial(endpoint)
   ],
   detail: endpoint.lastFailure === undefined
@@ -64,9 +76,9 @@ const ofHealth = (pool: Pool, health: "Unavailable" | "Degraded"): Array<Finding
   const further = pool.endpointsByHealth[health] - findings.length
   if (further <= 0) return findings
   const severity = health === "Unavailable" ? "down" : "warning"
-  const title = `${plural(further, "further endpoint is", "further endpoints are")} ${
-    severity === "down" ? "down" : "degraded"
-  }`
+  const title = severity === "down"
+    ? plural(further, "further endpoint has an outage", "further endpoints have outages")
+    : plural(further, "further endpoint is degraded", "further endpoints are degraded")
   return [...findings, {
     key: `further ${health} ${pool.name}`,
     severity,

@@ -73,7 +73,11 @@ const showPools = ({ at: now, history, pools }: Snapshot, matches: Tables.Matche
 
 /** The tab shows it too, for a page that stands behind others. */
 const titleOf = (down: number, { readiness }: Snapshot): string =>
-  down > 0 ? `(${down}) down · sluice` : readiness.isReady ? "sluice" : "not ready · sluice"
+  down > 0
+    ? `(${down}) ${down === 1 ? "outage" : "outages"} · sluice`
+    : readiness.isReady
+    ? "sluice"
+    : "not ready · sluice"
 
 const show = (snapshot: Snapshot): void => {
   const matches = matcher()

@@ -5,7 +5,7 @@ import type { Snapshot } from "../../../Snapshot.ts"
 import { bar, type Part, sparkline } from "./Charts.ts"
 import type { Action } from "./Controls.ts"
 import { button, element, outsideText, setAttribute, setHidden, setText, shortened, table, type View } from "./Dom.ts"
-import type { Endpoint, Pool } from "./Findings.ts"
+import { attemptsText, type Endpoint, type Pool } from "./Findings.ts"
 import { count, duration, plural, time, words } from "./Format.ts"
 import { facts } from "./Levels.ts"
 
@@ -107,11 +107,14 @@ interface ShownEndpoint {
 
 const troubleOf = ({ endpoint, now }: ShownEndpoint): string => {
   const { failedAttempts, impairedSince, nextDialIn, timeouts } = endpoint
+  const attempts = impairedSince === undefined
+    ? failedAttempts === 0 ? [] : [`${plural(failedAttempts, "failed attempt")} in all`]
+    : attemptsText(endpoint)
   return [
     ...impairedSince === undefined
       ? []
       : [`for ${duration(Math.max(0, now - impairedSince))}, since ${time(impairedSince, now)}`],
-    ...failedAttempts === 0 ? [] : [`${plural(failedAttempts, "failed attempt")} in all`],
+    ...attempts,
     ...timeouts === 0 ? [] : [`${plural(timeouts, "timeout")} in all`],
     ...nextDialIn === undefined ? [] : [`next attempt in ${duration(nextDialIn)}`]
   ].join(", ")
@@ -243,7 +246,7 @@ const shownText = ({ endpoints: shown, endpointsByHealth: { Degraded, Healthy, U
   return all === 0
     ? "No endpoint has been used yet"
     : all > shown.length
-    ? `${count(all)} endpoints: ${count(Unavailable)} down, ${
+    ? `${count(all)} endpoints: ${count(Unavailable)} unavailable, ${
       count(Degraded)
     } degraded. The worst ${shown.length} are listed.`
     : ""
