@@ -14,7 +14,7 @@
  *
  * const program = Effect.gen(function*() {
  *   const pool = yield* ConnectionPool.make({ connector: IoRedis.connector({ db: 1 }), maxPerEndpoint: 5 })
- *   return yield* ConnectionPool.use(pool, endpoint, (client) => Effect.tryPromise(() => client.incr("visits")))
+ *   return yield* ConnectionPool.use(pool, endpoint, (client) => Effect.tryPromise({ try: () => client.incr("visits"), catch: (error) => error as Error }))
  * }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layer))
  *
  * await Effect.runPromise(program)

@@ -21,7 +21,7 @@
  *   return yield* ConnectionPool.use(
  *     pool,
  *     endpoint,
- *     (client) => Effect.tryPromise(() => client.query("select count(*) from orders"))
+ *     (client) => Effect.tryPromise({ try: () => client.query("select count(*) from orders"), catch: (error) => error as Error })
  *   )
  * }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layer))
  *

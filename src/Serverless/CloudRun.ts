@@ -61,13 +61,15 @@ const windowOf = (options: Options): number =>
 const start = <A, E, R, E2>(
   program: Effect.Effect<A, E, R | Scope.Scope>,
   layer: Layer.Layer<R, E2>,
-  options: Options
+  options: Options,
+  logsEnd: boolean
 ): void =>
   new MainProgram(program, layer, {
     window: windowOf(options),
     // The platform ends every instance at some time, so ending at SIGTERM is no failure.
     statuses: { ...signalStatuses, SIGTERM: 0 },
-    isSilent: false
+    isSilent: false,
+    logsEnd
   }).start()
 
 /**
@@ -102,7 +104,7 @@ const start = <A, E, R, E2>(
  * @stability experimental
  */
 export const launch = <R, E>(layer: Layer.Layer<R, E>, options: Options = {}): void =>
-  start(Effect.never, layer, options)
+  start(Effect.never, layer, options, true)
 
 /**
  * Runs an effect as a job. It ends as described for `Main.run`, but with status 0 after SIGTERM.
@@ -115,7 +117,7 @@ export const launch = <R, E>(layer: Layer.Layer<R, E>, options: Options = {}): v
 export const run = <A, E, R, E2>(
   program: Effect.Effect<A, E, R | Scope.Scope>,
   options: Options & { readonly layer: Layer.Layer<R, E2> }
-): void => start(program, options.layer, options)
+): void => start(program, options.layer, options, false)
 
 /**
  * Manages the connections of a function that a framework calls, such as the Functions Framework. It takes a layer with pools,

@@ -51,13 +51,14 @@ const start = <A, E, R, E2>(
   program: Effect.Effect<A, E, R | Scope.Scope>,
   layer: Layer.Layer<R, E2>,
   options: Options,
-  cleanupTimeout: Duration.Input
+  { cleanupTimeout, logsEnd }: { readonly cleanupTimeout: Duration.Input; readonly logsEnd: boolean }
 ): void => {
   const check = checkOptions("Main")
   new MainProgram(program, layer, {
     window: check.millis("cleanupTimeout", options.cleanupTimeout ?? cleanupTimeout, aboveZero),
     statuses: signalStatuses,
-    isSilent: options.disableErrorReporting === true
+    isSilent: options.disableErrorReporting === true,
+    logsEnd
   }).start()
 }
 
@@ -125,11 +126,18 @@ export const run: {
   <A, E>(program: Effect.Effect<A, E, Scope.Scope>, options?: Options): void
 } = <A, E, R, E2>(program: Effect.Effect<A, E, R | Scope.Scope>, options?: AnyOptions<R, E2>): void =>
   // By the overloads, a program without a layer has no requirements.
-  start(program, options?.layer ?? (Layer.empty as Layer.Layer<never> as Layer.Layer<R>), options ?? {}, "5 seconds")
+  start(program, options?.layer ?? (Layer.empty as Layer.Layer<never> as Layer.Layer<R>), options ?? {}, {
+    cleanupTimeout: "5 seconds",
+    logsEnd: false
+  })
 
 /**
  * Runs a layer as the program of this process until something ends it: a server and its services. Requests that are under way when a
  * signal comes may finish, for 22.5 seconds by default.
+ *
+ * With `Operations.layer` in it, the begin and the end of its end are logged at level Info, with the loggers of that layer: what ends the
+ * program, how many requests and leases are under way, and how long the end may take. {@link run} logs neither, because a command may
+ * print data where its loggers write.
  *
  * **Example** (A server)
  *
@@ -152,4 +160,4 @@ export const run: {
  * @stability stable
  */
 export const launch = <R, E>(layer: Layer.Layer<R, E>, options: Options = {}): void =>
-  start(Effect.never, layer, options, "25 seconds")
+  start(Effect.never, layer, options, { cleanupTimeout: "25 seconds", logsEnd: true })

@@ -173,7 +173,7 @@ withServers("the pages of docs/start", () => {
         const program = programOf("whole-program")
         const { name } = program
         yield* forgotten(`${name}:ada`)
-        const { api, child, operations } = yield* started(program, {
+        const { api, child, operations, output } = yield* started(program, {
           DATABASE_URL: `postgres://postgres@${proxy.endpoint}/postgres`,
           RETIRE_DELAY: "1 second"
         })
@@ -209,8 +209,10 @@ withServers("the pages of docs/start", () => {
         const status = yield* Effect.forkChild(ended(child), { startImmediately: true })
         const retiring = yield* until(get(`${operations}/readyz`), ({ status }) => status === 503)
         assert.include(retiring.body, "Retiring")
+        assert.include(output(), "The program ends: SIGTERM. It waits for ")
         assert.strictEqual((yield* get(`${api}/double/4`)).body, `{"doubled":8}`)
         assert.strictEqual(yield* Fiber.join(status), 143)
+        assert.match(output(), /Everything is closed, \S+( \d+ms)? after the program began to end/)
         yield* until(database.sessions(name), (left) => left === 0)
       }),
     30_000

@@ -34,7 +34,7 @@ export interface Options {
    * @default true
    */
   readonly runtimeMetrics?: boolean | undefined
-  /** Whether outages and changes of level are logged. The monitor logs leaks itself. @default true */
+  /** Whether outages, changes of level, and the end of `Main.launch` are logged. The monitor logs leaks itself. @default true */
   readonly logs?: boolean | undefined
   /** The names of the pools without which the program is not ready. @default [] */
   readonly required?: ReadonlyArray<string> | undefined

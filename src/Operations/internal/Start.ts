@@ -5,6 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { ProgramEnd } from "../../internal/ProgramEnd.ts"
 import { Operations } from "../Service.ts"
 import { control } from "./Controls.ts"
 import { LeakRecord, recordLeaks } from "./LeakRecord.ts"
@@ -21,11 +22,18 @@ const followMonitor = (observed: Observed, { logs }: Resolved) => (monitor: Moni
   return Effect.andThen(logs ? logLevels(monitor) : Effect.void, recordLeaks(monitor, leaks))
 }
 
+/** The program under `Main.launch` logs its end with the loggers of this layer. */
+const giveLoggers: Effect.Effect<void> = Effect.flatMap(
+  ProgramEnd,
+  (end) => Effect.contextWith((context) => Effect.sync(() => end?.logWith(Effect.runForkWith(context))))
+)
+
 /** Watches until the scope ends. */
 export const start = (options: Resolved): Effect.Effect<Operations["Service"], never, Scope.Scope> =>
   Effect.gen(function*() {
     const sources = yield* sourcesOf(options.scope)
     const observed = yield* observe(sources, options)
+    if (options.logs) yield* giveLoggers
     yield* watchPools(
       sources,
       (pool) => watchPool(pool, observed.record(pool), { isAlive: () => observed.isAlive(pool), logs: options.logs })

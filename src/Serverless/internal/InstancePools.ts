@@ -23,6 +23,13 @@ export class InstancePools extends LiveList<PoolRegistry.RegisteredPool> {
     return total
   }
 
+  /** Leased connections of all pools. */
+  get leases(): number {
+    let active = 0
+    for (const pool of this.all) active += pool.core.summary().active
+    return active
+  }
+
   /** How long idle connections may take to close, in milliseconds. A pool counts a hanging one for half a second longer than it may take. */
   get closing(): number {
     return Math.max(...[...this.all].map(({ settings }) => Duration.toMillis(settings.closeTimeout)), 0) + 500

@@ -48,6 +48,11 @@ export class KeepAlive {
     if (this.#isOver) lastOf(response)
   }
 
+  /** The number of requests that are under way. */
+  get requests(): number {
+    return this.#underWay.size
+  }
+
   start(): void {
     DiagnosticsChannel.subscribe(requestStart, this.#began)
     this.#connections.start()

@@ -80,7 +80,8 @@ export interface Holdings {
   readonly resources: ReadonlyArray<string>
 }
 
-const plural = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`
+/** `1 request`, `2 requests`. */
+export const plural = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`
 
 const states = ["active", "idle", "connecting", "closing"] as const
 

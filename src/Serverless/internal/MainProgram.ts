@@ -14,9 +14,11 @@ import * as Scope from "effect/Scope"
 import * as Fs from "node:fs"
 import { isMainThread } from "node:worker_threads"
 import { CloseTimeout } from "../../internal/CloseTimeout.ts"
+import { ProgramEnd } from "../../internal/ProgramEnd.ts"
 import { awaitWithin, endsWithin } from "../../internal/Timeout.ts"
 import { PoolRegistry } from "../../Pool/PoolRegistry.ts"
 import { EndingSignals } from "./EndingSignals.ts"
+import { beginText, EndLog, endText } from "./EndLog.ts"
 import { momentOf } from "./FreezeDetector.ts"
 import { InstancePools } from "./InstancePools.ts"
 import { KeepAlive } from "./KeepAlive.ts"
@@ -37,6 +39,8 @@ export interface MainSettings {
   readonly window: number
   readonly statuses: Record<EndingSignal, number>
   readonly isSilent: boolean
+  /** Whether the begin and the end of its end are logged. A command may print data where its loggers write. */
+  readonly logsEnd: boolean
 }
 
 /**
@@ -98,6 +102,7 @@ export class MainProgram<A, E, R, E2> {
   readonly #pools = new InstancePools()
   readonly #keepAlive = new KeepAlive()
   readonly #scope = Scope.makeUnsafe()
+  readonly #endLog = new EndLog()
   readonly #settings: MainSettings
   readonly #budget: MainBudget
   readonly #clock = Context.get(Context.empty(), Clock.Clock)
@@ -116,7 +121,8 @@ export class MainProgram<A, E, R, E2> {
     this.#budget = mainBudget(settings.window)
     this.#context = Context.empty().pipe(
       Context.add(PoolRegistry, this.#pools),
-      Context.add(CloseTimeout, this.#closing)
+      Context.add(CloseTimeout, this.#closing),
+      Context.add(ProgramEnd, settings.logsEnd ? this.#endLog : undefined)
     )
     this.#body = Effect.flatMap(
       Layer.buildWithMemoMap(layer, Layer.makeMemoMapUnsafe(), this.#scope),
@@ -175,6 +181,8 @@ export class MainProgram<A, E, R, E2> {
     if (this.#status === 0) this.#status = status
     if (this.#ending !== undefined) return
     this.#ending = ending
+    const underWay = { requests: this.#keepAlive.requests, leases: this.#pools.leases }
+    this.#endLog.write(beginText(ending, underWay, this.#settings.window))
     this.#keepAlive.end()
     Effect.runForkWith(this.#context)(this.#close())
   }
@@ -195,7 +203,10 @@ export class MainProgram<A, E, R, E2> {
         const left = Math.max(start + total - momentOf(this.#clock).monotonic, 0)
         exit = yield* awaitWithin(closing, Duration.millis(left))
       }
-      if (exit !== undefined) this.#report(failureText(exit))
+      if (exit !== undefined) {
+        this.#endLog.write(endText(momentOf(this.#clock).monotonic - start))
+        this.#report(failureText(exit))
+      }
       this.#exit(exit === undefined ? "Open" : Exit.isSuccess(exit) ? "Closed" : "Failed")
     })
   }
