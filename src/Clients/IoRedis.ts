@@ -4,7 +4,7 @@
  * **Example** (A pool of clients of ioredis)
  *
  * ```ts no-run
- * import { Effect } from "effect"
+ * import { Cause, Effect } from "effect"
  * import * as ConnectionPool from "effect-sluice/ConnectionPool"
  * import * as Endpoint from "effect-sluice/Endpoint"
  * import * as IoRedis from "effect-sluice/IoRedis"
@@ -14,7 +14,7 @@
  *
  * const program = Effect.gen(function*() {
  *   const pool = yield* ConnectionPool.make({ connector: IoRedis.connector({ db: 1 }), maxPerEndpoint: 5 })
- *   return yield* ConnectionPool.use(pool, endpoint, (client) => Effect.tryPromise({ try: () => client.incr("visits"), catch: (error) => error as Error }))
+ *   return yield* ConnectionPool.use(pool, endpoint, (client) => Effect.tryPromise({ try: () => client.incr("visits"), catch: (cause) => new Cause.UnknownError(cause, String(cause)) }))
  * }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layer))
  *
  * await Effect.runPromise(program)

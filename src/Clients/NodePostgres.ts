@@ -4,7 +4,7 @@
  * **Example** (A pool of clients of `pg`)
  *
  * ```ts no-run
- * import { Effect } from "effect"
+ * import { Cause, Effect } from "effect"
  * import * as ConnectionPool from "effect-sluice/ConnectionPool"
  * import * as Endpoint from "effect-sluice/Endpoint"
  * import * as NodePostgres from "effect-sluice/NodePostgres"
@@ -21,7 +21,7 @@
  *   return yield* ConnectionPool.use(
  *     pool,
  *     endpoint,
- *     (client) => Effect.tryPromise({ try: () => client.query("select count(*) from orders"), catch: (error) => error as Error })
+ *     (client) => Effect.tryPromise({ try: () => client.query("select count(*) from orders"), catch: (cause) => new Cause.UnknownError(cause, String(cause)) })
  *   )
  * }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layer))
  *
