@@ -60,21 +60,35 @@ const columns = ({ plan: { faults } }: Summary): ReadonlyArray<Column> => [
   { title: "CPU time", text: ({ cpu }) => time(cpu), rank: ({ cpu }) => cpu }
 ]
 
-/** The indexes of the smallest values, unless all are equal: where two are equal and one is worse, the row shows which one. */
-const bestOf = (ranks: ReadonlyArray<number | null>): ReadonlyArray<number> => {
+/** How much worse a value may be that counts as equal to the best: between two runs of one contender it differs by more. */
+const tie = 0.01
+
+/** What the mark of the best values means, and what is not the same for all. */
+export const legend: ReadonlyArray<string> = [
+  "the best of the row; values that look the same, or differ by less than 1 %, count as equal",
+  "A dial may take as long for each of them. The delays between dials differ: see the options."
+]
+
+/** The indexes of the best values, unless all are equal: where two are equal and one is worse, the row shows which one. */
+const bestOf = (ranks: ReadonlyArray<number | null>, cells: ReadonlyArray<string>): ReadonlyArray<number> => {
   const values = ranks.map((rank) => rank ?? Infinity)
   const least = Math.min(...values)
-  const best = values.flatMap((value, index) => value === least ? [index] : [])
+  const most = least + Math.abs(least) * tie
+  const shown = cells[values.indexOf(least)]
+  const best = values.flatMap((value, index) => value <= most || cells[index] === shown ? [index] : [])
   return best.length === values.length ? [] : best
 }
 
 /** The rows of a result. */
 export const make = (summary: Summary): ReadonlyArray<Row> =>
-  columns(summary).map(({ rank, text, title }) => ({
-    title,
-    cells: summary.contenders.map(({ figures }) => text(figures)),
-    best: rank === undefined ? [] : bestOf(summary.contenders.map(({ figures }) => rank(figures)))
-  }))
+  columns(summary).map(({ rank, text, title }) => {
+    const cells = summary.contenders.map(({ figures }) => text(figures))
+    return {
+      title,
+      cells,
+      best: rank === undefined ? [] : bestOf(summary.contenders.map(({ figures }) => rank(figures)), cells)
+    }
+  })
 
 const list = (titles: ReadonlyArray<string>): string => titles.length === 0 ? "in nothing" : `in ${titles.join(", ")}`
 

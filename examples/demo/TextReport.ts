@@ -84,7 +84,7 @@ export const text = (summary: Summary): string => {
     "",
     ...table(summary, rows),
     "",
-    `${mark} the best of the row`,
+    `${mark} ${Rows.legend.join("\n")}`,
     ...summary.contenders.map((entry, index) => Rows.ahead(rows, entry, index)),
     "",
     ...(failures.length === 0 ? [] : ["Most requests that were not answered:", ...failures, ""]),

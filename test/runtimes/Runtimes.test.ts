@@ -27,7 +27,7 @@ describe("the runtimes", () => {
   })
 })
 
-const describeHere = Runtimes.hasRuntimes() ? await describeWith("PostgreSQL", "Redis") : describe.skip
+const describeHere = Runtimes.hasRuntimes() ? await describeWith("PostgreSQL", "MariaDB", "Redis") : describe.skip
 
 describeHere("the packed package in a project of a user", () => {
   let project: Project.Project
@@ -40,6 +40,8 @@ describeHere("the packed package in a project of a user", () => {
       "@effect/sql-pg",
       "redis",
       "pg",
+      "mysql2",
+      "ioredis",
       "lightning-pool",
       "p-retry"
     ] as const
@@ -48,7 +50,7 @@ describeHere("the packed package in a project of a user", () => {
     for (const name of ["examples/demo", "src"]) {
       Fs.cpSync(Path.join(root, name), Path.join(project.path, name), { recursive: true })
     }
-    for (const name of ["smoke.ts", "service.ts"]) {
+    for (const name of ["smoke.ts", "clients.ts", "service.ts"]) {
       Fs.copyFileSync(Path.join(import.meta.dirname, "support", name), Path.join(project.path, name))
     }
   }, 300_000)
@@ -83,6 +85,26 @@ describeHere("the packed package in a project of a user", () => {
       },
       90_000
     )
+
+    it("asks a server through each client and in a function of Lambda, and leaves no socket", async () => {
+      const { stderr, stdout } = await Runtimes.start(runtime, ["clients.ts"], {
+        cwd: project.path,
+        env: {
+          POSTGRESQL: String(ports.PostgreSQL),
+          MARIADB: String(ports.MariaDB),
+          REDIS: String(ports.Redis)
+        }
+      }).ended
+      const line = stdout.split("\n").find((line) => line.startsWith("{"))
+      assert.isDefined(line, stdout + stderr)
+      assert.deepStrictEqual(JSON.parse(line), {
+        mysql: { answer: 7, left: 0 },
+        ioredis: { answer: "seven", left: 0 },
+        nodePostgres: { answer: 7, left: 0 },
+        redis: { answer: "seven", left: 0 },
+        lambda: { answer: [7, 8], left: 0 }
+      })
+    }, 90_000)
 
     it.live(
       "ends the connection of a program under Main at SIGTERM, with the exit status of the signal",

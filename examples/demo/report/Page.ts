@@ -196,7 +196,7 @@ const body = (report: Report): string => {
     element("p", { class: "verdict" }, escape(TextReport.verdict(summary))),
     ...(note === "" ? [] : [element("p", {}, escape(note))]),
     element("p", { class: "soft" }, escape(`${TextReport.loadOf(summary)} ${at.toISOString()}, ${environment}.`)),
-    section("Figures", figures(report, rows), element("p", { class: "soft" }, "* the best of the row")),
+    section("Figures", figures(report, rows), element("p", { class: "soft" }, escape(`* ${Rows.legend.join(". ")}`))),
     section(
       "Where each of them is ahead",
       list(summary.contenders.map((entry, index) => Rows.ahead(rows, entry, index)))

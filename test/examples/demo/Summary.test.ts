@@ -95,6 +95,20 @@ describe("the result of the demo", () => {
     assert.include(TextReport.text(summaryOf(track())), "ours is ahead in nothing.")
   })
 
+  it("takes a difference of less than 1 % for none", () => {
+    const figures = Summary.figuresOf(track(), plan)
+    const rows = (ours: number, theirs: number) => {
+      const contenders = [ours, theirs].map((answered, i) => ({
+        name: String(i),
+        options: {},
+        figures: { ...figures, answered, requests: 1185 }
+      }))
+      return Rows.make({ ...summaryOf(track()), contenders }).find(({ title }) => title === "requests answered")?.best
+    }
+    assert.deepStrictEqual(rows(1036, 1030), [])
+    assert.deepStrictEqual(rows(1036, 1020), [0])
+  })
+
   it("marks both that are best where only a third one is worse, and says of neither that it is ahead", () => {
     const more = track({ closing: { before: 20, after: 20, held: 12 } })
     const three = ["ours", "theirs", "third"].map((name) => ({ name, options: {} }))
