@@ -47,6 +47,7 @@ import * as ConnectionBudget from "../Pool/ConnectionBudget.ts"
 import * as ConnectionPool from "../Pool/ConnectionPool.ts"
 import { PoolRegistry, stayingOpen } from "../Pool/PoolRegistry.ts"
 import { asOwnOptions } from "./internal/OwnOptions.ts"
+import { ClientFunctions } from "./internal/redis/OpenClient.ts"
 import { makeBudget } from "./internal/redisbudget/Budget.ts"
 import { type Options, type Settings, settingsOf } from "./internal/redisbudget/Options.ts"
 import type { Snapshot } from "./internal/redisbudget/Reply.ts"
@@ -101,6 +102,7 @@ const makeFrom = (settings: Settings): Effect.Effect<RedisBudget, never, Resourc
     const redis = yield* Redis.make(settings.store).pipe(
       Effect.provideService(ConnectionBudget.ConnectionBudget, ConnectionBudget.unlimited),
       Effect.provideService(PoolRegistry, stayingOpen(yield* PoolRegistry)),
+      Effect.provideService(ClientFunctions, "Plain"),
       asOwnOptions("RedisBudget")
     )
     const store = makeStore(redis, settings)

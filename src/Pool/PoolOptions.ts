@@ -445,7 +445,7 @@ export const lowLatency = {
 
 /**
  * For functions that run in many instances at once, and whose platform may stop an instance between two requests: one connection
- * for each instance, no minimum, connecting within 2 s, idle for 30 s, alive for 5 minutes. A borrow takes at most 5 s. The end of
+ * for each instance, no minimum, connecting within 5 s, idle for 30 s, alive for 5 minutes. A borrow takes at most 10 s. The end of
  * the pool waits 100 ms for borrowers, and closing a connection takes at most 200 ms, so that all connections are closed before the
  * platform ends the process.
  *
@@ -462,8 +462,8 @@ export const serverless = {
   maxPerEndpoint: 1,
   maxTotal: 1,
   minPerEndpoint: 0,
-  acquireTimeout: "5 seconds",
-  connectTimeout: "2 seconds",
+  acquireTimeout: "10 seconds",
+  connectTimeout: "5 seconds",
   idleTimeout: "30 seconds",
   maxLifetime: "5 minutes",
   closeTimeout: "200 millis",

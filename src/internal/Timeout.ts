@@ -29,6 +29,37 @@ export const timeoutOption = <A, E, R>(
 ): Effect.Effect<Option.Option<A>, E, R> =>
   Effect.raceFirst(Effect.asSome(self), Effect.as(elapsed(duration), Option.none<A>()))
 
+/** How many times within a limit of {@link elapsedRunning} the event loop has to turn. */
+const steps = 8
+
+/**
+ * Completes when the process has had so many milliseconds to run in. The wait has several steps, and a step that ends late counts
+ * for little more than its length: a process that was stopped, or that waits for a processor, has not waited for its peer in
+ * that time.
+ */
+const elapsedRunning = (millis: number): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const clock = yield* Clock.Clock
+    const step = millis / steps
+    let left = millis
+    while (left > 0) {
+      const [began, most] = [monotonicMillis(clock), Math.min(step, left)]
+      yield* elapsed(Math.ceil(most))
+      // Timers have whole milliseconds, and a step is followed by a turn of the loop.
+      left -= Math.min(monotonicMillis(clock) - began, Math.max(1.25 * most, 2))
+    }
+  })
+
+/**
+ * {@link timeoutOption} for a short limit on what a peer takes. Time in which this process did not run does not count, so that a process without a
+ * processor does not find its peer too slow.
+ */
+export const timeoutOptionRunning = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  millis: number
+): Effect.Effect<Option.Option<A>, E, R> =>
+  Effect.raceFirst(Effect.asSome(self), Effect.as(elapsedRunning(millis), Option.none<A>()))
+
 /** Runs an effect with a time limit. If the limit interrupts it, another effect is run. */
 export const timeoutOrElse = <A, E, R, A2, E2, R2>(
   self: Effect.Effect<A, E, R>,

@@ -12,6 +12,7 @@ import { Redis as Service, type RedisError, script } from "effect/persistence/Re
 import * as Net from "node:net"
 import * as Tls from "node:tls"
 import { ErrorReply } from "redis"
+import { ClientFunctions } from "../../src/Clients/internal/redis/OpenClient.ts"
 import { certificate, certifiedName } from "../support/Certificates.ts"
 import { describeWith, ports } from "../support/LiveServers.ts"
 import { fork } from "../support/Pools.ts"
@@ -48,6 +49,28 @@ withRedis("Redis.layer", () => {
         })
       )
       assert.strictEqual(yield* observer.settled(name, 0), 0)
+    }))
+
+  it.live("works without a function for each command, as a budget has it", () =>
+    Effect.gen(function*() {
+      const monitor = yield* Layer.build(Layer.fresh(ResourceMonitor.layerUnlimited))
+      const client = yield* Redis.make({ host, port: ports.Redis, keepalive: "20 millis", checkAfterIdle: 0 }).pipe(
+        Effect.provideService(ClientFunctions, "Plain"),
+        Effect.provide(monitor)
+      )
+      const name = uniqueName()
+      assert.isTrue(yield* client.pool.use((plain) => Promise.resolve(!("get" in plain) && !("ping" in plain))))
+      const messages = yield* client.subscribe(name)
+      // Several checks of both connections.
+      yield* Effect.sleep("100 millis")
+      assert.strictEqual(yield* client.send("PUBLISH", name, "one"), 1)
+      assert.deepStrictEqual(yield* Queue.take(messages), { channel: name, message: "one" })
+      const length = script((text: string) => [text], { lua: "return #ARGV[1]", numberOfKeys: 0 }).withReturnType<
+        number
+      >()
+      assert.strictEqual(yield* client.eval(length)("four"), 4)
+      assert.strictEqual((yield* ConnectionPool.stats(client.pool.shared)).opened, 1)
+      assert.strictEqual((yield* ConnectionPool.stats(client.pool.subscriptions)).opened, 1)
     }))
 
   it.live("opens nothing before the first command", () =>

@@ -18,6 +18,7 @@ import { HolderId } from "../../src/internal/HolderId.ts"
 import { budget, evals, observe, take } from "../support/Budgets.ts"
 import { describeWith, ports } from "../support/LiveServers.ts"
 import { uniqueName } from "../support/RedisClients.ts"
+import { stall } from "../support/stall.ts"
 
 const withRedis = await describeWith("Redis")
 const withBoth = await describeWith("Redis", "PostgreSQL")
@@ -75,6 +76,24 @@ withRedis("RedisBudget", () => {
       yield* proxy.thaw
       yield* Effect.sleep("1100 millis")
       assert.isString((yield* take(own)).permit.token)
+    }))
+
+  it.live("does not take a store for slow while its own process does not run", () =>
+    Effect.gen(function*() {
+      const { key } = yield* fresh
+      const proxy = yield* FaultProxy.make(Endpoint.tcp("127.0.0.1", ports.Redis))
+      const { port } = proxy.endpoint
+      const own = yield* budget({ key, port, connections: 2, storeTimeout: "100 millis", onStoreError: "fail" })
+      yield* take(own)
+      yield* proxy.freeze
+      const second = yield* fork(take(own))
+      // Three times as long as a call may take, of which the process runs for a tenth.
+      for (let spent = 0; spent < 300; spent += 60) {
+        stall(60)
+        yield* Effect.sleep(1)
+      }
+      yield* proxy.thaw
+      assert.isString((yield* Fiber.join(second)).permit.token)
     }))
 
   it.live("waits for the first connection although an earlier borrower had no time for that", () =>

@@ -3,7 +3,7 @@ import { Clock, Duration, Effect, Fiber, Option } from "effect"
 import { TestClock } from "effect/testing"
 import { stat } from "node:fs"
 import { awaitWithin, supervised } from "../../src/internal/Timeout.ts"
-import { timeoutOption, timeoutOrElse } from "../../src/internal/Timeout.ts"
+import { timeoutOption, timeoutOptionRunning, timeoutOrElse } from "../../src/internal/Timeout.ts"
 import { Alarm } from "../../src/internal/Timer.ts"
 import { LateClock } from "../support/LateClock.ts"
 import { stall } from "../support/stall.ts"
@@ -41,6 +41,28 @@ describe("Timeout", () => {
     Effect.gen(function*() {
       assert.isTrue(Option.isNone(yield* stalled(timeoutOption(Effect.never, limit))))
       assert.isTrue(Option.isNone(yield* timeoutOption(Effect.never, limit)))
+    }))
+
+  it.live("time in which the process did not run is not counted against its peer", () =>
+    Effect.gen(function*() {
+      const began = performance.now()
+      const answer = Effect.as(Effect.sleep(250), "in time")
+      const busy = Effect.forever(Effect.andThen(Effect.sleep(1), Effect.sync(() => stall(60))))
+      const waiting = (limited: Effect.Effect<Option.Option<string>>) => Effect.raceFirst(limited, busy)
+      assert.isTrue(Option.isNone(yield* waiting(timeoutOption(answer, 100))))
+      assert.deepStrictEqual(yield* waiting(timeoutOptionRunning(answer, 100)), Option.some("in time"))
+      assert.isAbove(performance.now() - began, 350)
+    }))
+
+  it.effect("the limit of a process that runs is the time on the clock", () =>
+    Effect.gen(function*() {
+      const limited = timeoutOptionRunning(Effect.never, 100)
+      const fiber = yield* Effect.forkChild(limited, { startImmediately: true })
+      yield* TestClock.adjust(99)
+      assert.isUndefined(fiber.pollUnsafe())
+      // Timers have whole milliseconds.
+      yield* TestClock.adjust(6)
+      assert.isTrue(Option.isNone(yield* Fiber.join(fiber)))
     }))
 
   it.effect("the synchronous start of an effect is part of its time, and its patience is asked for at its interruption", () =>

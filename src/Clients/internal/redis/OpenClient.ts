@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type { RedisClientOptions } from "redis"
 import { loadPeer } from "../../../internal/Peer.ts"
@@ -20,9 +21,22 @@ export const loadRedis: Effect.Effect<Redis> = loadPeer(
   () => import("redis")
 )
 
+/** The functions of a client: one for each command, or only those that take any command, such as `sendCommand`. */
+export type Functions = "Commands" | "Plain"
+
+/**
+ * Which functions the clients have that are made in this context. The first client with a function for each command takes 0.2 seconds of
+ * processor time, because node-redis adds the functions one by one to a class. A function that starts with little processor time
+ * waits for that.
+ */
+export const ClientFunctions = Context.Reference<Functions>("effect-sluice/Redis/ClientFunctions", {
+  defaultValue: () => "Commands"
+})
+
 /** One dial: its endpoint, and the password that was evaluated for it. */
 interface Attempt {
   readonly redis: Redis
+  readonly functions: Functions
   readonly endpoint: Endpoint
   readonly password: string | undefined
 }
@@ -60,7 +74,10 @@ const clientOptionsOf = <E, R>(
 
 const create = <E, R>(dial: Dial<E, R>, attempt: Attempt): Client => {
   const connecting = new AbortController()
-  const client = attempt.redis.createClient(clientOptionsOf(dial, attempt, connecting.signal)) as Client
+  const { createClient, RedisClient } = attempt.redis
+  const options = clientOptionsOf(dial, attempt, connecting.signal)
+  // Without the functions of the commands, which only users of the pools call.
+  const client = (attempt.functions === "Plain" ? new RedisClient(options) : createClient(options)) as Client
   new Session(client, String(attempt.endpoint), connecting)
   return client
 }
@@ -81,7 +98,7 @@ export const connectorOf = <E, R>(
     // A graceful close waits for the commands in flight, and a blocking command may never end.
     close: isShared ? (client) => client.close() : undefined,
     closed: (client, onClosed) => client.once("error", onClosed).once("end", onClosed),
-    check: (client) => client.ping(),
+    check: (client) => client.sendCommand(["PING"]),
     isReusable: (client) => {
       const session = sessionOf(client)
       return session.isReusable && (isShared || session.pending === 0)
@@ -92,8 +109,8 @@ export const connectorOf = <E, R>(
     ...clients,
     open: (endpoint) =>
       Effect.flatMap(
-        Effect.all([loadRedis, evaluate(dial.password)]),
-        ([redis, password]) => clients.open({ redis, endpoint, password })
+        Effect.all([loadRedis, evaluate(dial.password), ClientFunctions]),
+        ([redis, password, functions]) => clients.open({ redis, functions, endpoint, password })
       )
   }
 }

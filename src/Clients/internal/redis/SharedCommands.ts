@@ -13,7 +13,7 @@ import * as Option from "effect/Option"
 import type { RedisError } from "effect/persistence/Redis"
 import type * as Scope from "effect/Scope"
 import { AgeClock } from "../../../internal/AgeClock.ts"
-import { elapsed, timeoutOption } from "../../../internal/Timeout.ts"
+import { elapsed, timeoutOptionRunning } from "../../../internal/Timeout.ts"
 import { sleepUnref } from "../../../internal/Timer.ts"
 import * as ConnectionPool from "../../../Pool/ConnectionPool.ts"
 import type { Endpoint } from "../../../Resource/Endpoint.ts"
@@ -145,7 +145,7 @@ export class SharedCommands {
     const { commandTimeout, connectTimeout } = this.#limits
     // An account without the right to `PING` gets an error as its answer, which shows that the connection works.
     const ping = Effect.catchIf(session.command(["PING"]), ({ cause }) => isReply(cause), () => Effect.void)
-    const answer = timeoutOption(ping, Duration.min(commandTimeout, connectTimeout))
+    const answer = timeoutOptionRunning(ping, Duration.toMillis(Duration.min(commandTimeout, connectTimeout)))
     const check = Effect.map(Effect.exit(answer), (exit) => {
       this.#check = undefined
       this.#usedAt = this.#clock.synchronize()

@@ -206,7 +206,7 @@ export class Subscriptions {
   #untilSilent(client: Client): Effect.Effect<void> {
     const { connectTimeout, keepalive } = this.#limits
     if (!Duration.isFinite(keepalive)) return Effect.never
-    const answers = Effect.exit(timeoutOption(Effect.tryPromise(() => client.ping()), connectTimeout))
+    const answers = Effect.exit(timeoutOption(Effect.tryPromise(() => client.sendCommand(["PING"])), connectTimeout))
     const works = Effect.map(answers, (exit) => Exit.isSuccess(exit) && exit.value._tag === "Some")
     const next = Effect.andThen(sleepUnref(Duration.toMillis(keepalive)), works)
     return Effect.asVoid(Effect.repeat(next, { while: (works) => works }))

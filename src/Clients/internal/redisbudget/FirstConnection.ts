@@ -5,7 +5,7 @@
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import { timeoutOption } from "../../../internal/Timeout.ts"
+import { timeoutOptionRunning } from "../../../internal/Timeout.ts"
 import { BudgetError } from "../../../Pool/ConnectionBudget.ts"
 import type { PoolError } from "../../../Pool/PoolError.ts"
 
@@ -61,7 +61,7 @@ export class FirstConnection {
   })
 
   #within(effect: Effect.Effect<void, BudgetError>, millis: number): Effect.Effect<void, BudgetError> {
-    return Effect.flatMap(timeoutOption(effect, millis), (inTime) => {
+    return Effect.flatMap(timeoutOptionRunning(effect, millis), (inTime) => {
       const detail = `no connection to its store was opened within ${Math.round(millis)}ms`
       return inTime._tag === "Some" ? Effect.void : new BudgetError({ budget: this.#options.key, detail })
     })

@@ -78,7 +78,10 @@ export interface Options extends Pick<RedisSettings.Options, StoreOptions> {
    * that it has left. @default 5 seconds
    */
   readonly connectTimeout?: Duration.Input | undefined
-  /** How long a call of the store may take, the opening of each later connection included; above 0. @default 100 millis */
+  /**
+   * How long a call of the store may take, the opening of each later connection included; above 0. Time in which the process does not run, because it
+   * is stopped or waits for a processor, does not count. @default 100 millis
+   */
   readonly storeTimeout?: Duration.Input | undefined
   /** How a process that waits learns of its permit. @default "subscribe", or "poll" with `invocation` */
   readonly wake?: Wake | undefined

@@ -5,7 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import { type Redis, type RedisError, script } from "effect/persistence/Redis"
-import { timeoutOption } from "../../../internal/Timeout.ts"
+import { timeoutOptionRunning } from "../../../internal/Timeout.ts"
 import { BudgetError } from "../../../Pool/ConnectionBudget.ts"
 import { type InspectAnswer, type Reply, replyOf, type Snapshot, snapshotOf } from "./Reply.ts"
 import { keysOf, type ScriptName, scripts } from "./Scripts.ts"
@@ -62,7 +62,7 @@ export const makeStore = (client: Client, { connections, key, storeTimeout }: St
     )
     const failed = (detail: string, cause?: RedisError) => new BudgetError({ budget: key, detail, cause })
     return (...args: Arguments): Effect.Effect<A, BudgetError> =>
-      Effect.matchEffect(timeoutOption(run(...args), storeTimeout), {
+      Effect.matchEffect(timeoutOptionRunning(run(...args), storeTimeout), {
         onFailure: (error) => Effect.fail(failed("its store has failed", error)),
         onSuccess: (inTime) =>
           inTime._tag === "Some"

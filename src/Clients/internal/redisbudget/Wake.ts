@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { Redis } from "effect/persistence/Redis"
 import * as Queue from "effect/Queue"
-import { timeoutOption } from "../../../internal/Timeout.ts"
+import { timeoutOptionRunning } from "../../../internal/Timeout.ts"
 import { type Reply, toldOf } from "./Reply.ts"
 
 /** What a subscription is made from. */
@@ -42,7 +42,7 @@ export class Wake {
       }
       const confirmed = Deferred.await(this.#confirmed)
       return Effect.map(
-        timeoutOption(confirmed, this.#options.patience),
+        timeoutOptionRunning(confirmed, this.#options.patience),
         (inTime) => inTime._tag === "Some" ? channel : undefined
       )
     })
