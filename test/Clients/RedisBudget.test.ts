@@ -96,6 +96,21 @@ withRedis("RedisBudget", () => {
       assert.isString((yield* Fiber.join(second)).permit.token)
     }))
 
+  it.live("asks a second time before it decides without a store that has not answered", () =>
+    Effect.gen(function*() {
+      const { key } = yield* fresh
+      const proxy = yield* FaultProxy.make(Endpoint.tcp("127.0.0.1", ports.Redis))
+      const { port } = proxy.endpoint
+      const own = yield* budget({ key, port, connections: 2, storeTimeout: "500 millis" })
+      yield* take(own)
+      yield* proxy.freeze
+      const second = yield* fork(take(own))
+      yield* Effect.sleep("750 millis")
+      yield* proxy.thaw
+      assert.isString((yield* Fiber.join(second)).permit.token)
+      assert.deepInclude(yield* own.inspect, { used: 2, waiting: 0 })
+    }))
+
   it.live("waits for the first connection although an earlier borrower had no time for that", () =>
     Effect.gen(function*() {
       const { key } = yield* fresh

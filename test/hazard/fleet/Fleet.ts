@@ -110,7 +110,11 @@ export const database: Effect.Effect<Database, never, Scope.Scope> = Effect.gen(
       await client.end().catch(() => {})
     }
   }
-  const query = (text: string) => Effect.promise(() => ask(text))
+  // The server may be full of the sessions of a round that has just ended.
+  const query = (text: string) =>
+    Effect.orDie(
+      Effect.retry(Effect.tryPromise(() => ask(text)), { schedule: Schedule.spaced("50 millis"), times: 100 })
+    )
   // It accepts connections before it answers.
   yield* Effect.retry(Effect.tryPromise(() => ask("create role app login")), Schedule.spaced("50 millis")).pipe(
     Effect.orDie

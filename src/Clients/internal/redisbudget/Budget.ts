@@ -190,8 +190,14 @@ export class Budget {
     })
   }
 
-  /** The call. From here on the store may know the id. */
-  #acquire(taking: Taking, channel: string | undefined) {
+  /** The call. If it is not answered it is made once more, because what follows without the store lets the fleet exceed its limit. */
+  #acquire(taking: Taking, channel: string | undefined): Effect.Effect<Reply, BudgetError> {
+    const call = this.#acquireOnce(taking, channel)
+    return Effect.catchIf(call, ({ cause }) => cause === undefined, () => call)
+  }
+
+  /** From here on the store may know the id. */
+  #acquireOnce(taking: Taking, channel: string | undefined): Effect.Effect<Reply, BudgetError> {
     return Effect.suspend(() => {
       const { holder, id, isNew, label, lease, weight } = taking
       taking.isNew = false

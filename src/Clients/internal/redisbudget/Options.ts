@@ -139,7 +139,8 @@ const storeOf = (
   database: options.database,
   clientName: options.clientName,
   clientOptions: options.clientOptions,
-  commandTimeout: storeTimeout,
+  // A request is made twice before its connection counts as dead.
+  commandTimeout: 2.5 * storeTimeout,
   connectTimeout: Math.max(storeTimeout, connectTimeout),
   // Calls have a shorter deadline of their own.
   acquireTimeout: Math.max(storeTimeout, connectTimeout),
