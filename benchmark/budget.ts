@@ -25,6 +25,8 @@ export interface Result {
   readonly atStore?: number
 }
 
+const bouncers = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"]
+
 const pgbouncer = (directory: string, port: number) => {
   const file = Path.join(directory, "pgbouncer.ini")
   const lines = [
@@ -40,7 +42,7 @@ const pgbouncer = (directory: string, port: number) => {
     "max_client_conn = 2000"
   ]
   Fs.writeFileSync(file, `${lines.join("\n")}\n`)
-  const command = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"].find((path) => Fs.existsSync(path)) ?? "pgbouncer"
+  const command = bouncers.find((path) => Fs.existsSync(path)) ?? "pgbouncer"
   return ChildProcess.spawn(command, ["-q", file], { ...accountOf("nobody"), stdio: "ignore" })
 }
 
@@ -55,7 +57,8 @@ const child = (file: string, name: string) => async (port: number): Promise<Resu
   const running = ChildProcess.spawn(process.execPath, argv, { stdio: ["ignore", "pipe", "inherit"] })
   let output = ""
   running.stdout.on("data", (text) => output += String(text))
-  await new Promise((resolve) => running.once("close", resolve))
+  const status = await new Promise<number | null>((resolve) => running.once("close", resolve))
+  if (status !== 0) throw new Error(`${file} ${name} has ended with status ${status}`)
   // The lines before are what the library has logged.
   return JSON.parse(output.trim().split("\n").at(-1) ?? "")
 }
@@ -63,6 +66,25 @@ const child = (file: string, name: string) => async (port: number): Promise<Resu
 /** The budget of this library, at a Redis of its own. */
 export const runBudget = (wake: "subscribe" | "poll"): Promise<Result> =>
   withServer(redis, child("budget-child.ts", wake))
+
+const isInstalled = (name: string): boolean =>
+  Fs.existsSync(Path.join(import.meta.dirname, "budget/node_modules", name))
+
+/** What has to be installed before the comparison can run, as one line; `undefined` if nothing is missing. */
+const missing = (): string | undefined => {
+  const paths = (process.env["PATH"] ?? "").split(Path.delimiter)
+  const isFound = (command: string) => paths.some((path) => Fs.existsSync(Path.join(path, command)))
+  const all = [
+    ...(isFound("redis-server") ? [] : ["redis-server (apt-get install redis-server)"]),
+    ...(bouncers.some((path) => Fs.existsSync(path)) || isFound("pgbouncer")
+      ? []
+      : ["PgBouncer (apt-get install pgbouncer)"]),
+    ...(["ioredis", "redis-semaphore", "effect-distributed-lock"].every(isInstalled)
+      ? []
+      : ["the packages to compare with (npm ci --prefix benchmark/budget)"])
+  ]
+  return all.length === 0 ? undefined : `--only budget needs ${all.join(" and ")}`
+}
 
 interface Engine {
   readonly name: string
@@ -96,7 +118,9 @@ const row = (name: string, { most, p50, p99, scripts, took }: Result): ReadonlyA
 ]
 
 /** All in one run, `runs` times, one after another. The fastest run of each counts, because other work of the machine only slows. */
-export const budget = async (runs: number): Promise<Table> => {
+export const budget = async (runs: number): Promise<Table | string> => {
+  const needed = missing()
+  if (needed !== undefined) return needed
   const best = new Map<string, Result>()
   for (let index = 0; index < runs; index++) {
     for (const { name, run } of engines) {

@@ -57,7 +57,8 @@ const idleSeconds = flags.quick ? 2 : 10
 
 const against = (part: PartName) => beforeAfter(flags.control, part, rounds.measured, scale)
 
-const sections: Record<string, () => Promise<Table>> = {
+/** A table, or a line about what has to be installed first. */
+const sections: Record<string, () => Promise<Table | string>> = {
   timeouts: () => withTimeouts(rounds, scale),
   bare: () => withoutTimeouts(rounds, scale),
   keyed: () => keyed(endpoints, idleSeconds),
@@ -99,6 +100,11 @@ if (!flags.json) process.stdout.write(`${machine}\n\n`)
 for (const name of flags.only.split(",").flatMap((each) => groups[each] ?? [each])) {
   const table = await sections[name]?.()
   if (table === undefined) throw new Error(`--only: no such table: ${name}`)
+  if (typeof table === "string") {
+    process.stderr.write(`${table}\n`)
+    process.exitCode = 1
+    continue
+  }
   tables.push(table)
   if (!flags.json) process.stdout.write(`${render(table)}\n`)
 }

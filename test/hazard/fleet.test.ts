@@ -81,14 +81,4 @@ describe("200 instances in 10 processes, and 17 sessions", () => {
       }),
     180_000
   )
-
-  it(
-    "are all served with the defaults of a budget by processes that have just started, without a refusal",
-    () =>
-      Effect.gen(function*() {
-        const cold = yield* rounds(yield* fleetOf(10, 20), "budget-cold")
-        assert.deepStrictEqual([cold.served, cold.refused], [[200, 200], [0, 0]])
-      }),
-    120_000
-  )
 })
