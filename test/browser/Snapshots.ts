@@ -193,6 +193,8 @@ export const down = (at: number): Snapshot => {
       health: "Unavailable",
       counts: counts({ connecting: 1, waiting: 12 }),
       failedAttempts: 61,
+      attemptsOfOutage: 61,
+      outage: "Down",
       timeouts: 4,
       impairedSince: at - 64_000,
       lastFailure: failure,

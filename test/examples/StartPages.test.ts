@@ -184,6 +184,8 @@ withServers("the pages of docs/start", () => {
         const tooFew = yield* ordered(`{ "price": 250, "quantity": 0 }`)
         assert.deepStrictEqual(tooFew, [400, "Expected a value between 1 and 100\n  at [\"quantity\"]\n"])
         assert.deepStrictEqual(yield* ordered(`{ "price": `), [400, "the body is not JSON\n"])
+        const wrong = yield* get(`${api}/double/abc`)
+        assert.deepStrictEqual([wrong.status, wrong.body.split("\n")[0]], [400, "Expected a finite number"])
         assert.strictEqual((yield* get(`${operations}/readyz`)).status, 200)
         const { pools } = JSON.parse((yield* get(`${operations}/pools.json`)).body)
         assert.includeMembers(pools.map((pool: { readonly name: string }) => pool.name), ["database", "cache"])

@@ -107,7 +107,7 @@ dl.facts > div { display: flex; justify-content: space-between; gap: .6rem; min-
 .actions { display: flex; flex-wrap: wrap; gap: .5rem; }
 [data-controls=off] :is(.pool > .actions, th.action, td.action), [data-controls=on] #controls-off { display: none; }
 details > summary { cursor: pointer; min-height: 1.8rem; color: var(--link); font-weight: 600; }
-.more { margin-top: .5rem; }
+#controls-off { margin-bottom: .5rem; } .more { margin-top: .5rem; }
 .plainlist { display: grid; gap: .35rem; }
 .done { position: fixed; inset: auto 1rem 1rem; margin: auto; width: fit-content; max-width: calc(100% - 2rem); padding: .6rem 1rem; border-radius: 8px; background: var(--text); color: var(--ground); }
 .done:empty { display: none; }
