@@ -136,23 +136,24 @@ export class Client {
     const isSubscribed = wake === "subscribe"
     if (isSubscribed) this.#budget.expect(id, (message, at) => this.#told(request, message, at, now))
     request.isNew = false
-    const ask = { id, weight, lease, keep: keeps[wake], channel: isSubscribed ? id : undefined, isNew }
-    this.#budget.acquire(now, ask, {
-      done: (answer, at, atStore) => {
-        this.#isBack(at)
-        if (request.step !== step) return
-        // A message says when the lease has begun by the clock of the store, which this answer compares with ours.
-        const since = (message: Message) => now + (message._tag === "Granted" ? message.at - atStore : 0)
-        if (isSubscribed) {
-          this.#budget.expect(id, (message, later) => this.#told(request, message, later, since(message)))
-        }
-        this.#answered(at, request, answer, now)
-      },
-      failed: (at) => {
-        this.#hasFailed(at)
-        if (request.step === step) this.#withoutStore(at, request)
+    const ask = { id, weight, lease, keep: keeps[wake], channel: isSubscribed ? id : undefined }
+    const done = (answer: Answer, at: number, atStore: number) => {
+      this.#isBack(at)
+      if (request.step !== step) return
+      // A message says when the lease has begun by the clock of the store, which this answer compares with ours.
+      const since = (message: Message) => now + (message._tag === "Granted" ? message.at - atStore : 0)
+      if (isSubscribed) {
+        this.#budget.expect(id, (message, later) => this.#told(request, message, later, since(message)))
       }
-    })
+      this.#answered(at, request, answer, now)
+    }
+    const failed = (at: number) => {
+      this.#hasFailed(at)
+      if (request.step === step) this.#withoutStore(at, request)
+    }
+    // A call that is not answered is made once more.
+    const repeat = (at: number) => this.#budget.acquire(at, { ...ask, isNew: false }, { done, failed })
+    this.#budget.acquire(now, { ...ask, isNew }, { done, failed: repeat })
   }
 
   #answered(at: number, request: Request, answer: Answer, sentAt: number): void {
