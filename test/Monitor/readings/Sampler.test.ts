@@ -52,6 +52,28 @@ describe("Sampler", () => {
       assert.deepStrictEqual(samples.map(({ at }) => at), [0, 5000, 10_000, 15_000, 20_000, 25_000])
     }))
 
+  it.effect("takes the first sample after its delay, and reads nothing before", () =>
+    Effect.gen(function*() {
+      const { calls, samples } = yield* sampling({ delay: 1000 })
+      const before = { ...calls }
+      yield* pass(950)
+      assert.deepStrictEqual({ ...calls }, before)
+      assert.strictEqual(samples.length, 0)
+      yield* pass(100)
+      assert.strictEqual(samples.length, 1)
+      yield* pass(5000)
+      assert.strictEqual(samples.length, 2)
+    }))
+
+  it.effect("takes the first sample when it is asked for before the end of its delay", () =>
+    Effect.gen(function*() {
+      const { sampler, samples } = yield* sampling({ delay: 1000 })
+      const first = sampler.latest()
+      assert.deepStrictEqual(samples, [first])
+      yield* pass(1100)
+      assert.strictEqual(samples.length, 2)
+    }))
+
   it.effect("samples more often the nearer the limit is", () =>
     Effect.gen(function*() {
       let secondsToLimit = 20
