@@ -14,7 +14,7 @@ import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import { monotonicMillis } from "./MonotonicTime.ts"
-import { turned } from "./Timer.ts"
+import { afterTurn, isLive, startTimer, turned } from "./Timer.ts"
 
 /** Completes when the duration has passed and the event loop has turned since. */
 export const elapsed = (
@@ -38,16 +38,30 @@ const steps = 8
  * that time.
  */
 const elapsedRunning = (millis: number): Effect.Effect<void> =>
-  Effect.gen(function*() {
-    const clock = yield* Clock.Clock
-    const step = millis / steps
-    let left = millis
-    while (left > 0) {
-      const [began, most] = [monotonicMillis(clock), Math.min(step, left)]
-      yield* elapsed(Math.ceil(most))
-      // Timers have whole milliseconds, and a step is followed by a turn of the loop.
-      left -= Math.min(monotonicMillis(clock) - began, Math.max(1.25 * most, 2))
-    }
+  Effect.withFiber((fiber) => {
+    const clock = fiber.getRef(Clock.Clock)
+    if (!isLive(clock)) return elapsed(millis)
+    // Calls of a crowd wait together, so a step has no Effect of its own.
+    return Effect.callback<void>((resume) => {
+      let left = millis
+      let cancel = () => {}
+      const next = (): void => {
+        const began = monotonicMillis(clock)
+        const step = Math.min(millis / steps, left)
+        const ended = (): void => {
+          left -= Math.min(monotonicMillis(clock) - began, Math.max(1.25 * step, 2))
+          if (left > 0) next()
+          else resume(Effect.void)
+        }
+        // Timers have whole milliseconds.
+        const timer = startTimer(() => {
+          cancel = afterTurn(ended)
+        }, Math.ceil(step))
+        cancel = () => clearTimeout(timer)
+      }
+      next()
+      return Effect.sync(() => cancel())
+    })
   })
 
 /**

@@ -12,6 +12,9 @@ import type * as Fiber from "effect/Fiber"
 /** The default clock. */
 const liveClock = Context.get(Context.empty(), Clock.Clock)
 
+/** Whether it is the clock of the platform, and not one such as that of a test. */
+export const isLive = (clock: Clock.Clock): boolean => clock === liveClock
+
 // The longest delay that `setTimeout` accepts. After a longer wait is set, the timer fires early, and is set again.
 const maxTimerMillis = 2 ** 31 - 1
 
