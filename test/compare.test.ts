@@ -59,6 +59,33 @@ describe("docs/compare.md", () => {
     }
   })
 
+  it("has a link for each source: the repository that the package names, or the commit that was read", () => {
+    assert.isAtLeast(sourceRows.length, 14)
+    for (const [name = "", version = "", , link = ""] of sourceRows) {
+      const addresses = Array.from(link.matchAll(/\]\((https:[^)]+)\)/g), ([, address = ""]) => address)
+      assert.isAtLeast(addresses.length, 1, name)
+      if (installed.has(name)) {
+        const { repository } = JSON.parse(
+          Fs.readFileSync(Path.join(root, "node_modules", name, "package.json"), "utf8")
+        )
+        const said: string = typeof repository === "string" ? repository : repository.url
+        const [, path] = /([\w.-]+\/[\w.-]+?)(?:\.git)?$/.exec(said) ?? []
+        assert.deepStrictEqual(addresses, [`https://github.com/${path}`], name)
+      } else {
+        const commits = Array.from(version.matchAll(/`([0-9a-f]{8})`/g), ([, commit = ""]) => commit)
+        assert.isAtLeast(commits.length, 1, name)
+        assert.deepStrictEqual(addresses.map((address) => address.slice(-8)), commits, name)
+      }
+    }
+  })
+
+  it("names no version of a system that is not in the sources", () => {
+    const versions = sourceRows.map(([, version = ""]) => version).join(" ")
+    const named = Array.from(comparison.matchAll(/(?<![\d.])\d+\.\d+\.\d+(?![\d.])/g), ([version]) => version)
+    assert.isAtLeast(named.length, 10)
+    assert.deepStrictEqual([...new Set(named)].filter((version) => !versions.includes(version)), [])
+  })
+
   it("has no cell that is empty, and as many cells in each row as in the head of its table", () => {
     for (const section of page.split("\n## ")) {
       const [head, ...rows] = rowsOf(section)
