@@ -19,7 +19,7 @@ const run = (...words) => {
 }
 
 if (changedAt("node_modules/.package-lock.json") < changedAt("package-lock.json")) {
-  console.log("npm ci --prefix site: installs what builds the site (about 180 MB)")
+  console.log("npm ci --prefix site: installs what builds the site (about 350 MB)")
   run("ci", "--no-audit", "--no-fund")
 }
 run("run", "-s", command)

@@ -43,6 +43,16 @@ const withSiteLinks = (md: MarkdownRenderer): void => {
   })
 }
 
+/** Diagrams of Mermaid are drawn in the browser, by a component of the theme. */
+const withDiagrams = (md: MarkdownRenderer): void => {
+  const { fence } = md.renderer.rules
+  md.renderer.rules.fence = (tokens, index, ...rest) => {
+    const { content = "", info = "" } = tokens[index] ?? {}
+    if (info.trim() === "mermaid") return `<MermaidDiagram code="${encodeURIComponent(content)}" />`
+    return fence?.(tokens, index, ...rest) ?? ""
+  }
+}
+
 const sidebar = () =>
   sidebarOf({
     titles: new Map(sources.map((source) => [source, titleOf(text(source), source)])),
@@ -63,7 +73,10 @@ export default defineConfig({
     anchor: { slugify: slugOf },
     theme: { light: "github-light-high-contrast", dark: "github-dark-high-contrast" },
     languageAlias: { promql: "txt" },
-    config: withSiteLinks
+    config: (md) => {
+      withSiteLinks(md)
+      withDiagrams(md)
+    }
   },
   // The largest part is the index of the search, which is loaded when a reader opens the search.
   vite: { server: { host: "127.0.0.1" }, build: { chunkSizeWarningLimit: 4000 } },
