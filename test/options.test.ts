@@ -312,7 +312,7 @@ const elsewhere: Readonly<Record<string, readonly [value: string | number, file:
   "Main.Options.cleanupTimeout": [
     5000,
     "src/Serverless/Main.ts",
-    /options \?\? \{\}, "5 seconds"\)[^]*options, "25 seconds"\)/
+    /\bcleanupTimeout: "5 seconds"[^]*\bcleanupTimeout: "25 seconds"/
   ],
   "Mysql.Options.ssl": [
     "false",
