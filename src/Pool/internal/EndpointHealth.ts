@@ -130,15 +130,17 @@ export class EndpointHealth<K, A> {
   /** A borrower has ended its use of a connection. */
   used(connection: PooledConnection<K, A>, exit: Exit.Exit<unknown, unknown>, isSpoilt: boolean): void {
     const { owner, trial } = connection
-    // Nothing would change, and errors take time to recognize.
-    if (Exit.isFailure(exit) && trial === "Over" && owner.setbacks === noSetbacks) return
-    // A server that answers a statement with an error serves its borrowers, also after a statement that it has cancelled.
-    if (Exit.isSuccess(exit) || answerIn(Cause.squash(exit.cause)) === "Statement") {
+    if (Exit.isSuccess(exit)) {
       if (!isSpoilt) this.succeeded(owner)
       return
     }
     // A connection that has died counts as a failed dial. A connection that the pool has closed says nothing of the endpoint.
-    if (trial !== "Over" && !isGone(connection)) this.failed(owner, evidenceOf(exit.cause), Cause.squash(exit.cause))
+    if (isGone(connection) || trial === "Over" && owner.setbacks === noSetbacks) return
+    const error = Cause.squash(exit.cause)
+    // A server that answers a statement with an error serves its borrowers, also after a statement that it has cancelled.
+    if (answerIn(error) === "Statement") {
+      if (!isSpoilt) this.succeeded(owner)
+    } else if (trial !== "Over") this.failed(owner, evidenceOf(exit.cause), error)
   }
 
   /** A connection has not passed its check, or could not be made ready. */
