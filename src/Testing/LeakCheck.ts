@@ -36,6 +36,7 @@
  * @stability stable
  */
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
@@ -121,17 +122,23 @@ interface Check {
   readonly settings: Settings
 }
 
+/** The monitor opens the last of its files with its first sample, which would otherwise be due during the check. */
+const openFilesOfMonitor: Effect.Effect<void> = Effect.contextWith((context: Context.Context<never>) => {
+  const monitor = Context.getOrUndefined(context, ResourceMonitor)
+  return monitor === undefined ? Effect.void : Effect.asVoid(monitor.figures)
+})
+
 const begin = (settings: Settings): Effect.Effect<Check> =>
-  Effect.clockWith((clock) =>
-    Effect.sync(() => {
-      expectTracker()
-      return {
-        resources: new OpenResources(clock),
-        process: settings.descriptors ? Descriptors.compare() : undefined,
-        settings
-      }
-    })
-  )
+  Effect.gen(function*() {
+    const clock = yield* Clock.Clock
+    if (settings.descriptors) yield* openFilesOfMonitor
+    expectTracker()
+    return {
+      resources: new OpenResources(clock),
+      process: settings.descriptors ? Descriptors.compare() : undefined,
+      settings
+    }
+  })
 
 /**
  * Waits until everything is closed. Fails if something is still open then, and reports it to the monitor if there is one. What was

@@ -51,6 +51,8 @@ describe("churn", () => {
           }, { allowHalfOpen: true })
         )
       }
+      // The monitor opens the last of its files with its first sample.
+      yield* Effect.flatMap(ResourceMonitor.ResourceMonitor, ({ figures }) => figures)
       const before = countDescriptors()
       const pool = yield* ConnectionPool.make({
         connector: TcpConnection.connector(),

@@ -188,7 +188,8 @@ describe("interruption", () => {
           const monitor = yield* ResourceMonitor.ResourceMonitor
           assert.deepStrictEqual(
             [
-              timers() - before,
+              // One of the test runner's own may have ended.
+              Math.max(timers() - before, 0),
               fibers.live.count,
               (yield* monitor.usage).reserved,
               yield* TestMonitor.use((_) => _.waiting)

@@ -1,9 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Layer } from "effect"
 import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import * as ResourceMonitor from "../../../src/Monitor/ResourceMonitor.ts"
 import { added, compare, portsByInode, type ProcessSockets } from "../../../src/Testing/internal/DescriptorDiff.ts"
+import * as LeakCheck from "../../../src/Testing/LeakCheck.ts"
 
 const nothing: ProcessSockets = { ports: new Map(), kept: [] }
 
@@ -25,6 +27,15 @@ const runChild = Effect.callback<{ readonly said: Record<string, ReadonlyArray<s
     return Effect.sync(() => process_.kill())
   }
 )
+
+describe("a check with `descriptors`", () => {
+  // The monitor opens the last of its files with its first sample, one second after its start.
+  it.live("passes while a monitor around it takes its first sample", () =>
+    Effect.sleep("1500 millis").pipe(
+      LeakCheck.check({ descriptors: true, within: "100 millis" }),
+      Effect.provide(Layer.fresh(ResourceMonitor.layer))
+    ))
+})
 
 describe("what is compared", () => {
   it("is each descriptor as often as it is there", () => {
