@@ -105,6 +105,11 @@ for (const multiplex of [false, true]) {
             const fork = Effect.runForkWith(yield* Effect.context<SqlClient.SqlClient>())
             for (let round = 0; round < 5; round++) {
               yield* Effect.forEach(Array.from({ length: 20 }), () => sql`select pg_sleep(0.01)`, { concurrency: 20 })
+              // A session that ends while it is being opened was never idle.
+              yield* Effect.repeat(stats, {
+                until: ({ connecting }) => connecting === 0,
+                schedule: Schedule.spaced("5 millis")
+              })
               const borrows = yield* Effect.sync(() => {
                 terminateNow(name)
                 return Array.from({ length: 10 }, () => fork(one))
