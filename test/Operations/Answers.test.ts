@@ -37,6 +37,11 @@ const ofServer: ReadonlyArray<readonly [string, unknown]> = [
   ["BUSY of Redis", redis("BUSY Redis is busy running a script")],
   ["57P03, a server that starts", postgres("57P03")],
   ["53200, a server without memory", postgres("53200")],
+  ["57P04, a database that was dropped", Object.assign(postgres("57P04"), { severity: "FATAL" })],
+  ["08P01 of pgbouncer, which ends the session", Object.assign(postgres("08P01"), { severity: "FATAL" })],
+  ["NOAUTH of Redis", redis("NOAUTH Authentication required.")],
+  ["MySQL 1047, a node of Galera that is not ready", mysql(1047)],
+  ["MySQL 9001 of ProxySQL, without a server behind it", mysql(9001)],
   ["MySQL 1053, a server that shuts down", mysql(1053)]
 ]
 
@@ -83,5 +88,11 @@ describe("an error of the server", () => {
       const { health, log: [line = ""] } = yield* failing(Object.assign(new Error("read"), { code: "ECONNRESET" }))
       assert.strictEqual(health, "Unavailable")
       assert.include(line, "db is down: read")
+    }))
+
+  it.effect("is not seen in a code of Prisma, which looks like a SQLSTATE", () =>
+    Effect.gen(function*() {
+      const { health } = yield* failing(postgres("P1001"))
+      assert.strictEqual(health, "Unavailable")
     }))
 })
