@@ -49,7 +49,8 @@ export const partsOf = (options: AddressOptions): UrlParts => {
 
 /** The endpoint of a host's name or IPv4 address. `undefined` for anything else, and where it is invalid. */
 const plainEndpointOf = ({ host = "localhost", port = 5432 }: AddressOptions): Endpoint.Endpoint | undefined => {
-  if (!/^[a-z0-9.-]+$/i.test(host)) return undefined
+  // As the text of an endpoint, a host with the name `unix` would be the path of a socket.
+  if (host === "unix" || !/^[a-z0-9.-]+$/i.test(host)) return undefined
   const parsed = Endpoint.parseResult(`${host}:${port}`)
   return Result.isSuccess(parsed) ? parsed.success : undefined
 }
