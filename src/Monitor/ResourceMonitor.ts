@@ -27,7 +27,7 @@ import { type LeakLog, makeLeakLog } from "./levels/LeakLog.ts"
 import * as LevelTracker from "./levels/LevelTracker.ts"
 import { recentOf } from "./levels/Recent.ts"
 import { announced } from "./MonitorRegistry.ts"
-import { defaults, type Options, requireRoom, resolve, type Resolved } from "./Options.ts"
+import { defaults, isConfigured, type Options, requireRoom, resolve, type Resolved } from "./Options.ts"
 import * as Reading from "./Reading.ts"
 import * as Stalls from "./readings/EventLoopStalls.ts"
 import * as Probes from "./readings/Probes.ts"
@@ -178,6 +178,15 @@ const isReal = /*#__PURE__*/ Effect.map(
  */
 const firstSample = 1000
 
+/**
+ * Whether the first sample can wait. It opens files, and if the headroom has no room for these, the gate would grant their descriptors to
+ * others before.
+ */
+const isRoomFree = ({ gauges }: Parts, now: number): boolean => {
+  const { limit, reserve } = gauges.descriptors(now, false)
+  return limit._tag !== "Known" || isConfigured(limit.source) || reserve >= Probes.mostHeld
+}
+
 /** The monitor with its timers, until the scope ends. */
 const start = /*#__PURE__*/ Effect.fnUntraced(
   function*(parts: Parts, probes: Probes.Probes, validFor: bigint | undefined) {
@@ -188,6 +197,7 @@ const start = /*#__PURE__*/ Effect.fnUntraced(
     const stalls = yield* Stalls.makeRecord
     // The loop of the process has nothing to do with the clock and the readings of a test.
     const isOfProcess = yield* isReal
+    const now = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
     const watch = isOfProcess ? yield* Stalls.watch(probes.reader, stalls) : Stalls.blind
     const eventLoop = Effect.sync(() => {
       watch.check()
@@ -201,7 +211,7 @@ const start = /*#__PURE__*/ Effect.fnUntraced(
         tracker.look(false)
         gate.look()
       },
-      delay: isOfProcess ? firstSample : 0,
+      delay: isOfProcess && isRoomFree(parts, now) ? firstSample : 0,
       secondsToLimit: tracker.secondsToLimit,
       longestDelay: watch.longestDelay,
       isUnderPressure: () => isAtLeast(tracker.level(), "Critical")

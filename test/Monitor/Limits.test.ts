@@ -47,6 +47,15 @@ describe("when no descriptor is left", () => {
     }))
 })
 
+describe("without a headroom", () => {
+  it.live("the monitor takes no descriptor that its gate has granted", () =>
+    Effect.gen(function*() {
+      const { granted, opened } = yield* runUnderLimit(520, "granted")
+      assert.isAbove(granted, 400)
+      assert.isAtLeast(opened, granted)
+    }))
+})
+
 const burst = (limit: number, ...args: ReadonlyArray<string>) =>
   Effect.gen(function*() {
     const server = yield* TcpServer.make(() => {}, {})

@@ -148,6 +148,14 @@ const processesIn = (file: SmallFile, now: number): Reading.Reading =>
  */
 export const fewestHeld = 4
 
+/**
+ * The most descriptors that the probes hold otherwise. The first reading of the slow figures opens most of them.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const mostHeld = 14
+
 // Below this limit, the monitor keeps only the files open that the gate and the fast ticks read.
 const roomyLimit = 512
 

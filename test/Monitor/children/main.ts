@@ -1,7 +1,7 @@
 /**
  * A real process for tests of the monitor under a real limit. It prints one line of JSON.
  *
- * Usage: node main.ts limit | conservative | exhausted | burst PORT gated|ungated [interrupt]
+ * Usage: node main.ts limit | conservative | exhausted | granted | burst PORT gated|ungated [interrupt]
  */
 import { Context, Effect, Exit, Fiber, Layer } from "effect"
 import * as Fs from "node:fs"
@@ -61,6 +61,15 @@ const exhausted = Effect.gen(function*() {
   return { code, opened: descriptors.length, readings, refusals: refusals.map((error) => error.message), after }
 }).pipe(Effect.scoped, Effect.provide(Monitor.layer))
 
+/** Reserves all that there is without a headroom, and opens it after the first sample. */
+const granted = Effect.gen(function*() {
+  const monitor = yield* Monitor.ResourceMonitor
+  let granted = 0
+  while ((yield* Effect.exit(monitor.reserve({ label: "server" })))._tag === "Success") granted++
+  yield* Effect.sleep("1500 millis")
+  return { granted, opened: fill().descriptors.length }
+}).pipe(Effect.scoped, Effect.provide(Monitor.layerOptions({ headroom: 0 })))
+
 interface Outcomes {
   connected: number
   refused: number
@@ -117,5 +126,6 @@ const burst = Effect.gen(function*() {
   return { inOneTick, atPeak, outcomes, before, open, after: yield* monitor.sample }
 }).pipe(Effect.scoped, Effect.provide(Monitor.layerOptions({ maxConnections: 1000 })))
 
-const program = mode === "limit" ? limit : mode === "conservative" ? conservative : mode === "burst" ? burst : exhausted
+const programs: Readonly<Record<string, Effect.Effect<unknown, unknown>>> = { limit, conservative, granted, burst }
+const program = programs[mode ?? ""] ?? exhausted
 console.log(JSON.stringify(await Effect.runPromise<unknown, unknown>(program)))

@@ -17,6 +17,7 @@ export interface Reports {
     readonly refusals: ReadonlyArray<string>
     readonly after: ReadonlyArray<Usage>
   }
+  readonly granted: { readonly granted: number; readonly opened: number }
   readonly burst: {
     readonly inOneTick: boolean
     readonly outcomes: {
