@@ -48,14 +48,12 @@ const elapsedRunning = (millis: number): Effect.Effect<void> =>
       const next = (): void => {
         const began = monotonicMillis(clock)
         const step = Math.min(millis / steps, left)
-        const ended = (): void => {
-          left -= Math.min(monotonicMillis(clock) - began, Math.max(1.25 * step, 2))
-          if (left > 0) next()
-          else resume(Effect.void)
-        }
         // Timers have whole milliseconds.
         const timer = startTimer(() => {
-          cancel = afterTurn(ended)
+          left -= Math.min(monotonicMillis(clock) - began, Math.max(1.25 * step, 2))
+          if (left > 0) next()
+          // Only the last step waits for the sockets, or a busy loop would need three turns for each.
+          else cancel = afterTurn(() => resume(Effect.void))
         }, Math.ceil(step))
         cancel = () => clearTimeout(timer)
       }

@@ -4,7 +4,7 @@ import { TestClock } from "effect/testing"
 import { stat } from "node:fs"
 import { awaitWithin, supervised } from "../../src/internal/Timeout.ts"
 import { timeoutOption, timeoutOptionRunning, timeoutOrElse } from "../../src/internal/Timeout.ts"
-import { Alarm } from "../../src/internal/Timer.ts"
+import { Alarm, loopTurn } from "../../src/internal/Timer.ts"
 import { LateClock } from "../support/LateClock.ts"
 import { stall } from "../support/stall.ts"
 
@@ -52,6 +52,14 @@ describe("Timeout", () => {
       assert.isTrue(Option.isNone(yield* waiting(timeoutOption(answer, 100))))
       assert.deepStrictEqual(yield* waiting(timeoutOptionRunning(answer, 100)), Option.some("in time"))
       assert.isAbove(performance.now() - began, 350)
+    }))
+
+  it.live("a busy event loop turns about once for each step of a limit", () =>
+    Effect.gen(function*() {
+      let turns = 0
+      const turn = Effect.andThen(loopTurn, Effect.sync(() => (turns++, stall(15))))
+      assert.isTrue(Option.isNone(yield* Effect.raceFirst(timeoutOptionRunning(Effect.never, 40), Effect.forever(turn))))
+      assert.isAtMost(turns, 10)
     }))
 
   it.effect("the limit of a process that runs is the time on the clock", () =>
