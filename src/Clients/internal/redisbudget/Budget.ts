@@ -129,6 +129,7 @@ export class Budget {
     return Effect.catch(Effect.asVoid(this.#ask(this.#store.release(ids))), () =>
       Effect.sync(() => {
         for (const id of ids) if (this.#stale.size < batch) this.#stale.add(id)
+        this.#startKeeping()
       }))
   }
 
@@ -146,11 +147,14 @@ export class Budget {
   #hold(taking: Taking, granted: Granted, token?: string): Permit {
     const held = this.#permits.add({ label: taking.label, weight: taking.weight, ...granted })
     taking.held = held
-    if (!this.#isKeeping) {
-      this.#isKeeping = true
-      this.#fork(this.#keep)
-    }
+    this.#startKeeping()
     return { token, lost: Deferred.await(held.lost) }
+  }
+
+  #startKeeping(): void {
+    if (this.#isKeeping) return
+    this.#isKeeping = true
+    this.#fork(this.#keep)
   }
 
   /** Asks until there is a permit. */
@@ -234,12 +238,12 @@ export class Budget {
     return isAllowed({ onStoreError, maxInstances, limit: this.#limit }, permits)
   }
 
-  /** Renews leases and ends permits, for as long as there are any. */
+  /** Renews leases, ends permits and gives ids back, for as long as there are any. */
   readonly #keep: Effect.Effect<void> = Effect.suspend(() => {
     const { lease } = this.#settings
     const step = Effect.andThen(sleepUnref(keepsEvery(lease)), this.#step(lease._tag === "Warm"))
     return Effect.ensuring(
-      Effect.repeat(Effect.asVoid(step), { while: () => !this.#permits.isEmpty }),
+      Effect.repeat(Effect.asVoid(step), { while: () => !this.#permits.isEmpty || this.#stale.size > 0 }),
       Effect.sync(() => {
         this.#isKeeping = false
       })
