@@ -15,7 +15,7 @@ import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import { FaultProxy } from "effect-sluice/Testing"
 import { SqlClient } from "effect/sql/SqlClient"
 import { HolderId } from "../../src/internal/HolderId.ts"
-import { budget, evals, observe, take } from "../support/Budgets.ts"
+import { budget, during, evals, observe, take } from "../support/Budgets.ts"
 import { describeWith, ports } from "../support/LiveServers.ts"
 import { uniqueName } from "../support/RedisClients.ts"
 import { stall } from "../support/stall.ts"
@@ -44,6 +44,22 @@ const until = (
   Effect.orDie(Effect.repeat(Effect.tap(from.inspect, () => Effect.sleep("5 millis")), { until: holds }))
 
 withRedis("RedisBudget", () => {
+  it.live("gives a permit back when its store is there again, without a further call", () =>
+    Effect.gen(function*() {
+      const { key } = yield* fresh
+      const proxy = yield* FaultProxy.make(Endpoint.tcp("127.0.0.1", ports.Redis))
+      const options = { key, connections: 1, onStoreError: "fail" } as const
+      const own = yield* budget({ ...options, port: proxy.endpoint.port })
+      const other = yield* budget({ ...options, port: ports.Redis })
+      yield* during(own, () => Effect.andThen(proxy.refuse, proxy.reset))
+      // Longer than the time between two steps in which it keeps its permits.
+      yield* Effect.sleep("2500 millis")
+      assert.strictEqual((yield* other.inspect).used, 1)
+      yield* proxy.accept
+      // Its lease would end only after a minute.
+      yield* until(other, ({ used }) => used === 0)
+    }), 20_000)
+
   it.live("waits for the first connection for longer than for a call, and for each later one no longer", () =>
     Effect.gen(function*() {
       const { key } = yield* fresh

@@ -58,7 +58,9 @@ describe("Timeout", () => {
     Effect.gen(function*() {
       let turns = 0
       const turn = Effect.andThen(loopTurn, Effect.sync(() => (turns++, stall(15))))
-      assert.isTrue(Option.isNone(yield* Effect.raceFirst(timeoutOptionRunning(Effect.never, 40), Effect.forever(turn))))
+      assert.isTrue(
+        Option.isNone(yield* Effect.raceFirst(timeoutOptionRunning(Effect.never, 40), Effect.forever(turn)))
+      )
       assert.isAtMost(turns, 10)
     }))
 

@@ -126,6 +126,11 @@ const burst = Effect.gen(function*() {
   return { inOneTick, atPeak, outcomes, before, open, after: yield* monitor.sample }
 }).pipe(Effect.scoped, Effect.provide(Monitor.layerOptions({ maxConnections: 1000 })))
 
-const programs: Readonly<Record<string, Effect.Effect<unknown, unknown>>> = { limit, conservative, granted, burst }
-const program = programs[mode ?? ""] ?? exhausted
-console.log(JSON.stringify(await Effect.runPromise<unknown, unknown>(program)))
+const programs: Readonly<Record<string, () => Promise<unknown>>> = {
+  limit: () => Effect.runPromise(limit),
+  conservative: () => Effect.runPromise(conservative),
+  granted: () => Effect.runPromise(granted),
+  burst: () => Effect.runPromise(burst)
+}
+const run = programs[mode ?? ""] ?? (() => Effect.runPromise(exhausted))
+console.log(JSON.stringify(await run()))
