@@ -206,7 +206,10 @@ describe("hung statements of a program that ends", () => {
         print({ end: "SIGTERM", platform: "Vercel", statements: count, gone: Math.round(gone) })
         assert.notStrictEqual(gone, Infinity, output)
         assert.strictEqual(status, 0, output)
-        assert.include(output, "the platform is ending this instance")
+        // As above: on a machine where plain clients need longer than a third of Vercel's 400 ms, the instance is ended before.
+        const floor = yield* server.floor(count)
+        print({ floor: Math.round(floor), statements: count })
+        if (3 * floor <= 400) assert.include(output, "the platform is ending this instance")
       }
     }), 240_000)
 
