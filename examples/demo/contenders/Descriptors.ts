@@ -19,11 +19,13 @@ export const count = (): number | null => {
 }
 
 /**
- * Makes the event loop open its spare descriptor, which it opens with the first socket and never closes. A count before that would
- * take it for a leak.
+ * Makes the runtime open what it opens once and never closes: the event loop's spare descriptor with the first socket, and on Bun a copy of
+ * its descriptor for each standard stream that is used. A count before that would take these for leaks.
  */
-export const openSpare = (): Promise<void> =>
-  new Promise((resolve) => {
+export const openKept = async (): Promise<void> => {
+  for (const name of ["stdin", "stdout", "stderr"] as const) Reflect.get(process, name)
+  await new Promise<void>((resolve) => {
     const server = Net.createServer()
     server.listen(0, "127.0.0.1", () => server.close(() => resolve()))
   })
+}

@@ -65,7 +65,7 @@ const start = async (
   { database, host, limits, port }: ContenderStart
 ): Promise<() => Promise<void>> => {
   const { open } = await loading
-  await Descriptors.openSpare()
+  await Descriptors.openKept()
   const before = Descriptors.count()
   const contender = await open({ host, port, limits, database })
   const server = await serve(contender)
