@@ -2,7 +2,7 @@
  * Which connections of a pool are leased again: none on which an answer to an earlier borrower may still come.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { type Cause, Data, Effect, Exit, Fiber, Option, Result, type Scope } from "effect"
+import { type Cause, Data, Deferred, Effect, Fiber, Option, Result, type Scope } from "effect"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
 import type * as Endpoint from "effect-sluice/Endpoint"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
@@ -150,12 +150,15 @@ describe("a connection", () => {
         )
       )
       assert.isTrue(Result.isFailure(failed))
-      const cutOff = ConnectionPool.use(
+      const written = yield* Deferred.make<void>()
+      const cutOff = yield* Effect.forkChild(ConnectionPool.use(
         pool,
         server.endpoint,
-        (connection) => Effect.andThen(log(connection), Effect.never)
-      )
-      assert.isTrue(Exit.isFailure(yield* Effect.exit(Effect.timeout(cutOff, "20 millis"))))
+        (connection) =>
+          log(connection).pipe(Effect.andThen(Deferred.succeed(written, undefined)), Effect.andThen(Effect.never))
+      ))
+      yield* Deferred.await(written)
+      yield* Fiber.interrupt(cutOff)
       assert.strictEqual(server.account.opened, 1)
       yield* ConnectionPool.use(pool, server.endpoint, log)
       yield* TcpServer.eventually(() => server.account.opened === 2)
