@@ -17,7 +17,7 @@ const scriptsIn = (command: string): ReadonlyArray<string> =>
 
 /** All commands that CI runs, those of scripts that run others included. */
 const commands = (): ReadonlyArray<string> => {
-  const steps = ci.split("\n").filter((line) => /^step |^npm /.test(line))
+  const steps = ci.split("\n").filter((line) => /^(?:step|tests|npm) /.test(line))
   const names = new Set(steps.flatMap(scriptsIn))
   for (const name of names) for (const next of scriptsIn(scripts[name] ?? "")) names.add(next)
   return [...steps, ...Array.from(names, (name) => scripts[name] ?? "")]
