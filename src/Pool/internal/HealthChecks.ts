@@ -322,7 +322,8 @@ export class TurnWaits<K, A> {
       if (lease.connection !== undefined && lease.resume === resume) this.wake(lease)
     }
     const hold = connection === undefined ? 0 : this.#liveness.holdOf(connection, this.#env.clock.now())
-    if (hold > 0) this.#env.later(wake, hold)
+    // The timers of a turn run before its data is read, so that an end which has come meanwhile is not known yet.
+    if (hold > 0) this.#env.later(() => this.#after(turns, wake), hold)
     else wake()
   }
 }

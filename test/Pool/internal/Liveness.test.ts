@@ -195,6 +195,19 @@ describe("a connection whose end the kernel knows of", () => {
       assert.strictEqual(account.opened, 20)
     })))
 
+  it.live("is not leased although the event loop is blocked while a borrower waits for its end", () =>
+    test(Effect.gen(function*() {
+      const { account, endpoint } = yield* ending(1, 5)
+      const pool = yield* makeLines()
+      yield* ConnectionPool.use(pool, endpoint, ask("a"))
+      for (let time = 0; time < 10; time++) {
+        // The timers of the server and of the borrower are due in the same turn then.
+        setTimeout(() => stall(40), 1)
+        yield* ConnectionPool.use(pool, endpoint, ask("a"))
+      }
+      assert.strictEqual(account.opened, 11)
+    })))
+
   it.live("is not leased where it is one of JSON-RPC that ends with every answer", () =>
     test(Effect.gen(function*() {
       const { endpoint } = yield* ending(1)
