@@ -13,8 +13,19 @@ const apart = [
   "test/Testing/internal/DescriptorDiff.test.ts",
   // A process generates its name once.
   "test/internal/HolderId.test.ts",
-  // The long tests: signals, limits and exits of real processes.
-  "test/{Cli,examples,package,platforms,runtimes,prometheus,browser,site/built}/**/*.test.ts",
+  // The long tests: real processes of the command, of the package and of a browser.
+  "test/{Cli,package,prometheus,browser,site/built}/**/*.test.ts",
+  "test/examples/!(demo)/*.test.ts",
+  "test/examples/*.test.ts"
+]
+
+/**
+ * Long tests of signals, limits and exits of real processes, which also say how long something may take. They run in a process of their
+ * own, one file at a time, after all others.
+ */
+const timed = [
+  "test/{platforms,runtimes}/*.test.ts",
+  "test/examples/demo/**/*.test.ts",
   "test/Clients/hazard/*.test.ts",
   `test/hazard/!(${countedHazards}).test.ts`
 ]
@@ -62,11 +73,15 @@ export default defineConfig({
           isolate: false,
           retry,
           include: ["test/**/*.test.ts"],
-          exclude: ["**/node_modules/**", ...apart, ...counted]
+          exclude: ["**/node_modules/**", ...apart, ...timed, ...counted]
         }
       },
-      // These two have no `exclude`, so that the one of the command line holds for them.
+      // These three have no `exclude`, so that the one of the command line holds for them.
       { extends: true, test: { name: "apart", isolate: true, retry, include: apart } },
+      {
+        extends: true,
+        test: { name: "timed", isolate: true, retry, include: timed, maxWorkers: 1, sequence: { groupOrder: 1 } }
+      },
       { extends: true, test: { name: "counted", isolate: false, retry: 0, include: counted } }
     ]
   }

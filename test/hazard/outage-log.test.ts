@@ -120,7 +120,7 @@ const run = (name: string, fault: Fault, situation: Situation) =>
     return { name, begin, end, endpoint: String(endpoint) }
   }))
 
-describe("an outage of five seconds under load", () => {
+describe.concurrent("an outage of five seconds under load", () => {
   const { layer, lines } = collect()
   for (const [what, fault] of Object.entries(faults)) {
     it.live(

@@ -37,7 +37,7 @@ const expected: Record<OnStoreError, number> = { share: 1, fail: 0, allow: 10 }
 
 for (const onStoreError of ["share", "fail", "allow"] as const) {
   for (const how of ["SIGSTOP", "SIGKILL"] as const) {
-    describe(`a store that is away for 10 seconds (${how})`, () => {
+    describe.concurrent(`a store that is away for 10 seconds (${how})`, () => {
       it(
         `gives ${expected[onStoreError]} of 10 further permits with "${onStoreError}", and works again when it is back`,
         () =>
