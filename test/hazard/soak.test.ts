@@ -227,7 +227,8 @@ describe("soak", () => {
         )
         process.stderr.write(`soak: ${JSON.stringify({ seed, seconds, ...tally })}\n`)
         assert.deepInclude(tally, { wrong: 0, deadWhenLeased: 0 })
-        assert.isAbove(tally.right, 100 * seconds)
+        // There is something to count. Borrowers give up after 1 to 40 ms, so that a busy machine answers a thirtieth of what a free one does.
+        assert.isAbove(tally.right, 10 * seconds)
         assert.isAbove(tally.gaveUp, seconds)
         for (const { account, sockets } of servers) {
           assert.strictEqual(sockets.size, 0)
