@@ -121,8 +121,8 @@ const run = (name: string, fault: Fault, situation: Situation) =>
   }))
 
 describe.concurrent("an outage of five seconds under load", () => {
-  const { layer, lines } = collect()
   for (const [what, fault] of Object.entries(faults)) {
+    const { layer, lines } = collect()
     it.live(
       `${what}: one line when it begins and one when it ends, each within a second`,
       () =>
@@ -144,10 +144,7 @@ describe.concurrent("an outage of five seconds under load", () => {
             assert.isBelow((back?.at ?? 0) - end, soon, shown)
             assert.isAtLeast((back?.at ?? 0) - end, 0, shown)
           }
-        }).pipe(
-          Effect.provide(Layer.provideMerge(operated(), layer)),
-          Effect.tap(() => Effect.sync(() => lines.length = 0))
-        ),
+        }).pipe(Effect.provide(Layer.provideMerge(operated(), layer))),
       40_000
     )
   }
