@@ -152,6 +152,7 @@ describeHere("the packed package in a project of a user", () => {
     assert.strictEqual(ours.name, "effect-sluice")
     assert.isAbove(ours.figures.answered, 0)
     assert.strictEqual(ours.figures.left, 0)
-    assert.strictEqual(ours.figures.descriptors.after, ours.figures.descriptors.before)
+    // A runtime that still loads has some open before that it has not afterwards.
+    assert.isAtMost(ours.figures.descriptors.after, ours.figures.descriptors.before)
   }, 90_000)
 })
