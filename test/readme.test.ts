@@ -1,7 +1,9 @@
 /**
- * README.md names options of other packages beside those of this one. Both must exist, in the versions that are installed here.
+ * README.md names options of other packages beside those of this one. Both must exist, in the versions that are installed here. It and
+ * modules.md say which modules are no namespaces of the package.
  */
 import { assert, describe, it } from "@effect/vitest"
+import * as Barrel from "effect-sluice"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 
@@ -59,4 +61,25 @@ describe("the ways from other packages in README.md", () => {
       }
     }
   )
+})
+
+/** The names in this part of a page, after a slash or without one. */
+const namesOf = (page: string, part: RegExp): ReadonlyArray<string> => {
+  const [, found = ""] = part.exec(text(page)) ?? []
+  return Array.from(found.matchAll(/`(?:effect-sluice)?\/?(\w+)`/g), ([, name = ""]) => name)
+}
+
+describe("the modules that are no namespaces of the package", () => {
+  const exported = Object.keys(JSON.parse(text("package.json")).exports).map((path) => path.replace("./", ""))
+  const apart = exported.filter((name) => name !== "." && name !== "package.json" && !Object.hasOwn(Barrel, name))
+
+  it("are those that README.md names, and the clients", () => {
+    const clients = Fs.globSync("src/Clients/*.ts").map((path) => Path.basename(path, ".ts"))
+    const named = namesOf("README.md", /is a namespace of `effect-sluice`, except ([^.]*)and\s+the\s+\[clients\]/)
+    assert.sameMembers([...named, ...clients], apart)
+  })
+
+  it("are those that modules.md lists", () => {
+    assert.sameMembers([...namesOf("docs/start/modules.md", /These have only a path,[^:]*: ([^.]*)\./)], apart)
+  })
 })
