@@ -214,7 +214,7 @@ withServers("the pages of docs/start", () => {
         assert.include(output(), "The program ends: SIGTERM. It waits for ")
         assert.strictEqual((yield* get(`${api}/double/4`)).body, `{"doubled":8}`)
         assert.strictEqual(yield* Fiber.join(status), 143)
-        assert.match(output(), /Everything is closed, \S+( \d+ms)? after the program began to end/)
+        assert.match(output(), /Everything is closed, \d+m?s( \d+ms)? after the program began to end/)
         yield* until(database.sessions(name), (left) => left === 0)
       }),
     30_000

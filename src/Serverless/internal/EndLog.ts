@@ -5,6 +5,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { measured } from "../../internal/MeasuredTime.ts"
 import type { ProgramEnd, RunLog } from "../../internal/ProgramEnd.ts"
 import { type Ending, plural } from "./MainExit.ts"
 
@@ -29,7 +30,7 @@ const whyOf = (ending: Ending): string => {
 }
 
 const time = (millis: number): string =>
-  Duration.format(Duration.millis(millis < 1000 ? Math.round(millis) : Math.round(millis / 100) * 100))
+  measured(Duration.millis(millis < 1000 ? millis : Math.round(millis / 100) * 100))
 
 /** The first line. `window` is the longest time of the end, in milliseconds. */
 export const beginText = (ending: Ending, { leases, requests }: UnderWay, window: number): string =>
