@@ -2,6 +2,8 @@
  * Makes a release in the files of the repository: the version that the pending changesets ask for, and a section of CHANGELOG.md
  * with their paragraphs and the lines under "Unreleased". `.changeset/README.md` explains the two.
  *
+ * It is refused while an address in package.json or in a page has OWNER in the place of the owner of the repository.
+ *
  * A version that has no section yet, and for which no changeset is pending, is released as it is: the first one.
  *
  * Usage: node scripts/release.mjs [root of the project]
@@ -41,6 +43,16 @@ const setInLock = (version) => {
   lock.version = version
   lock.packages[""].version = version
   Fs.writeFileSync(pathOf("package-lock.json"), `${JSON.stringify(lock, undefined, 2)}\n`)
+}
+
+/** The files of the package with an address whose owner is still a placeholder. */
+const withPlaceholder = () =>
+  ["package.json", ...Fs.globSync(["*.md", "docs/**/*.md"], { cwd: root }).toSorted()]
+    .filter((name) => /github\.com\/OWNER\b/.test(read(name)))
+
+const unowned = withPlaceholder()
+if (unowned.length > 0) {
+  refuse(`write the owner of the repository in the place of OWNER in the addresses of ${unowned.join(", ")}`)
 }
 
 const section = sectionOf(read("CHANGELOG.md"))

@@ -83,4 +83,23 @@ describe("a release", () => {
     assert.deepStrictEqual([empty.status, empty.changelog, empty.versions[0]], [1, intro, "0.1.0"])
     assert.deepStrictEqual(empty.pending, ["README.md", "a-b.md", "config.json"])
   })
+
+  it("is refused while an address has the placeholder of the owner, with the files that have it", () => {
+    const path = project("0.1.0", intro + lines, { "a-b.md": changeset("patch", "First.") })
+    const write = (name: string, text: string): void => Fs.writeFileSync(Path.join(path, name), text)
+    const address = "https://github.com/OWNER/effect-sluice"
+    Fs.mkdirSync(Path.join(path, "docs/start"), { recursive: true })
+    const repository = { type: "git", url: `git+${address}.git` }
+    write("package.json", JSON.stringify({ name: "effect-sluice", version: "0.1.0", repository }))
+    write("README.md", `[a test](${address}/blob/main/test/a.test.ts)`)
+    write("docs/start/page.md", `[another](${address}/blob/main/test/b.test.ts)`)
+    write("SECURITY.md", "The OWNER of the repository.")
+    const { changelog, pending, status, stderr, versions } = release(path)
+    assert.deepStrictEqual([status, changelog, versions[0]], [1, intro + lines, "0.1.0"])
+    assert.deepStrictEqual(pending, ["README.md", "a-b.md", "config.json"])
+    assert.strictEqual(
+      stderr,
+      "release: write the owner of the repository in the place of OWNER in the addresses of package.json, README.md, docs/start/page.md\n"
+    )
+  })
 })
