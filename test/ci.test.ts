@@ -39,9 +39,27 @@ describe(".ci/run", () => {
     ["the report of the public types", /scripts\/api\/report\.mjs --check/],
     ["the commits that change it", /scripts\/api\/commits\.mjs/],
     ["publint", /publint --strict/],
-    ["attw", /attw .*--pack/]
+    ["attw", /attw .*--pack/],
+    ["the tests of types", /tsc -p typetest/],
+    ["the sizes of bundles", /node scripts\/bundle\.mjs/],
+    ["the examples", /node scripts\/examples\.mjs/],
+    ["the build of the site", /scripts\/docs\.mjs build/],
+    ["the types of the site", /npm run -s check --prefix site/],
+    ["what drives the browser", /npm ci .*--prefix test\/browser/],
+    ["the pages in a browser", /vitest run .*test\/browser/],
+    ["the site in a browser", /vitest run test\/site\/built/]
   ])("runs %s", (_, command) => {
     assert.isTrue(commands().some((one) => command.test(one)))
+  })
+
+  it("runs the tests that `npm test` leaves out in other steps", () => {
+    const [, names = ""] = /'test\/\{([^}]*)\}\/\*\*'/.exec(scripts["test"] ?? "") ?? []
+    const others = Array.from((scripts["test"] ?? "").matchAll(/--exclude '?([\w/.]+)/g), ([, path = ""]) => path)
+    const leftOut = [...names.split(",").map((name) => `test/${name}`), ...others.filter((path) => path !== "test/")]
+    const run = commands().filter((command) => /vitest run/.test(command) && !command.includes("--exclude"))
+    const paths = run.flatMap((command) => command.split(/\s+/)).map((word) => word.replace(/\/$/, ""))
+    assert.isAbove(leftOut.length, 10)
+    assert.includeMembers(paths, leftOut.map((path) => path.replace(/\/$/, "")))
   })
 
   it("runs only scripts that there are", () => {
