@@ -140,7 +140,7 @@ withServers("the pages of docs/start", () => {
         const proxy = yield* FaultProxy.make(Endpoint.tcp("127.0.0.1", ports.PostgreSQL))
         const program = programOf("first-pool")
         const { name } = program
-        const { api, child, operations } = yield* started(program, {
+        const { api, child, operations, output } = yield* started(program, {
           DATABASE_URL: `postgres://postgres@${proxy.endpoint}/postgres`
         })
         assert.strictEqual(yield* database.sessions(name), 0)
@@ -150,10 +150,13 @@ withServers("the pages of docs/start", () => {
         assert.deepInclude(pools[0], { name: "postgres", maxTotal: 10 })
         assert.strictEqual(pools.length, 1)
 
-        // The database stops: a request fails after `acquireTimeout`, and the page has the reason. It starts again: the next one succeeds.
+        // The database stops: a request fails after the attempts of `retry`, and the log has the reason. It starts again: the next one succeeds.
         yield* proxy.refuse
         yield* proxy.reset
         assert.strictEqual((yield* get(`${api}/double/21`)).status, 500)
+        // The line of the request is logged after its answer.
+        const logged = yield* until(Effect.sync(output), (text) => text.includes("'http.status': 500"))
+        assert.match(logged, /failed after 6 attempts in [345]s( \d+ms)?, of at most 6; [^\n]*ECONNREFUSED/)
         assert.include((yield* get(`${operations}/pools.json`)).body, "ECONNREFUSED")
         yield* proxy.accept
         assert.strictEqual((yield* get(`${api}/double/21`)).body, `{"doubled":42}`)
