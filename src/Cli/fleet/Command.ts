@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Runtime from "effect/Runtime"
+import { InvalidOption } from "../../internal/InvalidOption.ts"
 import { errorText, safeLabel } from "../../internal/SafeText.ts"
 import { layerUnlimited } from "../../Monitor/ResourceMonitor.ts"
 import { flag } from "../Flags.ts"
@@ -62,6 +63,9 @@ const refuse = (userMessage: string): Effect.Effect<never, CliError.ShowHelp> =>
     })
   )
 
+/** The highest limit that a budget accepts. */
+const mostConnections = 1_000_000
+
 type Request =
   | { readonly _tag: "Show" }
   | { readonly _tag: "Reap" }
@@ -74,8 +78,8 @@ const requestOf = ({ action, limit }: Input): Effect.Effect<Request, CliError.Sh
     return given === undefined ? Effect.succeed({ _tag: "Reap" }) : refuse("reap takes no limit")
   }
   if (given === "none") return Effect.succeed({ _tag: "Set", limit: undefined })
-  if (given === undefined || !/^\d{1,7}$/.test(given)) {
-    return refuse("set needs a limit: a whole number from 0 to 9999999, or none")
+  if (given === undefined || !/^\d{1,7}$/.test(given) || Number(given) > mostConnections) {
+    return refuse(`set needs a limit: a whole number from 0 to ${mostConnections}, or none`)
   }
   return Effect.succeed({ _tag: "Set", limit: Number(given) })
 }
@@ -95,11 +99,18 @@ interface Answer {
   readonly lines: ReadonlyArray<string>
 }
 
+/** Refuses a key or an address that no budget can have. The text is without the value, because an address may have a password. */
+const refuseOption = (defect: unknown): Effect.Effect<never, CliError.ShowHelp> =>
+  defect instanceof InvalidOption ? refuse(`${defect.option} must ${defect.rule}`) : Effect.die(defect)
+
 const answerOf = (key: string, request: Request, url: Redacted.Redacted) =>
   Effect.gen(function*() {
     // Only this command loads the client of Redis.
     const RedisBudget = yield* Effect.promise(() => import("../../Clients/RedisBudget.ts"))
-    const budget = yield* RedisBudget.make({ url, key, connections: 1, storeTimeout: "5 seconds" })
+    const budget = yield* Effect.catchDefect(
+      RedisBudget.make({ url, key, connections: 1, storeTimeout: "5 seconds" }),
+      refuseOption
+    )
     switch (request._tag) {
       case "Set": {
         yield* budget.setLimit(request.limit)

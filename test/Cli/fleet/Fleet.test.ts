@@ -90,9 +90,26 @@ describeWithRedis("sluice fleet", () => {
         assert.strictEqual(away.status, 1)
         assert.match(away.stderr, /^sluice fleet: .*ECONNREFUSED.*\n$/)
         assert.notInclude(away.stderr + away.stdout, "secret")
-        for (const args of [["set"], ["set", "-1"], ["set", "many"], ["reap", "3"]]) {
-          assert.strictEqual((yield* run([key, ...args])).status, 2, args.join(" "))
+        const invalid: ReadonlyArray<readonly [args: ReadonlyArray<string>, says: string]> = [
+          [[key, "set"], "set needs a limit: a whole number from 0 to 1000000, or none"],
+          [[key, "set", "-1"], "from 0 to 1000000, or none"],
+          [[key, "set", "many"], "from 0 to 1000000, or none"],
+          [[key, "set", "1000001"], "from 0 to 1000000, or none"],
+          [[key, "reap", "3"], "reap takes no limit"],
+          [["a b"], "key must be a text without braces and spaces"],
+          [["{a}", "reap", "--json"], "key must be a text without braces and spaces"],
+          [[key, "--url", "http://user:secret@x"], "url must be a URL such as redis://localhost:6379/0"]
+        ]
+        for (const [args, says] of invalid) {
+          const { status, stderr, stdout } = yield* run(args)
+          assert.deepStrictEqual([status, stdout], [2, ""], args.join(" "))
+          assert.match(stderr, /^sluice fleet: .*\n$/)
+          assert.include(stderr, says)
+          assert.notInclude(stderr, "secret")
         }
+        const inherited = yield* run([key], { REDIS_URL: "nonsense" })
+        assert.deepStrictEqual([inherited.status, inherited.stdout], [2, ""])
+        assert.strictEqual((yield* run([key, "set", "1000000", "--url", "redis://127.0.0.1:1"])).status, 1)
       }),
     60_000
   )
