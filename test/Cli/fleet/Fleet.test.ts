@@ -75,6 +75,21 @@ describeWithRedis("sluice fleet", () => {
       yield* budget.setLimit(undefined)
     }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layerUnlimited)), 60_000)
 
+  it.live("reap counts the permits whose lease is over, and no other one", () =>
+    Effect.gen(function*() {
+      const key = keyOf("over")
+      const short = yield* RedisBudget.make({ url, key, connections: 3, invocation: Effect.succeed(0) })
+      const long = yield* RedisBudget.make({ url, key, connections: 3 })
+      const request = { label: "db:5432", timeLeft: () => 60_000 }
+      for (const budget of [short, short, long]) yield* budget.take(request)
+      const [first] = (yield* long.inspect).holders
+      yield* Effect.sleep((first?.expiresIn ?? 0) + 300)
+      assert.deepInclude(yield* long.inspect, { used: 3, held: 3 })
+      assert.strictEqual((yield* run([key, "reap"])).stdout, `${key}: 2 whose lease was over\n`)
+      assert.deepInclude(yield* long.inspect, { used: 1, held: 1 })
+      assert.strictEqual((yield* run([key, "reap", "--json"])).stdout, "{\"reaped\":0}\n")
+    }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layerUnlimited)), 60_000)
+
   it.live(
     "fails in one line without such a budget, without a store, and on an invalid call",
     () =>
