@@ -10,6 +10,7 @@ import * as Fs from "node:fs"
 import * as Net from "node:net"
 import * as ResourceMonitor from "../../src/Monitor/ResourceMonitor.ts"
 import * as ConnectionPool from "../../src/Pool/ConnectionPool.ts"
+import { PoolRegistry, stayingOpen } from "../../src/Pool/PoolRegistry.ts"
 import * as Connector from "../../src/Resource/Connector.ts"
 import * as Endpoint from "../../src/Resource/Endpoint.ts"
 import * as TcpConnection from "../../src/Resource/TcpConnection.ts"
@@ -41,6 +42,19 @@ const hung = Effect.callback<Endpoint.Endpoint>((resume) => {
 
 const slow = Effect.andThen(Effect.sleep("300 millis"), print("closed"))
 
+/** A pool whose connections close after this effect, and then use another pool, which stays open, as a budget's permits do. */
+const poolWithStore = (close: Effect.Effect<void>) =>
+  Layer.effectDiscard(Effect.gen(function*() {
+    const registry = stayingOpen(yield* PoolRegistry)
+    const connector = Connector.make({ open: (name: string) => Effect.succeed(name) })
+    const store = yield* Effect.provideService(ConnectionPool.make({ connector }), PoolRegistry, registry)
+    const giveBack = Effect.matchEffect(ConnectionPool.use(store, "store", () => Effect.void), {
+      onFailure: () => print("lost"),
+      onSuccess: () => print("given back")
+    })
+    yield* Layer.build(pool("db", Effect.andThen(close, giveBack)))
+  })).pipe(Layer.provide(ResourceMonitor.layerUnlimited))
+
 class Unlucky extends Error {
   override readonly [Runtime.errorExitCode] = 42
 }
@@ -54,6 +68,13 @@ const programs: Record<string, () => void> = {
     const pools = ["a", "b", "c", "d", "e"].map((id) => pool(id, slow))
     const layer = pools.reduce((all, one) => Layer.provideMerge(one, all))
     Main.run(Effect.andThen(kill("SIGTERM"), forever), { layer, cleanupTimeout: "1 second" })
+  },
+  "a pool that others need to close": () =>
+    Main.run(Effect.void, { layer: poolWithStore(Effect.sleep("600 millis")), cleanupTimeout: "1 second" }),
+  "a pool that others need to close, and a second signal": () => {
+    const signals = [kill("SIGINT"), Effect.sleep("200 millis"), kill("SIGINT")]
+    const twice = Effect.uninterruptible(Effect.andThen(Effect.all(signals), forever))
+    Main.run(twice, { layer: poolWithStore(Effect.sleep("30 millis")) })
   },
   "a hung peer of a pool that would wait for longer": () => {
     const layer = Layer.effectDiscard(Effect.gen(function*() {

@@ -39,6 +39,20 @@ describe.concurrent("Main", () => {
     })
   })
 
+  it("closes a pool that others need to close after them, also when everything closes at once", async () => {
+    // The connection closes 100 ms after the others began to close at once.
+    assert.deepStrictEqual(await run("a pool that others need to close"), {
+      status: 0,
+      stdout: "given back\n",
+      stderr: ""
+    })
+  })
+
+  it("closes a pool that others need to close after them, also after a second signal", async () => {
+    const { status, stdout } = await run("a pool that others need to close, and a second signal")
+    assert.deepStrictEqual({ status, stdout }, { status: 130, stdout: "given back\n" })
+  })
+
   it.each([
     "a hung peer of a pool that would wait for longer",
     "hung peers of connections without a pool"

@@ -6,6 +6,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { LiveList } from "../../internal/LiveList.ts"
+import { endsWithin } from "../../internal/Timeout.ts"
 import * as PoolRegistry from "../../Pool/PoolRegistry.ts"
 import type { Freeze } from "./FreezeDetector.ts"
 
@@ -14,6 +15,12 @@ export interface Limits {
   readonly drainTimeout: number
   readonly closeTimeout: number
 }
+
+/**
+ * The share of the time of a drain after which pools that stay open no longer wait for the others. A connection to a silent peer takes
+ * up to three quarters of it, and gives its permit back after that.
+ */
+const shareOfOthers = 7 / 8
 
 export class InstancePools extends LiveList<PoolRegistry.RegisteredPool> {
   /** Connections of all pools, in any state. */
@@ -62,8 +69,15 @@ export class InstancePools extends LiveList<PoolRegistry.RegisteredPool> {
 
   readonly closeIdle: Effect.Effect<void> = this.#forAll(PoolRegistry.closeIdle)
 
-  /** Drains all at the same time, without waiting for borrowers. */
-  readonly drain: Effect.Effect<void> = this.#forAll((pool) => pool.drain(0))
+  /**
+   * Drains all at the same time, without waiting for borrowers. Pools that stay open follow the others, because a connection that has
+   * closed needs them to give its permit back. If the others hang, they follow before these milliseconds have passed.
+   */
+  drain(within: number): Effect.Effect<void> {
+    const drainAll = (staysOpen: boolean) =>
+      this.#forAll((pool) => (pool.staysOpen === true) === staysOpen ? pool.drain(0) : Effect.void)
+    return Effect.andThen(endsWithin(drainAll(false), Duration.millis(within * shareOfOthers)), drainAll(true))
+  }
 
   #forAll(f: (pool: PoolRegistry.RegisteredPool) => Effect.Effect<void>): Effect.Effect<void> {
     return Effect.suspend(() => Effect.forEach([...this.all], f, { concurrency: "unbounded", discard: true }))

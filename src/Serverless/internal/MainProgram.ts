@@ -199,7 +199,7 @@ export class MainProgram<A, E, R, E2> {
       if (exit === undefined && this.#keepAlive.cut()) exit = yield* awaitWithin(closing, Duration.millis(cut))
       if (exit === undefined) {
         this.#hurry({ drainTimeout: 0, closeTimeout: closeTogether })
-        yield* endsWithin(this.#closeTogether, Duration.millis(together))
+        yield* this.#closeTogether(together)
         const left = Math.max(start + total - momentOf(this.#clock).monotonic, 0)
         exit = yield* awaitWithin(closing, Duration.millis(left))
       }
@@ -217,13 +217,17 @@ export class MainProgram<A, E, R, E2> {
     return Effect.andThen(ended, Scope.close(this.#scope, Exit.void))
   })
 
-  /** Closes all at the same time, so that nothing waits for a resource that hangs. Failures are reported by `#closeInOrder`. */
-  readonly #closeTogether: Effect.Effect<void> = Effect.suspend(() =>
-    Effect.all([this.#pools.drain, Effect.exit(Scope.close(this.#scope, Exit.void))], {
+  /**
+   * Closes all at the same time, so that nothing waits for a resource that hangs, and waits for so many milliseconds. Failures are
+   * reported by `#closeInOrder`.
+   */
+  #closeTogether(within: number): Effect.Effect<unknown> {
+    const together = Effect.all([this.#pools.drain(within), Effect.exit(Scope.close(this.#scope, Exit.void))], {
       concurrency: "unbounded",
       discard: true
     })
-  )
+    return endsWithin(together, Duration.millis(within))
+  }
 
   /** A second signal has come: closing may continue for a short time, and then the process ends. */
   #force(signal: EndingSignal): void {
@@ -233,7 +237,7 @@ export class MainProgram<A, E, R, E2> {
     this.#hurry({ drainTimeout: 0, closeTimeout: forcedWindow / 2 })
     Effect.runForkWith(this.#context)(
       Effect.andThen(
-        endsWithin(this.#closeTogether, Duration.millis(forcedWindow)),
+        this.#closeTogether(forcedWindow),
         Effect.sync(() => this.#exit("Open"))
       )
     )

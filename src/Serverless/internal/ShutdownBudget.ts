@@ -30,7 +30,10 @@ export interface ShutdownBudget {
   readonly invocations: number
   /** Then the layers close in the order of their dependencies. */
   readonly layers: number
-  /** Then all pools close at the same time. Each waits for its borrowers for `drain`, and closes within `close`. */
+  /**
+   * Then all pools close at the same time, and those that stay open after the others. Each waits for its borrowers for `drain`, and
+   * closes within `close`.
+   */
   readonly pools: number
   readonly drain: number
   readonly close: number

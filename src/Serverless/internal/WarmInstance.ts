@@ -275,11 +275,12 @@ export class WarmInstance<R, E> {
       const closing = yield* inBackground(this.#runtime.close)
       if (!(yield* within(closing, step(layers, invocations + layers)))) {
         // Something in the layer hangs: everything else is closed at the same time.
-        const together = Effect.all([this.#pools.drain, this.#runtime.force], {
+        const left = step(pools, invocations + layers + pools)
+        const together = Effect.all([this.#pools.drain(left), this.#runtime.force], {
           concurrency: "unbounded",
           discard: true
         })
-        yield* within(yield* inBackground(together), step(pools, invocations + layers + pools))
+        yield* within(yield* inBackground(together), left)
         yield* within(closing, this.#until(start + total))
       }
       return {

@@ -7,6 +7,7 @@ import { LeakCheck } from "effect-sluice/Testing"
 import { TestClock } from "effect/testing"
 import { CloseTimeout } from "../../../src/internal/CloseTimeout.ts"
 import { loopTurn } from "../../../src/internal/Timer.ts"
+import { PoolRegistry, stayingOpen } from "../../../src/Pool/PoolRegistry.ts"
 import { freezeBetween, hiddenBetween } from "../../../src/Serverless/internal/FreezeDetector.ts"
 import { LazyRuntime } from "../../../src/Serverless/internal/LazyRuntime.ts"
 import { invocationBudget, shutdownBudget } from "../../../src/Serverless/internal/ShutdownBudget.ts"
@@ -60,6 +61,33 @@ const use = <A, E, R>(f: (connection: Scripted.Scripted) => Effect.Effect<A, E, 
   Effect.flatMap(Database, (pool) => ConnectionPool.use(pool, "db", f))
 
 const id = use((connection) => Effect.succeed(connection.id))
+
+class Store extends Context.Service<Store, Databases>()("test/Store") {}
+
+/**
+ * A pool whose connections use another one when they have closed, as the permits of a budget do that are given back. That other one
+ * stays open, and has one connection.
+ */
+const withStore = (close: Effect.Effect<void>) => {
+  const outcomes: Array<string> = []
+  const { connector: storeConnector, openNow } = Scripted.make()
+  const useStore = (store: Databases) => ConnectionPool.use(store, "store", () => Effect.void)
+  const store = Layer.effect(
+    Store,
+    Effect.gen(function*() {
+      const registry = stayingOpen(yield* PoolRegistry)
+      const options = { ...ConnectionPool.serverless, connector: storeConnector }
+      const store = yield* Effect.provideService(ConnectionPool.make(options), PoolRegistry, registry)
+      yield* Effect.orDie(useStore(store))
+      return store
+    })
+  ).pipe(Layer.provide(ResourceMonitor.layerUnlimited))
+  const database = Layer.unwrap(Effect.map(Store, (store) => {
+    const giveBack = Effect.map(Effect.exit(useStore(store)), (exit) => void outcomes.push(exit._tag))
+    return poolLayer(Scripted.make({ close: () => Effect.andThen(close, giveBack) }).connector)
+  }))
+  return { outcomes, openNow, stored: Layer.provide(database, store) }
+}
 
 /** Opens so many connections at once and gives them back. */
 const open = (count: number) => {
@@ -709,6 +737,56 @@ describe("a shutdown", () => {
       assert.isAtMost(millis, 275)
       yield* Deferred.succeed(latch, undefined)
       yield* Fiber.join(invocation)
+    }))
+
+  it.effect("keeps a pool that stays open until the others have closed, also when all close at the same time", () =>
+    Effect.gen(function*() {
+      const { openNow, outcomes, stored } = withStore(Effect.sleep("84 millis"))
+      const instance = yield* instanceOf(stored)
+      yield* instance.invoke(id, budget)
+      const shutdown = yield* fork(instance.shutdown(300))
+      const { layers } = shutdownBudget(300)
+      yield* advance(layers + 5)
+      // The layers have not closed in time, so the pools close at the same time.
+      assert.deepStrictEqual([outcomes, shutdown.pollUnsafe()], [[], undefined])
+      yield* advance(10)
+      assert.deepStrictEqual([outcomes, openNow()], [["Success"], 0])
+      assert.deepInclude(yield* Fiber.join(shutdown), { isComplete: true, connections: 0 })
+    }))
+
+  it.effect("gives back the permit of a connection to a silent peer, which closes only at its time limit", () =>
+    Effect.gen(function*() {
+      const silent = Effect.flatMap(CloseTimeout, (_) => Effect.sleep(_.closeTimeout))
+      const { openNow, outcomes, stored } = withStore(silent)
+      // The layer that hangs is closed first, so the pool begins to close when all do.
+      const hanging = Layer.effectDiscard(Effect.addFinalizer(() => Effect.never))
+      const instance = yield* instanceOf(Layer.provideMerge(hanging, stored))
+      yield* instance.invoke(id, budget)
+      const shutdown = yield* fork(instance.shutdown(300))
+      const { close, layers } = shutdownBudget(300)
+      yield* advance(layers + close - 5)
+      assert.deepStrictEqual(outcomes, [])
+      yield* advance(10)
+      assert.deepStrictEqual([outcomes, openNow()], [["Success"], 0])
+      yield* advance(200)
+      assert.deepInclude(yield* Fiber.join(shutdown), { isComplete: false, connections: 0 })
+    }))
+
+  it.effect("closes a pool that stays open within its window although the others hang", () =>
+    Effect.gen(function*() {
+      const { openNow, outcomes, stored } = withStore(Effect.never)
+      const instance = yield* instanceOf(stored)
+      yield* instance.invoke(id, budget)
+      const shutdown = yield* fork(instance.shutdown(300))
+      const { layers, pools } = shutdownBudget(300)
+      yield* advance(layers + pools * 0.8)
+      assert.strictEqual(openNow(), 1)
+      yield* advance(pools * 0.1)
+      assert.deepStrictEqual([outcomes, openNow()], [[], 0])
+      yield* advance(100)
+      const { isComplete, millis } = yield* Fiber.join(shutdown)
+      assert.isFalse(isComplete)
+      assert.isAtMost(millis, 275)
     }))
 
   it.effect("ends in time although each timer is late", () =>
