@@ -161,3 +161,16 @@ describe("the options of this library", () => {
     assert.deepStrictEqual(options.filter((name) => !ours.has(name) && !parts.includes(name)), [])
   })
 })
+
+describe("each page of docs/move", () => {
+  it.each(Fs.readdirSync(Path.join(root, "docs/move")))(
+    "%s shows a program before, and one after that runs",
+    (page) => {
+      const [, language, after] =
+        /\n```(\w+).*\n[\s\S]*?\n```\n[\s\S]*?\n```ts ?(.*)\n/.exec(text(`docs/move/${page}`)) ?? []
+      assert.strictEqual(language, page === "hikaricp.md" ? "java" : "ts")
+      assert.notStrictEqual(after, undefined)
+      assert.notStrictEqual(after, "no-run")
+    }
+  )
+})
