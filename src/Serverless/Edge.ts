@@ -7,7 +7,7 @@
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Layer from "effect/Layer"
+import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { loopTurns } from "../internal/LoopTurns.ts"
 import { aboveZero, checkOptions } from "../internal/Options.ts"
@@ -143,7 +143,8 @@ export const handler = <A, E, R, E2, Request extends EdgeRequest = EdgeRequest, 
     const bound = env as Env
     loopTurns.restart()
     const instance = new WarmInstance({
-      layer: typeof layer === "function" ? layer(bound) : layer,
+      // What the function throws becomes a failure of the request.
+      layer: typeof layer === "function" ? Layer.suspend(() => layer(bound)) : layer,
       between: "keep",
       context: Context.empty()
     })

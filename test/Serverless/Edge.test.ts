@@ -93,6 +93,21 @@ describe("Edge.handler", () => {
       assert.deepInclude(server.account, { opened: 1, graceful: 1 })
     }))
 
+  it.live("rejects the promise if the function that makes the layer throws", () =>
+    Effect.gen(function*() {
+      const fetch = Edge.handler<void, never, never, never, Edge.EdgeRequest, string>({
+        layer: (env) => {
+          throw new Error(`no binding in ${env}`)
+        },
+        handle: () => Effect.void
+      })
+      const held: Array<Promise<unknown>> = []
+      const promise = fetch({}, "env", { waitUntil: (promise) => held.push(promise) })
+      const error = yield* failureOf(() => promise)
+      assert.strictEqual(String(error), "Error: no binding in env")
+      yield* Effect.promise(() => Promise.all(held))
+    }))
+
   it.live("closes within the window although the peer hangs", () =>
     Effect.gen(function*() {
       const server = yield* make((socket) => void socket.on("data", (data) => socket.write(data)), {
