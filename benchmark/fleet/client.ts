@@ -2,7 +2,7 @@
  * The budget of one process, as `src/Clients/internal/redisbudget/Budget.ts` asks its store. Its rules and its times are those of the library.
  */
 import { keeps, keepsEvery, pause } from "../../src/Clients/internal/redisbudget/Pace.ts"
-import { dueOf, type Granted, isAllowed } from "../../src/Clients/internal/redisbudget/Permits.ts"
+import { dueOf, type Granted, isAllowed, leaseOf } from "../../src/Clients/internal/redisbudget/Permits.ts"
 import type { Event, Heap } from "../simulation/heap.ts"
 import type { RemoteBudget } from "./remote.ts"
 import type { Setting } from "./setting.ts"
@@ -137,14 +137,9 @@ export class Client {
     if (isSubscribed) this.#budget.expect(id, (message, at) => this.#told(request, message, at, now))
     request.isNew = false
     const ask = { id, weight, lease, keep: keeps[wake], channel: isSubscribed ? id : undefined }
-    const done = (answer: Answer, at: number, atStore: number) => {
+    const done = (answer: Answer, at: number) => {
       this.#isBack(at)
       if (request.step !== step) return
-      // A message says when the lease has begun by the clock of the store, which this answer compares with ours.
-      const since = (message: Message) => now + (message._tag === "Granted" ? message.at - atStore : 0)
-      if (isSubscribed) {
-        this.#budget.expect(id, (message, later) => this.#told(request, message, later, since(message)))
-      }
       this.#answered(at, request, answer, now)
     }
     const failed = (at: number) => {
@@ -167,9 +162,11 @@ export class Client {
     this.#redial(at, request)
   }
 
-  #told(request: Request, message: Message, at: number, since: number): void {
+  #told(request: Request, message: Message, at: number, sentAt: number): void {
     if (message._tag === "Refused") return this.#redial(at, request)
-    this.#grant(at, request, { id: request.id, since, lease: message.lease })
+    // Clocks are not set here, so the message is about the last call. A request whose lease is over asks again at its time.
+    const lease = leaseOf({ id: request.id, at: sentAt, fence: 0 }, message, at)
+    if (lease !== undefined) this.#grant(at, request, lease)
   }
 
   #grant(at: number, request: Request, lease: Granted): void {

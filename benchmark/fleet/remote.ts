@@ -11,7 +11,7 @@ const epoch = 1_000_000
 
 /** What becomes of a call. */
 export interface Outcome<A> {
-  readonly done: (answer: A, at: number, atStore: number) => void
+  readonly done: (answer: A, at: number) => void
   readonly failed: (at: number) => void
 }
 
@@ -63,13 +63,12 @@ export class RemoteBudget {
     const sent = this.#work(now)
     const executed = this.#server.serve(sent + network, service[script])
     this.model.now = epoch + Math.floor(executed)
-    const atStore = this.model.now
     const answer = run()
     const back = executed + network
     for (const message of this.model.messages.splice(0)) {
       this.#receive(back, (at) => this.#waiting.get(message.id)?.(message, at))
     }
-    if (back - now <= storeTimeout) this.#receive(back, (at) => done(answer, at, atStore))
+    if (back - now <= storeTimeout) this.#receive(back, (at) => done(answer, at))
     else this.#at(now + storeTimeout, failed)
   }
 

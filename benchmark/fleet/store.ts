@@ -20,12 +20,12 @@ interface Place {
 
 /** A message to a process. */
 export type Message =
-  | { readonly _tag: "Granted"; readonly id: string; readonly at: number; readonly lease: number }
+  | { readonly _tag: "Granted"; readonly id: string; readonly lease: number; readonly fence: number }
   | { readonly _tag: "Refused"; readonly id: string; readonly limit: number }
 
 export type Answer =
   | readonly [tag: "granted", lease: number, token: number]
-  | readonly [tag: "waiting", position: number, delay: number]
+  | readonly [tag: "waiting", position: number, delay: number, fence: number]
   | readonly [tag: "refused", limit: number]
   | readonly [tag: "conflict"]
 
@@ -138,7 +138,7 @@ export class BudgetModel {
       return ["refused", this.limit]
     }
     if (keep > 0) return this.#queueUp(id, { weight, lease, seen: this.now + keep, channel }, keep)
-    if (this.used + weight > this.limit || this.queue.size > 0) return ["waiting", 0, 0]
+    if (this.used + weight > this.limit || this.queue.size > 0) return ["waiting", 0, 0, this.fence]
     return this.#confirm(id, lease, this.#grant(id, weight, lease))
   }
 
@@ -159,7 +159,7 @@ export class BudgetModel {
     this.queue.set(id, { ...rest, number, channel })
     const position = this.#order.rank(number)
     if (known === undefined && position === 0) this.#freed = this.now
-    return ["waiting", position, this.#delay(position, channel, keep)]
+    return ["waiting", position, this.#delay(position, channel, keep), this.fence]
   }
 
   /** When the request is to ask again. */
@@ -228,8 +228,8 @@ export class BudgetModel {
         this.#tell(channel, { _tag: "Refused", id, limit: this.limit })
         continue
       }
-      this.#grant(id, weight, lease)
-      const isTold = this.#tell(channel, { _tag: "Granted", id, at: this.now, lease })
+      const { token } = this.#grant(id, weight, lease)
+      const isTold = this.#tell(channel, { _tag: "Granted", id, lease, fence: token })
       if (!isTold) this.#expires(id, this.now + Math.min(lease, 2000))
     }
   }

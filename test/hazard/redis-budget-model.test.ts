@@ -11,18 +11,21 @@ import * as Servers from "../support/Servers.ts"
 
 const real = Servers.needs("redis-server")
 
-describe("random histories with crashes, late messages, wrong clocks and changed limits", () => {
+describe("random histories with crashes, late messages, clocks that are set and changed limits", () => {
   it("violate nothing, 10 000 of them", () => {
-    let [grants, crashes] = [0, 0]
+    let [grants, crashes, endedEarly] = [0, 0, 0]
     for (let seed = 1; seed <= 10_000; seed++) {
       const result = history(seeded(seed), 60)
       assert.deepStrictEqual(result.violations, [], `seed ${seed}`)
       grants += result.grants
       crashes += result.crashes
+      endedEarly += result.endedEarly
     }
-    process.stdout.write(`${JSON.stringify({ histories: 10_000, grants, crashes })}\n`)
+    process.stdout.write(`${JSON.stringify({ histories: 10_000, grants, crashes, endedEarly })}\n`)
     assert.isAbove(grants, 50_000)
     assert.isAbove(crashes, 10_000)
+    // Otherwise no clock of a store would have been set forward while a lease lasted.
+    assert.isAbove(endedEarly, 10_000)
   }, 120_000)
 
   real("are the same at the real scripts, 400 of them", () =>
@@ -85,7 +88,7 @@ describe("a store whose clock is set back", () => {
       const answer = yield* acquire("21")
       assert(Array.isArray(answer))
       // 18 are before it, and a permit came back after 1 s: the mean of 51 ms falls by a twentieth.
-      assert.deepStrictEqual(answer, ["waiting", now, 18, 348])
+      assert.deepStrictEqual(answer.slice(0, 4), ["waiting", now, 18, 348])
     }))
 })
 

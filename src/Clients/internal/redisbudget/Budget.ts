@@ -19,7 +19,7 @@ import type { PoolError } from "../../../Pool/PoolError.ts"
 import { FirstConnection } from "./FirstConnection.ts"
 import { leaseMillis, type Settings } from "./Options.ts"
 import { keeps, keepsEvery, pause } from "./Pace.ts"
-import { type Granted, type Held, isAllowed, Permits } from "./Permits.ts"
+import { type Granted, type Held, isAllowed, leaseOf, Permits } from "./Permits.ts"
 import type { Reply } from "./Reply.ts"
 import { channelOf } from "./Scripts.ts"
 import type { Store } from "./Store.ts"
@@ -178,14 +178,13 @@ export class Budget {
           const waking = told === undefined ? Effect.never : Deferred.await(told)
           // oxlint-disable-next-line effecttsgo/race-first-with-sleep-to-timeout
           const next = yield* Effect.raceFirst(waking, Effect.sleep(reply.delay))
-          // The server has answered after `sentAt`, so a lease that began later than its answer began here after `sentAt` by as much.
-          const permit = next && this.#granted(taking, next, sentAt + next.at - reply.at)
+          const permit = next && this.#granted(taking, next, sentAt, reply.fence)
           if (permit !== undefined) return permit
           if (next?._tag === "Refused") return yield* this.#refused(taking, next.limit)
           continue
         }
         if (reply._tag === "Refused") return yield* this.#refused(taking, reply.limit)
-        const permit = this.#granted(taking, reply, sentAt)
+        const permit = this.#granted(taking, reply, sentAt, 0)
         if (permit !== undefined) return permit
         taking.isNew = true
         this.#wake.forget(taking.id)
@@ -211,10 +210,10 @@ export class Budget {
   }
 
   /** A lease that is over before it is known is asked for again. */
-  #granted(taking: Taking, reply: Reply, since: number): Permit | undefined {
+  #granted(taking: Taking, reply: Reply, at: number, fence: number): Permit | undefined {
     if (reply._tag !== "Granted") return undefined
-    const isOver = this.#clock.synchronize() >= since + reply.lease
-    return isOver ? undefined : this.#hold(taking, { id: taking.id, since, lease: reply.lease }, reply.token)
+    const lease = leaseOf({ id: taking.id, at, fence }, reply, this.#clock.synchronize())
+    return lease && this.#hold(taking, lease, reply.token)
   }
 
   #refused({ weight }: Taking, limit: number) {

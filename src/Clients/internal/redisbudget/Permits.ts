@@ -21,6 +21,15 @@ export interface Held {
   readonly lease: number
 }
 
+/** A call with which a permit was asked for. */
+export interface Sent {
+  readonly id: string
+  /** A time before the call, on the clock of the process. */
+  readonly at: number
+  /** The fence of the store when it answered the call, or 0 if this answer gives the permit. */
+  readonly fence: number
+}
+
 /** A lease as the store has given it. `since` is a time at which it had not begun, so that its end is never expected too late. */
 export type Granted = Pick<Held, "id" | "since" | "lease">
 
@@ -30,6 +39,21 @@ const marginOf = (lease: number): number => Math.min(1000, lease * 0.05)
 /** When a lease ends for this process. */
 export const deadlineOf = ({ id, lease, since }: Granted): number =>
   id === undefined ? Infinity : since + lease - marginOf(lease)
+
+/**
+ * The lease of a permit that the answer to a call gives, or a message after that answer. It is `undefined` if the lease is over at `now`, or if the
+ * permit was given before the answer and has ended by then.
+ *
+ * How much later than the call it has begun is not known: a message may be late, and the clock of the store may be set meanwhile.
+ */
+export const leaseOf = (
+  { at, fence, id }: Sent,
+  granted: { readonly fence: number; readonly lease: number },
+  now: number
+): Granted | undefined => {
+  const held = { id, since: at, lease: granted.lease }
+  return granted.fence > fence && now < deadlineOf(held) ? held : undefined
+}
 
 /** What has to be done with a permit at a time. */
 export type Due = "Nothing" | "Renew" | "Adopt" | "Expire"

@@ -4,29 +4,31 @@
  * @since 0.1.0
  */
 
-/** What a request for a permit is answered. Times are milliseconds of the server's clock. */
+/**
+ * What a request for a permit is answered. A fence is the number of a permit: it is greater than those of all earlier ones. That of `Waiting` is the
+ * last one that was given.
+ */
 export type Reply =
-  | { readonly _tag: "Granted"; readonly at: number; readonly lease: number; readonly token: string }
-  | { readonly _tag: "Waiting"; readonly at: number; readonly position: number; readonly delay: number }
-  | { readonly _tag: "Refused"; readonly at: number; readonly limit: number }
-  | { readonly _tag: "Conflict"; readonly at: number }
+  | { readonly _tag: "Granted"; readonly lease: number; readonly fence: number; readonly token: string }
+  | { readonly _tag: "Waiting"; readonly position: number; readonly delay: number; readonly fence: number }
+  | { readonly _tag: "Refused"; readonly limit: number }
+  | { readonly _tag: "Conflict" }
 
 /** Tokens are long numbers; in base 36 they leave more of the 63 bytes of a session's name. */
 const tokenOf = (fence: string): string => Number(fence).toString(36)
 
-/** Reads the answer of the script `acquire`. */
+/** Reads the answer of the script `acquire`. The time of the server that it has is for tests of the scripts: no process relies on that clock. */
 export const replyOf = (answer: ReadonlyArray<string | number>): Reply => {
-  const [tag, time, one, two] = answer
-  const at = Number(time)
+  const [tag, _time, one, two, three] = answer
   switch (tag) {
     case "granted":
-      return { _tag: "Granted", at, lease: Number(one), token: tokenOf(String(two)) }
+      return { _tag: "Granted", lease: Number(one), fence: Number(two), token: tokenOf(String(two)) }
     case "waiting":
-      return { _tag: "Waiting", at, position: Number(one), delay: Number(two) }
+      return { _tag: "Waiting", position: Number(one), delay: Number(two), fence: Number(three) }
     case "refused":
-      return { _tag: "Refused", at, limit: Number(one) }
+      return { _tag: "Refused", limit: Number(one) }
     default:
-      return { _tag: "Conflict", at }
+      return { _tag: "Conflict" }
   }
 }
 

@@ -159,7 +159,7 @@ if keep == 0 then
   local token = isFree and grant(id, weight, lease, holder, label)
   save()
   if isFree then return { 'granted', now, lease, token } end
-  return { 'waiting', now, 0, 0 }
+  return { 'waiting', now, 0, 0, number(fence) }
 end
 if not place then
   seq = seq + 1
@@ -187,7 +187,7 @@ if position < 4 then
   local first = redis.call('ZRANGE', held, 0, 0, 'WITHSCORES')[2]
   if first then delay = math.min(delay, math.max(tonumber(first) - now + 1, 10)) end
 end
-return { 'waiting', now, position, math.floor(math.min(delay, keep / 3)) }
+return { 'waiting', now, position, math.floor(math.min(delay, keep / 3)), number(fence) }
 `
 
 /** Gives permits and places in the queue back. Arguments: limit, ids. */

@@ -1,0 +1,85 @@
+/**
+ * What a process does with the answers of a budget's store, which are scripted here, on the clock of a test.
+ */
+import { assert, it } from "@effect/vitest"
+import { Deferred, Effect, Fiber, Queue } from "effect"
+import { TestClock } from "effect/testing"
+import { makeBudget } from "../../src/Clients/internal/redisbudget/Budget.ts"
+import { type Options, settingsOf } from "../../src/Clients/internal/redisbudget/Options.ts"
+import { replyOf } from "../../src/Clients/internal/redisbudget/Reply.ts"
+import type { Store } from "../../src/Clients/internal/redisbudget/Store.ts"
+
+const request = { label: "db:5432", timeLeft: () => Infinity }
+
+/** A budget of a process at a store that answers what `answers` has, and what informs the process of its permits. */
+const scripted = (answers: Partial<Store>, options: Partial<Options> = {}) =>
+  Effect.gen(function*() {
+    const messages = yield* Queue.unbounded<{ readonly channel: string; readonly message: string }>()
+    const unscripted = Effect.die("not scripted")
+    const store: Store = {
+      acquire: () => unscripted,
+      release: () => Effect.succeed(1),
+      renew: () => unscripted,
+      setLimit: () => unscripted,
+      reap: unscripted,
+      inspect: unscripted,
+      ...answers
+    }
+    const settings = settingsOf({ key: "scripted", connections: 1, ...options })
+    const budget = yield* makeBudget(settings, store, {
+      open: Effect.void,
+      subscribe: () => Effect.succeed(messages)
+    })
+    return { budget, tell: (message: string) => Queue.offer(messages, { channel: "any", message }) }
+  })
+
+/** Whether a permit is lost. */
+const watched = (lost: Effect.Effect<void> = Effect.never) =>
+  Effect.gen(function*() {
+    const seen = yield* Deferred.make<void>()
+    yield* Effect.forkScoped(Effect.andThen(lost, Deferred.succeed(seen, undefined)), { startImmediately: true })
+    return { isLost: () => Deferred.isDoneUnsafe(seen) }
+  })
+
+for (const [way, step] of [["forward", 3_600_000], ["back", -3_600_000], ["not", 0]] as const) {
+  it.effect(`renews a lease that a message tells of in time, if the clock of the store was set ${way} before`, () =>
+    Effect.gen(function*() {
+      const atStore = 1_000_000
+      let id = ""
+      let renewals = 0
+      const { budget, tell } = yield* scripted({
+        acquire: (asked) => {
+          id = asked.id
+          return Effect.succeed(replyOf(["waiting", atStore, 0, 60_000, "100"]))
+        },
+        // The store has given the permit to another.
+        renew: (_, ids) => Effect.sync(() => (renewals++, ids.map(() => false)))
+      }, { lease: "6 seconds" })
+      const taking = yield* Effect.forkScoped(budget.take(request, 1), { startImmediately: true })
+      yield* TestClock.adjust("1 second")
+      yield* tell(`${id} granted ${atStore + step + 1000} 6000 101`)
+      const { isLost } = yield* watched((yield* Fiber.join(taking)).lost)
+      yield* TestClock.adjust("900 millis")
+      assert.isFalse(isLost())
+      yield* TestClock.adjust("1600 millis")
+      assert.strictEqual(renewals, 1)
+      assert.isTrue(isLost())
+    }))
+}
+
+it.effect("asks again after a message about a permit that had ended before the last answer", () =>
+  Effect.gen(function*() {
+    const ids: Array<string> = []
+    const { budget, tell } = yield* scripted({
+      acquire: (asked) => {
+        ids.push(asked.id)
+        return Effect.succeed(replyOf(["waiting", 1_000_000, 0, 60_000, "100"]))
+      }
+    })
+    const taking = yield* Effect.forkScoped(budget.take(request, 1), { startImmediately: true })
+    yield* TestClock.adjust("1 second")
+    yield* tell(`${ids[0]} granted 1000999 60000 100`)
+    yield* TestClock.adjust(0)
+    assert.isUndefined(taking.pollUnsafe())
+    assert.strictEqual(ids.length, 2)
+  }))
