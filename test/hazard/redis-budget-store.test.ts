@@ -1,5 +1,5 @@
 /**
- * The store of a budget stops for 10 seconds: a real server that is stopped or killed, under each rule for that time.
+ * The store of a budget stops for 10 seconds, or for longer than a lease: a real server that is stopped or killed, under each rule for that time.
  */
 import { assert, describe } from "@effect/vitest"
 import { Effect, Exit, Fiber } from "effect"
@@ -92,6 +92,49 @@ for (const onStoreError of ["share", "fail", "allow"] as const) {
       )
     })
   }
+}
+
+/** How many of 4 permits a process loses whose leases end while the store is away: the limit is 4, and there are 2 instances. */
+const losses: Record<OnStoreError, number> = { share: 2, fail: 4, allow: 0 }
+
+for (const onStoreError of ["share", "fail", "allow"] as const) {
+  describe.concurrent("a store that is away for longer than a lease", () => {
+    it(
+      `takes ${losses[onStoreError]} of 4 permits with "${onStoreError}", and has those that are left when it is back`,
+      () =>
+        Effect.gen(function*() {
+          const server = yield* Servers.redis()
+          const pid = yield* pidOf(server.port)
+          const options = { port: server.port, key: "short", connections: 4, maxInstances: 2, onStoreError }
+          const own = yield* budget({ ...options, lease: "3 seconds", storeTimeout: "300 millis" })
+          const lost: Array<string | undefined> = []
+          const before = yield* takeAll(own, 4)
+          for (const { permit } of before) {
+            yield* Effect.forkScoped(
+              Effect.andThen(permit.lost ?? Effect.never, Effect.sync(() => lost.push(permit.token)))
+            )
+          }
+          // Longer than a lease, so that they are renewed.
+          yield* Effect.sleep("4 seconds")
+          assert.deepStrictEqual(lost, [])
+          yield* signal(pid, "SIGSTOP")
+          yield* Effect.sleep("5 seconds")
+          assert.strictEqual(new Set(lost).size, losses[onStoreError])
+          yield* signal(pid, "SIGCONT")
+          // A permit that was kept asks for a lease once in a second.
+          yield* Effect.sleep("4 seconds")
+          // The store counts a permit until a request comes after the end of its lease.
+          yield* own.reap
+          const { holders, used } = yield* own.inspect
+          assert.strictEqual(lost.length, losses[onStoreError])
+          assert.strictEqual(used, 4 - losses[onStoreError])
+          for (const { expiresIn } of holders) assert.isAbove(expiresIn, 0, "they have leases again")
+          for (const { giveBack } of before) yield* giveBack
+          assert.strictEqual((yield* own.inspect).used, 0)
+        }).pipe(Effect.scoped),
+      60_000
+    )
+  })
 }
 
 describe("a limit that is lowered and raised under load", () => {
