@@ -130,7 +130,9 @@ const answerOf = (key: string, request: Request, url: Redacted.Redacted) =>
             detail: "nothing is known of this budget: no permit, no waiter, no limit"
           })
         }
-        return { json: found, lines: View.linesOf(key, found) } satisfies Answer
+        // What the snapshot has without a limit at the store is the option of this command.
+        const limit = found.isLimitSet ? found.limit : null
+        return { json: { ...found, limit }, lines: View.linesOf(key, found) } satisfies Answer
       }
     }
   }).pipe(

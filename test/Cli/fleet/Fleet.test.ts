@@ -3,7 +3,9 @@ import { Effect, Fiber } from "effect"
 import * as RedisBudget from "effect-sluice/RedisBudget"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import * as View from "../../../src/Cli/fleet/View.ts"
-import { describeWith } from "../../support/LiveServers.ts"
+import { keysOf, type ScriptName, scripts } from "../../../src/Clients/internal/redisbudget/Scripts.ts"
+import { observe } from "../../support/Budgets.ts"
+import { describeWith, ports } from "../../support/LiveServers.ts"
 import { run as runCommand } from "../running.ts"
 
 const run = (args: ReadonlyArray<string>, env: Readonly<Record<string, string>> = {}) =>
@@ -89,6 +91,43 @@ describeWithRedis("sluice fleet", () => {
       assert.deepInclude(yield* long.inspect, { used: 1, held: 1 })
       assert.strictEqual((yield* run([key, "reap", "--json"])).stdout, "{\"reaped\":0}\n")
     }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layerUnlimited)), 60_000)
+
+  it.live(
+    "decides nothing where no limit is set, because it does not know the option of the processes",
+    () =>
+      Effect.gen(function*() {
+        const key = keyOf("unset")
+        const client = yield* observe(ports.Redis)
+        const ask = (name: ScriptName, ...args: ReadonlyArray<string | number>) =>
+          Effect.promise(() => client.eval(scripts[name].lua, { keys: [...keysOf(key)], arguments: args.map(String) }))
+        // A process whose option is 8 has died, and 3 permits are wanted. No process asks meanwhile.
+        const wanted = Effect.gen(function*() {
+          yield* ask("acquire", 8, "dead", 8, 1000, 60_000, "-", "one", 1, "db:5432")
+          yield* ask("acquire", 8, "waiting", 3, 60_000, 60_000, "-", "two", 1, "db:5432")
+          yield* Effect.sleep("1200 millis")
+        })
+        const found = Effect.map(run([key, "--json"]), ({ stdout }): object => JSON.parse(stdout))
+        for (const args of [["reap"], ["set", "none"]]) {
+          yield* wanted
+          const { status, stdout } = yield* run([key, ...args])
+          assert.strictEqual(status, 0)
+          assert.include(stdout, args[0] === "reap" ? "1 whose lease was over" : "option `connections` of each process")
+          assert.deepInclude(yield* found, { limit: null, isLimitSet: false, used: 0, held: 0, waiting: 1 })
+          assert.deepInclude(
+            yield* ask("acquire", 8, "waiting", 3, 60_000, 60_000, "-", "two", 0, "db:5432"),
+            "granted"
+          )
+          yield* ask("release", 8, "waiting")
+        }
+        // With a limit of all processes, those that wait are served by it.
+        yield* run([key, "set", "8"])
+        yield* wanted
+        yield* run([key, "reap"])
+        assert.deepInclude(yield* found, { limit: 8, isLimitSet: true, used: 3, waiting: 0 })
+        yield* Effect.promise(() => client.del([...keysOf(key)]))
+      }).pipe(Effect.scoped),
+    60_000
+  )
 
   it.live(
     "fails in one line without such a budget, without a store, and on an invalid call",

@@ -224,25 +224,28 @@ save()
 return results
 `
 
-/** Sets the limit, or with an empty text removes it. Arguments: limit, the new one. Nothing is taken from its holder. */
+/**
+ * Sets the limit, or with an empty text removes it. Arguments: limit, the new one. Nothing is taken from its holder. Without a limit at the store
+ * the requests that wait ask again by themselves, because an operator need not know the option of their processes.
+ */
 const setLimit = `
+sweep(64)
 if ARGV[2] == '' then
   redis.call('HDEL', state, 'limit')
   limit = tonumber(ARGV[1])
 else
   redis.call('HSET', state, 'limit', ARGV[2])
   limit = tonumber(ARGV[2])
+  serve()
 end
-sweep(64)
-serve()
 save()
 return limit
 `
 
-/** Ends permits whose lease is over. Arguments: limit. Returns how many. */
+/** Ends permits whose lease is over, and serves those that wait if the store has a limit. Arguments: limit. Returns how many have ended. */
 const reap = `
 local count = sweep(1000)
-serve()
+if fields[1] then serve() end
 save()
 return count
 `
