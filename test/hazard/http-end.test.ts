@@ -291,6 +291,30 @@ describe("a second program", () => {
     )
   })
 
+  it("of another copy of the library in one process is refused", async () => {
+    // Whatever a copied module imports of the library is copied as well.
+    const code = `
+      import { Effect } from "effect"
+      import { registerHooks } from "node:module"
+      registerHooks({
+        resolve: (specifier, context, next) => {
+          const found = next(specifier, context)
+          const isCopy = context.parentURL?.endsWith("?copy") && specifier.startsWith(".")
+          return isCopy ? { ...found, url: found.url + "?copy" } : found
+        }
+      })
+      const Main = await import(${main})
+      const Copy = await import(${main} + "?copy")
+      console.error(Main.run === Copy.run ? "the same copy" : "two copies")
+      Main.run(Effect.sleep("1 second"))
+      Copy.run(Effect.void)
+    `
+    assert.match(
+      await failureOf(code),
+      /^two copies\n[^]*Main: a program \(.*\) cannot be run a second time in this process/
+    )
+  })
+
   it("in a worker thread is refused", async () => {
     const code = `import(${main}).then(({ run }) => import("effect").then(({ Effect }) => run(Effect.void)))
       .catch((error) => require("node:worker_threads").parentPort.postMessage(error.message))`

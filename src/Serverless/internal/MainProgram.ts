@@ -92,8 +92,9 @@ const writeError = (text: string): void => {
 /** The result of closing everything. `Failed`: everything is closed, but a finalizer has failed, which was reported. */
 type Closing = "Closed" | "Failed" | "Open"
 
-/** Two programs in one process would end each other's pools and signals. */
-let hasStarted = false
+// Two programs in one process would end each other's pools and signals, also those of two copies of this library.
+const key = Symbol.for("effect-sluice/Serverless/MainProgram")
+const shared: { [key]?: true } & object = globalThis
 
 const refused = (how: string): Error =>
   new Error(`Main: a program (Main.run, Main.launch, CloudRun.run, CloudRun.launch) cannot be ${how}`)
@@ -132,8 +133,8 @@ export class MainProgram<A, E, R, E2> {
 
   start(): void {
     if (!isMainThread) throw refused("run in a worker thread, which gets no signals. Run it in the main thread")
-    if (hasStarted) throw refused("run a second time in this process. Combine the programs into one")
-    hasStarted = true
+    if (shared[key]) throw refused("run a second time in this process. Combine the programs into one")
+    shared[key] = true
     this.#keepAlive.start()
     this.#signals.start()
     process.on("uncaughtException", this.#onUncaught)
