@@ -79,8 +79,9 @@ interface Answer {
   readonly text: string
 }
 
-const failedWith = ({ command, target }: Program, detail: string): RequestFailed =>
-  new RequestFailed({ command, target: target.href, detail: safeText(detail.replace(/\s+/g, " ").trim(), 400) })
+/** `hint` is a text of ours, which is shown as it is. */
+const failedWith = ({ command, target }: Program, detail: string, hint = ""): RequestFailed =>
+  new RequestFailed({ command, target: target.href, detail: safeText(detail.replace(/\s+/g, " ").trim(), 400) + hint })
 
 const transportText = ({ message, reason }: HttpClientError): string =>
   "cause" in reason && reason.cause !== undefined ? `no answer: ${errorText(reason.cause)}` : message
@@ -121,9 +122,9 @@ const hints: Readonly<Record<number, string>> = {
 /** Fails with what the program has to say. */
 const refuse = (program: Program, { status, text }: Answer, hint: string): Effect.Effect<never, RequestFailed> =>
   decodeRefusal(text).pipe(
-    Effect.map(({ message }) => `${message} (${status})`),
-    Effect.orElseSucceed(() => `the answer has the status ${status}`),
-    Effect.flatMap((detail) => Effect.fail(failedWith(program, detail + hint)))
+    Effect.map(({ message }) => failedWith(program, message, ` (${status})${hint}`)),
+    Effect.orElseSucceed(() => failedWith(program, `the answer has the status ${status}`, hint)),
+    Effect.flip
   )
 
 /** A snapshot as it was sent, with fields that this version does not know, and as it is shown. */

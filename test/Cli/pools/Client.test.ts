@@ -87,6 +87,16 @@ describe("an answer that is no snapshot is one line", () => {
         )
     ))
 
+  it.live("that is refused with words that are masked to their end", () =>
+    Effect.map(
+      complaint(Program.json({ error: "TokenWrong", message: "not Authorization: Bearer sesame" }, 401)),
+      (text) =>
+        assert.strictEqual(
+          text,
+          "not Authorization: *** (401); give the token with --token or in SLUICE_TOKEN"
+        )
+    ))
+
   it.live("from a program that has ended, or stands still", () =>
     Effect.gen(function*() {
       const gone = yield* Effect.scoped(Program.serve(() => undefined))

@@ -33,7 +33,7 @@ const refusals = {
     error: "ControlOff",
     message: "this is off, because no token is configured: set the option token of OperationsHttp"
   },
-  tokenMissing: { status: 401, error: "TokenMissing", message: "send the token in the header Authorization: Bearer" },
+  tokenMissing: { status: 401, error: "TokenMissing", message: "send the token as Bearer in the header Authorization" },
   tokenWrong: { status: 401, error: "TokenWrong", message: "this is not the token" }
 } as const satisfies Record<string, Refusal>
 
