@@ -29,8 +29,9 @@ interface Program {
 }
 
 /** The program of a page, with a free port for the operator, and a name of its own at the servers. */
-const programOf = (page: string): Program => {
-  const { files } = startPage(page)
+const programOf = (page: string, change = (main: string) => main): Program => {
+  const { files: shownFiles } = startPage(page)
+  const files = { ...shownFiles, "main.ts": change(shownFiles["main.ts"] ?? "") }
   const { "main.ts": main = "" } = files
   assert.include(main, "Main.launch(App)")
   const [, shown = ""] = /applicationName: Config\.succeed\("([^"]+)"\)/.exec(Object.values(files).join("\n")) ?? []
@@ -91,6 +92,26 @@ const started = (program: Program, env: Record<string, string>) =>
       }),
       ({ child }) => Effect.sync(() => void child.kill("SIGKILL"))
     )
+  })
+
+/** The declaration of `Observed` in a text. */
+const observed = /^const Observed = [\s\S]*?Layer\.provideMerge\(Operations\.layer\)\)$/m
+
+/** The program of whole-program.md with the settings of first-deployment.md. */
+const deployed = (main: string): string => {
+  const page = Fs.readFileSync(Path.join(root, "docs/start/first-deployment.md"), "utf8")
+  const [replacement] = observed.exec(page) ?? assert.fail("the page has no Observed")
+  assert.match(main, observed)
+  return main.replace(observed, () => replacement)
+}
+
+/** Calls `sluice` from this checkout. */
+const sluice = (args: ReadonlyArray<string>, env: Record<string, string>) =>
+  Effect.callback<{ readonly status: number | string; readonly stdout: string; readonly stderr: string }>((resume) => {
+    const cli = [Path.join(root, "src/Cli/main.ts"), ...args]
+    ChildProcess.execFile(process.execPath, cli, { env: { ...process.env, ...env } }, (error, stdout, stderr) => {
+      resume(Effect.succeed({ status: error?.code ?? 0, stdout, stderr }))
+    })
   })
 
 const get = (url: string) =>
@@ -236,6 +257,31 @@ withServers("the pages of docs/start", () => {
         assert.strictEqual(yield* Fiber.join(status), statusIn(happens("SIGTERM")))
         assert.match(output(), /Everything is closed, \d+m?s( \d+ms)? after the program began to end/)
         yield* until(database.sessions(name), (left) => left === 0)
+      }),
+    30_000
+  )
+
+  it.live(
+    "first-deployment.md shows the pools only with the token, which `sluice` takes from SLUICE_TOKEN, and answers probes without it",
+    () =>
+      Effect.gen(function*() {
+        const SLUICE_TOKEN = "0123456789abcdef"
+        const { api, child, operations } = yield* started(programOf("whole-program", deployed), {
+          SLUICE_TOKEN,
+          RETIRE_DELAY: "1 millis"
+        })
+        const { port } = new URL(operations)
+        assert.strictEqual((yield* get(`${api}/double/21`)).status, 200)
+        const open = yield* Effect.all(
+          ["livez", "readyz", "metrics"].map((path) => get(`http://127.0.0.1:${port}/${path}`))
+        )
+        assert.deepStrictEqual(open.map(({ status }) => status), [200, 200, 200])
+        assert.strictEqual((yield* get(`http://127.0.0.1:${port}/pools.json`)).status, 401)
+        assert.include((yield* sluice(["pools", `localhost:${port}`], { SLUICE_TOKEN: "" })).stderr, "SLUICE_TOKEN")
+        const shown = yield* sluice(["pools", `localhost:${port}`], { SLUICE_TOKEN })
+        assert.deepInclude(shown, { status: 0, stderr: "" })
+        assert.include(shown.stdout, "database")
+        assert.strictEqual(yield* ended(child), 143)
       }),
     30_000
   )
