@@ -252,7 +252,7 @@ export class Client {
     const { lease } = this.#around.setting
     const ids = permits.flatMap((permit) => permit.lease.id ?? [])
     this.#budget.renew(sentAt, lease, ids, {
-      done: (isHeld, at) => {
+      done: ([, ...isHeld], at) => {
         this.#isBack(at)
         for (const [index, permit] of permits.entries()) {
           if (isHeld[index] === 1) permit.lease = { id: permit.lease.id, since: sentAt, lease }

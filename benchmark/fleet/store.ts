@@ -24,10 +24,10 @@ export type Message =
   | { readonly _tag: "Refused"; readonly id: string; readonly limit: number }
 
 export type Answer =
-  | readonly [tag: "granted", lease: number, token: number]
-  | readonly [tag: "waiting", position: number, delay: number, fence: number]
+  | readonly [tag: "granted", lease: number, token: number, limit: number]
+  | readonly [tag: "waiting", position: number, delay: number, fence: number, limit: number]
   | readonly [tag: "refused", limit: number]
-  | readonly [tag: "conflict"]
+  | readonly [tag: "conflict", limit: number]
 
 export interface Ask {
   readonly id: string
@@ -103,7 +103,7 @@ export class BudgetModel {
         return this.held.has(id) ? 1 : 0
       })
       this.#serve()
-      return results
+      return [this.limit, ...results]
     })
   }
 
@@ -130,7 +130,7 @@ export class BudgetModel {
     }
     if (this.#sweep(64) > 0) this.#serve()
     const known = this.held.get(id)
-    if (isNew && (known !== undefined || place !== undefined)) return ["conflict"]
+    if (isNew && (known !== undefined || place !== undefined)) return ["conflict", this.limit]
     if (known !== undefined) return this.#confirm(id, lease, known)
     if (weight > this.limit) {
       this.#leave(id)
@@ -138,13 +138,13 @@ export class BudgetModel {
       return ["refused", this.limit]
     }
     if (keep > 0) return this.#queueUp(id, { weight, lease, seen: this.now + keep, channel }, keep)
-    if (this.used + weight > this.limit || this.queue.size > 0) return ["waiting", 0, 0, this.fence]
+    if (this.used + weight > this.limit || this.queue.size > 0) return ["waiting", 0, 0, this.fence, this.limit]
     return this.#confirm(id, lease, this.#grant(id, weight, lease))
   }
 
   #confirm(id: string, lease: number, { token }: Record): Answer {
     this.#expires(id, this.now + lease)
-    return ["granted", lease, token]
+    return ["granted", lease, token, this.limit]
   }
 
   #queueUp(id: string, { channel, ...rest }: Omit<Place, "number">, keep: number): Answer {
@@ -159,7 +159,7 @@ export class BudgetModel {
     this.queue.set(id, { ...rest, number, channel })
     const position = this.#order.rank(number)
     if (known === undefined && position === 0) this.#freed = this.now
-    return ["waiting", position, this.#delay(position, channel, keep), this.fence]
+    return ["waiting", position, this.#delay(position, channel, keep), this.fence, this.limit]
   }
 
   /** When the request is to ask again. */

@@ -157,6 +157,24 @@ withRedis("RedisBudget", () => {
       assert.isString((yield* take(own)).permit.token)
     }))
 
+  for (const way of ["when it takes a permit", "when it renews its leases"] as const) {
+    it.live(`learns of the limit that an operator has set ${way}, and has its share of that without the store`, () =>
+      Effect.gen(function*() {
+        const { key } = yield* fresh
+        const proxy = yield* FaultProxy.make(Endpoint.tcp("127.0.0.1", ports.Redis))
+        const options = { key, connections: 8, maxInstances: 2, lease: "1 second" } as const
+        const own = yield* budget({ ...options, port: proxy.endpoint.port })
+        const operator = yield* budget(options)
+        const setLimit = operator.setLimit(4)
+        if (way === "when it takes a permit") yield* setLimit
+        yield* take(own)
+        if (way === "when it renews its leases") yield* Effect.andThen(setLimit, Effect.sleep("900 millis"))
+        yield* Effect.andThen(proxy.refuse, proxy.reset)
+        assert.isUndefined((yield* take(own)).permit.token)
+        assert.instanceOf(yield* Effect.flip(take(own)), ConnectionBudget.BudgetError)
+      }))
+  }
+
   it.live("gives at most as many permits as the limit to all processes, and the next one when one comes back", () =>
     Effect.gen(function*() {
       const { key } = yield* fresh

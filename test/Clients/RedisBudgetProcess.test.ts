@@ -50,14 +50,14 @@ for (const [way, step] of [["forward", 3_600_000], ["back", -3_600_000], ["not",
       const { budget, tell } = yield* scripted({
         acquire: (asked) => {
           id = asked.id
-          return Effect.succeed(replyOf(["waiting", atStore, 0, 60_000, "100"]))
+          return Effect.succeed(replyOf(["waiting", atStore, 0, 60_000, "100", 1]))
         },
         // The store has given the permit to another.
-        renew: (_, ids) => Effect.sync(() => (renewals++, ids.map(() => false)))
+        renew: (_, ids) => Effect.sync(() => (renewals++, { limit: 1, isHeld: ids.map(() => false) }))
       }, { lease: "6 seconds" })
       const taking = yield* Effect.forkScoped(budget.take(request, 1), { startImmediately: true })
       yield* TestClock.adjust("1 second")
-      yield* tell(`${id} granted ${atStore + step + 1000} 6000 101`)
+      yield* tell(`${id} granted ${atStore + step + 1000} 6000 101 1`)
       const { isLost } = yield* watched((yield* Fiber.join(taking)).lost)
       yield* TestClock.adjust("900 millis")
       assert.isFalse(isLost())
@@ -73,12 +73,12 @@ it.effect("asks again after a message about a permit that had ended before the l
     const { budget, tell } = yield* scripted({
       acquire: (asked) => {
         ids.push(asked.id)
-        return Effect.succeed(replyOf(["waiting", 1_000_000, 0, 60_000, "100"]))
+        return Effect.succeed(replyOf(["waiting", 1_000_000, 0, 60_000, "100", 1]))
       }
     })
     const taking = yield* Effect.forkScoped(budget.take(request, 1), { startImmediately: true })
     yield* TestClock.adjust("1 second")
-    yield* tell(`${ids[0]} granted 1000999 60000 100`)
+    yield* tell(`${ids[0]} granted 1000999 60000 100 1`)
     yield* TestClock.adjust(0)
     assert.isUndefined(taking.pollUnsafe())
     assert.strictEqual(ids.length, 2)

@@ -228,7 +228,7 @@ export const history = (random: () => number, length: number): History => {
       const all = [...process.believed.keys()]
       const since = process.clock.read()
       advance(below(50))
-      const results = step("renew", [3000, ...all], () => model.renew(3000, all)) as ReadonlyArray<number>
+      const [, ...results] = step("renew", [3000, ...all], () => model.renew(3000, all)) as ReadonlyArray<number>
       begins(all.filter((_, position) => results[position] === 1))
       for (const [position, id] of all.entries()) {
         const weight = process.believed.get(id)?.weight ?? 1

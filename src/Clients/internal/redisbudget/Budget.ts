@@ -178,6 +178,7 @@ export class Budget {
           const waking = told === undefined ? Effect.never : Deferred.await(told)
           // oxlint-disable-next-line effecttsgo/race-first-with-sleep-to-timeout
           const next = yield* Effect.raceFirst(waking, Effect.sleep(reply.delay))
+          if (next !== undefined) this.limitIs(next.limit)
           const permit = next && this.#granted(taking, next, sentAt, reply.fence)
           if (permit !== undefined) return permit
           if (next?._tag === "Refused") return yield* this.#refused(taking, next.limit)
@@ -205,8 +206,13 @@ export class Budget {
       const { holder, id, isNew, label, lease, weight } = taking
       taking.isNew = false
       const keep = channel === undefined ? keeps.poll : keeps.subscribe
-      return this.#store.acquire({ id, weight, lease, keep, channel, holder, isNew, label })
+      return this.#answered(this.#store.acquire({ id, weight, lease, keep, channel, holder, isNew, label }))
     })
+  }
+
+  /** An answer of the store has the limit, which counts when the store is away later. */
+  #answered<A extends { readonly limit: number }>(call: Effect.Effect<A, BudgetError>): Effect.Effect<A, BudgetError> {
+    return Effect.tap(call, ({ limit }) => Effect.sync(() => this.limitIs(limit)))
   }
 
   /** A lease that is over before it is known is asked for again. */
@@ -217,7 +223,6 @@ export class Budget {
   }
 
   #refused({ weight }: Taking, limit: number) {
-    this.#limit = limit
     const detail = `${weight} at once are more than its limit, which is ${limit}`
     return new BudgetError({ budget: this.#settings.key, detail })
   }
@@ -274,9 +279,9 @@ export class Budget {
   #renew(all: ReadonlyArray<Held>, sentAt: number): Effect.Effect<void> {
     const lease = all[0]?.lease ?? 0
     const ids = all.flatMap(({ id }) => id ?? [])
-    return Effect.matchEffect(this.#ask(this.#store.renew(lease, ids)), {
+    return Effect.matchEffect(this.#ask(this.#answered(this.#store.renew(lease, ids))), {
       onFailure: () => Effect.void,
-      onSuccess: (isHeld) =>
+      onSuccess: ({ isHeld }) =>
         Effect.sync(() => {
           for (const [index, held] of all.entries()) {
             if (isHeld[index] === true) this.#permits.set(held, { id: held.id, since: sentAt, lease })
@@ -292,7 +297,7 @@ export class Budget {
       const { label, lease, weight } = held
       const [id, holder, since] = [newId(), yield* HolderId, this.#clock.synchronize()]
       const call = this.#store.acquire({ id, weight, lease, keep: 0, channel: undefined, holder, isNew: true, label })
-      const answer = yield* Effect.result(this.#ask(call))
+      const answer = yield* Effect.result(this.#ask(this.#answered(call)))
       if (Result.isFailure(answer)) {
         this.#stale.add(id)
         this.#permits.set(held, { id: undefined, since, lease })

@@ -5,30 +5,35 @@
  */
 
 /**
- * What a request for a permit is answered. A fence is the number of a permit: it is greater than those of all earlier ones. That of `Waiting` is the
- * last one that was given.
+ * What a request for a permit is answered, with the limit that applies. A fence is the number of a permit: it is greater than those of all earlier ones.
+ * That of `Waiting` is the last one that was given.
  */
 export type Reply =
-  | { readonly _tag: "Granted"; readonly lease: number; readonly fence: number; readonly token: string }
-  | { readonly _tag: "Waiting"; readonly position: number; readonly delay: number; readonly fence: number }
-  | { readonly _tag: "Refused"; readonly limit: number }
-  | { readonly _tag: "Conflict" }
+  & (
+    | { readonly _tag: "Granted"; readonly lease: number; readonly fence: number; readonly token: string }
+    | { readonly _tag: "Waiting"; readonly position: number; readonly delay: number; readonly fence: number }
+    | { readonly _tag: "Refused" }
+    | { readonly _tag: "Conflict" }
+  )
+  & { readonly limit: number }
 
 /** Tokens are long numbers; in base 36 they leave more of the 63 bytes of a session's name. */
 const tokenOf = (fence: string): string => Number(fence).toString(36)
 
 /** Reads the answer of the script `acquire`. The time of the server that it has is for tests of the scripts: no process relies on that clock. */
 export const replyOf = (answer: ReadonlyArray<string | number>): Reply => {
-  const [tag, _time, one, two, three] = answer
+  const [tag, _time, ...rest] = answer
+  const limit = Number(rest.at(-1))
+  const [one, two, three] = rest
   switch (tag) {
     case "granted":
-      return { _tag: "Granted", lease: Number(one), fence: Number(two), token: tokenOf(String(two)) }
+      return { _tag: "Granted", lease: Number(one), fence: Number(two), token: tokenOf(String(two)), limit }
     case "waiting":
-      return { _tag: "Waiting", position: Number(one), delay: Number(two), fence: Number(three) }
+      return { _tag: "Waiting", position: Number(one), delay: Number(two), fence: Number(three), limit }
     case "refused":
-      return { _tag: "Refused", limit: Number(one) }
+      return { _tag: "Refused", limit }
     default:
-      return { _tag: "Conflict" }
+      return { _tag: "Conflict", limit }
   }
 }
 
@@ -38,7 +43,7 @@ export interface Told {
   readonly reply: Reply
 }
 
-/** Reads a message: "id granted time lease fence", or "id refused limit". */
+/** Reads a message: "id granted time lease fence limit", or "id refused limit". */
 export const toldOf = (message: string): Told | undefined => {
   const [id, tag, ...rest] = message.split(" ")
   if (id === undefined || (tag !== "granted" && tag !== "refused")) return undefined

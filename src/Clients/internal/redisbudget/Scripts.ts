@@ -115,7 +115,7 @@ local function serve()
       local token = grant(id, weight, tonumber(lease), holder, label)
       local receivers = 0
       if channel ~= '-' then
-        receivers = redis.call('PUBLISH', channel, id .. ' granted ' .. number(now) .. ' ' .. lease .. ' ' .. token)
+        receivers = redis.call('PUBLISH', channel, id .. ' granted ' .. number(now) .. ' ' .. lease .. ' ' .. token .. ' ' .. number(limit))
       end
       -- The holder does not know yet. If it does not ask within this time, the next one gets the permit.
       if receivers == 0 then redis.call('ZADD', held, number(now + math.min(tonumber(lease), 2000)), id) end
@@ -141,12 +141,12 @@ local record = redis.call('HGET', info, id)
 -- A copy of a process may use the same id. Two holders would have one permit then.
 if isNew and (record or place) then
   save()
-  return { 'conflict', now }
+  return { 'conflict', now, limit }
 end
 if record then
   redis.call('ZADD', held, number(now + lease), id)
   save()
-  return { 'granted', now, lease, string.match(record, '^%d+ (%d+)') }
+  return { 'granted', now, lease, string.match(record, '^%d+ (%d+)'), limit }
 end
 if weight > limit then
   leave(id)
@@ -158,8 +158,8 @@ if keep == 0 then
   local isFree = used + weight <= limit and redis.call('ZCARD', queue) == 0
   local token = isFree and grant(id, weight, lease, holder, label)
   save()
-  if isFree then return { 'granted', now, lease, token } end
-  return { 'waiting', now, 0, 0, number(fence) }
+  if isFree then return { 'granted', now, lease, token, limit } end
+  return { 'waiting', now, 0, 0, number(fence), limit }
 end
 if not place then
   seq = seq + 1
@@ -173,7 +173,7 @@ if used < limit then
     -- This answer informs it, so it need not ask again.
     redis.call('ZADD', held, number(now + lease), id)
     save()
-    return { 'granted', now, lease, string.match(record, '^%d+ (%d+)') }
+    return { 'granted', now, lease, string.match(record, '^%d+ (%d+)'), limit }
   end
 end
 local position = redis.call('ZRANK', queue, id)
@@ -187,7 +187,7 @@ if position < 4 then
   local first = redis.call('ZRANGE', held, 0, 0, 'WITHSCORES')[2]
   if first then delay = math.min(delay, math.max(tonumber(first) - now + 1, 10)) end
 end
-return { 'waiting', now, position, math.floor(math.min(delay, keep / 3)), number(fence) }
+return { 'waiting', now, position, math.floor(math.min(delay, keep / 3)), number(fence), limit }
 `
 
 /** Gives permits and places in the queue back. Arguments: limit, ids. */
@@ -210,9 +210,9 @@ save()
 return count
 `
 
-/** Renews leases. Arguments: limit, lease, ids. Returns 1 for each that is still held, otherwise 0. */
+/** Renews leases. Arguments: limit, lease, ids. Returns the limit, and for each id 1 if it is still held, otherwise 0. */
 const renew = `
-local results = {}
+local results = { limit }
 sweep(64)
 for index = 3, #ARGV do
   local isHeld = redis.call('ZSCORE', held, ARGV[index])

@@ -34,12 +34,17 @@ export interface StoreOptions {
   readonly storeTimeout: number
 }
 
+/** What a renewal is answered: the limit that applies, and for each id, whether it is still held. */
+export interface Renewal {
+  readonly limit: number
+  readonly isHeld: ReadonlyArray<boolean>
+}
+
 /** The scripts of one budget. Each call fails with `BudgetError` when the store does not answer in time. */
 export interface Store {
   readonly acquire: (request: Request) => Effect.Effect<Reply, BudgetError>
   readonly release: (ids: ReadonlyArray<string>) => Effect.Effect<number, BudgetError>
-  /** For each id, whether it is still held. */
-  readonly renew: (lease: number, ids: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<boolean>, BudgetError>
+  readonly renew: (lease: number, ids: ReadonlyArray<string>) => Effect.Effect<Renewal, BudgetError>
   readonly setLimit: (limit: number | undefined) => Effect.Effect<number, BudgetError>
   readonly reap: Effect.Effect<number, BudgetError>
   readonly inspect: Effect.Effect<Snapshot, BudgetError>
@@ -81,7 +86,11 @@ export const makeStore = (client: Client, { connections, key, storeTimeout }: St
       return Effect.map(acquire(id, weight, lease, keep, channel, holder, isNew ? 1 : 0, short(label)), replyOf)
     },
     release: (ids) => release(...ids),
-    renew: (lease, ids) => Effect.map(renew(lease, ...ids), (all) => all.map((each) => each === 1)),
+    renew: (lease, ids) =>
+      Effect.map(
+        renew(lease, ...ids),
+        ([limit = connections, ...all]) => ({ limit, isHeld: all.map((each) => each === 1) })
+      ),
     setLimit: (limit) => setLimit(limit ?? ""),
     reap: Effect.suspend(() => call<number>("reap")()),
     inspect: Effect.map(Effect.suspend(() => inspect(most)), snapshotOf)
