@@ -32,7 +32,7 @@ interface Program {
 const programOf = (page: string, change = (main: string) => main): Program => {
   const { files: shownFiles } = startPage(page)
   const files = { ...shownFiles, "main.ts": change(shownFiles["main.ts"] ?? "") }
-  const { "main.ts": main = "" } = files
+  const { "main.ts": main } = files
   assert.include(main, "Main.launch(App)")
   const [, shown = ""] = /applicationName: Config\.succeed\("([^"]+)"\)/.exec(Object.values(files).join("\n")) ?? []
   const name = `${shown}-${process.pid}`
@@ -272,10 +272,14 @@ withServers("the pages of docs/start", () => {
         })
         const { port } = new URL(operations)
         assert.strictEqual((yield* get(`${api}/double/21`)).status, 200)
-        const open = yield* Effect.all(
-          ["livez", "readyz", "metrics"].map((path) => get(`http://127.0.0.1:${port}/${path}`))
+        const open = yield* Effect.forEach(["livez", "readyz", "metrics"], (path) =>
+          get(`http://127.0.0.1:${port}/${path}`))
+        assert.deepStrictEqual(
+          open.map(({ status }) =>
+            status
+          ),
+          [200, 200, 200]
         )
-        assert.deepStrictEqual(open.map(({ status }) => status), [200, 200, 200])
         assert.strictEqual((yield* get(`http://127.0.0.1:${port}/pools.json`)).status, 401)
         assert.include((yield* sluice(["pools", `localhost:${port}`], { SLUICE_TOKEN: "" })).stderr, "SLUICE_TOKEN")
         const shown = yield* sluice(["pools", `localhost:${port}`], { SLUICE_TOKEN })
