@@ -50,6 +50,18 @@ describe("docs/compare.md", () => {
     }
   })
 
+  it("says above the table of other platforms of which date each version is", () => {
+    const [, section = ""] = comparison.split("\n## Pools of other platforms\n")
+    const [above = ""] = section.replaceAll(/\s+/g, " ").split(" | question")
+    const [head = []] = rowsOf(section)
+    const dated = sourceRows.filter(([name = ""]) => head.some((cell) => cell.startsWith(`${name} `)))
+    assert.lengthOf(dated, head.length - 2)
+    for (const [name = "", version = ""] of dated) {
+      const [, number = "", date = ""] = /^([\d.]+).* of (\d{4}-\d\d-\d\d)/.exec(version) ?? []
+      assert.include(above, `${name} ${number} of ${date}`)
+    }
+  })
+
   it("has a source for each system of its tables, of the same version", () => {
     assert.strictEqual(heads.length, 4)
     for (const cell of heads.flatMap((head) => head.slice(2))) {
