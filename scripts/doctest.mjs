@@ -1,11 +1,12 @@
 /**
- * Turns every ts fence of the doc comments in src, of README.md and of the guides in docs into a module under test/.doctest, and
- * one test file that runs them all in one process. `npm test` runs them with the other tests, `npm run check` checks
+ * Turns every ts fence of the doc comments in src, of README.md, of the guides in docs and of the pages in examples into a module under
+ * test/.doctest, and one test file that runs them all in one process. `npm test` runs them with the other tests, `npm run check` checks
  * their types.
  *
  * A line `expression // => value` asserts deep equality. A fence marked `ts no-run` is checked, not run. One marked `ts test` declares
  * tests, which are run. One marked `ts postgres` or `ts redis`, or with both, asks these servers on this machine, and is skipped where
- * there is none. A file name before these marks (`ts app.ts no-run`) lets the other fences of its page import it by that name.
+ * there is none. A file name before these marks (`ts app.ts no-run`) lets the other fences of its page import it by that name. A fence
+ * may import the files beside its page.
  *
  * Usage: node scripts/doctest.mjs [root of the project]
  */
@@ -84,6 +85,13 @@ const nameOf = (file, { line, name }) => {
   return name === undefined ? `${page}.${line}.ts` : `${page}.${name.replace(/\.test\.ts$/, "-test.ts")}`
 }
 
+/** Resolves the imports of files beside a page. */
+const besidePage = (code, file) =>
+  code.replaceAll(/ from "\.\/([\w.-]+)"/g, (statement, name) => {
+    const beside = Path.join(Path.dirname(file), name)
+    return Fs.existsSync(Path.join(root, beside)) ? ` from "${Path.relative("test/.doctest", beside)}"` : statement
+  })
+
 /** The mark of a fence: the name of its file, if it has one, and the words after it. */
 const markOf = (info) => {
   const [, name, marks] = /^(?:([\w-]+(?:\.[\w-]+)*\.ts)(?:\s+|$))?(.*)$/.exec(info)
@@ -104,7 +112,10 @@ const moduleOf = (fence, where) => {
 
 const files = [
   ...Fs.globSync("src/**/*.ts", { cwd: root }).sort(),
-  ...Fs.globSync(["README.md", "docs/*.md", "docs/{start,how-to,move,reference}/**/*.md"], { cwd: root }).sort()
+  ...Fs.globSync(
+    ["README.md", "docs/*.md", "docs/{start,how-to,move,reference}/**/*.md", "examples/**/*.md"],
+    { cwd: root }
+  ).sort()
 ]
 
 const tests = []
@@ -127,7 +138,7 @@ for (const file of files) {
       (text, other) => text.replaceAll(`"./${other.name}"`, `"./${nameOf(file, other)}"`),
       moduleOf(fence, where)
     )
-    modules.set(name, code)
+    modules.set(name, besidePage(code, file))
     if (fence.mark === "no-run") continue
     const test = fence.isTest
       ? `describe("${where}", async () => void (await import("./${name}")))\n`
@@ -159,6 +170,6 @@ for (const [name, code] of modules) {
 }
 console.log(
   examples === 0
-    ? "doctest: there are no examples in src, README.md and docs"
+    ? "doctest: there are no examples in src, README.md, docs and examples"
     : `doctest: ${runs} examples to run, ${examples - runs} only to check`
 )

@@ -19,7 +19,7 @@ import * as Net from "node:net"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import * as Password from "../../examples/lambda/Password.ts"
-import { deploy, template } from "../Serverless/Deployment.ts"
+import { copySources, deploy, fileOfReadme, template } from "../Serverless/Deployment.ts"
 import { type Answer, hasRuntimeClient, Instance } from "../Serverless/RuntimeApi.ts"
 import * as Certificates from "../support/Certificates.ts"
 import * as Servers from "../support/Servers.ts"
@@ -122,11 +122,37 @@ interface Deployed {
   readonly instance: Instance
 }
 
-/** Starts the bundle with what the template has in `Environment`, and nothing else of a database. */
+/**
+ * The function with a login by IAM, changed as README.md says. The token of the signer is not a signature here: it is what the signer was
+ * made with.
+ */
+const deployWithIam = (): Promise<string> => {
+  const from = Path.join(folder, "iam")
+  Fs.mkdirSync(from)
+  copySources(from)
+  Fs.writeFileSync(Path.join(from, "Iam.ts"), fileOfReadme("Iam.ts"))
+  const handler = Path.join(from, "handler.ts")
+  const withSecret = Fs.readFileSync(handler, "utf8")
+  const replaced = "Password.fromSecret(Config.String(\"DATABASE_SECRET\"))"
+  assert.include(withSecret, replaced)
+  Fs.writeFileSync(handler, `import * as Iam from "./Iam.ts"\n${withSecret.replace(replaced, "Iam.layer")}`)
+  const signer = Path.join(from, "signer.ts")
+  Fs.writeFileSync(
+    signer,
+    `export class Signer {
+      constructor({ hostname, port, username }) { this.token = [hostname, port, username].join() }
+      getAuthToken() { return Promise.resolve(this.token) }
+    }`
+  )
+  return deploy(Path.join(from, "out"), { from, packages: { "@aws-sdk/rds-signer": signer } })
+}
+
+/** Starts the bundle with what the template has in `Environment`, and nothing else of a database; without an extension, nothing of a secret. */
 const start = (env: {
   readonly port: number
-  readonly extension: number
+  readonly extension: number | undefined
   readonly authorities: string
+  readonly module?: string
 }): Effect.Effect<Deployed, never, Scope.Scope> =>
   Effect.gen(function*() {
     const authorities = Path.join(folder, "authorities.pem")
@@ -134,7 +160,7 @@ const start = (env: {
     const instance = yield* Effect.acquireRelease(
       Effect.promise(() =>
         Instance.start({
-          function: { module, name: "handler" },
+          function: { module: env.module ?? module, name: "handler" },
           alternativeClient: true,
           env: {
             PGHOST: "localhost",
@@ -142,9 +168,11 @@ const start = (env: {
             PGDATABASE: "postgres",
             PGUSER: "app",
             PGSSLROOTCERT: authorities,
-            DATABASE_SECRET: secretName,
-            PARAMETERS_SECRETS_EXTENSION_HTTP_PORT: String(env.extension),
-            AWS_SESSION_TOKEN: sessionToken
+            AWS_SESSION_TOKEN: sessionToken,
+            ...(env.extension === undefined ? {} : {
+              DATABASE_SECRET: secretName,
+              PARAMETERS_SECRETS_EXTENSION_HTTP_PORT: String(env.extension)
+            })
           }
         })
       ),
@@ -276,6 +304,20 @@ describe.skipIf(!hasRuntimeClient)("the example for Lambda", () => {
       }
       assert.strictEqual(proxy.account.opened, 0)
       secrets.answer = secretWith("right password")
+      assert.strictEqual(greetingOf(yield* invoke("Ada")).greeting, "hello Ada")
+    }))
+
+  test("logs in with a token of IAM, changed as README.md says", () =>
+    Effect.gen(function*() {
+      const server = yield* database(authority.issue("localhost"))
+      yield* server.setPassword(`localhost,${server.port},app`)
+      const module = yield* Effect.promise(deployWithIam)
+      const { invoke } = yield* start({
+        port: server.port,
+        extension: undefined,
+        authorities: authority.cert,
+        module
+      })
       assert.strictEqual(greetingOf(yield* invoke("Ada")).greeting, "hello Ada")
     }))
 

@@ -84,6 +84,19 @@ describe("doctest", () => {
     assert.match(generate().stderr, /Loose\.ts:4: "\/\/ => 1" asserts nothing/)
   })
 
+  it("takes the pages of examples, whose fences import the files beside them", async () => {
+    write("examples/one/Two.ts", ["export const two = 2"])
+    write("examples/one/README.md", [
+      "```ts",
+      "import { assert } from \"@effect/vitest\"",
+      "import { two } from \"./Two.ts\"",
+      "assert.strictEqual(two, 2)",
+      "```"
+    ])
+    assert.strictEqual(generate().status, 0)
+    assert.isUndefined(await run("examples.one.README.1.ts"))
+  })
+
   it("takes README.md and docs, not docs/decisions, not other languages, and does not run what says no-run", () => {
     write("README.md", ["```ts no-run", "import \"effect/Effect\"", "```", "```sh", "npm test", "```"])
     write("docs/guide.md", ["```ts", "import \"effect/Effect\"", "```"])
