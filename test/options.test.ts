@@ -2,12 +2,32 @@
  * Every interface of options that a module exports has a table in the documentation: with each option, no other one, and the defaults
  * that the code has.
  */
-import { assert, describe, it } from "@effect/vitest"
+import { assert, beforeAll, describe, it } from "@effect/vitest"
 import { Duration, Effect } from "effect"
 import * as Connector from "effect-sluice/Connector"
 import * as Fs from "node:fs"
+import * as Path from "node:path"
 import { settingsOf } from "../src/Pool/PoolOptions.ts"
 import { column, defaultsIn, root, type Table, tablesOf, text } from "./support/Documents.ts"
+import { publicShapes, type Shape } from "./support/PublicTypes.ts"
+
+/** Where the members of a shape that is no interface of options are documented. */
+type DocumentedShape =
+  /** A table whose first column has this title: its rows are the members, and those of `with`. */
+  | {
+    readonly page: string
+    readonly title: string
+    readonly heading?: string
+    readonly with?: ReadonlyArray<string>
+    /** The file of an interface whose doc comments have the defaults of the table. */
+    readonly defaultsIn?: string
+  }
+  /** The members have rows in the table of this interface of options. */
+  | { readonly within: string }
+  /** Sentences of this section name each member. */
+  | { readonly page: string; readonly heading: string; readonly inSentences: ReadonlyArray<string> }
+  /** Why a program does not write it. */
+  | { readonly notWritten: string }
 
 /** Where the options of an interface are documented, and where its code is. */
 interface Documented {
@@ -29,6 +49,7 @@ const inRetry = "docs/reference/retry.md"
 const ofPostgres = "src/Clients/internal/postgres"
 const ofRedis = "src/Clients/internal/redis/Settings.ts"
 const ofDials = "src/Resource/internal/tcp/DialOptions.ts"
+const ofMonitor = "docs/reference/monitor.md"
 const ofInvocation = "src/Serverless/internal/WarmInstance.ts"
 
 /** By the file of `api` and the name of the interface. */
@@ -261,6 +282,88 @@ const exported: ReadonlyMap<string, ReadonlyArray<string>> = new Map(
   )
 )
 
+/**
+ * What programs write as objects besides options, by the name of the export. A type without a name has that of the function that takes it.
+ * A type of a file that no module exports has both.
+ */
+const documentedShapes: Record<string, DocumentedShape> = {
+  "CloudRun.run {}": { within: "CloudRun.AttachOptions" },
+  "ConnectionBudget.PermitRequest": {
+    notWritten: "a pool writes it, and a budget of one's own reads it; `ManyRequest` has the same members"
+  },
+  "ConnectionPool.CallSite": { notWritten: "`callSite` makes it" },
+  "ConnectionPool.Hooks": { page: "docs/reference/pool.md", title: "hooks." },
+  "ConnectionPool.layerConfig ConfigOptions": { within: "ConnectionPool.Options" },
+  "ConnectionPool.Service {}": { within: "ConnectionPool.Options" },
+  "ConnectionPool.suspend SuspendOptions": {
+    page: "docs/reference/pool.md",
+    heading: "## Operating",
+    inSentences: ["mode"]
+  },
+  "Connector.Connector": { notWritten: "`Connector.make` takes the same members" },
+  "Connector.make {}": { page: "docs/reference/pool.md", title: "member", heading: "## Wrapping effects" },
+  "Connector.PromiseClient": {
+    page: "docs/reference/pool.md",
+    title: "member",
+    heading: "## Wrapping a promise client"
+  },
+  "Edge.EdgeContext": { notWritten: "the platform passes it" },
+  "Edge.EdgeRequest": { notWritten: "the platform passes it" },
+  "Edge.handler {}": { within: "Edge.Options" },
+  "Failure.Failure": { notWritten: "`Failure.make` makes it" },
+  "Failure.make {}": { page: inRetry, title: "Failure.make" },
+  "JsonRpcClient.JsonRpcClient": { notWritten: "`connect` makes it" },
+  "JsonRpcClient.McpServer": { notWritten: "the server sends it" },
+  "JsonRpcClient.request.server.serverInfo {}": { notWritten: "the server sends it" },
+  "Lambda.HttpHead": { notWritten: "it is the head of a response as AWS Lambda defines it" },
+  "Lambda.LambdaContext": { notWritten: "the platform passes it" },
+  "Lambda.ResponseStream": { notWritten: "the platform passes it" },
+  "Lambda.handler {}": { within: "Lambda.Options" },
+  "Operations.Operations.control {}": { page: "docs/reference/operations/logs.md", title: "Operations.control" },
+  "Postgres.GuardRails": { page: "docs/reference/clients/postgres.md", title: "guardRails." },
+  "Reading.Known": { notWritten: "the functions of `Reading` make it" },
+  "Reading.Saturated": { notWritten: "the functions of `Reading` make it" },
+  "Reading.Unknown": { notWritten: "the functions of `Reading` make it" },
+  "Reading.Unlimited": { notWritten: "the functions of `Reading` make it" },
+  "RedisBudget.ManyRequest": {
+    page: "docs/reference/clients/redis-budget.md",
+    title: "takeMany",
+    with: ["label", "timeLeft"]
+  },
+  "ResourceMonitor.Gauge": { notWritten: "the monitor makes it" },
+  "ResourceMonitor.GateObserver": { page: ofMonitor, title: "observeGate" },
+  "ResourceMonitor.KindCount": { notWritten: "the monitor makes it" },
+  "ResourceMonitor.Origin": { notWritten: "a pool reports it, and a program reads it" },
+  "ResourceMonitor.PressureCallback": {
+    page: ofMonitor,
+    title: "onPressure",
+    defaultsIn: "src/Monitor/levels/Cleanup.ts"
+  },
+  "ResourceMonitor.Reservation": { notWritten: "`reserve` makes it" },
+  "ResourceMonitor.ReserveRequest": {
+    page: ofMonitor,
+    title: "reserve",
+    defaultsIn: "src/Monitor/gate/Decision.ts"
+  },
+  "ResourceMonitor.ResourceMonitor.reportLeak Growth": { notWritten: "the monitor makes it" },
+  "ResourceMonitor.ResourceMonitor.reportLeak {}": { notWritten: "a pool reports it, and a program reads it" },
+  "ResourceMonitor.ShortageRequest": { page: ofMonitor, title: "shortage" },
+  "ResourceMonitor.TestReadings": { page: ofMonitor, title: "set" },
+  "ResourceMonitor.Thresholds": { within: "ResourceMonitor.Options" },
+  "ResourceMonitor.TrackRequest": { page: ofMonitor, title: "track" },
+  "ResourceMonitor.Usage": { notWritten: "the monitor makes it" },
+  "RetryPolicy.RetryObserver": { notWritten: "`RetryTelemetry.record` makes it" },
+  "RetryTelemetry.record {}": {
+    page: "docs/reference/operations/metrics.md",
+    heading: "## Retries",
+    inSentences: ["name"]
+  },
+  "TcpConnection.Ending": { notWritten: "the connection makes it" },
+  "TcpConnection.connector ReuseOptions": { within: "TcpConnection.ConnectorOptions" },
+  "Testing.ScriptedConnector.Script": { page: "docs/how-to/testing.md", title: "step" },
+  "Testing.ScriptedConnector.Scripted": { notWritten: "the connector makes it" }
+}
+
 const entries = Object.entries(documented)
 const withTable = entries.filter(([, { inSentences }]) => inSentences === undefined)
 
@@ -301,6 +404,104 @@ describe("the interfaces of options", () => {
   )
 })
 
+/** By the names under which modules export it, or by what takes it and its own name. */
+const namesOf = ({ declared, exportedAs, takenBy }: Shape): ReadonlyArray<string> =>
+  exportedAs.length > 0 ? exportedAs : [`${takenBy.toSorted()[0]} ${declared.split("#")[1]}`]
+
+const shapesDocumented = Object.entries(documentedShapes)
+
+/** The shapes that have a table of their own. */
+const withOwnTable = shapesDocumented.flatMap(([name, entry]) => "title" in entry ? [[name, entry] as const] : [])
+
+describe("what programs write as objects for functions and options", () => {
+  let shapes: ReadonlyMap<string, Shape> = new Map()
+  const membersOf = (name: string): ReadonlyArray<string> => shapes.get(name)?.members ?? []
+
+  // The compiler reads the whole package.
+  beforeAll(() => {
+    shapes = new Map(publicShapes().flatMap((shape) => namesOf(shape).map((name) => [name, shape])))
+  }, 120_000)
+
+  it("is documented, or has a reason why it is not", () => {
+    assert.isAbove(shapes.size, 70)
+    const others = [...shapes.keys()].filter((name) => !(name in documented))
+    assert.sameMembers(others, Object.keys(documentedShapes))
+  })
+
+  it("has the members that the report of the public types has, if it is an interface of options", () => {
+    const both = [...exported].filter(([name]) => shapes.has(name))
+    assert.isAbove(both.length, 35)
+    for (const [name, members] of both) assert.sameMembers([...membersOf(name)], [...members], name)
+  })
+
+  it.each(withOwnTable)(
+    "%s has a table with its members, and no other one",
+    (name, { heading, page, title, ...entry }) => {
+      const tables = tablesOf(page, title, heading)
+      assert.lengthOf(tables, 1)
+      const rows = [...cellsIn(tables, tables[0]?.header[1] ?? "").keys()]
+      assert.sameMembers(rows, [...membersOf(name), ...entry.with ?? []])
+    }
+  )
+
+  it.each(shapesDocumented.filter(([, entry]) => "within" in entry))(
+    "%s has its members in the table of an interface of options",
+    (name, entry) => {
+      const rows = "within" in entry ? rowsOf(documented[entry.within] ?? assert.fail(entry.within)) : []
+      assert.isNotEmpty(membersOf(name))
+      assert.includeMembers([...cellsIn(rows, "default").keys()], [...membersOf(name)])
+    }
+  )
+
+  it.each(shapesDocumented.flatMap(([name, entry]) => "inSentences" in entry ? [[name, entry] as const] : []))(
+    "%s is described in sentences",
+    (name, { heading, inSentences, page }) => {
+      assert.sameMembers([...membersOf(name)], [...inSentences])
+      const [, after = ""] = text(page).split(`\n${heading}\n`)
+      const [section = ""] = after.split("\n## ")
+      for (const member of inSentences) assert.match(section, new RegExp(`\`${member}\\b[^\`]*\``))
+    }
+  )
+
+  it.each(withOwnTable.filter(([, entry]) => entry.defaultsIn !== undefined))(
+    "%s has the same defaults in its table, in its doc comments and in the code",
+    (name, { defaultsIn: file = "", page, title }) => {
+      const cells = cellsIn(tablesOf(page, title), "default")
+      const comments = defaultsIn(file, name.split(".").at(-1) ?? "")
+      assert.isAbove(comments.size, 2)
+      const code = Fs.globSync(`${Path.dirname(file)}/*.ts`, { cwd: root }).map(codeOf)
+      for (const [member, comment] of comments) {
+        const said = valueOf(comment)
+        assert.strictEqual(valueOf(cells.get(member)), said, member)
+        const [value, of, pattern] = elsewhere[`${name}.${member}`] ?? []
+        if (of !== undefined && pattern !== undefined) assert.match(codeOf(of), pattern, member)
+        const taken = code.map((one) => valueOf(takenIn(one, member))).filter((one) => one !== undefined)
+        for (const one of value === undefined ? taken : [value]) assert.strictEqual(one, said, `${member} in the code`)
+        assert.isTrue(value !== undefined || taken.length > 0, `${member} has no default in the code`)
+      }
+    }
+  )
+
+  it("has the parameters of the server that the code sets for each guard rail", () => {
+    const [, list = ""] = /^const parameters = \{\n([^}]*)\}/m.exec(text(`${ofPostgres}/GuardRails.ts`)) ?? []
+    const set = Array.from(list.matchAll(/(\w+): "(\w+)"/g), ([, rail = "", parameter = ""]) => [rail, parameter])
+    assert.isAbove(set.length, 5)
+    const shown = column(tablesOf("docs/reference/clients/postgres.md", "guardRails."), "parameter")
+    assert.deepStrictEqual(Object.fromEntries(shown), Object.fromEntries(set))
+  })
+
+  it("has the readings with which a monitor of a test begins", () => {
+    const source = text("src/Monitor/TestMonitor.ts").split("export interface TestReadings")[1] ?? ""
+    const comments = Array.from(
+      source.matchAll(/Initially ([^.]+)\. \*\/\n +readonly (\w+)/g),
+      ([, value = "", name]) => [name, valueOf(value)]
+    )
+    assert.lengthOf(comments, 5)
+    const cells = Array.from(cellsIn(tablesOf(ofMonitor, "set"), "at first"), ([name, value]) => [name, valueOf(value)])
+    assert.deepStrictEqual(cells, comments)
+  })
+})
+
 /** Defaults that are no alternative of the option in the code: the value, the file, and what in it makes it so. */
 const elsewhere: Readonly<Record<string, readonly [value: string | number, file: string, code: RegExp]>> = {
   "CloudRun.AttachOptions.between": ["closeIdle", ofInvocation, /between === undefined\) return "closeIdle"/],
@@ -335,6 +536,14 @@ const elsewhere: Readonly<Record<string, readonly [value: string | number, file:
   ],
   "Redis.Options.host": ["localhost", ofRedis, /host: "localhost"/],
   "Redis.Options.port": [6379, ofRedis, /port: 6379 /],
+  "ResourceMonitor.PressureCallback.name": [
+    "callback",
+    "src/Monitor/levels/Cleanup.ts",
+    /name = `callback \$\{count\}`/
+  ],
+  "ResourceMonitor.PressureCallback.periodic": ["false", "src/Monitor/levels/Cleanup.ts", /\bperiodic = false\b/],
+  "ResourceMonitor.PressureCallback.priority": [0, "src/Monitor/levels/Cleanup.ts", /\bpriority = 0\b/],
+  "ResourceMonitor.ReserveRequest.maxWait": [0, "src/Monitor/gate/Request.ts", /maxWait === undefined \? 0 :/],
   "TcpConnection.Options.tls": [
     "false",
     ofDials,

@@ -67,17 +67,17 @@ export interface ReserveRequest {
   /** The name of what is opened, such as the endpoint's text. It is used only in errors and logs. */
   readonly label: string
   /**
-   * How many descriptors are needed: a whole number, 0 or more. With 0 the gate is asked and nothing is reserved. Default 1.
+   * How many descriptors are needed: a whole number, 0 or more. With 0 the gate is asked and nothing is reserved. @default 1
    */
   readonly descriptors?: number | undefined
   /**
    * How many attempts were made before this one: 0 for a first attempt, more for a retry. Retries are refused earlier than
-   * first attempts, and are served after them. Default 0.
+   * first attempts, and are served after them. @default 0
    */
   readonly attempt?: number | undefined
   /**
    * How long to wait for room: a finite duration of 0 or more. Requests are served in order of arrival, first attempts before
-   * retries. Default 0: the request is refused at once if there is no room, or if other requests are waiting.
+   * retries. With 0, the request is refused at once if there is no room, or if other requests are waiting. @default 0
    */
   readonly maxWait?: Duration.Input | undefined
 }
