@@ -6,9 +6,10 @@
  * @stability stable
  */
 import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Layer from "effect/Layer"
+import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { HolderId } from "../internal/HolderId.ts"
 import { aboveZero, checkOptions } from "../internal/Options.ts"
@@ -118,6 +119,38 @@ export interface StreamingHandler<in Event> {
  */
 export const holderId: Effect.Effect<string> = Effect.map(HolderId, (id) => id)
 
+/** The milliseconds that the invocation has left, or the longest one of an instance. */
+const Remaining = /*#__PURE__*/ Context.Reference<() => number>("effect-sluice/Serverless/Lambda/Remaining", {
+  defaultValue: () => () => 0
+})
+
+/**
+ * How much time the present invocation has until the platform's timeout. If the instance runs several at once, it is that of the one with
+ * most time in what `layer` has made, such as in a pool that opens a connection, and the own time in `handle`. Without an invocation it is zero.
+ *
+ * **Example** (A permit that lasts until the end of the invocation, and 30 seconds longer)
+ *
+ * ```ts
+ * import * as Lambda from "effect-sluice/Lambda"
+ * import * as RedisBudget from "effect-sluice/RedisBudget"
+ *
+ * const Budget = RedisBudget.layer({
+ *   key: "orders",
+ *   connections: 50,
+ *   invocation: Lambda.remaining,
+ *   lease: "30 seconds"
+ * })
+ * ```
+ *
+ * @category references
+ * @since 0.1.0
+ * @stability experimental
+ */
+export const remaining: Effect.Effect<Duration.Duration> = /*#__PURE__*/ Effect.map(
+  Remaining,
+  (left) => Duration.millis(Math.max(left(), 0))
+)
+
 /**
  * Completes when the extension is registered, without which Lambda does not send SIGTERM. Wait for it at the top level of the
  * module, because an extension can be registered only until the module is loaded. A module that is bundled as CommonJS cannot
@@ -199,9 +232,11 @@ interface Host<R> {
 
 const makeHost = <R, E>(options: Options<R, E>): Host<R> => {
   const { between, margin, window } = settingsOf(options)
+  const running = new Set<() => number>()
+  const longest = () => Math.max(0, ...[...running].map((left) => left()))
   const { close, instance } = attached({
     name: "Lambda",
-    target: { _tag: "Layer", layer: options.layer },
+    target: { _tag: "Layer", layer: Layer.provide(options.layer, Layer.succeed(Remaining, longest)) },
     between,
     window,
     listens: isOnLambda()
@@ -213,7 +248,11 @@ const makeHost = <R, E>(options: Options<R, E>): Host<R> => {
         // The runtimes up to Node 22 would wait until the event loop is empty, which an open connection prevents.
         if ("callbackWaitsForEmptyEventLoop" in context) context.callbackWaitsForEmptyEventLoop = false
         const remaining = context.getRemainingTimeInMillis()
-        return instance.invoke(Effect.andThen(warn, effect), invocationBudget(remaining, margin), remaining)
+        const left = () => context.getRemainingTimeInMillis()
+        running.add(left)
+        const own = Effect.provideService(Effect.andThen(warn, effect), Remaining, left)
+        const end = Effect.sync(() => running.delete(left))
+        return Effect.ensuring(instance.invoke(own, invocationBudget(remaining, margin), remaining), end)
       })
       return promiseOf(invocation, undefined, errorOf)
     },

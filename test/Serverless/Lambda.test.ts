@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Data, Effect, Layer } from "effect"
+import { Data, Duration, Effect, Layer } from "effect"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
 import * as Connector from "effect-sluice/Connector"
 import * as Lambda from "effect-sluice/Lambda"
@@ -56,6 +56,30 @@ describe("a handler", () => {
       make({ between: "close" }),
       "option between is \"close\", but it must be one of keep, closeIdle, closeAll"
     )
+  })
+
+  it("says how much time is left, also to a pool that opens a connection for an invocation", async () => {
+    const read = Effect.map(Lambda.remaining, Duration.toMillis)
+    class Databases extends ConnectionPool.Service<Databases>()("test/Remaining", {
+      connector: Connector.make({ open: () => read }),
+      ...ConnectionPool.serverless
+    }) {}
+    const layer = Databases.layer.pipe(Layer.provide(ResourceMonitor.layerUnlimited))
+    const handler = Lambda.handler({
+      layer,
+      handle: (name: string) => Effect.all([read, Databases.withConnection(name, Effect.succeed)])
+    })
+    assert.deepStrictEqual(await handler("a", contextFor(3000)), [3000, 3000])
+    // The connection is opened again, because idle ones are closed between invocations.
+    assert.deepStrictEqual(await handler("a", contextFor(2000)), [2000, 2000])
+    // A connection may serve the other invocation afterwards.
+    const both = [handler("b", contextFor(5000)), handler("c", contextFor(4000))]
+    assert.deepStrictEqual(await Promise.all(both), [[5000, 5000], [4000, 5000]])
+    // One without a context ends at once, and leaves nothing behind.
+    await failureOf(handler("d", undefined as never))
+    assert.deepStrictEqual(await handler("d", contextFor(1000)), [1000, 1000])
+    await handler.close()
+    assert.strictEqual(Effect.runSync(read), 0)
   })
 
   it("answers with the value, and throws what the runtime can show", async () => {
