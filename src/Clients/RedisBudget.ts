@@ -113,7 +113,7 @@ const makeFrom = (settings: Settings): Effect.Effect<RedisBudget, never, Resourc
     const check = checkOptions("RedisBudget")
     const known = (limit: number) => Effect.sync(() => budget.limitIs(limit))
     return {
-      lease: settings.lease._tag === "Warm" ? settings.lease.millis : undefined,
+      lease: settings.lease.millis,
       take: (request) => budget.take(request, 1),
       takeMany: (request) =>
         Effect.suspend(() => budget.take(request, check.whole("permits", request.permits, { min: 1 }))),

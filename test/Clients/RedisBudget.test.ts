@@ -2,7 +2,7 @@
  * A budget that several processes share, each of which is a client of its own here.
  */
 import { assert, it } from "@effect/vitest"
-import { Config, ConfigProvider, Deferred, Effect, Exit, Fiber, Layer } from "effect"
+import { Config, ConfigProvider, Deferred, Effect, Exit, Fiber, Layer, Logger, Redacted } from "effect"
 import * as ConnectionBudget from "effect-sluice/ConnectionBudget"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
 import * as Connector from "effect-sluice/Connector"
@@ -296,7 +296,7 @@ withRedis("RedisBudget", () => {
   it.live("gives the permit of a holder that has died to the next when its lease is over", () =>
     Effect.gen(function*() {
       const { client, key } = yield* fresh
-      const own = yield* budget({ key, connections: 1, invocation: Effect.succeed("500 millis") })
+      const own = yield* budget({ key, connections: 1, invocation: Effect.succeed("500 millis"), lease: "1 second" })
       // A holder that is not there any more: its id is in no process.
       const dead = yield* take(own)
       const began = performance.now()
@@ -356,12 +356,13 @@ withRedis("RedisBudget", () => {
       assert.strictEqual(Math.min(...costs), 2)
     }))
 
-  it.live("says how long a permit outlives its process, unless it is one of an invocation", () =>
+  it.live("says how long a permit outlives its process, or the end of its invocation", () =>
     Effect.gen(function*() {
-      const own = yield* budget({ key: "a", connections: 1, lease: "7 seconds" })
-      assert.strictEqual(own.lease, 7000)
-      const ofInvocation = yield* budget({ key: "a", connections: 1, invocation: Effect.succeed("1 second") })
-      assert.isUndefined(ofInvocation.lease)
+      const options = { key: "a", connections: 1 } as const
+      const invocation = Effect.succeed("1 second" as const)
+      assert.strictEqual((yield* budget({ ...options, lease: "7 seconds" })).lease, 7000)
+      assert.strictEqual((yield* budget({ ...options, lease: "7 seconds", invocation })).lease, 7000)
+      assert.strictEqual((yield* budget({ ...options, invocation })).lease, 60_000)
     }))
 
   it.effect("refuses options that make no sense", () =>
@@ -370,7 +371,8 @@ withRedis("RedisBudget", () => {
         ["key", { key: "a {b}" }],
         ["connections", { connections: 0 }],
         ["lease", { lease: "1 millis" }],
-        ["lease", { lease: "5 seconds", invocation: Effect.succeed("1 second") }],
+        ["lease", { lease: "25 hours", invocation: Effect.succeed("1 second") }],
+        ["invocation", { invocation: "1 second" as never }],
         ["maxInstances", { maxInstances: 0 }],
         ["storeTimeout", { storeTimeout: 0 }],
         ["connectTimeout", { connectTimeout: 0 }],
@@ -420,6 +422,47 @@ withRedis("a function with a budget", () => {
       }
       assert.deepStrictEqual(found.map((each) => each.length), [1, 1, 1])
       assert.strictEqual(new Set(found.flat()).size, 1)
+    }))
+})
+
+withBoth("a function whose permits last for an invocation", () => {
+  it.live("has a lease until its end and for the time that the server needs, and warns if that is too short", () =>
+    Effect.gen(function*() {
+      const { client, key } = yield* fresh
+      const warnings: Array<string> = []
+      const make = (lease: RedisBudget.Options["lease"]) =>
+        Lambda.handler({
+          layer: Postgres.layer({
+            url: Redacted.make(`postgres://postgres@127.0.0.1:${ports.PostgreSQL}/postgres`),
+            maxConnections: 1,
+            idleTimeout: "5 seconds",
+            guardRails: { statement: "10 seconds", idleSession: "12 seconds", idleInTransaction: "6 seconds" }
+          }).pipe(
+            Layer.provide(RedisBudget.layer({ key, connections: 1, invocation: Lambda.remaining, lease })),
+            Layer.provide(ResourceMonitor.layerUnlimited),
+            Layer.provide(Logger.layer([Logger.make(({ message }) => void warnings.push(String(message)))]))
+          ),
+          handle: () =>
+            Effect.gen(function*() {
+              const sql = yield* SqlClient
+              yield* sql`select 1`
+              const [time] = yield* Effect.promise(() => client.sendCommand<Array<string>>(["TIME"]))
+              const [held] = yield* Effect.promise(() => client.zRangeWithScores(`{${key}}:held`, 0, -1))
+              return (held?.score ?? 0) / 1000 - Number(time)
+            })
+        })
+      // Only this is used of it.
+      const context = { getRemainingTimeInMillis: () => 40_000 } as Lambda.LambdaContext
+      const long = make("24 seconds")
+      assert.closeTo(yield* Effect.promise(() => long({}, context)), 64, 10)
+      yield* Effect.promise(long.close)
+      assert.deepStrictEqual(warnings, [])
+      const short = make("23 seconds")
+      yield* Effect.promise(() => short({}, context))
+      yield* Effect.promise(short.close)
+      assert.lengthOf(warnings, 1)
+      assert.include(warnings[0], "the lease is 23000ms, guardRails.statement 10000ms, guardRails.idleSession 12000ms")
+      assert.strictEqual(yield* Effect.promise(() => client.zCard(`{${key}}:held`)), 0)
     }))
 })
 

@@ -80,7 +80,13 @@ describeWithRedis("sluice fleet", () => {
   it.live("reap counts the permits whose lease is over, and no other one", () =>
     Effect.gen(function*() {
       const key = keyOf("over")
-      const short = yield* RedisBudget.make({ url, key, connections: 3, invocation: Effect.succeed(0) })
+      const short = yield* RedisBudget.make({
+        url,
+        key,
+        connections: 3,
+        invocation: Effect.succeed(0),
+        lease: "1 second"
+      })
       const long = yield* RedisBudget.make({ url, key, connections: 3 })
       const request = { label: "db:5432", timeLeft: () => 60_000 }
       for (const budget of [short, short, long]) yield* budget.take(request)

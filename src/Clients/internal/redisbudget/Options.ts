@@ -61,12 +61,13 @@ export interface Options extends Pick<RedisSettings.Options, StoreOptions> {
   readonly connections: number
   /**
    * How long a permit lasts unless it is renewed: from 1 second to 1 day. A process renews its permits when a third has passed. It has to be
-   * longer than the server lets a connection of a frozen process live. @default 60 seconds
+   * longer than the server lets a connection of a frozen process live. With `invocation`, it is how much longer than the invocation a permit
+   * lasts. @default 60 seconds
    */
   readonly lease?: Duration.Input | undefined
   /**
-   * For functions: how much time the present invocation has left. The lease of a permit is this time and one second, and is never renewed,
-   * because the platform ends the process by then. @default none, so that `lease` counts
+   * For functions: how much time the present invocation has left, such as `Lambda.remaining`. A permit lasts for this time and `lease`, and is never
+   * renewed. @default none, so that permits are renewed
    */
   readonly invocation?: Effect.Effect<Duration.Input> | undefined
   /** What happens while the store does not answer. @default "share" */
@@ -87,10 +88,10 @@ export interface Options extends Pick<RedisSettings.Options, StoreOptions> {
   readonly wake?: Wake | undefined
 }
 
-/** How long the permits of a budget last. */
+/** How long the permits of a budget last. `millis` is counted from the last renewal, or from the end of the invocation. */
 export type Lease =
   | { readonly _tag: "Warm"; readonly millis: number }
-  | { readonly _tag: "Invocation"; readonly remaining: Effect.Effect<Duration.Input> }
+  | { readonly _tag: "Invocation"; readonly millis: number; readonly remaining: Effect.Effect<Duration.Input> }
 
 /** The options with their defaults. */
 export interface Settings {
@@ -108,20 +109,20 @@ export interface Settings {
 
 const module = "RedisBudget"
 
+/** The longest lease: a day, in milliseconds. */
+const longest = 86_400_000
+
 const oneOf = <A extends string>({ require }: OptionCheck, option: string, value: A, all: ReadonlyArray<A>): A => {
   require(all.includes(value), option, value, `be ${all.map((each) => `"${each}"`).join(" or ")}`)
   return value
 }
 
 const leaseOf = (check: OptionCheck, { invocation, lease }: Options): Lease => {
-  if (invocation !== undefined) {
-    check.require(lease === undefined, "lease", lease, "be left out if invocation is given")
-    check.require(Effect.isEffect(invocation), "invocation", invocation, "be an Effect of a duration")
-    return { _tag: "Invocation", remaining: invocation }
-  }
-  const millis = check.millis("lease", lease ?? "60 seconds", { min: 1000 })
-  check.require(millis <= 86_400_000, "lease", lease, "be at most 1 day")
-  return { _tag: "Warm", millis: Math.round(millis) }
+  const millis = Math.round(check.millis("lease", lease ?? "60 seconds", { min: 1000 }))
+  check.require(millis <= longest, "lease", lease, "be at most 1 day")
+  if (invocation === undefined) return { _tag: "Warm", millis }
+  check.require(Effect.isEffect(invocation), "invocation", invocation, "be an Effect of a duration")
+  return { _tag: "Invocation", millis, remaining: invocation }
 }
 
 const storeOf = (
@@ -184,5 +185,5 @@ export const leaseMillis = (lease: Lease): Effect.Effect<number> =>
     ? Effect.succeed(lease.millis)
     : Effect.map(lease.remaining, (left) => {
       const millis = Duration.toMillis(Duration.fromInputUnsafe(left))
-      return Math.min(Math.max(Math.ceil(millis), 0) + 1000, 86_400_000)
+      return Math.min(Math.max(Math.ceil(millis), 0) + lease.millis, longest)
     })
