@@ -108,6 +108,7 @@ const makeFrom = (settings: Settings): Effect.Effect<RedisBudget, never, Resourc
     const store = makeStore(redis, settings)
     const budget = yield* makeBudget(settings, store, {
       subscribe: redis.subscribe,
+      endpoint: redis.pool.endpoint,
       open: Effect.asVoid(Effect.scoped(ConnectionPool.get(redis.pool.shared, redis.pool.endpoint)))
     })
     const check = checkOptions("RedisBudget")

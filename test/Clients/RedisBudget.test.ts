@@ -2,7 +2,7 @@
  * A budget that several processes share, each of which is a client of its own here.
  */
 import { assert, it } from "@effect/vitest"
-import { Config, ConfigProvider, Deferred, Effect, Exit, Fiber, Layer, Logger, Redacted } from "effect"
+import { Config, ConfigProvider, Deferred, Effect, Exit, Fiber, Layer, Logger, Redacted, References } from "effect"
 import * as ConnectionBudget from "effect-sluice/ConnectionBudget"
 import * as ConnectionPool from "effect-sluice/ConnectionPool"
 import * as Connector from "effect-sluice/Connector"
@@ -14,6 +14,7 @@ import * as RedisBudget from "effect-sluice/RedisBudget"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import { FaultProxy } from "effect-sluice/Testing"
 import { SqlClient } from "effect/sql/SqlClient"
+import { inspect } from "node:util"
 import { HolderId } from "../../src/internal/HolderId.ts"
 import { budget, during, evals, observe, take } from "../support/Budgets.ts"
 import { describeWith, ports } from "../support/LiveServers.ts"
@@ -33,6 +34,21 @@ const fresh = Effect.gen(function*() {
   yield* Effect.addFinalizer(() => Effect.promise(() => client.del(names)))
   return { key, client }
 })
+
+/** The lines of the log with their annotations. */
+const logged = () => {
+  const lines: Array<
+    { readonly level: string; readonly text: string; readonly annotations: Readonly<Record<string, unknown>> }
+  > = []
+  const logger = Logger.make(({ fiber, logLevel, message }) => {
+    lines.push({
+      level: logLevel,
+      text: String(message),
+      annotations: fiber.getRef(References.CurrentLogAnnotations)
+    })
+  })
+  return { lines, layer: Logger.layer([logger]) }
+}
 
 const untimed = { label: "db", timeLeft: () => Infinity }
 
@@ -156,6 +172,75 @@ withRedis("RedisBudget", () => {
       yield* Effect.sleep("1500 millis")
       assert.isString((yield* take(own)).permit.token)
     }))
+
+  it.live("logs once that its store is away and what holds meanwhile, and once that it is back", () => {
+    const { layer, lines } = logged()
+    return Effect.gen(function*() {
+      const { key } = yield* fresh
+      const proxy = yield* FaultProxy.make(Endpoint.tcp("127.0.0.1", ports.Redis))
+      const { port } = proxy.endpoint
+      const own = yield* budget({ key, port, connections: 8, maxInstances: 2, lease: "1 second" })
+      yield* take(own)
+      yield* Effect.andThen(proxy.refuse, proxy.reset)
+      for (let index = 0; index < 3; index++) yield* take(own)
+      assert.instanceOf(yield* Effect.flip(take(own)), ConnectionBudget.BudgetError)
+      // Renewals fail as well.
+      yield* Effect.sleep("2500 millis")
+      assert.strictEqual(lines.length, 1, inspect(lines))
+      const [down] = lines
+      const text = `RedisBudget ${key}: its store 127.0.0.1:${port} is down: `
+      assert.isTrue(down?.text.startsWith(text), down?.text)
+      assert.include(down?.text, "; until it is back, this process may have 4 permits (limit 8, maxInstances 2)")
+      assert.include(down, { level: "Warn" })
+      assert.include(down?.annotations, {
+        "sluice.budget": key,
+        "server.address": "127.0.0.1",
+        "server.port": port
+      })
+      assert.match(String(down?.annotations["error.type"]), /^ECONN(RESET|REFUSED)$/)
+      yield* proxy.accept
+      // All of them have got a lease.
+      yield* until(yield* budget({ key, connections: 8 }), ({ used }) => used === 4)
+      yield* Effect.sleep("10 millis")
+      assert.strictEqual(lines.length, 2, inspect(lines))
+      const [, back] = lines
+      assert.match(back?.text ?? "", / is back after .*; 3 permits were given without it$/)
+      assert.include(back, { level: "Info" })
+      assert.isAtLeast(Number(back?.annotations["sluice.outage.duration"]), 2500)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.live("logs the error that its store answers with", () => {
+    const { layer, lines } = logged()
+    return Effect.gen(function*() {
+      const { client, key } = yield* fresh
+      yield* Effect.promise(() => client.set(`{${key}}:state`, "a text"))
+      const own = yield* budget({ key, connections: 1, onStoreError: "allow" })
+      for (let index = 0; index < 3; index++) assert.isUndefined((yield* take(own)).permit.token)
+      assert.strictEqual(lines.length, 1, inspect(lines))
+      const text = `RedisBudget ${key}: its store 127.0.0.1:${ports.Redis} serves no borrower: WRONGTYPE `
+      assert.isTrue(lines[0]?.text.startsWith(text), lines[0]?.text)
+      assert.include(lines[0]?.text, "; until it is back, connections are opened without a limit of the budget")
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.live("logs that its first connection could not be opened", () => {
+    const { layer, lines } = logged()
+    return Effect.gen(function*() {
+      const { key } = yield* fresh
+      const proxy = yield* FaultProxy.make(Endpoint.tcp("127.0.0.1", ports.Redis))
+      yield* proxy.refuse
+      const own = yield* budget({ key, port: proxy.endpoint.port, connections: 1, onStoreError: "fail" })
+      yield* Effect.flip(take(own))
+      yield* proxy.accept
+      yield* Effect.sleep("1100 millis")
+      yield* take(own)
+      assert.deepStrictEqual(lines.map(({ level }) => level), ["Warn", "Info"], inspect(lines))
+      assert.include(lines[0]?.text, " is down: ")
+      assert.include(lines[0]?.text, "; until it is back, no permit is given")
+      assert.include(lines[1]?.text, "; 0 permits were given without it")
+    }).pipe(Effect.provide(layer))
+  })
 
   for (const way of ["when it takes a permit", "when it renews its leases"] as const) {
     it.live(`learns of the limit that an operator has set ${way}, and has its share of that without the store`, () =>

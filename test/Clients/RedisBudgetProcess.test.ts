@@ -3,11 +3,14 @@
  */
 import { assert, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Queue } from "effect"
+import { BudgetError } from "effect-sluice/ConnectionBudget"
+import * as Endpoint from "effect-sluice/Endpoint"
 import { TestClock } from "effect/testing"
 import { makeBudget } from "../../src/Clients/internal/redisbudget/Budget.ts"
 import { type Options, settingsOf } from "../../src/Clients/internal/redisbudget/Options.ts"
 import { replyOf } from "../../src/Clients/internal/redisbudget/Reply.ts"
 import type { Store } from "../../src/Clients/internal/redisbudget/Store.ts"
+import { collectLogs } from "../support/Pools.ts"
 
 const request = { label: "db:5432", timeLeft: () => Infinity }
 
@@ -28,6 +31,7 @@ const scripted = (answers: Partial<Store>, options: Partial<Options> = {}) =>
     const settings = settingsOf({ key: "scripted", connections: 1, ...options })
     const budget = yield* makeBudget(settings, store, {
       open: Effect.void,
+      endpoint: Endpoint.tcp("127.0.0.1", 6379),
       subscribe: () => Effect.succeed(messages)
     })
     return { budget, tell: (message: string) => Queue.offer(messages, { channel: "any", message }) }
@@ -83,3 +87,33 @@ it.effect("asks again after a message about a permit that had ended before the l
     assert.isUndefined(taking.pollUnsafe())
     assert.strictEqual(ids.length, 2)
   }))
+
+it.effect("logs three outages of its store in a minute, counts the others, and logs one that lasts", () => {
+  const { layer, lines } = collectLogs()
+  return Effect.gen(function*() {
+    let isAway = false
+    const away = Effect.suspend(() =>
+      isAway ? new BudgetError({ budget: "scripted", detail: "no answer" }) : Effect.void
+    )
+    const { budget } = yield* scripted({
+      acquire: () => Effect.as(away, replyOf(["granted", 1_000_000, 60_000, "101", 9])),
+      release: () => Effect.as(away, 1)
+    }, { onStoreError: "fail", connections: 9 })
+    const ask = Effect.exit(Effect.scoped(budget.take(request, 1)))
+    for (let outage = 0; outage < 5; outage++) {
+      isAway = true
+      yield* Effect.andThen(ask, TestClock.adjust("2 seconds"))
+      isAway = false
+      yield* TestClock.adjust("2 seconds")
+    }
+    assert.strictEqual(lines.filter((line) => line.includes("is down: no answer")).length, 3)
+    assert.strictEqual(lines.filter((line) => line.includes("is back after ")).length, 3)
+    isAway = true
+    for (let second = 0; second < 12; second++) yield* Effect.andThen(ask, TestClock.adjust("1 second"))
+    assert.strictEqual(lines.length, 7)
+    assert.include(
+      lines.at(-1),
+      " is down for 10s: no answer; until it is back, no permit is given; 2 outages before were not logged"
+    )
+  }).pipe(Effect.provide(layer))
+})

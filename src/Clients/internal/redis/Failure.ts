@@ -78,7 +78,7 @@ const innerOf = (error: unknown): unknown => {
 }
 
 /** The server's own answer in a chain of causes. */
-const replyIn = (error: unknown, depth = 0): Error | undefined => {
+export const replyIn = (error: unknown, depth = 0): Error | undefined => {
   if (isReply(error)) return error
   return error === undefined || depth > 8 ? undefined : replyIn(innerOf(error), depth + 1)
 }

@@ -16,13 +16,15 @@ import { HolderId } from "../../../internal/HolderId.ts"
 import { sleepUnref } from "../../../internal/Timer.ts"
 import { BudgetError, type Permit, type PermitRequest } from "../../../Pool/ConnectionBudget.ts"
 import type { PoolError } from "../../../Pool/PoolError.ts"
+import type { Endpoint } from "../../../Resource/Endpoint.ts"
 import { FirstConnection } from "./FirstConnection.ts"
 import { leaseMillis, type Settings } from "./Options.ts"
 import { keeps, keepsEvery, pause } from "./Pace.ts"
-import { type Granted, type Held, isAllowed, leaseOf, Permits } from "./Permits.ts"
+import { type Away, type Granted, type Held, isAllowed, leaseOf, Permits } from "./Permits.ts"
 import type { Reply } from "./Reply.ts"
 import { channelOf } from "./Scripts.ts"
 import type { Store } from "./Store.ts"
+import { StoreOutage, writeLine } from "./StoreOutage.ts"
 import { Wake } from "./Wake.ts"
 
 /** Most ids of one call, and most ids that are remembered for a store that is away. */
@@ -32,6 +34,8 @@ const batch = 500
 export interface StoreClient extends Pick<Redis["Service"], "subscribe"> {
   /** Opens a connection, which stays open. */
   readonly open: Effect.Effect<void, PoolError>
+  /** Where the store is. */
+  readonly endpoint: Endpoint
 }
 
 /** A request for permits, from its first call to the end of its scope. */
@@ -57,6 +61,7 @@ export class Budget {
   readonly #fork: (effect: Effect.Effect<void>) => void
   readonly #wake: Wake
   readonly #first: FirstConnection
+  readonly #outage: StoreOutage
   readonly #permits = new Permits()
   /** Ids that the store may have a permit or a place for, which no request wants. */
   readonly #stale = new Set<string>()
@@ -69,7 +74,7 @@ export class Budget {
   constructor(
     settings: Settings,
     store: Store,
-    { open, subscribe }: StoreClient,
+    { endpoint, open, subscribe }: StoreClient,
     clock: Clock.Clock,
     fork: (effect: Effect.Effect<void>) => void
   ) {
@@ -79,6 +84,7 @@ export class Budget {
     this.#fork = fork
     this.#limit = settings.connections
     this.#first = new FirstConnection({ key: settings.key, open, fork, millis: settings.connectTimeout })
+    this.#outage = new StoreOutage(settings.key, endpoint)
     this.#wake = new Wake({ subscribe, fork, patience: settings.storeTimeout })
   }
 
@@ -108,12 +114,21 @@ export class Budget {
         Effect.sync(() => {
           this.#failure = error
           this.#awayUntil = this.#clock.synchronize() + pause
+          this.#isAway(error)
         }))
     })
   }
 
+  /** Logs that the store is away, once in each outage. */
+  #isAway(error: BudgetError): void {
+    const line = this.#outage.failed(error, this.#clock.synchronize(), this.#away)
+    if (line !== undefined) this.#fork(writeLine(line))
+  }
+
   readonly #isBack: Effect.Effect<void> = Effect.sync(() => {
     this.#failure = undefined
+    const line = this.#outage.isBack(this.#clock.synchronize())
+    if (line !== undefined) this.#fork(writeLine(line))
     const ids = this.#takeStale()
     if (ids.length > 0) this.#fork(this.#release(ids))
   })
@@ -164,7 +179,10 @@ export class Budget {
       if (!this.#first.hasEnded) {
         // The rest is for what happens without the store. That this request has little time says nothing of the store.
         const first = yield* Effect.result(this.#first.ready(taking.timeLeft() / 2))
-        if (Result.isFailure(first)) return yield* this.#withoutStore(taking, first.failure)
+        if (Result.isFailure(first)) {
+          if (this.#first.hasEnded) this.#isAway(first.failure)
+          return yield* this.#withoutStore(taking, first.failure)
+        }
       }
       const isSubscribed = wake === "subscribe" && this.#failure === undefined
       const channel = isSubscribed ? yield* this.#wake.ready(channelOf(key, taking.holder)) : undefined
@@ -232,14 +250,21 @@ export class Budget {
     return Effect.suspend(() => {
       if (!this.#mayHave(this.#permits.weight + taking.weight)) return Effect.fail(error)
       if (!taking.isNew && this.#stale.size < batch) this.#stale.add(taking.id)
+      // Also if only this request had too little time for the store: its permit is not counted there.
+      this.#isAway(error)
+      this.#outage.gave()
       const since = this.#clock.synchronize()
       return Effect.succeed(this.#hold(taking, { id: undefined, since, lease: taking.lease }))
     })
   }
 
-  #mayHave(permits: number): boolean {
+  get #away(): Away {
     const { maxInstances, onStoreError } = this.#settings
-    return isAllowed({ onStoreError, maxInstances, limit: this.#limit }, permits)
+    return { onStoreError, maxInstances, limit: this.#limit }
+  }
+
+  #mayHave(permits: number): boolean {
+    return isAllowed(this.#away, permits)
   }
 
   /** Renews leases, ends permits and gives ids back, for as long as there are any. */

@@ -73,6 +73,9 @@ export interface Away {
   readonly maxInstances: number
 }
 
+/** How many permits a process may have while the store does not answer, with `"share"`. */
+export const shareOf = (limit: number, maxInstances: number): number => Math.max(1, Math.floor(limit / maxInstances))
+
 /** Whether a process may have so many permits while the store does not answer. */
 export const isAllowed = ({ limit, maxInstances, onStoreError }: Away, permits: number): boolean => {
   switch (onStoreError) {
@@ -81,7 +84,7 @@ export const isAllowed = ({ limit, maxInstances, onStoreError }: Away, permits: 
     case "fail":
       return false
     case "share":
-      return permits <= Math.max(1, Math.floor(limit / maxInstances))
+      return permits <= shareOf(limit, maxInstances)
   }
 }
 
