@@ -3,9 +3,14 @@
  * modules.md say which modules are no namespaces of the package.
  */
 import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
 import * as Barrel from "effect-sluice"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
+import * as HttpClient from "effect/http/HttpClient"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import { describeWith } from "./support/LiveServers.ts"
+import * as ReadmeProgram from "./support/ReadmeProgram.ts"
 
 const text = (name: string): string => Fs.readFileSync(Path.resolve(import.meta.dirname, "..", name), "utf8")
 
@@ -82,4 +87,23 @@ describe("the modules that are no namespaces of the package", () => {
   it("are those that modules.md lists", () => {
     assert.sameMembers([...namesOf("docs/start/modules.md", /These have only a path,[^:]*: ([^.]*)\./)], apart)
   })
+})
+
+const withPostgres = await describeWith("PostgreSQL")
+
+withPostgres("the first example of README.md", () => {
+  it.live(
+    "runs by the commands below it, gives the answer that is shown, and ends at SIGTERM",
+    () =>
+      Effect.gen(function*() {
+        const [, url = "", file] = /^DATABASE_URL=(\S+) node (\S+)$/m.exec(text("README.md")) ?? []
+        const [, path = "", answer] = /^curl localhost:3000(\S+) +# (.*)$/m.exec(text("README.md")) ?? []
+        assert.strictEqual(file, "main.ts")
+        const program = yield* ReadmeProgram.start({ DATABASE_URL: url })
+        const given = yield* Effect.flatMap(HttpClient.get(program.url + path), (response) => response.text)
+        assert.strictEqual(given, answer)
+        assert.strictEqual(yield* program.end, 143)
+      }).pipe(Effect.provide(FetchHttpClient.layer)),
+    20_000
+  )
 })
