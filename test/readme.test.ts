@@ -1,6 +1,6 @@
 /**
  * README.md names options of other packages beside those of this one. Both must exist, in the versions that are installed here. It and
- * modules.md say which modules are no namespaces of the package.
+ * modules.md say which modules are no namespaces of the package. Its figures are those of the tests and of performance.md.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
@@ -9,6 +9,9 @@ import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as HttpClient from "effect/http/HttpClient"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import runtimes from "./runtimes/package.json" with { type: "json" }
+import { tablesOf } from "./support/Documents.ts"
+import * as Figures from "./support/Figures.ts"
 import { describeWith } from "./support/LiveServers.ts"
 import * as ReadmeProgram from "./support/ReadmeProgram.ts"
 
@@ -106,4 +109,70 @@ withPostgres("the first example of README.md", () => {
       }).pipe(Effect.provide(FetchHttpClient.layer)),
     20_000
   )
+})
+
+describe("the figures in README.md", () => {
+  const readme = text("README.md").replaceAll(/\s+/g, " ")
+
+  /** What the first match of a pattern has in its groups. */
+  const found = (pattern: RegExp): ReadonlyArray<string> => {
+    const [, ...groups] = pattern.exec(readme) ?? assert.fail(`README.md has nothing like ${pattern}`)
+    return groups
+  }
+
+  const numbers = (pattern: RegExp): ReadonlyArray<number> => found(pattern).map((one) => Number(one.replace(" ", "")))
+
+  it("are those of the tests to which it leads", () => {
+    assert.deepStrictEqual(numbers(/is interrupted some (\d+ \d+) times/), [Figures.interruptions])
+    const { connects, descriptors } = Figures.burst
+    assert.deepStrictEqual(numbers(/Of (\d+) dials in one tick under `ulimit -n (\d+)`/), [connects, descriptors])
+    const { instances, sessions } = Figures.fleet
+    assert.deepStrictEqual(numbers(/(\d+) instances of a function use (\d+) sessions/), [instances, sessions])
+    assert.strictEqual(Figures.churn, 1000)
+    found(/while a thousand connections are evicted/)
+  })
+
+  it("of the fleet are in fleets.md as well", () => {
+    const page = text("docs/how-to/fleets.md")
+    const shown = [/ twice, with (\d+) slots/, /\| (\d+) instances, a process each/, /\| with a budget of (\d+) /]
+    const { instances, sessions } = Figures.fleet
+    assert.deepStrictEqual(shown.map((pattern) => Number(pattern.exec(page)?.[1])), [sessions, instances, sessions])
+  })
+
+  it("of a borrow are those of the table in performance.md", () => {
+    const heading = "## Borrow and return, each pool with an acquire timeout of 30 s"
+    const [table] = tablesOf("docs/reference/performance.md", "pool", heading)
+    const nanoseconds = (name: string): ReadonlyArray<number> =>
+      (table?.rows.find(([first]) => first === name) ?? []).slice(1).map((cell) => Number(/^\d+/.exec(cell)?.[0]))
+    const ofPromises = ["generic-pool", "lightning-pool", "pg-pool", "tarn"].map(nanoseconds)
+    const compared = nanoseconds("effect-sluice").map((own, column) => {
+      const fastest = Math.min(...ofPromises.map((times) => times[column] ?? Number.NaN))
+      return { ratio: own / fastest, more: (own - fastest) / 1000 }
+    })
+    assert.lengthOf(compared, 3)
+    const range = (values: ReadonlyArray<number>) =>
+      [Math.min(...values), Math.max(...values)].map((value) => Number(value.toFixed(1)))
+    assert.deepStrictEqual(
+      numbers(/A borrow takes ([\d.]+) to ([\d.]+) times the time of the fastest pool of promises/),
+      range(compared.map(({ ratio }) => ratio))
+    )
+    assert.deepStrictEqual(
+      numbers(/, ([\d.]+) to ([\d.]+) microseconds more,/),
+      range(compared.map(({ more }) => more))
+    )
+  })
+
+  it("of the runtimes are the versions with which the tests run", () => {
+    const { devDependencies, engines, peerDependencies } = JSON.parse(text("package.json"))
+    const { dependencies: { bun, deno }, optionalDependencies } = runtimes
+    const [minimum, newest] = ["node-minimum", "node-newest"] as const
+    const versionOf = (alias: typeof minimum | typeof newest) => optionalDependencies[alias].split("@")[1]
+    assert.deepStrictEqual(
+      found(/CI runs Node ([\d.]+), (\d+) and ([\d.]+), Bun ([\d.]+), and Deno ([\d.]+) /),
+      [versionOf(minimum), devDependencies.node.split(".")[0], versionOf(newest), bun, deno]
+    )
+    const [node, effect] = found(/Node ([\d.]+) or later, ESM, Effect ([\d.]+)\. CI/)
+    assert.deepStrictEqual([`>=${node}`, `^${effect}.0`], [engines.node, peerDependencies.effect])
+    assert.strictEqual(versionOf(minimum), `${node}.0`)
+  })
 })

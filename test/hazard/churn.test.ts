@@ -11,11 +11,11 @@ import * as RetryPolicy from "effect-sluice/RetryPolicy"
 import * as TcpConnection from "effect-sluice/TcpConnection"
 import type * as Net from "node:net"
 import { countDescriptors } from "../support/descriptors.ts"
+import { churn } from "../support/Figures.ts"
 import * as TcpServer from "../support/TcpServer.ts"
 
 const maxPerEndpoint = 3
 const maxTotal = 5
-const churn = 1000
 
 /** What becomes of the n-th connection to a server. */
 const fates = ["echoes", "closes slowly", "echoes", "resets", "echoes", "ends"] as const

@@ -13,6 +13,7 @@ import * as Endpoint from "../../src/Resource/Endpoint.ts"
 import * as TcpConnection from "../../src/Resource/TcpConnection.ts"
 import * as Failure from "../../src/Retry/Failure.ts"
 import * as RetryPolicy from "../../src/Retry/RetryPolicy.ts"
+import { burst as figures } from "../support/Figures.ts"
 
 const [mode, port, gate, host = "127.0.0.1", interrupt] = process.argv.slice(2)
 
@@ -71,7 +72,7 @@ const ungated = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R
   Effect.updateContext(effect, (context: Context.Context<R>) =>
     Context.omit(Monitor.ResourceMonitor)(context) as Context.Context<R>)
 
-/** 500 connects in one tick, or 700 of those that are made without a thought of the gate. Each scope is kept open until the end, so that what is connected stays so. */
+/** Many connects in one tick, and more of those that are made without a thought of the gate. Each scope is kept open until the end, so that what is connected stays so. */
 const burst = Effect.gen(function*() {
   const monitor = yield* Monitor.ResourceMonitor
   const outcomes = { connected: 0, refused: 0, emfile: 0, interrupted: 0, other: new Array<string>() }
@@ -90,7 +91,7 @@ const burst = Effect.gen(function*() {
       Scope.provide(connect, own),
       (exit) => Exit.isSuccess(exit) ? Effect.void : Scope.close(own, exit)
     ))
-  const fibers = Array.from({ length: gate === "direct" ? 700 : 500 }, () => fork(attempt))
+  const fibers = Array.from({ length: gate === "direct" ? 700 : figures.connects }, () => fork(attempt))
   const inOneTick = ticks === 0
   const atOnce = yield* monitor.usage
   if (interrupt === "interrupt") fibers.filter((_, i) => i % 2 === 0).forEach((fiber) => fiber.interruptUnsafe())

@@ -7,7 +7,10 @@ import type { Reading } from "effect-sluice/Reading"
 import type { Usage } from "effect-sluice/ResourceMonitor"
 import * as ChildProcess from "node:child_process"
 import * as Path from "node:path"
+import { burst } from "../support/Figures.ts"
 import * as TcpServer from "../support/TcpServer.ts"
+
+const { connects, descriptors } = burst
 
 interface Reports {
   readonly burst: {
@@ -95,10 +98,10 @@ const valueOf = (reading: Reading): number => {
 
 const used = (usage: Usage): number => valueOf(usage.descriptors.used)
 
-describe("500 connects through the library in one tick, under ulimit -n 128", () => {
+describe(`${connects} connects through the library in one tick, under ulimit -n ${descriptors}`, () => {
   it.live("meet EMFILE without the gate", () =>
     Effect.gen(function*() {
-      const { inOneTick, outcomes } = yield* underLimit(128, "burst", "ungated", "127.0.0.1")
+      const { inOneTick, outcomes } = yield* underLimit(descriptors, "burst", "ungated", "127.0.0.1")
       assert.isTrue(inOneTick)
       assert.isAbove(outcomes.emfile, 300)
     }), 40_000)
@@ -106,13 +109,13 @@ describe("500 connects through the library in one tick, under ulimit -n 128", ()
   for (const host of ["127.0.0.1", "localhost"]) {
     it.live(`meet none through it, and use all the room there is: ${host}`, () =>
       Effect.gen(function*() {
-        const report = yield* underLimit(128, "burst", "gated", host)
+        const report = yield* underLimit(descriptors, "burst", "gated", host)
         const { after, atOnce, inOneTick, open, outcomes } = report
         assert.isTrue(inOneTick)
-        const room = 128 - 24 - used(atOnce)
+        const room = descriptors - 24 - used(atOnce)
         assert.deepStrictEqual(outcomes, {
           connected: room,
-          refused: 500 - room,
+          refused: connects - room,
           emfile: 0,
           interrupted: 0,
           other: []
@@ -120,7 +123,7 @@ describe("500 connects through the library in one tick, under ulimit -n 128", ()
         assert.strictEqual(atOnce.reserved, room)
         // The connections are open and no claim is left: each ended when its socket existed, although its scope goes on.
         assert.strictEqual(open.reserved, 0)
-        assert.strictEqual(used(open), 128 - 24)
+        assert.strictEqual(used(open), descriptors - 24)
         assert.strictEqual(used(after), used(atOnce))
       }), 40_000)
   }
@@ -149,11 +152,17 @@ describe("500 connects through the library in one tick, under ulimit -n 128", ()
 
   it.live("give everything back when half of them are interrupted", () =>
     Effect.gen(function*() {
-      const { after, atOnce, open, outcomes } = yield* underLimit(128, "burst", "gated", "localhost", "interrupt")
+      const { after, atOnce, open, outcomes } = yield* underLimit(
+        descriptors,
+        "burst",
+        "gated",
+        "localhost",
+        "interrupt"
+      )
       assert.deepStrictEqual([outcomes.emfile, outcomes.other], [0, []])
       assert.isAbove(outcomes.interrupted, 30)
       assert.isAbove(outcomes.connected, 30)
-      assert.strictEqual(outcomes.connected + outcomes.refused + outcomes.interrupted, 500)
+      assert.strictEqual(outcomes.connected + outcomes.refused + outcomes.interrupted, connects)
       assert.strictEqual(open.reserved, 0)
       assert.strictEqual(used(open), used(atOnce) + outcomes.connected)
       assert.strictEqual(used(after), used(atOnce))

@@ -4,10 +4,13 @@
  */
 import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
+import * as Figures from "../support/Figures.ts"
 import * as Servers from "../support/Servers.ts"
 import * as Fleet from "./fleet/Fleet.ts"
 
 const it = Servers.needs("postgres", "initdb", "redis-server")
+
+const { instances, sessions } = Figures.fleet
 
 /** How much time each invocation has, in milliseconds. */
 const limit = 15_000
@@ -36,17 +39,17 @@ const fleetOf = (processes: number, each: number) =>
     return yield* Fleet.make(processes, each, { postgres, redisPort: port })
   })
 
-describe("60 instances, a process each, and 17 sessions", () => {
+describe(`${instances} instances, a process each, and ${sessions} sessions`, () => {
   it(
     "are all served by default, with a budget without a refusal, and not if connections are kept",
     () =>
       Effect.gen(function*() {
-        const fleet = yield* fleetOf(60, 1)
-        assert.deepStrictEqual((yield* rounds(fleet, "closed")).served, [60, 60])
+        const fleet = yield* fleetOf(instances, 1)
+        assert.deepStrictEqual((yield* rounds(fleet, "closed")).served, [instances, instances])
         const budget = yield* rounds(fleet, "budget")
-        assert.deepStrictEqual([budget.served, budget.refused], [[60, 60], [0, 0]])
+        assert.deepStrictEqual([budget.served, budget.refused], [[instances, instances], [0, 0]])
         const kept = yield* rounds(fleet, "kept")
-        assert.isBelow(Math.max(...kept.served), 60)
+        assert.isBelow(Math.max(...kept.served), instances)
         assert.include(kept.errors[0], "close connections between invocations, run fewer instances")
         yield* rounds(fleet, "pg")
         yield* rounds(fleet, "serverless-postgres", 4000)
@@ -58,14 +61,14 @@ describe("60 instances, a process each, and 17 sessions", () => {
     "are all served with the defaults of a budget by processes that have just started, without a refusal",
     () =>
       Effect.gen(function*() {
-        const cold = yield* rounds(yield* fleetOf(60, 1), "budget-cold")
-        assert.deepStrictEqual([cold.served, cold.refused], [[60, 60], [0, 0]])
+        const cold = yield* rounds(yield* fleetOf(instances, 1), "budget-cold")
+        assert.deepStrictEqual([cold.served, cold.refused], [[instances, instances], [0, 0]])
       }),
     120_000
   )
 })
 
-describe("200 instances in 10 processes, and 17 sessions", () => {
+describe(`200 instances in 10 processes, and ${sessions} sessions`, () => {
   it(
     "are all served by default, with a budget without a refusal, and not if connections are kept",
     () =>

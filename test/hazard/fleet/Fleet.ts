@@ -9,6 +9,7 @@ import * as Os from "node:os"
 import * as Path from "node:path"
 import * as Readline from "node:readline"
 import { Client } from "pg"
+import { fleet } from "../../support/Figures.ts"
 import * as Servers from "../../support/Servers.ts"
 
 /** A client of the driver. */
@@ -85,7 +86,7 @@ export interface Fleet {
   readonly invoke: (limit: number) => Effect.Effect<Round>
 }
 
-/** PostgreSQL with 20 connections, three of which are the superuser's. */
+/** PostgreSQL with three connections more than the fleet may have: those of the superuser. */
 export interface Database {
   readonly port: number
   readonly query: (text: string) => Effect.Effect<ReadonlyArray<Record<string, unknown>>>
@@ -96,7 +97,12 @@ export interface Database {
 export const database: Effect.Effect<Database, never, Scope.Scope> = Effect.gen(function*() {
   const { port } = yield* Servers.postgresWith({
     access: ["host all all 127.0.0.1/32 trust"],
-    settings: ["max_connections=20", "logging_collector=on", "log_directory=log", "log_filename=server.log"]
+    settings: [
+      `max_connections=${fleet.sessions + 3}`,
+      "logging_collector=on",
+      "log_directory=log",
+      "log_filename=server.log"
+    ]
   })
   // A session for each, because an open one of the superuser leaves 16 for the others.
   const ask = async (text: string) => {

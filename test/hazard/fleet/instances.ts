@@ -18,6 +18,7 @@ import * as ResourceMonitor from "../../../src/Monitor/ResourceMonitor.ts"
 import * as ConnectionPool from "../../../src/Pool/ConnectionPool.ts"
 import * as Endpoint from "../../../src/Resource/Endpoint.ts"
 import * as Lambda from "../../../src/Serverless/Lambda.ts"
+import { fleet } from "../../support/Figures.ts"
 
 const [count, postgresPort, redisPort] = process.argv.slice(2).map(Number)
 const login = { user: "app", database: "postgres" }
@@ -42,7 +43,7 @@ const budget = RedisBudget.layer({
   host: address.host,
   port: redisPort ?? 0,
   key: "fleet",
-  connections: 17,
+  connections: fleet.sessions,
   lease: "20 seconds",
   wake: "poll",
   onStoreError: "fail",
@@ -55,7 +56,7 @@ const cold = RedisBudget.layer({
   host: address.host,
   port: redisPort ?? 0,
   key: "fleet",
-  connections: 17,
+  connections: fleet.sessions,
   wake: "poll"
 })
 
