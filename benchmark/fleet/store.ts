@@ -132,7 +132,7 @@ export class BudgetModel {
     const known = this.held.get(id)
     if (isNew && (known !== undefined || place !== undefined)) return ["conflict", this.limit]
     if (known !== undefined) return this.#confirm(id, lease, known)
-    if (weight > this.limit) {
+    if (this.limit > 0 && weight > this.limit) {
       this.#leave(id)
       this.#serve()
       return ["refused", this.limit]

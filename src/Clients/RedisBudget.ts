@@ -89,7 +89,8 @@ export interface RedisBudget extends ConnectionBudget.ConnectionBudget {
   readonly inspect: Effect.Effect<Snapshot, ConnectionBudget.BudgetError>
   /**
    * Sets the limit of all processes at the store, a whole number of at least 0; `undefined` removes it, so that `connections` applies. Returns
-   * the new limit. A lower limit takes nothing from those that hold permits: no permit is given until enough have come back.
+   * the new limit. A lower limit takes nothing from those that hold permits: no permit is given until enough have come back. With a limit of 0
+   * no permit is given, and requests wait in their order.
    */
   readonly setLimit: (limit: number | undefined) => Effect.Effect<number, ConnectionBudget.BudgetError>
   /** Ends permits whose lease is over, which every request does as well. Returns how many. */

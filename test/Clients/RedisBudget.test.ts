@@ -378,6 +378,56 @@ withRedis("RedisBudget", () => {
       assert.strictEqual(yield* own.setLimit(undefined), 3)
     }))
 
+  for (const wake of ["subscribe", "poll"] as const) {
+    it.live(`lets requests wait in their order while the limit is 0 (${wake})`, () =>
+      Effect.gen(function*() {
+        const { key } = yield* fresh
+        const own = yield* budget({ key, connections: 1, wake })
+        const first = yield* take(own)
+        const order: Array<number> = []
+        const waiters: Array<Fiber.Fiber<unknown, ConnectionBudget.BudgetError>> = []
+        const wait = Effect.gen(function*() {
+          const index = waiters.length
+          const served = Effect.sync(() => order.push(index))
+          waiters.push(yield* fork(Effect.flatMap(take(own), ({ giveBack }) => Effect.andThen(served, giveBack))))
+          yield* until(own, ({ waiting }) => waiting === index + 1)
+        })
+        yield* wait
+        assert.strictEqual(yield* own.setLimit(0), 0)
+        yield* first.giveBack
+        yield* wait
+        yield* wait
+        // Each of them has asked again by then.
+        yield* Effect.sleep("2200 millis")
+        assert.deepInclude(yield* own.inspect, { limit: 0, used: 0, waiting: 3 })
+        yield* own.setLimit(undefined)
+        yield* Fiber.joinAll(waiters)
+        assert.deepStrictEqual(order, [0, 1, 2])
+      }))
+  }
+
+  it.live("has no share of a limit of 0 without the store, and has one when the limit was raised", () =>
+    Effect.gen(function*() {
+      const { key } = yield* fresh
+      const proxy = yield* FaultProxy.make(Endpoint.tcp("127.0.0.1", ports.Redis))
+      const own = yield* budget({ key, connections: 4, maxInstances: 2, port: proxy.endpoint.port })
+      const operator = yield* budget({ key, connections: 4 })
+      yield* operator.setLimit(0)
+      const waiting = yield* fork(take(own))
+      yield* until(operator, (snapshot) => snapshot.waiting === 1)
+      yield* Effect.andThen(proxy.refuse, proxy.reset)
+      const asking = Effect.flip(take(own))
+      assert.instanceOf(yield* asking, ConnectionBudget.BudgetError)
+      yield* Fiber.interrupt(waiting)
+      yield* operator.setLimit(4)
+      yield* proxy.accept
+      // Until the store is asked again.
+      yield* Effect.sleep("1500 millis")
+      yield* take(own)
+      yield* Effect.andThen(proxy.refuse, proxy.reset)
+      assert.isUndefined((yield* take(own)).permit.token)
+    }))
+
   it.live("gives the permit of a holder that has died to the next when its lease is over", () =>
     Effect.gen(function*() {
       const { client, key } = yield* fresh

@@ -11,7 +11,7 @@ import * as RedisSettings from "../redis/Settings.ts"
 /**
  * What a budget does while its store does not answer:
  *
- * - `"share"`: the process may have `max(1, floor(limit / maxInstances))` permits, those that it has included.
+ * - `"share"`: the process may have `max(1, floor(limit / maxInstances))` permits, those that it has included, and none if the limit is 0.
  * - `"fail"`: no permit is given. Borrowers wait until they run out of time.
  * - `"allow"`: each connection may be opened, so that only the server's own limit holds.
  *

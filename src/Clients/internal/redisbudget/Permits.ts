@@ -74,7 +74,8 @@ export interface Away {
 }
 
 /** How many permits a process may have while the store does not answer, with `"share"`. */
-export const shareOf = (limit: number, maxInstances: number): number => Math.max(1, Math.floor(limit / maxInstances))
+export const shareOf = (limit: number, maxInstances: number): number =>
+  limit === 0 ? 0 : Math.max(1, Math.floor(limit / maxInstances))
 
 /** Whether a process may have so many permits while the store does not answer. */
 export const isAllowed = ({ limit, maxInstances, onStoreError }: Away, permits: number): boolean => {

@@ -148,7 +148,8 @@ if record then
   save()
   return { 'granted', now, lease, string.match(record, '^%d+ (%d+)'), limit }
 end
-if weight > limit then
+-- With a limit of 0 all wait for another one.
+if limit > 0 and weight > limit then
   leave(id)
   serve()
   save()
