@@ -15,13 +15,6 @@ let image: Dockerfile.Image
 const context = (): string => Path.join(project.path, "my-service")
 const folder = (): string => Path.join(project.path, "image")
 
-/** Installs the packages as README says. This one is a tarball beside the project, so that it has the same path from the image. */
-const install = (): void => {
-  const tarball = Project.pack(project.path)
-  Fs.writeFileSync(Path.join(context(), "package.json"), JSON.stringify({ name: "my-service", type: "module" }))
-  Project.run("npm", ["install", "--no-audit", "--no-fund", "effect@^4.1.0", `file:../${tarball}`], { cwd: context() })
-}
-
 /** A port that is free now. */
 const freePort = async (): Promise<number> => {
   const server = Net.createServer().listen(0, "127.0.0.1")
@@ -66,8 +59,7 @@ const firstAnswer = async (port: number, service: ChildProcess.ChildProcess): Pr
 describe("the service of the example, built by the lines of its Dockerfile", () => {
   beforeAll(() => {
     project = Project.makeFolder()
-    Project.follow(project, "examples/cloudrun/README.md", "my-service")
-    install()
+    Project.follow(project, { readme: "examples/cloudrun/README.md", name: "my-service" })
     for (const name of [".env", ".env.production", "cloudrun/.env", ".git/config", "npm-debug.log", "agents/out.log"]) {
       const file = Path.join(context(), name)
       Fs.mkdirSync(Path.dirname(file), { recursive: true })

@@ -33,8 +33,7 @@ const build = (): void => {
 describe.skipIf(!Project.hasTools("vercel"))("the route of the example, built by the tool of Vercel", () => {
   beforeAll(() => {
     project = Project.makeFolder()
-    Project.follow(project, "examples/vercel/README.md", "my-function")
-    Project.install(folder())
+    Project.follow(project, { readme: "examples/vercel/README.md", name: "my-function" })
     link()
     build()
   }, 240_000)

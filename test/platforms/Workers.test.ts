@@ -19,14 +19,21 @@ let project: Project.Project
 
 const folder = (): string => Path.join(project.path, "my-worker")
 
+const readme = "examples/edge/README.md"
+
+/** The arguments of wrangler in README. */
+const deployment = (): ReadonlyArray<string> => {
+  const command = Project.commandsOf(readme).find((line) => line.startsWith("npx wrangler deploy "))
+  assert(command !== undefined, `${readme} has no command that deploys`)
+  return command.split(" ").slice(2)
+}
+
+/** Builds the worker as README deploys it. */
 const bundle = (): string => {
   const wrangler = Path.join(tools, ".bin/wrangler")
   const out = Path.join(folder(), "out")
   const env = { WRANGLER_SEND_METRICS: "false", CI: "true" }
-  Project.run(wrangler, ["deploy", "--config", "edge/wrangler.toml", "--dry-run", "--outdir", out], {
-    cwd: folder(),
-    env
-  })
+  Project.run(wrangler, [...deployment(), "--dry-run", "--outdir", out], { cwd: folder(), env })
   return Fs.readFileSync(Path.join(out, "worker.js"), "utf8")
 }
 
@@ -47,8 +54,7 @@ const start = (script: string, endpoint: string): Runtime => {
 describe.skipIf(!Project.hasTools("workers"))("the worker of the example, built by wrangler and run by workerd", () => {
   beforeAll(() => {
     project = Project.makeFolder()
-    Project.follow(project, "examples/edge/README.md", "my-worker")
-    Project.install(folder(), "effect@^4.1.0")
+    Project.follow(project, { readme, name: "my-worker", tools: ["wrangler"] })
   }, 120_000)
   afterAll(() => project.remove())
 

@@ -47,17 +47,6 @@ export const makeFolder = (): Project => {
 }
 
 /**
- * Makes a project as the README of an example says: runs its commands that make, copy and move files. `name` is the name of the project
- * there.
- */
-export const follow = ({ path }: Project, readme: string, name: string): void => {
-  const [, commands] = /```sh\n([^]*?)```/.exec(Fs.readFileSync(Path.join(root, readme), "utf8")) ?? []
-  for (const command of (commands ?? "").split("\n").filter((line) => /^(cp|mkdir|mv) /.test(line))) {
-    run("sh", ["-c", command.replaceAll(name, Path.join(path, name))], { cwd: root })
-  }
-}
-
-/**
  * Builds and packs this package into a project. It is built apart from this repository, because other tests build it there at the same
  * time. Returns the name of the tarball.
  */
@@ -76,6 +65,57 @@ export const pack = (path: string): string => {
   const packed = Fs.readdirSync(path).find((name) => name.endsWith(".tgz"))
   if (packed === undefined) throw new Error("npm pack has made no tarball")
   return packed
+}
+
+/** How a test follows the README of an example. */
+export interface Steps {
+  readonly readme: string
+  /** What README calls the project. */
+  readonly name: string
+  /** Packages that README installs and the test does not: the tools of a platform, which are installed elsewhere. */
+  readonly tools?: ReadonlyArray<string>
+}
+
+/** The first commands of a page. */
+export const commandsOf = (page: string): ReadonlyArray<string> => {
+  const [, commands = ""] = /```sh\n([^]*?)```/.exec(Fs.readFileSync(Path.join(root, page), "utf8")) ?? []
+  return commands.trim().split("\n")
+}
+
+/**
+ * Makes a project by the commands of README: runs those that make, copy and move files, and those of npm, but not those that deploy it.
+ * This package is installed from a tarball beside the project. As in the repository, where README has its reader begin, there is a
+ * `package.json` in the folder above.
+ */
+export const follow = ({ path }: Project, { name, readme, tools = [] }: Steps): void => {
+  const folder = Path.join(path, name)
+  Fs.writeFileSync(Path.join(path, "package.json"), JSON.stringify({ name: "above", private: true }))
+  const tarball = `file:../${pack(path)}`
+  const env = { npm_config_audit: "false", npm_config_fund: "false", npm_config_ignore_scripts: "true" }
+  let isInside = false
+  for (const command of commandsOf(readme)) {
+    const words = command.split(" ")
+    if (command === `cd ${name}`) isInside = true
+    else if (/^(cp|mkdir|mv)$/.test(words[0] ?? "")) {
+      if (isInside) throw new Error(`${readme}: "${command}" comes too late`)
+      run("sh", ["-c", command.replaceAll(name, folder)], { cwd: root })
+    } else if (words[0] === "npm") {
+      if (!isInside) throw new Error(`${readme}: "${command}" would change the repository`)
+      useTarball(folder, tarball)
+      const given = words.slice(1).filter((word) => !tools.includes(word))
+      run("npm", given.map((word) => word === "effect-sluice" ? tarball : word), { cwd: folder, env })
+    }
+  }
+}
+
+/** Lets a `package.json` that names this package as a dependency name its tarball. */
+const useTarball = (folder: string, tarball: string): void => {
+  const file = Path.join(folder, "package.json")
+  if (!Fs.existsSync(file)) return
+  const manifest = JSON.parse(Fs.readFileSync(file, "utf8"))
+  if (manifest.dependencies?.["effect-sluice"] === undefined) return
+  manifest.dependencies["effect-sluice"] = tarball
+  Fs.writeFileSync(file, JSON.stringify(manifest))
 }
 
 /** Installs this package and its peers in a project, as a user does. */
