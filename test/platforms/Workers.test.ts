@@ -28,13 +28,13 @@ const deployment = (): ReadonlyArray<string> => {
   return command.split(" ").slice(2)
 }
 
-/** Builds the worker as README deploys it. */
-const bundle = (): string => {
+/** Builds the worker as README deploys it. The result is the script, and what wrangler has printed. */
+const bundle = () => {
   const wrangler = Path.join(tools, ".bin/wrangler")
   const out = Path.join(folder(), "out")
   const env = { WRANGLER_SEND_METRICS: "false", CI: "true" }
-  Project.run(wrangler, [...deployment(), "--dry-run", "--outdir", out], { cwd: folder(), env })
-  return Fs.readFileSync(Path.join(out, "worker.js"), "utf8")
+  const output = Project.run(wrangler, [...deployment(), "--dry-run", "--outdir", out], { cwd: folder(), env })
+  return { script: Fs.readFileSync(Path.join(out, "worker.js"), "utf8"), output }
 }
 
 /** The real runtime with the worker of the example, as its configuration says. */
@@ -61,7 +61,9 @@ describe.skipIf(!Project.hasTools("workers"))("the worker of the example, built 
   it.live("answers every request, and closes the connection of each gracefully", () =>
     Effect.gen(function*() {
       const server = yield* doubling
-      const script = bundle()
+      const { output, script } = bundle()
+      // Wrangler hides the values of its command line, and shows those of the configuration, which would be the same for each reader.
+      assert.match(output, /env\.AGENTS_ENDPOINT \("\(hidden\)"\)/)
       const runtime = yield* Effect.acquireRelease(
         Effect.sync(() => start(script, `127.0.0.1:${server.endpoint.port}`)),
         (runtime) => Effect.promise(() => runtime.dispose())
