@@ -237,11 +237,25 @@ describe("the packed package", () => {
     const whole = folder("whole")
     const { files } = startPage("first-pool")
     Fs.writeFileSync(Path.join(whole, "tsconfig.json"), files["tsconfig.json"] ?? "")
-    // Its test needs PostgreSQL: the doctests run it.
+    // What needs PostgreSQL is run by the doctests.
     assert.deepStrictEqual(follow(whole, tarball, ["whole-program"], (command) => command !== "npx vitest run"), [
       "npm init -y && npm pkg set type=module",
       "npx tsc"
     ])
+    const first = folder("function")
+    Fs.writeFileSync(Path.join(first, "tsconfig.json"), files["tsconfig.json"] ?? "")
+    assert.deepStrictEqual(follow(first, tarball, ["first-function"], (command) => command !== "node invoke.ts"), [
+      "npm init -y && npm pkg set type=module",
+      "npx tsc",
+      "npx esbuild handler.ts --bundle --platform=node --format=esm --target=es2023 --minify --outfile=dist/handler.mjs"
+    ])
+    // The bundle loads where there are no packages.
+    const deployed = Fs.mkdtempSync(Path.join(Os.tmpdir(), "sluice-function-"))
+    Fs.copyFileSync(Path.join(first, "dist/handler.mjs"), Path.join(deployed, "handler.mjs"))
+    const load = `console.log(typeof (await import("./handler.mjs")).handler)`
+    const loaded = run(process.execPath, ["--input-type=module", "--eval", load], deployed)
+    Fs.rmSync(deployed, { recursive: true })
+    assert.deepStrictEqual([loaded.stdout, loaded.stderr], ["function\n", ""])
   }, 60_000)
 
   it("keeps its inside to itself", () => {
