@@ -9,6 +9,7 @@ import * as Http from "effect-sluice/Http"
 import * as Mysql from "effect-sluice/Mysql"
 import * as Postgres from "effect-sluice/Postgres"
 import * as Redis from "effect-sluice/Redis"
+import * as RedisBudget from "effect-sluice/RedisBudget"
 import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
 import { invalidOption } from "../support/InvalidOption.ts"
 
@@ -45,6 +46,15 @@ describe("an invalid option of a client", () => {
     ],
     [`Redis: option port is 0, ${aPort}`, Redis.layer({ host: "db", port: 0 })],
     ["Redis: option host is \"a b\", but it must be a domain name", Redis.layer({ host: "a b" })],
+    [
+      "RedisBudget: option url is \"http://...\", but it must be a URL such as redis://",
+      RedisBudget.layer({ key: "a", connections: 1, url: "http://a:secret@db" })
+    ],
+    [`RedisBudget: option port is 0, ${aPort}`, RedisBudget.layer({ key: "a", connections: 1, port: 0 })],
+    [
+      "RedisBudget: option clientName is \"a b\", but it must be printable",
+      RedisBudget.layer({ key: "a", connections: 1, clientName: "a b" })
+    ],
     ["Http: option maxPerOrigin is 0, but it must be a whole number of at least 1", Http.layer({ maxPerOrigin: 0 })],
     ["Http: option maxTotal is 0, but it must be a whole number of at least 1", Http.layer({ maxTotal: 0 })],
     [

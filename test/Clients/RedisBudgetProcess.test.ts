@@ -10,6 +10,7 @@ import { makeBudget } from "../../src/Clients/internal/redisbudget/Budget.ts"
 import { type Options, settingsOf } from "../../src/Clients/internal/redisbudget/Options.ts"
 import { replyOf } from "../../src/Clients/internal/redisbudget/Reply.ts"
 import type { Store } from "../../src/Clients/internal/redisbudget/Store.ts"
+import { invalidOption } from "../support/InvalidOption.ts"
 import { collectLogs } from "../support/Pools.ts"
 
 const request = { label: "db:5432", timeLeft: () => Infinity }
@@ -117,3 +118,28 @@ it.effect("logs three outages of its store in a minute, counts the others, and l
     )
   }).pipe(Effect.provide(layer))
 })
+
+it.effect.each<readonly [unknown, string]>([["nonsense", `"nonsense"`], [NaN, "NaN"], [undefined, "undefined"]])(
+  "names the value of an invocation that is no duration: %s",
+  ([value, text]) =>
+    Effect.gen(function*() {
+      // A value that only a caller without types can give.
+      const { budget } = yield* scripted({}, { invocation: Effect.succeed(value as never) })
+      const { message } = yield* invalidOption(Effect.scoped(budget.take(request, 1)))
+      const expected = `RedisBudget: option invocation is ${text}, but it must give a duration, such as "5 seconds"`
+      assert.strictEqual(message, expected)
+    })
+)
+
+it.effect("counts an invocation whose time is over as one without time", () =>
+  Effect.gen(function*() {
+    const leases: Array<number> = []
+    const { budget } = yield* scripted({
+      acquire: ({ lease }) => {
+        leases.push(lease)
+        return Effect.succeed(replyOf(["granted", 1_000_000, lease, "101", 1]))
+      }
+    }, { invocation: Effect.succeed(-5), lease: "7 seconds" })
+    yield* Effect.scoped(budget.take(request, 1))
+    assert.deepStrictEqual(leases, [7000])
+  }))

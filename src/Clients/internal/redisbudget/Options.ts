@@ -5,7 +5,10 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { InvalidOption } from "../../../internal/InvalidOption.ts"
 import { aboveZero, checkOptions, type OptionCheck } from "../../../internal/Options.ts"
+import { checkOwnOptions } from "../OwnOptions.ts"
 import * as RedisSettings from "../redis/Settings.ts"
 
 /**
@@ -162,7 +165,7 @@ export const settingsOf = (options: Options): Settings => {
   const lease = leaseOf(check, options)
   const store = storeOf(options, { connectTimeout, storeTimeout })
   // It throws where the store's own options are invalid.
-  RedisSettings.settingsOf(store)
+  checkOwnOptions(module, () => RedisSettings.settingsOf(store))
   return {
     key,
     connections,
@@ -179,11 +182,16 @@ export const settingsOf = (options: Options): Settings => {
   }
 }
 
+/** The time that an invocation has left, in milliseconds. It is below 0 when the invocation should have ended. */
+const leftOf = (value: Duration.Input): number => {
+  // NaN would become zero.
+  const left = Number.isNaN(value) ? Option.none() : Duration.fromInput(value)
+  if (Option.isSome(left)) return Duration.toMillis(left.value)
+  throw new InvalidOption({ module, option: "invocation", value, rule: `give a duration, such as "5 seconds"` })
+}
+
 /** The lease of a permit that is taken now, in whole milliseconds. */
 export const leaseMillis = (lease: Lease): Effect.Effect<number> =>
   lease._tag === "Warm"
     ? Effect.succeed(lease.millis)
-    : Effect.map(lease.remaining, (left) => {
-      const millis = Duration.toMillis(Duration.fromInputUnsafe(left))
-      return Math.min(Math.max(Math.ceil(millis), 0) + lease.millis, longest)
-    })
+    : Effect.map(lease.remaining, (left) => Math.min(Math.max(Math.ceil(leftOf(left)), 0) + lease.millis, longest))
