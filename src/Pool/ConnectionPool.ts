@@ -149,7 +149,7 @@ export const callSite = (wrapper: (...args: never) => unknown): CallSite | undef
  *
  * An idle connection is leased at once by the Effect `Pool` of its endpoint. Of several, it is the one that was used last. Without
  * an idle connection, the borrower waits for at most `acquireTimeout`. After that it fails with `PoolError`, whose reason says what
- * stalled it.
+ * stalled it. It fails sooner, with `ConnectFailed`, if the connection cannot be opened and `retry` allows no further attempt.
  *
  * **Gotchas**
  *
