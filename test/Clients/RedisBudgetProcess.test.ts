@@ -2,7 +2,7 @@
  * What a process does with the answers of a budget's store, which are scripted here, on the clock of a test.
  */
 import { assert, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Queue } from "effect"
+import { Deferred, Effect, Fiber, Queue, Scheduler } from "effect"
 import { BudgetError } from "effect-sluice/ConnectionBudget"
 import * as Endpoint from "effect-sluice/Endpoint"
 import { TestClock } from "effect/testing"
@@ -142,4 +142,33 @@ it.effect("counts an invocation whose time is over as one without time", () =>
     }, { invocation: Effect.succeed(-5), lease: "7 seconds" })
     yield* Effect.scoped(budget.take(request, 1))
     assert.deepStrictEqual(leases, [7000])
+  }))
+
+it.effect("renews a permit that is given while the work for the permits before it ends", () =>
+  Effect.gen(function*() {
+    for (let delay = 0; delay < 40; delay++) {
+      const ending = yield* Deferred.make<void>()
+      let [releases, renewals] = [0, 0]
+      yield* Effect.gen(function*() {
+        const { budget } = yield* scripted({
+          acquire: ({ lease }) => Effect.succeed(replyOf(["granted", 1_000_000, lease, "101", 1])),
+          // The last work: what could not be given back at once.
+          release: () =>
+            releases++ === 0
+              ? Effect.fail(new BudgetError({ budget: "scripted", detail: "no answer" }))
+              : Effect.as(Deferred.succeed(ending, undefined), 1),
+          renew: (_, ids) => Effect.sync(() => (renewals++, { limit: 1, isHeld: ids.map(() => true) }))
+          // Its fibers let others run after each few steps, so that one of these delays is between any two of them.
+        }, { lease: "6 seconds", wake: "poll" }).pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, 4))
+        yield* Effect.scoped(budget.take(request, 1))
+        yield* Deferred.await(ending).pipe(
+          Effect.andThen(Effect.repeat(Effect.yieldNow, { times: delay })),
+          Effect.andThen(budget.take(request, 1)),
+          Effect.forkScoped({ startImmediately: true })
+        )
+        const pass = Effect.andThen(TestClock.adjust("500 millis"), Effect.repeat(Effect.yieldNow, { times: 100 }))
+        yield* Effect.repeat(pass, { times: 8 })
+        assert.strictEqual(renewals, 1, `after ${delay} steps`)
+      }).pipe(Effect.scoped)
+    }
   }))

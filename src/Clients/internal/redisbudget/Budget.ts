@@ -271,12 +271,12 @@ export class Budget {
   readonly #keep: Effect.Effect<void> = Effect.suspend(() => {
     const { lease } = this.#settings
     const step = Effect.andThen(sleepUnref(keepsEvery(lease)), this.#step(lease._tag === "Warm"))
-    return Effect.ensuring(
-      Effect.repeat(Effect.asVoid(step), { while: () => !this.#permits.isEmpty || this.#stale.size > 0 }),
+    // It ends in the step in which it finds nothing to do, so that a permit that is given later begins another one.
+    const goesOn = () => this.#isKeeping = !this.#permits.isEmpty || this.#stale.size > 0
+    return Effect.onError(Effect.repeat(Effect.asVoid(step), { while: goesOn }), () =>
       Effect.sync(() => {
         this.#isKeeping = false
-      })
-    )
+      }))
   })
 
   #step(isRenewed: boolean): Effect.Effect<void> {
