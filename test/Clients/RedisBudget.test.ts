@@ -221,6 +221,7 @@ withRedis("RedisBudget", () => {
       const text = `RedisBudget ${key}: its store 127.0.0.1:${ports.Redis} serves no borrower: WRONGTYPE `
       assert.isTrue(lines[0]?.text.startsWith(text), lines[0]?.text)
       assert.include(lines[0]?.text, "; until it is back, connections are opened without a limit of the budget")
+      assert.include(lines[0]?.annotations, { "error.type": "WRONGTYPE" })
     }).pipe(Effect.provide(layer))
   })
 
@@ -236,7 +237,9 @@ withRedis("RedisBudget", () => {
       yield* Effect.sleep("1100 millis")
       yield* take(own)
       assert.deepStrictEqual(lines.map(({ level }) => level), ["Warn", "Info"], inspect(lines))
-      assert.include(lines[0]?.text, " is down: ")
+      const { port } = proxy.endpoint
+      assert.include(lines[0]?.text, `:${port} is down: connect failed: connect ECONNREFUSED 127.0.0.1:${port}; `)
+      assert.include(lines[0]?.annotations, { "error.type": "ECONNREFUSED" })
       assert.include(lines[0]?.text, "; until it is back, no permit is given")
       assert.include(lines[1]?.text, "; 0 permits were given without it")
     }).pipe(Effect.provide(layer))

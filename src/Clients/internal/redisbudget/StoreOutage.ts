@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import { errorTypeOf } from "../../../internal/ErrorType.ts"
 import { errorText, labelOf, safeMessage } from "../../../internal/SafeText.ts"
 import type { BudgetError } from "../../../Pool/ConnectionBudget.ts"
+import { PoolError } from "../../../Pool/PoolError.ts"
 import type { Endpoint } from "../../../Resource/Endpoint.ts"
 import { replyIn } from "../redis/Failure.ts"
 import { type Away, shareOf } from "./Permits.ts"
@@ -48,10 +49,18 @@ const count = (number: number, noun: string): string => `${number} ${noun}${numb
 
 const areOf = (number: number): string => number === 1 ? "was" : "were"
 
-/** The error of the store itself. */
-const causeOf = (error: BudgetError): unknown => replyIn(error) ?? error.cause
+/** The last failure to connect, about which a pool's error says more than belongs into a line. */
+const failureIn = (error: unknown): unknown => {
+  const cause = error instanceof PoolError ? error : error instanceof Error ? error.cause : undefined
+  return cause instanceof PoolError && "cause" in cause.reason ? cause.reason.cause : undefined
+}
 
-const typeOf = (error: BudgetError): string => errorTypeOf(causeOf(error) ?? error)
+/** The error of the store itself. */
+const causeOf = (error: BudgetError): unknown => replyIn(error) ?? failureIn(error.cause) ?? error.cause
+
+/** An answer of Redis begins with a word such as `WRONGTYPE`. */
+const typeOf = (error: BudgetError): string =>
+  /^[A-Z]{2,20}(?= )/.exec(replyIn(error)?.message ?? "")?.[0] ?? errorTypeOf(causeOf(error) ?? error)
 
 const reasonOf = (error: BudgetError): string => {
   const cause = causeOf(error)
