@@ -23,7 +23,7 @@ export interface Page {
   readonly type: (selector: string, text: string) => Promise<void>
   readonly focus: (selector: string) => Promise<void>
   readonly keyboard: { readonly press: (key: string) => Promise<void>; readonly type: (text: string) => Promise<void> }
-  readonly setViewport: (size: { width: number; height: number }) => Promise<void>
+  readonly setViewport: (size: { width: number; height: number; deviceScaleFactor?: number }) => Promise<void>
   readonly emulateMediaFeatures: (features: ReadonlyArray<{ name: string; value: string }>) => Promise<void>
   readonly on: {
     (event: "console", listener: (message: { type: () => string; text: () => string }) => void): unknown
@@ -32,7 +32,7 @@ export interface Page {
   readonly browserContext: () => {
     readonly overridePermissions: (origin: string, permissions: ReadonlyArray<string>) => Promise<void>
   }
-  readonly screenshot: (options: { readonly path: string }) => Promise<unknown>
+  readonly screenshot: (options: { readonly path: string; readonly fullPage: boolean }) => Promise<unknown>
   readonly close: () => Promise<void>
 }
 
@@ -90,3 +90,29 @@ export const page: Effect.Effect<Opened, never, Scope.Scope> = Effect.acquireRel
   }),
   (browser) => Effect.promise(() => browser.close())
 ).pipe(Effect.flatMap((browser) => Effect.promise(() => open(browser))))
+
+/** Whether no color is on its way to another one: no animation runs, but for those without an end. */
+export const isSettled = `document.getAnimations().every((one) =>
+  one.playState !== "running" || one.effect.getComputedTiming().endTime === Infinity)`
+
+/** The sizes in which pictures are taken. */
+export const sizes = { phone: { width: 390, height: 844 }, desk: { width: 1440, height: 900 } } as const
+
+/**
+ * Takes pictures of the whole page for a person to look at, as `NAME-phone-light.png`: in each size, light and dark. They go to the folder that
+ * the variable `SCREENSHOTS` names, and without it none is taken. The page keeps the last size and the last scheme.
+ */
+export const pictures = async (page: Page, name: string, folder = process.env["SCREENSHOTS"]): Promise<void> => {
+  if (folder === undefined || folder === "") return
+  Fs.mkdirSync(folder, { recursive: true })
+  for (const [size, viewport] of Object.entries(sizes)) {
+    await page.setViewport({ ...viewport, deviceScaleFactor: 2 })
+    for (const value of ["light", "dark"]) {
+      await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value }])
+      await page.waitForFunction(isSettled)
+      // What is inside of a box that scrolls is painted later than the rest.
+      await page.evaluate("new Promise((resolve) => setTimeout(resolve, 500))")
+      await page.screenshot({ path: Path.join(folder, `${name}-${size}-${value}.png`), fullPage: true })
+    }
+  }
+}

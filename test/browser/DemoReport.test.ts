@@ -79,5 +79,6 @@ Browser.describeWithBrowser()("the report of the demo", () => {
       const least = `Math.min(...Array.from(document.querySelectorAll("figure svg"), (svg) =>
         svg.getBoundingClientRect().width / 400 * parseFloat(getComputedStyle(svg.querySelector("text")).fontSize)))`
       assert.isAtLeast(Number(yield* Effect.promise(() => page.evaluate(least))), 9)
+      yield* Effect.promise(() => Browser.pictures(page, "demo-report"))
     }), 60_000)
 })

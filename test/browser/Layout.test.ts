@@ -3,8 +3,11 @@
  */
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
+import * as Fs from "node:fs"
 import * as Http from "node:http"
 import type { AddressInfo } from "node:net"
+import * as Os from "node:os"
+import * as Path from "node:path"
 import { pageHtml } from "../../src/Operations/internal/page/Page.ts"
 import * as Browser from "./Browser.ts"
 import { faint } from "./Contrast.ts"
@@ -56,6 +59,21 @@ const sizes = [{ width: 320, height: 640 }, { width: 720, height: 900 }, { width
 
 const states = Object.keys(Snapshots) as ReadonlyArray<State>
 
+/** The states of which `SCREENSHOTS` gets pictures. */
+const pictured: ReadonlyArray<State> = ["healthy", "down", "saturated", "exhausted"]
+
+const temporary = Effect.acquireRelease(
+  Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "pictures-"))),
+  (folder) => Effect.sync(() => Fs.rmSync(folder, { recursive: true }))
+)
+
+/** The width in the header of a PNG. */
+const pictureWidth = (file: string): number => {
+  const bytes = Fs.readFileSync(file)
+  assert.strictEqual(bytes.toString("latin1", 1, 4), "PNG")
+  return bytes.readUInt32BE(16)
+}
+
 const show = ({ page }: Browser.Opened, url: string, state: State) =>
   Effect.promise(() => page.goto(`${url}/${state}/`)).pipe(
     Effect.andThen(Effect.promise(() => page.waitForFunction(`document.body.dataset.state === "live"`)))
@@ -93,6 +111,34 @@ Browser.describeWithBrowser()("the layout of the status page", () => {
         }
       }),
     60_000
+  )
+
+  it.live(
+    "is in pictures of a phone and of a desk, light and dark, for a person to look at",
+    () =>
+      Effect.gen(function*() {
+        const [url, browser] = [yield* server, yield* Browser.page]
+        const folder = yield* temporary
+        yield* show(browser, url, "down")
+        yield* Effect.promise(() => Browser.pictures(browser.page, "down", folder))
+        const widths = Fs.readdirSync(folder).map((file) => [file, pictureWidth(Path.join(folder, file))])
+        const [phone, desk] = [Browser.sizes.phone.width * 2, Browser.sizes.desk.width * 2]
+        assert.deepStrictEqual(Object.fromEntries(widths), {
+          "down-desk-dark.png": desk,
+          "down-desk-light.png": desk,
+          "down-phone-dark.png": phone,
+          "down-phone-light.png": phone
+        })
+        const taken = new Set(
+          Fs.readdirSync(folder).map((file) => Fs.readFileSync(Path.join(folder, file)).toString("base64"))
+        )
+        assert.strictEqual(taken.size, 4)
+        for (const state of pictured) {
+          yield* show(browser, url, state)
+          yield* Effect.promise(() => Browser.pictures(browser.page, `status-${state}`))
+        }
+      }),
+    120_000
   )
 
   it.live(
