@@ -19,15 +19,22 @@ export default defineComponent({
   setup: (props) => {
     const { isDark } = useData()
     const source = decodeURIComponent(props.code)
-    const svg = ref("")
+    const picture = ref({ svg: "", theme: "" })
     const draw = async () => {
-      svg.value = await drawn(source, isDark.value)
+      const theme = isDark.value ? "dark" : "light"
+      picture.value = { svg: await drawn(source, isDark.value), theme }
     }
     onMounted(draw)
     watch(isDark, draw)
     return () =>
-      svg.value === ""
+      picture.value.svg === ""
         ? h("pre", { class: "mermaid-source" }, source)
-        : h("div", { class: "mermaid-picture", role: "img", "aria-label": source, innerHTML: svg.value })
+        : h("div", {
+          class: "mermaid-picture",
+          role: "img",
+          "aria-label": source,
+          "data-theme": picture.value.theme,
+          innerHTML: picture.value.svg
+        })
   }
 })

@@ -35,6 +35,11 @@ const elsewhere = `performance.getEntriesByType("resource").map((one) => one.nam
 const isReady =
   `document.querySelector(".VPNavBar") !== null && document.querySelector("#app").__vue_app__ !== undefined`
 
+/** Whether each diagram is drawn for this scheme, and nothing of a drawing under way is in the page. */
+const areDrawn = (scheme: string): string =>
+  `document.querySelector(".mermaid-source, [id^=dmermaid]") === null &&
+  Array.from(document.querySelectorAll(".mermaid-picture")).every((one) => one.dataset.theme === "${scheme}")`
+
 /** What is wrong with the page at an address. */
 const faultsOf = async ({ complaints, page }: Browser.Opened, address: string): Promise<ReadonlyArray<string>> => {
   const faults: Array<string> = []
@@ -52,6 +57,9 @@ const faultsOf = async ({ complaints, page }: Browser.Opened, address: string): 
   for (const value of ["light", "dark"]) {
     await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value }])
     await page.waitForFunction(`document.documentElement.classList.contains("dark") === ${value === "dark"}`)
+    // Colors take half a second to change, and diagrams are drawn anew.
+    await page.waitForFunction(Browser.isSettled)
+    await page.waitForFunction(areDrawn(value))
     await look(value, faint)
   }
   await look("another host", elsewhere)
@@ -90,6 +98,7 @@ describeSite()("the pages of the site", () => {
         for (const page of pages) {
           const found = yield* Effect.promise(() => faultsOf(browser, `${url}/${page}`))
           if (found.length > 0) faults[page] = found
+          if (page === "index.html") yield* Effect.promise(() => Browser.pictures(browser.page, "site"))
         }
         assert.isAbove(pages.length, 50)
         assert.deepStrictEqual(faults, {})
