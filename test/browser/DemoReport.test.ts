@@ -72,6 +72,17 @@ Browser.describeWithBrowser()("the report of the demo", () => {
     60_000
   )
 
+  it.live.each([360, 1280])("cuts no text of a plot on a screen of %d pixels", (width) =>
+    Effect.gen(function*() {
+      const { page } = yield* show
+      yield* Effect.promise(() => page.setViewport({ width, height: 800 }))
+      const cut = `Array.from(document.querySelectorAll("figure svg text")).filter((one) => {
+        const [text, plot] = [one, one.closest("svg")].map((shown) => shown.getBoundingClientRect())
+        return text.left < plot.left || text.right > plot.right || text.top < plot.top || text.bottom > plot.bottom
+      }).map((one) => one.textContent)`
+      assert.deepStrictEqual(yield* Effect.promise(() => page.evaluate(cut)), [])
+    }), 60_000)
+
   it.live("has texts of at least 9 pixels in the plots of a phone", () =>
     Effect.gen(function*() {
       const { page } = yield* show

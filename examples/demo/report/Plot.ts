@@ -25,7 +25,7 @@ export interface Plot {
 }
 
 const size = { width: 400, height: 220 }
-const inner = { left: 44, right: 392, top: 22, bottom: 196 }
+const inner = { left: 44, right: 384, top: 22, bottom: 196 }
 
 const xOf = (millis: number, { duration }: Plan): number => inner.left + (inner.right - inner.left) * millis / duration
 
