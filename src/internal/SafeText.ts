@@ -56,6 +56,8 @@ const patterns: ReadonlyArray<readonly [pattern: RegExp, replacement: string]> =
   // The arguments of Redis' AUTH: a password, or a user and a password. In its protocol each follows its length.
   [/\b(AUTH2?)"?(?:(?:[ \t]+|\s+\$\d{1,9}\s+)[^\s,;<]+){1,2}/g, `$1 ${mask}`],
   [/(["']AUTH["']\s{0,4},\s{0,4})["'][^"']*(?:["']\s{0,4},\s{0,4}["'][^"']*)?["']?/gi, `$1${mask}`],
+  // Redis repeats the arguments of a command that it does not know, such as those of HELLO, which has a password.
+  [/(\bwith args beginning with:)[^\r\n]{0,400}['`]/gi, `$1 ${mask}`],
   [/\b((?:requirepass|masterauth)"?\s{1,4})\S+/gi, `$1${mask}`]
 ]
 

@@ -564,6 +564,16 @@ withRedis("a function with a budget", () => {
 })
 
 withBoth("a function whose permits last for an invocation", () => {
+  it.live("can be interrupted while the time of its invocation is asked for", () =>
+    Effect.gen(function*() {
+      const { key } = yield* fresh
+      const own = yield* budget({ port: ports.Redis, key, connections: 1, invocation: Effect.never })
+      const taking = yield* fork(Effect.scoped(own.take(untimed)))
+      yield* Effect.sleep("20 millis")
+      yield* Fiber.interrupt(taking)
+      assert.isTrue(Exit.hasInterrupts(yield* Fiber.await(taking)))
+    }), 5000)
+
   it.live("has a lease until its end and for the time that the server needs, and warns if that is too short", () =>
     Effect.gen(function*() {
       const { client, key } = yield* fresh

@@ -51,6 +51,14 @@ describe("maskSecrets", () => {
     ["ALTER USER app IDENTIFIED BY 'se cret'", "ALTER USER app IDENTIFIED BY ***"],
     ["ALTER ROLE app WITH PASSWORD 'se cret'", "ALTER ROLE app WITH PASSWORD ***"],
     ["CONFIG SET requirepass secret", "CONFIG SET requirepass ***"],
+    [
+      "ERR unknown command 'HELLO', with args beginning with: '3' 'AUTH' 'app' 'secret' ",
+      "ERR unknown command 'HELLO', with args beginning with: *** "
+    ],
+    [
+      "ERR unknown command `HELLO`, with args beginning with: `3`, `AUTH`, `app`, `secret`, ; until it is back",
+      "ERR unknown command `HELLO`, with args beginning with: ***, ; until it is back"
+    ],
     ["\"AUTH\" \"app\" \"secret\"", "\"AUTH ***"],
     ["[\"AUTH\",\"app\",\"secret\"]", "[\"AUTH\",***]"],
     ["*2\r\n$4\r\nAUTH\r\n$6\r\nsecret\r\n", "*2\r\n$4\r\nAUTH ***\r\n"],

@@ -18,7 +18,7 @@ export interface Limits {
 
 /**
  * The share of the time of a drain after which pools that stay open no longer wait for the others. A connection to a silent peer takes
- * up to three quarters of it, and gives its permit back after that.
+ * up to three quarters of it, and gives its permit back after that. One whose finalizer does not end gives none back: its lease ends.
  */
 const shareOfOthers = 7 / 8
 

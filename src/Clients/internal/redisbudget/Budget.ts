@@ -92,7 +92,7 @@ export class Budget {
   take({ label, timeLeft }: PermitRequest, weight: number): Effect.Effect<Permit, BudgetError, Scope.Scope> {
     return Effect.uninterruptibleMask((restore) =>
       Effect.gen({ self: this }, function*() {
-        const lease = yield* leaseMillis(this.#settings.lease)
+        const lease = yield* restore(leaseMillis(this.#settings.lease))
         const holder = yield* HolderId
         const taking: Taking = { label, timeLeft, weight, lease, holder, id: newId(), isNew: true, held: undefined }
         yield* Effect.addFinalizer(() => this.#giveBack(taking))

@@ -14,5 +14,8 @@ export const keeps = { subscribe: 6000, poll: 3000 }
 /** How long a permit without a lease waits before it asks for one. */
 export const adoptsAfter = 1000
 
-/** How often a process looks for leases to renew and for permits to end. */
-export const keepsEvery = (lease: Lease): number => lease._tag === "Warm" ? Math.min(1000, lease.millis / 12) : 250
+/**
+ * How often a process looks for leases to renew and for permits to end: in half of the time by which a lease ends earlier here than at the
+ * store, so that its end is never noticed after it.
+ */
+export const keepsEvery = (lease: Lease): number => Math.min(lease._tag === "Warm" ? 500 : 250, lease.millis / 40)

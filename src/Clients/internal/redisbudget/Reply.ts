@@ -47,6 +47,8 @@ export interface Told {
 export const toldOf = (message: string): Told | undefined => {
   const [id, tag, ...rest] = message.split(" ")
   if (id === undefined || (tag !== "granted" && tag !== "refused")) return undefined
+  // Any client of the store can publish. A message of another shape says nothing, and the request asks again by itself.
+  if (rest.length !== (tag === "granted" ? 4 : 1) || !rest.every((field) => /^\d+$/.test(field))) return undefined
   const reply = tag === "refused" ? replyOf([tag, 0, ...rest]) : replyOf([tag, ...rest])
   return { id, reply }
 }

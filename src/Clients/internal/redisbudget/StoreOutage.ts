@@ -11,6 +11,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { errorTypeOf } from "../../../internal/ErrorType.ts"
+import { measured } from "../../../internal/MeasuredTime.ts"
 import { errorText, labelOf, safeMessage } from "../../../internal/SafeText.ts"
 import type { BudgetError } from "../../../Pool/ConnectionBudget.ts"
 import { PoolError } from "../../../Pool/PoolError.ts"
@@ -43,7 +44,7 @@ export interface Line {
 }
 
 const time = (millis: number): string =>
-  Duration.format(Duration.millis(millis < 1000 ? Math.round(millis) : Math.round(millis / 100) * 100))
+  measured(Duration.millis(millis < 1000 ? millis : Math.round(millis / 100) * 100))
 
 const count = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? "" : "s"}`
 
@@ -54,6 +55,12 @@ const failureIn = (error: unknown): unknown => {
   const cause = error instanceof PoolError ? error : error instanceof Error ? error.cause : undefined
   return cause instanceof PoolError && "cause" in cause.reason ? cause.reason.cause : undefined
 }
+
+/** Whether the pool of the budget itself has been closed, as at the end of a program. This says nothing of the store. */
+const hasEnded = (error: unknown, depth = 0): boolean =>
+  error instanceof PoolError
+    ? error.reason._tag === "PoolClosed"
+    : error instanceof Error && depth < 4 && hasEnded(error.cause, depth + 1)
 
 /** The error of the store itself. */
 const causeOf = (error: BudgetError): unknown => replyIn(error) ?? failureIn(error.cause) ?? error.cause
@@ -103,6 +110,7 @@ export class StoreOutage {
 
   /** The store has failed. The result is the line about it, if it has one. `away` is what holds without the store. */
   failed(error: BudgetError, at: number, away: Away): Line | undefined {
+    if (hasEnded(error)) return undefined
     const outage = this.#outage ??= { since: at, loggedAt: undefined, type: undefined, permits: 0 }
     const isFirst = outage.loggedAt === undefined
     const type = typeOf(error)
