@@ -18,6 +18,9 @@ const layer = Postgres.layer({
   maxConnections: 50
 }).pipe(Layer.provide(ResourceMonitor.layer))
 
+/** An option from the environment. Without it the library has its default. */
+const millis = (name: string): number | undefined => env(name) === "" ? undefined : Number(env(name))
+
 const finalizers: Record<string, Effect.Effect<void>> = {
   none: Effect.void,
   "of 5 s": Effect.sleep("5 seconds"),
@@ -27,8 +30,8 @@ const finalizers: Record<string, Effect.Effect<void>> = {
 export const hung = () =>
   Lambda.handler({
     layer,
-    margin: Number(env("MARGIN") || 300),
-    shutdownWindow: Number(env("WINDOW") || 300),
+    margin: millis("MARGIN"),
+    shutdownWindow: millis("WINDOW"),
     handle: ({ count }: { readonly count: number }) =>
       Effect.gen(function*() {
         const sql = yield* SqlClient.SqlClient
