@@ -185,6 +185,15 @@ Browser.describeWithBrowser()("the layout of the status page", () => {
     60_000
   )
 
+  it.live("has room between the figures of the process and the line below them", () =>
+    Effect.gen(function*() {
+      const [url, browser] = [yield* server, yield* Browser.page]
+      yield* show(browser, url, "healthy")
+      const room = `document.getElementById("span").getBoundingClientRect().top -
+        document.querySelector(".resources").getBoundingClientRect().bottom`
+      assert.isAtLeast(Number(yield* Effect.promise(() => browser.page.evaluate(room))), 4)
+    }), 60_000)
+
   it.live("has a filled dot only while the program answers", () =>
     Effect.gen(function*() {
       const [url, browser] = [yield* server, yield* Browser.page]

@@ -85,7 +85,7 @@ nav { display: flex; flex-wrap: wrap; gap: .1rem .8rem; font-size: .9rem; } nav 
 #findings .facts:empty { display: none; } #findings .detail { font-family: ui-monospace, monospace; font-size: .87rem; }`
 
 const parts = `
-.resources { display: grid; gap: .6rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); }
+.resources { display: grid; gap: .6rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); } #span { margin-top: .4rem; }
 .level h3, .chip#level { text-transform: none; } .level h3::first-letter { text-transform: uppercase; }
 .big { font-size: 1.3rem; font-weight: 600; } .share { color: var(--quiet); font-size: .95rem; font-weight: 400; }
 dl.facts { display: grid; gap: .4rem 1.2rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 15rem), 1fr)); margin-top: .5rem; }
