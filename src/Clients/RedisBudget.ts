@@ -49,6 +49,7 @@ import { PoolRegistry, stayingOpen } from "../Pool/PoolRegistry.ts"
 import { asOwnOptions } from "./internal/OwnOptions.ts"
 import { ClientFunctions } from "./internal/redis/OpenClient.ts"
 import { makeBudget } from "./internal/redisbudget/Budget.ts"
+import { Divided } from "./internal/redisbudget/Divide.ts"
 import { type Options, type Settings, settingsOf } from "./internal/redisbudget/Options.ts"
 import type { Snapshot } from "./internal/redisbudget/Reply.ts"
 import { makeStore } from "./internal/redisbudget/Store.ts"
@@ -85,6 +86,41 @@ export interface RedisBudget extends ConnectionBudget.ConnectionBudget {
   readonly takeMany: (
     request: ManyRequest
   ) => Effect.Effect<ConnectionBudget.Permit, ConnectionBudget.BudgetError, Scope.Scope>
+  /**
+   * Makes a budget for the pools of one process, which takes so many permits at once and divides them: for a process that opens and closes
+   * many connections. It dies with `InvalidOption` if `permits` is no whole number of at least 1.
+   *
+   * The first connection takes all permits, and the last one gives them back when it is closed, so that most connections cost no script. All have
+   * one token and one lease: if that is lost, all are closed, and the next connection takes permits again. Permits that this process has free do
+   * not serve another. Without the store, `onStoreError` decides for all of them at once: `"share"` gives none if `permits` is more than the share.
+   *
+   * **Example** (Ten permits for two pools)
+   *
+   * ```ts redis
+   * import { Effect } from "effect"
+   * import * as ConnectionBudget from "effect-sluice/ConnectionBudget"
+   * import * as ConnectionPool from "effect-sluice/ConnectionPool"
+   * import * as Connector from "effect-sluice/Connector"
+   * import * as RedisBudget from "effect-sluice/RedisBudget"
+   * import * as ResourceMonitor from "effect-sluice/ResourceMonitor"
+   *
+   * const connector = Connector.make({ open: (name: string) => Effect.succeed({ name }) })
+   *
+   * const program = Effect.gen(function*() {
+   *   const fleet = yield* RedisBudget.make({ key: "divided", connections: 50 })
+   *   const own = yield* fleet.divide(10)
+   *   const makePool = Effect.provideService(ConnectionPool.make({ connector }), ConnectionBudget.ConnectionBudget, own)
+   *   const [orders, reports] = [yield* makePool, yield* makePool]
+   *   yield* ConnectionPool.use(orders, "db", () => Effect.void)
+   *   yield* ConnectionPool.use(reports, "db", () => Effect.void)
+   *   const { held, used } = yield* fleet.inspect
+   *   return { held, used }
+   * }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layer))
+   *
+   * await Effect.runPromise(program) // => { held: 1, used: 10 }
+   * ```
+   */
+  readonly divide: (permits: number) => Effect.Effect<ConnectionBudget.ConnectionBudget, never, Scope.Scope>
   /** Who holds permits, and who waits. */
   readonly inspect: Effect.Effect<Snapshot, ConnectionBudget.BudgetError>
   /**
@@ -114,11 +150,18 @@ const makeFrom = (settings: Settings): Effect.Effect<RedisBudget, never, Resourc
     })
     const check = checkOptions("RedisBudget")
     const known = (limit: number) => Effect.sync(() => budget.limitIs(limit))
+    const takeMany = ({ permits, ...request }: ManyRequest) =>
+      Effect.suspend(() => budget.take(request, check.whole("permits", permits, { min: 1 })))
+    const lease = settings.lease.millis
     return {
-      lease: settings.lease.millis,
+      lease,
       take: (request) => budget.take(request, 1),
-      takeMany: (request) =>
-        Effect.suspend(() => budget.take(request, check.whole("permits", request.permits, { min: 1 }))),
+      takeMany,
+      divide: (permits) =>
+        Effect.map(Effect.scope, (scope) => {
+          check.whole("permits", permits, { min: 1 })
+          return new Divided({ permits, takeAll: (request) => takeMany({ ...request, permits }), lease, scope })
+        }),
       inspect: Effect.tap(store.inspect, ({ limit }) => known(limit)),
       setLimit: (limit) =>
         Effect.suspend(() => {

@@ -532,6 +532,100 @@ withRedis("RedisBudget", () => {
     }))
 })
 
+withRedis("a divided budget", () => {
+  /** A pool of connections whose number of closed ones is known. */
+  const pooled = (own: ConnectionBudget.ConnectionBudget, closed: Array<string | undefined> = []) =>
+    Effect.provideService(
+      ConnectionPool.make({
+        connector: Connector.make({
+          open: () =>
+            Effect.flatMap(ConnectionBudget.CurrentPermit, (permit) =>
+              Effect.acquireRelease(
+                Effect.succeed(permit?.token),
+                (token) => Effect.sync(() => closed.push(token))
+              ))
+        })
+      }),
+      ConnectionBudget.ConnectionBudget,
+      own
+    )
+
+  it.live("takes all permits with the first connection, and gives them back with the last one", () =>
+    Effect.gen(function*() {
+      const { key } = yield* fresh
+      const fleet = yield* budget({ key, connections: 3, lease: "7 seconds" })
+      const own = yield* fleet.divide(2)
+      assert.strictEqual(own.lease, 7000)
+      assert.deepInclude(yield* fleet.inspect, { used: 0, held: 0 })
+      const together = yield* Effect.all([take(own), take(own)], { concurrency: "unbounded" })
+      const [holder] = (yield* fleet.inspect).holders
+      assert.deepInclude(holder, { weight: 2, label: "db:5432" })
+      assert.strictEqual(together[0].permit.token, holder?.token)
+      assert.strictEqual(together[1].permit.token, holder?.token)
+      // There is no third part, although the store has a third permit.
+      const third = yield* fork(take(own))
+      yield* Effect.sleep("200 millis")
+      assert.isUndefined(third.pollUnsafe())
+      yield* together[0].giveBack
+      const next = yield* Fiber.join(third)
+      assert.strictEqual(next.permit.token, holder?.token)
+      yield* next.giveBack
+      assert.deepInclude(yield* fleet.inspect, { used: 2, held: 1 })
+      yield* together[1].giveBack
+      assert.deepInclude(yield* fleet.inspect, { used: 0, held: 0 })
+      assert.notStrictEqual((yield* take(own)).permit.token, holder?.token)
+    }).pipe(Effect.scoped))
+
+  it.live(
+    "closes all connections whose lease is lost, and takes permits again for the next one",
+    () =>
+      Effect.gen(function*() {
+        const { client, key } = yield* fresh
+        const fleet = yield* budget({ key, connections: 3, lease: "1 second" })
+        const closed: Array<string | undefined> = []
+        const pool = yield* pooled(yield* fleet.divide(3), closed)
+        const use = Effect.forEach(["a", "b"], (name) => ConnectionPool.use(pool, name, Effect.succeed))
+        const tokens = yield* use
+        assert.strictEqual(new Set(tokens).size, 1)
+        yield* Effect.promise(() => client.del([`{${key}}:held`, `{${key}}:info`, `{${key}}:state`]))
+        yield* Effect.repeat(Effect.andThen(Effect.sleep("10 millis"), ConnectionPool.stats(pool)), {
+          until: ({ total }) => total === 0
+        })
+        assert.deepStrictEqual(closed, tokens)
+        const again = yield* use
+        assert.strictEqual(new Set(again).size, 1)
+        assert.notInclude(tokens, again[0])
+        assert.deepInclude(yield* fleet.inspect, { used: 3, held: 1 })
+      }).pipe(Effect.scoped, Effect.provide(ResourceMonitor.layerUnlimited)),
+    20_000
+  )
+
+  it.live("lets the next request ask when one has failed or was interrupted, and gives all back at its end", () =>
+    Effect.gen(function*() {
+      const { key } = yield* fresh
+      const fleet = yield* budget({ key, connections: 2 })
+      const other = yield* take(fleet)
+      const ended = yield* Effect.scoped(Effect.gen(function*() {
+        const own = yield* fleet.divide(2)
+        const first = yield* fork(take(own))
+        yield* until(fleet, ({ waiting }) => waiting === 1)
+        const second = yield* fork(take(own))
+        yield* Fiber.interrupt(first)
+        yield* until(fleet, ({ waiting }) => waiting === 1)
+        yield* fleet.setLimit(1)
+        assert.include((yield* Effect.flip(Fiber.join(second))).message, "2 at once are more than its limit")
+        yield* fleet.setLimit(3)
+        const third = yield* Fiber.join(yield* fork(take(own)))
+        assert.deepInclude(yield* fleet.inspect, { used: 3, waiting: 0 })
+        return third
+      }))
+      assert.deepInclude(yield* fleet.inspect, { used: 1, waiting: 0 })
+      yield* Effect.all([ended.giveBack, other.giveBack])
+      const refused = yield* Effect.exit(Effect.scoped(fleet.divide(0)))
+      assert.include(String(Exit.isFailure(refused) && refused.cause), "RedisBudget: option permits is 0")
+    }).pipe(Effect.scoped))
+})
+
 withRedis("a function with a budget", () => {
   it.live("gives its permit back with the connection, and keeps that to the store for its next invocation", () =>
     Effect.gen(function*() {
