@@ -49,7 +49,7 @@ const watched = (lost: Effect.Effect<void> = Effect.never) =>
 for (const [way, step] of [["forward", 3_600_000], ["back", -3_600_000], ["not", 0]] as const) {
   it.effect(`renews a lease that a message tells of in time, if the clock of the store was set ${way} before`, () =>
     Effect.gen(function*() {
-      const atStore = 1_000_000
+      const atStore = 10_000_000
       let id = ""
       let renewals = 0
       const { budget, tell } = yield* scripted({
