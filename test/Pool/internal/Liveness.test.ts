@@ -197,12 +197,13 @@ describe("a connection whose end the kernel knows of", () => {
 
   it.live("is not leased although the event loop is blocked while a borrower waits for its end", () =>
     test(Effect.gen(function*() {
-      const { account, endpoint } = yield* ending(1, 5)
+      const { account, endpoint } = yield* ending(1, 15)
       const pool = yield* makeLines()
       yield* ConnectionPool.use(pool, endpoint, ask("a"))
       for (let time = 0; time < 10; time++) {
-        // The timers of the server and of the borrower are due in the same turn then.
-        setTimeout(() => stall(40), 1)
+        // The borrower waits from the first turns to the 20th millisecond, and the server ends the connection in the 15th. So the timers of
+        // both are due in one turn.
+        setTimeout(() => stall(40), 8)
         yield* ConnectionPool.use(pool, endpoint, ask("a"))
       }
       assert.strictEqual(account.opened, 11)
